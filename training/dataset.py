@@ -1,0 +1,246 @@
+"""History and product table become arrays here: the first step of every training run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from app.domain import Floats, Ints
+
+Days = npt.NDArray[np.float64]
+"""Instants as days since 1970-01-01 UTC, with fractions."""
+
+POSITIVE_EVENTS = (
+    "view_item",
+    "select_item",
+    "add_to_cart",
+    "add_to_wishlist",
+    "begin_checkout",
+    "scan_item",
+)
+"""What counts as interest where nothing was ever bought; refunds, removals and impressions do not."""
+
+MAX_VOCABULARY = 5000
+"""A further text column with more distinct values describes single products, not groups of them."""
+
+ALWAYS_ATTRIBUTES = ("brand", "department", "category")
+NEVER_ATTRIBUTES = ("product_id", "name", "image_url", "recommendable")
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One catalogue column: `codes` int32 (n) point into `vocabulary`, -1 = missing."""
+
+    vocabulary: list[str]
+    codes: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What is known of the n products, in the dataset's order. `price_minor` int64 (n), -1 = unknown."""
+
+    names: list[str | None]
+    attributes: Mapping[str, Attribute]
+    price_minor: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """All that training reads. Lines are distinct (basket, product) pairs in parallel arrays, by time.
+
+    `product_ids` (n) run by falling number of buyers (ties: id); the first `bought_item_count` have lines.
+    `customer`, `item`, `basket`, `store` int32 codes per line (`store` -1 = unknown); `day` float64, zero
+    everywhere without timestamps; `quantity` float32. `customer_ids` never leave training.
+    """
+
+    product_ids: list[str]
+    bought_item_count: int
+    customer_ids: list[str]
+    store_ids: list[str]
+    customer: Ints
+    item: Ints
+    basket: Ints
+    store: Ints
+    day: Days
+    quantity: Floats
+    has_time: bool
+    as_of_day: float
+    catalogue: Catalogue
+
+    @property
+    def line_count(self) -> int:
+        """Number of distinct (basket, product) pairs."""
+        return len(self.item)
+
+    def only(self, lines: npt.NDArray[np.bool_], *, as_of_day: float) -> "Dataset":
+        """The same products and codes with a part of the lines, seen from `as_of_day`."""
+        columns = ("customer", "item", "basket", "store", "day", "quantity")
+        kept = {name: getattr(self, name)[lines] for name in columns}
+        return replace(self, **kept, as_of_day=as_of_day)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """One place per distinct (customer, item), by customer, then item; `last_day` of the newest line.
+
+    `count` = distinct baskets. `weight_*` = sums over lines of 2^(-age/half-life); without time `count`.
+    """
+
+    customer: Ints
+    item: Ints
+    count: Floats
+    weight_28d: Floats
+    weight_112d: Floats
+    last_day: Days
+
+
+def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFrame | None) -> Dataset:
+    """The dataset of a history (columns of the history table) and an optional product table.
+
+    Purchases are the interactions; where there are none at all, every positive event is one. A customer is
+    the customer id, else the anonymous id, else the basket. Products marked `recommendable` = "no" are left
+    out entirely. An empty history gives a dataset without lines.
+    """
+    lines = _lines(_positive(_without_hidden(history.lazy(), products)))
+    known = _product_order(lines, products)
+    codes = pl.DataFrame({"product_id": known, "item": np.arange(len(known), dtype=np.int32)})
+    coded = lines.join(codes, on="product_id", maintain_order="left")
+    customer_ids, customer = _encode(coded["customer"])
+    store_ids, store = _encode(coded["store_id"])
+    has_time = coded.height > 0 and coded["day"].null_count() < coded.height
+    day = coded["day"].fill_null(0.0).to_numpy()
+    return Dataset(
+        product_ids=known,
+        bought_item_count=coded["item"].n_unique(),
+        customer_ids=customer_ids,
+        store_ids=store_ids,
+        customer=customer,
+        item=coded["item"].to_numpy(),
+        basket=_encode(coded["basket"])[1],
+        store=store,
+        day=day,
+        quantity=coded["quantity"].to_numpy(),
+        has_time=has_time,
+        as_of_day=float(np.nextafter(day.max(), np.inf)) if has_time else 0.0,
+        catalogue=_catalogue(codes, products, paid=_paid_price(coded)),
+    )
+
+
+def purchase_pairs(dataset: Dataset) -> Pairs:
+    """The dataset's lines summed up per customer and item, as of `dataset.as_of_day`."""
+    key = dataset.customer.astype(np.int64) * max(len(dataset.product_ids), 1) + dataset.item
+    distinct, place = np.unique(key, return_inverse=True)
+    customer, item = np.divmod(distinct, max(len(dataset.product_ids), 1))
+    age = dataset.as_of_day - dataset.day
+    last_day = np.full(len(distinct), -np.inf)
+    np.maximum.at(last_day, place, dataset.day)
+
+    def summed(half_life_days: float) -> Floats:
+        weight = np.exp2(-age / half_life_days) if dataset.has_time else np.ones(len(age))
+        return np.bincount(place, weight, len(distinct)).astype(np.float32)
+
+    return Pairs(
+        customer=customer.astype(np.int32),
+        item=item.astype(np.int32),
+        count=np.bincount(place, minlength=len(distinct)).astype(np.float32),
+        weight_28d=summed(28),
+        weight_112d=summed(112),
+        last_day=last_day,
+    )
+
+
+def _without_hidden(history: pl.LazyFrame, products: pl.DataFrame | None) -> pl.LazyFrame:
+    rows = history.filter(pl.col("product_id").is_not_null())
+    if products is None or "recommendable" not in products.columns:
+        return rows
+    return rows.filter(~pl.col("product_id").is_in(products.filter(_hidden())["product_id"].to_list()))
+
+
+def _hidden() -> pl.Expr:
+    return pl.col("recommendable").str.strip_chars().str.to_lowercase().fill_null("yes") == "no"
+
+
+def _positive(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Purchases (a negative quantity is a refund), or all positive events where nothing was bought."""
+    bought = rows.filter(pl.col("type") == "purchase")
+    if bought.head(1).collect().is_empty():
+        return rows.filter(pl.col("type").is_in(POSITIVE_EVENTS))
+    return bought.filter(pl.col("quantity").fill_null(1) >= 0)
+
+
+def _lines(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Distinct (customer, basket, product) by first instant; a day is a basket where none is named."""
+    day = pl.col("time").dt.epoch("us") / 86_400e6
+    own_basket = pl.coalesce("basket_id", "session_id")
+    customer = pl.coalesce("customer_id", "anonymous_id", pl.format("\x00{}", own_basket), pl.lit("\x00"))
+    return (
+        rows.select(
+            "product_id",
+            "store_id",
+            customer.alias("customer"),
+            pl.coalesce(own_basket, pl.format("\x00{}", day.floor()), pl.lit("\x00")).alias("basket"),
+            day.alias("day"),
+            pl.col("quantity").fill_null(1).cast(pl.Float32),
+            "amount_minor",
+        )
+        .group_by("customer", "basket", "product_id")
+        .agg(
+            pl.col("day").min(),
+            pl.col("store_id").drop_nulls().first(),
+            pl.col("quantity", "amount_minor").sum(),
+        )
+        .with_columns(pl.format("{}\x00{}", "customer", "basket").alias("basket"))
+        .sort("day", "basket", "product_id", nulls_last=False)
+        .collect()
+    )
+
+
+def _product_order(lines: pl.DataFrame, products: pl.DataFrame | None) -> list[str]:
+    buyers = lines.group_by("product_id").agg(pl.col("customer").n_unique().cast(pl.Int64).alias("buyers"))
+    if products is not None:
+        shown = products.filter(~_hidden()) if "recommendable" in products.columns else products
+        others = shown.select("product_id").unique().join(buyers, on="product_id", how="anti")
+        buyers = pl.concat([buyers, others.with_columns(pl.lit(0, pl.Int64).alias("buyers"))])
+    return buyers.sort("buyers", "product_id", descending=[True, False])["product_id"].to_list()
+
+
+def _encode(values: pl.Series) -> tuple[list[str], Ints]:
+    """Distinct values sorted, and each row's place among them; null = -1."""
+    vocabulary = values.drop_nulls().unique().sort()
+    places = pl.DataFrame({"value": vocabulary, "code": np.arange(len(vocabulary), dtype=np.int32)})
+    coded = pl.DataFrame({"value": values}).join(places, on="value", how="left", maintain_order="left")
+    return vocabulary.to_list(), coded["code"].fill_null(-1).to_numpy().astype(np.int32)
+
+
+def _paid_price(lines: pl.DataFrame) -> pl.DataFrame:
+    """Mean paid price of one piece, for products whose price no table tells."""
+    paid = lines.filter((pl.col("quantity") > 0) & (pl.col("amount_minor") > 0)).group_by("product_id")
+    return paid.agg(
+        (pl.col("amount_minor").sum() / pl.col("quantity").sum()).round().cast(pl.Int64).alias("paid")
+    )
+
+
+def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.DataFrame) -> Catalogue:
+    table = codes.join(paid, on="product_id", how="left", maintain_order="left")
+    if products is not None:
+        told = products.unique("product_id", keep="last")
+        table = table.join(told, on="product_id", how="left", maintain_order="left", suffix="_told")
+    price = pl.coalesce("price_minor", "paid") if "price_minor" in table.columns else pl.col("paid")
+    names = table["name"].to_list() if "name" in table.columns else [None] * table.height
+    further = (
+        [] if products is None else [name for name in products.columns if _groups_products(products[name])]
+    )
+    attributes = {name: Attribute(*_encode(table[name].cast(pl.String))) for name in further}
+    return Catalogue(
+        names, attributes, table.select(price.fill_null(-1)).to_series().to_numpy().astype(np.int64)
+    )
+
+
+def _groups_products(column: pl.Series) -> bool:
+    if column.name in NEVER_ATTRIBUTES or column.null_count() == len(column):
+        return False
+    return column.name in ALWAYS_ATTRIBUTES or (
+        column.dtype == pl.String and column.n_unique() <= MAX_VOCABULARY
+    )
