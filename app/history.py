@@ -1,0 +1,269 @@
+"""Every transaction and event, once: the Delta table that imports and the worker write and training reads."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from app.domain import Event
+from app.errors import StoreUnavailable
+
+ROW_ID = "row_id"
+SOURCE = "source"
+TYPE = "type"
+TIME = "time"
+CUSTOMER_ID = "customer_id"
+ANONYMOUS_ID = "anonymous_id"
+PRODUCT_ID = "product_id"
+BASKET_ID = "basket_id"
+QUANTITY = "quantity"
+AMOUNT_MINOR = "amount_minor"
+CURRENCY = "currency"
+STORE_ID = "store_id"
+CHANNEL = "channel"
+DISCOUNT_MINOR = "discount_minor"
+COUPON_ID = "coupon_id"
+SESSION_ID = "session_id"
+DECISION_ID = "decision_id"
+
+FROM_IMPORT = "import"
+FROM_EVENT = "event"
+PURCHASE = "purchase"
+REFUND = "refund"
+
+SCHEMA = pl.Schema(
+    {
+        ROW_ID: pl.String(),
+        SOURCE: pl.String(),
+        TYPE: pl.String(),
+        TIME: pl.Datetime("us", "UTC"),
+        CUSTOMER_ID: pl.String(),
+        ANONYMOUS_ID: pl.String(),
+        PRODUCT_ID: pl.String(),
+        BASKET_ID: pl.String(),
+        QUANTITY: pl.Float32(),
+        AMOUNT_MINOR: pl.Int64(),
+        CURRENCY: pl.String(),
+        STORE_ID: pl.String(),
+        CHANNEL: pl.String(),
+        DISCOUNT_MINOR: pl.Int64(),
+        COUPON_ID: pl.String(),
+        SESSION_ID: pl.String(),
+        DECISION_ID: pl.String(),
+    }
+)
+
+EVENTS = "events"
+IMPORTS = "imports"
+
+# One of n writers wins every round, so n - 1 defeats are the worst; nobody runs as many writers as this.
+ATTEMPTS = 50
+# Compaction leaves files above this alone, so a large import is never rewritten for the sake of a few events.
+COMPACT_TARGET_BYTES = 32 * 2**20
+# A reader that planned its scan before a compaction still finds its files for this long.
+VACUUM_AFTER_H = 24
+
+AbsentRows = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
+"""Gives, in batches, the rows whose row_id is in none of these files; asked again after a lost race."""
+
+
+class History:
+    """The table at `path`. Any number of processes may write; one object serves one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._events_seen: int | None = None
+
+    def scan(self) -> pl.LazyFrame:
+        """All rows as of now, with `SCHEMA`; empty when nothing was ever written."""
+        table = self._existing()
+        if table is None:
+            return pl.LazyFrame(schema=SCHEMA)
+        return pl.scan_delta(table).select(SCHEMA.names())
+
+    def version(self) -> int | None:
+        """The Delta version, which compaction raises too; None when there is no table."""
+        table = self._existing()
+        return None if table is None else table.version()
+
+    def content_version(self) -> str | None:
+        """Changes with every added row and with nothing else; None when there is no table."""
+        table = self._existing()
+        if table is None:
+            return None
+        imports, events = _transaction(table, IMPORTS), _transaction(table, EVENTS)
+        return f"{table.metadata().id}-i{imports}-e{events}"
+
+    def append_new(self, rows: pl.DataFrame) -> int:
+        """Add those `rows` whose row_id is new; returns how many. Costs one read of the table's row ids."""
+        unique = _one_per_id(rows)
+        return self.append_absent(lambda files: [_absent(unique, files)])
+
+    def append_absent(self, absent: AbsentRows) -> int:
+        """Add what `absent` gives in one commit, all or nothing, in bounded memory; returns how many rows."""
+        for _ in range(ATTEMPTS):
+            table = self._opened()
+            try:
+                return _commit(table, absent(table.file_uris()), name=IMPORTS)
+            except CommitFailedError:
+                continue
+        raise self._too_busy()
+
+    def append_events(self, rows: pl.DataFrame, *, fresh: bool) -> int:
+        """Add those event rows that the table lacks; returns how many. Redelivery and rivals do no harm.
+
+        `fresh` says that every row came from the stream for the first time and after this object's last
+        call: then the table's ids are not read, provided that nobody else wrote events in between.
+        """
+        unique = _one_per_id(rows)
+        if unique.is_empty():
+            return 0
+        for _ in range(ATTEMPTS):
+            table = self._opened()
+            seen = _transaction(table, EVENTS)
+            known_new = fresh and seen == self._events_seen
+            new = unique if known_new else _absent(unique, table.file_uris(), source=FROM_EVENT)
+            try:
+                added = _commit(table, [new], name=EVENTS)
+            except CommitFailedError:
+                continue
+            self._events_seen = seen + 1 if added else seen
+            return added
+        raise self._too_busy()
+
+    def compact(self) -> int:
+        """Join small files, drop those replaced a day ago; returns how many were joined. Appends go on."""
+        table = self._existing()
+        if table is None:
+            return 0
+        try:
+            joined = table.optimize.compact(target_size=COMPACT_TARGET_BYTES)
+            table.vacuum(retention_hours=VACUUM_AFTER_H, dry_run=False, enforce_retention_duration=False)
+        except CommitFailedError:
+            # Another compaction came first; the table is compact either way.
+            return 0
+        return int(joined["numFilesRemoved"])
+
+    def _existing(self) -> DeltaTable | None:
+        return DeltaTable(self._path) if DeltaTable.is_deltatable(str(self._path)) else None
+
+    def _opened(self) -> DeltaTable:
+        if not DeltaTable.is_deltatable(str(self._path)):
+            _create(self._path)
+        return DeltaTable(self._path)
+
+    def _too_busy(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"history {self._path}: lost {ATTEMPTS} commits in a row to other writers; run fewer of them"
+        )
+
+
+def _create(path: Path) -> None:
+    """An empty table at `path`, made aside and moved in: two creations in place write metadata twice."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as aside:
+        made = Path(aside) / path.name
+        DeltaTable.create(made, schema=pl.DataFrame(schema=SCHEMA).to_arrow().schema, name="history")
+        # Refused when somebody else's table is already there, which serves as well.
+        with suppress(OSError):
+            made.rename(path)
+
+
+def event_row(event: Event) -> dict[str, object]:
+    """The event as one history row, keyed by `SCHEMA`; its row_id is the event id."""
+    return {
+        ROW_ID: event.event_id,
+        SOURCE: FROM_EVENT,
+        TYPE: event.type,
+        TIME: event.time.astimezone(UTC),
+        CUSTOMER_ID: event.customer_id,
+        ANONYMOUS_ID: event.anonymous_id,
+        PRODUCT_ID: event.product_id,
+        BASKET_ID: event.basket_id,
+        QUANTITY: event.quantity,
+        AMOUNT_MINOR: event.amount_minor,
+        CURRENCY: event.currency,
+        STORE_ID: event.store_id,
+        CHANNEL: event.channel,
+        DISCOUNT_MINOR: None,
+        COUPON_ID: None,
+        SESSION_ID: event.session_id,
+        DECISION_ID: event.decision_id,
+    }
+
+
+def event_rows(events: Iterable[Event]) -> pl.DataFrame:
+    """The events as history rows with `SCHEMA`, in their order."""
+    return pl.DataFrame([event_row(event) for event in events], schema=SCHEMA, orient="row")
+
+
+def _one_per_id(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(SCHEMA.names()).cast(SCHEMA).unique(ROW_ID, keep="first", maintain_order=True)
+
+
+def _absent(rows: pl.DataFrame, files: Sequence[str], *, source: str | None = None) -> pl.DataFrame:
+    """The rows whose id no file holds; memory follows `rows`, not the table."""
+    if not files:
+        return rows
+    stored = pl.scan_parquet(list(files))
+    if source is not None:
+        stored = stored.filter(pl.col(SOURCE) == source)
+    ids = rows.lazy().select(ROW_ID)
+    known = stored.select(ROW_ID).join(ids, on=ROW_ID, how="semi").collect(engine="streaming")
+    return rows.join(known, on=ROW_ID, how="anti", maintain_order="left")
+
+
+def _transaction(table: DeltaTable, name: str) -> int:
+    return int(table.transaction_version(name) or 0)
+
+
+def _commit(table: DeltaTable, batches: Iterable[pl.DataFrame], *, name: str) -> int:
+    """One commit on top of the very version that `table` was read at, or none when there is no row.
+
+    The application transaction `name` moves by one, so a second writer of that name who read the same version
+    fails with CommitFailedError; writers of different names do not disturb each other.
+    """
+    filled = (batch for batch in batches if not batch.is_empty())
+    first = next(filled, None)
+    if first is None:
+        return 0
+    count = _Count()
+    write_deltalake(
+        table,
+        _arrow_stream(count.each(chain([first], filled))),
+        mode="append",
+        writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
+        commit_properties=CommitProperties(
+            app_transactions=[Transaction(name, _transaction(table, name) + 1)],
+        ),
+    )
+    return count.rows
+
+
+class _Count:
+    """How many rows went by."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def each(self, batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        for batch in batches:
+            self.rows += batch.height
+            yield batch
+
+
+def _arrow_stream(batches: Iterable[pl.DataFrame]) -> pa.RecordBatchReader:
+    schema = pl.DataFrame(schema=SCHEMA).to_arrow().schema
+    arrow = (
+        part
+        for batch in batches
+        for part in batch.select(SCHEMA.names()).cast(SCHEMA).to_arrow().to_batches()
+    )
+    return pa.RecordBatchReader.from_batches(schema, arrow)

@@ -1,0 +1,230 @@
+"""The history table keeps each row once, whoever writes and however often."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from multiprocessing import get_context
+from pathlib import Path
+from threading import Barrier, Thread
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from app.domain import Event, ProductId
+from app.history import SCHEMA, History, event_row, event_rows
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def _event(event_id: str, *, at: datetime = NOON) -> Event:
+    return Event(event_id, "view_item", at, channel="web", customer_id="c1", product_id=ProductId("p1"))
+
+
+def _events(*event_ids: str) -> pl.DataFrame:
+    return event_rows(_event(event_id) for event_id in event_ids)
+
+
+def _imported(*row_ids: str) -> pl.DataFrame:
+    return _events(*row_ids).with_columns(source=pl.lit("import"), type=pl.lit("purchase"))
+
+
+def _ids(history: History) -> list[str]:
+    return sorted(history.scan().select("row_id").collect()["row_id"])
+
+
+def _together(*tasks: Callable[[], object]) -> None:
+    gate = Barrier(len(tasks))
+    errors: list[Exception] = []
+
+    def run(task: Callable[[], object]) -> None:
+        gate.wait()
+        try:
+            task()
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [Thread(target=run, args=(task,)) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_a_table_never_written_reads_as_empty_with_the_schema(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    assert_frame_equal(history.scan().collect(), pl.DataFrame(schema=SCHEMA))
+    assert history.version() is None
+    assert history.content_version() is None
+    assert history.compact() == 0
+
+
+def test_an_event_comes_back_as_it_was_given(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    event = Event(
+        "e1",
+        "purchase",
+        NOON.replace(microsecond=123456),
+        channel="store",
+        customer_id="c1",
+        product_id=ProductId("007"),
+        basket_id="b1",
+        quantity=2.0,
+        amount_minor=199,
+        currency="EUR",
+        store_id="s1",
+        session_id="s",
+        decision_id="d",
+    )
+    assert history.append_events(event_rows([event]), fresh=True) == 1
+    stored = history.scan().collect()
+    assert stored.schema == SCHEMA
+    assert stored.row(0, named=True) == event_row(event)
+
+
+def test_event_times_are_kept_in_utc() -> None:
+    at = NOON.astimezone(timezone(timedelta(hours=2)))
+    assert event_rows([_event("e1", at=at)])["time"][0] == NOON
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_redelivered_batch_adds_nothing(tmp_path: Path, fresh: bool) -> None:
+    history = History(tmp_path / "history")
+    assert history.append_events(_events("a", "b"), fresh=fresh) == 2
+    version = history.version()
+    assert history.append_events(_events("a", "b"), fresh=False) == 0
+    assert history.version() == version
+
+
+def test_a_restarted_worker_does_not_trust_fresh_blindly(tmp_path: Path) -> None:
+    History(tmp_path / "history").append_events(_events("a"), fresh=True)
+    assert History(tmp_path / "history").append_events(_events("a", "b"), fresh=True) == 1
+
+
+def test_fresh_rows_are_checked_after_another_writer(tmp_path: Path) -> None:
+    mine, other = History(tmp_path / "history"), History(tmp_path / "history")
+    mine.append_events(_events("a"), fresh=True)
+    other.append_events(_events("b"), fresh=True)
+    assert mine.append_events(_events("b", "c"), fresh=True) == 1
+    assert _ids(mine) == ["a", "b", "c"]
+
+
+def test_fresh_rows_alone_are_written_without_reading_ids(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    history.append_events(_events("a"), fresh=True)
+    for file in DeltaTable(tmp_path / "history").file_uris():
+        Path(file).unlink()
+    assert history.append_events(_events("b"), fresh=True) == 1
+
+
+def test_doubles_within_one_batch_count_once_and_the_first_wins(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    later = event_rows([_event("a", at=NOON + timedelta(days=1))])
+    assert history.append_events(pl.concat([_events("a", "b"), later]), fresh=True) == 2
+    assert history.scan().filter(pl.col("row_id") == "a").collect()["time"].to_list() == [NOON]
+
+
+def test_an_empty_batch_writes_nothing(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    assert history.append_events(_events(), fresh=True) == 0
+    assert history.version() is None
+
+
+def test_threads_that_write_the_same_events_keep_each_once(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    rows = [_events(*(f"e{n}" for n in range(start, start + 20))) for start in (0, 10, 0, 5)]
+    _together(*(lambda r=r: History(path).append_events(r, fresh=True) for r in rows))
+    assert _ids(History(path)) == sorted(f"e{n}" for n in range(30))
+
+
+def test_imports_and_event_writers_all_succeed(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+
+    def events() -> None:
+        writer = History(tmp_path / "history")
+        for n in range(8):
+            writer.append_events(_events(f"e{n}", f"e{n + 1}"), fresh=False)
+
+    def imports() -> None:
+        for n in range(4):
+            History(tmp_path / "history").append_new(_imported(f"i{n}", f"i{n + 1}"))
+
+    def compaction() -> None:
+        for _ in range(4):
+            History(tmp_path / "history").compact()
+
+    _together(events, events, imports, imports, compaction)
+    assert _ids(history) == sorted([f"e{n}" for n in range(9)] + [f"i{n}" for n in range(5)])
+
+
+def _write_many(path: Path) -> None:
+    writer = History(path)
+    for n in range(10):
+        writer.append_events(_events(f"e{n}"), fresh=False)
+
+
+def test_processes_that_write_the_same_events_keep_each_once(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    context = get_context("spawn")
+    processes = [context.Process(target=_write_many, args=(path,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert _ids(History(path)) == [f"e{n}" for n in range(10)]
+
+
+def test_a_lost_race_leads_to_a_second_look(tmp_path: Path) -> None:
+    """Another import commits between the reading of the ids and the commit: the rows are asked for again."""
+    history = History(tmp_path / "history")
+    asked: list[int] = []
+
+    def absent(files: object) -> list[pl.DataFrame]:
+        assert isinstance(files, list)
+        asked.append(len(files))
+        if len(asked) == 1:
+            History(tmp_path / "history").append_new(_imported("a"))
+            return [_imported("a", "b")]
+        return [_imported("b")]
+
+    assert history.append_absent(absent) == 1
+    assert asked == [0, 1]
+    assert _ids(history) == ["a", "b"]
+
+
+def test_compaction_keeps_rows_and_content_version(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    for n in range(3):
+        history.append_events(_events(f"e{n}"), fresh=True)
+    before, version = history.content_version(), history.version()
+    assert history.compact() == 3
+    assert _ids(history) == ["e0", "e1", "e2"]
+    assert history.content_version() == before
+    assert history.version() != version
+    assert history.append_events(_events("e0", "e3"), fresh=False) == 1
+    assert history.content_version() != before
+
+
+def test_each_table_has_a_content_version_of_its_own(tmp_path: Path) -> None:
+    one, two = History(tmp_path / "one"), History(tmp_path / "two")
+    for history in (one, two):
+        history.append_events(_events("a"), fresh=True)
+    assert one.content_version() != two.content_version()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(st.tuples(st.lists(st.integers(0, 9)), st.integers(0, 1)), max_size=5))
+def test_any_order_of_batches_and_writers_keeps_each_row_once(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[tuple[list[int], int]]
+) -> None:
+    path = tmp_path_factory.mktemp("history") / "table"
+    writers = [History(path), History(path)]
+    added = sum(
+        writers[writer].append_events(_events(*map(str, numbers)), fresh=False) for numbers, writer in batches
+    )
+    expected = {str(n) for numbers, _ in batches for n in numbers}
+    assert _ids(History(path)) == sorted(expected)
+    assert added == len(expected)
