@@ -7,6 +7,10 @@ PROJECT = "endcap"
 """Feast's project name; it ends every online key."""
 DECISION_SERVICE = "decision_v1"
 """The feature service a decision reads: the three customer views."""
+PRODUCT_SERVICE = "products_v1"
+"""The feature service over the product view."""
+ACTIVITY_PUSH = "customer_activity_push"
+"""The push source that the worker writes to."""
 
 
 class Kind(StrEnum):

@@ -1,0 +1,1 @@
+"""Feast's definitions: what the feature fields mean as entities, sources, views and services."""

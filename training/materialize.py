@@ -1,0 +1,149 @@
+"""From history to served features: snapshots into Parquet, definitions into the registry, rows into Redis."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import redis
+from feast import FeatureStore
+
+from app.errors import StoreUnavailable
+from app.feature_fields import (
+    CUSTOMER_ACTIVITY,
+    CUSTOMER_PROFILE,
+    CUSTOMER_PURCHASES,
+    PRODUCT_STATISTICS,
+    PROFILE,
+    PURCHASES,
+)
+from app.history import History
+from app.settings import Settings
+from app.stores.feast_push import feature_store
+from feature_repo.repo import apply_definitions
+from feature_repo.sources import table_path
+from training.features import customer_activity, customer_tables, product_statistics, table_schema
+
+MAX_SNAPSHOT_COUNT = 12
+"""Snapshots kept in each offline table; a snapshot of 2,500 customers takes some 8 MB."""
+WRITE_CHUNK_COUNT = 1000
+"""Rows in one Redis pipeline: answered well within the client's one second."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with the view's name, the rows written so far and all its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaterializeReport:
+    """What was written: rows by view, and the seconds each step took."""
+
+    as_of: datetime
+    rows: Mapping[str, int]
+    compute_s: float
+    offline_s: float
+    online_s: float
+
+
+def materialize(
+    settings: Settings, redis_url: str, *, as_of: datetime | None, progress: Progress
+) -> MaterializeReport:
+    """Compute all features from rows before `as_of`, keep them as a snapshot and serve them from Redis.
+
+    `as_of` defaults to the instant just after the last row. The same `as_of` again replaces its snapshot.
+    The live view is snapshot only: what the worker pushed is newer than anything computed here.
+    Raises StoreUnavailable when Redis does not answer; the offline tables are complete by then.
+    """
+    history = History(settings.history_dir).scan()
+    as_of = as_of if as_of is not None else default_as_of(history)
+    store = feature_store(settings, redis_url)
+    started = time.perf_counter()
+    tables = _compute(history, settings, as_of)
+    computed = time.perf_counter()
+    for view, table in tables.items():
+        keep_snapshot(table_path(settings.features_dir, view), table)
+    apply_definitions(store, settings)
+    stored = time.perf_counter()
+    for view in (CUSTOMER_PROFILE, CUSTOMER_PURCHASES, PRODUCT_STATISTICS):
+        write_online(store, view, tables[view], progress=progress)
+    return MaterializeReport(
+        as_of=as_of,
+        rows={view: table.height for view, table in tables.items()},
+        compute_s=computed - started,
+        offline_s=stored - computed,
+        online_s=time.perf_counter() - stored,
+    )
+
+
+def default_as_of(history: pl.LazyFrame) -> datetime:
+    """The instant just after the last row; the wall clock when no row has a time."""
+    last = history.select(pl.col("time").max()).collect().item()
+    return last + timedelta(microseconds=1) if isinstance(last, datetime) else datetime.now(UTC)
+
+
+def keep_snapshot(path: Path, table: pl.DataFrame) -> None:
+    """Add the table to the snapshots at `path`, in place of one of the same instant; the oldest go."""
+    snapshots = _snapshots(path, table.schema)
+    others = snapshots.join(table.select("event_timestamp").unique(), on="event_timestamp", how="anti")
+    instants = pl.concat([others["event_timestamp"], table["event_timestamp"]]).unique().sort()
+    kept = pl.concat([others, table]).filter(
+        pl.col("event_timestamp").is_in(instants.tail(MAX_SNAPSHOT_COUNT).implode())
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    kept.write_parquet(unfinished)
+    unfinished.replace(path)
+
+
+def write_online(store: FeatureStore, view: str, table: pl.DataFrame, *, progress: Progress) -> None:
+    """Write a view's rows to Redis in chunks; raises StoreUnavailable when it does not answer.
+
+    The rows are at hand, so they go through write_to_online_store: Feast's materialize() reads all snapshots
+    back from Parquet and writes them as one pipeline (docs/features.md has both times).
+    """
+    for start in range(0, table.height, WRITE_CHUNK_COUNT):
+        chunk = table.slice(start, WRITE_CHUNK_COUNT)
+        try:
+            store.write_to_online_store(view, chunk.to_pandas())
+        except redis.RedisError as error:
+            raise StoreUnavailable(f"Redis did not take the rows of {view}: {error}") from error
+        progress(view, start + chunk.height, table.height)
+
+
+def features_as_of(store: FeatureStore, customer_ids: Sequence[str], as_of: datetime) -> pl.DataFrame:
+    """The batch features of these customers from the newest snapshot at or before `as_of`, by customer_id.
+
+    Columns: customer_id, event_timestamp (= as_of), then the fields of customer_profile and
+    customer_purchases; null where no snapshot holds the customer.
+    """
+    entities = pl.DataFrame({"customer_id": customer_ids}).with_columns(event_timestamp=pl.lit(as_of))
+    names = [f"{feature.view}:{feature.name}" for feature in (*PROFILE, *PURCHASES)]
+    rows = pl.from_arrow(
+        store.get_historical_features(entity_df=entities.to_pandas(), features=names).to_arrow()
+    )
+    assert isinstance(rows, pl.DataFrame)
+    schema = table_schema("customer_id", (*PROFILE, *PURCHASES))
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items()).sort("customer_id")
+
+
+def _compute(history: pl.LazyFrame, settings: Settings, as_of: datetime) -> dict[str, pl.DataFrame]:
+    customers = customer_tables(history, as_of=as_of, products=_products(settings))
+    return {
+        CUSTOMER_PROFILE: customers.profile,
+        CUSTOMER_PURCHASES: customers.purchases,
+        PRODUCT_STATISTICS: product_statistics(history, as_of=as_of),
+        CUSTOMER_ACTIVITY: customer_activity(history, as_of=as_of),
+    }
+
+
+def _products(settings: Settings) -> pl.LazyFrame | None:
+    path = settings.tables_dir / "products.parquet"
+    return pl.scan_parquet(path) if path.exists() else None
+
+
+def _snapshots(path: Path, schema: pl.Schema) -> pl.DataFrame:
+    """The snapshots kept so far; none when the file holds other fields than those of today."""
+    if not path.exists() or pl.read_parquet_schema(path) != schema:
+        return pl.DataFrame(schema=schema)
+    return pl.read_parquet(path)
