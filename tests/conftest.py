@@ -42,7 +42,7 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def valkey(valkey_server: str) -> str:
-    """The server's URL, emptied before the test."""
+    """The server's URL, its database 0 emptied before the test."""
     with redis.Redis.from_url(valkey_server) as client:
-        client.flushall()
+        client.flushdb()
     return valkey_server

@@ -36,9 +36,7 @@ def table_schema(entity: str, features: Sequence[Feature]) -> dict[str, pl.DataT
     return {entity: pl.String(), "event_timestamp": pl.Datetime("us", "UTC"), **fields}
 
 
-def customer_tables(
-    history: pl.LazyFrame, *, as_of: datetime, products: pl.LazyFrame | None = None
-) -> CustomerTables:
+def customer_tables(history: pl.LazyFrame, *, as_of: datetime, products: pl.LazyFrame | None = None) -> CustomerTables:
     """The batch views of all customers from rows with time < as_of.
 
     A history without any time counts whole. `products` (product_id, department) gives the favourite
@@ -61,9 +59,7 @@ def customer_tables(
 
 def customer_activity(history: pl.LazyFrame, *, as_of: datetime) -> pl.DataFrame:
     """What the live view would hold at `as_of`, from timed rows: the offline side of the push source."""
-    rows = rows_before(history, as_of).filter(
-        pl.col("time").is_not_null() & pl.col("customer_id").is_not_null()
-    )
+    rows = rows_before(history, as_of).filter(pl.col("time").is_not_null() & pl.col("customer_id").is_not_null())
     recent = pl.col("time") >= as_of - timedelta(days=1)
     activity = (
         rows.sort("time", "row_id")
@@ -128,9 +124,7 @@ def _lines(rows: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
             amount_minor=pl.when(pl.col("amount_minor").count() > 0).then(pl.col("amount_minor").sum()),
             paid_minor=pl.col("amount_minor").filter(priced).sum(),
             paid_quantity=pl.col("quantity").cast(pl.Float64).filter(priced).sum(),
-            is_reduced=(
-                pl.col("coupon_id").is_not_null() | (pl.col("discount_minor").fill_null(0) != 0)
-            ).any(),
+            is_reduced=(pl.col("coupon_id").is_not_null() | (pl.col("discount_minor").fill_null(0) != 0)).any(),
         )
         .with_columns(
             age_days=(pl.lit(as_of) - pl.col("time")).dt.total_microseconds() / (1e6 * _DAY_S),
@@ -171,9 +165,7 @@ def _profile(lines: pl.DataFrame) -> pl.DataFrame:
         visit_interval_days=pl.when(days > 1).then((pl.col("day").max() - pl.col("day").min()) / (days - 1)),
         coupon_share=pl.col("is_reduced").mean(),
         **{
-            f"share_{channel}": pl.when(known_channel > 0).then(
-                (pl.col("channel") == channel).sum() / known_channel
-            )
+            f"share_{channel}": pl.when(known_channel > 0).then((pl.col("channel") == channel).sum() / known_channel)
             for channel in ("store", "web", "app")
         },
     )
@@ -190,11 +182,7 @@ def _home_stores(lines: pl.DataFrame) -> pl.DataFrame:
     counted = baskets.agg(count=pl.col("basket").n_unique()).sort(
         "customer_id", "count", "store_id", descending=[False, True, False]
     )
-    return (
-        counted.group_by("customer_id", maintain_order=True)
-        .agg(home_store_id=pl.col("store_id").first())
-        .collect()
-    )
+    return counted.group_by("customer_id", maintain_order=True).agg(home_store_id=pl.col("store_id").first()).collect()
 
 
 def _favourite_departments(lines: pl.DataFrame, products: pl.LazyFrame | None) -> pl.DataFrame:
@@ -207,9 +195,7 @@ def _favourite_departments(lines: pl.DataFrame, products: pl.LazyFrame | None) -
         .agg(count=pl.len())
         .sort("customer_id", "count", "department", descending=[False, True, False])
     )
-    top = ranked.group_by("customer_id", maintain_order=True).agg(
-        favourite_departments=pl.col("department").head(3)
-    )
+    top = ranked.group_by("customer_id", maintain_order=True).agg(favourite_departments=pl.col("department").head(3))
     return top.collect()
 
 

@@ -18,6 +18,7 @@ from app.feature_fields import (
     PRODUCT_STATISTICS,
     PROFILE,
     PURCHASES,
+    Feature,
 )
 from app.history import History
 from app.settings import Settings
@@ -46,9 +47,7 @@ class MaterializeReport:
     online_s: float
 
 
-def materialize(
-    settings: Settings, redis_url: str, *, as_of: datetime | None, progress: Progress
-) -> MaterializeReport:
+def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, progress: Progress) -> MaterializeReport:
     """Compute all features from rows before `as_of`, keep them as a snapshot and serve them from Redis.
 
     `as_of` defaults to the instant just after the last row. The same `as_of` again replaces its snapshot.
@@ -117,14 +116,21 @@ def features_as_of(store: FeatureStore, customer_ids: Sequence[str], as_of: date
     Columns: customer_id, event_timestamp (= as_of), then the fields of customer_profile and
     customer_purchases; null where no snapshot holds the customer.
     """
-    entities = pl.DataFrame({"customer_id": customer_ids}).with_columns(event_timestamp=pl.lit(as_of))
-    names = [f"{feature.view}:{feature.name}" for feature in (*PROFILE, *PURCHASES)]
-    rows = pl.from_arrow(
-        store.get_historical_features(entity_df=entities.to_pandas(), features=names).to_arrow()
-    )
-    assert isinstance(rows, pl.DataFrame)
-    schema = table_schema("customer_id", (*PROFILE, *PURCHASES))
-    return rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items()).sort("customer_id")
+    entities = pl.DataFrame({"customer_id": customer_ids}, schema={"customer_id": pl.String})
+    entities = entities.with_columns(event_timestamp=pl.lit(as_of).cast(pl.Datetime("us", "UTC")))
+    rows = entities
+    # One view at a time and joined here: Feast drops a row when all of a view's snapshots of it are later.
+    for fields in (PROFILE, PURCHASES):
+        rows = rows.join(_view_as_of(store, entities, fields), on="customer_id", how="left")
+    return rows.sort("customer_id")
+
+
+def _view_as_of(store: FeatureStore, entities: pl.DataFrame, fields: Sequence[Feature]) -> pl.DataFrame:
+    names = [f"{feature.view}:{feature.name}" for feature in fields]
+    found = store.get_historical_features(entity_df=entities.to_pandas(), features=names).to_arrow()
+    schema = table_schema("customer_id", fields)
+    del schema["event_timestamp"]
+    return pl.DataFrame(found).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
 def _compute(history: pl.LazyFrame, settings: Settings, as_of: datetime) -> dict[str, pl.DataFrame]:

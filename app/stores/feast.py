@@ -67,7 +67,7 @@ def decode_customer(values: Sequence[bytes | None]) -> CustomerFeatures | None:
             if value
         }
         return CustomerFeatures(min(times), scalars, _strings(product_ids), *map(_floats, weights))
-    except (KeyError, IndexError, struct.error, DecodeError) as error:
+    except (ValueError, LookupError, struct.error, DecodeError) as error:
         raise ValueError(f"not a Feast row: {error!r}; materialize the features again") from error
 
 
@@ -151,6 +151,8 @@ def _strings(value: bytes | None) -> list[str]:
     """A string_list_val: tag 0x62, length, StringList."""
     if not value:
         return []
+    if value[0] != 0x62:
+        raise ValueError(f"tag {value[0]:#x} where a string list was expected")
     parsed = _parse_string_list(value[_varint(value, 1)[1] :])
     # The message class is made at run time, so its field is unknown to the type checker.
     strings: list[str] = parsed.val[:]  # type: ignore[attr-defined]
@@ -162,7 +164,11 @@ _NO_FLOATS: Floats = np.empty(0, dtype=np.float32)
 
 def _floats(value: bytes | None) -> Floats:
     """A float_list_val: tag 0x82 0x01, length, FloatList (tag 0x0a, length, little-endian floats)."""
-    if not value or value[2] == 0:
+    if not value:
+        return _NO_FLOATS
+    if value[:2] != b"\x82\x01":
+        raise ValueError(f"tag {value[0]:#x} where a float list was expected")
+    if value[2] == 0:
         return _NO_FLOATS
     start = _varint(value, _varint(value, 2)[1] + 1)[1]
     return np.frombuffer(value[start:], dtype="<f4")

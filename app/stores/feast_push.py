@@ -64,9 +64,7 @@ class ActivityPusher:
         try:
             store.push(ACTIVITY_PUSH, pl.DataFrame(columns).to_pandas())
         except redis.RedisError as error:
-            raise StoreUnavailable(
-                f"Redis did not take {len(rows)} rows of live activity: {error}"
-            ) from error
+            raise StoreUnavailable(f"Redis did not take {len(rows)} rows of live activity: {error}") from error
 
     def _opened(self) -> FeatureStore:
         registry = self._settings.features_dir / "registry.db"
