@@ -40,8 +40,6 @@ def fold_in(gram: Floats, factors_of_items: Floats, confidence: Floats, *, regul
     system.flat[:: len(gram) + 1] += regularization
     _, vector, failed = dposv(system, (confidence @ factors_of_items).astype(np.float64), overwrite_a=True)
     if failed:
-        raise ValueError(
-            f"fold-in: the system of {len(gram)} factors is singular; train with regularization > 0"
-        )
+        raise ValueError(f"fold-in: the system of {len(gram)} factors is singular; train with regularization > 0")
     result: Floats = vector.astype(np.float32)
     return result

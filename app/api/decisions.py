@@ -1,0 +1,50 @@
+"""`/v1/decisions`: one question in, one slate out, and the slate again for a while."""
+
+import orjson
+from fastapi import APIRouter, Response
+
+from app.api.state import TheService
+from app.api.wire import DecisionAnswer, DecisionRequest, Problem, answer_body, to_query
+from app.domain import Slate
+from app.errors import DecisionNotFound, StoreUnavailable
+from app.ingest.schema import Id
+from app.telemetry import Metrics, StageTimer
+
+router = APIRouter(tags=["decisions"])
+
+
+@router.post("/v1/decisions", response_model=DecisionAnswer, responses={422: {"model": Problem}})
+async def decide(body: DecisionRequest, service: TheService) -> Response:
+    """What should this person see now, here? Always answers; `degraded` tells what was missing."""
+    query = to_query(body, dict(service.placements))
+    laps = StageTimer(service.metrics)
+    slate = await service.ladder.answer(query, laps)
+    answer = answer_body(slate, currency=service.settings.currency, with_trace=query.explain)
+    trace = b"}" if query.explain else b',"trace":' + orjson.dumps(slate.trace) + b"}"
+    service.decisions.record(slate.decision_id, answer[:-1] + trace)
+    count(service.metrics, slate)
+    laps.lap("encode")
+    return Response(answer, media_type="application/json")
+
+
+@router.get("/v1/decisions/{decision_id}", response_model=DecisionAnswer, responses={404: {"model": Problem}})
+async def find_decision(decision_id: Id, service: TheService) -> Response:
+    """The decision as it was answered, with its trace; kept for ENDCAP_DECISION_KEEP_S seconds."""
+    try:
+        found = await service.decisions.find(decision_id)
+    except StoreUnavailable as error:
+        raise DecisionNotFound(
+            f"decision {decision_id!r} cannot be looked up now ({error.message}); ask again"
+        ) from None
+    return Response(found, media_type="application/json")
+
+
+def count(metrics: Metrics, slate: Slate) -> None:
+    """One decision in the metrics: candidates per source, drops per reason, degradations, rung."""
+    for source, found in slate.trace.get("candidates", {}).items():
+        metrics.candidates.labels(source).inc(found)
+    for reason, dropped in slate.trace.get("dropped", {}).items():
+        metrics.drops.labels(reason).inc(dropped["count"])
+    for why in slate.degraded:
+        metrics.degraded.labels(why).inc()
+    metrics.decisions.labels(slate.trace.get("rung", "full")).inc()

@@ -1,0 +1,29 @@
+"""`/v1/events`: what happened on any channel comes in here, a batch at a time."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import orjson
+from fastapi import APIRouter, Response
+
+from app.api.state import TheService
+from app.api.wire import EventBatch, EventResults, Problem
+from app.ingest.accept import accept_rows
+
+router = APIRouter(tags=["events"])
+
+
+@router.post("/v1/events", status_code=202, response_model=EventResults, responses={422: {"model": Problem}})
+async def accept_events(body: EventBatch, service: TheService) -> Response:
+    """Takes at most 200 events; `accepted` means safe, and part of the next decision.
+
+    A row rejected with `store_unavailable` was not known to be safe: send it again with the same id.
+    """
+    results = await accept_rows(body.events, service.events, now=datetime.now(UTC))
+    for result in results:
+        service.metrics.events.labels(result.status).inc()
+    rows = [{_NAMES.get(name, name): value for name, value in asdict(result).items()} for result in results]
+    return Response(orjson.dumps({"results": rows}), 202, media_type="application/json")
+
+
+_NAMES = {"event_id": "id"}

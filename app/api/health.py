@@ -1,0 +1,31 @@
+"""`/healthz`, `/readyz` and `/metrics`: what the retailer's operations look at."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.api.state import TheService
+from app.api.wire import Health
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz", response_model=Health, response_model_exclude_none=True)
+async def healthz() -> Health:
+    """Answers while the process lives."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", response_model=Health, response_model_exclude_none=True, responses={503: {"model": Health}})
+async def readyz(response: Response, service: TheService) -> Health:
+    """Ready once a bundle is verified and warmed; before that decisions come from the static lists."""
+    bundle = service.live.bundle
+    if bundle is None:
+        response.status_code = 503
+        return Health(status="waiting for a bundle", detail=service.live.problem)
+    return Health(status="ok", model_version=bundle.version, detail=service.live.problem)
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(service: TheService) -> Response:
+    """Prometheus metrics."""
+    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,84 @@
+"""Errors become problem+json: the one table from error to HTTP status."""
+
+import logging
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app import errors
+
+STATUS: dict[type[errors.EndcapError], int] = {
+    errors.BadInput: 422,
+    errors.Missing: 404,
+    errors.Unauthorized: 401,
+    errors.StoreUnavailable: 503,
+    errors.BundleRefused: 503,
+    errors.EndcapError: 500,
+}
+
+TITLES = {
+    400: "Malformed request",
+    401: "Unauthorized",
+    404: "Not found",
+    405: "Method not allowed",
+    413: "Request too large",
+    415: "Unsupported media type",
+    422: "Invalid request",
+    500: "Internal error",
+    503: "Unavailable",
+}
+CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+
+_log = logging.getLogger(__name__)
+
+
+def problem(status: int, code: str, detail: str, *, pointer: str | None = None) -> Response:
+    """One problem+json answer; `type` names the code's page."""
+    body = {
+        "type": f"/docs/errors#{code}",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    if pointer is not None:
+        body["pointer"] = pointer
+    return Response(orjson.dumps(body), status, media_type="application/problem+json")
+
+
+def install_problems(app: FastAPI) -> None:
+    """Every error of the service leaves as problem+json."""
+    app.add_exception_handler(errors.EndcapError, _endcap)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _endcap(_: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.EndcapError)
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return problem(status, error.code, error.message, pointer=error.pointer)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where, *path = first["loc"]
+    if first["type"] == "json_invalid":
+        return problem(400, "malformed_json", f"the body is no JSON: {first.get('ctx', {}).get('error', '')}")
+    pointer = "".join(f"/{part}" for part in path) if where == "body" else f"/{where}" + "".join(f"/{p}" for p in path)
+    return problem(422, "invalid_request", f"{pointer or 'body'}: {first['msg']}", pointer=pointer or None)
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    answer = problem(error.status_code, CODES.get(error.status_code, "http_error"), str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    _log.error("request failed", exc_info=error, extra={"path": request.scope.get("path")})
+    return problem(500, "internal_error", "The service failed on this request; the log has the details.")

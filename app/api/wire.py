@@ -1,0 +1,207 @@
+"""The wire's schemas: what requests and answers look like outside; pydantic in, plain bytes out."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from app.domain import Channel, Line, ProductId, Proposition, Query, Slate
+from app.errors import UnknownPlacement
+from app.ingest.schema import EventRow, Id
+from app.settings import Placement
+
+MAX_SIZE = 100
+
+
+class BasketLine(BaseModel):
+    """One product in the basket."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    product_id: Id
+    quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
+
+
+class DecisionContext(BaseModel):
+    """Where the customer is and what is at hand; `now` asks what the answer would be at another time."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channel: Channel | None = None
+    store_id: Id | None = None
+    basket: list[BasketLine] = Field(default_factory=list, max_length=200)
+    recent: list[Id] = Field(default_factory=list, max_length=200, description="Product ids, latest first")
+    now: AwareDatetime | None = None
+
+
+Kind = Literal["product", "coupon"]
+Text = Annotated[str, StringConstraints(max_length=256)]
+
+
+class DecisionRequest(BaseModel):
+    """What should this person see, here, now? `customer_id` or `anonymous_id` is enough."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"anyOf": [{"required": ["customer_id"]}, {"required": ["anonymous_id"]}]},
+    )
+
+    customer_id: Id | None = None
+    anonymous_id: Id | None = None
+    placement: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    size: int | None = Field(default=None, ge=1, le=MAX_SIZE, description="Default: the placement's own size")
+    kinds: list[Kind] = Field(default=["product"], min_length=1, max_length=2)
+    exclude: list[Literal["purchased"]] = Field(default_factory=list, max_length=1)
+    filters: dict[Text, list[Text]] = Field(
+        default_factory=dict, max_length=20, description="Per product attribute the values that may be shown"
+    )
+    explain: bool = False
+    context: DecisionContext = Field(default_factory=DecisionContext)
+
+    @model_validator(mode="after")
+    def _names_whom(self) -> "DecisionRequest":
+        if self.customer_id is None and self.anonymous_id is None:
+            raise ValueError("customer_id or anonymous_id is needed")
+        return self
+
+
+def to_query(request: DecisionRequest, placements: dict[str, Placement]) -> Query:
+    """The question in the pipeline's words; raises UnknownPlacement."""
+    placement = placements.get(request.placement)
+    if placement is None:
+        known = ", ".join(sorted(placements))
+        raise UnknownPlacement(
+            f"placement {request.placement!r} is not configured; known: {known}", pointer="/placement"
+        )
+    context = request.context
+    return Query(
+        placement=request.placement,
+        size=request.size or placement.size,
+        now_at=context.now.astimezone(UTC) if context.now else datetime.now(UTC),
+        customer_id=request.customer_id,
+        anonymous_id=request.anonymous_id,
+        kinds=frozenset(request.kinds),
+        exclude_purchased="purchased" in request.exclude,
+        filters=request.filters,
+        explain=request.explain,
+        channel=context.channel,
+        store_id=context.store_id,
+        basket=tuple(Line(ProductId(line.product_id), line.quantity) for line in context.basket),
+        recent=tuple(ProductId(product_id) for product_id in context.recent),
+    )
+
+
+class Money(BaseModel):
+    """An amount in integer minor units of a currency."""
+
+    amount_minor: int
+    currency: str
+
+
+class ReasonAnswer(BaseModel):
+    """Why a proposition is shown, as a stable code and in words for the customer."""
+
+    code: str
+    text: str
+
+
+class PropositionAnswer(BaseModel):
+    """One place of the slate. `factors` tells, under explain, what each column added to the score."""
+
+    kind: Literal["product", "coupon"]
+    product_id: str
+    rank: int
+    score: float
+    probability: float
+    expected_value: Money | None
+    propensity: float
+    reasons: list[ReasonAnswer]
+    name: str | None
+    factors: dict[str, float] | None = None
+
+
+class DecisionAnswer(BaseModel):
+    """The slate, which model and policy made it, and in `degraded` what was missing."""
+
+    decision_id: str
+    model_version: str | None
+    policy: str
+    degraded: list[str]
+    propositions: list[PropositionAnswer]
+    trace: dict[str, Any] | None = None
+
+
+def answer_body(slate: Slate, *, currency: str, with_trace: bool) -> bytes:
+    """The JSON body of an answer, in the shape of DecisionAnswer."""
+    body: dict[str, Any] = {
+        "decision_id": slate.decision_id,
+        "model_version": slate.model_version,
+        "policy": slate.policy,
+        "degraded": slate.degraded,
+        "propositions": [_proposition(proposition, currency) for proposition in slate.propositions],
+    }
+    if with_trace:
+        body["trace"] = slate.trace
+    return orjson.dumps(body)
+
+
+def _proposition(proposition: Proposition, currency: str) -> dict[str, Any]:
+    expected = proposition.expected_minor
+    wire: dict[str, Any] = {
+        "kind": proposition.kind,
+        "product_id": proposition.product_id,
+        "rank": proposition.rank,
+        "score": round(proposition.score, 6),
+        "probability": round(proposition.probability, 6),
+        "expected_value": None if expected is None else {"amount_minor": expected, "currency": currency},
+        "propensity": proposition.propensity,
+        "reasons": [{"code": reason.code, "text": reason.text} for reason in proposition.reasons],
+        "name": proposition.name,
+    }
+    if proposition.factors is not None:
+        wire["factors"] = proposition.factors
+    return wire
+
+
+class EventBatch(BaseModel):
+    """At most 200 events. Each row is judged by itself: one that is no Event is rejected, the others are kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    events: list[EventRow | Any] = Field(min_length=1, max_length=200)
+
+
+class EventResult(BaseModel):
+    """What became of one row: `code` and `detail` say why when it was rejected."""
+
+    id: str | None
+    status: Literal["accepted", "duplicate", "rejected"]
+    code: str | None = None
+    detail: str | None = None
+
+
+class EventResults(BaseModel):
+    """One result per row, in the order of the request."""
+
+    results: list[EventResult]
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 tells it; `code` is stable (docs/errors.md), `pointer` names the faulty part."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    pointer: str | None = None
+
+
+class Health(BaseModel):
+    """`status` is ok, or says what is awaited."""
+
+    status: str
+    model_version: str | None = None
+    detail: str | None = None

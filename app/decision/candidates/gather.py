@@ -1,0 +1,48 @@
+"""From context to one sorted list of candidates: every source asked once, a failing one left out and named."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.decision.candidates import sources
+from app.decision.context import Context
+from app.domain import Ints, Mask
+
+Source = Callable[[Context, Mask | None], Ints]
+
+SOURCES: Mapping[str, Source] = {
+    "similar": sources.similar,
+    "buy_again": sources.buy_again,
+    "together": sources.together,
+    "recent": sources.recent,
+    "trending": sources.trending,
+    "popular": sources.popular,
+}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """`items` ascending and distinct; `by_source` what each source gave; `failed` the sources that could not."""
+
+    items: Ints
+    by_source: Mapping[str, Ints]
+    failed: tuple[str, ...] = ()
+
+
+def find_candidates(context: Context, allowed: Mask | None, *, asked: Mapping[str, Source] = SOURCES) -> Candidates:
+    """Asks every source; one that raises costs its own candidates only."""
+    by_source: dict[str, Ints] = {}
+    failed = []
+    for name, source in asked.items():
+        try:
+            by_source[name] = source(context, allowed)
+        except Exception:  # noqa: BLE001 - the border of one source: the others still answer
+            _log.exception("candidate source failed", extra={"source": name})
+            failed.append(name)
+    found = [items for items in by_source.values() if len(items)]
+    merged = np.unique(np.concatenate(found)) if found else np.zeros(0, np.int32)
+    return Candidates(merged, by_source, tuple(failed))

@@ -1,0 +1,57 @@
+"""The candidate sources: each a function from context to items, none longer than its bound."""
+
+import numpy as np
+
+from app.decision.context import Context
+from app.decision.features import trending_group
+from app.domain import Ints, Mask
+from app.model.retrieval import nearest
+
+SIMILAR_COUNT = 200
+BUY_AGAIN_COUNT = 200
+TRENDING_COUNT = 100
+
+
+def similar(context: Context, allowed: Mask | None) -> Ints:
+    """Nearest to the customer's exact fold-in vector, the filter inside the search."""
+    if context.user is None:
+        return np.zeros(0, np.int32)
+    return nearest(context.bundle, context.user, SIMILAR_COUNT, allowed=allowed)
+
+
+def buy_again(context: Context, allowed: Mask | None) -> Ints:
+    """What the customer bought most, the last weeks counting most."""
+    bought = context.bought
+    if allowed is not None:
+        passes = allowed[bought.items]
+        items, weight = bought.items[passes], bought.weight_112d[passes]
+    else:
+        items, weight = bought.items, bought.weight_112d
+    if len(items) <= BUY_AGAIN_COUNT:
+        return items
+    return items[np.argpartition(-weight, BUY_AGAIN_COUNT)[:BUY_AGAIN_COUNT]]
+
+
+def together(context: Context, allowed: Mask | None) -> Ints:
+    """What is bought together with the basket and the recent items."""
+    neighbours = context.bundle.neighbours_idx[context.anchors].ravel()
+    return neighbours[neighbours >= 0]
+
+
+def recent(context: Context, allowed: Mask | None) -> Ints:
+    """What the customer looked at last: it stays eligible, unless it is in the basket."""
+    return context.anchors
+
+
+def trending(context: Context, allowed: Mask | None) -> Ints:
+    """What sells now in the customer's store, segment or everywhere."""
+    items, _ = trending_group(context)
+    return items[:TRENDING_COUNT]
+
+
+def popular(context: Context, allowed: Mask | None) -> Ints:
+    """The most bought products that pass: the floor that keeps a strict filter from an empty slate."""
+    count = context.query.size
+    if allowed is None:
+        return np.arange(min(count, context.bundle.item_count), dtype=np.int32)
+    return np.flatnonzero(allowed)[:count].astype(np.int32)

@@ -1,0 +1,71 @@
+"""What may be shown at all: rules over the whole catalogue, each with the reason that a drop is told by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.decision.candidates.gather import Candidates
+from app.decision.context import Context
+from app.domain import Ints, Mask
+from app.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`allowed` (n items) says which products pass; the others are dropped for `reason`."""
+
+    reason: str
+    allowed: Mask
+
+
+def eligibility_rules(context: Context) -> list[Rule]:
+    """The rules that the question sets; raises BadInput for a filter on a column the catalogue does not have."""
+    rules = [_drop_filtered(context, column, values) for column, values in context.query.filters.items()]
+    if context.query.exclude_purchased:
+        rules.append(_drop_items(context, "purchased", context.bought.items))
+    if len(context.basket):
+        rules.append(_drop_items(context, "in_basket", context.basket))
+    return rules
+
+
+def all_allowed(rules: Sequence[Rule]) -> Mask | None:
+    """Which items pass every rule; None when there is no rule."""
+    if not rules:
+        return None
+    allowed: Mask = np.logical_and.reduce([rule.allowed for rule in rules])
+    return allowed
+
+
+def keep_eligible(candidates: Candidates, rules: Sequence[Rule]) -> tuple[Ints, dict[str, Ints]]:
+    """The items that pass, and those that do not by the first reason that dropped them."""
+    kept, dropped = candidates.items, {}
+    for rule in rules:
+        passes = rule.allowed[kept]
+        if not passes.all():
+            dropped[rule.reason] = kept[~passes]
+            kept = kept[passes]
+    return kept, dropped
+
+
+def _drop_filtered(context: Context, column: str, values: Sequence[str]) -> Rule:
+    attribute = context.bundle.catalogue.attributes.get(column)
+    if attribute is None:
+        known = ", ".join(sorted(context.bundle.catalogue.attributes)) or "none"
+        raise UnknownFilter(f"filter {column!r} is no product attribute; known: {known}", pointer=f"/filters/{column}")
+    passes = np.zeros(len(attribute.vocabulary) + 1, np.bool_)
+    passes[[attribute.code_of[value] for value in values if value in attribute.code_of]] = True
+    # Code -1 (unknown) reads the last place, which no value sets.
+    return Rule(f"filter_{column}", passes[attribute.codes])
+
+
+def _drop_items(context: Context, reason: str, items: Ints) -> Rule:
+    allowed = np.ones(context.bundle.item_count, np.bool_)
+    allowed[items] = False
+    return Rule(reason, allowed)
+
+
+class UnknownFilter(BadInput):
+    """A filter names a column that the catalogue does not have."""
+
+    code = "unknown_filter"

@@ -1,0 +1,122 @@
+"""Answers that always come: the full pipeline, and below it the rungs that need less, each flagged."""
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from app.decision.context import Context, make_context
+from app.decision.eligibility import all_allowed, eligibility_rules
+from app.decision.features import trending_group
+from app.decision.pipeline import POLICY, Options, decide, rank
+from app.domain import Degraded, Ints, ProductId, Proposition, Query, Reason, Slate
+from app.errors import EndcapError
+from app.model.bundle import Bundle
+from app.ports import CustomerState, CustomerStore
+from app.telemetry import Laps
+
+_log = logging.getLogger(__name__)
+
+NOBODY = CustomerState()
+
+
+@dataclass(slots=True)
+class Ladder:
+    """One answer per question. `bundle` gives the live bundle or None; `fallbacks` the static list per placement."""
+
+    bundle: Callable[[], Bundle | None]
+    customers: CustomerStore
+    options: Options
+    fallbacks: Mapping[str, Sequence[str]]
+    max_in_flight_count: int
+    in_flight_count: int = 0
+
+    async def answer(self, query: Query, laps: Laps) -> Slate:
+        """The best slate that can be had now; raises only for a question that is itself at fault."""
+        bundle = self.bundle()
+        if bundle is None:
+            return static_slate(query, self.fallbacks)
+        if self.in_flight_count >= self.max_in_flight_count:
+            return popular_slate(query, bundle, self.options, why=Degraded.OVERLOAD)
+        self.in_flight_count += 1
+        try:
+            return await decide(query, bundle, self.customers, self.options, laps)
+        except EndcapError:
+            raise
+        except Exception:  # noqa: BLE001 - the request border: the answer falls to the next rung
+            _log.exception("decision failed")
+            return floor_slate(query, bundle, self.options, self.fallbacks)
+        finally:
+            self.in_flight_count -= 1
+
+
+def floor_slate(query: Query, bundle: Bundle, options: Options, fallbacks: Mapping[str, Sequence[str]]) -> Slate:
+    """Popular products when the pipeline broke; the static list when even they cannot be had."""
+    try:
+        return popular_slate(query, bundle, options, why=Degraded.MODEL_UNAVAILABLE)
+    except EndcapError:
+        raise
+    except Exception:  # noqa: BLE001 - the last rung needs nothing but the configuration
+        _log.exception("popular products failed")
+        return static_slate(query, fallbacks)
+
+
+def popular_slate(query: Query, bundle: Bundle, options: Options, *, why: Degraded) -> Slate:
+    """What is popular in the store or everywhere, from memory alone; filters still hold."""
+    context = make_context(query, bundle, NOBODY, stale_after_s=options.stale_after_s)
+    items = _popular_items(context)
+    names = bundle.catalogue.names
+    propositions = [
+        Proposition(
+            kind="product",
+            product_id=ProductId(bundle.catalogue.product_ids[item]),
+            rank=rank,
+            score=float(bundle.popularity[item]),
+            probability=float(bundle.popularity[item]),
+            reasons=(Reason("popular", "Popular with our customers"),),
+            name=names[item],
+        )
+        for rank, item in enumerate(items.tolist(), start=1)
+    ]
+    return _bare_slate(query, bundle.version, [why], propositions if "product" in query.kinds else [])
+
+
+def _popular_items(context: Context) -> Ints:
+    allowed = all_allowed(eligibility_rules(context))
+    trending, _ = trending_group(context)
+    items = trending if allowed is None else trending[allowed[trending]]
+    return items[: context.query.size]
+
+
+def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]]) -> Slate:
+    """The placement's configured list, when there is no model at all."""
+    propositions = [
+        Proposition(
+            kind="product",
+            product_id=ProductId(product_id),
+            rank=rank,
+            score=0.0,
+            probability=0.0,
+            reasons=(Reason("fallback", "Our recommendation"),),
+        )
+        for rank, product_id in enumerate(fallbacks.get(query.placement, ())[: query.size], start=1)
+    ]
+    return _bare_slate(query, None, [Degraded.BUNDLE_MISSING], propositions)
+
+
+def _bare_slate(query: Query, version: str | None, degraded: list[Degraded], propositions: list[Proposition]) -> Slate:
+    if len(propositions) < query.size:
+        degraded = [*degraded, Degraded.SLATE_SHORT]
+    return Slate(uuid.uuid4().hex, version, POLICY, degraded, propositions, {"rung": degraded[0]})
+
+
+def exercise_rungs(bundle: Bundle, options: Options, placement: str) -> None:
+    """Runs every rung once on a new bundle, so that none is tried for the first time in need."""
+    query = Query(placement=placement, size=10, now_at=datetime.now(UTC), anonymous_id="warm-up")
+    asked = replace(query, recent=tuple(ProductId(name) for name in bundle.catalogue.product_ids[:5]))
+    for _ in range(3):
+        rank(asked, bundle, NOBODY, options)
+        rank(replace(asked, exclude_purchased=True, explain=True), bundle, NOBODY, options)
+    popular_slate(query, bundle, options, why=Degraded.OVERLOAD)
+    static_slate(query, {})

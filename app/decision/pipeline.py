@@ -1,0 +1,91 @@
+"""The request path: from a question to a slate in one straight function. Read this first."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.decision.candidates.gather import Candidates, find_candidates
+from app.decision.context import Context, make_context
+from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
+from app.decision.scoring import Scored, score
+from app.decision.slate import make_slate
+from app.domain import Degraded, Ints, Proposition, Query, Slate
+from app.model.bundle import Bundle
+from app.ports import CustomerState, CustomerStore
+from app.telemetry import Laps, no_laps
+
+POLICY = "blend-1"
+TRACED_DROPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a decision needs to know besides the question; features older than `stale_after_s` are flagged."""
+
+    stale_after_s: float
+    currency: str
+
+
+async def decide(query: Query, bundle: Bundle, customers: CustomerStore, options: Options, laps: Laps) -> Slate:
+    """The best slate for `query` from the state of this millisecond; the store read is its only wait."""
+    state = await customers.read(query.customer_id, query.anonymous_id)
+    laps.lap("features")
+    return rank(query, bundle, state, options, laps)
+
+
+def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, laps: Laps = no_laps) -> Slate:
+    """The same without the wait: pure, so that evaluation and replay run exactly what serving runs."""
+    context = make_context(query, bundle, state, stale_after_s=options.stale_after_s)
+    laps.lap("context")
+    rules = eligibility_rules(context)
+    candidates = find_candidates(context, all_allowed(rules))
+    laps.lap("candidates")
+    kept, dropped = keep_eligible(candidates, rules)
+    laps.lap("eligibility")
+    scored = score(context, kept)
+    laps.lap("scoring")
+    propositions = make_slate(context, scored) if "product" in query.kinds else []
+    slate = _slate(context, candidates, dropped, scored, propositions)
+    laps.lap("slate")
+    return slate
+
+
+def _slate(
+    context: Context,
+    candidates: Candidates,
+    dropped: dict[str, Ints],
+    scored: Scored,
+    propositions: Sequence[Proposition],
+) -> Slate:
+    degraded = list(context.degraded)
+    if candidates.failed:
+        degraded.append(Degraded.MODEL_UNAVAILABLE)
+    if len(propositions) < context.query.size and "product" in context.query.kinds:
+        degraded.append(Degraded.SLATE_SHORT)
+    return Slate(
+        decision_id=uuid.uuid4().hex,
+        model_version=context.bundle.version,
+        policy=POLICY,
+        degraded=degraded,
+        propositions=propositions,
+        trace=_trace(context, candidates, dropped, scored),
+    )
+
+
+def _trace(context: Context, candidates: Candidates, dropped: dict[str, Ints], scored: Scored) -> dict[str, object]:
+    ids = context.bundle.catalogue.product_ids
+    return {
+        "candidates": {name: len(items) for name, items in candidates.by_source.items()},
+        "failed_sources": list(candidates.failed),
+        "dropped": {
+            reason: {"count": len(items), "product_ids": [ids[item] for item in items[:TRACED_DROPS]]}
+            for reason, items in dropped.items()
+        },
+        "scored_count": len(scored.items),
+        "nan_count": int(np.isnan(scored.score).sum()),
+        "live_event_count": context.live.event_count,
+        "last_event_id": context.live.last_event_id,
+        "features_as_of": context.features.as_of_at if context.features else None,
+    }

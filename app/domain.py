@@ -1,0 +1,159 @@
+"""Frozen types that cross borders: what flows between wire, pipeline, stores and training."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+import numpy as np
+import numpy.typing as npt
+
+ProductId = NewType("ProductId", str)
+"""A product's name outside, as the retailer writes it."""
+ItemIdx = NewType("ItemIdx", int)
+"""A product's row inside one bundle; means nothing outside that bundle."""
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.bool_]
+
+
+class Channel(StrEnum):
+    """Where the customer is met."""
+
+    WEB = "web"
+    APP = "app"
+    STORE = "store"
+    EMAIL = "email"
+    PUSH = "push"
+    SOCIAL = "social"
+    QR = "qr"
+    KIOSK = "kiosk"
+    CALL = "call"
+
+
+class Degraded(StrEnum):
+    """Why an answer is less than full; the values are public (docs/degradation.md)."""
+
+    FEATURES_STALE = "features_stale"
+    FEATURES_MISSING = "features_missing"
+    LIVE_MISSING = "live_missing"
+    CUSTOMER_UNKNOWN = "customer_unknown"
+    PRODUCTS_UNKNOWN = "products_unknown"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    OVERLOAD = "overload"
+    BUNDLE_MISSING = "bundle_missing"
+    SLATE_SHORT = "slate_short"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One product in a basket; quantity in pieces."""
+
+    product_id: ProductId
+    quantity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, in the API's own form. `time` is aware UTC, money integer minor units."""
+
+    event_id: str
+    type: str
+    time: datetime
+    channel: str | None = None
+    customer_id: str | None = None
+    anonymous_id: str | None = None
+    product_id: ProductId | None = None
+    basket_id: str | None = None
+    quantity: float = 1.0
+    amount_minor: int | None = None
+    currency: str | None = None
+    store_id: str | None = None
+    session_id: str | None = None
+    decision_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The person's key everywhere online: `c:<customer_id>`, else `a:<anonymous_id>`."""
+        return f"c:{self.customer_id}" if self.customer_id is not None else f"a:{self.anonymous_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question: what should this person see, here, now? `now_at` is aware UTC."""
+
+    placement: str
+    size: int
+    now_at: datetime
+    customer_id: str | None = None
+    anonymous_id: str | None = None
+    kinds: frozenset[str] = frozenset({"product"})
+    exclude_purchased: bool = False
+    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    explain: bool = False
+    channel: str | None = None
+    store_id: str | None = None
+    basket: Sequence[Line] = ()
+    recent: Sequence[ProductId] = ()
+
+    @property
+    def subject(self) -> str:
+        """The same key as `Event.subject`."""
+        return f"c:{self.customer_id}" if self.customer_id is not None else f"a:{self.anonymous_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFeatures:
+    """One customer's Feast row (service `decision_v1`), decoded. Instants are unix seconds, money minor units.
+
+    The `bought_*` arrays run in parallel, one place per distinct product ever bought, strongest first;
+    the decayed weights are sums of 2^(-age/half-life) as of `as_of_at`.
+    """
+
+    as_of_at: float
+    scalars: Mapping[str, float | str | tuple[str, ...]]
+    bought_product_ids: Sequence[str]
+    bought_count: Floats
+    bought_weight_28d: Floats
+    bought_weight_112d: Floats
+    bought_first_day: Floats
+    bought_last_day: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a proposition is shown: a stable code and words that a customer understands."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposition:
+    """One place of a slate. `expected_minor` = probability × price, absent when the price is unknown."""
+
+    kind: str
+    product_id: ProductId
+    rank: int
+    score: float
+    probability: float
+    reasons: Sequence[Reason]
+    propensity: float = 1.0
+    expected_minor: int | None = None
+    currency: str | None = None
+    name: str | None = None
+    factors: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """One answer, whole: what was proposed, by which model and policy, and how it came about."""
+
+    decision_id: str
+    model_version: str | None
+    policy: str
+    degraded: Sequence[Degraded]
+    propositions: Sequence[Proposition]
+    trace: Mapping[str, Any]

@@ -1,0 +1,78 @@
+"""The error tree: every failure Endcap names, each with a stable code; knows nothing of HTTP.
+
+EndcapError
+├── BadInput            a file, a row, a request or a setting the caller must mend
+│   ├── UnknownPlacement
+│   └── BadSetting
+├── Missing             what was asked for does not exist (any more)
+│   ├── DecisionNotFound
+│   └── BundleMissing
+├── BundleRefused       a bundle file is not the one its manifest promises
+├── StoreUnavailable    Redis or Valkey did not answer in time
+└── Unauthorized        no key, or the wrong one
+"""
+
+
+class EndcapError(Exception):
+    """Something failed that has a name; `code` is stable and public."""
+
+    code = "internal_error"
+
+    def __init__(self, message: str, *, pointer: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.pointer = pointer
+
+
+class BadInput(EndcapError):
+    """The caller must mend what was given; the message names thing, value and remedy."""
+
+    code = "bad_input"
+
+
+class UnknownPlacement(BadInput):
+    """No placement of that name is configured."""
+
+    code = "unknown_placement"
+
+
+class BadSetting(BadInput):
+    """A setting, port or directory cannot be used as given."""
+
+    code = "bad_setting"
+
+
+class Missing(EndcapError):
+    """What was asked for does not exist."""
+
+    code = "not_found"
+
+
+class DecisionNotFound(Missing):
+    """The decision was never made, or its keeping time is over."""
+
+    code = "decision_not_found"
+
+
+class BundleMissing(Missing):
+    """No bundle has been published in this data directory."""
+
+    code = "bundle_missing"
+
+
+class BundleRefused(EndcapError):
+    """A bundle file is missing, damaged or not of this bundle."""
+
+    code = "bundle_refused"
+
+
+class StoreUnavailable(EndcapError):
+    """Redis or Valkey did not answer in time."""
+
+    code = "store_unavailable"
+
+
+class Unauthorized(EndcapError):
+    """The request carries no API key, or an unknown one."""
+
+    code = "unauthorized"

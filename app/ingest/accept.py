@@ -1,0 +1,64 @@
+"""Events come in: each one checked, then seen-mark, live profile and stream written in one atomic step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.domain import Event
+from app.errors import StoreUnavailable
+from app.ingest.schema import RejectedEvent, parse_event
+
+
+class EventStore(Protocol):
+    """Where accepted events go, durably."""
+
+    async def accept(self, batches: Sequence[Sequence[Event]]) -> list[bool]:
+        """One answer per batch (the events of one row): True = accepted, False = seen before.
+
+        Raises StoreUnavailable when it cannot say that the events are safe.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """What became of one row; `code` and `detail` say why it was rejected."""
+
+    event_id: str | None
+    status: str
+    code: str | None = None
+    detail: str | None = None
+
+
+async def accept_rows(rows: Sequence[object], store: EventStore, *, now: datetime) -> list[RowResult]:
+    """One result per row, in order; a row that is rejected costs the others nothing.
+
+    `store_unavailable` means: not known to be safe, send it again with the same id.
+    """
+    parsed = [_parsed(row, now) for row in rows]
+    batches = [events for events in parsed if not isinstance(events, RowResult)]
+    try:
+        answers = iter(await store.accept(batches) if batches else [])
+    except StoreUnavailable as error:
+        return [_unsafe(row, error) for row in parsed]
+    return [row if isinstance(row, RowResult) else _result(row, next(answers)) for row in parsed]
+
+
+def _parsed(row: object, now: datetime) -> list[Event] | RowResult:
+    if not isinstance(row, dict):
+        return RowResult(None, "rejected", "invalid_event", "an event is a JSON object")
+    try:
+        return parse_event(row, now=now)
+    except RejectedEvent as error:
+        given = row.get("id")
+        return RowResult(given if isinstance(given, str) else None, "rejected", error.code, error.message)
+
+
+def _result(events: list[Event], accepted: bool) -> RowResult:
+    return RowResult(events[0].event_id, "accepted" if accepted else "duplicate")
+
+
+def _unsafe(row: list[Event] | RowResult, error: StoreUnavailable) -> RowResult:
+    if isinstance(row, RowResult):
+        return row
+    return RowResult(row[0].event_id, "rejected", error.code, f"{error.message}; send it again with the same id")

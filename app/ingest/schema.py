@@ -1,0 +1,139 @@
+"""One row of the events API becomes Events: the same checks for HTTP, files and beacons."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from app.domain import Channel, Event, ProductId
+from app.errors import BadInput
+
+EVENT_TYPES = (
+    "view_item_list", "view_item", "select_item", "search", "scan_item", "add_to_cart", "remove_from_cart",
+    "add_to_wishlist", "remove_from_wishlist", "view_cart", "begin_checkout", "purchase", "refund",
+    "view_promotion", "select_promotion", "dismiss_promotion", "region_enter", "region_dwell", "region_exit",
+    "qr_scan", "inventory_changed", "price_changed", "shipment_delayed", "replenishment_signal", "payment_failed",
+)  # fmt: skip
+PRODUCT_TYPES = frozenset(
+    {"view_item", "select_item", "scan_item", "add_to_cart", "add_to_wishlist", "purchase", "refund"}
+)
+MAX_CLOCK_SKEW = timedelta(minutes=10)
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
+MAX_MINOR = 2**53 - 1
+
+
+class EventItem(BaseModel):
+    """One line of an event that concerns several products; the amount is that of the whole line."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    product_id: Id
+    quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
+    amount_minor: int | None = Field(default=None, ge=-MAX_MINOR, le=MAX_MINOR)
+
+
+class EventRow(BaseModel):
+    """An event as it comes in; `type` follows GA4's names, `time` needs a zone, money is in minor units."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Id
+    type: Literal[EVENT_TYPES]  # type: ignore[valid-type]  # the tuple above is the single list of names
+    time: AwareDatetime
+    channel: Channel | None = None
+    customer_id: Id | None = None
+    anonymous_id: Id | None = None
+    product_id: Id | None = None
+    items: list[EventItem] | None = Field(default=None, min_length=1, max_length=200)
+    basket_id: Id | None = None
+    quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
+    amount_minor: int | None = Field(default=None, ge=-MAX_MINOR, le=MAX_MINOR)
+    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] | None = None
+    store_id: Id | None = None
+    session_id: Id | None = None
+    decision_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _names_whom_and_what(self) -> "EventRow":
+        if self.customer_id is None and self.anonymous_id is None:
+            raise ValueError("customer_id or anonymous_id is needed")
+        if self.product_id is not None and self.items is not None:
+            raise ValueError("give product_id or items, not both")
+        if self.type in PRODUCT_TYPES and self.product_id is None and self.items is None:
+            raise ValueError(f"{self.type} needs product_id or items")
+        return self
+
+
+class RejectedEvent(BadInput):
+    """A row that is no event; `code` tells which way."""
+
+    def __init__(self, code: str, message: str, *, pointer: str | None = None) -> None:
+        super().__init__(message, pointer=pointer)
+        self.code = code
+
+
+def parse_event(row: Mapping[str, object], *, now: datetime) -> list[Event]:
+    """The event of one row, or one per item when it has several; raises RejectedEvent.
+
+    The first Event's id is the row's own, further items get `<id>:<n>`: ids in the history stay unique.
+    """
+    try:
+        parsed = EventRow.model_validate(row)
+    except ValidationError as error:
+        raise _rejection(error) from None
+    if parsed.time > now + MAX_CLOCK_SKEW:
+        raise RejectedEvent(
+            "time_in_future",
+            f"time {parsed.time.isoformat()} is after now; check the sender's clock",
+            pointer="/time",
+        )
+    event = _event(parsed)
+    if parsed.items is None:
+        return [event]
+    return [
+        replace(
+            event,
+            event_id=event.event_id if number == 0 else f"{event.event_id}:{number}",
+            product_id=ProductId(item.product_id),
+            quantity=item.quantity,
+            amount_minor=item.amount_minor,
+        )
+        for number, item in enumerate(parsed.items)
+    ]
+
+
+def _event(parsed: EventRow) -> Event:
+    return Event(
+        event_id=parsed.id,
+        type=parsed.type,
+        time=parsed.time.astimezone(UTC),
+        channel=parsed.channel,
+        customer_id=parsed.customer_id,
+        anonymous_id=parsed.anonymous_id,
+        product_id=ProductId(parsed.product_id) if parsed.product_id else None,
+        basket_id=parsed.basket_id,
+        quantity=parsed.quantity,
+        amount_minor=parsed.amount_minor,
+        currency=parsed.currency,
+        store_id=parsed.store_id,
+        session_id=parsed.session_id,
+        decision_id=parsed.decision_id,
+    )
+
+
+def _rejection(error: ValidationError) -> RejectedEvent:
+    first = error.errors()[0]
+    pointer = "".join(f"/{part}" for part in first["loc"])
+    code = "unknown_event_type" if first["loc"] == ("type",) and first["type"] == "literal_error" else "invalid_event"
+    return RejectedEvent(code, f"{pointer or 'event'}: {first['msg']}", pointer=pointer or None)

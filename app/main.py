@@ -1,0 +1,133 @@
+"""Builds the service from settings, yields it, and closes in reverse: the only file that constructs things."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import faiss
+from fastapi import FastAPI
+from redis.asyncio import Redis
+
+from app import __version__
+from app.api import decisions, events, health
+from app.api.edge import Edge
+from app.api.problems import install_problems
+from app.api.state import Service
+from app.decision.ladder import Ladder, exercise_rungs
+from app.decision.pipeline import Options
+from app.model.bundle import Bundle
+from app.model.reloader import LiveBundle
+from app.settings import Settings
+from app.stores.breaker import Breaker
+from app.stores.customers import RedisCustomers
+from app.stores.decisions import DecisionLog
+from app.stores.events import RedisEvents
+from app.stores.redis import Keys, request_client
+from app.stores.watch import StoreWatch
+from app.telemetry import Metrics
+
+_log = logging.getLogger(__name__)
+
+SOCKET_TIMEOUT_S = 1.0
+"""Longer than every soft deadline: a call that misses its deadline ends by this, and frees its connection."""
+
+
+def create_app(settings: Settings, redis_url: str) -> FastAPI:
+    """The service on one Redis and one data directory; raises BadSetting when the settings cannot work."""
+    service, client = build_service(settings, redis_url)
+    app = FastAPI(title="Endcap", version=__version__, lifespan=_lifespan(service, client), redoc_url=None)
+    app.state.service = service
+    for router in (decisions.router, events.router, health.router):
+        app.include_router(router)
+    install_problems(app)
+    app.add_middleware(Edge, metrics=service.metrics, api_key=settings.api_key)
+    return app
+
+
+def build_service(settings: Settings, redis_url: str) -> tuple[Service, "Redis"]:
+    """The parts, connected but not started, and the Redis client that whoever runs them closes."""
+    faiss.omp_set_num_threads(1)
+    metrics = Metrics()
+    placements = settings.placements()
+    options = Options(stale_after_s=settings.features_stale_after_s, currency=settings.currency)
+    live = LiveBundle(
+        settings.bundles_dir,
+        warm=lambda bundle: _take_over(bundle, options, metrics, next(iter(placements))),
+        on_refused=lambda _: metrics.bundle_refusals.inc(),
+    )
+    client = request_client(redis_url, timeout_s=SOCKET_TIMEOUT_S, connection_count=2 * settings.max_in_flight_count)
+    keys = Keys(settings.stream_partition_count)
+    customers = RedisCustomers(
+        client,
+        keys,
+        Breaker(in_flight_count=settings.max_in_flight_count),
+        timeout_s=settings.feature_timeout_ms / 1000,
+        live_event_count=settings.live_event_count,
+        last_known_s=settings.last_known_features_s,
+    )
+    ladder = Ladder(
+        bundle=lambda: live.bundle,
+        customers=customers,
+        options=options,
+        fallbacks={name: placement.fallback for name, placement in placements.items()},
+        max_in_flight_count=settings.max_in_flight_count,
+    )
+    event_store = RedisEvents(
+        client,
+        keys,
+        Breaker(in_flight_count=settings.max_in_flight_count),
+        timeout_s=settings.ingest_timeout_ms / 1000,
+        seen_keep_s=settings.event_seen_keep_s,
+        live_count=settings.live_event_count,
+        live_keep_s=settings.live_keep_s,
+    )
+    decision_log = DecisionLog(
+        client,
+        Breaker(in_flight_count=8),
+        keep_s=settings.decision_keep_s,
+        timeout_s=settings.feature_timeout_ms / 1000,
+        on_lost=metrics.record_failures.inc,
+    )
+    return Service(settings, placements, live, ladder, event_store, decision_log, metrics), client
+
+
+def _take_over(bundle: Bundle, options: Options, metrics: Metrics, placement: str) -> None:
+    """Warms a new bundle on every rung; a bundle that fails here is never served."""
+    exercise_rungs(bundle, options, placement)
+    metrics.model.clear()
+    metrics.model.labels(bundle.version).set(1)
+    metrics.model_created_at.set(float(bundle.manifest.get("created_at_s", 0)))
+
+
+Lifespan = Callable[[FastAPI], Any]
+
+
+def _lifespan(service: Service, client: "Redis") -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(service.live.refresh)
+        settings = service.settings
+        watch = StoreWatch(client, Keys(settings.stream_partition_count), service.metrics)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(client.aclose)
+            for job in (
+                service.live.watch(settings.reload_interval_ms / 1000),
+                service.decisions.flush_for_ever(),
+                watch.watch(),
+            ):
+                _run_until_closed(stack, job)
+            yield
+
+    return lifespan
+
+
+def _run_until_closed(stack: AsyncExitStack, job: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.create_task(job)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait({task})
+
+    stack.push_async_callback(end)

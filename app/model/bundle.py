@@ -1,0 +1,180 @@
+"""A bundle: one immutable, verified model folder, read into memory between training and decisions.
+
+No byte is used before its SHA-256 was compared with the manifest: FAISS and numpy load damaged files without complaint.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from app.domain import Floats, Ints, ItemIdx
+from app.errors import BundleMissing, BundleRefused
+
+SCHEMA_VERSION = 1
+POINTER = "current"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One filterable product column: a code per item (-1 = unknown) and what the codes mean."""
+
+    codes: Ints
+    vocabulary: Sequence[str]
+    code_of: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The products of one bundle, by falling number of buyers; row = ItemIdx. `price_minor` -1 = unknown."""
+
+    product_ids: Sequence[str]
+    item_of: Mapping[str, ItemIdx]
+    names: Sequence[str | None]
+    price_minor: npt.NDArray[np.int64]
+    attributes: Mapping[str, Attribute]
+
+    def known(self, product_ids: Sequence[str]) -> Ints:
+        """The items of those products that this bundle holds, in the order given."""
+        find = self.item_of.get
+        return np.array([item for item in map(find, product_ids) if item is not None], dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One model version, whole. n items, k factors, g groups; arrays are read-only."""
+
+    version: str
+    manifest: Mapping[str, Any]
+    catalogue: Catalogue
+    item_factors: Floats
+    gram: Floats
+    index: Any
+    popularity: Floats
+    repeat_rate: Floats
+    neighbours_idx: Ints
+    neighbours_score: Floats
+    trending_idx: Ints
+    trending_score: Floats
+    group_of: Mapping[str, int]
+    als: Mapping[str, Any]
+    scoring: Mapping[str, Any]
+
+    @property
+    def item_count(self) -> int:
+        """How many products this bundle can propose."""
+        return len(self.catalogue.product_ids)
+
+
+def current_version(bundles_dir: Path) -> str:
+    """The version that the pointer names; raises BundleMissing before the first publication."""
+    try:
+        return (bundles_dir / POINTER).read_text().strip()
+    except FileNotFoundError:
+        raise BundleMissing(f"{bundles_dir} holds no published bundle; run `endcap train` first") from None
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Reads and verifies one bundle; raises BundleRefused naming the file that is not as promised."""
+    files = _VerifiedFiles(folder)
+    catalogue = _catalogue(files)
+    item_factors = files.array("item_factors.npy", np.float32)
+    _same_length(folder, catalogue, files, item_factors)
+    return Bundle(
+        version=str(files.manifest["version"]),
+        manifest=files.manifest,
+        catalogue=catalogue,
+        item_factors=item_factors,
+        gram=_gram(item_factors),
+        index=files.index("index.faiss"),
+        popularity=files.array("popularity.npy", np.float32),
+        repeat_rate=files.array("repeat_rate.npy", np.float32),
+        neighbours_idx=files.array("neighbours_idx.npy", np.int32),
+        neighbours_score=files.array("neighbours_score.npy", np.float32),
+        trending_idx=files.array("trending_idx.npy", np.int32),
+        trending_score=files.array("trending_score.npy", np.float32),
+        group_of={name: row for row, name in enumerate(files.json("groups.json"))},
+        als=files.json("als.json"),
+        scoring=files.json("scoring.json"),
+    )
+
+
+def _gram(item_factors: Floats) -> Floats:
+    """YᵀY (k, k), the part of every fold-in that no customer changes."""
+    return np.ascontiguousarray(item_factors.T @ item_factors)
+
+
+def _catalogue(files: "_VerifiedFiles") -> Catalogue:
+    product_ids = files.json("product_ids.json")
+    described = files.json("catalogue.json")
+    attributes = {}
+    for column, vocabulary in described["attributes"].items():
+        codes = files.array(f"attribute_{column}.npy", np.int32)
+        attributes[column] = Attribute(codes, vocabulary, {value: code for code, value in enumerate(vocabulary)})
+    return Catalogue(
+        product_ids=product_ids,
+        item_of={product_id: ItemIdx(item) for item, product_id in enumerate(product_ids)},
+        names=described["names"],
+        price_minor=files.array("price_minor.npy", np.int64),
+        attributes=attributes,
+    )
+
+
+def _same_length(folder: Path, catalogue: Catalogue, files: "_VerifiedFiles", item_factors: Floats) -> None:
+    count = len(catalogue.product_ids)
+    lengths = {"item_factors.npy": len(item_factors), "price_minor.npy": len(catalogue.price_minor)}
+    lengths |= {name: len(files.array(name, None)) for name in ("popularity.npy", "neighbours_idx.npy")}
+    for name, length in lengths.items():
+        if length != count:
+            raise BundleRefused(f"{folder / name} has {length} rows for {count} products; publish the bundle again")
+    if not np.isfinite(item_factors).all():
+        raise BundleRefused(f"{folder / 'item_factors.npy'} holds values that are not finite; train again")
+
+
+class _VerifiedFiles:
+    """The bytes of one bundle folder, each handed out only when it is what the manifest promises."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            self.manifest: Mapping[str, Any] = orjson.loads((folder / "manifest.json").read_bytes())
+            self._promised: Mapping[str, Mapping[str, Any]] = self.manifest["files"]
+            schema_version, version = self.manifest["schema_version"], self.manifest["version"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            message = f"{folder / 'manifest.json'} cannot be read ({error!r}); publish the bundle again"
+            raise BundleRefused(message) from None
+        if schema_version != SCHEMA_VERSION:
+            raise BundleRefused(f"{folder} has schema version {schema_version}, this server reads {SCHEMA_VERSION}")
+        if version != folder.name:
+            raise BundleRefused(f"{folder} holds the manifest of version {version}; publish the bundle again")
+
+    def read(self, name: str) -> bytes:
+        path = self._folder / name
+        try:
+            content = path.read_bytes()
+            promised = self._promised[name]["sha256"]
+        except (OSError, KeyError, TypeError) as error:
+            raise BundleRefused(f"{path} is missing ({error!r}); publish the bundle again") from None
+        if hashlib.sha256(content).hexdigest() != promised:
+            raise BundleRefused(f"{path} differs from its manifest ({len(content)} bytes); publish the bundle again")
+        return content
+
+    def json(self, name: str) -> Any:
+        return orjson.loads(self.read(name))
+
+    def array(self, name: str, dtype: npt.DTypeLike | None) -> npt.NDArray[Any]:
+        loaded: npt.NDArray[Any] = np.load(io.BytesIO(self.read(name)), allow_pickle=False)
+        if dtype is not None and loaded.dtype != dtype:
+            raise BundleRefused(f"{self._folder / name} holds {loaded.dtype}, not {np.dtype(dtype)}; train again")
+        loaded.setflags(write=False)
+        return loaded
+
+    def index(self, name: str) -> Any:
+        return faiss.deserialize_index(np.frombuffer(self.read(name), dtype=np.uint8))

@@ -1,0 +1,24 @@
+"""The few Protocols between the decision stages and what stands behind them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.decision.live import LiveEvent
+from app.domain import CustomerFeatures, Degraded
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerState:
+    """What is known of one person this millisecond: the Feast row, the last events, and what could not be read."""
+
+    features: CustomerFeatures | None = None
+    events: Sequence[LiveEvent] = ()
+    degraded: Sequence[Degraded] = ()
+
+
+class CustomerStore(Protocol):
+    """Where a decision reads the person from: Redis when serving, memory when evaluating."""
+
+    async def read(self, customer_id: str | None, anonymous_id: str | None) -> CustomerState:
+        """The state of one person; never raises and never waits beyond its own deadline."""

@@ -1,0 +1,96 @@
+"""The customer of a request: Feast row and live events in one Redis round trip, the last known row when it fails."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from redis.asyncio import Redis
+
+from app.decision.live import LiveEvent
+from app.domain import CustomerFeatures, Degraded
+from app.errors import StoreUnavailable
+from app.ports import CustomerState
+from app.stores.breaker import Breaker
+from app.stores.feast import CUSTOMER_FIELDS, customer_key, decode_customer
+from app.stores.redis import Keys, unpack_live
+
+LAST_KNOWN_COUNT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _LastKnown:
+    owner: str
+    read_at: float
+    values: Sequence[bytes | None]
+    events: list[LiveEvent]
+
+
+class RedisCustomers:
+    """Reads one person in one round trip within `timeout_s`, and remembers a bounded number for when Redis fails."""
+
+    def __init__(
+        self,
+        client: "Redis",
+        keys: Keys,
+        breaker: Breaker,
+        *,
+        timeout_s: float,
+        live_event_count: int,
+        last_known_s: float,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._breaker = breaker
+        self._timeout_s = timeout_s
+        self._live_event_count = live_event_count
+        self._last_known_s = last_known_s
+        self._last_known: OrderedDict[str, _LastKnown] = OrderedDict()
+
+    async def read(self, customer_id: str | None, anonymous_id: str | None) -> CustomerState:
+        """The person's state; a store that fails or is late costs the features, never the answer."""
+        owner = f"{customer_id!r}/{anonymous_id!r}"
+        try:
+            answers = await self._breaker.call(lambda: self._ask(customer_id, anonymous_id), timeout_s=self._timeout_s)
+        except StoreUnavailable:
+            return self._fallback(owner)
+        subjects = _subjects(customer_id, anonymous_id)
+        values = answers[0] if customer_id is not None else []
+        lists = answers[1:] if customer_id is not None else answers
+        events = [event for subject, packed in zip(subjects, lists, strict=True) for event in _live(packed, subject)]
+        self._remember(_LastKnown(owner, monotonic(), values, events))
+        return CustomerState(_decoded(values), events)
+
+    async def _ask(self, customer_id: str | None, anonymous_id: str | None) -> list[list[bytes]]:
+        pipeline = self._client.pipeline(transaction=False)
+        if customer_id is not None:
+            pipeline.execute_command("HMGET", customer_key(customer_id), *CUSTOMER_FIELDS)
+        for subject in _subjects(customer_id, anonymous_id):
+            pipeline.lrange(self._keys.live(subject), 0, self._live_event_count - 1)
+        answers: list[list[bytes]] = await pipeline.execute()
+        return answers
+
+    def _remember(self, known: _LastKnown) -> None:
+        self._last_known[known.owner] = known
+        self._last_known.move_to_end(known.owner)
+        if len(self._last_known) > LAST_KNOWN_COUNT:
+            self._last_known.popitem(last=False)
+
+    def _fallback(self, owner: str) -> CustomerState:
+        known = self._last_known.get(owner)
+        if known is None or known.owner != owner or monotonic() - known.read_at > self._last_known_s:
+            return CustomerState(degraded=(Degraded.FEATURES_MISSING,))
+        return CustomerState(_decoded(known.values), known.events, (Degraded.FEATURES_STALE,))
+
+
+def _subjects(customer_id: str | None, anonymous_id: str | None) -> list[str]:
+    subjects = [f"c:{customer_id}"] if customer_id is not None else []
+    return [*subjects, f"a:{anonymous_id}"] if anonymous_id is not None else subjects
+
+
+def _live(packed: Sequence[bytes], subject: str) -> list[LiveEvent]:
+    return [LiveEvent(*row[:5]) for row in unpack_live(packed, subject)]
+
+
+def _decoded(values: Sequence[bytes | None]) -> CustomerFeatures | None:
+    return decode_customer(values) if values else None

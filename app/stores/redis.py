@@ -1,0 +1,134 @@
+"""Redis or Valkey, seen from the request path: clients that never wait long, the keys, the events' atomic step."""
+
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.domain import Event
+
+WORKER_GROUP = "history"
+_CONNECT_TIMEOUT_S = 0.25
+
+
+def request_client(url: str, *, timeout_s: float, connection_count: int) -> "AsyncRedis":
+    """A client for requests: short socket timeouts, no retry, a bounded number of connections."""
+    return AsyncRedis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=_CONNECT_TIMEOUT_S,
+        max_connections=connection_count,
+        retry=AsyncRetry(NoBackoff(), 0),
+    )
+
+
+def worker_client(url: str, *, timeout_s: float = 5.0) -> "Redis":
+    """A client for workers and commands: it may wait some seconds, and does not retry by itself."""
+    return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
+
+
+class Keys:
+    """Every key but Feast's. One hash tag per partition keeps a person's keys and their stream in one cluster slot."""
+
+    def __init__(self, partition_count: int) -> None:
+        self.partition_count = partition_count
+
+    def partition(self, subject: str) -> int:
+        """The partition of one person; the same in every process."""
+        return zlib.crc32(subject.encode()) % self.partition_count
+
+    def live(self, subject: str) -> str:
+        """List of the person's last events, latest accepted first."""
+        return f"{{p{self.partition(subject)}}}:live:{subject}"
+
+    def seen(self, subject: str, event_id: str) -> str:
+        """Exists while a repeat of this event must be recognized."""
+        return f"{{p{self.partition(subject)}}}:seen:{event_id}"
+
+    def stream(self, partition: int) -> str:
+        """Accepted events on their way to the history."""
+        return f"{{p{partition}}}:events"
+
+    def dead(self, partition: int) -> str:
+        """Entries that could not be stored, with the reason."""
+        return f"{{p{partition}}}:dead"
+
+    @staticmethod
+    def decision(decision_id: str) -> str:
+        """One decision with its trace, for a while."""
+        return f"decision:{decision_id}"
+
+
+ACCEPT = """
+if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then return 0 end
+for row = 4, #ARGV do
+  redis.call('LPUSH', KEYS[2], ARGV[row])
+  redis.call('XADD', KEYS[3], '*', 'e', ARGV[row])
+end
+redis.call('LTRIM', KEYS[2], 0, ARGV[2] - 1)
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return 1
+"""
+"""Seen-mark, live profile and stream of one event in one atomic step; 1 = accepted, 0 = was there already."""
+
+
+def pack_event(event: Event) -> bytes:
+    """The event as one JSON array, in the order of `unpack_event`; time is unix seconds."""
+    return orjson.dumps(
+        [
+            event.event_id,
+            event.type,
+            event.time.timestamp(),
+            event.product_id,
+            event.quantity,
+            event.subject,
+            event.channel,
+            event.customer_id,
+            event.anonymous_id,
+            event.basket_id,
+            event.amount_minor,
+            event.currency,
+            event.store_id,
+            event.session_id,
+            event.decision_id,
+        ]
+    )
+
+
+def unpack_event(packed: bytes) -> Event:
+    """The event that `pack_event` packed; raises ValueError on anything else."""
+    try:
+        row = orjson.loads(packed)
+        event_id, kind, time_s, product_id, quantity, _, channel, *rest = row
+        customer_id, anonymous_id, basket_id, amount_minor, currency, store_id, session_id, decision_id = rest
+        return Event(
+            event_id=str(event_id),
+            type=str(kind),
+            time=datetime.fromtimestamp(time_s, UTC),
+            product_id=product_id,
+            quantity=float(quantity),
+            channel=channel,
+            customer_id=customer_id,
+            anonymous_id=anonymous_id,
+            basket_id=basket_id,
+            amount_minor=amount_minor,
+            currency=currency,
+            store_id=store_id,
+            session_id=session_id,
+            decision_id=decision_id,
+        )
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"not a packed event: {error}") from error
+
+
+def unpack_live(packed: Sequence[bytes], subject: str) -> list[list[Any]]:
+    """The packed events of one person; an entry of anybody else is left out."""
+    rows: list[list[Any]] = orjson.loads(b"[" + b",".join(packed) + b"]")
+    return [row for row in rows if row[5] == subject]

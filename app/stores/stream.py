@@ -1,0 +1,110 @@
+"""The events' streams as the worker sees them: read, claim what a dead worker left, acknowledge, dead-letter."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from app.errors import StoreUnavailable
+from app.stores.redis import WORKER_GROUP, Keys
+
+_NEVER_DELIVERED = ">"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One packed event on its way: where it waits, and whether somebody may have handled it before."""
+
+    partition: int
+    entry_id: bytes
+    packed: bytes
+    redelivered: bool
+
+
+class EventStream:
+    """One consumer's view of all partitions; raises StoreUnavailable when Redis does not answer."""
+
+    def __init__(self, client: "Redis", keys: Keys, consumer: str) -> None:
+        self._client = client
+        self._keys = keys
+        self._consumer = consumer
+
+    def join(self) -> None:
+        """Makes sure that the consumer group exists on every partition."""
+        for partition in range(self._keys.partition_count):
+            try:
+                self._client.xgroup_create(self._keys.stream(partition), WORKER_GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+            except RedisError as error:
+                raise StoreUnavailable(f"cannot join the event stream: {error!r}") from error
+
+    def read(self, count: int) -> list[Entry]:
+        """Up to `count` new entries per partition, oldest first."""
+        entries: list[Entry] = []
+        for partition in range(self._keys.partition_count):
+            streams: dict[Any, Any] = {self._keys.stream(partition): _NEVER_DELIVERED}
+            answer = self._call(partial(self._client.xreadgroup, WORKER_GROUP, self._consumer, streams, count=count))
+            for _, rows in answer or []:
+                entries += [_entry(partition, row, redelivered=False) for row in rows]
+        return entries
+
+    def claim(self, count: int, *, idle_ms: int) -> list[Entry]:
+        """Entries that some consumer took at least `idle_ms` ago and never acknowledged."""
+        entries: list[Entry] = []
+        for partition in range(self._keys.partition_count):
+            stream = self._keys.stream(partition)
+            _, rows, *_ = self._call(
+                partial(self._client.xautoclaim, stream, WORKER_GROUP, self._consumer, idle_ms, count=count)
+            )
+            entries += [_entry(partition, row, redelivered=True) for row in rows if row[1]]
+        return entries
+
+    def done(self, entries: Sequence[Entry]) -> None:
+        """Acknowledges and removes entries whose events are in the history."""
+        for partition in {entry.partition for entry in entries}:
+            ids = [entry.entry_id for entry in entries if entry.partition == partition]
+            stream = self._keys.stream(partition)
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.xack(stream, WORKER_GROUP, *ids)
+            pipeline.xdel(stream, *ids)
+            self._call(pipeline.execute)
+
+    def bury(self, entry: Entry, reason: str) -> None:
+        """Moves an entry that can never be stored to the dead letters, in one step."""
+        stream = self._keys.stream(entry.partition)
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.xadd(self._keys.dead(entry.partition), {"e": entry.packed, "reason": reason})
+        pipeline.xack(stream, WORKER_GROUP, entry.entry_id)
+        pipeline.xdel(stream, entry.entry_id)
+        self._call(pipeline.execute)
+
+    def leave(self) -> None:
+        """Forgets this consumer where it has nothing pending; what is pending stays for others to claim."""
+        for partition in range(self._keys.partition_count):
+            stream = self._keys.stream(partition)
+            pending = self._call(
+                partial(self._client.xpending_range, stream, WORKER_GROUP, "-", "+", 1, consumername=self._consumer)
+            )
+            if not pending:
+                self._call(partial(self._client.xgroup_delconsumer, stream, WORKER_GROUP, self._consumer))
+
+    def _call(self, command: Callable[[], Any]) -> Any:
+        try:
+            return command()
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            self.join()
+            return command()
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"the event stream does not answer: {error!r}") from error
+
+
+def _entry(partition: int, row: tuple[bytes, dict[bytes, bytes]], *, redelivered: bool) -> Entry:
+    entry_id, fields = row
+    return Entry(partition, entry_id, fields.get(b"e", b""), redelivered)

@@ -1,0 +1,111 @@
+"""What can be seen from outside: metrics, the stage timer and logs without personal data."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+STAGES = ("features", "context", "candidates", "eligibility", "scoring", "slate", "encode")
+
+
+class Laps(Protocol):
+    """A stopwatch that names each stage as it ends."""
+
+    def lap(self, stage: str) -> None:
+        """The stage that just ended."""
+
+
+class _NoLaps:
+    def lap(self, stage: str) -> None:
+        return None
+
+
+no_laps: Laps = _NoLaps()
+
+
+class Metrics:
+    """Every metric of the service, in a registry of its own; names are public (docs/operations.md)."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        stage_seconds = Histogram(
+            "endcap_stage_seconds",
+            "Time per decision stage",
+            ["stage"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.stage_seconds = {stage: stage_seconds.labels(stage) for stage in STAGES}
+        self.request_seconds = Histogram(
+            "endcap_request_seconds",
+            "Time per request",
+            ["endpoint", "status"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.candidates = self._counter("endcap_candidates", "Candidates found", "source")
+        self.drops = self._counter("endcap_drops", "Candidates dropped", "reason")
+        self.degraded = self._counter("endcap_degraded", "Degraded answers", "why")
+        self.decisions = self._counter("endcap_decisions", "Decisions answered", "rung")
+        self.events = self._counter("endcap_events", "Event rows by outcome", "status")
+        self.bundle_refusals = Counter("endcap_bundle_refusals", "Bundles refused", registry=self.registry)
+        self.record_failures = Counter("endcap_record_failures", "Decisions not kept", registry=self.registry)
+        self.model = Gauge("endcap_model_info", "1 for the version being served", ["version"], registry=self.registry)
+        self.model_created_at = self._gauge("endcap_model_created_timestamp_seconds", "When the model was made")
+        self.stream_lag = self._gauge("endcap_stream_lag", "Accepted events not yet in the history")
+        self.stream_dead = self._gauge("endcap_stream_dead_letters", "Events that could not be stored")
+        self.features_as_of = self._gauge(
+            "endcap_features_as_of_timestamp_seconds", "Instant the batch features look at"
+        )
+        self.store_up = self._gauge("endcap_store_up", "1 while Redis answers")
+
+    def _counter(self, name: str, text: str, label: str) -> Counter:
+        return Counter(name, text, [label], registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
+
+
+class StageTimer:
+    """Laps of one request, observed into the stage histogram."""
+
+    __slots__ = ("_last", "_metrics")
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._last = perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = perf_counter()
+        self._metrics.stage_seconds[stage].observe(now - self._last)
+        self._last = now
+
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message and whatever `extra` names."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        } | {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_to_stderr(level: str) -> None:
+    """Structured logs on standard error for this process."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,0 +1,47 @@
+"""Starts one worker on one data directory and Redis, and ends it cleanly on SIGTERM or SIGINT."""
+
+import os
+import signal
+import socket
+import threading
+import uuid
+from types import FrameType
+
+from app.errors import StoreUnavailable
+from app.history import History
+from app.settings import Settings
+from app.stores.feast_push import ActivityPusher
+from app.stores.redis import Keys, worker_client
+from app.stores.stream import EventStream
+from app.worker.activity import activity_push
+from app.worker.consume import Worker
+
+
+def run_worker(settings: Settings, redis_url: str) -> None:
+    """Works until told to stop; the batch in hand is finished first."""
+    stop = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    client = worker_client(redis_url)
+    keys = Keys(settings.stream_partition_count)
+    consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    stream = EventStream(client, keys, consumer)
+    push = activity_push(client, keys, ActivityPusher(settings, redis_url), live_count=settings.live_event_count)
+    worker = Worker(
+        stream,
+        History(settings.history_dir),
+        push,
+        batch_count=settings.worker_batch_count,
+        interval_s=settings.worker_interval_ms / 1000,
+    )
+    worker.run(stop)
+    try:
+        stream.leave()
+    except StoreUnavailable:
+        return
+    finally:
+        client.close()
