@@ -7,6 +7,4 @@ from feature_repo.views import feature_views
 
 ENTITIES = (CUSTOMER, PRODUCT)
 (profile_view, purchases_view, statistics_view, activity_view) = feature_views(Settings.load().features_dir)
-(decision_service, product_service) = feature_services(
-    [profile_view, purchases_view, statistics_view, activity_view]
-)
+(decision_service, product_service) = feature_services([profile_view, purchases_view, statistics_view, activity_view])

@@ -42,9 +42,7 @@ def feature_views(features_dir: Path) -> list[FeatureView]:
     ]
 
 
-def _view(
-    name: str, entity: Entity, features: Sequence[Feature], *, source: FileSource | PushSource
-) -> FeatureView:
+def _view(name: str, entity: Entity, features: Sequence[Feature], *, source: FileSource | PushSource) -> FeatureView:
     # No TTL: Feast applies none online, and readers compare the row's time with the clock themselves.
     return FeatureView(
         name=name,
