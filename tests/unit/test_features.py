@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -37,9 +38,7 @@ def bought(
     return {"customer_id": customer, "product_id": product, "time": time, "basket_id": basket, **more}
 
 
-def profile_of(
-    rows: Sequence[Mapping[str, object]], *, products: pl.LazyFrame | None = None
-) -> dict[str, Any]:
+def profile_of(rows: Sequence[Mapping[str, object]], *, products: pl.LazyFrame | None = None) -> dict[str, Any]:
     return customer_tables(history(*rows), as_of=AS_OF, products=products).profile.to_dicts()[0]
 
 
@@ -150,9 +149,7 @@ def test_bought_products_run_in_parallel_strongest_first() -> None:
 def test_without_times_weights_are_counts_and_days_zero() -> None:
     rows = [bought("c", "milk", days_ago=None, basket=basket) for basket in ("b1", "b2")]
     purchases = purchases_of(rows)
-    assert (
-        purchases["bought_weight_28d"] == purchases["bought_weight_112d"] == purchases["bought_count"] == [2]
-    )
+    assert purchases["bought_weight_28d"] == purchases["bought_weight_112d"] == purchases["bought_count"] == [2]
     assert purchases["bought_first_day"] == purchases["bought_last_day"] == [0]
     profile = profile_of(rows)
     assert (profile["first_purchase_at"], profile["spend_minor_90d"], profile["repeat_share"]) == (
@@ -240,6 +237,15 @@ def test_every_field_has_a_unit_a_description_and_an_owner() -> None:
     assert len({(field.view, field.name) for field in FEATURES}) == len(FEATURES)
 
 
+def test_the_docs_list_every_field_with_its_unit_and_owner() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
+    rows = [
+        f"| `{field.name}` | `{field.view}` | {field.kind} | {field.unit} | {field.owner} | {field.description} |"
+        for field in FEATURES
+    ]
+    assert [row for row in rows if row not in page] == []
+
+
 lines = st.builds(
     bought,
     st.sampled_from(["c", "d", None]),
@@ -258,9 +264,7 @@ later_lines = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(lines, max_size=12), st.lists(later_lines, min_size=1, max_size=4))
-def test_rows_at_or_after_as_of_change_nothing(
-    past: list[dict[str, object]], later: list[dict[str, object]]
-) -> None:
+def test_rows_at_or_after_as_of_change_nothing(past: list[dict[str, object]], later: list[dict[str, object]]) -> None:
     known, all_rows = history(*past), history(*past, *later)
     before, after = customer_tables(known, as_of=AS_OF), customer_tables(all_rows, as_of=AS_OF)
     assert_frame_equal(before.profile, after.profile)
