@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import faiss
@@ -98,7 +99,7 @@ def _take_over(bundle: Bundle, options: Options, metrics: Metrics, placement: st
     exercise_rungs(bundle, options, placement)
     metrics.model.clear()
     metrics.model.labels(bundle.version).set(1)
-    metrics.model_created_at.set(float(bundle.manifest.get("created_at_s", 0)))
+    metrics.model_created_at.set(datetime.fromisoformat(bundle.manifest["created_at"]).timestamp())
 
 
 Lifespan = Callable[[FastAPI], Any]

@@ -99,7 +99,7 @@ class Child:
 
 def run(settings: Settings, *, on_started: Callable[[str], None], until: Flag | None = None) -> None:
     """Runs all parts until SIGINT or SIGTERM (or `until`); raises BadSetting when they cannot run."""
-    stop = until or _stop_on_signals()
+    stop = until or stop_on_signals(Flag())
     with sole_owner(settings.data_dir):
         check_bind(settings)
         children: list[Child] = []
@@ -155,8 +155,8 @@ def _end(children: list[Child]) -> None:
         embedded.stop(child.process)
 
 
-def _stop_on_signals() -> Flag:
-    stop = Flag()
+def stop_on_signals(stop: Flag) -> Flag:
+    """Sets `stop` on SIGINT and SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     return stop

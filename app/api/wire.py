@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    StringConstraints,
+    model_validator,
+)
 
 from app.domain import Channel, Line, ProductId, Proposition, Query, Slate
 from app.errors import UnknownPlacement
@@ -170,7 +178,7 @@ class EventBatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    events: list[EventRow | Any] = Field(min_length=1, max_length=200)
+    events: list[SkipValidation[EventRow | Any]] = Field(min_length=1, max_length=200)
 
 
 class EventResult(BaseModel):

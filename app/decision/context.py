@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -88,8 +89,8 @@ def _bought_rows(bundle: Bundle, features: CustomerFeatures | None, *, age_s: fl
     """
     if features is None:
         return _NOTHING_BOUGHT
-    find = bundle.catalogue.item_of.get
-    items = np.array([find(product_id, -1) for product_id in features.bought_product_ids], dtype=np.int32)
+    ids = features.bought_product_ids
+    items = np.fromiter(map(bundle.catalogue.item_of.get, ids, repeat(-1)), np.int32, len(ids))
     kept = items >= 0
     age_days = age_s / DAY_S
     return Bought(

@@ -1,0 +1,303 @@
+"""`endcap …`: the commands, each thin: settings in, one call, a report out."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from app.errors import BadInput, EndcapError
+from app.settings import Settings
+
+cli = typer.Typer(
+    name="endcap",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Real-time personalization for retailers.",
+)
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where everything is kept. [default: var]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on. [default: 8000]")]
+BudgetMinutes = Annotated[float, typer.Option("--budget-minutes", min=0.0, help="Time for tuning.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+screen = Console(stderr=True)
+
+
+def main() -> None:
+    """Runs one command; the exit status is its own, whatever native libraries do while the interpreter ends."""
+    try:
+        cli()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except EndcapError as error:
+        print(f"endcap: {error.message}", file=sys.stderr)  # noqa: T201 - the one clear line
+        status = 2
+    except KeyboardInterrupt:
+        status = 130
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+@cli.command()
+def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Start Valkey, the API and the worker on one data directory; Ctrl-C ends them."""
+    from app import supervisor
+    from app.telemetry import log_to_stderr
+
+    settings = Settings.load(data_dir=data_dir, host=host, port=port)
+    settings.placements()
+    log_to_stderr(settings.log_level)
+    supervisor.run(
+        settings, on_started=lambda _: screen.print(f"Endcap on http://{settings.host}:{settings.port}/docs")
+    )
+
+
+@cli.command()
+def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Start the API alone, on the Redis of ENDCAP_REDIS_URL."""
+    import uvicorn
+
+    from app.main import create_app
+    from app.supervisor import check_bind
+    from app.telemetry import log_to_stderr
+
+    settings = Settings.load(data_dir=data_dir, host=host, port=port)
+    check_bind(settings)
+    log_to_stderr(settings.log_level)
+    uvicorn.run(
+        create_app(settings, redis_url_of(settings)),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        loop="uvloop",
+        http="httptools",
+        timeout_graceful_shutdown=10,
+    )
+
+
+@cli.command()
+def worker(data_dir: DataDir = None) -> None:
+    """Start the worker alone, on the Redis of ENDCAP_REDIS_URL."""
+    from app.telemetry import log_to_stderr
+    from app.worker.run import run_worker
+
+    settings = Settings.load(data_dir=data_dir)
+    log_to_stderr(settings.log_level)
+    run_worker(settings, redis_url_of(settings))
+
+
+def redis_url_of(settings: Settings) -> str:
+    """The Redis that a part started alone uses; raises BadInput when there is none."""
+    from app.stores.embedded import find_running
+
+    if settings.redis_url is not None:
+        return settings.redis_url
+    running = find_running(settings.data_dir)
+    if running is None:
+        raise BadInput("no Redis: set ENDCAP_REDIS_URL, or start everything with `endcap up`")
+    return running.url
+
+
+@cli.command("import")
+def import_(
+    transactions: Annotated[Path | None, typer.Option(help="CSV or Parquet of purchases.")] = None,
+    products: Annotated[Path | None, typer.Option(help="CSV or Parquet of products.")] = None,
+    stores: Annotated[Path | None, typer.Option(help="CSV or Parquet of stores.")] = None,
+    events: Annotated[Path | None, typer.Option(help="JSON lines of events in the API's form.")] = None,
+    source: Annotated[str | None, typer.Option(help="A known data set: complete-journey.")] = None,
+    shift_to_now: Annotated[bool, typer.Option("--shift-to-now", help="Move the history to end yesterday.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read history and catalogue into the data directory; the same rows again change nothing."""
+    from app.imports.run import Sources, run_imports
+
+    settings = Settings.load(data_dir=data_dir)
+    sources = Sources(transactions, products, stores, events, source)
+    with progress_bar() as bar:
+        reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=datetime.now(UTC), progress=bar)
+    if as_json:
+        show_json({"imports": [report.to_dict() for report in reports]})
+        return
+    for report in reports:
+        screen.print(
+            f"{report.table}: {report.rows_read:,} rows read, {report.rows_added:,} added, {report.rows_known:,} known, "
+            f"{report.rows_rejected:,} rejected ({report.seconds:.1f} s)"
+        )
+        if report.rejects_path is not None:
+            screen.print(f"  rejected rows with reasons: {report.rejects_path}")
+
+
+@cli.command()
+def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Compute the feature tables and write them to Redis."""
+    from app.stores.embedded import redis_for
+    from training.materialize import materialize
+
+    settings = Settings.load(data_dir=data_dir)
+    with redis_for(settings) as redis_url, progress_bar() as bar:
+        report = materialize(settings, redis_url, as_of=None, progress=bar)
+    rows = ", ".join(f"{view} {count:,}" for view, count in report.rows.items())
+    show(
+        as_json,
+        {"as_of": report.as_of.isoformat(), "rows": dict(report.rows)},
+        f"features as of {report.as_of}: {rows}",
+    )
+
+
+@cli.command()
+def train(
+    budget_minutes: BudgetMinutes = 1.0,
+    seed: Seed = 0,
+    publish_it: Annotated[bool, typer.Option("--publish/--no-publish", help="Serve the new bundle at once.")] = True,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Learn from the history: tune, train, evaluate, materialize features and publish a bundle."""
+    from app.stores.embedded import redis_for
+    from training.run import train as run_training
+
+    settings = Settings.load(data_dir=data_dir)
+    with redis_for(settings) as redis_url, progress_bar() as bar:
+        report = run_training(
+            settings, redis_url, budget_s=budget_minutes * 60, seed=seed, publish=publish_it, progress=bar
+        )
+    show(as_json, report.to_dict(), report.to_text())
+
+
+@cli.command()
+def evaluate(data_dir: DataDir = None, seed: Seed = 0, as_json: AsJson = False) -> None:
+    """Repeat the evaluation of the live bundle's settings on its held-out part."""
+    from training.run import evaluate as run_evaluation
+
+    settings = Settings.load(data_dir=data_dir)
+    with progress_bar() as bar:
+        report = run_evaluation(settings, seed=seed, progress=bar)
+    show(as_json, report.to_dict(), report.to_text())
+
+
+@cli.command()
+def publish(version: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Serve this bundle version from now on."""
+    from app.model.bundle import load_bundle
+    from training.publish import point_to
+
+    settings = Settings.load(data_dir=data_dir)
+    load_bundle(settings.bundles_dir / version)
+    point_to(settings.bundles_dir, version)
+    show(as_json, {"model_version": version}, f"serving {version}")
+
+
+@cli.command()
+def rollback(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Serve the version that was published before the current one."""
+    from training.publish import rollback as roll_back
+
+    version = roll_back(Settings.load(data_dir=data_dir).bundles_dir)
+    show(as_json, {"model_version": version}, f"serving {version}")
+
+
+@cli.command()
+def recommend(
+    requests: Annotated[Path, typer.Option(help="One request body of POST /v1/decisions a line.")],
+    output: Annotated[Path, typer.Option(help="Gets one answer body a line, in the same order.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a file of requests through the very pipeline that serves."""
+    from app.recommend import recommend as run_recommend
+    from app.stores.embedded import redis_for
+
+    settings = Settings.load(data_dir=data_dir)
+    with redis_for(settings) as redis_url, progress_bar() as bar:
+        report = asyncio.run(run_recommend(settings, redis_url, requests, output, progress=bar))
+    show(as_json, report.to_dict(), report.to_text())
+    if report.invalid_count:
+        raise typer.Exit(1)
+
+
+@cli.command()
+def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Check settings, directory, Redis, history, features and bundle; tells what is wrong and how to mend it."""
+    from app.doctor import examine
+
+    findings = examine(Settings.load(data_dir=data_dir))
+    text = "\n".join(f"{'ok  ' if finding.is_ok else 'FAIL'} {finding.part}: {finding.detail}" for finding in findings)
+    show(as_json, {"findings": [finding.to_dict() for finding in findings]}, text)
+    if not all(finding.is_ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@cli.command()
+def demo(
+    check: Annotated[bool, typer.Option("--check", help="End after the decision instead of serving on.")] = False,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    budget_minutes: BudgetMinutes = 1.0,
+) -> None:
+    """Import a real retailer's year, train, publish, serve, and show one decision."""
+    from app.demo import run_demo
+
+    settings = Settings.load(data_dir=data_dir, host=host, port=port, currency=os.environ.get("ENDCAP_CURRENCY", "USD"))
+    run_demo(settings, screen, check=check, budget_s=budget_minutes * 60, bar=progress_bar)
+
+
+class Bar:
+    """One line per named task on a progress display; call it with name, done and total (None = unknown)."""
+
+    def __init__(self, display: Progress) -> None:
+        self._display = display
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        task = self._tasks.get(name)
+        if task is None:
+            task = self._tasks[name] = self._display.add_task(name, total=total)
+        self._display.update(task, completed=done, total=total)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Bar]:
+    """A progress display on standard error."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=screen) as display:
+        yield Bar(display)
+
+
+def show(as_json: bool, facts: dict[str, Any], text: str) -> None:
+    """The command's outcome: for machines on standard output, for people as text."""
+    if as_json:
+        show_json(facts)
+    else:
+        Console(soft_wrap=True, highlight=False, markup=False).print(text)
+
+
+def show_json(facts: dict[str, Any]) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(facts, default=str))  # noqa: T201 - the command's answer
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""`endcap doctor`: looks at every part that must work and tells what is wrong and how to mend it."""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from app.errors import EndcapError
+from app.history import History
+from app.model.bundle import current_version, load_bundle
+from app.settings import Settings
+from app.stores.embedded import find_running
+from app.stores.redis import Keys, worker_client
+from app.stores.watch import FEATURES_AS_OF
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part, whether it is well, and what was seen or what to do."""
+
+    part: str
+    is_ok: bool
+    detail: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The finding in plain JSON types."""
+        return asdict(self)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """One finding per part; a part that fails does not keep the others from being looked at."""
+    looks: dict[str, Callable[[Settings], Finding]] = {
+        "settings": _settings,
+        "data directory": _directory,
+        "history": _history,
+        "bundle": _bundle,
+        "redis": _redis,
+        "features": _features,
+        "event stream": _stream,
+    }
+    return [_guarded(part, look, settings) for part, look in looks.items()]
+
+
+def _guarded(part: str, look: Callable[[Settings], Finding], settings: Settings) -> Finding:
+    try:
+        return look(settings)
+    except EndcapError as error:
+        return Finding(part, False, error.message)
+    except Exception as error:  # noqa: BLE001 - the border of one look
+        return Finding(part, False, repr(error))
+
+
+def _settings(settings: Settings) -> Finding:
+    names = ", ".join(sorted(settings.placements()))
+    return Finding("settings", True, f"placements {names}; currency {settings.currency}")
+
+
+def _directory(settings: Settings) -> Finding:
+    if not os.access(settings.data_dir, os.W_OK):
+        return Finding("data directory", False, f"{settings.data_dir} is missing or not writable; create it")
+    return Finding("data directory", True, str(settings.data_dir))
+
+
+def _history(settings: Settings) -> Finding:
+    version = History(settings.history_dir).version()
+    if version is None:
+        return Finding("history", False, f"{settings.history_dir} holds no table; run `endcap import` first")
+    count = History(settings.history_dir).scan().select("row_id").collect(engine="streaming").height
+    return Finding("history", True, f"{count:,} rows, table version {version}")
+
+
+def _bundle(settings: Settings) -> Finding:
+    bundle = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
+    return Finding("bundle", True, f"{bundle.version}, {bundle.item_count:,} products, every file verified")
+
+
+def _redis_url(settings: Settings) -> str | None:
+    running = find_running(settings.data_dir)
+    return settings.redis_url or (running.url if running else None)
+
+
+def _redis(settings: Settings) -> Finding:
+    url = _redis_url(settings)
+    if url is None:
+        return Finding("redis", True, "embedded Valkey is not running; `endcap up` starts it")
+    with worker_client(url, timeout_s=2.0) as client:
+        info = client.info()
+        appends = (
+            "append-only file on" if info.get("aof_enabled") else "append-only file OFF: accepted events may be lost"
+        )
+        return Finding("redis", bool(info.get("aof_enabled")), f"version {info['redis_version']}, {appends}")
+
+
+def _features(settings: Settings) -> Finding:
+    url = _redis_url(settings)
+    if url is None:
+        return Finding("features", True, "not looked at: Redis is not running")
+    with worker_client(url, timeout_s=2.0) as client:
+        as_of = client.get(FEATURES_AS_OF)
+    if as_of is None:
+        return Finding("features", False, "never materialized to this Redis; run `endcap features`")
+    age_s = datetime.now(UTC).timestamp() - float(as_of)
+    stale = age_s > settings.features_stale_after_s
+    remedy = "; run `endcap features`" if stale else ""
+    return Finding("features", not stale, f"look at the history of {age_s / DAY_S:.1f} days ago{remedy}")
+
+
+def _stream(settings: Settings) -> Finding:
+    url = _redis_url(settings)
+    if url is None:
+        return Finding("event stream", True, "not looked at: Redis is not running")
+    keys = Keys(settings.stream_partition_count)
+    with worker_client(url, timeout_s=2.0) as client:
+        waiting = sum(client.xlen(keys.stream(partition)) for partition in range(keys.partition_count))
+        dead = sum(client.xlen(keys.dead(partition)) for partition in range(keys.partition_count))
+    detail = f"{waiting:,} events wait for the worker, {dead:,} dead letters"
+    return Finding("event stream", dead == 0, detail + ("; read the streams `{pN}:dead`" if dead else ""))
