@@ -1,0 +1,89 @@
+"""What an import tells at its end, and the file that lists the rows it refused."""
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+Progress = Callable[[int, int | None], None]
+"""Called with what is done and the total (None: unknown): bytes of a text file, rows of a Parquet file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One thing wrong with one row. `line` counts from 1: lines of a text file, rows of a Parquet file."""
+
+    line: int
+    column: str
+    value: str
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """The end of one import: rows_read = rows_added + rows_known + rows_rejected."""
+
+    table: str
+    rows_read: int
+    rows_added: int
+    rows_known: int
+    rows_rejected: int
+    rejects_path: Path | None
+    seconds: float
+    ignored_columns: tuple[str, ...] = ()
+    shift_days: int | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """The report in plain JSON types."""
+        path = None if self.rejects_path is None else str(self.rejects_path)
+        return asdict(self) | {"rejects_path": path, "ignored_columns": list(self.ignored_columns)}
+
+
+class Rejects:
+    """Refused rows, written as they come to `<table>-<stem>-<hash of the content>.csv`; no file without any.
+
+    The same content gives the same file name, so a repeated import replaces its list instead of piling up.
+    """
+
+    def __init__(self, directory: Path, *, table: str, source: Path) -> None:
+        stem = source.name.split(".")[0]
+        self._target = directory / f"{table}-{stem}-{_content_hash(source)}.csv"
+        self._partial = self._target.with_suffix(".partial")
+        self._file: IO[str] | None = None
+        self._lines: set[int] = set()
+
+    @property
+    def rows(self) -> int:
+        """How many rows were refused; a row with two faults is one row."""
+        return len(self._lines)
+
+    def add(self, rejects: Iterable[Reject]) -> None:
+        """List `rejects`, one line each."""
+        for reject in rejects:
+            if self._file is None:
+                self._file = self._open()
+            csv.writer(self._file).writerow([reject.line, reject.column, reject.value, reject.reason, reject.raw])
+            self._lines.add(reject.line)
+
+    def finish(self) -> Path | None:
+        """The complete list's path; None, and no list of an earlier import left, when no row was refused."""
+        if self._file is None:
+            self._target.unlink(missing_ok=True)
+            return None
+        self._file.close()
+        self._partial.replace(self._target)
+        return self._target
+
+    def _open(self) -> IO[str]:
+        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        file = self._partial.open("w", encoding="utf-8", newline="")
+        csv.writer(file).writerow(["line", "column", "value", "reason", "raw"])
+        return file
+
+
+def _content_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:8]
