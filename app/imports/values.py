@@ -1,0 +1,196 @@
+"""Turn columns of raw values into the history's types, and say which values cannot be turned and why."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from functools import partial
+
+import polars as pl
+
+from app.domain import Channel
+from app.imports.money import MINOR_DIGITS, MINOR_DIGITS_MOST
+
+ID_LENGTH_MAX = 200
+# Digits alone: up to here seconds, then milliseconds, then microseconds (each until the year 5138).
+EPOCH_S_MAX, EPOCH_MS_MAX, EPOCH_US_MAX = 1e11, 1e14, 1e17
+YEAR_MIN, YEAR_MAX = 1900, 2200
+# Below this many minor units a float64 is off by less than TIE_WIDTH, so only near-ties need decimals.
+FLOAT_EXACT_MAX = 1e11
+TIE_WIDTH = 1e-4
+AMOUNT_MINOR_MAX = 9e18
+
+NAIVE_FORMATS = (
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d",
+    "%Y%m%d",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M",
+)
+ZONED_FORMATS = (
+    "%Y-%m-%dT%H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f %#z",
+    "%Y-%m-%dT%H:%M%#z",
+    "%Y-%m-%d %H:%M%#z",
+)
+
+Fault = tuple[str, pl.Series]
+"""A reason and the mask of the rows it applies to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A column in its final type, null where a value is absent or faulty, and the faults."""
+
+    values: pl.Series
+    faults: Sequence[Fault] = ()
+
+
+def text(raw: pl.Series) -> pl.Series:
+    """Any scalar column as trimmed text; empty is null. Whole floats lose their point: 900.0 becomes 900."""
+    if raw.dtype.is_float():
+        number = raw.fill_nan(None)
+        whole = number.is_not_null().any() and (number.drop_nulls() % 1 == 0).all()
+        raw = number.cast(pl.Int64 if whole else pl.String, strict=False)
+    trimmed = raw.cast(pl.String).str.strip_chars()
+    return trimmed.set(trimmed == "", None)
+
+
+def identifiers(raw: pl.Series, *, compulsory: bool = False) -> Parsed:
+    """Ids as text, leading zeros kept."""
+    values = text(raw)
+    faults = [
+        (f"longer than {ID_LENGTH_MAX} characters", values.str.len_chars() > ID_LENGTH_MAX),
+        ("holds a control character", values.str.contains(r"[\x00-\x1f\x7f]")),
+    ]
+    if compulsory:
+        faults.append(("missing", values.is_null()))
+    return Parsed(values, faults)
+
+
+def channels(raw: pl.Series) -> Parsed:
+    """The closed set of `Channel`, in any case of letters."""
+    values = text(raw).str.to_lowercase()
+    known = [channel.value for channel in Channel]
+    return Parsed(values, [(f"not one of {', '.join(known)}", ~values.is_in(known))])
+
+
+def yes_or_no(raw: pl.Series) -> Parsed:
+    """yes or no, also read from true, false, 1, 0, y and n; absent stays absent."""
+    words = {"yes": "yes", "true": "yes", "1": "yes", "y": "yes", "no": "no", "false": "no", "0": "no", "n": "no"}
+    written = text(raw).str.to_lowercase()
+    values = written.replace_strict(words, default=None, return_dtype=pl.String)
+    return Parsed(values, [("not yes or no", written.is_not_null() & values.is_null())])
+
+
+def currencies(raw: pl.Series, *, default: str) -> Parsed:
+    """Three capital letters; `default` where the value is absent."""
+    values = text(raw).str.to_uppercase()
+    return Parsed(values.fill_null(default), [("not a currency of three letters", ~values.str.contains("^[A-Z]{3}$"))])
+
+
+def quantities(raw: pl.Series) -> Parsed:
+    """float32, 1 where the value is absent; negative stays negative."""
+    given = _number(raw)
+    values = given.values.cast(pl.Float32)
+    too_large = ("too large", values.is_infinite() & given.values.is_finite())
+    return Parsed(values.fill_null(1.0), [*given.faults, too_large])
+
+
+def money(raw: pl.Series, currency: pl.Series) -> Parsed:
+    """Decimal major units as integer minor units of each row's currency, rounded half to even, exactly."""
+    given = _number(raw)
+    digits = currency.replace_strict(MINOR_DIGITS, default=MINOR_DIGITS_MOST, return_dtype=pl.Int64)
+    scaled = given.values * 10.0**digits
+    too_large = scaled.abs() > AMOUNT_MINOR_MAX
+    near_tie = ((scaled - scaled.floor() - 0.5).abs() < TIE_WIDTH) | (scaled.abs() > FLOAT_EXACT_MAX)
+    rounded = scaled.set(~scaled.is_finite() | too_large, None).round(0, mode="half_to_even").cast(pl.Int64)
+    unsure = (near_tie & ~too_large & scaled.is_finite()).fill_null(False).arg_true()
+    if unsure.len():
+        rounded = rounded.scatter(unsure, _decimal_minor(text_of_number(raw).gather(unsure), digits.gather(unsure)))
+    return Parsed(rounded, [*given.faults, ("too large", too_large & scaled.is_finite())])
+
+
+def text_of_number(raw: pl.Series) -> pl.Series:
+    """The number as written; a float as its shortest text, so that 1.015 rounds as 1.015."""
+    return raw.cast(pl.String).str.strip_chars()
+
+
+def instants(raw: pl.Series) -> Parsed:
+    """Naive datetime[us] in UTC: ISO 8601 with or without a zone, a date, or epoch seconds, ms or µs."""
+    if raw.dtype == pl.Date:
+        values = raw.cast(pl.Datetime("us"))
+    elif isinstance(raw.dtype, pl.Datetime):
+        zoned = raw if raw.dtype.time_zone is None else raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        values = zoned.cast(pl.Datetime("us"))
+    else:
+        return _instants_of_text(text(raw))
+    return Parsed(values, [_out_of_range(values)])
+
+
+def _instants_of_text(written: pl.Series) -> Parsed:
+    values = pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, written.len())
+    bare = written.str.strip_suffix("Z")
+    for form in NAIVE_FORMATS:
+        values = _filled(values, bare, partial(_parsed, form=form))
+    values = _filled(values, written, _epoch)
+    for form in ZONED_FORMATS:
+        values = _filled(values, written, partial(_parsed, form=form))
+    unread = written.is_not_null() & values.is_null()
+    return Parsed(values, [("not a time: write 2026-11-21T17:00:00Z", unread), _out_of_range(values)])
+
+
+def _filled(values: pl.Series, written: pl.Series, parse: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """`values` with what `parse` makes of the places still open."""
+    open_places = (values.is_null() & written.is_not_null()).arg_true()
+    if not open_places.len():
+        return values
+    if open_places.len() == values.len():
+        return parse(written)
+    return values.scatter(open_places, parse(written.gather(open_places)))
+
+
+def _parsed(written: pl.Series, *, form: str) -> pl.Series:
+    if "z" not in form:
+        # A year of other than four digits, as in 20261121123000, is no such date.
+        return written.str.to_datetime(form, strict=False, time_unit="us", exact=True)
+    zoned = written.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC")
+    return zoned.dt.replace_time_zone(None)
+
+
+def _epoch(written: pl.Series) -> pl.Series:
+    number = written.cast(pl.Float64, strict=False)
+    size = number.abs()
+    factor = (
+        pl.when(size <= EPOCH_S_MAX).then(1e6).when(size <= EPOCH_MS_MAX).then(1e3).when(size <= EPOCH_US_MAX).then(1.0)
+    )
+    microseconds = pl.select((number * factor).round().cast(pl.Int64, strict=False)).to_series()
+    return microseconds.cast(pl.Datetime("us"))
+
+
+def _out_of_range(values: pl.Series) -> Fault:
+    year = values.dt.year()
+    return (f"not between the years {YEAR_MIN} and {YEAR_MAX}", (year < YEAR_MIN) | (year > YEAR_MAX))
+
+
+def _number(raw: pl.Series) -> Parsed:
+    """float64; NaN from a Parquet file is absent, written nan and infinity are faults."""
+    if raw.dtype.is_numeric():
+        values = raw.cast(pl.Float64).fill_nan(None)
+        return Parsed(values, [("not finite", ~values.is_finite())])
+    written = text(raw)
+    values = written.cast(pl.Float64, strict=False)
+    unread = (written.is_not_null() & values.is_null()) | ~values.is_finite().fill_null(True)
+    return Parsed(values, [("not a number: write 1234.56", unread)])
+
+
+def _decimal_minor(written: pl.Series, digits: pl.Series) -> pl.Series:
+    return pl.Series([_minor(number, places) for number, places in zip(written, digits, strict=True)], dtype=pl.Int64)
+
+
+def _minor(written: str, digits: int) -> int | None:
+    try:
+        return int(Decimal(written).scaleb(digits).to_integral_value(ROUND_HALF_EVEN))
+    except InvalidOperation:
+        return None
