@@ -1,0 +1,49 @@
+"""Join parsed columns to a frame of sound rows and list every fault of the others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from app.imports.report import Reject
+from app.imports.table_file import Block
+from app.imports.values import Parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The sound rows of a block in their final types, which rows those are, and the faults of the rest."""
+
+    frame: pl.DataFrame
+    sound: pl.Series
+    rejects: list[Reject]
+
+
+def check(block: Block, parsed: Mapping[str, Parsed]) -> Checked:
+    """Keep the rows without any fault; list each fault of the others, besides the block's broken lines."""
+    frame = pl.DataFrame([column.values.alias(name) for name, column in parsed.items()])
+    sound = pl.repeat(True, frame.height, eager=True)
+    rejects = list(block.broken)
+    for name, column in parsed.items():
+        for reason, mask in column.faults:
+            if mask.any():
+                sound = sound & ~mask.fill_null(False)
+                rejects += _listed(block, name, reason, mask)
+    rejects.sort(key=lambda reject: (reject.line, reject.column))
+    if len(rejects) > len(block.broken):
+        frame = frame.filter(sound)
+    return Checked(frame, sound, rejects)
+
+
+def _listed(block: Block, name: str, reason: str, mask: pl.Series) -> list[Reject]:
+    values = block.frame[name] if name in block.frame.columns else None
+    return [
+        Reject(
+            line=int(block.lines[row]),
+            column=name,
+            value="" if values is None or values[row] is None else str(values[row]),
+            reason=reason,
+            raw=block.raw(row),
+        )
+        for row in mask.fill_null(False).arg_true()
+    ]

@@ -1,0 +1,35 @@
+"""How many days a source's times are moved, so that all its files stay on one time line."""
+
+import json
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+
+FILE = "shift.json"
+
+
+def days_to_shift(tables_dir: Path, source: str, last_at: datetime | None, *, now: datetime) -> int | None:
+    """The shift that `source` has had before, else the one that makes its last day yesterday (UTC).
+
+    None when there is neither an earlier shift nor any time.
+    """
+    earlier = _read(tables_dir).get(source)
+    if earlier is not None or last_at is None:
+        return earlier
+    yesterday = now.date() - timedelta(days=1)
+    return (yesterday - last_at.date()).days
+
+
+def remember_shift(tables_dir: Path, source: str, days: int) -> None:
+    """Keep `days` for the later files of `source`."""
+    shifts = _read(tables_dir) | {source: days}
+    tables_dir.mkdir(parents=True, exist_ok=True)
+    partial = tables_dir / f"{FILE}.{os.getpid()}"
+    partial.write_text(json.dumps(shifts))
+    partial.replace(tables_dir / FILE)
+
+
+def _read(tables_dir: Path) -> dict[str, int]:
+    file = tables_dir / FILE
+    shifts: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    return shifts

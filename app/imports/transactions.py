@@ -1,0 +1,150 @@
+"""Import till lines and orders: from a canonical table to new rows of the history, in one commit."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+
+import polars as pl
+
+from app.history import (
+    AMOUNT_MINOR,
+    BASKET_ID,
+    CHANNEL,
+    COUPON_ID,
+    CURRENCY,
+    CUSTOMER_ID,
+    DISCOUNT_MINOR,
+    PRODUCT_ID,
+    PURCHASE,
+    QUANTITY,
+    REFUND,
+    STORE_ID,
+    TIME,
+    TYPE,
+    History,
+)
+from app.imports import values
+from app.imports.checked import Checked, check
+from app.imports.report import ImportReport, Progress, Rejects
+from app.imports.shift import days_to_shift, remember_shift
+from app.imports.staging import LINE, Staging
+from app.imports.table_file import Block, TableFile, open_table
+from app.settings import Settings
+
+TABLE = "transactions"
+COMPULSORY = ("customer_id", "product_id")
+OPTIONAL = (
+    "basket_id",
+    "timestamp",
+    "quantity",
+    "amount",
+    "discount",
+    "coupon_id",
+    "store_id",
+    "channel",
+    "currency",
+)
+
+
+def import_transactions(
+    settings: Settings, path: Path, *, shift_to_now: bool, now: datetime, progress: Progress
+) -> ImportReport:
+    """Add the rows of `path` that the history lacks; the same file again adds nothing.
+
+    Raises BadInput when the file as a whole is unusable; faulty rows are listed in the report's rejects file.
+    """
+    columns = (*COMPULSORY, *OPTIONAL)
+    file = open_table(path, compulsory=COMPULSORY, wanted=columns)
+    ignored = tuple(name for name in file.columns if name not in columns)
+    return import_lines(
+        settings, file, source=TABLE, ignored=ignored, shift_to_now=shift_to_now, now=now, progress=progress
+    )
+
+
+def import_lines(
+    settings: Settings,
+    file: TableFile,
+    *,
+    source: str,
+    ignored: tuple[str, ...],
+    shift_to_now: bool,
+    now: datetime,
+    progress: Progress,
+) -> ImportReport:
+    """The same for an open table; `source` names what keeps one time shift for all its files."""
+    begun_s = perf_counter()
+    rejects = Rejects(settings.rejects_dir, table=TABLE, source=file.path)
+    with Staging(settings.data_dir) as staging:
+        for block in file.blocks:
+            checked = check_lines(block, default_currency=settings.currency)
+            staging.add(checked.frame)
+            rejects.add(checked.rejects)
+            progress(block.done, file.total)
+        staging.number_rows()
+        shift_days = days_to_shift(settings.tables_dir, source, staging.last_at(), now=now) if shift_to_now else None
+        history = History(settings.history_dir)
+        added = history.append_absent(lambda files: staging.absent(files, shift_days=shift_days or 0))
+        if added and shift_days is not None:
+            remember_shift(settings.tables_dir, source, shift_days)
+        return ImportReport(
+            table=TABLE,
+            rows_read=staging.rows + rejects.rows,
+            rows_added=added,
+            rows_known=staging.rows - added,
+            rows_rejected=rejects.rows,
+            rejects_path=rejects.finish(),
+            seconds=perf_counter() - begun_s,
+            ignored_columns=ignored,
+            shift_days=shift_days,
+        )
+
+
+def check_lines(block: Block, *, default_currency: str) -> Checked:
+    """The block's sound rows as the history names and types them, with their line; `time` still naive."""
+    column = _columns_of(block)
+    currency = values.currencies(column("currency"), default=default_currency)
+    checked = check(
+        block,
+        {
+            "customer_id": values.identifiers(column("customer_id"), compulsory=True),
+            "product_id": values.identifiers(column("product_id"), compulsory=True),
+            "basket_id": values.identifiers(column("basket_id")),
+            "timestamp": values.instants(column("timestamp")),
+            "quantity": values.quantities(column("quantity")),
+            "amount": values.money(column("amount"), currency.values),
+            "discount": values.money(column("discount"), currency.values),
+            "coupon_id": values.identifiers(column("coupon_id")),
+            "store_id": values.identifiers(column("store_id")),
+            "channel": values.channels(column("channel")),
+            "currency": currency,
+        },
+    )
+    lines = pl.Series(LINE, block.lines).filter(checked.sound)
+    return Checked(_as_history(checked.frame, lines), checked.sound, checked.rejects)
+
+
+def _columns_of(block: Block) -> Callable[[str], pl.Series]:
+    absent = pl.repeat(None, block.frame.height, dtype=pl.String, eager=True)
+    return lambda name: block.frame[name] if name in block.frame.columns else absent
+
+
+def _as_history(frame: pl.DataFrame, lines: pl.Series) -> pl.DataFrame:
+    """A refund is told by a negative quantity or amount; sizes are positive then, as in GA4."""
+    back = (pl.col("quantity") < 0) | (pl.col("amount") < 0).fill_null(False)
+    paid = pl.col("amount").is_not_null() | pl.col("discount").is_not_null()
+    return frame.select(
+        lines,
+        pl.when(back).then(pl.lit(REFUND)).otherwise(pl.lit(PURCHASE)).alias(TYPE),
+        pl.col("timestamp").alias(TIME),
+        pl.col("customer_id").alias(CUSTOMER_ID),
+        pl.col("product_id").alias(PRODUCT_ID),
+        pl.col("basket_id").alias(BASKET_ID),
+        pl.col("quantity").abs().alias(QUANTITY),
+        pl.col("amount").abs().alias(AMOUNT_MINOR),
+        pl.when(paid).then(pl.col("currency")).alias(CURRENCY),
+        pl.col("store_id").alias(STORE_ID),
+        pl.col("channel").alias(CHANNEL),
+        pl.col("discount").abs().alias(DISCOUNT_MINOR),
+        pl.col("coupon_id").alias(COUPON_ID),
+    )
