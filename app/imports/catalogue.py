@@ -1,0 +1,130 @@
+"""Import products and stores: tables of one row per id, where a later file overrules an earlier one."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import polars as pl
+
+from app.imports import values
+from app.imports.checked import check
+from app.imports.report import ImportReport, Progress, Rejects
+from app.imports.table_file import Block, TableFile, open_table
+from app.imports.values import Parsed
+from app.settings import Settings
+
+MONEY = {"price": "price_minor", "unit_cost": "unit_cost_minor"}
+RECOMMENDABLE = "recommendable"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A table of its own file, one row per `key`."""
+
+    table: str
+    key: str
+
+
+PRODUCTS = Catalogue("products", "product_id")
+STORES = Catalogue("stores", "store_id")
+
+
+def import_products(settings: Settings, path: Path, *, progress: Progress) -> ImportReport:
+    """Put the products of `path` into tables/products.parquet; raises BadInput when the file is unusable."""
+    return import_catalogue(settings, open_table(path, compulsory=[PRODUCTS.key]), PRODUCTS, progress=progress)
+
+
+def import_stores(settings: Settings, path: Path, *, progress: Progress) -> ImportReport:
+    """Put the stores of `path` into tables/stores.parquet; raises BadInput when the file is unusable."""
+    return import_catalogue(settings, open_table(path, compulsory=[STORES.key]), STORES, progress=progress)
+
+
+def import_catalogue(settings: Settings, file: TableFile, catalogue: Catalogue, *, progress: Progress) -> ImportReport:
+    """The same for an open table. A column that the file lacks keeps its stored values; an empty value clears."""
+    begun_s = perf_counter()
+    rejects = Rejects(settings.rejects_dir, table=catalogue.table, source=file.path)
+    frames: list[pl.DataFrame] = []
+    for block in file.blocks:
+        checked = check(block, _parsed(block, catalogue, default_currency=settings.currency))
+        frames.append(checked.frame.rename(MONEY, strict=False))
+        rejects.add(checked.rejects)
+        progress(block.done, file.total)
+    rows = pl.concat(frames, how="vertical") if frames else pl.DataFrame(schema={catalogue.key: pl.String})
+    changed = _upsert(settings.tables_dir / f"{catalogue.table}.parquet", rows, key=catalogue.key)
+    return ImportReport(
+        table=catalogue.table,
+        rows_read=rows.height + rejects.rows,
+        rows_added=changed,
+        rows_known=rows.height - changed,
+        rows_rejected=rejects.rows,
+        rejects_path=rejects.finish(),
+        seconds=perf_counter() - begun_s,
+        ignored_columns=tuple(name for name in file.columns if _is_reserved(name)),
+    )
+
+
+def _is_reserved(name: str) -> bool:
+    """Columns that the import makes itself, and nameless ones."""
+    return name in MONEY.values() or name.startswith("column ")
+
+
+def _parsed(block: Block, catalogue: Catalogue, *, default_currency: str) -> dict[str, Parsed]:
+    frame = block.frame
+    given = (
+        frame["currency"] if "currency" in frame.columns else pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+    )
+    currency = values.currencies(given, default=default_currency)
+    parsed: dict[str, Parsed] = {catalogue.key: values.identifiers(frame[catalogue.key], compulsory=True)}
+    for name in frame.columns:
+        if name == "currency":
+            parsed[name] = currency
+        elif name in MONEY:
+            parsed[name] = _price(frame[name], currency.values)
+        elif name == RECOMMENDABLE:
+            parsed[name] = values.yes_or_no(frame[name])
+        elif name != catalogue.key and not _is_reserved(name):
+            parsed[name] = Parsed(values.text(frame[name]))
+    return parsed
+
+
+def _price(raw: pl.Series, currency: pl.Series) -> Parsed:
+    price = values.money(raw, currency)
+    return Parsed(price.values, [*price.faults, ("negative", price.values < 0)])
+
+
+def _upsert(path: Path, rows: pl.DataFrame, *, key: str) -> int:
+    """Write the table with `rows` in it, the last of each key winning; returns how many rows are new or other."""
+    latest = rows.unique(key, keep="last")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _sole_writer(path):
+        stored = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={key: pl.String})
+        kept = [name for name in stored.columns if name not in latest.columns]
+        merged = latest.join(stored.select(key, *kept), on=key, how="left")
+        changed = _changed(merged, stored)
+        if changed or not path.exists():
+            others = stored.join(merged, on=key, how="anti")
+            _replace(path, pl.concat([others, merged], how="diagonal").sort(key))
+    return changed
+
+
+def _changed(merged: pl.DataFrame, stored: pl.DataFrame) -> int:
+    if set(merged.columns) != set(stored.columns):
+        return merged.height
+    return merged.join(stored, on=merged.columns, how="anti", nulls_equal=True).height
+
+
+def _replace(path: Path, table: pl.DataFrame) -> None:
+    partial = path.with_suffix(f".{os.getpid()}")
+    table.write_parquet(partial)
+    partial.replace(path)
+
+
+@contextmanager
+def _sole_writer(path: Path) -> Iterator[None]:
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,69 @@
+"""A file of events: each id once, each refused line listed."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from app.domain import Event
+from app.errors import BadInput
+from app.history import History
+from app.imports import ImportReport, import_events
+from app.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.load(data_dir=tmp_path / "var")
+
+
+def _validate(row: dict[str, object]) -> list[Event]:
+    """A validator small enough to see through: an id is due, `count` makes several rows of one event."""
+    if "id" not in row:
+        raise BadInput("an event needs an id", pointer="/id")
+    time = datetime(2026, 11, 21, tzinfo=UTC)
+    count = int(str(row.get("count", 1)))
+    return [Event(f"{row['id']}:{n}" if n else str(row["id"]), "purchase", time) for n in range(count)]
+
+
+def _import(settings: Settings, content: bytes) -> ImportReport:
+    file = settings.data_dir.parent / "events.jsonl"
+    file.write_bytes(content)
+    return import_events(settings, file, validate=_validate, progress=lambda done, total: None)
+
+
+def test_events_come_in_once_per_id(settings: Settings) -> None:
+    content = b'{"id": "a", "count": 2}\n\n{"id": "b"}\n{"id": "b"}'
+    first = _import(settings, content)
+    assert (first.rows_read, first.rows_added, first.rows_known) == (4, 3, 1)
+    version = History(settings.history_dir).version()
+    again = _import(settings, content)
+    assert (again.rows_added, again.rows_known) == (0, 4)
+    assert History(settings.history_dir).version() == version
+    assert sorted(History(settings.history_dir).scan().collect()["row_id"]) == ["a", "a:1", "b"]
+
+
+def test_refused_lines_are_listed_with_their_reason(settings: Settings) -> None:
+    report = _import(settings, b'{"id": "a"}\n{"x": 1}\n[1]\n{"id": \n\xff\n')
+    assert (report.rows_added, report.rows_rejected) == (1, 4)
+    assert report.rejects_path is not None
+    lines = report.rejects_path.read_text(encoding="utf-8").splitlines()
+    assert lines[1].startswith("2,/id,,an event needs an id,")
+    assert "JSON list" in lines[2]
+    assert "not JSON" in lines[3]
+    assert "not JSON" in lines[4]
+
+
+def test_files_of_no_use_are_refused_whole(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="empty"):
+        _import(settings, b"")
+    with pytest.raises(BadInput, match="cannot be read"):
+        import_events(settings, tmp_path / "no", validate=_validate, progress=lambda done, total: None)
+
+
+def test_the_report_is_plain_json(settings: Settings) -> None:
+    report = json.loads(json.dumps(_import(settings, b'{"id": "a"}\n{}\n').to_dict()))
+    assert report["table"] == "events"
+    assert report["rows_rejected"] == 1
+    assert report["rejects_path"].endswith(".csv")
