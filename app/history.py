@@ -261,9 +261,5 @@ class _Count:
 
 def _arrow_stream(batches: Iterable[pl.DataFrame]) -> pa.RecordBatchReader:
     schema = pl.DataFrame(schema=SCHEMA).to_arrow().schema
-    arrow = (
-        part
-        for batch in batches
-        for part in batch.select(SCHEMA.names()).cast(SCHEMA).to_arrow().to_batches()
-    )
+    arrow = (part for batch in batches for part in batch.select(SCHEMA.names()).cast(SCHEMA).to_arrow().to_batches())
     return pa.RecordBatchReader.from_batches(schema, arrow)

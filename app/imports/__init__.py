@@ -1,0 +1,17 @@
+"""Canonical tables on their way in: read, check row by row, list what is refused, keep the rest."""
+
+from app.imports.catalogue import import_products, import_stores
+from app.imports.complete_journey import import_complete_journey
+from app.imports.event_file import import_events
+from app.imports.report import ImportReport, Progress
+from app.imports.transactions import import_transactions
+
+__all__ = [
+    "ImportReport",
+    "Progress",
+    "import_complete_journey",
+    "import_events",
+    "import_products",
+    "import_stores",
+    "import_transactions",
+]

@@ -222,9 +222,7 @@ def test_any_order_of_batches_and_writers_keeps_each_row_once(
 ) -> None:
     path = tmp_path_factory.mktemp("history") / "table"
     writers = [History(path), History(path)]
-    added = sum(
-        writers[writer].append_events(_events(*map(str, numbers)), fresh=False) for numbers, writer in batches
-    )
+    added = sum(writers[writer].append_events(_events(*map(str, numbers)), fresh=False) for numbers, writer in batches)
     expected = {str(n) for numbers, _ in batches for n in numbers}
     assert _ids(History(path)) == sorted(expected)
     assert added == len(expected)

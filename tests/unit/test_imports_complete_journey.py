@@ -1,0 +1,82 @@
+"""The Complete Journey arrives whole, with names that a customer can read."""
+
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+
+import polars as pl
+import pytest
+
+from app.errors import BadInput
+from app.history import History
+from app.imports import ImportReport, import_complete_journey
+from app.imports.complete_journey import PACKAGE, data_folder
+from app.settings import Settings
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+installed = pytest.mark.skipif(find_spec(PACKAGE) is None, reason='needs pip install "endcap[demo]"')
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[ImportReport]]:
+    settings = Settings.load(data_dir=tmp_path_factory.mktemp("journey") / "var")
+    reports = import_complete_journey(settings, shift_to_now=True, now=NOW, progress=lambda done, total: None)
+    return settings, reports
+
+
+@installed
+def test_every_row_arrives(imported: tuple[Settings, list[ImportReport]]) -> None:
+    _, reports = imported
+    counts = [(report.table, report.rows_added, report.rows_rejected) for report in reports]
+    assert counts == [("transactions", 1_469_307, 0), ("products", 92_331, 0), ("stores", 457, 0)]
+
+
+@installed
+def test_amounts_and_times_are_those_of_the_source(imported: tuple[Settings, list[ImportReport]]) -> None:
+    settings, reports = imported
+    source = pl.scan_parquet(data_folder() / "transactions.parquet")
+    expected = source.select(
+        (pl.col("sales_value") * 100).round().cast(pl.Int64).sum().alias("amount"),
+        pl.sum_horizontal(
+            (pl.col(name) * 100).round().cast(pl.Int64) for name in ("retail_disc", "coupon_disc", "coupon_match_disc")
+        )
+        .sum()
+        .alias("discount"),
+        pl.col("transaction_timestamp").max().alias("last"),
+    ).collect()
+    stored = (
+        History(settings.history_dir)
+        .scan()
+        .select(
+            pl.col("amount_minor").sum().alias("amount"),
+            pl.col("discount_minor").sum().alias("discount"),
+            pl.col("time").max().dt.replace_time_zone(None).alias("last"),
+            pl.col("row_id").n_unique().alias("rows"),
+        )
+        .collect()
+    )
+    assert stored.select("amount", "discount").rows() == expected.select("amount", "discount").rows()
+    assert stored["rows"].item() == 1_469_307
+    assert reports[0].shift_days is not None
+    assert stored["last"].item() - expected["last"].item() == timedelta(days=reports[0].shift_days)
+    assert stored["last"].item().date() == NOW.date() - timedelta(days=1)
+
+
+@installed
+def test_products_have_names_and_say_whether_they_are_goods(imported: tuple[Settings, list[ImportReport]]) -> None:
+    settings, _ = imported
+    products = pl.read_parquet(settings.tables_dir / "products.parquet")
+    rows = {row["product_id"]: row for row in products.rows(named=True)}
+    assert rows["74431"]["name"] == "Tortilla/nacho chips, 25 oz"
+    assert rows["893875"]["name"] == "Frozen ss premium entrees/dinners/n, 10.15 oz"
+    assert rows["923080"]["name"] == "Candy bars (singles), 1.7 oz"
+    assert rows["26081"]["name"] == "Miscellaneous"
+    assert rows["26081"]["recommendable"] == "no"
+    assert rows["26190"]["recommendable"] == "yes"
+    assert products["name"].null_count() == 0
+    assert products["name"].str.contains(r"^[A-Z0-9]").all()
+
+
+def test_a_missing_package_is_answered_with_what_to_install() -> None:
+    with pytest.raises(BadInput, match=r"endcap\[demo\]"):
+        data_folder("no_such_package")
