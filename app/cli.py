@@ -136,8 +136,8 @@ def import_(
         return
     for report in reports:
         screen.print(
-            f"{report.table}: {report.rows_read:,} rows read, {report.rows_added:,} added, {report.rows_known:,} known, "
-            f"{report.rows_rejected:,} rejected ({report.seconds:.1f} s)"
+            f"{report.table}: {report.rows_read:,} rows read, {report.rows_added:,} added, "
+            f"{report.rows_known:,} known, {report.rows_rejected:,} rejected ({report.seconds:.1f} s)"
         )
         if report.rejects_path is not None:
             screen.print(f"  rejected rows with reasons: {report.rejects_path}")
