@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import numpy as np
+
+from app.decision.candidates.sources import popular
 from app.decision.context import Context, make_context
 from app.decision.eligibility import all_allowed, eligibility_rules
 from app.decision.features import trending_group
@@ -83,10 +86,12 @@ def popular_slate(query: Query, bundle: Bundle, options: Options, *, why: Degrad
 
 
 def _popular_items(context: Context) -> Ints:
+    """Trending first, then the most bought: enough for the slate while allowed products exist."""
     allowed = all_allowed(eligibility_rules(context))
     trending, _ = trending_group(context)
-    items = trending if allowed is None else trending[allowed[trending]]
-    return items[: context.query.size]
+    passing = trending if allowed is None else trending[allowed[trending]]
+    merged = dict.fromkeys([*passing.tolist(), *popular(context, allowed).tolist()])
+    return np.array(list(merged)[: context.query.size], np.int32)
 
 
 def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]]) -> Slate:
