@@ -67,6 +67,8 @@ IMPORTS = "imports"
 ATTEMPTS = 50
 # Compaction leaves files above this alone, so a large import is never rewritten for the sake of a few events.
 COMPACT_TARGET_BYTES = 32 * 2**20
+# What the writer holds in memory at a time.
+ROW_GROUP_ROWS = 131_072
 # A reader that planned its scan before a compaction still finds its files for this long.
 VACUUM_AFTER_H = 24
 
@@ -239,7 +241,7 @@ def _commit(table: DeltaTable, batches: Iterable[pl.DataFrame], *, name: str) ->
         table,
         _arrow_stream(count.each(chain([first], filled))),
         mode="append",
-        writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
+        writer_properties=WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=ROW_GROUP_ROWS),
         commit_properties=CommitProperties(
             app_transactions=[Transaction(name, _transaction(table, name) + 1)],
         ),

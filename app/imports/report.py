@@ -53,20 +53,17 @@ class Rejects:
         self._target = directory / f"{table}-{stem}-{_content_hash(source)}.csv"
         self._partial = self._target.with_suffix(".partial")
         self._file: IO[str] | None = None
-        self._lines: set[int] = set()
-
-    @property
-    def rows(self) -> int:
-        """How many rows were refused; a row with two faults is one row."""
-        return len(self._lines)
+        self._line = 0
+        self.rows = 0
 
     def add(self, rejects: Iterable[Reject]) -> None:
-        """List `rejects`, one line each."""
+        """List `rejects`, which come in the order of their lines; a row with two faults counts once in `rows`."""
         for reject in rejects:
             if self._file is None:
                 self._file = self._open()
             csv.writer(self._file).writerow([reject.line, reject.column, reject.value, reject.reason, reject.raw])
-            self._lines.add(reject.line)
+            self.rows += reject.line != self._line
+            self._line = reject.line
 
     def finish(self) -> Path | None:
         """The complete list's path; None, and no list of an earlier import left, when no row was refused."""

@@ -55,7 +55,7 @@ STAGED = pl.Schema({LINE: pl.Int64(), **{name: SCHEMA[name] for name in HASHED},
 # No id may hold a control character, so two different rows never join to the same text.
 UNIT_SEPARATOR = "\x1f"
 # DuckDB's share; beyond it rows go to disk. The whole import then stays well below 2 GiB.
-MEMORY_MAX = "700MB"
+MEMORY_MAX = "400MB"
 BATCH_ROWS = 200_000
 
 
