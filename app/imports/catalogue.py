@@ -46,25 +46,25 @@ def import_stores(settings: Settings, path: Path, *, progress: Progress) -> Impo
 def import_catalogue(settings: Settings, file: TableFile, catalogue: Catalogue, *, progress: Progress) -> ImportReport:
     """The same for an open table. A column that the file lacks keeps its stored values; an empty value clears."""
     begun_s = perf_counter()
-    rejects = Rejects(settings.rejects_dir, table=catalogue.table, source=file.path)
-    frames: list[pl.DataFrame] = []
-    for block in file.blocks:
-        checked = check(block, _parsed(block, catalogue, default_currency=settings.currency))
-        frames.append(checked.frame.rename(MONEY, strict=False))
-        rejects.add(checked.rejects)
-        progress(block.done, file.total)
-    rows = pl.concat(frames, how="vertical") if frames else pl.DataFrame(schema={catalogue.key: pl.String})
-    changed = _upsert(settings.tables_dir / f"{catalogue.table}.parquet", rows, key=catalogue.key)
-    return ImportReport(
-        table=catalogue.table,
-        rows_read=rows.height + rejects.rows,
-        rows_added=changed,
-        rows_known=rows.height - changed,
-        rows_rejected=rejects.rows,
-        rejects_path=rejects.finish(),
-        seconds=perf_counter() - begun_s,
-        ignored_columns=tuple(name for name in file.columns if _is_reserved(name)),
-    )
+    with Rejects(settings.rejects_dir, table=catalogue.table, source=file.path) as rejects:
+        frames: list[pl.DataFrame] = []
+        for block in file.blocks:
+            checked = check(block, _parsed(block, catalogue, default_currency=settings.currency))
+            frames.append(checked.frame.rename(MONEY, strict=False))
+            rejects.add(checked.rejects)
+            progress(block.done, file.total)
+        rows = pl.concat(frames, how="vertical") if frames else pl.DataFrame(schema={catalogue.key: pl.String})
+        changed = _upsert(settings.tables_dir / f"{catalogue.table}.parquet", rows, key=catalogue.key)
+        return ImportReport(
+            table=catalogue.table,
+            rows_read=rows.height + rejects.rows,
+            rows_added=changed,
+            rows_known=rows.height - changed,
+            rows_rejected=rejects.rows,
+            rejects_path=rejects.finish(),
+            seconds=perf_counter() - begun_s,
+            ignored_columns=tuple(name for name in file.columns if _is_reserved(name)),
+        )
 
 
 def _is_reserved(name: str) -> bool:

@@ -29,23 +29,22 @@ def import_events(settings: Settings, path: Path, *, validate: Validate, progres
     begun_s = perf_counter()
     history = History(settings.history_dir)
     sound = added = 0
-    with _opened(path) as file:
-        rejects = Rejects(settings.rejects_dir, table=TABLE, source=path)
+    with _opened(path) as file, Rejects(settings.rejects_dir, table=TABLE, source=path) as rejects:
         for lines in _numbered_lines(file):
             events, refused = _validated(lines, validate)
             added += history.append_events(event_rows(events), fresh=False)
             sound += len(events)
             rejects.add(refused)
             progress(file.tell(), path.stat().st_size)
-    return ImportReport(
-        table=TABLE,
-        rows_read=sound + rejects.rows,
-        rows_added=added,
-        rows_known=sound - added,
-        rows_rejected=rejects.rows,
-        rejects_path=rejects.finish(),
-        seconds=perf_counter() - begun_s,
-    )
+        return ImportReport(
+            table=TABLE,
+            rows_read=sound + rejects.rows,
+            rows_added=added,
+            rows_known=sound - added,
+            rows_rejected=rejects.rows,
+            rejects_path=rejects.finish(),
+            seconds=perf_counter() - begun_s,
+        )
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 Progress = Callable[[int, int | None], None]
 """Called with what is done and the total (None: unknown): bytes of a text file, rows of a Parquet file."""
@@ -46,6 +46,7 @@ class Rejects:
     """Refused rows, written as they come to `<table>-<stem>-<hash of the content>.csv`; no file without any.
 
     The same content gives the same file name, so a repeated import replaces its list instead of piling up.
+    Use as a context: an import that fails leaves the list of the one before.
     """
 
     def __init__(self, directory: Path, *, table: str, source: Path) -> None:
@@ -55,6 +56,14 @@ class Rejects:
         self._file: IO[str] | None = None
         self._line = 0
         self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._partial.unlink(missing_ok=True)
 
     def add(self, rejects: Iterable[Reject]) -> None:
         """List `rejects`, which come in the order of their lines; a row with two faults counts once in `rows`."""

@@ -74,8 +74,8 @@ def import_lines(
 ) -> ImportReport:
     """The same for an open table; `source` names what keeps one time shift for all its files."""
     begun_s = perf_counter()
-    rejects = Rejects(settings.rejects_dir, table=TABLE, source=file.path)
-    with Staging(settings.data_dir) as staging:
+    refused = Rejects(settings.rejects_dir, table=TABLE, source=file.path)
+    with refused as rejects, Staging(settings.data_dir) as staging:
         for block in file.blocks:
             checked = check_lines(block, default_currency=settings.currency)
             staging.add(checked.frame)

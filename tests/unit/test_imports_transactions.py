@@ -196,7 +196,7 @@ def test_two_columns_are_enough(tmp_path: Path, settings: Settings) -> None:
 
 
 def test_a_negative_line_is_a_refund_of_positive_size(tmp_path: Path, settings: Settings) -> None:
-    lines = ["c1,p1,b1,2026-03-01,-2,-3.98", "c1,p2,b1,2026-03-01,1,-1.00", "c1,p3,b1,2026-03-01,0,0"]
+    lines = ["c1,p1,b1,2026-03-01,-2,3.98", "c1,p2,b1,2026-03-01,1,-1.00", "c1,p3,b1,2026-03-01,0,0"]
     _import(settings, _file(tmp_path, lines))
     rows = _stored(settings).sort("product_id").select("type", "quantity", "amount_minor").rows()
     assert rows == [("refund", 2.0, 398), ("refund", 1.0, 100), ("purchase", 0.0, 0)]
@@ -267,6 +267,19 @@ def test_a_file_of_no_use_is_refused_whole(
     assert name in refusal.value.message
     assert "\n" not in refusal.value.message
     assert History(settings.history_dir).version() is None
+
+
+def test_a_file_that_breaks_off_leaves_nothing_behind(tmp_path: Path, settings: Settings) -> None:
+    file = tmp_path / "sales.csv.gz"
+    lines = "".join(f"{_line(n)}\n" for n in range(5000))
+    file.write_bytes(gzip.compress(f"{HEADER}\nbroken\n{lines}".encode())[:-500])
+    table = open_table(file, compulsory=["customer_id"], block_bytes=1000)
+    with pytest.raises(BadInput, match="unpacked"):
+        import_lines(
+            settings, table, source="s", ignored=(), shift_to_now=False, now=NOW, progress=lambda done, total: None
+        )
+    assert History(settings.history_dir).version() is None
+    assert list(settings.rejects_dir.iterdir()) == []
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path, settings: Settings) -> None:
