@@ -60,8 +60,8 @@ def _prepare(settings: Settings, screen: Console, *, budget_s: float, bar: BarFa
         screen.print("The live bundle was trained on this very history; nothing to learn.")
         return
     with redis_for(settings) as redis_url, bar() as progress:
-        report = train(settings, redis_url, budget_s=budget_s, seed=0, publish=True, progress=progress)
-    screen.print(report.to_text(), highlight=False)
+        trained = train(settings, redis_url, budget_s=budget_s, seed=0, publish=True, progress=progress)
+    screen.print(trained.to_text(), highlight=False)
 
 
 def _show(

@@ -81,7 +81,6 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._events_seen: int | None = None
 
     def scan(self) -> pl.LazyFrame:
         """All rows as of now, with `SCHEMA`; empty when nothing was ever written."""
@@ -118,26 +117,20 @@ class History:
                 continue
         raise self._too_busy()
 
-    def append_events(self, rows: pl.DataFrame, *, fresh: bool) -> int:
+    def append_events(self, rows: pl.DataFrame) -> int:
         """Add those event rows that the table lacks; returns how many. Redelivery and rivals do no harm.
 
-        `fresh` says that every row came from the stream for the first time and after this object's last
-        call: then the table's ids are not read, provided that nobody else wrote events in between.
+        Costs one read of the ids of all event rows: 30 ms for a batch of 2,000 on a table of 2 M events.
         """
         unique = _one_per_id(rows)
         if unique.is_empty():
             return 0
         for _ in range(ATTEMPTS):
             table = self._opened()
-            seen = _transaction(table, EVENTS)
-            known_new = fresh and seen == self._events_seen
-            new = unique if known_new else _absent(unique, table.file_uris(), source=FROM_EVENT)
             try:
-                added = _commit(table, [new], name=EVENTS)
+                return _commit(table, [_absent(unique, table.file_uris(), source=FROM_EVENT)], name=EVENTS)
             except CommitFailedError:
                 continue
-            self._events_seen = seen + 1 if added else seen
-            return added
         raise self._too_busy()
 
     def compact(self) -> int:

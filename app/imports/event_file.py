@@ -32,7 +32,7 @@ def import_events(settings: Settings, path: Path, *, validate: Validate, progres
     with _opened(path) as file, Rejects(settings.rejects_dir, table=TABLE, source=path) as rejects:
         for lines in _numbered_lines(file):
             events, refused = _validated(lines, validate)
-            added += history.append_events(event_rows(events), fresh=False)
+            added += history.append_events(event_rows(events))
             sound += len(events)
             rejects.add(refused)
             progress(file.tell(), path.stat().st_size)

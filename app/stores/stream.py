@@ -16,12 +16,11 @@ _NEVER_DELIVERED = ">"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One packed event on its way: where it waits, and whether somebody may have handled it before."""
+    """One packed event on its way: and where it waits."""
 
     partition: int
     entry_id: bytes
     packed: bytes
-    redelivered: bool
 
 
 class EventStream:
@@ -50,7 +49,7 @@ class EventStream:
             streams: dict[Any, Any] = {self._keys.stream(partition): _NEVER_DELIVERED}
             answer = self._call(partial(self._client.xreadgroup, WORKER_GROUP, self._consumer, streams, count=count))
             for _, rows in answer or []:
-                entries += [_entry(partition, row, redelivered=False) for row in rows]
+                entries += [_entry(partition, row) for row in rows]
         return entries
 
     def claim(self, count: int, *, idle_ms: int) -> list[Entry]:
@@ -61,7 +60,7 @@ class EventStream:
             _, rows, *_ = self._call(
                 partial(self._client.xautoclaim, stream, WORKER_GROUP, self._consumer, idle_ms, count=count)
             )
-            entries += [_entry(partition, row, redelivered=True) for row in rows if row[1]]
+            entries += [_entry(partition, row) for row in rows if row[1]]
         return entries
 
     def done(self, entries: Sequence[Entry]) -> None:
@@ -105,6 +104,6 @@ class EventStream:
             raise StoreUnavailable(f"the event stream does not answer: {error!r}") from error
 
 
-def _entry(partition: int, row: tuple[bytes, dict[bytes, bytes]], *, redelivered: bool) -> Entry:
+def _entry(partition: int, row: tuple[bytes, dict[bytes, bytes]]) -> Entry:
     entry_id, fields = row
-    return Entry(partition, entry_id, fields.get(b"e", b""), redelivered)
+    return Entry(partition, entry_id, fields.get(b"e", b""))

@@ -100,8 +100,7 @@ class Worker:
             _log.error("event entry is no event", extra={"entry_id": entry.entry_id.decode(), "detail": reason})
         if not batch.events:
             return
-        fresh = not any(entry.redelivered for entry in batch.entries)
-        self._history.append_events(event_rows(batch.events), fresh=fresh)
+        self._history.append_events(event_rows(batch.events))
         self._stream.done(batch.entries)
         try:
             self._push(batch.events)

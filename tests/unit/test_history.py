@@ -8,7 +8,6 @@ from threading import Barrier, Thread
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -79,7 +78,7 @@ def test_an_event_comes_back_as_it_was_given(tmp_path: Path) -> None:
         session_id="s",
         decision_id="d",
     )
-    assert history.append_events(event_rows([event]), fresh=True) == 1
+    assert history.append_events(event_rows([event])) == 1
     stored = history.scan().collect()
     assert stored.schema == SCHEMA
     assert stored.row(0, named=True) == event_row(event)
@@ -90,53 +89,39 @@ def test_event_times_are_kept_in_utc() -> None:
     assert event_rows([_event("e1", at=at)])["time"][0] == NOON
 
 
-@pytest.mark.parametrize("fresh", [True, False])
-def test_a_redelivered_batch_adds_nothing(tmp_path: Path, fresh: bool) -> None:
+def test_a_redelivered_batch_adds_nothing(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
-    assert history.append_events(_events("a", "b"), fresh=fresh) == 2
+    assert history.append_events(_events("a", "b")) == 2
     version = history.version()
-    assert history.append_events(_events("a", "b"), fresh=False) == 0
+    assert history.append_events(_events("a", "b")) == 0
     assert history.version() == version
 
 
-def test_a_restarted_worker_does_not_trust_fresh_blindly(tmp_path: Path) -> None:
-    History(tmp_path / "history").append_events(_events("a"), fresh=True)
-    assert History(tmp_path / "history").append_events(_events("a", "b"), fresh=True) == 1
-
-
-def test_fresh_rows_are_checked_after_another_writer(tmp_path: Path) -> None:
+def test_rows_that_another_writer_added_are_left_out(tmp_path: Path) -> None:
     mine, other = History(tmp_path / "history"), History(tmp_path / "history")
-    mine.append_events(_events("a"), fresh=True)
-    other.append_events(_events("b"), fresh=True)
-    assert mine.append_events(_events("b", "c"), fresh=True) == 1
+    mine.append_events(_events("a"))
+    other.append_events(_events("b"))
+    assert mine.append_events(_events("b", "c")) == 1
     assert _ids(mine) == ["a", "b", "c"]
-
-
-def test_fresh_rows_alone_are_written_without_reading_ids(tmp_path: Path) -> None:
-    history = History(tmp_path / "history")
-    history.append_events(_events("a"), fresh=True)
-    for file in DeltaTable(tmp_path / "history").file_uris():
-        Path(file).unlink()
-    assert history.append_events(_events("b"), fresh=True) == 1
 
 
 def test_doubles_within_one_batch_count_once_and_the_first_wins(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
     later = event_rows([_event("a", at=NOON + timedelta(days=1))])
-    assert history.append_events(pl.concat([_events("a", "b"), later]), fresh=True) == 2
+    assert history.append_events(pl.concat([_events("a", "b"), later])) == 2
     assert history.scan().filter(pl.col("row_id") == "a").collect()["time"].to_list() == [NOON]
 
 
 def test_an_empty_batch_writes_nothing(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
-    assert history.append_events(_events(), fresh=True) == 0
+    assert history.append_events(_events()) == 0
     assert history.version() is None
 
 
 def test_threads_that_write_the_same_events_keep_each_once(tmp_path: Path) -> None:
     path = tmp_path / "history"
     rows = [_events(*(f"e{n}" for n in range(start, start + 20))) for start in (0, 10, 0, 5)]
-    _together(*(lambda r=r: History(path).append_events(r, fresh=True) for r in rows))
+    _together(*(lambda r=r: History(path).append_events(r) for r in rows))
     assert _ids(History(path)) == sorted(f"e{n}" for n in range(30))
 
 
@@ -146,7 +131,7 @@ def test_imports_and_event_writers_all_succeed(tmp_path: Path) -> None:
     def events() -> None:
         writer = History(tmp_path / "history")
         for n in range(8):
-            writer.append_events(_events(f"e{n}", f"e{n + 1}"), fresh=False)
+            writer.append_events(_events(f"e{n}", f"e{n + 1}"))
 
     def imports() -> None:
         for n in range(4):
@@ -163,7 +148,7 @@ def test_imports_and_event_writers_all_succeed(tmp_path: Path) -> None:
 def _write_many(path: Path) -> None:
     writer = History(path)
     for n in range(10):
-        writer.append_events(_events(f"e{n}"), fresh=False)
+        writer.append_events(_events(f"e{n}"))
 
 
 def test_processes_that_write_the_same_events_keep_each_once(tmp_path: Path) -> None:
@@ -198,20 +183,20 @@ def test_a_lost_race_leads_to_a_second_look(tmp_path: Path) -> None:
 def test_compaction_keeps_rows_and_content_version(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
     for n in range(3):
-        history.append_events(_events(f"e{n}"), fresh=True)
+        history.append_events(_events(f"e{n}"))
     before, version = history.content_version(), history.version()
     assert history.compact() == 3
     assert _ids(history) == ["e0", "e1", "e2"]
     assert history.content_version() == before
     assert history.version() != version
-    assert history.append_events(_events("e0", "e3"), fresh=False) == 1
+    assert history.append_events(_events("e0", "e3")) == 1
     assert history.content_version() != before
 
 
 def test_each_table_has_a_content_version_of_its_own(tmp_path: Path) -> None:
     one, two = History(tmp_path / "one"), History(tmp_path / "two")
     for history in (one, two):
-        history.append_events(_events("a"), fresh=True)
+        history.append_events(_events("a"))
     assert one.content_version() != two.content_version()
 
 
@@ -222,7 +207,7 @@ def test_any_order_of_batches_and_writers_keeps_each_row_once(
 ) -> None:
     path = tmp_path_factory.mktemp("history") / "table"
     writers = [History(path), History(path)]
-    added = sum(writers[writer].append_events(_events(*map(str, numbers)), fresh=False) for numbers, writer in batches)
+    added = sum(writers[writer].append_events(_events(*map(str, numbers))) for numbers, writer in batches)
     expected = {str(n) for numbers, _ in batches for n in numbers}
     assert _ids(History(path)) == sorted(expected)
     assert added == len(expected)
