@@ -1,0 +1,1 @@
+"""Measurements, each a command; benchmarks/README.md says what was found, where and when."""

@@ -1,0 +1,134 @@
+"""Held-out baskets asked through the very pipeline that serves: the figures that a release is judged by."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from app.decision.candidates.gather import find_candidates
+from app.decision.context import make_context
+from app.decision.features import candidate_columns
+from app.decision.pipeline import Options, rank
+from app.domain import Floats, Ints, Mask, Query
+from app.model.bundle import Bundle
+from app.ports import CustomerState
+from training.dataset import Dataset
+from training.metrics import rank_metrics
+from training.split import Split
+from training.states import as_of_instant
+
+CUTOFFS = (10, 20)
+MAX_CUSTOMERS = 4000
+OPTIONS = Options(stale_after_s=float("inf"), currency="EUR")
+
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question per customer of a split, with the items that the customer went on to buy."""
+
+    queries: Sequence[Query]
+    states: Sequence[CustomerState]
+    truth: Sequence[Ints]
+
+
+def questions(split: Split, states: Mapping[str, CustomerState], *, seed: int) -> Asked:
+    """A question as of the cut for each customer with truth, at most MAX_CUSTOMERS of them."""
+    now_at = as_of_instant(split.train)
+    codes = sampled(split, seed=seed)
+    ids = [split.train.customer_ids[code] for code in codes]
+    template = Query(placement="evaluation", size=max(CUTOFFS), now_at=now_at)
+    return Asked(
+        queries=[replace(template, customer_id=customer_id) for customer_id in ids],
+        states=[states.get(customer_id, CustomerState()) for customer_id in ids],
+        truth=[split.truth[code] for code in codes],
+    )
+
+
+def sampled(split: Split, *, seed: int) -> list[int]:
+    """The customers to ask: all with truth, or MAX_CUSTOMERS of them at random, the same for the same seed."""
+    codes = np.array(sorted(split.truth), np.int32)
+    if len(codes) > MAX_CUSTOMERS:
+        codes = np.sort(np.random.default_rng(seed).choice(codes, MAX_CUSTOMERS, replace=False))
+    return [int(code) for code in codes]
+
+
+def candidate_tables(bundle: Bundle, asked: Asked, told: Told) -> tuple[list[Floats], list[Mask], list[int]]:
+    """Per question the columns of all candidates, which of them were bought, and how many products were."""
+    columns, labels = [], []
+    for number, (query, state, truth) in enumerate(zip(asked.queries, asked.states, asked.truth, strict=True), start=1):
+        context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
+        items = find_candidates(context, None).items
+        columns.append(candidate_columns(context, items))
+        labels.append(np.isin(items, truth))
+        told(number, len(asked.queries))
+    return columns, labels, [len(truth) for truth in asked.truth]
+
+
+def evaluate_slates(bundle: Bundle, asked: Asked, told: Told) -> dict[str, dict[str, float]]:
+    """Metrics of the served slates: of all products ("all"), and asked without what is owned ("new")."""
+    parts: dict[str, tuple[list[Ints], list[Ints]]] = {"all": ([], []), "new": ([], [])}
+    for number, (query, state, truth) in enumerate(zip(asked.queries, asked.states, asked.truth, strict=True), start=1):
+        parts["all"][0].append(_slate_items(bundle, query, state))
+        parts["all"][1].append(truth)
+        new = truth[~np.isin(truth, _owned(bundle, state))]
+        if len(new):
+            parts["new"][0].append(_slate_items(bundle, replace(query, exclude_purchased=True), state))
+            parts["new"][1].append(new)
+        told(number, len(asked.queries))
+    return {part: metrics_at(slates, truth) for part, (slates, truth) in parts.items()}
+
+
+def metrics_at(slates: Sequence[Ints], truth: Sequence[Ints]) -> dict[str, float]:
+    """hit, recall and NDCG at each cut-off, and the number of customers asked."""
+    found = {
+        f"{name}@{cutoff}": round(rank_metrics(slates, truth, k=cutoff)[name], 4)
+        for cutoff in CUTOFFS
+        for name in ("hit", "recall", "ndcg")
+    }
+    return {"customers": len(truth)} | found
+
+
+def popularity_baseline(bundle: Bundle, asked: Asked) -> dict[str, float]:
+    """The same metrics of one list for everybody: the most popular products."""
+    top = np.argsort(-bundle.popularity, kind="stable")[: max(CUTOFFS)].astype(np.int32)
+    return metrics_at([top] * len(asked.truth), asked.truth)
+
+
+def als_baseline(bundle: Bundle, asked: Asked) -> dict[str, float]:
+    """The same metrics of the customers' ALS scores alone, over all products."""
+    slates = []
+    for query, state in zip(asked.queries, asked.states, strict=True):
+        context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
+        user = context.user if context.user is not None else np.zeros(bundle.item_factors.shape[1], np.float32)
+        scores = bundle.item_factors @ user
+        slates.append(np.argsort(-scores, kind="stable")[: max(CUTOFFS)].astype(np.int32))
+    return metrics_at(slates, asked.truth)
+
+
+def repeat_share(asked: Asked, bundle: Bundle) -> float:
+    """Which share of the bought products the customers had bought before."""
+    total = sum(len(truth) for truth in asked.truth)
+    pairs = zip(asked.truth, asked.states, strict=True)
+    again = sum(int(np.isin(truth, _owned(bundle, state)).sum()) for truth, state in pairs)
+    return round(again / max(total, 1), 4)
+
+
+def _slate_items(bundle: Bundle, query: Query, state: CustomerState) -> Ints:
+    slate = rank(query, bundle, state, OPTIONS)
+    return bundle.catalogue.known([proposition.product_id for proposition in slate.propositions])
+
+
+def _owned(bundle: Bundle, state: CustomerState) -> Ints:
+    return bundle.catalogue.known(state.features.bought_product_ids if state.features else ())
+
+
+def dataset_facts(dataset: Dataset) -> dict[str, object]:
+    """How much there was to learn from."""
+    return {
+        "customers": len(dataset.customer_ids),
+        "products": len(dataset.product_ids),
+        "lines": dataset.line_count,
+        "has_time": dataset.has_time,
+    }

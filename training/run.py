@@ -1,0 +1,274 @@
+"""`endcap train`: history → splits → tuned factors and blend → evaluation → features → bundle → pointer."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import polars as pl
+
+from app.decision.features import COLUMNS
+from app.errors import BadInput, BundleMissing
+from app.history import PURCHASE, TYPE, History
+from app.model.bundle import Bundle, current_version, load_bundle
+from app.ports import CustomerState
+from app.settings import Settings
+from training.blend import Blend, Calibration, default_weights, fit_blend
+from training.dataset import Dataset, load_interactions
+from training.evaluate import (
+    Asked,
+    als_baseline,
+    candidate_tables,
+    dataset_facts,
+    evaluate_slates,
+    popularity_baseline,
+    questions,
+    repeat_share,
+    sampled,
+)
+from training.factors import AlsSettings, Trial, tune
+from training.materialize import materialize
+from training.parts import bundle_of, learn_parts, write_parts
+from training.publish import Facts, point_to, prune
+from training.split import Split, make_splits, random_split
+from training.states import states_as_of, states_from_lines, states_from_views
+
+Named = Callable[[str, int, int | None], None]
+
+TUNING_WINDOWS = 2
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """What a training run made, how good it is on held-out baskets, and where the time went (seconds)."""
+
+    version: str
+    published: bool
+    metrics: Mapping[str, object]
+    seconds: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, object]:
+        """The report in plain JSON types."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """The report for people: version, figures beside their baselines, time."""
+        lines = [f"bundle {self.version}{' is live' if self.published else ' (not published)'}"]
+        lines += metric_lines(self.metrics)
+        spent = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in self.seconds.items())
+        return "\n".join([*lines, f"time: {spent}"])
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """The figures of one bundle's settings on its held-out part."""
+
+    version: str
+    metrics: Mapping[str, object]
+
+    def to_dict(self) -> dict[str, object]:
+        """The report in plain JSON types."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """The report for people."""
+        return "\n".join([f"settings of bundle {self.version}", *metric_lines(self.metrics)])
+
+
+def metric_lines(metrics: Mapping[str, object]) -> list[str]:
+    """One line per ranking, the product first, its baselines beneath."""
+    lines = []
+    for name, figures in metrics.items():
+        if isinstance(figures, Mapping):
+            told = "  ".join(f"{metric} {value:.4g}" for metric, value in figures.items())
+            lines.append(f"  {name:<22} {told}")
+    return lines
+
+
+@dataclass(slots=True)
+class _Run:
+    """What every step of one run needs, and the clock that it ends with."""
+
+    settings: Settings
+    history: pl.LazyFrame
+    dataset: Dataset
+    progress: Named
+    seed: int
+    folder: Path
+    has_purchases: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def timed(self, step: str, since: float) -> None:
+        """Notes how long `step` took."""
+        self.seconds[step] = round(perf_counter() - since, 2)
+
+
+def train(
+    settings: Settings, redis_url: str, *, budget_s: float, seed: int, publish: bool, progress: Named
+) -> TrainReport:
+    """Tunes on the windows before the last, judges on the last, then learns from everything and publishes.
+
+    Raises BadInput when the history holds nothing to learn from.
+    """
+    started = perf_counter()
+    with tempfile.TemporaryDirectory(prefix="endcap-train-") as folder:
+        run = _open(settings, Path(folder), seed=seed, progress=progress)
+        run.timed("load", started)
+        test, tuning = _splits(run)
+        als, trials = _tune(run, tuning, budget_s=budget_s)
+        blend = _fit_blend(run, tuning, als)
+        metrics = _evaluate(run, test, als, blend)
+        version = _publishable(run, als, blend, metrics, trials)
+        since = perf_counter()
+        materialize(settings, redis_url, as_of=None, progress=progress)
+        run.timed("features", since)
+    if publish:
+        point_to(settings.bundles_dir, version)
+        prune(settings.bundles_dir)
+    run.timed("total", started)
+    return TrainReport(version, publish, metrics, run.seconds)
+
+
+def evaluate(settings: Settings, *, seed: int, progress: Named) -> EvaluationReport:
+    """The live bundle's settings, learned again without the held-out window and judged on it."""
+    version = current_version(settings.bundles_dir)
+    live = load_bundle(settings.bundles_dir / version)
+    with tempfile.TemporaryDirectory(prefix="endcap-evaluate-") as folder:
+        run = _open(settings, Path(folder), seed=seed, progress=progress)
+        test, _ = _splits(run)
+        calibration = Calibration(**live.scoring["calibration"])
+        blend = Blend(live.scoring["weights"], calibration, 0.0)
+        return EvaluationReport(version, _evaluate(run, test, AlsSettings(**live.als), blend))
+
+
+def is_up_to_date(settings: Settings) -> bool:
+    """True when the live bundle was learned from this very history."""
+    try:
+        live = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
+    except BundleMissing:
+        return False
+    return bool(live.manifest["config"].get("history") == History(settings.history_dir).content_version())
+
+
+def _open(settings: Settings, folder: Path, *, seed: int, progress: Named) -> _Run:
+    history = History(settings.history_dir).scan()
+    products = settings.tables_dir / "products.parquet"
+    progress("load history", 0, 1)
+    dataset = load_interactions(history, pl.read_parquet(products) if products.exists() else None)
+    progress("load history", 1, 1)
+    if dataset.line_count == 0:
+        remedy = "run `endcap import --transactions FILE` first"
+        raise BadInput(f"{settings.history_dir} holds no purchase and no view to learn from; {remedy}")
+    bought = history.filter(pl.col(TYPE) == PURCHASE).head(1).collect()
+    return _Run(settings, history, dataset, progress, seed, folder, has_purchases=not bought.is_empty())
+
+
+def _splits(run: _Run) -> tuple[Split, list[Split]]:
+    """The held-out split that judges, and the earlier ones that tune; nothing of the first is in the second."""
+    splits = make_splits(run.dataset, seed=run.seed, window_count=1 + TUNING_WINDOWS)
+    if len(splits) > 1:
+        return splits[0], splits[1:]
+    return splits[0], [random_split(splits[0].train, seed=run.seed + 1)]
+
+
+def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[AlsSettings, Sequence[Trial]]:
+    since = perf_counter()
+    heard: list[Trial] = []
+
+    def hear(trial: Trial) -> None:
+        heard.append(trial)
+        run.progress("tune", min(round(perf_counter() - since), round(budget_s)), max(round(budget_s), 1))
+
+    tuned = tune(tuning[0], budget_s=budget_s, seed=run.seed, progress=hear)
+    run.timed("tune", since)
+    return tuned.settings, heard
+
+
+def _fit_blend(run: _Run, tuning: Sequence[Split], als: AlsSettings) -> Blend:
+    since = perf_counter()
+    columns, labels, counts = [], [], []
+    for number, split in enumerate(tuning, start=1):
+        bundle = _bundle(run, split.train, als, _unfitted())
+        asked = _asked(run, split)
+        told = partial(run.progress, f"candidates of window {number}")
+        window = candidate_tables(bundle, asked, told)
+        columns += window[0]
+        labels += window[1]
+        counts += window[2]
+    blend = fit_blend(columns, labels, names=COLUMNS, seed=run.seed, truth_counts=counts)
+    run.timed("blend", since)
+    return blend
+
+
+def _unfitted() -> Blend:
+    weights = dict(zip(COLUMNS, map(float, default_weights(COLUMNS)), strict=True))
+    return Blend(weights, Calibration(1.0, 0.0), 0.0)
+
+
+def _evaluate(run: _Run, test: Split, als: AlsSettings, blend: Blend) -> dict[str, object]:
+    since = perf_counter()
+    bundle = _bundle(run, test.train, als, blend)
+    asked = _asked(run, test)
+    slates = evaluate_slates(bundle, asked, partial(run.progress, "evaluate"))
+    metrics: dict[str, object] = {
+        "endcap": slates["all"],
+        "popularity": popularity_baseline(bundle, asked),
+        "plain ALS": als_baseline(bundle, asked),
+        "endcap, new products": slates["new"],
+        "repeat_share": repeat_share(asked, bundle),
+        "split": test.kind,
+    }
+    run.timed("evaluate", since)
+    return metrics
+
+
+def _bundle(run: _Run, dataset: Dataset, als: AlsSettings, blend: Blend) -> Bundle:
+    facts = Facts(datetime.now(UTC), None, None, {}, {})
+    return bundle_of(run.folder, facts, learn_parts(dataset, als, blend, seed=run.seed))
+
+
+def _asked(run: _Run, split: Split) -> Asked:
+    return questions(split, _states(run, split), seed=run.seed)
+
+
+def _states(run: _Run, split: Split) -> Mapping[str, CustomerState]:
+    customers = sampled(split, seed=run.seed)
+    if not run.has_purchases:
+        return states_from_views(split.train, customers)
+    if split.kind == "time":
+        products = run.settings.tables_dir / "products.parquet"
+        catalogue = pl.scan_parquet(products) if products.exists() else None
+        return states_as_of(run.history, catalogue, split.train, customers)
+    return states_from_lines(split.train, customers)
+
+
+def _publishable(
+    run: _Run, als: AlsSettings, blend: Blend, metrics: Mapping[str, object], trials: Sequence[Trial]
+) -> str:
+    """The version learned from everything, written and readable."""
+    since = perf_counter()
+    run.progress("learn from everything", 0, 1)
+    window = _window(run.dataset)
+    config = {
+        "seed": run.seed,
+        "history": History(run.settings.history_dir).content_version(),
+        "data": dataset_facts(run.dataset),
+        "trials": [trial.document() for trial in trials],
+    }
+    facts = Facts(datetime.now(UTC), *window, config=config, metrics=metrics)
+    version = write_parts(run.settings.bundles_dir, facts, learn_parts(run.dataset, als, blend, seed=run.seed))
+    load_bundle(run.settings.bundles_dir / version)
+    run.progress("learn from everything", 1, 1)
+    run.timed("final", since)
+    return version
+
+
+def _window(dataset: Dataset) -> tuple[datetime | None, datetime | None]:
+    if not dataset.has_time:
+        return None, None
+    first, last = float(dataset.day.min()), float(dataset.day.max())
+    return datetime.fromtimestamp(first * DAY_S, UTC), datetime.fromtimestamp(last * DAY_S, UTC)
