@@ -1,0 +1,142 @@
+"""What the pages promise exists, and what exists is on its page."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from app.cli import cli
+from app.domain import Degraded
+from app.settings import Settings
+from app.telemetry import Metrics
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("benchmarks/*.md"))]
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = {cells[0].strip("`"): cells for cells in table_rows(DOCS / "settings.md") if cells[0].startswith("`ENDCAP_")}
+    stated = {name: cells[1].strip("`") for name, cells in rows.items()}
+    fields = {f"ENDCAP_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
+    assert stated == {name: "–" if default is None else str(default) for name, default in fields.items()}
+    assert all(len(cells) == 4 and cells[2] and cells[3] for cells in rows.values()), "each row: unit and meaning"
+
+
+def test_every_error_code_is_documented_and_every_documented_code_exists() -> None:
+    headings = set(re.findall(r"^### (\w+)$", (DOCS / "errors.md").read_text(), re.MULTILINE))
+    assert headings == {code for path in (ROOT / "app").rglob("*.py") for code in codes_in(path)}
+
+
+def test_every_degradation_is_documented() -> None:
+    flags = (DOCS / "degradation.md").read_text().split("## Flags")[1].split("## Rungs")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", flags, re.MULTILINE)) == set(Degraded)
+
+
+def test_every_metric_is_documented() -> None:
+    rows = table_rows(DOCS / "operations.md")
+    assert {cells[0].strip("`") for cells in rows if cells[0].startswith("`endcap_")} == metric_names()
+
+
+def test_dashboard_and_alerts_ask_only_for_metrics_that_exist() -> None:
+    exposed = exposed_names()
+    for path in (ROOT / "deploy" / "grafana-dashboard.json", ROOT / "deploy" / "alerts.yml"):
+        used = set(re.findall(r"\bendcap_\w+", path.read_text()))
+        assert used, f"{path.name} asks for no metric"
+        assert used <= exposed, f"{path.name}: {used - exposed} does not exist"
+
+
+def test_dashboard_shows_every_metric() -> None:
+    expressions = " ".join(
+        target["expr"]
+        for panel in json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())["panels"]
+        for target in panel.get("targets", [])
+    )
+    assert not [name for name in metric_names() if name not in expressions]
+
+
+def test_every_alert_says_what_to_do() -> None:
+    alerts = set(re.findall(r"alert: (\w+)", (ROOT / "deploy" / "alerts.yml").read_text()))
+    assert alerts == {cells[0].strip("`") for cells in table_rows(DOCS / "operations.md") if cells[0][1:7] == "Endcap"}
+
+
+def test_readme_lists_the_commands_that_exist() -> None:
+    commands = set(typer.main.get_command(cli).commands)  # type: ignore[attr-defined]  # cli is a group
+    rows = {
+        cells[0].strip("`").split()[1] for cells in table_rows(ROOT / "README.md") if cells[0].startswith("`endcap ")
+    }
+    assert rows == commands
+
+
+def test_relative_links_lead_somewhere() -> None:
+    broken = [f"{page.relative_to(ROOT)}: {link}" for page in PAGES for link in links(page) if not resolves(page, link)]
+    assert not broken
+
+
+def table_rows(page: Path) -> Iterator[list[str]]:
+    """The cells of every table row of a page."""
+    for line in page.read_text().splitlines():
+        if line.startswith("| "):
+            yield [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def codes_in(path: Path) -> Iterator[str]:
+    """The error codes that a file states: `code = …`, problem(status, code), RejectedEvent(code), a CODES table."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            if node.targets[0].id == "code":
+                yield from strings(node.value)
+            elif node.targets[0].id == "CODES" and isinstance(node.value, ast.Dict):
+                yield from (code for value in node.value.values for code in strings(value))
+        elif isinstance(node, ast.Call):
+            called = node.func.id if isinstance(node.func, ast.Name) else ""
+            place = {"problem": 1, "RejectedEvent": 0, "RowResult": 2}.get(called)
+            if place is not None and len(node.args) > place:
+                yield from strings(node.args[place])
+
+
+def strings(expression: ast.expr) -> Iterator[str]:
+    """The strings that an expression may stand for, as far as they are written in it."""
+    if isinstance(expression, ast.Constant) and isinstance(expression.value, str):
+        yield expression.value
+    elif isinstance(expression, ast.IfExp):
+        yield from (*strings(expression.body), *strings(expression.orelse))
+    elif isinstance(expression, ast.Call):
+        yield from (text for argument in expression.args for text in strings(argument))
+
+
+def metric_names() -> set[str]:
+    """Every metric as the page names it."""
+    families = Metrics().registry.collect()
+    return {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+
+
+def exposed_names() -> set[str]:
+    """Every name that a query may use."""
+    histogram = [f"{name}_{part}" for name in metric_names() for part in ("bucket", "sum", "count")]
+    return metric_names() | set(histogram)
+
+
+def links(page: Path) -> Iterator[str]:
+    """Links of a page, those of its drawings too, without images of other sites."""
+    text = page.read_text()
+    yield from re.findall(r"\]\(([^)\s]+)\)", text)
+    yield from re.findall(r'^\s*click \w+ (?:href )?"([^"]+)"', text, re.MULTILINE)
+
+
+def resolves(page: Path, link: str) -> bool:
+    """True for addresses of other sites, and for files and headings that exist."""
+    if re.match(r"[a-z]+:", link):
+        return True
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path) if path else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
