@@ -1,79 +1,95 @@
-"""The full path against an empty endpoint with the same body, in one run: latency, CPU, drift, memory."""
+"""The full path against an empty endpoint with the same body, in one run: latency, CPU, drift, memory.
+
+    python -m benchmarks.full_path --data-dir var
+
+Both servers share one core and take turns on it; Valkey and the client have the other. `empty` reads the same
+request and returns the same body through FastAPI's ordinary response model, `empty_bytes` returns it ready encoded.
+"""
 
 import argparse
+import os
 import statistics
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
 
 import orjson
-import polars as pl
 
-from app.history import CUSTOMER_ID, PRODUCT_ID, STORE_ID, History
 from app.settings import Settings
-from app.stores.embedded import redis_for
-from benchmarks.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, post, post_json, python_server
+from app.stores.embedded import find_running, redis_for
+from benchmarks import machine
+from benchmarks.questions import full_questions, known_customers
+from benchmarks.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, can_pin, post, post_json, python_server
 
 BLOCK = 200
+WARM_UP_CALLS = 400
+SERVER_CPU = 0
+OTHER_CPU = 1
 
 
-def requests_of(settings: Settings, count: int) -> list[bytes]:
-    """Request bodies of known customers in their stores, with a basket and recent products."""
-    rows = (
-        History(settings.history_dir)
-        .scan()
-        .filter(pl.col(CUSTOMER_ID).is_not_null() & pl.col(PRODUCT_ID).is_not_null())
-        .group_by(CUSTOMER_ID)
-        .agg(pl.col(STORE_ID).first(), pl.col(PRODUCT_ID).unique().sort().head(3))
-        .sort(CUSTOMER_ID)
-        .collect()
-        .to_dicts()
-    )
-    bodies = []
-    for number in range(count):
-        row = rows[number % len(rows)]
-        first, *recent = row[PRODUCT_ID]
-        context = {"channel": "app", "store_id": row[STORE_ID], "recent": recent, "basket": [{"product_id": first}]}
-        bodies.append(
-            orjson.dumps(
-                {"customer_id": row[CUSTOMER_ID], "placement": "app_home", "size": 20, "context": context}
-            )
-        )
-    return bodies
+def measure(servers: Mapping[str, Server], bodies: list[bytes]) -> dict[str, object]:
+    """Alternating blocks of calls to all servers, so that a slow spell of the machine hits every one."""
+    latency_s: dict[str, list[float]] = {name: [] for name in servers}
+    cpu_s = dict.fromkeys(servers, 0.0)
+    flagged = 0
+    with ExitStack() as stack:
+        connections = {name: server.connection() for name, server in servers.items()}
+        for connection in connections.values():
+            stack.callback(connection.close)
+        for start in range(-WARM_UP_CALLS, len(bodies), BLOCK):
+            for name, server in servers.items():
+                before_s = server.cpu_s()
+                taken_s = []
+                for body in bodies[max(start, 0) : max(start, 0) + BLOCK]:
+                    started = perf_counter()
+                    status, answer = post(connections[name], "/v1/decisions", body)
+                    taken_s.append(perf_counter() - started)
+                    assert status == 200, (status, answer)
+                    flagged += name == "endcap" and start >= 0 and b'"degraded":[]' not in answer
+                if start >= 0:
+                    latency_s[name] += taken_s
+                    cpu_s[name] += server.cpu_s() - before_s
+    return {"calls_each": len(bodies), "flagged": flagged, **compared(latency_s, cpu_s)}
 
 
-def measure(endcap: Server, empty: Server, bodies: list[bytes]) -> dict[str, object]:
-    """Alternating blocks of calls to both servers, so that a slow spell of the machine hits both."""
-    latency: dict[str, list[float]] = {"endcap": [], "empty": []}
-    cpu = {"endcap": 0.0, "empty": 0.0}
-    servers = {"endcap": endcap, "empty": empty}
-    connections = {name: server.connection() for name, server in servers.items()}
-    for start in range(0, len(bodies), BLOCK):
-        for name, server in servers.items():
-            before = server.cpu_s()
-            for body in bodies[start : start + BLOCK]:
-                started = perf_counter()
-                status, _ = post(connections[name], "/v1/decisions", body)
-                latency[name].append(perf_counter() - started)
-                assert status == 200, status
-            cpu[name] += server.cpu_s() - before
-    drift = len(bodies) // 5
+def compared(latency_s: Mapping[str, list[float]], cpu_s: Mapping[str, float]) -> dict[str, object]:
+    """Each server's latency and CPU, the ratios to the empty ones, and how the latency drifted."""
+    median = {name: statistics.median(taken) for name, taken in latency_s.items()}
+    calls = {name: len(taken) for name, taken in latency_s.items()}
+    empty = [name for name in latency_s if name != "endcap"]
     return {
-        "calls": len(bodies),
-        "latency_ms": {name: _quantiles_ms(values) for name, values in latency.items()},
-        "cpu_ms_per_call": {name: round(1000 * used / len(bodies), 3) for name, used in cpu.items()},
-        "cpu_ratio": round(cpu["endcap"] / cpu["empty"], 2),
-        "latency_ratio": round(statistics.median(latency["endcap"]) / statistics.median(latency["empty"]), 2),
-        "drift_last_fifth_to_first_fifth": {
-            name: round(statistics.median(values[-drift:]) / statistics.median(values[:drift]), 3)
-            for name, values in latency.items()
-        },
-        "resident_mb": round(endcap.resident_bytes() / 2**20),
+        "latency_ratio": {name: round(median["endcap"] / median[name], 2) for name in empty},
+        "cpu_ratio": {name: round(cpu_s["endcap"] / max(cpu_s[name], 1e-9), 2) for name in empty},
+        "latency_ms": {name: quantiles_ms(taken) for name, taken in latency_s.items()},
+        "cpu_ms_per_call": {name: round(1000 * used / calls[name], 3) for name, used in cpu_s.items()},
+        "last_fifth_to_first_fifth": {name: drift(taken) for name, taken in latency_s.items()},
     }
 
 
-def _quantiles_ms(values: list[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(values, n=100)
-    return {"p50": round(cuts[49] * 1000, 3), "p99": round(cuts[98] * 1000, 3), "max": round(max(values) * 1000, 1)}
+def quantiles_ms(taken_s: list[float]) -> dict[str, float]:
+    """Median, p99 and maximum in milliseconds."""
+    cuts = statistics.quantiles(taken_s, n=100)
+    return {"p50": round(cuts[49] * 1000, 3), "p99": round(cuts[98] * 1000, 3), "max": round(max(taken_s) * 1000, 1)}
+
+
+def drift(taken_s: list[float]) -> float:
+    """Median of the last fifth over that of the first: 1 = as fast at the end as at the start."""
+    fifth = max(len(taken_s) // 5, 1)
+    return round(statistics.median(taken_s[-fifth:]) / statistics.median(taken_s[:fifth]), 3)
+
+
+@contextmanager
+def redis_off_the_measured_core(settings: Settings) -> Iterator[str]:
+    """Redis for `settings`; this process and every thread of Valkey move to the other core first."""
+    if can_pin():
+        os.sched_setaffinity(0, {OTHER_CPU})
+    with redis_for(settings) as redis_url:
+        running = find_running(settings.data_dir) if settings.redis_url is None else None
+        if running is not None and can_pin():
+            for thread in Path(f"/proc/{running.pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), {OTHER_CPU})
+        yield redis_url
 
 
 def main() -> None:
@@ -83,13 +99,22 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=20_000)
     given = parser.parse_args()
     settings = Settings.load(data_dir=given.data_dir)
-    bodies = requests_of(settings, given.calls)
-    with redis_for(settings) as redis_url:
+    bodies = full_questions(known_customers(settings), given.calls)
+    with redis_off_the_measured_core(settings) as redis_url, ExitStack() as stack:
         environment = {"ENDCAP_REDIS_URL": redis_url, "ENDCAP_DATA_DIR": str(given.data_dir)}
-        with python_server(SERVE_ENDCAP, environment, cpu=0) as endcap:
-            _, answer = post_json(endcap.connection(), "/v1/decisions", orjson.loads(bodies[0]))
-            with python_server(SERVE_EMPTY, {"EMPTY_BODY": orjson.dumps(answer).decode()}, cpu=0) as empty:
-                print(orjson.dumps(measure(endcap, empty, bodies), option=orjson.OPT_INDENT_2).decode())
+        endcap = stack.enter_context(python_server(SERVE_ENDCAP, environment, cpu=SERVER_CPU))
+        start_bytes = endcap.resident_bytes()
+        _, answer = post_json(endcap.connection(), "/v1/decisions", orjson.loads(bodies[0]))
+        body = {"EMPTY_BODY": orjson.dumps(answer).decode()}
+        servers = {"endcap": endcap}
+        for name, as_bytes in (("empty", "0"), ("empty_bytes", "1")):
+            servers[name] = stack.enter_context(
+                python_server(SERVE_EMPTY, body | {"EMPTY_AS_BYTES": as_bytes}, cpu=SERVER_CPU)
+            )
+        found = measure(servers, bodies)
+        memory = {"start": round(start_bytes / 2**20), "end": round(endcap.resident_bytes() / 2**20)}
+    pins = {"servers": SERVER_CPU, "client_and_valkey": OTHER_CPU} if can_pin() else None
+    machine.show({"benchmark": "full_path", **machine.facts(), "cores_used": pins, **found, "resident_mib": memory})
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import orjson
@@ -16,6 +17,7 @@ import orjson
 from app.stores.embedded import free_port
 
 START_TIMEOUT_S = 60.0
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +42,117 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A whole `endcap up`: `server` is the supervisor's process and the API's port."""
+
+    server: Server
+    data_dir: Path
+    log_path: Path
+
+    def part(self, name: str) -> int:
+        """The process id of `valkey-server`, `serve` or `worker`; raises LookupError while it is down."""
+        for pid in Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split():
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().split()
+            except OSError:
+                continue
+            if any(word == name or word.endswith(f"/{name}") for word in words):
+                return int(pid)
+        raise LookupError(f"{name} is not running")
+
+    def kill(self, name: str) -> None:
+        """kill -9 of one part, if it runs."""
+        try:
+            os.kill(self.part(name), signal.SIGKILL)
+        except (LookupError, ProcessLookupError):
+            return
+
+    def log_lines(self) -> list[dict[str, object]]:
+        """What all parts have logged so far."""
+        lines = self.log_path.read_bytes().splitlines()
+        return [orjson.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
+
+
+@contextmanager
+def endcap_up(data_dir: Path, environment: dict[str, str] | None = None) -> Iterator[Service]:
+    """`endcap up` on a data directory and a free port, its log in a temporary file; ready when it yields."""
+    port = free_port()
+    command = [sys.executable, "-m", "app.cli", "up", "--port", str(port), "--data-dir", str(data_dir)]
+    with TemporaryDirectory(prefix="endcap-log-") as folder:
+        log_path = Path(folder) / "up.log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                command, env=os.environ | (environment or {}), stdout=log, stderr=log, start_new_session=True
+            )
+        service = Service(Server(port, process.pid), data_dir, log_path)
+        try:
+            wait_for(lambda: is_ready(service.server), process, log_path=log_path)
+            yield service
+        finally:
+            _end(process)
+
+
+def is_ready(server: Server) -> bool:
+    """True once a bundle is live."""
+    return status_of(server, "/readyz")[0] == 200
+
+
+def status_of(server: Server, path: str) -> tuple[int, bytes]:
+    """Status and body of one GET; status 0 while nobody answers."""
+    connection = server.connection()
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+    finally:
+        connection.close()
+
+
 @contextmanager
 def python_server(code: str, environment: dict[str, str], *, cpu: int | None = None) -> Iterator[Server]:
-    """Runs Python `code` that serves on the port in argv[1], pinned to one core if asked; ready on its first answer."""
+    """Runs Python `code` that serves on the port in argv[1], on one core if asked; ready on its first answer."""
     port = free_port()
-    pin = ["taskset", "-c", str(cpu)] if cpu is not None else []
-    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*pin, sys.executable, "-c", code, str(port)], env=os.environ | one_thread | environment, start_new_session=True
-    )
+    command = [*pinned(cpu), sys.executable, "-c", code, str(port)]
+    process = subprocess.Popen(command, env=os.environ | ONE_THREAD | environment, start_new_session=True)
     server = Server(port, process.pid)
     try:
-        _wait(server, process)
+        wait_for(lambda: status_of(server, "/openapi.json")[0] == 200, process)
         yield server
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process)
 
 
-def _wait(server: Server, process: "subprocess.Popen[bytes]") -> None:
+def pinned(cpu: int | None) -> Sequence[str]:
+    """The words before a command that keep it on one core; none where that cannot be done."""
+    return ["taskset", "-c", str(cpu)] if cpu is not None and can_pin() else []
+
+
+def can_pin() -> bool:
+    """True where there are two cores and a way to assign them."""
+    return hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1
+
+
+def wait_for(is_up: Callable[[], bool], process: "subprocess.Popen[bytes]", *, log_path: Path | None = None) -> None:
+    """Returns once `is_up`; raises RuntimeError with the end of the log when the process ends or takes too long."""
     deadline = monotonic() + START_TIMEOUT_S
     while monotonic() < deadline and process.poll() is None:
-        try:
-            connection = server.connection()
-            connection.request("GET", "/openapi.json")
-            connection.getresponse().read()
+        if is_up():
             return
-        except OSError:
-            sleep(0.05)
-    raise RuntimeError(f"the server on port {server.port} did not start")
+        sleep(0.02)
+    words = log_path.read_text()[-2000:] if log_path is not None else ""
+    raise RuntimeError(f"the server with process id {process.pid} did not start. {words}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(40)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def post(connection: http.client.HTTPConnection, path: str, body: bytes) -> tuple[int, bytes]:
@@ -101,6 +181,7 @@ SERVE_EMPTY = """
 import os, sys, orjson, uvicorn
 from benchmarks.empty import create_empty_app
 body = orjson.loads(os.environ["EMPTY_BODY"])
-uvicorn.run(create_empty_app(body), port=int(sys.argv[1]), log_config=None, access_log=False,
+as_bytes = os.environ["EMPTY_AS_BYTES"] == "1"
+uvicorn.run(create_empty_app(body, as_bytes=as_bytes), port=int(sys.argv[1]), log_config=None, access_log=False,
             loop="uvloop", http="httptools")
 """
