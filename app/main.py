@@ -97,8 +97,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, "Redis"]
 def _take_over(bundle: Bundle, options: Options, metrics: Metrics, placement: str) -> None:
     """Warms a new bundle on every rung; a bundle that fails here is never served."""
     exercise_rungs(bundle, options, placement)
-    metrics.model.clear()
-    metrics.model.labels(bundle.version).set(1)
+    metrics.model.version = bundle.version
     metrics.model_created_at.set(datetime.fromisoformat(bundle.manifest["created_at"]).timestamp())
 
 

