@@ -13,6 +13,8 @@ RUN python -m venv /build \
     && /venv/bin/pip install --no-index --find-links /wheels endcap
 
 FROM python:3.11-slim
+# implicit needs the system's OpenMP runtime.
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home endcap \
     && install --directory --owner endcap /data
 COPY --from=build /venv /venv

@@ -5,6 +5,10 @@ READY := .venv/ready
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3 python
 FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 HOUSE_RULES := tests/test_house_rules.py tests/test_docs.py
+OPENMP := .venv/openmp
+
+# implicit looks for the system's libgomp.so.1, which a bare machine lacks; FAISS brings one that does as well.
+export LD_LIBRARY_PATH := $(CURDIR)/$(OPENMP)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .PHONY: setup demo up test check bench clean
 
@@ -48,4 +52,6 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock \
 	    || { echo 'make: requirements.lock could not be installed; the lines above say which package, `make` goes on from there' >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || { mkdir -p $(OPENMP) \
+	    && ln -sf "$(CURDIR)"/.venv/lib/python3*/site-packages/faiss_cpu.libs/libgomp-*.so* $(OPENMP)/libgomp.so.1; }
 	@touch $@
