@@ -20,12 +20,16 @@ ROUND_SCALES = (2.0, 1.0, 0.5, 0.25)
 NEWTON_ROUNDS = 30
 RIDGE = 1e-6
 
-DEFAULT_DISCOVERY: Mapping[str, float] = {"als": 1.0, "together": 1.0, "trending": 0.15, "popular": 0.15}
-"""How products new to a customer are ranked among themselves."""
+DEFAULT_DISCOVERY: Mapping[str, float] = {"als": 1.0, "together": 15.0, "trending": 0.15, "popular": 0.15}
+"""How products new to a customer are ranked among themselves.
+
+`together` scores are small (mean 0.04): with two products of the basket known, 15 lifted the NDCG@10 of new ones
+on a grocer's tills from .019 to .047. Without a basket the column is empty and nothing is learned about it.
+"""
 DEFAULT_PERSONAL: Mapping[str, float] = {
-    "frequent_28d": 0.7,
+    "frequent_28d": 1.0,
     "frequent_112d": 1.0,
-    "frequent_all": 0.4,
+    "frequent_all": 0.8,
     "repeat": 0.35,
 }
 """What earlier purchases of the product itself add; zero for products never bought."""
@@ -151,8 +155,8 @@ def _fit_discovery(slates: _Slates, weights: Wide, names: Sequence[str]) -> Wide
     moved = [place for place, name in enumerate(names) if name in DEFAULT_DISCOVERY and name != "als"]
     personal = [place for place, name in enumerate(names) if name in DEFAULT_PERSONAL]
     is_new = slates.is_there & ~_is_owned(slates, personal)
-    asked: Mask = (slates.is_hit & is_new).any(axis=1)
-    if asked.sum() < MIN_CUSTOMERS:
+    asked = np.flatnonzero((slates.is_hit & is_new).any(axis=1))
+    if len(asked) < MIN_CUSTOMERS:
         return weights
     hits = (slates.is_hit & is_new)[asked]
     new = _Slates(slates.columns[:, asked], hits, is_new[asked], _ideal(np.asarray(hits.sum(axis=1), np.intp)))
@@ -170,20 +174,22 @@ def _fit_personal(slates: _Slates, weights: Wide, names: Sequence[str]) -> Wide:
         np.concatenate([slates.columns[personal], together]), slates.is_hit, slates.is_there, slates.ideal
     )
     found = _ascend(condensed, np.array([*weights[personal], 1.0]), range(len(personal) + 1), unit=1.0)
-    scaled = weights * found[-1]
+    scaled: Wide = weights * found[-1]
     scaled[personal] = found[:-1]
     return scaled
 
 
 def _is_owned(slates: _Slates, personal: Sequence[int]) -> Mask:
-    owned: Mask = (slates.columns[personal] > 0).any(axis=0)
-    return owned
+    return np.asarray((slates.columns[personal] > 0).any(axis=0), np.bool_)
 
 
 def _never_again(weights: Wide, names: Sequence[str]) -> Wide:
     """Where not one purchase was a second one, what a customer owns goes below what is new."""
-    told = [{"frequent_all": -1.0}.get(name, 0.0) if name in DEFAULT_PERSONAL else None for name in names]
-    return np.array([kept if weight is None else weight for kept, weight in zip(weights, told, strict=True)])
+    lowered = weights.copy()
+    for place, name in enumerate(names):
+        if name in DEFAULT_PERSONAL:
+            lowered[place] = -1.0 if name == "frequent_all" else 0.0
+    return lowered
 
 
 def _ascend(slates: _Slates, weights: Wide, moved: Sequence[int], *, unit: float) -> Wide:

@@ -105,7 +105,9 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
     """
     lines = _lines(_positive(_without_hidden(history.lazy(), products)))
     known = _product_order(lines, products)
-    codes = pl.DataFrame({"product_id": known, "item": np.arange(len(known), dtype=np.int32)})
+    codes = pl.DataFrame(
+        {"product_id": pl.Series(known, dtype=pl.String), "item": np.arange(len(known), dtype=np.int32)}
+    )
     coded = lines.join(codes, on="product_id", maintain_order="left")
     customer_ids, customer = _encode(coded["customer"])
     store_ids, store = _encode(coded["store_id"])
@@ -217,9 +219,7 @@ def _encode(values: pl.Series) -> tuple[list[str], Ints]:
 def _paid_price(lines: pl.DataFrame) -> pl.DataFrame:
     """Mean paid price of one piece, for products whose price no table tells."""
     paid = lines.filter((pl.col("quantity") > 0) & (pl.col("amount_minor") > 0)).group_by("product_id")
-    return paid.agg(
-        (pl.col("amount_minor").sum() / pl.col("quantity").sum()).round().cast(pl.Int64).alias("paid")
-    )
+    return paid.agg((pl.col("amount_minor").sum() / pl.col("quantity").sum()).round().cast(pl.Int64).alias("paid"))
 
 
 def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.DataFrame) -> Catalogue:
@@ -229,18 +229,12 @@ def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.D
         table = table.join(told, on="product_id", how="left", maintain_order="left", suffix="_told")
     price = pl.coalesce("price_minor", "paid") if "price_minor" in table.columns else pl.col("paid")
     names = table["name"].to_list() if "name" in table.columns else [None] * table.height
-    further = (
-        [] if products is None else [name for name in products.columns if _groups_products(products[name])]
-    )
+    further = [] if products is None else [name for name in products.columns if _groups_products(products[name])]
     attributes = {name: Attribute(*_encode(table[name].cast(pl.String))) for name in further}
-    return Catalogue(
-        names, attributes, table.select(price.fill_null(-1)).to_series().to_numpy().astype(np.int64)
-    )
+    return Catalogue(names, attributes, table.select(price.fill_null(-1)).to_series().to_numpy().astype(np.int64))
 
 
 def _groups_products(column: pl.Series) -> bool:
     if column.name in NEVER_ATTRIBUTES or column.null_count() == len(column):
         return False
-    return column.name in ALWAYS_ATTRIBUTES or (
-        column.dtype == pl.String and column.n_unique() <= MAX_VOCABULARY
-    )
+    return column.name in ALWAYS_ATTRIBUTES or (column.dtype == pl.String and column.n_unique() <= MAX_VOCABULARY)

@@ -172,7 +172,7 @@ def _best_new(task: _Task, users: Floats, items: Floats) -> list[Ints]:
         scores[task.owned[block].nonzero()] = -np.inf
         top: Places = np.argpartition(-scores, count - 1, axis=1)[:, :count]
         order = np.argsort(-scores[np.arange(len(block))[:, None], top], axis=1, kind="stable")
-        ranked.extend(np.take_along_axis(top, order, 1))
+        ranked.extend(top[np.arange(len(block))[:, None], order])
     return ranked
 
 

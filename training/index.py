@@ -8,22 +8,26 @@ import numpy.typing as npt
 
 from app.domain import Floats
 
-EXACT_BELOW_COUNT = 20_000
-"""Below this an exact scan costs less than a graph search with its upkeep."""
+EXACT_BELOW_COUNT = 150_000
+"""Below this the exact scan is taken: 0.2 ms for 68,000 × 64 on one core, 0.5 ms with half of them allowed.
+
+A graph search over ALS factors, whose lengths differ a hundredfold, found 75 % of the nearest 100 in 0.1 ms,
+and 16-68 % of them under a filter.
+"""
 HNSW_LINKS = 32
-HNSW_BUILD_DEPTH = 80
+HNSW_BUILD_DEPTH = 200
 
 # Faiss's stubs show the C++ signatures, not those its Python layer puts on top.
 _faiss: Any = faiss
 
 
-def build_index(item_factors: Floats) -> bytes:
+def build_index(item_factors: Floats, *, exact_below_count: int = EXACT_BELOW_COUNT) -> bytes:
     """A serialized inner-product index over all rows of `item_factors` (m, k); ids are row numbers.
 
-    Flat (exact) below 20,000 rows, HNSW above. Loads with `faiss.deserialize_index` of the bytes as uint8.
+    Flat (exact) below 150,000 rows, HNSW above. Loads with `faiss.deserialize_index` of the bytes as uint8.
     """
     count, factor_count = item_factors.shape
-    if count < EXACT_BELOW_COUNT:
+    if count < exact_below_count:
         index = _faiss.IndexFlatIP(factor_count)
     else:
         index = _faiss.IndexHNSWFlat(factor_count, HNSW_LINKS, _faiss.METRIC_INNER_PRODUCT)

@@ -56,7 +56,7 @@ def repeat_rate(pairs: Pairs, item_count: int) -> Floats:
     return np.asarray(rate, np.float32)
 
 
-def neighbours(dataset: Dataset, *, seed: int) -> Neighbours:
+def neighbours(dataset: Dataset, *, seed: int, pair_budget: int = PAIR_BUDGET) -> Neighbours:
     """Each item's 32 strongest companions in baskets.
 
     score = cosine of the two items' basket sets × n/(n + 5), n = baskets that hold both.
@@ -67,12 +67,10 @@ def neighbours(dataset: Dataset, *, seed: int) -> Neighbours:
     index = np.full((item_count, NEIGHBOUR_COUNT), -1, np.int32)
     score = np.zeros((item_count, NEIGHBOUR_COUNT), np.float32)
     by_item = baskets.T.tocsr()
-    for start, end in _blocks(by_item, baskets):
+    for start, end in _blocks(by_item, baskets, pair_budget=pair_budget):
         together = (by_item[start:end] @ baskets).tocoo()
         row, other, count = together.row, together.col, together.data
-        strength = (
-            count / np.sqrt(size[row + start] * size[other]) * (count / (count + NEIGHBOUR_PRIOR_BASKETS))
-        )
+        strength = count / np.sqrt(size[row + start] * size[other]) * (count / (count + NEIGHBOUR_PRIOR_BASKETS))
         foreign = other != row + start
         _keep_strongest(index[start:end], score[start:end], row[foreign], other[foreign], strength[foreign])
     return Neighbours(index, score)
@@ -127,12 +125,12 @@ def _basket_matrix(dataset: Dataset, *, seed: int) -> sparse.csr_array:
     return sparse.csr_array((ones, (basket[kept], item[kept])), shape=shape)
 
 
-def _blocks(by_item: sparse.csr_array, baskets: sparse.csr_array) -> Iterator[tuple[int, int]]:
-    """Runs of items whose basket-mates, counted with repetition, stay within PAIR_BUDGET (or one item)."""
+def _blocks(by_item: sparse.csr_array, baskets: sparse.csr_array, *, pair_budget: int) -> Iterator[tuple[int, int]]:
+    """Runs of items whose basket-mates, counted with repetition, stay within `pair_budget` (or one item)."""
     mates = by_item @ np.diff(baskets.indptr)
     start, load = 0, 0.0
     for item, more in enumerate(mates):
-        if load + more > PAIR_BUDGET and item > start:
+        if load + more > pair_budget and item > start:
             yield start, item
             start, load = item, 0.0
         load += more
@@ -150,9 +148,7 @@ def _keep_strongest(index: Ints, score: Floats, row: Ints, other: Ints, strength
     score[row[kept], place[kept]] = strength[kept]
 
 
-def _freshness(
-    day: npt.NDArray[np.float64], as_of_day: float, half_life_days: float
-) -> npt.NDArray[np.float64]:
+def _freshness(day: npt.NDArray[np.float64], as_of_day: float, half_life_days: float) -> npt.NDArray[np.float64]:
     """2^(-age / half-life); all ones without timestamps, where every day is zero."""
     return np.exp2((day - as_of_day) / half_life_days)
 

@@ -1,0 +1,124 @@
+"""History rows become lines, items and a catalogue."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from training.dataset import load_interactions, purchase_pairs
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SCHEMA = {
+    "type": pl.String(),
+    "time": pl.Datetime("us", "UTC"),
+    "customer_id": pl.String(),
+    "anonymous_id": pl.String(),
+    "product_id": pl.String(),
+    "basket_id": pl.String(),
+    "session_id": pl.String(),
+    "store_id": pl.String(),
+    "quantity": pl.Float32(),
+    "amount_minor": pl.Int64(),
+}
+
+
+def row(customer: str | None, product: str, day: float | None = 0, **more: Any) -> dict[str, Any]:
+    time = None if day is None else START + timedelta(days=day)
+    return {"type": "purchase", "customer_id": customer, "product_id": product, "time": time} | more
+
+
+def history(*rows: dict[str, Any]) -> pl.LazyFrame:
+    return pl.LazyFrame([{name: given.get(name) for name in SCHEMA} for given in rows], schema=SCHEMA)
+
+
+def test_items_run_by_buyers_then_id_and_unsold_products_come_last() -> None:
+    products = pl.DataFrame({"product_id": ["a", "z", "m"]})
+    dataset = load_interactions(history(row("1", "z"), row("2", "z"), row("1", "k"), row("1", "c")), products)
+    assert dataset.product_ids == ["z", "c", "k", "a", "m"]
+    assert dataset.bought_item_count == 3
+
+
+def test_two_rows_of_one_basket_are_one_line() -> None:
+    dataset = load_interactions(history(row("1", "a", basket_id="x"), row("1", "a", basket_id="x", quantity=2)), None)
+    assert dataset.line_count == 1
+    assert dataset.quantity.tolist() == [3]
+
+
+def test_same_basket_name_of_two_customers_is_two_baskets() -> None:
+    dataset = load_interactions(history(row("1", "a", basket_id="x"), row("2", "a", basket_id="x")), None)
+    assert len(set(dataset.basket.tolist())) == 2
+
+
+def test_day_is_a_basket_where_none_is_named() -> None:
+    dataset = load_interactions(history(row("1", "a", 0), row("1", "b", 0.1), row("1", "a", 1)), None)
+    assert np.bincount(dataset.basket).tolist() == [2, 1]
+
+
+def test_customer_is_one_basket_without_baskets_and_timestamps() -> None:
+    dataset = load_interactions(history(row("1", "a", None), row("1", "b", None), row("2", "a", None)), None)
+    assert not dataset.has_time
+    assert sorted(np.bincount(dataset.basket).tolist()) == [1, 2]
+
+
+def test_refund_and_negative_quantity_are_no_purchases() -> None:
+    rows = history(row("1", "a"), row("1", "b", type="refund"), row("1", "c", quantity=-1))
+    assert load_interactions(rows, None).product_ids == ["a"]
+
+
+def test_views_count_only_where_nothing_was_bought() -> None:
+    view = row(None, "v", anonymous_id="dev", type="view_item")
+    assert load_interactions(history(view, row("1", "a")), None).product_ids == ["a"]
+    only_views = load_interactions(history(view, row("1", "w", type="remove_from_cart")), None)
+    assert only_views.product_ids == ["v"]
+    assert only_views.customer_ids == ["dev"]
+
+
+def test_product_marked_not_recommendable_is_left_out_entirely() -> None:
+    products = pl.DataFrame({"product_id": ["a", "fuel", "rest"], "recommendable": ["yes", "No", None]})
+    dataset = load_interactions(history(row("1", "a"), row("1", "fuel")), products)
+    assert dataset.product_ids == ["a", "rest"]
+    assert dataset.line_count == 1
+
+
+def test_basket_without_customer_is_its_own_customer() -> None:
+    dataset = load_interactions(history(row(None, "a", basket_id="x"), row(None, "a", basket_id="y")), None)
+    assert len(dataset.customer_ids) == 2
+
+
+def test_price_comes_from_the_table_else_from_what_was_paid() -> None:
+    products = pl.DataFrame({"product_id": ["a", "b", "c"], "price_minor": [500, None, None]})
+    rows = history(row("1", "a", amount_minor=100), row("2", "b", quantity=2, amount_minor=300), row("3", "c"))
+    dataset = load_interactions(rows, products)
+    assert dict(zip(dataset.product_ids, dataset.catalogue.price_minor.tolist(), strict=True)) == {
+        "a": 500,
+        "b": 150,
+        "c": -1,
+    }
+
+
+def test_attribute_codes_point_into_their_vocabulary() -> None:
+    products = pl.DataFrame({"product_id": ["a", "b"], "department": ["DELI", None], "name": ["Ham", "Pen"]})
+    dataset = load_interactions(history(row("1", "a"), row("1", "b")), products)
+    assert dataset.catalogue.names == ["Ham", "Pen"]
+    assert list(dataset.catalogue.attributes) == ["department"]
+    assert dataset.catalogue.attributes["department"].codes.tolist() == [0, -1]
+
+
+def test_empty_history_gives_a_dataset_without_lines() -> None:
+    dataset = load_interactions(history(), None)
+    assert (dataset.line_count, dataset.product_ids, dataset.bought_item_count) == (0, [], 0)
+
+
+def test_pairs_decay_by_age_and_count_baskets() -> None:
+    pairs = purchase_pairs(load_interactions(history(row("1", "a", 0), row("1", "a", 28)), None))
+    assert pairs.count.tolist() == [2]
+    assert pairs.weight_28d.tolist() == pytest.approx([1.5])
+    assert pairs.weight_112d.tolist() == pytest.approx([1 + 2 ** (-28 / 112)])
+
+
+def test_weights_are_counts_without_timestamps() -> None:
+    rows = history(row("1", "a", None, basket_id="x"), row("1", "a", None, basket_id="y"))
+    pairs = purchase_pairs(load_interactions(rows, None))
+    assert pairs.weight_28d.tolist() == pairs.weight_112d.tolist() == pairs.count.tolist() == [2]

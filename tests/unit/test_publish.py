@@ -1,0 +1,107 @@
+"""Bundles are visible whole or not at all, and the pointer moves only to what is there."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import BadInput, BundleMissing
+from training.publish import (
+    Facts,
+    current_version,
+    list_versions,
+    point_to,
+    prune,
+    rollback,
+    write_bundle,
+)
+
+NOW = datetime(2026, 11, 21, 17, tzinfo=UTC)
+
+
+def write(folder: Path, minute: int = 0, *, documents: Mapping[str, object] | None = None) -> str:
+    facts = Facts(NOW + timedelta(minutes=minute), NOW, NOW, {"seed": 1}, {"ndcg@10": 0.2})
+    arrays = {"popularity": np.arange(3, dtype=np.float32)}
+    given = {"product_ids": ["ä"]} if documents is None else documents
+    return write_bundle(folder, facts, arrays=arrays, documents=given, blobs={"index.faiss": b"\x01"})
+
+
+def publish(folder: Path, minute: int) -> str:
+    version = write(folder, minute)
+    point_to(folder, version)
+    return version
+
+
+def test_manifest_tells_hash_and_size_of_every_file(tmp_path: Path) -> None:
+    folder = tmp_path / write(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert set(manifest["files"]) == {path.name for path in folder.iterdir()} - {"manifest.json"}
+    for name, told in manifest["files"].items():
+        content = (folder / name).read_bytes()
+        assert told == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    assert manifest["version"] == folder.name
+    assert manifest["data_window"] == {"start": NOW.isoformat(), "end": NOW.isoformat()}
+
+
+def test_array_and_document_read_back_as_written(tmp_path: Path) -> None:
+    folder = tmp_path / write(tmp_path)
+    assert np.load(folder / "popularity.npy").tolist() == [0, 1, 2]
+    assert json.loads((folder / "product_ids.json").read_text()) == ["ä"]
+
+
+def test_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write(tmp_path, documents={"als": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_versions_sort_by_time_of_creation(tmp_path: Path) -> None:
+    written = [write(tmp_path, minute) for minute in (2, 0, 1)]
+    assert list_versions(tmp_path) == [written[1], written[2], written[0]]
+
+
+def test_writing_does_not_publish(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert current_version(tmp_path) is None
+
+
+def test_pointer_refuses_a_version_that_is_not_there(tmp_path: Path) -> None:
+    version = publish(tmp_path, 0)
+    with pytest.raises(BundleMissing, match="'nowhere'"):
+        point_to(tmp_path, "nowhere")
+    assert current_version(tmp_path) == version
+
+
+def test_rollback_skips_bundles_that_never_were_current(tmp_path: Path) -> None:
+    first = publish(tmp_path, 0)
+    write(tmp_path, 1)
+    publish(tmp_path, 2)
+    assert rollback(tmp_path) == first
+    assert current_version(tmp_path) == first
+
+
+def test_rollback_without_an_older_bundle_changes_nothing(tmp_path: Path) -> None:
+    version = publish(tmp_path, 0)
+    with pytest.raises(BundleMissing, match="older"):
+        rollback(tmp_path)
+    assert current_version(tmp_path) == version
+
+
+def test_prune_keeps_the_newest_and_the_current(tmp_path: Path) -> None:
+    versions = [publish(tmp_path, minute) for minute in range(4)]
+    point_to(tmp_path, versions[0])
+    assert prune(tmp_path, keep_count=2) == [versions[1]]
+    assert list_versions(tmp_path) == [versions[0], *versions[2:]]
+
+
+def test_prune_to_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="keep_count=0"):
+        prune(tmp_path, keep_count=0)
+
+
+def test_no_folder_has_no_versions(tmp_path: Path) -> None:
+    assert list_versions(tmp_path / "none") == []

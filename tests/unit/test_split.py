@@ -1,0 +1,108 @@
+"""Splits hold back the next basket and never leak a later line."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain import Ints
+from training.dataset import Dataset, load_interactions
+from training.split import make_splits, random_split, time_split
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def dataset(*lines: tuple[str, str, float | None, str | None]) -> Dataset:
+    """Lines of (customer, product, day, basket)."""
+    empty = pl.lit(None, pl.String)
+    frame = pl.DataFrame(
+        [(who, what, None if day is None else START + timedelta(days=day), basket) for who, what, day, basket in lines],
+        schema={"customer_id": str, "product_id": str, "time": pl.Datetime("us", "UTC"), "basket_id": str},
+        orient="row",
+    ).with_columns(
+        type=pl.lit("purchase"),
+        anonymous_id=empty,
+        session_id=empty,
+        store_id=empty,
+        quantity=pl.lit(1.0, pl.Float32),
+        amount_minor=pl.lit(None, pl.Int64),
+    )
+    return load_interactions(frame, None)
+
+
+def products(data: Dataset, items: Ints) -> list[str]:
+    return sorted(data.product_ids[item] for item in items)
+
+
+def weekly(customer_count: int = 30, week_count: int = 30) -> Dataset:
+    who = range(customer_count)
+    return dataset(
+        *((f"c{c}", f"p{(c + week) % 7}", 7.0 * week + c / 100, None) for week in range(week_count) for c in who)
+    )
+
+
+def test_truth_is_the_first_basket_after_the_cut_only() -> None:
+    data = dataset(
+        ("1", "old", 0, None), ("1", "x", 95, "b1"), ("1", "y", 95, "b1"), ("1", "z", 96, "b2"), ("2", "old", 100, None)
+    )
+    split = time_split(data)
+    assert {data.customer_ids[code]: products(data, items) for code, items in split.truth.items()} == {"1": ["x", "y"]}
+
+
+def test_customer_without_a_past_is_not_asked() -> None:
+    data = dataset(("1", "a", 0, None), ("1", "a", 99, None), ("new", "a", 100, None))
+    assert [data.customer_ids[code] for code in time_split(data).truth] == ["1"]
+
+
+@given(days=st.lists(st.floats(0, 300), min_size=2, max_size=40), back=st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_no_line_at_or_after_the_cut_is_trained_on(days: list[float], back: int) -> None:
+    data = dataset(*((f"c{place % 3}", f"p{place % 5}", day, None) for place, day in enumerate(days)))
+    train = time_split(data, windows_back=back).train
+    assert (train.day < train.as_of_day).all()
+    assert train.line_count == (data.day < train.as_of_day).sum()
+
+
+def test_truth_lies_within_its_own_window() -> None:
+    newest, older = make_splits(weekly(), seed=1)
+    window = newest.train.as_of_day - older.train.as_of_day
+    assert 0 < window <= 28
+    assert older.train.line_count < newest.train.line_count
+
+
+def test_random_split_where_there_are_no_timestamps() -> None:
+    data = dataset(*((f"c{c}", f"p{p}", None, None) for c in range(30) for p in range(10)))
+    (split,) = make_splits(data, seed=1)
+    assert split.kind == "random"
+    assert {len(items) for items in split.truth.values()} == {2}
+    assert split.train.line_count == 30 * 8
+
+
+def test_random_split_holds_back_one_whole_basket_of_several() -> None:
+    data = dataset(*(("1", f"p{p}", None, f"b{p // 3}") for p in range(9)))
+    split = random_split(data, seed=1)
+    held = {int(data.product_ids[item][1:]) // 3 for item in split.truth[0]}
+    assert len(held) == 1
+    assert len(split.truth[0]) == 3
+
+
+def test_customer_with_a_single_item_keeps_it() -> None:
+    split = random_split(dataset(("1", "a", None, None)), seed=1)
+    assert split.truth == {}
+    assert split.train.line_count == 1
+
+
+def test_few_customers_after_the_cut_make_the_split_random() -> None:
+    data = dataset(("1", "a", 0, None), ("1", "b", 99, None), ("2", "a", 100, None))
+    assert [split.kind for split in make_splits(data, seed=1)] == ["random"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_same_seed_gives_the_same_split(seed: int) -> None:
+    data = dataset(*((f"c{c}", f"p{p}", None, None) for c in range(5) for p in range(10)))
+    first, second = random_split(data, seed=seed), random_split(data, seed=seed)
+    assert all(np.array_equal(first.truth[code], second.truth[code]) for code in first.truth)
+    assert np.array_equal(first.train.item, second.train.item)
