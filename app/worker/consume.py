@@ -87,14 +87,15 @@ class Worker:
         if not entries:
             entries = self._stream.read(self._batch_count)
         if entries:
-            self._handle(unpack(entries))
+            self.handle(entries)
         elif now >= self._compact_at:
             self._compact_at = now + COMPACT_EVERY_S
             self._history.compact()
         return len(entries)
 
-    def _handle(self, batch: Batch) -> None:
+    def handle(self, entries: Sequence[Entry]) -> None:
         """History first, then acknowledge: a crash between them repeats the batch, and the history is idempotent."""
+        batch = unpack(entries)
         for entry, reason in batch.poison:
             self._stream.bury(entry, reason)
             _log.error("event entry is no event", extra={"entry_id": entry.entry_id.decode(), "detail": reason})

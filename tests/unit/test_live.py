@@ -1,0 +1,51 @@
+"""The live profile: order, repeats and refunds."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.decision.live import LiveEvent, live_profile
+
+EVENTS = st.lists(
+    st.builds(
+        LiveEvent,
+        event_id=st.integers(0, 30).map(str),
+        type=st.sampled_from(["view_item", "purchase", "refund", "add_to_cart", "search"]),
+        time_s=st.floats(0, 100),
+        product_id=st.sampled_from(["a", "b", "c"]),
+    ),
+    max_size=20,
+    unique_by=lambda event: event.event_id,
+)
+
+
+@given(EVENTS, st.randoms(use_true_random=False))
+def test_order_of_arrival_and_replays_change_nothing(events: list[LiveEvent], random: st.DataObject) -> None:
+    shuffled = events + events[:5]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
+    assert live_profile(shuffled, since_s=0, now_s=1e9) == live_profile(events, since_s=0, now_s=1e9)
+
+
+def test_latest_product_comes_first_with_its_strongest_interest() -> None:
+    events = [
+        LiveEvent("1", "add_to_cart", 1.0, "a"),
+        LiveEvent("2", "view_item", 2.0, "b"),
+        LiveEvent("3", "view_item", 3.0, "a"),
+    ]
+    assert list(live_profile(events, since_s=0, now_s=9).recent.items()) == [("a", 0.7), ("b", 0.5)]
+
+
+def test_purchases_that_the_features_know_are_not_counted_again() -> None:
+    events = [LiveEvent("1", "purchase", 5.0, "a"), LiveEvent("2", "purchase", 10.0, "a")]
+    profile = live_profile(events, since_s=10, now_s=20)
+    assert (profile.bought["a"].count, profile.bought["a"].last_at) == (1.0, 10.0)
+    assert profile.event_count == 2
+
+
+def test_events_after_now_are_not_known_yet() -> None:
+    profile = live_profile([LiveEvent("1", "purchase", 5.0, "a")], since_s=0, now_s=4.9)
+    assert (profile.event_count, dict(profile.bought), dict(profile.recent)) == (0, {}, {})
+
+
+def test_refunded_product_is_not_bought() -> None:
+    events = [LiveEvent("1", "purchase", 1.0, "a"), LiveEvent("2", "refund", 2.0, "a")]
+    assert live_profile(events, since_s=0, now_s=9).bought == {}

@@ -1,0 +1,103 @@
+"""Order of a slate and its reasons, on a bundle small enough to check by hand."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.decision.features import COLUMNS
+from app.decision.pipeline import Options, rank
+from app.decision.scoring import Scored
+from app.decision.slate import top_places
+from app.domain import CustomerFeatures, Query
+from app.model.bundle import Bundle, current_version, load_bundle
+from app.ports import CustomerState
+from tests.world import World, customer, product
+
+OPTIONS = Options(stale_after_s=1e9, currency="EUR")
+NOW = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def bundle(trained_world: World) -> Bundle:
+    folder = trained_world.settings.bundles_dir
+    return load_bundle(folder / current_version(folder))
+
+
+def scored(*scores: float) -> Scored:
+    count = len(scores)
+    table = np.zeros((count, len(COLUMNS)), np.float32)
+    score = np.array(scores, np.float32)
+    return Scored(np.arange(count, dtype=np.int32), table, table, score, score)
+
+
+def test_nan_score_ranks_last() -> None:
+    assert top_places(scored(0.1, np.nan, 0.3, -5.0), 4).tolist() == [2, 0, 3, 1]
+
+
+def test_equal_scores_rank_by_popularity() -> None:
+    assert top_places(scored(1.0, 2.0, 1.0, 2.0), 4).tolist() == [1, 3, 0, 2]
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=50), st.integers(1, 60))
+def test_top_places_are_the_best_in_order(scores: list[float], size: int) -> None:
+    best = [scores[place] for place in top_places(scored(*scores), size)]
+    assert best == sorted(scores, reverse=True)[:size]
+
+
+def bought(*products: tuple[str, float, float, float]) -> CustomerState:
+    """A customer who bought each (product, count, first day, last day)."""
+    names, counts, first, last = zip(*products, strict=True)
+    weights = np.array(counts, np.float32)
+    features = CustomerFeatures(
+        as_of_at=NOW.timestamp(),
+        scalars={},
+        bought_product_ids=names,
+        bought_count=weights,
+        bought_weight_28d=weights,
+        bought_weight_112d=weights,
+        bought_first_day=np.array(first, np.float32),
+        bought_last_day=np.array(last, np.float32),
+    )
+    return CustomerState(features=features)
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ((product("tea", 5), 11.0, 100.0, 200.0), "You buy this about every 10 days"),
+        ((product("tea", 5), 2.0, 100.0, 200.0), "You bought this before"),
+        ((product("tea", 5), 30.0, 100.0, 130.0), "You buy this every day"),
+    ],
+)
+def test_repeat_purchase_is_explained_by_its_own_rhythm(
+    bundle: Bundle, row: tuple[str, float, float, float], text: str
+) -> None:
+    query = Query(placement="app_home", size=60, now_at=NOW, customer_id="x")
+    slate = rank(query, bundle, bought(row), OPTIONS)
+    shown = {proposition.product_id: proposition for proposition in slate.propositions}
+    assert shown[product("tea", 5)].reasons[0].text == text  # type: ignore[index]  # ProductId is a str
+
+
+def test_live_purchase_counts_like_one_in_the_features(bundle: Bundle) -> None:
+    from app.decision.context import make_context
+    from app.decision.live import LiveEvent
+
+    query = Query(placement="app_home", size=5, now_at=NOW, customer_id="x")
+    state = bought((product("tea", 5), 2.0, 100.0, 200.0))
+    event = LiveEvent("1", "purchase", NOW.timestamp(), product("tea", 5))
+    other = LiveEvent("2", "purchase", NOW.timestamp(), product("tea", 6))
+    context = make_context(query, bundle, CustomerState(state.features, [event, other]), stale_after_s=1e9)
+    counts = dict(zip(context.bought.items.tolist(), context.bought.count.tolist(), strict=True))
+    find = bundle.catalogue.item_of
+    assert counts == {find[product("tea", 5)]: 3.0, find[product("tea", 6)]: 1.0}
+
+
+def test_batch_of_one_and_pipeline_agree_whatever_is_explained(bundle: Bundle) -> None:
+    state = bought((product("tea", 5), 2.0, 100.0, 200.0))
+    plain = Query(placement="app_home", size=10, now_at=NOW, customer_id=customer("tea", 1))
+    explained = Query(placement="app_home", size=10, now_at=NOW, customer_id=customer("tea", 1), explain=True)
+    first, second = (rank(query, bundle, state, OPTIONS) for query in (plain, explained))
+    assert [row.product_id for row in first.propositions] == [row.product_id for row in second.propositions]

@@ -1,0 +1,126 @@
+"""The worker on a real Valkey and a real table: once, whatever dies; poison is set aside."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from app.domain import Event, ProductId
+from app.errors import StoreUnavailable
+from app.history import History, event_rows
+from app.stores.redis import Keys, pack_event, worker_client
+from app.stores.stream import EventStream
+from app.worker.activity import activity_row
+from app.worker.consume import Worker
+
+KEYS = Keys(2)
+
+
+def event(number: int) -> Event:
+    return Event(
+        event_id=f"e{number}",
+        type="view_item",
+        time=datetime(2026, 10, 1, 12, number % 60, tzinfo=UTC),
+        customer_id=f"c{number}",
+        product_id=ProductId("p"),
+        channel="web",
+        store_id="s1",
+    )
+
+
+@pytest.fixture
+def client(valkey: str) -> Iterator["Redis"]:
+    with worker_client(valkey) as client:
+        yield client
+
+
+def stream(client: "Redis", name: str) -> EventStream:
+    joined = EventStream(client, KEYS, name)
+    joined.join()
+    return joined
+
+
+def send(client: "Redis", *events: Event) -> None:
+    for sent in events:
+        client.xadd(KEYS.stream(KEYS.partition(sent.subject)), {"e": pack_event(sent)})
+
+
+def nothing(_: Sequence[Event]) -> None:
+    return None
+
+
+def worker(client: "Redis", history: History, name: str = "w", *, batch_count: int = 100) -> Worker:
+    return Worker(stream(client, name), history, nothing, batch_count=batch_count, interval_s=0.01)
+
+
+def ids(history: History) -> list[str]:
+    return sorted(history.scan().collect()["row_id"].to_list())
+
+
+def waiting(client: "Redis") -> int:
+    return sum(int(client.execute_command("XLEN", KEYS.stream(partition))) for partition in range(2))
+
+
+def test_events_enter_the_history_and_leave_the_stream(client: "Redis", tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    send(client, *map(event, range(5)))
+    assert worker(client, history).step() == 5
+    assert ids(history) == [f"e{number}" for number in range(5)]
+    assert waiting(client) == 0
+
+
+def test_batch_that_was_stored_but_not_acknowledged_is_stored_once(client: "Redis", tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    send(client, event(1))
+    dead = stream(client, "dead")
+    assert len(dead.read(10)) == 1
+    worker(client, history).step()
+    assert ids(history) == []
+    History(tmp_path / "history").append_events(event_rows([event(1)]))
+    successor = stream(client, "successor")
+    claimed = successor.claim(10, idle_ms=0)
+    assert [entry.packed for entry in claimed] == [pack_event(event(1))]
+    Worker(successor, history, nothing, batch_count=10, interval_s=0.01).handle(claimed)
+    assert ids(history) == ["e1"]
+    assert waiting(client) == 0
+
+
+def test_poison_is_set_aside_with_its_reason_and_holds_nobody_up(client: "Redis", tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    client.xadd(KEYS.stream(0), {"e": b"no event"})
+    client.xadd(KEYS.stream(0), {"other": b"field"})
+    send(client, event(1))
+    worker(client, history).step()
+    assert ids(history) == ["e1"]
+    assert client.xlen(KEYS.dead(0)) == 2
+    assert waiting(client) == 0
+
+
+def test_push_that_fails_keeps_the_history_going(client: "Redis", tmp_path: Path) -> None:
+    def failing(_: Sequence[Event]) -> None:
+        raise StoreUnavailable("no feature store")
+
+    history = History(tmp_path / "history")
+    send(client, event(1))
+    Worker(stream(client, "w"), history, failing, batch_count=10, interval_s=0.01).step()
+    assert ids(history) == ["e1"]
+
+
+def test_stream_that_vanished_is_joined_again(client: "Redis", tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    busy = worker(client, history)
+    client.flushdb()
+    send(client, event(1))
+    busy.step()
+    assert ids(history) == ["e1"]
+
+
+def test_activity_is_what_the_last_events_say() -> None:
+    rows = [event(1), event(3), event(2)]
+    now_s = datetime(2026, 10, 2, 12, 2, 30, tzinfo=UTC).timestamp()
+    row = activity_row("c", rows, now_s=now_s)
+    assert row.last_seen_at == event(3).time.timestamp()
+    assert (row.last_channel, row.last_store_id, row.event_count_24h) == ("web", "s1", 1)
+    assert row.last_purchase_at_live is None
