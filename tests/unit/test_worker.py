@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -60,7 +61,8 @@ def ids(history: History) -> list[str]:
 
 
 def waiting(client: "Redis") -> int:
-    return sum(int(client.execute_command("XLEN", KEYS.stream(partition))) for partition in range(2))
+    lengths: list[Any] = [client.xlen(KEYS.stream(partition)) for partition in range(2)]
+    return sum(lengths)
 
 
 def test_events_enter_the_history_and_leave_the_stream(client: "Redis", tmp_path: Path) -> None:
