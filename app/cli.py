@@ -254,7 +254,7 @@ def demo(
     """Import a real retailer's year, train, publish, serve, and show one decision."""
     from app.demo import run_demo
 
-    settings = Settings.load(data_dir=data_dir, host=host, port=port, currency=os.environ.get("ENDCAP_CURRENCY", "USD"))
+    settings = Settings.load(data_dir=data_dir, host=host, port=port)
     run_demo(settings, screen, check=check, budget_s=budget_minutes * 60, bar=progress_bar)
 
 

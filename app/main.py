@@ -9,7 +9,6 @@ from typing import Any
 
 import faiss
 from fastapi import FastAPI
-from redis.asyncio import Redis
 
 from app import __version__
 from app.api import decisions, events, health
@@ -25,7 +24,7 @@ from app.stores.breaker import Breaker
 from app.stores.customers import RedisCustomers
 from app.stores.decisions import DecisionLog
 from app.stores.events import RedisEvents
-from app.stores.redis import Keys, request_client
+from app.stores.redis import Keys, RequestClient, request_client
 from app.stores.watch import StoreWatch
 from app.telemetry import Metrics
 
@@ -47,7 +46,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     return app
 
 
-def build_service(settings: Settings, redis_url: str) -> tuple[Service, "Redis"]:
+def build_service(settings: Settings, redis_url: str) -> tuple[Service, RequestClient]:
     """The parts, connected but not started, and the Redis client that whoever runs them closes."""
     faiss.omp_set_num_threads(1)
     metrics = Metrics()
@@ -104,7 +103,7 @@ def _take_over(bundle: Bundle, options: Options, metrics: Metrics, placement: st
 Lifespan = Callable[[FastAPI], Any]
 
 
-def _lifespan(service: Service, client: "Redis") -> Lifespan:
+def _lifespan(service: Service, client: RequestClient) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(service.live.refresh)

@@ -98,6 +98,7 @@ class StageTimer:
         self._last = perf_counter()
 
     def lap(self, stage: str) -> None:
+        """Observes the time since the last lap as `stage`."""
         now = perf_counter()
         self._metrics.stage_seconds[stage].observe(now - self._last)
         self._last = now
@@ -110,6 +111,7 @@ class JsonLines(logging.Formatter):
     """One JSON object a line: time, level, logger, message and whatever `extra` names."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,

@@ -26,8 +26,10 @@ class Parts:
     index: bytes
 
 
-def learn_parts(dataset: Dataset, settings: AlsSettings, blend: Blend, *, seed: int) -> Parts:
-    """Factors, statistics and index of `dataset`; the same for the same seed."""
+def learn_parts(
+    dataset: Dataset, settings: AlsSettings, blend: Blend, *, seed: int, currency: str | None = None
+) -> Parts:
+    """Factors, statistics and index of `dataset`; the same for the same seed. Prices are in `currency`."""
     pairs = purchase_pairs(dataset)
     item_count = len(dataset.product_ids)
     factors = fit_item_factors(dataset, settings, seed=seed)
@@ -49,6 +51,7 @@ def learn_parts(dataset: Dataset, settings: AlsSettings, blend: Blend, *, seed: 
         "product_ids": dataset.product_ids,
         "catalogue": {
             "names": dataset.catalogue.names,
+            "currency": currency,
             "attributes": {column: attribute.vocabulary for column, attribute in attributes.items()},
         },
         "groups": trends.groups,

@@ -12,7 +12,7 @@ import polars as pl
 
 from app.decision.features import COLUMNS
 from app.errors import BadInput, BundleMissing
-from app.history import PURCHASE, TYPE, History
+from app.history import CURRENCY, PURCHASE, TYPE, History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
 from app.settings import Settings
@@ -260,11 +260,19 @@ def _publishable(
         "trials": [trial.document() for trial in trials],
     }
     facts = Facts(datetime.now(UTC), *window, config=config, metrics=metrics)
-    version = write_parts(run.settings.bundles_dir, facts, learn_parts(run.dataset, als, blend, seed=run.seed))
+    parts = learn_parts(run.dataset, als, blend, seed=run.seed, currency=_currency(run.history))
+    version = write_parts(run.settings.bundles_dir, facts, parts)
     load_bundle(run.settings.bundles_dir / version)
     run.progress("learn from everything", 1, 1)
     run.timed("final", since)
     return version
+
+
+def _currency(history: pl.LazyFrame) -> str | None:
+    """The currency of most rows; None when none names one."""
+    counted = history.filter(pl.col(CURRENCY).is_not_null()).group_by(CURRENCY).len().sort("len", CURRENCY)
+    found = counted.collect(engine="streaming")[CURRENCY].to_list()
+    return str(found[-1]) if found else None
 
 
 def _window(dataset: Dataset) -> tuple[datetime | None, datetime | None]:

@@ -163,7 +163,9 @@ def _proposition(proposition: Proposition, currency: str) -> dict[str, Any]:
         "rank": proposition.rank,
         "score": round(proposition.score, 6),
         "probability": round(proposition.probability, 6),
-        "expected_value": None if expected is None else {"amount_minor": expected, "currency": currency},
+        "expected_value": None
+        if expected is None
+        else {"amount_minor": expected, "currency": proposition.currency or currency},
         "propensity": proposition.propensity,
         "reasons": [{"code": reason.code, "text": reason.text} for reason in proposition.reasons],
         "name": proposition.name,

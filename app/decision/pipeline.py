@@ -1,4 +1,4 @@
-"""The request path: from a question to a slate in one straight function. Read this first."""
+"""The request path: from a question to a slate in one straight function."""
 
 import uuid
 from collections.abc import Sequence

@@ -39,6 +39,7 @@ def make_slate(context: Context, scored: Scored) -> list[Proposition]:
             probability=probability,
             reasons=(reason_for(context, item, added),),
             expected_minor=round(probability * price_minor) if price_minor >= 0 else None,
+            currency=catalogue.currency,
             name=catalogue.names[item],
             factors=dict(zip(COLUMNS, added, strict=True)) if context.query.explain else None,
         )

@@ -33,13 +33,14 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The products of one bundle, by falling number of buyers; row = ItemIdx. `price_minor` -1 = unknown."""
+    """The products of one bundle by falling number of buyers; row = ItemIdx. `price_minor` is in `currency`, -1 unknown."""
 
     product_ids: Sequence[str]
     item_of: Mapping[str, ItemIdx]
     names: Sequence[str | None]
     price_minor: npt.NDArray[np.int64]
     attributes: Mapping[str, Attribute]
+    currency: str | None
 
     def known(self, product_ids: Sequence[str]) -> Ints:
         """The items of those products that this bundle holds, in the order given."""
@@ -124,6 +125,7 @@ def _catalogue(files: "_VerifiedFiles") -> Catalogue:
         names=described["names"],
         price_minor=files.array("price_minor.npy", np.int64),
         attributes=attributes,
+        currency=described.get("currency"),
     )
 
 

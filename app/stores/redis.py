@@ -15,6 +15,11 @@ from redis.retry import Retry
 from app.domain import Event
 
 WORKER_GROUP = "history"
+
+RequestClient = AsyncRedis
+"""The client that requests share."""
+WorkerClient = Redis
+"""The client of workers and commands."""
 _CONNECT_TIMEOUT_S = 0.25
 
 

@@ -4,14 +4,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from time import time
 
-from redis import Redis
-from redis.exceptions import RedisError
-
 from app.decision.live import PURCHASE
 from app.domain import Event
 from app.errors import Missing, StoreUnavailable
 from app.stores.feast_push import ActivityPusher, ActivityRow
-from app.stores.redis import Keys, unpack_event
+from app.stores.live import LiveLists
 
 DAY_S = 86_400
 
@@ -32,28 +29,15 @@ def activity_row(customer_id: str, events: Sequence[Event], *, now_s: float) -> 
     )
 
 
-def activity_push(
-    client: "Redis", keys: Keys, pusher: ActivityPusher, *, live_count: int
-) -> Callable[[Sequence[Event]], None]:
+def activity_push(live: LiveLists, pusher: ActivityPusher) -> Callable[[Sequence[Event]], None]:
     """A function that refreshes the rows of every customer in a batch; raises StoreUnavailable."""
 
     def push(events: Sequence[Event]) -> None:
         customers = sorted({event.customer_id for event in events if event.customer_id is not None})
-        pipeline = client.pipeline(transaction=False)
-        for customer_id in customers:
-            pipeline.lrange(keys.live(f"c:{customer_id}"), 0, live_count - 1)
-        try:
-            lists = pipeline.execute()
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"live events cannot be read: {error!r}") from error
         now_s = time()
-        rows = [
-            activity_row(customer_id, [unpack_event(entry) for entry in packed], now_s=now_s)
-            for customer_id, packed in zip(customers, lists, strict=True)
-            if packed
-        ]
+        found = live.of_customers(customers)
         try:
-            pusher.push(rows)
+            pusher.push([activity_row(customer_id, theirs, now_s=now_s) for customer_id, theirs in found.items()])
         except Missing as error:
             raise StoreUnavailable(error.message) from error
 

@@ -8,13 +8,12 @@ import uuid
 from types import FrameType
 
 from app.errors import StoreUnavailable
-from app.history import History
 from app.settings import Settings
 from app.stores.feast_push import ActivityPusher
+from app.stores.live import LiveLists
 from app.stores.redis import Keys, worker_client
 from app.stores.stream import EventStream
 from app.worker.activity import activity_push
-from app.worker.consume import Worker
 
 
 def run_worker(settings: Settings, redis_url: str) -> None:
@@ -30,11 +29,11 @@ def run_worker(settings: Settings, redis_url: str) -> None:
     keys = Keys(settings.stream_partition_count)
     consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     stream = EventStream(client, keys, consumer)
-    push = activity_push(client, keys, ActivityPusher(settings, redis_url), live_count=settings.live_event_count)
+    live = LiveLists(client, keys, live_count=settings.live_event_count)
     worker = Worker(
         stream,
         History(settings.history_dir),
-        push,
+        activity_push(live, ActivityPusher(settings, redis_url)),
         batch_count=settings.worker_batch_count,
         interval_s=settings.worker_interval_ms / 1000,
     )
