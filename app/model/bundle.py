@@ -33,7 +33,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The products of one bundle by falling number of buyers; row = ItemIdx. `price_minor` is in `currency`, -1 unknown."""
+    """The products of one bundle most buyers first; row = ItemIdx. `price_minor` is in `currency`, -1 unknown."""
 
     product_ids: Sequence[str]
     item_of: Mapping[str, ItemIdx]

@@ -8,12 +8,14 @@ import uuid
 from types import FrameType
 
 from app.errors import StoreUnavailable
+from app.history import History
 from app.settings import Settings
 from app.stores.feast_push import ActivityPusher
 from app.stores.live import LiveLists
 from app.stores.redis import Keys, worker_client
 from app.stores.stream import EventStream
 from app.worker.activity import activity_push
+from app.worker.consume import Worker
 
 
 def run_worker(settings: Settings, redis_url: str) -> None:
