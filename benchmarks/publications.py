@@ -82,7 +82,7 @@ def publish_under_load(settings: Settings, *, count: int) -> dict[str, object]:
             for _ in range(count):
                 version = copies.make()
                 copies.publish(version)
-                live_after_s.append(_wait_until_live(service.server, version))
+                live_after_s.append(_wait_until_live(service, version))
             sleep(1)
         end_bytes = _resident(service)
         decisions = sorted((answer for answer in seen.answers if answer.is_decision), key=lambda one: one.sent_at)
@@ -126,13 +126,15 @@ def _steps_back(placed: Sequence[tuple[Answer, int]]) -> int:
     return steps_back
 
 
-def _wait_until_live(server: Server, version: str) -> float:
+def _wait_until_live(service: Service, version: str) -> float:
     started = monotonic()
     while monotonic() - started < LIVE_TIMEOUT_S:
-        if _ready(server).get("model_version") == version:
+        if _ready(service.server).get("model_version") == version:
             return monotonic() - started
         sleep(0.02)
-    raise RuntimeError(f"bundle {version} did not go live: {_ready(server)}")
+    raise RuntimeError(
+        f"bundle {version} did not go live: {_ready(service.server)} {service.log_path.read_text()[-3000:]}"
+    )
 
 
 def _ready(server: Server) -> dict[str, str]:
@@ -155,7 +157,7 @@ def refuse_damage(settings: Settings) -> dict[str, object]:
             asked_at = monotonic()
             sound = copies.make()
             copies.publish(sound)
-            sound_after_s = _wait_until_live(service.server, sound)
+            sound_after_s = _wait_until_live(service, sound)
         before = [answer for answer in seen.answers if answer.is_decision and answer.answered_at < asked_at]
         return {
             "damaged_bundles": len(cases),

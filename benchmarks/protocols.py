@@ -1,0 +1,107 @@
+"""Two protocols of ranking quality: which lines to learn from, whom to ask about what, and the truth."""
+
+import gzip
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from app.imports.complete_journey import NOT_GOODS, data_folder
+from benchmarks.ranked import Truth
+
+CUT_AT = datetime(2017, 12, 4, tzinfo=UTC)
+MIN_LINES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """One question to the ranking. `lines` are the training part; `import_options` are those of `endcap import`."""
+
+    name: str
+    lines: pl.DataFrame
+    truth: Truth
+    k: int
+    import_options: Mapping[str, Path]
+    question: Callable[[str], dict[str, object]]
+    exclude_known: bool
+
+
+def first_basket(folder: Path) -> Protocol:
+    """The Complete Journey: the first basket after the cut, from all goods bought before it.
+
+    Only products with at least ten lines before the cut count, in training and in the truth; a customer counts who
+    bought some of them before and after.
+    """
+    products = pl.read_parquet(data_folder() / "products.parquet")
+    products = products.filter(~pl.col("department").is_in(NOT_GOODS))
+    lines = _journey_lines().join(_as_text(products, "product_id"), on="product_id", how="semi")
+    before, after = lines.filter(pl.col("timestamp") < CUT_AT), lines.filter(pl.col("timestamp") >= CUT_AT)
+    sold = before.group_by("product_id").len().filter(pl.col("len") >= MIN_LINES)
+    before, after = (part.join(sold, on="product_id", how="semi") for part in (before, after))
+    after = after.join(before, on="customer_id", how="semi")
+    first = after.sort("timestamp").group_by("customer_id", maintain_order=True).agg(pl.col("basket_id").first())
+    options = {"--transactions": folder / "transactions.parquet", "--products": folder / "products.parquet"}
+    before.write_parquet(options["--transactions"])
+    described = products.select(
+        pl.col("product_id").cast(pl.String), "department", "brand", pl.col("product_category").alias("category")
+    )
+    described.join(sold, on="product_id", how="semi").write_parquet(options["--products"])
+    context = {"channel": "store", "now": CUT_AT.isoformat()}
+    return Protocol(
+        name="complete journey, first basket after 2017-12-04",
+        lines=before,
+        truth=_truth(after.join(first, on=["customer_id", "basket_id"], how="semi")),
+        k=10,
+        import_options=options,
+        question=lambda name: {"customer_id": name, "placement": "app_home", "size": 10, "context": context},
+        exclude_known=False,
+    )
+
+
+def _journey_lines() -> pl.DataFrame:
+    lines = pl.read_parquet(data_folder() / "transactions.parquet")
+    return lines.select(
+        pl.col("household_id").cast(pl.String).alias("customer_id"),
+        pl.col("product_id").cast(pl.String),
+        pl.col("basket_id").cast(pl.String),
+        pl.col("transaction_timestamp").dt.cast_time_unit("us").dt.replace_time_zone("UTC").alias("timestamp"),
+        "quantity",
+        pl.col("sales_value").alias("amount"),
+        pl.col("store_id").cast(pl.String),
+        pl.lit("store").alias("channel"),
+        pl.lit("USD").alias("currency"),
+    )
+
+
+def _as_text(products: pl.DataFrame, column: str) -> pl.DataFrame:
+    return products.select(pl.col(column).cast(pl.String))
+
+
+def all_unseen(folder: Path, source: Path) -> Protocol:
+    """Pairs without time: `train.csv.gz` and `test.csv.gz` with customer_id and product_id; rank what is unseen."""
+    train, test = (_pairs(source / f"{part}.csv.gz") for part in ("train", "test"))
+    options = {"--transactions": folder / "transactions.csv"}
+    with gzip.open(source / "train.csv.gz") as packed, options["--transactions"].open("wb") as plain:
+        shutil.copyfileobj(packed, plain)
+    body: dict[str, object] = {"placement": "app_home", "size": 20, "exclude": ["purchased"]}
+    return Protocol(
+        name="ML-1M, all unseen",
+        lines=train,
+        truth=_truth(test),
+        k=20,
+        import_options=options,
+        question=lambda name: body | {"customer_id": name},
+        exclude_known=True,
+    )
+
+
+def _pairs(path: Path) -> pl.DataFrame:
+    return pl.read_csv(path, columns=["customer_id", "product_id"], infer_schema=False)
+
+
+def _truth(lines: pl.DataFrame) -> Truth:
+    bought = lines.group_by("customer_id").agg(pl.col("product_id").unique()).sort("customer_id")
+    return {customer_id: frozenset(products) for customer_id, products in bought.iter_rows()}

@@ -1,0 +1,56 @@
+"""How good ranked lists are against what was really bought, and two plain ways to make such lists."""
+
+from collections.abc import Mapping, Sequence
+
+import implicit
+import numpy as np
+import polars as pl
+from scipy.sparse import csr_matrix
+
+# threadpoolctl ships neither types nor stubs.
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+Lists = Mapping[str, Sequence[str]]
+Truth = Mapping[str, frozenset[str]]
+
+
+def judge(lists: Lists, truth: Truth, *, k: int) -> dict[str, float]:
+    """Means over all customers of `truth`; one without a list counts as zero.
+
+    Recall@k = hits / |truth|. NDCG@k has binary gains, discount 1 / log2(rank + 1), and an ideal of min(k, |truth|)
+    hits in front. hit@k = at least one hit.
+    """
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    figures = np.zeros((len(truth), 3))
+    for row, (customer_id, wanted) in enumerate(truth.items()):
+        hits = np.array([product_id in wanted for product_id in lists.get(customer_id, ())[:k]], np.bool_)
+        ideal = discount[: min(k, len(wanted))].sum()
+        figures[row] = hits.sum() / len(wanted), discount[: len(hits)][hits].sum() / ideal, hits.any()
+    means = figures.mean(axis=0).round(4).tolist()
+    return dict(zip((f"recall@{k}", f"ndcg@{k}", f"hit@{k}"), means, strict=True))
+
+
+def popular(lines: pl.DataFrame, truth: Truth, *, k: int, exclude: Mapping[str, frozenset[str]]) -> Lists:
+    """The products with the most lines, for everybody, less what each customer is not to see."""
+    counted = lines.group_by("product_id").len().sort("len", "product_id", descending=[True, False])
+    most = max((len(owned) for owned in exclude.values()), default=0)
+    ranking = counted["product_id"].head(k + most).to_list()
+    return {
+        customer_id: [name for name in ranking if name not in exclude.get(customer_id, ())][:k] for customer_id in truth
+    }
+
+
+def plain_als(lines: pl.DataFrame, truth: Truth, *, k: int, exclude_known: bool) -> Lists:
+    """`implicit`'s ALS with 64 factors, alpha 1 and otherwise its defaults, on how many lines each pair has."""
+    pairs = lines.group_by("customer_id", "product_id").len().sort("customer_id", "product_id")
+    customers, products = pairs["customer_id"].unique().sort(), pairs["product_id"].unique().sort()
+    rows = customers.search_sorted(pairs["customer_id"]).to_numpy()
+    columns = products.search_sorted(pairs["product_id"]).to_numpy()
+    matrix = csr_matrix((pairs["len"].to_numpy().astype(np.float32), (rows, columns)))
+    with threadpool_limits(1):
+        model = implicit.als.AlternatingLeastSquares(factors=64, alpha=1.0, random_state=0)
+        model.fit(matrix, show_progress=False)
+        asked = np.flatnonzero(customers.is_in(list(truth)).to_numpy())
+        found, _ = model.recommend(asked, matrix[asked], N=k, filter_already_liked_items=exclude_known)
+    names, ids = customers.to_list(), products.to_list()
+    return {names[customer]: [ids[item] for item in items] for customer, items in zip(asked, found, strict=True)}
