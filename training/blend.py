@@ -34,6 +34,10 @@ DEFAULT_PERSONAL: Mapping[str, float] = {
 }
 """What earlier purchases of the product itself add; zero for products never bought."""
 DEFAULT_DISCOVERY_SCALE = 0.1
+MIN_DISCOVERY_SHARE = 0.1
+"""Of its default weight, what a discovery column keeps at least: questions about strangers need it, and held-out
+baskets of regulars do not ask them."""
+MIN_DISCOVERY_TOTAL = 0.5
 
 Wide = npt.NDArray[np.float64]
 
@@ -160,7 +164,7 @@ def _fit_discovery(slates: _Slates, weights: Wide, names: Sequence[str]) -> Wide
         return weights
     hits = (slates.is_hit & is_new)[asked]
     new = _Slates(slates.columns[:, asked], hits, is_new[asked], _ideal(np.asarray(hits.sum(axis=1), np.intp)))
-    return _ascend(new, weights, moved, unit=DEFAULT_DISCOVERY_SCALE)
+    return _ascend(new, weights, moved, floor=MIN_DISCOVERY_SHARE * weights, unit=DEFAULT_DISCOVERY_SCALE)
 
 
 def _fit_personal(slates: _Slates, weights: Wide, names: Sequence[str]) -> Wide:
@@ -173,7 +177,9 @@ def _fit_personal(slates: _Slates, weights: Wide, names: Sequence[str]) -> Wide:
     condensed = _Slates(
         np.concatenate([slates.columns[personal], together]), slates.is_hit, slates.is_there, slates.ideal
     )
-    found = _ascend(condensed, np.array([*weights[personal], 1.0]), range(len(personal) + 1), unit=1.0)
+    start = np.array([*weights[personal], 1.0])
+    floor = np.array([*np.zeros(len(personal)), MIN_DISCOVERY_TOTAL])
+    found = _ascend(condensed, start, range(len(start)), floor=floor, unit=1.0)
     scaled: Wide = weights * found[-1]
     scaled[personal] = found[:-1]
     return scaled
@@ -192,15 +198,15 @@ def _never_again(weights: Wide, names: Sequence[str]) -> Wide:
     return lowered
 
 
-def _ascend(slates: _Slates, weights: Wide, moved: Sequence[int], *, unit: float) -> Wide:
-    """Coordinate ascent: each weight in turn tries steps of its own size (at least `unit` / 5), never below 0."""
+def _ascend(slates: _Slates, weights: Wide, moved: Sequence[int], *, floor: Wide, unit: float) -> Wide:
+    """Coordinate ascent: each weight in turn tries steps of its own size (at least `unit` / 5) above `floor`."""
     weights = weights.copy()
     scores = _scores(slates, weights)
     best = _ndcg(slates, scores)
     for scale in ROUND_SCALES:
         for place in moved:
             for step in STEPS:
-                tried = max(0.0, weights[place] + step * scale * max(weights[place], unit / 5))
+                tried = max(floor[place], weights[place] + step * scale * max(weights[place], unit / 5))
                 there = scores + np.float32(tried - weights[place]) * slates.columns[place]
                 ndcg = _ndcg(slates, there)
                 if ndcg > best + MIN_GAIN:

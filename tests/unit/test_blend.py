@@ -47,6 +47,12 @@ def test_owned_products_go_below_new_ones_where_nothing_is_bought_twice() -> Non
     assert blend.weights["frequent_28d"] == 0
 
 
+def test_strangers_can_still_be_ranked_where_regulars_need_no_discovery() -> None:
+    columns, labels = world("frequent_28d", owned_count=20)
+    blend = fit_blend(columns, labels, names=NAMES, seed=1)
+    assert min(blend.weights[name] for name in ("als", "together", "trending", "popular")) > 0
+
+
 def test_too_few_customers_keep_the_defaults() -> None:
     columns, labels = world("popular", owned_count=5, customer_count=MIN_CUSTOMERS - 1)
     blend = fit_blend(columns, labels, names=NAMES, seed=1)
