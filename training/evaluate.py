@@ -9,7 +9,7 @@ from app.decision.candidates.gather import find_candidates
 from app.decision.context import make_context
 from app.decision.features import candidate_columns
 from app.decision.pipeline import Options, rank
-from app.domain import Floats, Ints, Mask, Query
+from app.domain import Floats, Ints, Line, Mask, ProductId, Query
 from app.model.bundle import Bundle
 from app.ports import CustomerState
 from training.dataset import Dataset
@@ -35,15 +35,32 @@ class Asked:
 
 def questions(split: Split, states: Mapping[str, CustomerState], *, seed: int) -> Asked:
     """A question as of the cut for each customer with truth, at most MAX_CUSTOMERS of them."""
-    now_at = as_of_instant(split.train)
     codes = sampled(split, seed=seed)
     ids = [split.train.customer_ids[code] for code in codes]
-    template = Query(placement="evaluation", size=max(CUTOFFS), now_at=now_at)
+    template = Query(placement="evaluation", size=max(CUTOFFS), now_at=as_of_instant(split.train))
     return Asked(
         queries=[replace(template, customer_id=customer_id) for customer_id in ids],
         states=[states.get(customer_id, CustomerState()) for customer_id in ids],
         truth=[split.truth[code] for code in codes],
     )
+
+
+def with_baskets(asked: Asked, product_ids: Sequence[str], *, seed: int) -> Asked:
+    """Every second question with a quarter of its truth (1 to 3 products) already in the basket.
+
+    Otherwise no question has a basket, and nothing would ever be learned of what goes with what.
+    """
+    random = np.random.default_rng(seed)
+    queries, truths = list(asked.queries), list(asked.truth)
+    for place in range(0, len(queries), 2):
+        if len(truths[place]) < 2:
+            continue
+        shuffled = random.permutation(truths[place])
+        count = int(np.clip(len(shuffled) // 4, 1, 3))
+        basket = tuple(Line(ProductId(product_ids[item])) for item in shuffled[:count])
+        queries[place] = replace(queries[place], basket=basket)
+        truths[place] = np.sort(shuffled[count:])
+    return Asked(queries, asked.states, truths)
 
 
 def sampled(split: Split, *, seed: int) -> list[int]:
@@ -59,7 +76,8 @@ def candidate_tables(bundle: Bundle, asked: Asked, told: Told) -> tuple[list[Flo
     columns, labels = [], []
     for number, (query, state, truth) in enumerate(zip(asked.queries, asked.states, asked.truth, strict=True), start=1):
         context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
-        items = find_candidates(context, None).items
+        rules = eligibility_rules(context)
+        items, _ = keep_eligible(find_candidates(context, all_allowed(rules)), rules)
         columns.append(candidate_columns(context, items))
         labels.append(np.isin(items, truth))
         told(number, len(asked.queries))
@@ -103,7 +121,8 @@ def als_baseline(bundle: Bundle, asked: Asked) -> dict[str, float]:
         context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
         user = context.user if context.user is not None else np.zeros(bundle.item_factors.shape[1], np.float32)
         scores = bundle.item_factors @ user
-        slates.append(np.argsort(-scores, kind="stable")[: max(CUTOFFS)].astype(np.int32))
+        best = np.argpartition(-scores, min(max(CUTOFFS), len(scores)) - 1)[: max(CUTOFFS)]
+        slates.append(best[np.argsort(-scores[best], kind="stable")].astype(np.int32))
     return metrics_at(slates, asked.truth)
 
 

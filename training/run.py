@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from app.decision.features import COLUMNS
 from app.errors import BadInput, BundleMissing
@@ -28,6 +29,7 @@ from training.evaluate import (
     questions,
     repeat_share,
     sampled,
+    with_baskets,
 )
 from training.factors import AlsSettings, Trial, tune
 from training.materialize import materialize
@@ -112,10 +114,11 @@ def train(
 ) -> TrainReport:
     """Tunes on the windows before the last, judges on the last, then learns from everything and publishes.
 
+    One thread for BLAS and OpenMP: single questions are too small to share, and waiting threads cost five times that.
     Raises BadInput when the history holds nothing to learn from.
     """
     started = perf_counter()
-    with tempfile.TemporaryDirectory(prefix="endcap-train-") as folder:
+    with tempfile.TemporaryDirectory(prefix="endcap-train-") as folder, threadpool_limits(1):
         run = _open(settings, Path(folder), seed=seed, progress=progress)
         run.timed("load", started)
         test, tuning = _splits(run)
@@ -137,7 +140,7 @@ def evaluate(settings: Settings, *, seed: int, progress: Named) -> EvaluationRep
     """The live bundle's settings, learned again without the held-out window and judged on it."""
     version = current_version(settings.bundles_dir)
     live = load_bundle(settings.bundles_dir / version)
-    with tempfile.TemporaryDirectory(prefix="endcap-evaluate-") as folder:
+    with tempfile.TemporaryDirectory(prefix="endcap-evaluate-") as folder, threadpool_limits(1):
         run = _open(settings, Path(folder), seed=seed, progress=progress)
         test, _ = _splits(run)
         calibration = Calibration(**live.scoring["calibration"])
@@ -193,7 +196,7 @@ def _fit_blend(run: _Run, tuning: Sequence[Split], als: AlsSettings) -> Blend:
     columns, labels, counts = [], [], []
     for number, split in enumerate(tuning, start=1):
         bundle = _bundle(run, split.train, als, _unfitted())
-        asked = _asked(run, split)
+        asked = with_baskets(_asked(run, split), split.train.product_ids, seed=run.seed)
         told = partial(run.progress, f"candidates of window {number}")
         window = candidate_tables(bundle, asked, told)
         columns += window[0]

@@ -3,8 +3,9 @@
 import orjson
 from fastapi import APIRouter, Response
 
+from app.api.problems import documented
 from app.api.state import TheService
-from app.api.wire import DecisionAnswer, DecisionRequest, Problem, answer_body, to_query
+from app.api.wire import DecisionAnswer, DecisionRequest, answer_body, to_query
 from app.domain import Slate
 from app.errors import DecisionNotFound, StoreUnavailable
 from app.ingest.schema import Id
@@ -13,7 +14,7 @@ from app.telemetry import Metrics, StageTimer
 router = APIRouter(tags=["decisions"])
 
 
-@router.post("/v1/decisions", response_model=DecisionAnswer, responses={422: {"model": Problem}})
+@router.post("/v1/decisions", response_model=DecisionAnswer, responses=documented(400, 401, 413, 422))
 async def decide(body: DecisionRequest, service: TheService) -> Response:
     """What should this person see now, here? Always answers; `degraded` tells what was missing."""
     query = to_query(body, dict(service.placements))
@@ -27,7 +28,7 @@ async def decide(body: DecisionRequest, service: TheService) -> Response:
     return Response(answer, media_type="application/json")
 
 
-@router.get("/v1/decisions/{decision_id}", response_model=DecisionAnswer, responses={404: {"model": Problem}})
+@router.get("/v1/decisions/{decision_id}", response_model=DecisionAnswer, responses=documented(401, 404, 422))
 async def find_decision(decision_id: Id, service: TheService) -> Response:
     """The decision as it was answered, with its trace; kept for ENDCAP_DECISION_KEEP_S seconds."""
     try:

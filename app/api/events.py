@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 import orjson
 from fastapi import APIRouter, Response
 
+from app.api.problems import documented
 from app.api.state import TheService
-from app.api.wire import EventBatch, EventResults, Problem
+from app.api.wire import EventBatch, EventResults
 from app.ingest.accept import accept_rows
 
 router = APIRouter(tags=["events"])
 
 
-@router.post("/v1/events", status_code=202, response_model=EventResults, responses={422: {"model": Problem}})
+@router.post("/v1/events", status_code=202, response_model=EventResults, responses=documented(400, 401, 413, 422))
 async def accept_events(body: EventBatch, service: TheService) -> Response:
     """Takes at most 200 events; `accepted` means safe, and part of the next decision.
 

@@ -1,6 +1,7 @@
 """Errors become problem+json: the one table from error to HTTP status."""
 
 import logging
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -8,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app import errors
+from app.api.wire import Problem
 
 STATUS: dict[type[errors.EndcapError], int] = {
     errors.BadInput: 422,
@@ -46,6 +48,12 @@ def problem(status: int, code: str, detail: str, *, pointer: str | None = None) 
     if pointer is not None:
         body["pointer"] = pointer
     return Response(orjson.dumps(body), status, media_type="application/problem+json")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route's OpenAPI says of these errors: their title, and problem+json in the shape of Problem."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {status: {"description": TITLES[status], "content": content} for status in statuses}
 
 
 def install_problems(app: FastAPI) -> None:

@@ -6,30 +6,33 @@ import numpy.typing as npt
 from app.decision.context import Context
 from app.domain import Floats, Ints
 
-COLUMNS = ("als", "frequent_28d", "frequent_112d", "frequent_all", "together", "trending", "popular")
+COLUMNS = ("als", "frequent_28d", "frequent_112d", "frequent_all", "repeat", "together", "trending", "popular")
 """The columns of `candidate_columns`, in order; docs/ranking.md explains each."""
+
+# A sum of purchases w becomes w / (w + half): the tenth purchase tells less than the second. Of 1, 3 and 5 these
+# ranked best on the validation windows of a grocer (NDCG@10 .2626; with 1, 1, 2: .2609).
+HALF_WEIGHT = 3.0
+HALF_COUNT = 5.0
 
 Places = npt.NDArray[np.intp]
 
 
 def candidate_columns(context: Context, items: Ints) -> Floats:
-    """One row per item (ascending, distinct), one column per name in COLUMNS, each roughly in [0, 1].
-
-    A decayed sum of purchases w becomes w / (w + 1): the tenth purchase tells less than the second.
-    """
-    bundle = context.bundle
+    """One row per item (ascending, distinct), one column per name in COLUMNS, each roughly in [0, 1]."""
+    bundle, bought = context.bundle, context.bought
     columns = np.zeros((len(items), len(COLUMNS)), np.float32)
     if context.user is not None:
         columns[:, 0] = bundle.item_factors[items] @ context.user
-    place, known = _places(items, context.bought.items)
-    columns[place, 1] = _saturated(context.bought.weight_28d[known], 1.0)
-    columns[place, 2] = _saturated(context.bought.weight_112d[known], 1.0)
-    columns[place, 3] = _saturated(context.bought.count[known], 2.0)
-    columns[:, 4] = together_scores(context, items)
+    place, known = _places(items, bought.items)
+    columns[place, 1] = _saturated(bought.weight_28d[known], HALF_WEIGHT)
+    columns[place, 2] = _saturated(bought.weight_112d[known], HALF_WEIGHT)
+    columns[place, 3] = _saturated(bought.count[known], HALF_COUNT)
+    columns[place, 4] = bundle.repeat_rate[items[place]]
+    columns[:, 5] = together_scores(context, items)
     group_items, group_scores = trending_group(context)
     place, known = _places(items, group_items)
-    columns[place, 5] = group_scores[known]
-    columns[:, 6] = bundle.popularity[items]
+    columns[place, 6] = group_scores[known]
+    columns[:, 7] = bundle.popularity[items]
     return columns
 
 

@@ -116,6 +116,7 @@ _KIND = {
     "frequent_28d": "buy_again",
     "frequent_112d": "buy_again",
     "frequent_all": "buy_again",
+    "repeat": "buy_again",
     "together": "together",
     "trending": "trending",
     "popular": "trending",

@@ -1,0 +1,71 @@
+"""Requests made up from the service's own OpenAPI, with Redis and without: its codes, types and bodies hold.
+
+`SCHEMATHESIS_CASES=1000 python -m pytest tests/api/test_schemathesis.py` tries more than the ordinary run does.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from app.stores.embedded import free_port
+from tests.server import serving
+from tests.world import World
+
+CASES = int(os.environ.get("SCHEMATHESIS_CASES", "100"))
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+SOUND, FAULTY = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
+OPERATIONS = [
+    ("/v1/decisions", "POST", (SOUND, FAULTY)),
+    ("/v1/decisions/{decision_id}", "GET", (SOUND, FAULTY)),
+    ("/v1/events", "POST", (SOUND, FAULTY)),
+    ("/healthz", "GET", (SOUND,)),
+    ("/readyz", "GET", (SOUND,)),
+    ("/metrics", "GET", (SOUND,)),
+]
+"""Where nothing can be given, nothing can be given wrongly."""
+
+
+@pytest.fixture(params=["redis up", "redis down"], scope="module")
+def service(request: pytest.FixtureRequest, trained_world: World) -> Iterator[httpx.Client]:
+    """A client of the service, on its Redis and on a port where nobody listens."""
+    is_up = request.param == "redis up"
+    redis_url = trained_world.redis_url if is_up else f"redis://127.0.0.1:{free_port()}/0"
+    with serving(trained_world.settings, redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def schema(service: httpx.Client) -> schemathesis.BaseSchema:
+    """The service's own description of itself."""
+    return schemathesis.openapi.from_url(f"{service.base_url}/openapi.json")
+
+
+def test_every_operation_of_the_service_is_tried(schema: schemathesis.BaseSchema) -> None:
+    described = {(path, method.upper()) for path in schema for method in schema[path]}
+    assert described == {(path, method) for path, method, _ in OPERATIONS}
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "mode"), [(path, method, mode) for path, method, modes in OPERATIONS for mode in modes]
+)
+def test_answer_keeps_what_openapi_promises(
+    schema: schemathesis.BaseSchema, path: str, method: str, mode: GenerationMode
+) -> None:
+    @settings(max_examples=CASES // 2, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(case=schema[path][method].as_strategy(generation_mode=mode))
+    def holds(case: Case[Any]) -> None:
+        case.call_and_validate(checks=CHECKS)
+
+    holds()
