@@ -7,6 +7,7 @@ import numpy as np
 
 from app.decision.candidates.gather import find_candidates
 from app.decision.context import make_context
+from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
 from app.decision.features import candidate_columns
 from app.decision.pipeline import Options, rank
 from app.domain import Floats, Ints, Line, Mask, ProductId, Query
