@@ -6,9 +6,7 @@ import implicit
 import numpy as np
 import polars as pl
 from scipy.sparse import csr_matrix
-
-# threadpoolctl ships neither types nor stubs.
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 Lists = Mapping[str, Sequence[str]]
 Truth = Mapping[str, frozenset[str]]

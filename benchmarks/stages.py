@@ -12,9 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-
-# threadpoolctl ships neither types nor stubs.
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from app.api.wire import DecisionRequest, answer_body, to_query
 from app.main import build_service

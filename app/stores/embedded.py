@@ -75,7 +75,10 @@ def replace(data_dir: Path, ending: Endpoint) -> tuple[Endpoint, "subprocess.Pop
 
 
 def find_running(data_dir: Path) -> Endpoint | None:
-    """The embedded server that serves this data directory now, if there is one."""
+    """The embedded server that serves this data directory now, if there is one.
+
+    A copy of a data directory names the original's server: only one that keeps its files right here counts.
+    """
     try:
         written = json.loads(_endpoint_file(data_dir).read_text())
         endpoint = Endpoint(int(written["port"]), int(written["pid"]))
@@ -84,11 +87,13 @@ def find_running(data_dir: Path) -> Endpoint | None:
     try:
         with Redis.from_url(endpoint.url, socket_timeout=2.0) as client:
             answered = client.info("server")
+            folder = Path(str(client.config_get("dir")["dir"]))
     except BusyLoadingError:
         return endpoint
     except (RedisError, OSError):
         return None
-    return endpoint if int(answered["process_id"]) == endpoint.pid else None
+    is_ours = int(answered["process_id"]) == endpoint.pid and folder == _endpoint_file(data_dir).parent.resolve()
+    return endpoint if is_ours else None
 
 
 def start(data_dir: Path, *, port: int | None = None) -> tuple[Endpoint, "subprocess.Popen[bytes]"]:

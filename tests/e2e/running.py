@@ -1,0 +1,108 @@
+"""A whole `endcap up` as a user starts it, and its processes seen from outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.stores.embedded import free_port
+from tests.server import wait_until
+
+STOP_TIMEOUT_S = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """One running `endcap up`: its process, its data and a client of its API."""
+
+    process: "subprocess.Popen[bytes]"
+    data_dir: Path
+    client: httpx.Client
+
+    def parts(self) -> dict[str, int]:
+        """The process ids of `valkey-server`, `serve` and `worker`, as far as they run."""
+        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        found: dict[str, int] = {}
+        for pid in pids:
+            words = command_of(int(pid))
+            found |= {name: int(pid) for name in ("valkey-server", "serve", "worker") if name in words}
+        return found
+
+    def kill(self, part: str) -> None:
+        """kill -9 of one part; returns once it is gone."""
+        pid = self.parts()[part]
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not command_of(pid), f"{part} is gone")
+
+    def valkey_url(self) -> str:
+        """The Redis URL of its embedded server."""
+        endpoint = json.loads((self.data_dir / "valkey" / "endpoint.json").read_text())
+        return f"redis://127.0.0.1:{endpoint['port']}/0"
+
+    def send(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Posts events; one result per row, none when the service did not answer."""
+        try:
+            response = self.client.post("/v1/events", json={"events": events})
+        except httpx.TransportError:
+            return []
+        assert response.status_code == 202, response.text
+        rows: list[dict[str, Any]] = response.json()["results"]
+        return rows
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit status once it ended."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(STOP_TIMEOUT_S)
+
+
+def command_of(pid: int) -> set[str]:
+    """The words of a process's command line, its program without folder; empty when it is gone."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().split()
+    except OSError:
+        return set()
+    return {Path(word).name for word in words}
+
+
+@contextmanager
+def endcap_up(data_dir: Path) -> Iterator[Up]:
+    """`endcap up` with an embedded Valkey on a free port; ready when its API answers."""
+    port = free_port()
+    process = subprocess.Popen(
+        [*endcap("up"), "--port", str(port), "--data-dir", str(data_dir)],
+        env=bare_environment(),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            wait_until(lambda: _answers(client), "the API answers", timeout_s=60)
+            yield Up(process, data_dir, client)
+    finally:
+        process.terminate()
+        process.wait(STOP_TIMEOUT_S)
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def endcap(*words: str) -> list[str]:
+    """The command line of an `endcap` command."""
+    return [sys.executable, "-m", "app.cli", *words]
+
+
+def bare_environment() -> dict[str, str]:
+    """This environment without any setting of Endcap."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ENDCAP_")}

@@ -1,0 +1,89 @@
+"""Starting and ending `endcap up`: it picks up where it ended, leaves nothing behind and refuses in one clear line."""
+
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from app.stores.embedded import find_running
+from tests.e2e.running import bare_environment, command_of, endcap, endcap_up
+from tests.e2e.test_failures import times_in_history, view_of
+from tests.server import wait_until
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
+
+
+def test_second_start_picks_up_and_interrupt_leaves_no_process(tmp_path: Path) -> None:
+    data_dir, event = tmp_path / "var", view_of("p1", anonymous_id="device")
+    for expected in ("accepted", "duplicate"):
+        with endcap_up(data_dir) as up:
+            parts = up.parts()
+            assert parts.keys() == {"valkey-server", "serve", "worker"}
+            assert [row["status"] for row in up.send([event])] == [expected]
+            wait_until(lambda: times_in_history(data_dir, {event["id"]}), "the event is in the history")
+            assert up.interrupt() == 0
+        assert not any(command_of(pid) for pid in parts.values())
+    assert times_in_history(data_dir, {event["id"]}) == {event["id"]: 1}
+
+
+def test_copied_data_directory_does_not_use_the_original_s_valkey(tmp_path: Path) -> None:
+    with endcap_up(tmp_path / "var") as up:
+        shutil.copytree(up.data_dir, tmp_path / "copy")
+        assert find_running(up.data_dir) is not None
+        assert find_running(tmp_path / "copy") is None
+
+
+def refusal(*words: str, **environment: str) -> str:
+    """What `endcap up` says on standard error when it refuses to start; its status must not be 0."""
+    done = subprocess.run(
+        endcap("up", *words), env=bare_environment() | environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0, done
+    return done.stderr
+
+
+def assert_one_line(text: str, *facts: str) -> None:
+    """One line from endcap that names each of the facts."""
+    assert text.startswith("endcap: "), text
+    assert text.count("\n") == 1, text
+    assert all(fact in text for fact in facts), text
+
+
+def test_taken_port_is_refused_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert_one_line(refusal("--port", port, "--data-dir", str(tmp_path / "var")), port, "--port")
+
+
+def test_unusable_data_directory_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for unusable in (tmp_path / "file", tmp_path / "file" / "var", tmp_path / "missing" / "var"):
+        assert_one_line(refusal("--port", "0", "--data-dir", str(unusable)), str(unusable), "--data-dir")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unwritable to root")
+def test_unwritable_data_directory_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir(mode=0o555)
+    assert_one_line(refusal("--port", "0", "--data-dir", str(tmp_path / "var")), str(tmp_path / "var"), "--data-dir")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_open_address_without_api_key_is_refused_in_one_line(tmp_path: Path, host: str) -> None:
+    text = refusal("--host", host, "--port", "0", "--data-dir", str(tmp_path / "var"))
+    assert_one_line(text, host, "ENDCAP_API_KEY")
+
+
+def test_short_api_key_is_refused_in_one_line(tmp_path: Path) -> None:
+    text = refusal("--data-dir", str(tmp_path / "var"), ENDCAP_API_KEY=uuid4().hex[:4])
+    assert_one_line(text, "ENDCAP_API_KEY")
+
+
+def test_second_up_on_one_data_directory_is_refused_in_one_line(tmp_path: Path) -> None:
+    with endcap_up(tmp_path / "var") as up:
+        assert_one_line(refusal("--port", "0", "--data-dir", str(up.data_dir)), str(up.data_dir), "in use")
