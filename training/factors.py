@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-
-# threadpoolctl ships neither types nor stubs.
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from app.decision.foldin import confidence
 from app.domain import Floats, Ints
