@@ -22,6 +22,7 @@ from app.stores import embedded
 CHECK_S = 0.2
 MANY_DEATHS = 5
 SHORT_LIFE_S = 10.0
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 
 _log = logging.getLogger(__name__)
 
@@ -87,13 +88,15 @@ class Child:
         self.process = self.spawn()
 
     def revive(self) -> None:
-        """Starts it again if it died; raises BadSetting when it keeps dying young."""
-        if self.process.poll() is None:
+        """Starts it again if it died; raises BadSetting when it keeps dying young by itself, not killed by others."""
+        status = self.process.poll()
+        if status is None:
             return
-        self.young_deaths = self.young_deaths + 1 if monotonic() - self.started_at < SHORT_LIFE_S else 1
+        if status not in KILLED:
+            self.young_deaths = self.young_deaths + 1 if monotonic() - self.started_at < SHORT_LIFE_S else 1
         if self.young_deaths >= MANY_DEATHS:
-            raise BadSetting(f"{self.name} died {MANY_DEATHS} times in a row (status {self.process.returncode})")
-        _log.warning("part died, starting it again", extra={"part": self.name, "status": self.process.returncode})
+            raise BadSetting(f"{self.name} died {MANY_DEATHS} times in a row (status {status})")
+        _log.warning("part died, starting it again", extra={"part": self.name, "status": status})
         self.start()
 
 
@@ -125,7 +128,7 @@ def _start_store(settings: Settings, children: list[Child]) -> str:
         # An earlier `up` was killed and its Valkey lives on: end it, so that this one owns what it runs.
         os.kill(endpoint.pid, signal.SIGTERM)
         endpoint, process = embedded.replace(settings.data_dir, endpoint)
-    child = Child("valkey", lambda: embedded.start(settings.data_dir, port=endpoint.port)[1])
+    child = Child("valkey", lambda: embedded.replace(settings.data_dir, endpoint)[1])
     child.process, child.started_at = process, monotonic()
     children.append(child)
     return endpoint.url

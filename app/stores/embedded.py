@@ -63,15 +63,18 @@ def find_or_start(data_dir: Path) -> tuple[Endpoint, "subprocess.Popen[bytes] | 
     raise BadSetting(f"{data_dir / 'valkey'} is held by a Valkey that does not answer; end that process and try again")
 
 
-def replace(data_dir: Path, ending: Endpoint) -> tuple[Endpoint, "subprocess.Popen[bytes]"]:
-    """A server of our own after `ending` was told to end; raises BadSetting when that takes too long."""
+def replace(data_dir: Path, ended: Endpoint) -> tuple[Endpoint, "subprocess.Popen[bytes]"]:
+    """A server of our own on the port of `ended`, once that one and what it forked let go of the folder.
+
+    Raises BadSetting when that takes too long.
+    """
     deadline = monotonic() + STOP_TIMEOUT_S
     while monotonic() < deadline:
         try:
-            return start(data_dir)
+            return start(data_dir, port=ended.port)
         except BlockingIOError:
             sleep(0.05)
-    raise BadSetting(f"the Valkey with process id {ending.pid} does not end; kill it and try again")
+    raise BadSetting(f"the Valkey with process id {ended.pid} does not end; kill it and try again")
 
 
 def find_running(data_dir: Path) -> Endpoint | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import redis
 
 from app.stores.embedded import find_running
 from tests.e2e.running import bare_environment, command_of, endcap, endcap_up
@@ -35,6 +36,25 @@ def test_copied_data_directory_does_not_use_the_original_s_valkey(tmp_path: Path
         shutil.copytree(up.data_dir, tmp_path / "copy")
         assert find_running(up.data_dir) is not None
         assert find_running(tmp_path / "copy") is None
+
+
+def test_valkey_killed_while_it_rewrites_its_file_comes_back(tmp_path: Path) -> None:
+    with endcap_up(tmp_path / "var") as up, redis.Redis.from_url(up.valkey_url()) as client:
+        client.mset({f"key-{number}": "value" for number in range(1000)})
+        client.config_set("rdb-key-save-delay", 2000)  # microseconds a key: the forked writer outlives its parent
+        client.bgrewriteaof()
+        up.kill("valkey-server")
+        wait_until(lambda: "valkey-server" in up.parts(), "Valkey runs again")
+        wait_until(lambda: up.send([view_of("p1", anonymous_id="device")])[0]["status"] == "accepted", "events go in")
+
+
+def test_part_killed_again_and_again_is_always_started_again(tmp_path: Path) -> None:
+    with endcap_up(tmp_path / "var") as up:
+        for _ in range(6):
+            wait_until(lambda: "worker" in up.parts(), "the worker runs")
+            up.kill("worker")
+        wait_until(lambda: "worker" in up.parts(), "the worker runs again")
+        assert up.client.get("/healthz").status_code == 200
 
 
 def refusal(*words: str, **environment: str) -> str:
