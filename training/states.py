@@ -10,6 +10,7 @@ import polars as pl
 from app.decision.live import LiveEvent
 from app.domain import CustomerFeatures
 from app.feature_fields import PROFILE
+from app.history import SCHEMA
 from app.ports import CustomerState
 from training.dataset import Dataset
 from training.features import CustomerTables, customer_tables
@@ -82,16 +83,8 @@ def _as_history(dataset: Dataset, customers: Sequence[int]) -> pl.LazyFrame:
         },
         schema_overrides={"store_id": pl.String},
     )
-    empty = {name: pl.lit(None, dtype=dtype) for name, dtype in _ABSENT.items()}
-    return frame.with_columns(**empty).lazy()
-
-
-_ABSENT = {
-    "amount_minor": pl.Int64(),
-    "discount_minor": pl.Int64(),
-    "coupon_id": pl.String(),
-    "channel": pl.String(),
-}
+    absent = {name: pl.lit(None, dtype=dtype) for name, dtype in SCHEMA.items() if name not in frame.columns}
+    return frame.with_columns(**absent).lazy()
 
 
 def _features(row: dict[str, Any]) -> CustomerFeatures:
