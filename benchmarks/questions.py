@@ -3,7 +3,7 @@
 import random
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 
 import orjson
@@ -77,3 +77,7 @@ def mixed_traffic(customers: Sequence[Known], seed: int) -> Iterator[tuple[str, 
             yield "/v1/decisions", orjson.dumps({"anonymous_id": device, "placement": "web_home", "context": recent})
         else:
             yield "/v1/decisions", orjson.dumps(_full_question(known))
+
+
+if __name__ == "__main__":
+    print(orjson.dumps([astuple(known) for known in known_customers(Settings.load())]).decode())
