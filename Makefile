@@ -14,7 +14,7 @@ export LD_LIBRARY_PATH := $(CURDIR)/$(OPENMP)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRA
 
 setup: $(READY)  ## .venv with exactly the packages of requirements.lock, and Endcap itself
 
-demo: setup  ## a real retailer's year: import, train, serve, one decision; ARGS="--check" ends after it
+demo: setup  ## a grocer's year: import, train, serve, one decision; ARGS="--check" ends after it
 	@$(BIN)/endcap demo $(ARGS)
 
 up: setup  ## Valkey, API and worker on one data directory; ARGS="--port 8080 --data-dir var"

@@ -251,7 +251,7 @@ def demo(
     data_dir: DataDir = None,
     budget_minutes: BudgetMinutes = 1.0,
 ) -> None:
-    """Import a real retailer's year, train, publish, serve, and show one decision."""
+    """Import a grocer's year of till lines, train, publish, serve, and show one decision."""
     from app.demo import run_demo
 
     settings = Settings.load(data_dir=data_dir, host=host, port=port)

@@ -1,4 +1,4 @@
-"""`endcap demo`: from nothing to one decision on a real retailer's year, then serving on."""
+"""`endcap demo`: from nothing to one decision on a grocer's year, then serving on."""
 
 import json
 import threading

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, NamedTuple, NewType
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,6 @@ class Degraded(StrEnum):
 
     FEATURES_STALE = "features_stale"
     FEATURES_MISSING = "features_missing"
-    LIVE_MISSING = "live_missing"
     CUSTOMER_UNKNOWN = "customer_unknown"
     PRODUCTS_UNKNOWN = "products_unknown"
     MODEL_UNAVAILABLE = "model_unavailable"
@@ -78,6 +77,16 @@ class Event:
     def subject(self) -> str:
         """The person's key everywhere online: `c:<customer_id>`, else `a:<anonymous_id>`."""
         return f"c:{self.customer_id}" if self.customer_id is not None else f"a:{self.anonymous_id}"
+
+
+class LiveEvent(NamedTuple):
+    """The part of an event that decisions look at; `time_s` is unix seconds."""
+
+    event_id: str
+    type: str
+    time_s: float
+    product_id: str | None
+    quantity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

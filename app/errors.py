@@ -8,8 +8,7 @@ EndcapError
 │   ├── DecisionNotFound
 │   └── BundleMissing
 ├── BundleRefused       a bundle file is not the one its manifest promises
-├── StoreUnavailable    Redis or Valkey did not answer in time
-└── Unauthorized        no key, or the wrong one
+└── StoreUnavailable    Redis or Valkey did not answer in time
 """
 
 
@@ -70,9 +69,3 @@ class StoreUnavailable(EndcapError):
     """Redis or Valkey did not answer in time."""
 
     code = "store_unavailable"
-
-
-class Unauthorized(EndcapError):
-    """The request carries no API key, or an unknown one."""
-
-    code = "unauthorized"

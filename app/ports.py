@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.decision.live import LiveEvent
-from app.domain import CustomerFeatures, Degraded
+from app.domain import CustomerFeatures, Degraded, LiveEvent
 
 
 @dataclass(frozen=True, slots=True)

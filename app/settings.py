@@ -44,7 +44,6 @@ class Settings(BaseSettings):
     currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
-    decision_budget_ms: int = Field(default=100, ge=5, le=10_000)
     feature_timeout_ms: int = Field(default=30, ge=1, le=10_000)
     ingest_timeout_ms: int = Field(default=100, ge=1, le=10_000)
     max_in_flight_count: int = Field(default=64, ge=1)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from app.decision.live import LiveEvent
-from app.domain import CustomerFeatures
+from app.domain import CustomerFeatures, LiveEvent
 from app.feature_fields import PROFILE
 from app.history import SCHEMA
 from app.ports import CustomerState

@@ -14,7 +14,6 @@ from app.api.wire import Problem
 STATUS: dict[type[errors.EndcapError], int] = {
     errors.BadInput: 422,
     errors.Missing: 404,
-    errors.Unauthorized: 401,
     errors.StoreUnavailable: 503,
     errors.BundleRefused: 503,
     errors.EndcapError: 500,
@@ -37,9 +36,9 @@ _log = logging.getLogger(__name__)
 
 
 def problem(status: int, code: str, detail: str, *, pointer: str | None = None) -> Response:
-    """One problem+json answer; `type` names the code's page."""
+    """One problem+json answer; `type` is the code as a URN."""
     body = {
-        "type": f"/docs/errors#{code}",
+        "type": f"urn:endcap:error:{code}",
         "title": TITLES.get(status, "Error"),
         "status": status,
         "code": code,

@@ -2,23 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+from app.domain import LiveEvent
 
 PURCHASE = "purchase"
 REFUND = "refund"
 
 # How much of a purchase each kind of interest is worth in the fold-in; types that are absent say nothing of taste.
 INTEREST = {"purchase": 1.0, "add_to_cart": 0.7, "add_to_wishlist": 0.7, "scan_item": 0.5, "view_item": 0.5}
-
-
-class LiveEvent(NamedTuple):
-    """The part of an event that decisions look at; `time_s` is unix seconds."""
-
-    event_id: str
-    type: str
-    time_s: float
-    product_id: str | None
-    quantity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from time import monotonic
 
 from redis.asyncio import Redis
 
-from app.decision.live import LiveEvent
-from app.domain import CustomerFeatures, Degraded
+from app.domain import CustomerFeatures, Degraded, LiveEvent
 from app.errors import StoreUnavailable
 from app.ports import CustomerState
 from app.stores.breaker import Breaker

@@ -83,7 +83,7 @@ def test_repeat_purchase_is_explained_by_its_own_rhythm(
 
 def test_live_purchase_counts_like_one_in_the_features(bundle: Bundle) -> None:
     from app.decision.context import make_context
-    from app.decision.live import LiveEvent
+    from app.domain import LiveEvent
 
     query = Query(placement="app_home", size=5, now_at=NOW, customer_id="x")
     state = bought((product("tea", 5), 2.0, 100.0, 200.0))
