@@ -81,7 +81,7 @@ async def recommend(
 async def _answer(service: Service, line: bytes) -> tuple[bytes, int | None]:
     """The answer's body and how many flags it carries; a problem's body and None for an invalid request."""
     try:
-        query = to_query(DecisionRequest.model_validate_json(line), dict(service.placements))
+        query = to_query(DecisionRequest.model_validate_json(line), service.placements)
         slate = await service.ladder.answer(query, no_laps)
     except ValidationError as error:
         first = error.errors()[0]

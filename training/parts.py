@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from app.domain import Floats
 from app.model.bundle import Bundle, load_bundle
 from training.blend import Blend
 from training.dataset import Dataset, purchase_pairs
@@ -58,11 +57,9 @@ def learn_parts(
         "als": asdict(settings),
         "scoring": blend.document(),
     }
-    return Parts(arrays, documents, build_index(_interacted(factors, dataset)))
-
-
-def _interacted(factors: Floats, dataset: Dataset) -> Floats:
-    return factors[: dataset.bought_item_count]
+    index = build_index(factors[: dataset.bought_item_count])
+    arrays["index_items"] = index.items
+    return Parts(arrays, documents, index.serialized)
 
 
 def write_parts(bundles_dir: Path, facts: Facts, parts: Parts) -> str:

@@ -17,7 +17,7 @@ router = APIRouter(tags=["decisions"])
 @router.post("/v1/decisions", response_model=DecisionAnswer, responses=documented(400, 401, 413, 422))
 async def decide(body: DecisionRequest, service: TheService) -> Response:
     """What should this person see now, here? Always answers; `degraded` tells what was missing."""
-    query = to_query(body, dict(service.placements))
+    query = to_query(body, service.placements)
     laps = StageTimer(service.metrics)
     slate = await service.ladder.answer(query, laps)
     answer = answer_body(slate, currency=service.settings.currency, with_trace=query.explain)

@@ -27,8 +27,8 @@ class Service:
     metrics: Metrics
 
 
-def service_of(request: Request) -> Service:
-    """The service behind this request."""
+async def service_of(request: Request) -> Service:
+    """The service behind this request; async, because FastAPI sends plain functions through a thread pool."""
     app: FastAPI = request.app
     service: Service = app.state.service
     return service

@@ -1,5 +1,6 @@
 """The wire's schemas: what requests and answers look like outside; pydantic in, plain bytes out."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -75,7 +76,7 @@ class DecisionRequest(BaseModel):
         return self
 
 
-def to_query(request: DecisionRequest, placements: dict[str, Placement]) -> Query:
+def to_query(request: DecisionRequest, placements: Mapping[str, Placement]) -> Query:
     """The question in the pipeline's words; raises UnknownPlacement."""
     placement = placements.get(request.placement)
     if placement is None:

@@ -1,13 +1,11 @@
 """The last stage: the best candidates in order, with reasons in words that a customer understands."""
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 
 from app.decision.context import Context
 from app.decision.features import COLUMNS
 from app.decision.scoring import Scored
-from app.domain import Ints, ProductId, Proposition, Reason
+from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
 
 def top_places(scored: Scored, size: int) -> Ints:
@@ -21,13 +19,15 @@ def make_slate(context: Context, scored: Scored) -> list[Proposition]:
     """At most `query.size` propositions, ranked from 1."""
     catalogue = context.bundle.catalogue
     places = top_places(scored, context.query.size)
-    items = scored.items[places].tolist()
+    items = scored.items[places]
+    contributions = np.nan_to_num(scored.contributions[places])
     columns = zip(
-        items,
+        items.tolist(),
         np.nan_to_num(scored.score[places]).tolist(),
         np.nan_to_num(scored.probability[places]).tolist(),
         catalogue.price_minor[items].tolist(),
-        np.nan_to_num(scored.contributions[places]).tolist(),
+        reasons_for(context, items, contributions),
+        contributions.tolist(),
         strict=True,
     )
     return [
@@ -37,44 +37,73 @@ def make_slate(context: Context, scored: Scored) -> list[Proposition]:
             rank=rank,
             score=score,
             probability=probability,
-            reasons=(reason_for(context, item, added),),
+            reasons=(reason,),
             expected_minor=round(probability * price_minor) if price_minor >= 0 else None,
             currency=catalogue.currency,
             name=catalogue.names[item],
             factors=dict(zip(COLUMNS, added, strict=True)) if context.query.explain else None,
         )
-        for rank, (item, score, probability, price_minor, added) in enumerate(columns, start=1)
+        for rank, (item, score, probability, price_minor, reason, added) in enumerate(columns, start=1)
     ]
 
 
-Tell = Callable[[Context, int], Reason | None]
+BUY_AGAIN, TOGETHER, TASTE, TRENDING = range(4)
+_KIND_OF = {
+    "als": TASTE,
+    "frequent_28d": BUY_AGAIN,
+    "frequent_112d": BUY_AGAIN,
+    "frequent_all": BUY_AGAIN,
+    "repeat": BUY_AGAIN,
+    "together": TOGETHER,
+    "trending": TRENDING,
+    "popular": TRENDING,
+}
+_COLUMNS_TO_KINDS = np.array([[_KIND_OF[name] == kind for kind in range(4)] for name in COLUMNS], np.float32)
 
 
-def reason_for(context: Context, item: int, added: list[float]) -> Reason:
-    """The reason of the kind that adds most to the score; `added` per column of COLUMNS, in order."""
-    strength = dict.fromkeys(_TELLS, 0.0)
-    for name, value in zip(COLUMNS, added, strict=True):
-        strength[_KIND[name]] += value
-    for kind in sorted(strength, key=strength.__getitem__, reverse=True):
-        reason = _TELLS[kind](context, item)
+def reasons_for(context: Context, items: Ints, contributions: Floats) -> list[Reason]:
+    """Per item the reason of the kind that adds most to its score and that can be told."""
+    kinds = np.argsort(-(contributions @ _COLUMNS_TO_KINDS), axis=1, kind="stable").tolist()
+    rhythms = _rhythms(context, items)
+    return [
+        _tell(context, item, kinds_of_item, rhythm)
+        for item, kinds_of_item, rhythm in zip(items.tolist(), kinds, rhythms, strict=True)
+    ]
+
+
+def _tell(context: Context, item: int, kinds: list[int], rhythm: Reason | None) -> Reason:
+    for kind in kinds:
+        if kind == BUY_AGAIN:
+            reason = rhythm
+        elif kind == TOGETHER:
+            reason = _together(context, item)
+        elif kind == TASTE:
+            reason = _taste(context, item)
+        else:
+            reason = _trending(context)
         if reason is not None:
             return reason
-    return Reason("popular", "Popular with our customers")
+    raise AssertionError("trending can always be told")
 
 
-def _buy_again(context: Context, item: int) -> Reason | None:
+def _rhythms(context: Context, items: Ints) -> list[Reason | None]:
+    """How often the customer buys each item; None where they never did."""
     bought = context.bought
-    place = int(bought.items.searchsorted(item))
-    if place == len(bought.items) or bought.items[place] != item:
-        return None
-    count = float(bought.count[place])
-    span_days = float(bought.last_day[place] - bought.first_day[place])
-    if count < 3 or span_days < 2:
+    if not len(bought.items):
+        return [None] * len(items)
+    place = np.minimum(np.searchsorted(bought.items, items), len(bought.items) - 1)
+    count, span_days = bought.count[place], bought.last_day[place] - bought.first_day[place]
+    gap_days = np.where((count >= 3) & (span_days >= 2), span_days / np.maximum(count - 1, 1), 0)
+    was_bought = bought.items[place] == items
+    return [_rhythm(gap) if known else None for known, gap in zip(was_bought.tolist(), gap_days.tolist(), strict=True)]
+
+
+def _rhythm(gap_days: float) -> Reason:
+    """Words for a mean gap between purchases; 0 = too few of them to tell."""
+    if gap_days == 0:
         return Reason("buy_again", "You bought this before")
-    gap_days = max(round(span_days / (count - 1)), 1)
-    return Reason(
-        "buy_again", "You buy this every day" if gap_days == 1 else f"You buy this about every {gap_days} days"
-    )
+    days = max(round(gap_days), 1)
+    return Reason("buy_again", "You buy this every day" if days == 1 else f"You buy this about every {days} days")
 
 
 def _together(context: Context, item: int) -> Reason | None:
@@ -89,7 +118,7 @@ def _together(context: Context, item: int) -> Reason | None:
     return Reason("bought_together", f"Often bought with {name} {where}")
 
 
-def _similar(context: Context, item: int) -> Reason | None:
+def _taste(context: Context, item: int) -> Reason | None:
     if item in context.anchors:
         return Reason("recently_viewed", "You looked at this lately")
     if context.user is None:
@@ -99,25 +128,7 @@ def _similar(context: Context, item: int) -> Reason | None:
     return Reason("taste", "Matches what you are looking at")
 
 
-def _trending(context: Context, item: int) -> Reason | None:
+def _trending(context: Context) -> Reason:
     if f"store:{context.query.store_id}" in context.bundle.group_of:
         return Reason("trending", "Popular in your store right now")
     return Reason("trending", "Popular right now")
-
-
-_TELLS: Mapping[str, Tell] = {
-    "buy_again": _buy_again,
-    "together": _together,
-    "similar": _similar,
-    "trending": _trending,
-}
-_KIND = {
-    "als": "similar",
-    "frequent_28d": "buy_again",
-    "frequent_112d": "buy_again",
-    "frequent_all": "buy_again",
-    "repeat": "buy_again",
-    "together": "together",
-    "trending": "trending",
-    "popular": "trending",
-}

@@ -50,7 +50,10 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """One model version, whole. n items, k factors, g groups; arrays are read-only."""
+    """One model version, whole. n items, k factors, g groups, m indexed items; arrays are read-only.
+
+    `index` row r is the vector of item `index_items[r]`, whose length `index_lengths[r]` never rises with r.
+    """
 
     version: str
     manifest: Mapping[str, Any]
@@ -58,6 +61,8 @@ class Bundle:
     item_factors: Floats
     gram: Floats
     index: Any
+    index_items: Ints
+    index_lengths: Floats
     popularity: Floats
     repeat_rate: Floats
     neighbours_idx: Ints
@@ -88,6 +93,7 @@ def load_bundle(folder: Path) -> Bundle:
     catalogue = _catalogue(files)
     item_factors = files.array("item_factors.npy", np.float32)
     _same_length(folder, catalogue, files, item_factors)
+    index_items = files.array("index_items.npy", np.int32)
     return Bundle(
         version=str(files.manifest["version"]),
         manifest=files.manifest,
@@ -95,6 +101,8 @@ def load_bundle(folder: Path) -> Bundle:
         item_factors=item_factors,
         gram=_gram(item_factors),
         index=files.index("index.faiss"),
+        index_items=index_items,
+        index_lengths=np.linalg.norm(item_factors[index_items], axis=1),
         popularity=files.array("popularity.npy", np.float32),
         repeat_rate=files.array("repeat_rate.npy", np.float32),
         neighbours_idx=files.array("neighbours_idx.npy", np.int32),

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from redis.asyncio import Redis
-
 from app.domain import CustomerFeatures, Degraded, LiveEvent
 from app.errors import StoreUnavailable
 from app.ports import CustomerState
 from app.stores.breaker import Breaker
 from app.stores.feast import CUSTOMER_FIELDS, customer_key, decode_customer
-from app.stores.redis import Keys, unpack_live
+from app.stores.redis import Keys, RequestClient, pack_arguments, pack_command, read_packed, unpack_live
 
 LAST_KNOWN_COUNT = 2000
 
@@ -30,7 +28,7 @@ class RedisCustomers:
 
     def __init__(
         self,
-        client: "Redis",
+        client: RequestClient,
         keys: Keys,
         breaker: Breaker,
         *,
@@ -42,7 +40,7 @@ class RedisCustomers:
         self._keys = keys
         self._breaker = breaker
         self._timeout_s = timeout_s
-        self._live_event_count = live_event_count
+        self._last_live_place = str(live_event_count - 1).encode()
         self._last_known_s = last_known_s
         self._last_known: OrderedDict[str, _LastKnown] = OrderedDict()
 
@@ -61,13 +59,12 @@ class RedisCustomers:
         return CustomerState(_decoded(values), events)
 
     async def _ask(self, customer_id: str | None, anonymous_id: str | None) -> list[list[bytes]]:
-        pipeline = self._client.pipeline(transaction=False)
-        if customer_id is not None:
-            pipeline.execute_command("HMGET", customer_key(customer_id), *CUSTOMER_FIELDS)
-        for subject in _subjects(customer_id, anonymous_id):
-            pipeline.lrange(self._keys.live(subject), 0, self._live_event_count - 1)
-        answers: list[list[bytes]] = await pipeline.execute()
-        return answers
+        commands = [_read_features(customer_id)] if customer_id is not None else []
+        commands += [self._read_live(subject) for subject in _subjects(customer_id, anonymous_id)]
+        return await read_packed(self._client, commands)
+
+    def _read_live(self, subject: str) -> bytes:
+        return pack_command(b"LRANGE", self._keys.live(subject).encode(), b"0", self._last_live_place)
 
     def _remember(self, known: _LastKnown) -> None:
         self._last_known[known.owner] = known
@@ -80,6 +77,14 @@ class RedisCustomers:
         if known is None or known.owner != owner or monotonic() - known.read_at > self._last_known_s:
             return CustomerState(degraded=(Degraded.FEATURES_MISSING,))
         return CustomerState(_decoded(known.values), known.events, (Degraded.FEATURES_STALE,))
+
+
+_FIELDS = pack_arguments(*CUSTOMER_FIELDS)
+
+
+def _read_features(customer_id: str) -> bytes:
+    """HMGET of all of a customer's fields; the fields are packed once for all."""
+    return b"*%d\r\n%b%b" % (2 + len(CUSTOMER_FIELDS), pack_arguments(b"HMGET", customer_key(customer_id)), _FIELDS)
 
 
 def _subjects(customer_id: str | None, anonymous_id: str | None) -> list[str]:
