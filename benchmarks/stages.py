@@ -64,7 +64,12 @@ async def measure(settings: Settings, redis_url: str, bodies: list[bytes]) -> di
         flags.update(slate.degraded)
     await client.aclose()
     stages = {stage: quantiles(taken) for stage, taken in watch.taken_us.items()}
-    return {"calls": len(total_us), "flags": dict(flags), "stages_us": stages, "all_us": quantiles(total_us)}
+    return {
+        "calls": len(total_us),
+        "flags": {str(flag): count for flag, count in flags.items()},
+        "stages_us": stages,
+        "all_us": quantiles(total_us),
+    }
 
 
 def quantiles(taken: list[float]) -> dict[str, float]:
