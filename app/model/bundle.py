@@ -20,6 +20,8 @@ from app.errors import BundleMissing, BundleRefused
 
 SCHEMA_VERSION = 1
 POINTER = "current"
+HEAD_COUNT = 10_000
+"""Longest vectors that the first search looks at; 7,000 to 8,700 settled the best 200 of 68,077."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Catalogue:
 class Bundle:
     """One model version, whole. n items, k factors, g groups, m indexed items; arrays are read-only.
 
-    `index` row r is the vector of item `index_items[r]`, whose length `index_lengths[r]` never rises with r.
+    `index` row r is the vector of item `index_items[r]`, whose length `index_lengths[r]` never rises with r;
+    `index_head` holds the first HEAD_COUNT rows again, for the search that mostly need not go further.
     """
 
     version: str
@@ -61,6 +64,7 @@ class Bundle:
     item_factors: Floats
     gram: Floats
     index: Any
+    index_head: Any
     index_items: Ints
     index_lengths: Floats
     popularity: Floats
@@ -93,14 +97,15 @@ def load_bundle(folder: Path) -> Bundle:
     catalogue = _catalogue(files)
     item_factors = files.array("item_factors.npy", np.float32)
     _same_length(folder, catalogue, files, item_factors)
-    index_items = files.array("index_items.npy", np.int32)
+    index, index_items = files.index("index.faiss"), files.array("index_items.npy", np.int32)
     return Bundle(
         version=str(files.manifest["version"]),
         manifest=files.manifest,
         catalogue=catalogue,
         item_factors=item_factors,
         gram=_gram(item_factors),
-        index=files.index("index.faiss"),
+        index=index,
+        index_head=head_of(index, HEAD_COUNT),
         index_items=index_items,
         index_lengths=np.linalg.norm(item_factors[index_items], axis=1),
         popularity=files.array("popularity.npy", np.float32),
@@ -113,6 +118,13 @@ def load_bundle(folder: Path) -> Bundle:
         als=files.json("als.json"),
         scoring=files.json("scoring.json"),
     )
+
+
+def head_of(index: Any, count: int) -> Any:
+    """A flat inner-product index of the first `count` rows."""
+    head = faiss.IndexFlatIP(index.d)
+    head.add(index.reconstruct_n(0, min(count, index.ntotal)))
+    return head
 
 
 def _gram(item_factors: Floats) -> Floats:

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import Floats
-from app.model import retrieval
-from app.model.bundle import Bundle, current_version, load_bundle
+from app.model.bundle import Bundle, current_version, head_of, load_bundle
 from app.model.retrieval import nearest
 from tests.world import World
 from training.index import build_index
@@ -33,32 +32,31 @@ def small(trained_world: World) -> Bundle:
     return load_bundle(folder / current_version(folder))
 
 
-def with_factors(bundle: Bundle, factors: Floats) -> Bundle:
-    index = build_index(factors)
+def with_factors(bundle: Bundle, factors: Floats, *, head_count: int) -> Bundle:
+    built = build_index(factors)
+    index = _faiss.deserialize_index(np.frombuffer(built.serialized, np.uint8))
     return replace(
         bundle,
         item_factors=factors,
-        index=_faiss.deserialize_index(np.frombuffer(index.serialized, np.uint8)),
-        index_items=index.items,
-        index_lengths=np.linalg.norm(factors[index.items], axis=1),
+        index=index,
+        index_head=head_of(index, head_count),
+        index_items=built.items,
+        index_lengths=np.linalg.norm(factors[built.items], axis=1),
     )
 
 
-@given(seed=st.integers(0, 1000), share=st.sampled_from([1.0, 0.5, 0.12, 0.05, 0.002, 0.0]), count=st.integers(1, 60))
+@given(
+    seed=st.integers(0, 1000), share=st.sampled_from([1.0, 0.99, 0.5, 0.12, 0.05, 0.002, 0.0]), count=st.integers(1, 60)
+)
 @settings(max_examples=60, deadline=None)
 def test_search_finds_exactly_the_best_allowed_items(small: Bundle, seed: int, share: float, count: int) -> None:
-    bundle = with_factors(small, factors_of(seed, 3000))
+    bundle = with_factors(small, factors_of(seed, 3000), head_count=64)
     random = np.random.default_rng(seed + 1)
     user = random.normal(size=16).astype(np.float32)
     allowed = random.random(3000) < share
-    depth, retrieval.FIRST_DEPTH = retrieval.FIRST_DEPTH, 64
-    try:
-        found = nearest(bundle, user, count, allowed=allowed)
-        unfiltered = nearest(bundle, user, count, allowed=None)
-    finally:
-        retrieval.FIRST_DEPTH = depth
+    found = nearest(bundle, user, count, allowed=allowed)
     assert_best(bundle, user, found, np.flatnonzero(allowed), count)
-    assert_best(bundle, user, unfiltered, np.arange(3000), count)
+    assert_best(bundle, user, nearest(bundle, user, count, allowed=None), np.arange(3000), count)
 
 
 def assert_best(bundle: Bundle, user: Floats, found: Any, able: Any, count: int) -> None:
@@ -70,5 +68,5 @@ def assert_best(bundle: Bundle, user: Floats, found: Any, able: Any, count: int)
 
 
 def test_more_than_there_is_gives_all(small: Bundle) -> None:
-    bundle = with_factors(small, factors_of(1, 30))
+    bundle = with_factors(small, factors_of(1, 30), head_count=64)
     assert len(nearest(bundle, bundle.item_factors[3], 200, allowed=None)) == 30
