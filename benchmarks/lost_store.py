@@ -83,14 +83,23 @@ def _gone_facts(gone: Sequence[Answer], gone_at: float) -> dict[str, object]:
     unflagged = [answer for answer in decisions if not answer.lacks_store]
     return {
         "decisions": len(decisions),
-        "max_ms": _max_ms(gone),
-        "p50_ms": _quantile_ms(gone, 0.5),
-        "p99_ms": _quantile_ms(gone, 0.99),
+        "decision_ms": _quantiles_ms(decisions),
+        "event_ms": _quantiles_ms([answer for answer in gone if not answer.is_decision]),
+        "slowest": _slowest(gone, gone_at),
         "flags": dict(Counter(flag for answer in decisions for flag in answer.degraded)),
         "decisions_not_flagged": len(unflagged),
         "last_not_flagged_sent_after_ms": [round((answer.sent_at - gone_at) * 1000, 1) for answer in unflagged[-3:]],
         "events": dict(Counter(answer.event_status for answer in gone if not answer.is_decision)),
     }
+
+
+def _slowest(answers: Sequence[Answer], since_at: float) -> list[dict[str, object]]:
+    """The three slowest answers: what was asked, when (seconds after `since_at`) and how long it took."""
+    slowest = sorted(answers, key=lambda answer: -answer.taken_s)[:3]
+    return [
+        {"path": one.path, "sent_s": round(one.sent_at - since_at, 3), "ms": round(one.taken_s * 1000, 1)}
+        for one in slowest
+    ]
 
 
 def _return_facts(after: Sequence[Answer], back_at: float) -> dict[str, object]:
@@ -110,6 +119,8 @@ def _max_ms(answers: Sequence[Answer]) -> float | None:
     return round(max(answer.taken_s for answer in answers) * 1000, 1) if answers else None
 
 
-def _quantile_ms(answers: Sequence[Answer], quantile: float) -> float | None:
-    taken = sorted(answer.taken_s for answer in answers)
-    return round(taken[int(quantile * (len(taken) - 1))] * 1000, 2) if taken else None
+def _quantiles_ms(answers: Sequence[Answer]) -> dict[str, float]:
+    """Median, p99 and maximum; nothing for no answers."""
+    taken = sorted(answer.taken_s * 1000 for answer in answers)
+    places = {"p50": 0.5, "p99": 0.99, "max": 1.0} if taken else {}
+    return {name: round(taken[int(share * (len(taken) - 1))], 1) for name, share in places.items()}

@@ -1,10 +1,10 @@
 """Questions and events as real customers would send them, made from the history of a data directory."""
 
 import random
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import orjson
 import polars as pl
@@ -53,7 +53,7 @@ def _full_question(known: Known) -> dict[str, object]:
 def an_event(known: Known, chance: random.Random, *, event_type: str = "view_item") -> dict[str, object]:
     """One event of a customer, happening now, with an id of its own."""
     return {
-        "id": uuid.UUID(int=chance.getrandbits(128)).hex,
+        "id": uuid4().hex,
         "type": event_type,
         "time": datetime.now(UTC).isoformat(),
         "customer_id": known.customer_id,
