@@ -24,6 +24,7 @@ from benchmarks.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, can_pin, post,
 
 BLOCK = 200
 WARM_UP_CALLS = 400
+LESSER = (b'"features_missing"', b'"model_unavailable"', b'"overload"', b'"bundle_missing"')
 SERVER_CPU = 0
 OTHER_CPU = 1
 
@@ -32,7 +33,7 @@ def measure(servers: Mapping[str, Server], bodies: list[bytes]) -> dict[str, obj
     """Alternating blocks of calls to all servers, so that a slow spell of the machine hits every one."""
     latency_s: dict[str, list[float]] = {name: [] for name in servers}
     cpu_s = dict.fromkeys(servers, 0.0)
-    flagged = 0
+    lesser = 0
     with ExitStack() as stack:
         connections = {name: server.connection() for name, server in servers.items()}
         for connection in connections.values():
@@ -46,11 +47,13 @@ def measure(servers: Mapping[str, Server], bodies: list[bytes]) -> dict[str, obj
                     status, answer = post(connections[name], "/v1/decisions", body)
                     taken_s.append(perf_counter() - started)
                     assert status == 200, (status, answer)
-                    flagged += name == "endcap" and start >= 0 and b'"degraded":[]' not in answer
+                    lesser += any(flag in answer for flag in LESSER)
                 if start >= 0:
                     latency_s[name] += taken_s
                     cpu_s[name] += server.cpu_s() - before_s
-    return {"calls_each": len(bodies), "flagged": flagged, **compared(latency_s, cpu_s)}
+    if lesser:
+        raise SystemExit(f"{lesser} answers did not come from the full path: that would flatter it")
+    return {"calls_each": len(bodies), **compared(latency_s, cpu_s)}
 
 
 def compared(latency_s: Mapping[str, list[float]], cpu_s: Mapping[str, float]) -> dict[str, object]:

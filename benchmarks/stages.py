@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from app.api.wire import DecisionRequest, answer_body, to_query
+from app.domain import Degraded
 from app.main import build_service
 from app.settings import Settings
 from app.stores.embedded import redis_for
@@ -23,6 +24,7 @@ from benchmarks.questions import full_questions, known_customers
 
 WARM_UP_CALLS = 300
 PATIENT_TIMEOUT_MS = 5000
+LESSER = {Degraded.FEATURES_MISSING, Degraded.MODEL_UNAVAILABLE, Degraded.OVERLOAD, Degraded.BUNDLE_MISSING}
 
 
 class Stopwatch:
@@ -49,7 +51,7 @@ async def measure(settings: Settings, redis_url: str, bodies: list[bytes]) -> di
     if not service.live.refresh():
         raise SystemExit(service.live.problem or "no bundle; run `endcap train` first")
     placements = dict(service.placements)
-    watch, total_us, flags = Stopwatch(), list[float](), Counter[str]()
+    watch, total_us, flags = Stopwatch(), list[float](), Counter[Degraded]()
     for number, body in enumerate(bodies):
         if number == WARM_UP_CALLS:
             watch, total_us, flags = Stopwatch(), [], Counter()
@@ -63,6 +65,8 @@ async def measure(settings: Settings, redis_url: str, bodies: list[bytes]) -> di
         total_us.append((perf_counter() - started) * 1e6)
         flags.update(slate.degraded)
     await client.aclose()
+    if set(flags) & LESSER:
+        raise SystemExit(f"{dict(flags)}: these answers did not come from the full path")
     stages = {stage: quantiles(taken) for stage, taken in watch.taken_us.items()}
     return {
         "calls": len(total_us),
