@@ -117,13 +117,14 @@ class Query:
 class CustomerFeatures:
     """One customer's Feast row (service `decision_v1`), decoded. Instants are unix seconds, money minor units.
 
-    The `bought_*` arrays run in parallel, one place per distinct product ever bought, strongest first;
+    The `bought_*` arrays run in parallel, one place per distinct product ever bought, strongest first; a key is
+    `app.feature_fields.product_key` of the product id;
     the decayed weights are sums of 2^(-age/half-life) as of `as_of_at`.
     """
 
     as_of_at: float
     scalars: Mapping[str, float | str | tuple[str, ...]]
-    bought_product_ids: Sequence[str]
+    bought_keys: npt.NDArray[np.float64]
     bought_count: Floats
     bought_weight_28d: Floats
     bought_weight_112d: Floats
@@ -131,16 +132,14 @@ class CustomerFeatures:
     bought_last_day: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """Why a proposition is shown: a stable code and words that a customer understands."""
 
     code: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Proposition:
+class Proposition(NamedTuple):
     """One place of a slate. `expected_minor` = probability × price, absent when the price is unknown."""
 
     kind: str

@@ -1,6 +1,7 @@
 """Builds the service from settings, yields it, and closes in reverse: the only file that constructs things."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -96,6 +97,9 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, RequestC
 def _take_over(bundle: Bundle, options: Options, metrics: Metrics, placement: str) -> None:
     """Warms a new bundle on every rung; a bundle that fails here is never served."""
     exercise_rungs(bundle, options, placement)
+    # A bundle lives long: the garbage collector need not walk it again and again.
+    gc.collect()
+    gc.freeze()
     metrics.model.version = bundle.version
     metrics.model_created_at.set(datetime.fromisoformat(bundle.manifest["created_at"]).timestamp())
 

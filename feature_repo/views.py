@@ -29,6 +29,7 @@ _TYPES = {
     Kind.STR: String,
     Kind.STR_LIST: Array(String),
     Kind.F32_LIST: Array(Float32),
+    Kind.F64_LIST: Array(Float64),
 }
 
 

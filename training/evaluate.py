@@ -141,7 +141,10 @@ def _slate_items(bundle: Bundle, query: Query, state: CustomerState) -> Ints:
 
 
 def _owned(bundle: Bundle, state: CustomerState) -> Ints:
-    return bundle.catalogue.known(state.features.bought_product_ids if state.features else ())
+    if state.features is None:
+        return np.zeros(0, np.int32)
+    items = bundle.catalogue.items_of_keys(state.features.bought_keys)
+    return items[items >= 0]
 
 
 def dataset_facts(dataset: Dataset) -> dict[str, object]:

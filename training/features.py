@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from app.feature_fields import ACTIVITY, PROFILE, PURCHASES, STATISTICS, Feature, Kind
+from app.feature_fields import ACTIVITY, PROFILE, PURCHASES, STATISTICS, Feature, Kind, product_key
 
 MAX_BOUGHT_COUNT = 5000
 _DAY_S = 86_400.0
@@ -18,6 +18,7 @@ _DTYPES: dict[Kind, pl.DataType] = {
     Kind.STR: pl.String(),
     Kind.STR_LIST: pl.List(pl.String()),
     Kind.F32_LIST: pl.List(pl.Float32()),
+    Kind.F64_LIST: pl.List(pl.Float64()),
 }
 
 
@@ -219,9 +220,17 @@ def _purchases(lines: pl.DataFrame) -> pl.DataFrame:
             descending=[False, True, True, False],
         )
         .rename({"product_id": "bought_product_ids"})
+        .join(_keys(lines).lazy(), on="bought_product_ids", how="left", maintain_order="left")
     )
     columns = [pl.col(feature.name).head(MAX_BOUGHT_COUNT) for feature in PURCHASES]
     return pairs.group_by("customer_id", maintain_order=True).agg(columns).collect()
+
+
+def _keys(lines: pl.DataFrame) -> pl.DataFrame:
+    """The key of every product that was bought."""
+    ids = lines["product_id"].unique()
+    keys = pl.Series("bought_keys", [product_key(name) for name in ids.to_list()], dtype=pl.Float64)
+    return pl.DataFrame({"bought_product_ids": ids, "bought_keys": keys})
 
 
 def _weight(half_life_days: int) -> pl.Expr:

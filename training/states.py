@@ -93,7 +93,7 @@ def _features(row: dict[str, Any]) -> CustomerFeatures:
     return CustomerFeatures(
         as_of_at=row["event_timestamp"].timestamp(),
         scalars=scalars,
-        bought_product_ids=row["bought_product_ids"] or (),
+        bought_keys=np.asarray(row["bought_keys"] or (), np.float64),
         bought_count=count,
         bought_weight_28d=weight_28d,
         bought_weight_112d=weight_112d,

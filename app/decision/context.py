@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 
@@ -89,9 +88,8 @@ def _bought_rows(bundle: Bundle, features: CustomerFeatures | None, *, age_s: fl
     """
     if features is None:
         return _NOTHING_BOUGHT
-    ids = features.bought_product_ids
-    items = np.fromiter(map(bundle.catalogue.item_of.get, ids, repeat(-1)), np.int32, len(ids))
-    kept = items >= 0
+    items = bundle.catalogue.items_of_keys(features.bought_keys)
+    kept = np.flatnonzero(items >= 0)
     age_days = age_s / DAY_S
     return Bought(
         items=items[kept],
@@ -110,10 +108,10 @@ _NOTHING_BOUGHT = Bought(np.zeros(0, np.int32), _EMPTY, _EMPTY, _EMPTY, _EMPTY, 
 def _with_live(rows: Bought, bundle: Bundle, live: LiveProfile, *, now_s: float) -> Bought:
     """The rows with the purchases of the last minutes added, ordered by item."""
     live_rows = _live_rows(bundle, live.bought, now_s=now_s)
-    items, place = np.unique(np.concatenate([rows.items, live_rows.items]), return_inverse=True)
     if not len(live_rows.items):
         order = np.argsort(rows.items)
-        return Bought(items, *(column[order] for column in _columns(rows)))
+        return Bought(rows.items[order], *(column[order] for column in _columns(rows)))
+    items, place = np.unique(np.concatenate([rows.items, live_rows.items]), return_inverse=True)
     sums = [
         np.bincount(place, np.concatenate(pair), minlength=len(items)).astype(np.float32)
         for pair in zip(_columns(rows)[:3], _columns(live_rows)[:3], strict=True)

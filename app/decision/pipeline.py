@@ -9,7 +9,7 @@ import numpy as np
 from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.context import Context, make_context
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
-from app.decision.scoring import Scored, score
+from app.decision.scoring import NOT_A_SCORE, Scored, score
 from app.decision.slate import make_slate
 from app.domain import Degraded, Ints, Proposition, Query, Slate
 from app.model.bundle import Bundle
@@ -84,7 +84,7 @@ def _trace(context: Context, candidates: Candidates, dropped: dict[str, Ints], s
             for reason, items in dropped.items()
         },
         "scored_count": len(scored.items),
-        "nan_count": int(np.isnan(scored.score).sum()),
+        "nan_count": int(np.count_nonzero(scored.score < NOT_A_SCORE)),
         "live_event_count": context.live.event_count,
         "last_event_id": context.live.last_event_id,
         "features_as_of": context.features.as_of_at if context.features else None,

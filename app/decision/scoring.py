@@ -8,6 +8,9 @@ from app.decision.context import Context
 from app.decision.features import COLUMNS, candidate_columns
 from app.domain import Floats, Ints
 
+NOT_A_SCORE = np.float32(-1e6)
+"""What each column of a candidate adds whose score is no number: it ranks last, and shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -24,6 +27,9 @@ def score(context: Context, items: Ints) -> Scored:
     """score = Σ weight · column; probability = σ(slope · score + intercept) as fitted on held-out baskets."""
     columns = candidate_columns(context, items)
     contributions = columns * blend_weights(context)
+    is_broken = np.isnan(contributions).any(axis=1)
+    if is_broken.any():
+        contributions[is_broken] = NOT_A_SCORE
     total = contributions.sum(axis=1)
     calibration = context.bundle.scoring["calibration"]
     logit = float(calibration["slope"]) * total + float(calibration["intercept"])

@@ -1,5 +1,7 @@
 """The last stage: the best candidates in order, with reasons in words that a customer understands."""
 
+from functools import cache
+
 import numpy as np
 
 from app.decision.context import Context
@@ -9,10 +11,9 @@ from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
 
 def top_places(scored: Scored, size: int) -> Ints:
-    """Places in `scored` of the `size` best: falling score, NaN last, equal scores by falling popularity."""
-    ranked = np.where(np.isnan(scored.score), -np.inf, scored.score)
+    """Places in `scored` of the `size` best: falling score, equal scores by falling popularity."""
     # Items are numbered by falling popularity, so a stable sort breaks ties that way.
-    return np.argsort(-ranked, kind="stable")[:size].astype(np.int32)
+    return np.argsort(-scored.score, kind="stable")[:size].astype(np.int32)
 
 
 def make_slate(context: Context, scored: Scored) -> list[Proposition]:
@@ -20,11 +21,11 @@ def make_slate(context: Context, scored: Scored) -> list[Proposition]:
     catalogue = context.bundle.catalogue
     places = top_places(scored, context.query.size)
     items = scored.items[places]
-    contributions = np.nan_to_num(scored.contributions[places])
+    contributions = scored.contributions[places]
     columns = zip(
         items.tolist(),
-        np.nan_to_num(scored.score[places]).tolist(),
-        np.nan_to_num(scored.probability[places]).tolist(),
+        scored.score[places].tolist(),
+        scored.probability[places].tolist(),
         catalogue.price_minor[items].tolist(),
         reasons_for(context, items, contributions),
         contributions.tolist(),
@@ -93,17 +94,23 @@ def _rhythms(context: Context, items: Ints) -> list[Reason | None]:
         return [None] * len(items)
     place = np.minimum(np.searchsorted(bought.items, items), len(bought.items) - 1)
     count, span_days = bought.count[place], bought.last_day[place] - bought.first_day[place]
-    gap_days = np.where((count >= 3) & (span_days >= 2), span_days / np.maximum(count - 1, 1), 0)
+    gap_days = np.maximum(np.rint(span_days / np.maximum(count - 1, 1)), 1)
+    gap_days[(count < 3) | (span_days < 2)] = 0
     was_bought = bought.items[place] == items
-    return [_rhythm(gap) if known else None for known, gap in zip(was_bought.tolist(), gap_days.tolist(), strict=True)]
+    return [
+        _rhythm(gap) if known else None
+        for known, gap in zip(was_bought.tolist(), gap_days.astype(np.int32).tolist(), strict=True)
+    ]
 
 
-def _rhythm(gap_days: float) -> Reason:
-    """Words for a mean gap between purchases; 0 = too few of them to tell."""
+@cache
+def _rhythm(gap_days: int) -> Reason:
+    """Words for a mean gap between purchases in whole days; 0 = too few of them to tell."""
     if gap_days == 0:
         return Reason("buy_again", "You bought this before")
-    days = max(round(gap_days), 1)
-    return Reason("buy_again", "You buy this every day" if days == 1 else f"You buy this about every {days} days")
+    return Reason(
+        "buy_again", "You buy this every day" if gap_days == 1 else f"You buy this about every {gap_days} days"
+    )
 
 
 def _together(context: Context, item: int) -> Reason | None:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 
 import mmh3
 import numpy as np
+import numpy.typing as npt
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from app.domain import CustomerFeatures, Floats
-from app.feature_fields import ACTIVITY, CUSTOMER_PROFILE, CUSTOMER_PURCHASES, PROFILE, PROJECT, PURCHASES
+from app.feature_fields import ACTIVITY, CUSTOMER_PROFILE, CUSTOMER_PURCHASES, NOT_SERVED, PROFILE, PROJECT, PURCHASES
 
 Scalar = float | str | tuple[str, ...]
 
@@ -38,14 +39,16 @@ def timestamp_field(view: str) -> bytes:
     return f"_ts:{view}".encode()
 
 
+_SERVED_PURCHASES = [feature for feature in PURCHASES if feature.name not in NOT_SERVED]
+
 CUSTOMER_FIELDS: list[bytes] = [
     timestamp_field(CUSTOMER_PROFILE),
     timestamp_field(CUSTOMER_PURCHASES),
-    *(feature_field(feature.view, feature.name) for feature in (*PURCHASES, *PROFILE, *ACTIVITY)),
+    *(feature_field(feature.view, feature.name) for feature in (*_SERVED_PURCHASES, *PROFILE, *ACTIVITY)),
 ]
 """What one HMGET of a customer asks for; `decode_customer` takes the answer in this order."""
 
-_SCALARS_START = 2 + len(PURCHASES)
+_SCALARS_START = 2 + len(_SERVED_PURCHASES)
 _SCALAR_NAMES = tuple(feature.name for feature in (*PROFILE, *ACTIVITY))
 
 
@@ -60,13 +63,13 @@ def decode_customer(values: Sequence[bytes | None]) -> CustomerFeatures | None:
         times = [_seconds(value) for value in values[:2] if value is not None]
         if not times:
             return None
-        product_ids, *weights = values[2:_SCALARS_START]
+        keys, *weights = values[2:_SCALARS_START]
         scalars = {
             name: _READERS[value[0]](value)
             for name, value in zip(_SCALAR_NAMES, values[_SCALARS_START:], strict=True)
             if value
         }
-        return CustomerFeatures(min(times), scalars, _strings(product_ids), *map(_floats, weights))
+        return CustomerFeatures(min(times), scalars, _doubles(keys), *map(_floats, weights))
     except (ValueError, LookupError, struct.error, DecodeError) as error:
         raise ValueError(f"not a Feast row: {error!r}; materialize the features again") from error
 
@@ -172,3 +175,18 @@ def _floats(value: bytes | None) -> Floats:
         return _NO_FLOATS
     start = _varint(value, _varint(value, 2)[1] + 1)[1]
     return np.frombuffer(value[start:], dtype="<f4")
+
+
+_NO_DOUBLES: npt.NDArray[np.float64] = np.empty(0, dtype=np.float64)
+
+
+def _doubles(value: bytes | None) -> npt.NDArray[np.float64]:
+    """A double_list_val: tag 0x7a, length, DoubleList (tag 0x0a, length, little-endian doubles)."""
+    if not value:
+        return _NO_DOUBLES
+    if value[0] != 0x7A:
+        raise ValueError(f"tag {value[0]:#x} where a double list was expected")
+    if value[1] == 0:
+        return _NO_DOUBLES
+    start = _varint(value, _varint(value, 1)[1] + 1)[1]
+    return np.frombuffer(value[start:], dtype="<f8")

@@ -1,5 +1,6 @@
 """Order of a slate and its reasons, on a bundle small enough to check by hand."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.decision.context import make_context
 from app.decision.features import COLUMNS
 from app.decision.pipeline import Options, rank
 from app.decision.scoring import Scored
 from app.decision.slate import top_places
-from app.domain import CustomerFeatures, Query
+from app.domain import CustomerFeatures, LiveEvent, Query
+from app.feature_fields import product_key
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
 from tests.world import World, customer, product
@@ -33,8 +36,15 @@ def scored(*scores: float) -> Scored:
     return Scored(np.arange(count, dtype=np.int32), table, table, score, score)
 
 
-def test_nan_score_ranks_last() -> None:
-    assert top_places(scored(0.1, np.nan, 0.3, -5.0), 4).tolist() == [2, 0, 3, 1]
+def test_nan_score_ranks_last(bundle: Bundle) -> None:
+    popularity = bundle.popularity.copy()
+    popularity[:3] = np.nan
+    query = Query(placement="app_home", size=bundle.item_count, now_at=NOW, customer_id="x")
+    slate = rank(query, replace(bundle, popularity=popularity), CustomerState(), OPTIONS)
+    broken = set(bundle.catalogue.product_ids[:3])
+    assert {row.product_id for row in slate.propositions[-3:]} == broken
+    assert slate.trace["nan_count"] == 3
+    assert all(row.probability == pytest.approx(0, abs=1e-6) for row in slate.propositions[-3:])
 
 
 def test_equal_scores_rank_by_popularity() -> None:
@@ -54,7 +64,7 @@ def bought(*products: tuple[str, float, float, float]) -> CustomerState:
     features = CustomerFeatures(
         as_of_at=NOW.timestamp(),
         scalars={},
-        bought_product_ids=names,
+        bought_keys=np.array([product_key(name) for name in names]),
         bought_count=weights,
         bought_weight_28d=weights,
         bought_weight_112d=weights,
@@ -82,9 +92,6 @@ def test_repeat_purchase_is_explained_by_its_own_rhythm(
 
 
 def test_live_purchase_counts_like_one_in_the_features(bundle: Bundle) -> None:
-    from app.decision.context import make_context
-    from app.domain import LiveEvent
-
     query = Query(placement="app_home", size=5, now_at=NOW, customer_id="x")
     state = bought((product("tea", 5), 2.0, 100.0, 200.0))
     event = LiveEvent("1", "purchase", NOW.timestamp(), product("tea", 5))

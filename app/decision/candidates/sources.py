@@ -7,9 +7,9 @@ from app.decision.features import trending_group
 from app.domain import Ints, Mask
 from app.model.retrieval import nearest
 
-SIMILAR_COUNT = 200
-BUY_AGAIN_COUNT = 200
-TRENDING_COUNT = 100
+SIMILAR_COUNT = 100
+BUY_AGAIN_COUNT = 100
+TRENDING_COUNT = 50
 
 
 def similar(context: Context, allowed: Mask | None) -> Ints:
