@@ -25,20 +25,18 @@ from app.stores.breaker import Breaker
 from app.stores.customers import RedisCustomers
 from app.stores.decisions import DecisionLog
 from app.stores.events import RedisEvents
-from app.stores.redis import Keys, RequestClient, request_client
+from app.stores.pipelined import PipelinedRedis
+from app.stores.redis import Keys
 from app.stores.watch import StoreWatch
 from app.telemetry import Metrics
 
 _log = logging.getLogger(__name__)
 
-SOCKET_TIMEOUT_S = 1.0
-"""Longer than every soft deadline: a call that misses its deadline ends by this, and frees its connection."""
-
 
 def create_app(settings: Settings, redis_url: str) -> FastAPI:
     """The service on one Redis and one data directory; raises BadSetting when the settings cannot work."""
-    service, client = build_service(settings, redis_url)
-    app = FastAPI(title="Endcap", version=__version__, lifespan=_lifespan(service, client), redoc_url=None)
+    service, connections = build_service(settings, redis_url)
+    app = FastAPI(title="Endcap", version=__version__, lifespan=_lifespan(service, connections), redoc_url=None)
     app.state.service = service
     for router in (decisions.router, events.router, health.router):
         app.include_router(router)
@@ -47,8 +45,8 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     return app
 
 
-def build_service(settings: Settings, redis_url: str) -> tuple[Service, RequestClient]:
-    """The parts, connected but not started, and the Redis client that whoever runs them closes."""
+def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[PipelinedRedis]]:
+    """The parts, connected but not started, and the Redis connections that whoever runs them closes."""
     faiss.omp_set_num_threads(1)
     metrics = Metrics()
     placements = settings.placements()
@@ -58,10 +56,11 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, RequestC
         warm=lambda bundle: _take_over(bundle, options, metrics, next(iter(placements))),
         on_refused=lambda _: metrics.bundle_refusals.inc(),
     )
-    client = request_client(redis_url, timeout_s=SOCKET_TIMEOUT_S, connection_count=2 * settings.max_in_flight_count)
+    # Two connections, so that no read waits behind a write that is being synced to disk.
+    reads, writes = PipelinedRedis(redis_url), PipelinedRedis(redis_url)
     keys = Keys(settings.stream_partition_count)
     customers = RedisCustomers(
-        client,
+        reads,
         keys,
         Breaker(in_flight_count=settings.max_in_flight_count),
         timeout_s=settings.feature_timeout_ms / 1000,
@@ -76,7 +75,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, RequestC
         max_in_flight_count=settings.max_in_flight_count,
     )
     event_store = RedisEvents(
-        client,
+        writes,
         keys,
         Breaker(in_flight_count=settings.max_in_flight_count),
         timeout_s=settings.ingest_timeout_ms / 1000,
@@ -85,13 +84,13 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, RequestC
         live_keep_s=settings.live_keep_s,
     )
     decision_log = DecisionLog(
-        client,
+        writes,
         Breaker(in_flight_count=8),
         keep_s=settings.decision_keep_s,
         timeout_s=settings.feature_timeout_ms / 1000,
         on_lost=metrics.record_failures.inc,
     )
-    return Service(settings, placements, live, ladder, event_store, decision_log, metrics), client
+    return Service(settings, placements, live, ladder, event_store, decision_log, metrics), [reads, writes]
 
 
 def _take_over(bundle: Bundle, options: Options, metrics: Metrics, placement: str) -> None:
@@ -107,14 +106,16 @@ def _take_over(bundle: Bundle, options: Options, metrics: Metrics, placement: st
 Lifespan = Callable[[FastAPI], Any]
 
 
-def _lifespan(service: Service, client: RequestClient) -> Lifespan:
+def _lifespan(service: Service, connections: list[PipelinedRedis]) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(service.live.refresh)
         settings = service.settings
-        watch = StoreWatch(client, Keys(settings.stream_partition_count), service.metrics)
+        watch = StoreWatch(connections[-1], Keys(settings.stream_partition_count), service.metrics)
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(client.aclose)
+            for connection in connections:
+                stack.push_async_callback(connection.aclose)
+            stack.callback(gc.unfreeze)
             for job in (
                 service.live.watch(settings.reload_interval_ms / 1000),
                 service.decisions.flush_for_ever(),

@@ -53,7 +53,7 @@ async def recommend(
     Raises BundleMissing before the first training, and BadInput when a file cannot be used.
     """
     patient = settings.model_copy(update={"feature_timeout_ms": PATIENT_TIMEOUT_MS})
-    service, client = build_service(patient, redis_url)
+    service, connections = build_service(patient, redis_url)
     if not service.live.refresh() or service.live.bundle is None:
         raise BundleMissing(service.live.problem or f"no bundle in {settings.bundles_dir}; run `endcap train` first")
     started = perf_counter()
@@ -74,7 +74,8 @@ async def recommend(
         unfinished.replace(output)
     finally:
         unfinished.unlink(missing_ok=True)
-        await client.aclose()
+        for connection in connections:
+            await connection.aclose()
     return RecommendReport(answered, degraded, invalid, perf_counter() - started, output)
 
 

@@ -153,9 +153,12 @@ def _user_vector(bundle: Bundle, rows: Bought, live: LiveProfile, anchors: Ints)
     ids = bundle.catalogue.product_ids
     interest = np.array([live.recent.get(ids[item], _NAMED_INTEREST) for item in anchors], np.float32)
     strongest = slice(0, MAX_ITEM_COUNT)
-    items, place = np.unique(np.concatenate([rows.items[strongest], anchors]), return_inverse=True)
-    count = np.bincount(place, np.concatenate([rows.count[strongest], interest])).astype(np.float32)
-    weight = np.bincount(place, np.concatenate([rows.weight_112d[strongest], interest])).astype(np.float32)
+    bought, count, weight = rows.items[strongest], rows.count[strongest], rows.weight_112d[strongest]
+    again = bought[:, None] == anchors
+    looked_at, is_new = again @ interest, ~again.any(axis=0)
+    items = np.concatenate([bought, anchors[is_new]])
+    count = np.concatenate([count + looked_at, interest[is_new]])
+    weight = np.concatenate([weight + looked_at, interest[is_new]])
     als = bundle.als
     return fold_in(
         bundle.gram,

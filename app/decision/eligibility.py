@@ -31,8 +31,8 @@ def eligibility_rules(context: Context) -> list[Rule]:
 
 def all_allowed(rules: Sequence[Rule]) -> Mask | None:
     """Which items pass every rule; None when there is no rule."""
-    if not rules:
-        return None
+    if len(rules) < 2:
+        return rules[0].allowed if rules else None
     allowed: Mask = np.logical_and.reduce([rule.allowed for rule in rules])
     return allowed
 

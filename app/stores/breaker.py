@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.errors import StoreUnavailable
 
@@ -22,7 +22,7 @@ class Breaker:
         self._limit = in_flight_count
         self._trip_count = trip_count
         self._open_s = open_s
-        self._in_flight: set[asyncio.Task[object]] = set()
+        self._in_flight: set[asyncio.Future[Any]] = set()
         self._failures = 0
         self._closed_again_at = 0.0
 
@@ -37,7 +37,7 @@ class Breaker:
             raise StoreUnavailable("the store is not asked: it failed a moment ago or is busy")
         if self._failures >= self._trip_count:
             self._closed_again_at = monotonic() + self._open_s  # this call is the probe; others wait for it
-        task = asyncio.ensure_future(start())
+        task: asyncio.Future[Answer] = asyncio.ensure_future(start())
         self._in_flight.add(task)
         task.add_done_callback(self._ended)
         done, _ = await asyncio.wait({task}, timeout=timeout_s)
@@ -49,7 +49,7 @@ class Breaker:
             raise StoreUnavailable(f"the store failed: {error!r}") from error
         return task.result()
 
-    def _ended(self, task: "asyncio.Task[object]") -> None:
+    def _ended(self, task: "asyncio.Future[Any]") -> None:
         self._in_flight.discard(task)
         if task.cancelled() or task.exception() is not None:
             self._failed()

@@ -10,7 +10,8 @@ from app.errors import StoreUnavailable
 from app.ports import CustomerState
 from app.stores.breaker import Breaker
 from app.stores.feast import CUSTOMER_FIELDS, customer_key, decode_customer
-from app.stores.redis import Keys, RequestClient, pack_arguments, pack_command, read_packed, unpack_live
+from app.stores.pipelined import PipelinedRedis
+from app.stores.redis import Keys, pack_arguments, pack_command, unpack_live
 
 LAST_KNOWN_COUNT = 2000
 
@@ -28,7 +29,7 @@ class RedisCustomers:
 
     def __init__(
         self,
-        client: RequestClient,
+        redis: PipelinedRedis,
         keys: Keys,
         breaker: Breaker,
         *,
@@ -36,7 +37,7 @@ class RedisCustomers:
         live_event_count: int,
         last_known_s: float,
     ) -> None:
-        self._client = client
+        self._redis = redis
         self._keys = keys
         self._breaker = breaker
         self._timeout_s = timeout_s
@@ -47,8 +48,12 @@ class RedisCustomers:
     async def read(self, customer_id: str | None, anonymous_id: str | None) -> CustomerState:
         """The person's state; a store that fails or is late costs the features, never the answer."""
         owner = f"{customer_id!r}/{anonymous_id!r}"
+        commands = self._commands(customer_id, anonymous_id)
+        packed = b"".join(commands)
         try:
-            answers = await self._breaker.call(lambda: self._ask(customer_id, anonymous_id), timeout_s=self._timeout_s)
+            answers = await self._breaker.call(
+                lambda: self._redis.ask(packed, len(commands)), timeout_s=self._timeout_s
+            )
         except StoreUnavailable:
             return self._fallback(owner)
         subjects = _subjects(customer_id, anonymous_id)
@@ -58,10 +63,10 @@ class RedisCustomers:
         self._remember(_LastKnown(owner, monotonic(), values, events))
         return CustomerState(_decoded(values), events)
 
-    async def _ask(self, customer_id: str | None, anonymous_id: str | None) -> list[list[bytes]]:
+    def _commands(self, customer_id: str | None, anonymous_id: str | None) -> list[bytes]:
         commands = [_read_features(customer_id)] if customer_id is not None else []
         commands += [self._read_live(subject) for subject in _subjects(customer_id, anonymous_id)]
-        return await read_packed(self._client, commands)
+        return commands
 
     def _read_live(self, subject: str) -> bytes:
         return pack_command(b"LRANGE", self._keys.live(subject).encode(), b"0", self._last_live_place)

@@ -4,11 +4,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
-from redis.asyncio import Redis
-
 from app.errors import DecisionNotFound, StoreUnavailable
 from app.stores.breaker import Breaker
-from app.stores.redis import Keys
+from app.stores.pipelined import PipelinedRedis
+from app.stores.redis import Keys, pack_command
 
 PENDING_COUNT = 5000
 FLUSH_COUNT = 500
@@ -19,16 +18,17 @@ class DecisionLog:
 
     def __init__(
         self,
-        client: "Redis",
+        redis: PipelinedRedis,
         breaker: Breaker,
         *,
         keep_s: int,
         timeout_s: float,
         on_lost: Callable[[int], None],
     ) -> None:
-        self._client = client
+        self._redis = redis
         self._breaker = breaker
         self._keep_s = keep_s
+        self._expiry = (b"EX", str(keep_s).encode())
         self._timeout_s = timeout_s
         self._on_lost = on_lost
         self._pending: OrderedDict[str, bytes] = OrderedDict()
@@ -45,9 +45,8 @@ class DecisionLog:
         pending = self._pending.get(decision_id)
         if pending is not None:
             return pending
-        found = await self._breaker.call(
-            lambda: self._client.get(Keys.decision(decision_id)), timeout_s=self._timeout_s
-        )
+        command = pack_command(b"GET", Keys.decision(decision_id).encode())
+        (found,) = await self._breaker.call(lambda: self._redis.ask(command, 1), timeout_s=self._timeout_s)
         if found is None:
             detail = f"decision {decision_id!r} was not made here or is older than {self._keep_s} s"
             raise DecisionNotFound(detail)
@@ -65,16 +64,14 @@ class DecisionLog:
         batch = dict(list(self._pending.items())[:FLUSH_COUNT])
         if not batch:
             return True
+        packed = b"".join([self._command(decision_id, body) for decision_id, body in batch.items()])
         try:
-            await self._breaker.call(lambda: self._write(batch), timeout_s=1.0)
+            await self._breaker.call(lambda: self._redis.ask(packed, len(batch)), timeout_s=1.0)
         except StoreUnavailable:
             return False
         for decision_id in batch:
             self._pending.pop(decision_id, None)
         return True
 
-    async def _write(self, batch: dict[str, bytes]) -> None:
-        pipeline = self._client.pipeline(transaction=False)
-        for decision_id, body in batch.items():
-            pipeline.set(Keys.decision(decision_id), body, ex=self._keep_s)
-        await pipeline.execute()
+    def _command(self, decision_id: str, body: bytes) -> bytes:
+        return pack_command(b"SET", Keys.decision(decision_id).encode(), body, *self._expiry)

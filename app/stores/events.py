@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
-
 from app.domain import Event
 from app.stores.breaker import Breaker
-from app.stores.redis import ACCEPT, Keys, pack_event
+from app.stores.pipelined import PipelinedRedis
+from app.stores.redis import ACCEPT, Keys, pack_command, pack_event
 
 
 class RedisEvents:
@@ -14,7 +13,7 @@ class RedisEvents:
 
     def __init__(
         self,
-        client: "Redis",
+        redis: PipelinedRedis,
         keys: Keys,
         breaker: Breaker,
         *,
@@ -23,24 +22,26 @@ class RedisEvents:
         live_count: int,
         live_keep_s: int,
     ) -> None:
-        self._client = client
+        self._redis = redis
         self._keys = keys
         self._breaker = breaker
         self._timeout_s = timeout_s
-        self._limits = (seen_keep_s, live_count, live_keep_s)
+        self._limits = [str(limit).encode() for limit in (seen_keep_s, live_count, live_keep_s)]
 
     async def accept(self, batches: Sequence[Sequence[Event]]) -> list[bool]:
         """True per row when it was new; raises StoreUnavailable when not all of them are known to be safe."""
-        return await self._breaker.call(lambda: self._send(batches), timeout_s=self._timeout_s)
+        packed = b"".join(map(self._command, batches))
+        answers = await self._breaker.call(lambda: self._redis.ask(packed, len(batches)), timeout_s=self._timeout_s)
+        return [answer == 1 for answer in answers]
 
-    async def _send(self, batches: Sequence[Sequence[Event]]) -> list[bool]:
-        pipeline = self._client.pipeline(transaction=False)
-        for events in batches:
-            subject = events[0].subject
-            keys = (
-                self._keys.seen(subject, events[0].event_id),
-                self._keys.live(subject),
-                self._keys.stream(self._keys.partition(subject)),
-            )
-            pipeline.eval(ACCEPT, len(keys), *keys, *self._limits, *map(pack_event, events))
-        return [answer == 1 for answer in await pipeline.execute()]
+    def _command(self, events: Sequence[Event]) -> bytes:
+        subject = events[0].subject
+        keys = [
+            self._keys.seen(subject, events[0].event_id).encode(),
+            self._keys.live(subject).encode(),
+            self._keys.stream(self._keys.partition(subject)).encode(),
+        ]
+        return pack_command(b"EVAL", _ACCEPT, b"%d" % len(keys), *keys, *self._limits, *map(pack_event, events))
+
+
+_ACCEPT = ACCEPT.encode()

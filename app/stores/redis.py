@@ -1,4 +1,4 @@
-"""Redis or Valkey, seen from the request path: clients that never wait long, the keys, the events' atomic step."""
+"""What all that talk to Redis or Valkey share: packing, the keys, the events' atomic step, the workers' client."""
 
 import zlib
 from collections.abc import Sequence
@@ -7,8 +7,6 @@ from typing import Any
 
 import orjson
 from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -16,22 +14,8 @@ from app.domain import Event
 
 WORKER_GROUP = "history"
 
-RequestClient = AsyncRedis
-"""The client that requests share."""
 WorkerClient = Redis
 """The client of workers and commands."""
-_CONNECT_TIMEOUT_S = 0.25
-
-
-def request_client(url: str, *, timeout_s: float, connection_count: int) -> "AsyncRedis":
-    """A client for requests: short socket timeouts, no retry, a bounded number of connections."""
-    return AsyncRedis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=_CONNECT_TIMEOUT_S,
-        max_connections=connection_count,
-        retry=AsyncRetry(NoBackoff(), 0),
-    )
 
 
 def worker_client(url: str, *, timeout_s: float = 5.0) -> "Redis":
@@ -47,24 +31,6 @@ def pack_arguments(*arguments: bytes) -> bytes:
 def pack_command(*arguments: bytes) -> bytes:
     """One whole command in the Redis protocol."""
     return b"*%d\r\n%b" % (len(arguments), pack_arguments(*arguments))
-
-
-async def read_packed(client: RequestClient, commands: Sequence[bytes]) -> list[Any]:
-    """The answers to packed commands, sent as one write on one connection of the client's pool.
-
-    redis-py's own pipeline costs 75 µs for the two reads of a decision, this 35 µs. A call that fails or is
-    abandoned closes its connection: no answer can be left for somebody else.
-    """
-    pool: Any = client.connection_pool  # its methods carry no types
-    connection = await pool.get_connection()
-    try:
-        await connection.send_packed_command(commands)
-        return [await connection.read_response() for _ in commands]
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
-    finally:
-        await pool.release(connection)
 
 
 class Keys:

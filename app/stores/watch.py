@@ -2,10 +2,8 @@
 
 import asyncio
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
-from app.stores.redis import Keys
+from app.stores.pipelined import PipelinedRedis
+from app.stores.redis import Keys, pack_command
 from app.telemetry import Metrics
 
 FEATURES_AS_OF = "features:as_of"
@@ -15,8 +13,8 @@ FEATURES_AS_OF = "features:as_of"
 class StoreWatch:
     """One look every few seconds; costs one round trip."""
 
-    def __init__(self, client: "Redis", keys: Keys, metrics: Metrics) -> None:
-        self._client = client
+    def __init__(self, redis: PipelinedRedis, keys: Keys, metrics: Metrics) -> None:
+        self._redis = redis
         self._keys = keys
         self._metrics = metrics
 
@@ -28,15 +26,12 @@ class StoreWatch:
 
     async def look(self) -> None:
         """Reads lengths and ages once; a Redis that fails is reported as down."""
-        partitions = range(self._keys.partition_count)
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.get(FEATURES_AS_OF)
-        for partition in partitions:
-            pipeline.xlen(self._keys.stream(partition))
-            pipeline.xlen(self._keys.dead(partition))
+        keys = [key for at in range(self._keys.partition_count) for key in (self._keys.stream(at), self._keys.dead(at))]
+        commands = [pack_command(b"GET", FEATURES_AS_OF.encode())]
+        commands += [pack_command(b"XLEN", key.encode()) for key in keys]
         try:
-            as_of, *lengths = await pipeline.execute()
-        except (RedisError, OSError, TimeoutError):
+            as_of, *lengths = await self._redis.ask(b"".join(commands), len(commands))
+        except OSError:
             self._metrics.store_up.set(0)
             return
         self._metrics.store_up.set(1)

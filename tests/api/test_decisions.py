@@ -8,7 +8,6 @@ import httpx
 from tests.api.conftest import Ask
 from tests.world import PRODUCTS_PER_TASTE, customer, product
 
-
 NOW = "2026-10-01T00:00:00Z"
 
 
