@@ -1,10 +1,10 @@
 """`/v1/decisions`: one question in, one slate out, and the slate again for a while."""
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.api.problems import documented
-from app.api.state import TheService
+from app.api.state import service_of
 from app.api.wire import DecisionAnswer, DecisionRequest, answer_body, to_query
 from app.domain import Slate
 from app.errors import DecisionNotFound, StoreUnavailable
@@ -15,8 +15,9 @@ router = APIRouter(tags=["decisions"])
 
 
 @router.post("/v1/decisions", response_model=DecisionAnswer, responses=documented(400, 401, 413, 422))
-async def decide(body: DecisionRequest, service: TheService) -> Response:
+async def decide(body: DecisionRequest, request: Request) -> Response:
     """What should this person see now, here? Always answers; `degraded` tells what was missing."""
+    service = service_of(request)
     query = to_query(body, service.placements)
     laps = StageTimer(service.metrics)
     slate = await service.ladder.answer(query, laps)
@@ -29,10 +30,10 @@ async def decide(body: DecisionRequest, service: TheService) -> Response:
 
 
 @router.get("/v1/decisions/{decision_id}", response_model=DecisionAnswer, responses=documented(401, 404, 422))
-async def find_decision(decision_id: Id, service: TheService) -> Response:
+async def find_decision(decision_id: Id, request: Request) -> Response:
     """The decision as it was answered, with its trace; kept for ENDCAP_DECISION_KEEP_S seconds."""
     try:
-        found = await service.decisions.find(decision_id)
+        found = await service_of(request).decisions.find(decision_id)
     except StoreUnavailable as error:
         raise DecisionNotFound(
             f"decision {decision_id!r} cannot be looked up now ({error.message}); ask again"

@@ -2,7 +2,7 @@
 
 import hmac
 import logging
-import uuid
+import os
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,7 +31,7 @@ class Edge:
             return
         started = perf_counter()
         headers = dict(scope["headers"])
-        request_id = headers.get(b"x-request-id", b"")[:64] or uuid.uuid4().hex.encode()
+        request_id = headers.get(b"x-request-id", b"")[:64] or os.urandom(16).hex().encode()
         status = 500
 
         async def send_marked(message: Message) -> None:

@@ -4,10 +4,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.api.problems import documented
-from app.api.state import TheService
+from app.api.state import service_of
 from app.api.wire import EventBatch, EventResults
 from app.ingest.accept import accept_rows
 
@@ -15,11 +15,12 @@ router = APIRouter(tags=["events"])
 
 
 @router.post("/v1/events", status_code=202, response_model=EventResults, responses=documented(400, 401, 413, 422))
-async def accept_events(body: EventBatch, service: TheService) -> Response:
+async def accept_events(body: EventBatch, request: Request) -> Response:
     """Takes at most 200 events; `accepted` means safe, and part of the next decision.
 
     A row rejected with `store_unavailable` was not known to be safe: send it again with the same id.
     """
+    service = service_of(request)
     results = await accept_rows(body.events, service.events, now=datetime.now(UTC))
     for result in results:
         service.metrics.events.labels(result.status).inc()

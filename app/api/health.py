@@ -1,9 +1,9 @@
 """`/healthz`, `/readyz` and `/metrics`: what the retailer's operations look at."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.api.state import TheService
+from app.api.state import service_of
 from app.api.wire import Health
 
 router = APIRouter(tags=["operations"])
@@ -16,8 +16,9 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", response_model=Health, response_model_exclude_none=True, responses={503: {"model": Health}})
-async def readyz(response: Response, service: TheService) -> Health:
+async def readyz(response: Response, request: Request) -> Health:
     """Ready once a bundle is verified and warmed; before that decisions come from the static lists."""
+    service = service_of(request)
     bundle = service.live.bundle
     if bundle is None:
         response.status_code = 503
@@ -26,6 +27,6 @@ async def readyz(response: Response, service: TheService) -> Health:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(service: TheService) -> Response:
+async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
-    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(service_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -44,9 +44,8 @@ def _places(items: Ints, looked_up: Ints) -> tuple[Places, Places]:
     """Where in `items` (ascending) each of `looked_up` stands, and which of them stand there at all."""
     if not len(items):
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    place = np.searchsorted(items, looked_up)
-    place[place == len(items)] = 0
-    found = np.flatnonzero(items[place] == looked_up)
+    place = items.searchsorted(looked_up)
+    found = (items.take(place, mode="clip") == looked_up).nonzero()[0]
     return place[found], found
 
 
@@ -63,8 +62,8 @@ def trending_group(context: Context) -> tuple[Ints, Floats]:
     """Items and scores that trend in the customer's store, else in the favourite department, else everywhere."""
     bundle = context.bundle
     row = bundle.group_of.get(group_name(context), bundle.group_of.get("all", 0))
-    items = bundle.trending_idx[row]
-    return items[items >= 0], bundle.trending_score[row][items >= 0]
+    count = bundle.trending_count[row]
+    return bundle.trending_idx[row, :count], bundle.trending_score[row, :count]
 
 
 def group_name(context: Context) -> str:

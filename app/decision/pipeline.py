@@ -1,6 +1,6 @@
 """The request path: from a question to a slate in one straight function."""
 
-import uuid
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,7 +65,7 @@ def _slate(
     if len(propositions) < context.query.size and "product" in context.query.kinds:
         degraded.append(Degraded.SLATE_SHORT)
     return Slate(
-        decision_id=uuid.uuid4().hex,
+        decision_id=os.urandom(16).hex(),
         model_version=context.bundle.version,
         policy=POLICY,
         degraded=degraded,

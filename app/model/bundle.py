@@ -81,6 +81,7 @@ class Bundle:
     neighbours_score: Floats
     trending_idx: Ints
     trending_score: Floats
+    trending_count: Sequence[int]
     group_of: Mapping[str, int]
     als: Mapping[str, Any]
     scoring: Mapping[str, Any]
@@ -105,6 +106,7 @@ def load_bundle(folder: Path) -> Bundle:
     catalogue = _catalogue(files)
     item_factors = files.array("item_factors.npy", np.float32)
     _same_length(folder, catalogue, files, item_factors)
+    trending_idx = files.array("trending_idx.npy", np.int32)
     index, index_items = files.index("index.faiss"), files.array("index_items.npy", np.int32)
     return Bundle(
         version=str(files.manifest["version"]),
@@ -120,7 +122,8 @@ def load_bundle(folder: Path) -> Bundle:
         repeat_rate=files.array("repeat_rate.npy", np.float32),
         neighbours_idx=files.array("neighbours_idx.npy", np.int32),
         neighbours_score=files.array("neighbours_score.npy", np.float32),
-        trending_idx=files.array("trending_idx.npy", np.int32),
+        trending_idx=trending_idx,
+        trending_count=(trending_idx >= 0).sum(axis=1).tolist(),
         trending_score=files.array("trending_score.npy", np.float32),
         group_of={name: row for row, name in enumerate(files.json("groups.json"))},
         als=files.json("als.json"),
