@@ -143,7 +143,7 @@ def _slate_items(bundle: Bundle, query: Query, state: CustomerState) -> Ints:
 def _owned(bundle: Bundle, state: CustomerState) -> Ints:
     if state.features is None:
         return np.zeros(0, np.int32)
-    items = bundle.catalogue.items_of_keys(state.features.bought_keys)
+    items = bundle.catalogue.keys.items_of(state.features.bought_keys.astype(np.int64))
     return items[items >= 0]
 
 

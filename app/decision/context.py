@@ -88,7 +88,7 @@ def _bought_rows(bundle: Bundle, features: CustomerFeatures | None, *, age_s: fl
     """
     if features is None:
         return _NOTHING_BOUGHT
-    items = bundle.catalogue.items_of_keys(features.bought_keys)
+    items = bundle.catalogue.keys.items_of(features.bought_keys.astype(np.int64))
     kept = np.flatnonzero(items >= 0)
     age_days = age_s / DAY_S
     return Bought(

@@ -7,7 +7,8 @@ from app.decision.features import trending_group
 from app.domain import Ints, Mask
 from app.model.retrieval import nearest
 
-SIMILAR_COUNT = 100
+SIMILAR_COUNT = 60
+SIMILAR_PER_PLACE = 3
 BUY_AGAIN_COUNT = 100
 TRENDING_COUNT = 50
 
@@ -16,7 +17,8 @@ def similar(context: Context, allowed: Mask | None) -> Ints:
     """Nearest to the customer's exact fold-in vector, the filter inside the search."""
     if context.user is None:
         return np.zeros(0, np.int32)
-    return nearest(context.bundle, context.user, SIMILAR_COUNT, allowed=allowed)
+    count = max(SIMILAR_COUNT, SIMILAR_PER_PLACE * context.query.size)
+    return nearest(context.bundle, context.user, count, allowed=allowed)
 
 
 def buy_again(context: Context, allowed: Mask | None) -> Ints:
