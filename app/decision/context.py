@@ -154,15 +154,19 @@ def _user_vector(bundle: Bundle, rows: Bought, live: LiveProfile, anchors: Ints)
     interest = np.array([live.recent.get(ids[item], _NAMED_INTEREST) for item in anchors], np.float32)
     strongest = slice(0, MAX_ITEM_COUNT)
     bought, count, weight = rows.items[strongest], rows.count[strongest], rows.weight_112d[strongest]
-    again = bought[:, None] == anchors
-    looked_at, is_new = again @ interest, ~again.any(axis=0)
-    items = np.concatenate([bought, anchors[is_new]])
-    count = np.concatenate([count + looked_at, interest[is_new]])
-    weight = np.concatenate([weight + looked_at, interest[is_new]])
+    if len(anchors):
+        again = bought[:, None] == anchors
+        place, anchor = again.nonzero()
+        looked_at = np.zeros(len(bought), np.float32)
+        looked_at[place] = interest[anchor]
+        new = (~again.any(axis=0)).nonzero()[0]
+        bought = np.concatenate([bought, anchors[new]])
+        count = np.concatenate([count + looked_at, interest[new]])
+        weight = np.concatenate([weight + looked_at, interest[new]])
     als = bundle.als
     return fold_in(
         bundle.gram,
-        bundle.item_factors[items],
+        bundle.item_factors[bought],
         confidence(count, weight, weighting=als["weighting"], alpha=float(als["alpha"])),
         regularization=float(als["regularization"]),
     )

@@ -41,13 +41,13 @@ def nearest(bundle: Bundle, user: Floats, count: int, *, allowed: Mask | None) -
 
 
 def _search(bundle: Bundle, user: Floats, count: int, allowed: Mask | None) -> Ints:
-    """The best `count` from the longest vectors if no other can reach their scores, else from all."""
-    scores, rows = _search_rows(bundle, bundle.index_head, user, count, allowed)
-    head_count = int(bundle.index_head.ntotal)
-    if head_count < bundle.index.ntotal:
-        reach = float(np.linalg.norm(user)) * float(bundle.index_lengths[head_count])
-        if len(rows) < count or scores[-1] < reach:
-            _, rows = _search_rows(bundle, bundle.index, user, count, allowed)
+    """The best `count` from the longest vectors if no other can reach their scores, else from more of them."""
+    reach = float(np.linalg.norm(user))
+    for head in bundle.index_heads:
+        scores, rows = _search_rows(bundle, head, user, count, allowed)
+        if len(rows) == count and scores[-1] >= reach * bundle.index_lengths[head.ntotal]:
+            return bundle.index_items[rows]
+    _, rows = _search_rows(bundle, bundle.index, user, count, allowed)
     return bundle.index_items[rows]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import Floats
-from app.model.bundle import Bundle, current_version, head_of, load_bundle
+from app.model.bundle import Bundle, current_version, heads_of, load_bundle
 from app.model.retrieval import nearest
 from tests.world import World
 from training.index import build_index
@@ -39,7 +39,7 @@ def with_factors(bundle: Bundle, factors: Floats, *, head_count: int) -> Bundle:
         bundle,
         item_factors=factors,
         index=index,
-        index_head=head_of(index, head_count),
+        index_heads=heads_of(index, counts=(head_count, 4 * head_count)),
         index_items=built.items,
         index_lengths=np.linalg.norm(factors[built.items], axis=1),
     )
