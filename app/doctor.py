@@ -10,8 +10,7 @@ from app.history import History
 from app.model.bundle import current_version, load_bundle
 from app.settings import Settings
 from app.stores.embedded import find_running
-from app.stores.redis import Keys, worker_client
-from app.stores.watch import FEATURES_AS_OF
+from app.stores.redis import FEATURES_AS_OF, Keys, worker_client
 
 DAY_S = 86_400
 

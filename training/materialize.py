@@ -22,7 +22,8 @@ from app.feature_fields import (
 )
 from app.history import History
 from app.settings import Settings
-from app.stores.feast_push import feature_store
+from app.stores.feast_push import bounded_client, feature_store
+from app.stores.redis import FEATURES_AS_OF
 from feature_repo.repo import apply_definitions
 from feature_repo.sources import table_path
 from training.features import customer_activity, customer_tables, product_statistics, table_schema
@@ -66,6 +67,7 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     stored = time.perf_counter()
     for view in (CUSTOMER_PROFILE, CUSTOMER_PURCHASES, PRODUCT_STATISTICS):
         write_online(store, view, tables[view], progress=progress)
+    remember_as_of(redis_url, as_of)
     return MaterializeReport(
         as_of=as_of,
         rows={view: table.height for view, table in tables.items()},
@@ -73,6 +75,15 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
         offline_s=stored - computed,
         online_s=time.perf_counter() - stored,
     )
+
+
+def remember_as_of(redis_url: str, as_of: datetime) -> None:
+    """Tells the metrics which instant the served features look at; raises StoreUnavailable."""
+    try:
+        with bounded_client(redis_url) as client:
+            client.set(FEATURES_AS_OF, as_of.timestamp())
+    except redis.RedisError as error:
+        raise StoreUnavailable(f"Redis did not take the features' instant: {error}") from error
 
 
 def default_as_of(history: pl.LazyFrame) -> datetime:

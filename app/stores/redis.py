@@ -13,6 +13,8 @@ from redis.retry import Retry
 from app.domain import Event
 
 WORKER_GROUP = "history"
+FEATURES_AS_OF = "features:as_of"
+"""Key with the instant (unix seconds) that the served batch features look at."""
 
 WorkerClient = Redis
 """The client of workers and commands."""

@@ -3,11 +3,8 @@
 import asyncio
 
 from app.stores.pipelined import PipelinedRedis
-from app.stores.redis import Keys, pack_command
+from app.stores.redis import FEATURES_AS_OF, Keys, pack_command
 from app.telemetry import Metrics
-
-FEATURES_AS_OF = "features:as_of"
-"""Key that materialization sets to the instant (unix seconds) that the batch features look at."""
 
 
 class StoreWatch:
