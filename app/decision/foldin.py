@@ -5,7 +5,7 @@ from scipy.linalg.lapack import sposv
 
 from app.domain import Floats
 
-MAX_ITEM_COUNT = 200
+MAX_ITEM_COUNT = 300
 """The strongest purchases that a fold-in uses; bounds its time and changes rankings little."""
 
 
