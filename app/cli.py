@@ -30,6 +30,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on. [default: 8000]")]
 BudgetMinutes = Annotated[float, typer.Option("--budget-minutes", min=0.0, help="Time for tuning.")]
+ParentPid = Annotated[int | None, typer.Option(hidden=True, help="End when this process is no more.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 screen = Console(stderr=True)
@@ -67,17 +68,19 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
 
 
 @cli.command()
-def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
     """Start the API alone, on the Redis of ENDCAP_REDIS_URL."""
     import uvicorn
 
     from app.main import create_app
-    from app.supervisor import check_bind
+    from app.supervisor import check_bind, end_with
     from app.telemetry import log_to_stderr
 
     settings = Settings.load(data_dir=data_dir, host=host, port=port)
     check_bind(settings)
     log_to_stderr(settings.log_level)
+    if parent_pid is not None:
+        end_with(parent_pid)
     uvicorn.run(
         create_app(settings, redis_url_of(settings)),
         host=settings.host,
@@ -91,13 +94,16 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
 
 
 @cli.command()
-def worker(data_dir: DataDir = None) -> None:
+def worker(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
     """Start the worker alone, on the Redis of ENDCAP_REDIS_URL."""
+    from app.supervisor import end_with
     from app.telemetry import log_to_stderr
     from app.worker.run import run_worker
 
     settings = Settings.load(data_dir=data_dir)
     log_to_stderr(settings.log_level)
+    if parent_pid is not None:
+        end_with(parent_pid)
     run_worker(settings, redis_url_of(settings))
 
 

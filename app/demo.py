@@ -29,8 +29,8 @@ BarFactory = Callable[[], AbstractContextManager[Named]]
 
 def run_demo(settings: Settings, screen: Console, *, check: bool, budget_s: float, bar: BarFactory) -> None:
     """Imports, trains where needed, serves, prints one decision; returns then if `check`, else serves until Ctrl-C."""
-    if check:
-        settings = settings.model_copy(update={"port": free_port()})
+    # The screen is for the decision; warnings still show.
+    settings = settings.model_copy(update={"log_level": "WARNING"} | ({"port": free_port()} if check else {}))
     supervisor.check_bind(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     _prepare(settings, screen, budget_s=budget_s, bar=bar)

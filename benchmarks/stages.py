@@ -47,7 +47,7 @@ class Stopwatch:
 
 async def measure(settings: Settings, redis_url: str, bodies: list[bytes]) -> dict[str, object]:
     """Median and p99 per stage after a warm-up, and how many answers carried a flag."""
-    service, client = build_service(settings, redis_url)
+    service, connections = build_service(settings, redis_url)
     if not service.live.refresh():
         raise SystemExit(service.live.problem or "no bundle; run `endcap train` first")
     placements = dict(service.placements)
@@ -64,7 +64,8 @@ async def measure(settings: Settings, redis_url: str, bodies: list[bytes]) -> di
         watch.lap("encode")
         total_us.append((perf_counter() - started) * 1e6)
         flags.update(slate.degraded)
-    await client.aclose()
+    for connection in connections:
+        await connection.aclose()
     if set(flags) & LESSER:
         raise SystemExit(f"{dict(flags)}: these answers did not come from the full path")
     stages = {stage: quantiles(taken) for stage, taken in watch.taken_us.items()}

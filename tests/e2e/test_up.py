@@ -57,6 +57,19 @@ def test_part_killed_again_and_again_is_always_started_again(tmp_path: Path) -> 
         assert up.client.get("/healthz").status_code == 200
 
 
+def test_killed_supervisor_leaves_no_api_and_its_successor_starts(tmp_path: Path) -> None:
+    data_dir, event = tmp_path / "var", view_of("p1", anonymous_id="device")
+    with endcap_up(data_dir) as up:
+        parts = up.parts()
+        assert up.send([event])[0]["status"] == "accepted"
+        up.process.kill()
+        wait_until(lambda: not any(command_of(parts[name]) for name in ("serve", "worker")), "the parts ended")
+    with endcap_up(data_dir) as up:
+        assert up.send([event])[0]["status"] == "duplicate"
+        assert up.parts().keys() == {"valkey-server", "serve", "worker"}
+        assert not command_of(parts["valkey-server"])
+
+
 def refusal(*words: str, **environment: str) -> str:
     """What `endcap up` says on standard error when it refuses to start; its status must not be 0."""
     done = subprocess.run(
