@@ -80,7 +80,9 @@ def _as_history(dataset: Dataset, customers: Sequence[int]) -> pl.LazyFrame:
             "quantity": dataset.quantity[lines],
             "store_id": stores[dataset.store[lines]].tolist(),
         },
-        schema_overrides={"store_id": pl.String},
+        schema_overrides={
+            name: SCHEMA[name] for name in ("type", "customer_id", "product_id", "basket_id", "store_id")
+        },
     )
     absent = {name: pl.lit(None, dtype=dtype) for name, dtype in SCHEMA.items() if name not in frame.columns}
     return frame.with_columns(**absent).lazy()

@@ -27,10 +27,10 @@ def score(context: Context, items: Ints) -> Scored:
     """score = Σ weight · column; probability = σ(slope · score + intercept) as fitted on held-out baskets."""
     columns = candidate_columns(context, items)
     contributions = columns * blend_weights(context)
-    is_broken = np.isnan(contributions).any(axis=1)
-    if is_broken.any():
-        contributions[is_broken] = NOT_A_SCORE
     total = contributions.sum(axis=1)
+    if np.isnan(total.sum()):
+        contributions[np.isnan(total)] = NOT_A_SCORE
+        total = contributions.sum(axis=1)
     calibration = context.bundle.scoring["calibration"]
     logit = float(calibration["slope"]) * total + float(calibration["intercept"])
     return Scored(items, columns, contributions, total, 1 / (1 + np.exp(-np.clip(logit, -30, 30))))

@@ -1,0 +1,73 @@
+"""Histories at the edge of the useful: each trains, publishes and answers through the product's own steps."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from app.errors import BadInput
+from app.imports.run import Sources, run_imports
+from app.recommend import recommend
+from app.settings import Settings
+from tests.world import no_progress
+from training.run import evaluate, train
+
+NOW = datetime(2026, 10, 1, tzinfo=UTC)
+VIEW = (
+    '{{"id": "{0}-{1}", "type": "view_item", "time": "2026-09-0{0}T10:0{1}:00Z", '
+    '"anonymous_id": "s{0}", "product_id": "p{1}"}}\n'
+)
+HEAD = "customer_id,product_id,timestamp\n"
+HISTORIES = {
+    "pairs without time": "customer_id,product_id\n1,a\n1,b\n2,a\n2,c\n3,b\n",
+    "one line": "customer_id,product_id\n1,a\n",
+    "one day": HEAD + "".join(f"{c},p{(c * p) % 7},2026-09-01\n" for c in range(9) for p in range(5)),
+    "some lines without time": HEAD + "1,a,2026-09-01\n1,b,\n2,a,2026-09-03\n2,b,2026-09-20\n",
+    "foreign names": HEAD + "Zoë,crème brûlée,2026-09-01\nZoë,茶,2026-09-08\n李,茶,2026-09-09\n",
+}
+
+
+def answer(settings: Settings, redis_url: str, folder: Path, **body: object) -> dict[str, Any]:
+    source, target = folder / "ask.jsonl", folder / "answer.jsonl"
+    source.write_bytes(orjson.dumps({"placement": "app_home"} | body))
+    asyncio.run(recommend(settings, redis_url, source, target, progress=no_progress))
+    slate: dict[str, Any] = orjson.loads(target.read_bytes())
+    return slate
+
+
+def learned(folder: Path, redis_url: str, sources: Sources) -> Settings:
+    settings = Settings.load(data_dir=folder / "var", redis_url=redis_url)
+    run_imports(settings, sources, shift_to_now=False, now=NOW, progress=no_progress)
+    train(settings, redis_url, budget_s=0, seed=0, publish=True, progress=no_progress)
+    return settings
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_small_history_trains_and_answers(name: str, tmp_path: Path, valkey: str) -> None:
+    path = tmp_path / "transactions.csv"
+    path.write_text(HISTORIES[name])
+    settings = learned(tmp_path, valkey, Sources(transactions=path))
+    customer_id, product_id = HISTORIES[name].splitlines()[1].split(",")[:2]
+    shown = answer(settings, valkey, tmp_path, customer_id=customer_id)
+    assert product_id in [proposition["product_id"] for proposition in shown["propositions"]]
+    unknown = answer(settings, valkey, tmp_path, anonymous_id="nobody", context={"recent": [product_id]})
+    assert unknown["propositions"]
+    assert evaluate(settings, seed=0, progress=no_progress).version == shown["model_version"]
+
+
+def test_views_of_anonymous_sessions_are_enough(tmp_path: Path, valkey: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(VIEW.format(day, minute) for day in range(1, 10) for minute in range(day % 3, 6)))
+    settings = learned(tmp_path, valkey, Sources(events=path))
+    shown = answer(settings, valkey, tmp_path, anonymous_id="new", context={"recent": ["p3"]})
+    assert len(shown["propositions"]) == 6
+
+
+def test_products_alone_are_nothing_to_learn_from(tmp_path: Path, valkey: str) -> None:
+    path = tmp_path / "products.csv"
+    path.write_text("product_id,name\na,Apple\n")
+    with pytest.raises(BadInput, match="endcap import --transactions"):
+        learned(tmp_path, valkey, Sources(products=path))
