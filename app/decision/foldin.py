@@ -1,6 +1,7 @@
 """A customer's purchases become a vector in the item factors' space: the first half of the `als` source."""
 
 import numpy as np
+from scipy.linalg.blas import ssyrk
 from scipy.linalg.lapack import sposv
 
 from app.domain import Floats
@@ -35,9 +36,9 @@ def fold_in(gram: Floats, factors_of_items: Floats, confidence: Floats, *, regul
     """
     if len(factors_of_items) == 0:
         return np.zeros(len(gram), np.float32)
-    extra = factors_of_items * (confidence - 1)[:, None]
-    system = gram + factors_of_items.T @ extra
-    system.flat[:: len(gram) + 1] += np.float32(regularization)
+    scaled = factors_of_items * np.sqrt(confidence - 1)[:, None]
+    system = ssyrk(1.0, scaled.T, beta=1.0, c=gram.T)
+    system.ravel(order="K")[:: len(gram) + 1] += np.float32(regularization)
     _, vector, failed = sposv(system, confidence @ factors_of_items, overwrite_a=True)
     if failed:
         raise ValueError(f"fold-in: the system of {len(gram)} factors is singular; train with regularization > 0")

@@ -84,7 +84,7 @@ def _trace(context: Context, candidates: Candidates, dropped: dict[str, Ints], s
             for reason, items in dropped.items()
         },
         "scored_count": len(scored.items),
-        "nan_count": int(np.count_nonzero(scored.score < NOT_A_SCORE)),
+        "nan_count": int(np.count_nonzero(scored.score == NOT_A_SCORE)),
         "live_event_count": context.live.event_count,
         "last_event_id": context.live.last_event_id,
         "features_as_of": context.features.as_of_at if context.features else None,

@@ -9,31 +9,41 @@ from app.decision.features import COLUMNS, candidate_columns
 from app.domain import Floats, Ints
 
 NOT_A_SCORE = np.float32(-1e6)
-"""What each column of a candidate adds whose score is no number: it ranks last, and shows."""
+"""The score of a candidate whose columns hold no number: it ranks last, and shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Items with their columns (n, f), what each column adds to the score, score and probability."""
+    """Items (n,) with their columns (n, f), the weight of each column (f,) and the score (n,)."""
 
     items: Ints
     columns: Floats
-    contributions: Floats
+    weights: Floats
     score: Floats
-    probability: Floats
+
+    def contributions(self, places: Ints) -> Floats:
+        """What each column adds to the score of the items at `places`."""
+        return self.columns[places] * self.weights
 
 
 def score(context: Context, items: Ints) -> Scored:
-    """score = Σ weight · column; probability = σ(slope · score + intercept) as fitted on held-out baskets."""
+    """score = Σ weight · column."""
     columns = candidate_columns(context, items)
-    contributions = columns * blend_weights(context)
-    total = contributions.sum(axis=1)
+    weights = blend_weights(context)
+    total = columns @ weights
     if np.isnan(total.sum()):
-        contributions[np.isnan(total)] = NOT_A_SCORE
-        total = contributions.sum(axis=1)
+        is_broken = np.isnan(total)
+        columns[is_broken] = 0
+        total[is_broken] = NOT_A_SCORE
+    return Scored(items, columns, weights, total)
+
+
+def probability(context: Context, score: Floats) -> Floats:
+    """P(in the next basket) = σ(slope · score + intercept), as fitted on held-out baskets."""
     calibration = context.bundle.scoring["calibration"]
-    logit = float(calibration["slope"]) * total + float(calibration["intercept"])
-    return Scored(items, columns, contributions, total, 1 / (1 + np.exp(-np.clip(logit, -30, 30))))
+    logit = np.float32(calibration["slope"]) * score + np.float32(calibration["intercept"])
+    chance: Floats = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
+    return chance
 
 
 def blend_weights(context: Context) -> Floats:

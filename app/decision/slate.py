@@ -6,7 +6,7 @@ import numpy as np
 
 from app.decision.context import Context
 from app.decision.features import COLUMNS
-from app.decision.scoring import Scored
+from app.decision.scoring import Scored, probability
 from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
 
@@ -21,11 +21,11 @@ def make_slate(context: Context, scored: Scored) -> list[Proposition]:
     catalogue = context.bundle.catalogue
     places = top_places(scored, context.query.size)
     items = scored.items[places]
-    contributions = scored.contributions[places]
+    contributions = scored.contributions(places)
     columns = zip(
         items.tolist(),
         scored.score[places].tolist(),
-        scored.probability[places].tolist(),
+        probability(context, scored.score[places]).tolist(),
         catalogue.price_minor[items].tolist(),
         reasons_for(context, items, contributions),
         contributions.tolist(),
@@ -37,14 +37,14 @@ def make_slate(context: Context, scored: Scored) -> list[Proposition]:
             product_id=ProductId(catalogue.product_ids[item]),
             rank=rank,
             score=score,
-            probability=probability,
+            probability=chance,
             reasons=(reason,),
-            expected_minor=round(probability * price_minor) if price_minor >= 0 else None,
+            expected_minor=round(chance * price_minor) if price_minor >= 0 else None,
             currency=catalogue.currency,
             name=catalogue.names[item],
             factors=dict(zip(COLUMNS, added, strict=True)) if context.query.explain else None,
         )
-        for rank, (item, score, probability, price_minor, reason, added) in enumerate(columns, start=1)
+        for rank, (item, score, chance, price_minor, reason, added) in enumerate(columns, start=1)
     ]
 
 

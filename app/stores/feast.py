@@ -5,7 +5,7 @@ a field is the murmur3 hash of `view:feature`, a value one `feast.types.Value`, 
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import mmh3
 import numpy as np
@@ -52,26 +52,54 @@ _SCALARS_START = 2 + len(_SERVED_PURCHASES)
 _SCALAR_NAMES = tuple(feature.name for feature in (*PROFILE, *ACTIVITY))
 
 
+_BROKEN = (ValueError, LookupError, struct.error, DecodeError)
+
+
+class _Scalars(Mapping[str, Scalar]):
+    """The scalar features, each decoded when it is asked for: a decision looks at few of them."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Mapping[str, bytes | None]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> Scalar:
+        value = self._raw[name]
+        if not value:
+            raise KeyError(name)
+        try:
+            return _READERS[value[0]](value)
+        except _BROKEN as error:
+            raise _not_feast(error) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, value in self._raw.items() if value)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def decode_customer(values: Sequence[bytes | None]) -> CustomerFeatures | None:
     """The answer to HMGET of CUSTOMER_FIELDS, decoded; None when no batch view holds the customer.
 
     `as_of_at` is the older time of the two batch views; Feast applies no TTL online: the caller compares it
     with the clock. Null scalars are left out; the live fields are there only once the customer was active.
-    Raises ValueError on bytes that are no Feast values. Cost: docs/features.md.
+    Raises ValueError on bytes that are no Feast values, for a broken scalar when it is asked for. Cost:
+    docs/features.md.
     """
     try:
         times = [_seconds(value) for value in values[:2] if value is not None]
         if not times:
             return None
         keys, *weights = values[2:_SCALARS_START]
-        scalars = {
-            name: _READERS[value[0]](value)
-            for name, value in zip(_SCALAR_NAMES, values[_SCALARS_START:], strict=True)
-            if value
-        }
-        return CustomerFeatures(min(times), scalars, _doubles(keys), *map(_floats, weights))
-    except (ValueError, LookupError, struct.error, DecodeError) as error:
-        raise ValueError(f"not a Feast row: {error!r}; materialize the features again") from error
+        scalars = dict(zip(_SCALAR_NAMES, values[_SCALARS_START:], strict=True))
+        return CustomerFeatures(min(times), _Scalars(scalars), _doubles(keys), *map(_floats, weights))
+    except _BROKEN as error:
+        raise _not_feast(error) from error
+
+
+def _not_feast(error: Exception) -> ValueError:
+    return ValueError(f"not a Feast row: {error!r}; materialize the features again")
 
 
 def _varint(value: bytes, at: int) -> tuple[int, int]:

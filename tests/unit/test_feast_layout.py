@@ -183,6 +183,12 @@ def test_every_field_has_its_own_place_in_the_hash() -> None:
     assert len(set(CUSTOMER_FIELDS)) == len(CUSTOMER_FIELDS) == len(CUSTOMER_FEATURES) - len(NOT_SERVED) + 2
 
 
+def decoded_whole(values: list[bytes | None]) -> None:
+    row = decode_customer(values)
+    assert row is not None
+    dict(row.scalars)
+
+
 def test_bytes_that_are_no_feast_values_are_refused() -> None:
     good = [b"\x08\x64", *[None] * (len(CUSTOMER_FIELDS) - 1)]
     for junk in (b"\xff\x01", b"\x29\x00", b"\x62\x05\x0a\x09ab"):
@@ -190,7 +196,7 @@ def test_bytes_that_are_no_feast_values_are_refused() -> None:
             values: list[bytes | None] = list(good)
             values[place] = junk
             with pytest.raises(ValueError, match="materialize the features again"):
-                decode_customer(values)
+                decoded_whole(values)
 
 
 def test_reader_does_not_import_the_sdk() -> None:

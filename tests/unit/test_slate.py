@@ -32,8 +32,7 @@ def bundle(trained_world: World) -> Bundle:
 def scored(*scores: float) -> Scored:
     count = len(scores)
     table = np.zeros((count, len(COLUMNS)), np.float32)
-    score = np.array(scores, np.float32)
-    return Scored(np.arange(count, dtype=np.int32), table, table, score, score)
+    return Scored(np.arange(count, dtype=np.int32), table, table[:1], np.array(scores, np.float32))
 
 
 def test_nan_score_ranks_last(bundle: Bundle) -> None:
