@@ -94,13 +94,10 @@ class History:
         table = self._existing()
         return None if table is None else table.version()
 
-    def content_version(self) -> str | None:
-        """Changes with every added row and with nothing else; None when there is no table."""
+    def import_version(self) -> str | None:
+        """Changes with every import that adds a row and with nothing else; None when there is no table."""
         table = self._existing()
-        if table is None:
-            return None
-        imports, events = _transaction(table, IMPORTS), _transaction(table, EVENTS)
-        return f"{table.metadata().id}-i{imports}-e{events}"
+        return None if table is None else f"{table.metadata().id}-{_transaction(table, IMPORTS)}"
 
     def append_new(self, rows: pl.DataFrame) -> int:
         """Add those `rows` whose row_id is new; returns how many. Costs one read of the table's row ids."""

@@ -12,7 +12,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from app.decision.features import COLUMNS
-from app.errors import BadInput, BundleMissing
+from app.errors import BadInput, BundleMissing, BundleRefused
 from app.history import CURRENCY, PURCHASE, TYPE, History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
@@ -149,12 +149,12 @@ def evaluate(settings: Settings, *, seed: int, progress: Named) -> EvaluationRep
 
 
 def is_up_to_date(settings: Settings) -> bool:
-    """True when the live bundle was learned from this very history."""
+    """True when the live bundle is sound and nothing was imported since it was learned; events may have come in."""
     try:
         live = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
-    except BundleMissing:
+    except (BundleMissing, BundleRefused):
         return False
-    return bool(live.manifest["config"].get("history") == History(settings.history_dir).content_version())
+    return bool(live.manifest["config"].get("imports") == History(settings.history_dir).import_version())
 
 
 def _open(settings: Settings, folder: Path, *, seed: int, progress: Named) -> _Run:
@@ -258,7 +258,7 @@ def _publishable(
     window = _window(run.dataset)
     config = {
         "seed": run.seed,
-        "history": History(run.settings.history_dir).content_version(),
+        "imports": History(run.settings.history_dir).import_version(),
         "data": dataset_facts(run.dataset),
         "trials": [trial.document() for trial in trials],
     }

@@ -57,7 +57,7 @@ def test_a_table_never_written_reads_as_empty_with_the_schema(tmp_path: Path) ->
     history = History(tmp_path / "history")
     assert_frame_equal(history.scan().collect(), pl.DataFrame(schema=SCHEMA))
     assert history.version() is None
-    assert history.content_version() is None
+    assert history.import_version() is None
     assert history.compact() == 0
 
 
@@ -180,24 +180,33 @@ def test_a_lost_race_leads_to_a_second_look(tmp_path: Path) -> None:
     assert _ids(history) == ["a", "b"]
 
 
-def test_compaction_keeps_rows_and_content_version(tmp_path: Path) -> None:
+def test_compaction_keeps_rows(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
     for n in range(3):
         history.append_events(_events(f"e{n}"))
-    before, version = history.content_version(), history.version()
+    version = history.version()
     assert history.compact() == 3
     assert _ids(history) == ["e0", "e1", "e2"]
-    assert history.content_version() == before
     assert history.version() != version
-    assert history.append_events(_events("e0", "e3")) == 1
-    assert history.content_version() != before
 
 
-def test_each_table_has_a_content_version_of_its_own(tmp_path: Path) -> None:
+def test_only_an_import_that_adds_rows_changes_the_import_version(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    assert history.append_new(_events("a", "b")) == 2
+    version = history.import_version()
+    history.append_events(_events("c"))
+    history.append_new(_events("a"))
+    history.compact()
+    assert history.import_version() == version
+    assert history.append_new(_events("d")) == 1
+    assert history.import_version() != version
+
+
+def test_each_table_has_an_import_version_of_its_own(tmp_path: Path) -> None:
     one, two = History(tmp_path / "one"), History(tmp_path / "two")
     for history in (one, two):
         history.append_events(_events("a"))
-    assert one.content_version() != two.content_version()
+    assert one.import_version() != two.import_version()
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
