@@ -1,5 +1,6 @@
 """`endcap recommend`: a file of questions through the very pipeline that serves, one answer a line, in order."""
 
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,6 +77,7 @@ async def recommend(
         unfinished.unlink(missing_ok=True)
         for connection in connections:
             await connection.aclose()
+        gc.unfreeze()
     return RecommendReport(answered, degraded, invalid, perf_counter() - started, output)
 
 
