@@ -107,11 +107,6 @@ class Query:
     basket: Sequence[Line] = ()
     recent: Sequence[ProductId] = ()
 
-    @property
-    def subject(self) -> str:
-        """The same key as `Event.subject`."""
-        return f"c:{self.customer_id}" if self.customer_id is not None else f"a:{self.anonymous_id}"
-
 
 @dataclass(frozen=True, slots=True)
 class CustomerFeatures:

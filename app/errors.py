@@ -11,6 +11,13 @@ EndcapError
 └── StoreUnavailable    Redis or Valkey did not answer in time
 """
 
+from collections.abc import Iterable
+
+
+def pointer_to(path: Iterable[object]) -> str:
+    """A JSON pointer to the part of a document at `path`; empty for the whole."""
+    return "".join(f"/{part}" for part in path)
+
 
 class EndcapError(Exception):
     """Something failed that has a name; `code` is stable and public."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -30,8 +29,6 @@ from app.stores.redis import Keys
 from app.stores.watch import StoreWatch
 from app.telemetry import Metrics
 
-_log = logging.getLogger(__name__)
-
 
 def create_app(settings: Settings, redis_url: str) -> FastAPI:
     """The service on one Redis and one data directory; raises BadSetting when the settings cannot work."""
@@ -51,7 +48,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
     faiss.omp_set_num_threads(1)
     metrics = Metrics()
     placements = settings.placements()
-    options = Options(stale_after_s=settings.features_stale_after_s, currency=settings.currency)
+    options = Options(stale_after_s=settings.features_stale_after_s)
     live = LiveBundle(
         settings.bundles_dir,
         warm=lambda bundle: _take_over(bundle, options, metrics, next(iter(placements))),

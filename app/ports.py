@@ -17,7 +17,7 @@ class CustomerState:
 
 
 class CustomerStore(Protocol):
-    """Where a decision reads the person from: Redis when serving, memory when evaluating."""
+    """Where a decision reads the person from; evaluation hands states to `rank` and needs none."""
 
     async def read(self, customer_id: str | None, anonymous_id: str | None) -> CustomerState:
         """The state of one person; never raises and never waits beyond its own deadline."""

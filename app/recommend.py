@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from app.api.problems import problem
 from app.api.state import Service
 from app.api.wire import DecisionRequest, answer_body, to_query
-from app.errors import BadInput, BundleMissing, EndcapError
+from app.errors import BadInput, BundleMissing, EndcapError, pointer_to
 from app.main import build_service
 from app.settings import Settings
 from app.telemetry import no_laps
@@ -88,7 +88,7 @@ async def _answer(service: Service, line: bytes) -> tuple[bytes, int | None]:
         slate = await service.ladder.answer(query, no_laps)
     except ValidationError as error:
         first = error.errors()[0]
-        pointer = "".join(f"/{part}" for part in first["loc"])
+        pointer = pointer_to(first["loc"])
         return bytes(
             problem(422, "invalid_request", f"{pointer or 'body'}: {first['msg']}", pointer=pointer).body
         ), None

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from app.domain import Floats, Ints
+from app.settings import Settings
 
 Days = npt.NDArray[np.float64]
 """Instants as days since 1970-01-01 UTC, with fractions."""
@@ -94,6 +95,12 @@ class Pairs:
     weight_28d: Floats
     weight_112d: Floats
     last_day: Days
+
+
+def product_table(settings: Settings) -> pl.LazyFrame | None:
+    """The imported products, one row each; None when none were ever imported."""
+    path = settings.tables_dir / "products.parquet"
+    return pl.scan_parquet(path) if path.exists() else None
 
 
 def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFrame | None) -> Dataset:

@@ -20,7 +20,7 @@ from training.states import as_of_instant
 
 CUTOFFS = (10, 20)
 MAX_CUSTOMERS = 4000
-OPTIONS = Options(stale_after_s=float("inf"), currency="EUR")
+OPTIONS = Options(stale_after_s=float("inf"))
 
 Told = Callable[[int, int], None]
 

@@ -26,6 +26,7 @@ from app.stores.feast_push import bounded_client, feature_store
 from app.stores.redis import FEATURES_AS_OF
 from feature_repo.repo import apply_definitions
 from feature_repo.sources import table_path
+from training.dataset import product_table
 from training.features import customer_activity, customer_tables, product_statistics, table_schema
 
 MAX_SNAPSHOT_COUNT = 12
@@ -145,18 +146,13 @@ def _view_as_of(store: FeatureStore, entities: pl.DataFrame, fields: Sequence[Fe
 
 
 def _compute(history: pl.LazyFrame, settings: Settings, as_of: datetime) -> dict[str, pl.DataFrame]:
-    customers = customer_tables(history, as_of=as_of, products=_products(settings))
+    customers = customer_tables(history, as_of=as_of, products=product_table(settings))
     return {
         CUSTOMER_PROFILE: customers.profile,
         CUSTOMER_PURCHASES: customers.purchases,
         PRODUCT_STATISTICS: product_statistics(history, as_of=as_of),
         CUSTOMER_ACTIVITY: customer_activity(history, as_of=as_of),
     }
-
-
-def _products(settings: Settings) -> pl.LazyFrame | None:
-    path = settings.tables_dir / "products.parquet"
-    return pl.scan_parquet(path) if path.exists() else None
 
 
 def _snapshots(path: Path, schema: pl.Schema) -> pl.DataFrame:

@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import BadInput, BundleMissing
+from app.model.bundle import POINTER, SCHEMA_VERSION
 
-SCHEMA_VERSION = 1
 KEPT_VERSION_COUNT = 5
-POINTER = "current"
 PUBLISHED = "published"
 """Every version that ever was current, one a line: a bundle that failed its gate is no way back."""
 

@@ -18,7 +18,7 @@ from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
 from app.settings import Settings
 from training.blend import Blend, Calibration, default_weights, fit_blend
-from training.dataset import Dataset, load_interactions
+from training.dataset import Dataset, load_interactions, product_table
 from training.evaluate import (
     Asked,
     als_baseline,
@@ -159,9 +159,9 @@ def is_up_to_date(settings: Settings) -> bool:
 
 def _open(settings: Settings, folder: Path, *, seed: int, progress: Named) -> _Run:
     history = History(settings.history_dir).scan()
-    products = settings.tables_dir / "products.parquet"
+    products = product_table(settings)
     progress("load history", 0, 1)
-    dataset = load_interactions(history, pl.read_parquet(products) if products.exists() else None)
+    dataset = load_interactions(history, None if products is None else products.collect())
     progress("load history", 1, 1)
     if dataset.line_count == 0:
         remedy = "run `endcap import --transactions FILE` first"
@@ -243,9 +243,7 @@ def _states(run: _Run, split: Split) -> Mapping[str, CustomerState]:
     if not run.has_purchases:
         return states_from_views(split.train, customers)
     if split.kind == "time":
-        products = run.settings.tables_dir / "products.parquet"
-        catalogue = pl.scan_parquet(products) if products.exists() else None
-        return states_as_of(run.history, catalogue, split.train, customers)
+        return states_as_of(run.history, product_table(run.settings), split.train, customers)
     return states_from_lines(split.train, customers)
 
 

@@ -75,7 +75,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
     where, *path = first["loc"]
     if first["type"] == "json_invalid":
         return problem(400, "malformed_json", f"the body is no JSON: {first.get('ctx', {}).get('error', '')}")
-    pointer = "".join(f"/{part}" for part in path) if where == "body" else f"/{where}" + "".join(f"/{p}" for p in path)
+    pointer = errors.pointer_to(path if where == "body" else first["loc"])
     return problem(422, "invalid_request", f"{pointer or 'body'}: {first['msg']}", pointer=pointer or None)
 
 

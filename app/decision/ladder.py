@@ -1,7 +1,6 @@
 """Answers that always come: the full pipeline, and below it the rungs that need less, each flagged."""
 
 import logging
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from app.decision.candidates.sources import popular
 from app.decision.context import Context, make_context
 from app.decision.eligibility import all_allowed, eligibility_rules
 from app.decision.features import trending_group
-from app.decision.pipeline import POLICY, Options, decide, rank
+from app.decision.pipeline import POLICY, Options, decide, new_decision_id, rank
 from app.domain import Degraded, Ints, ProductId, Proposition, Query, Reason, Slate
 from app.errors import EndcapError
 from app.model.bundle import Bundle
@@ -113,7 +112,7 @@ def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]]) -> Slate:
 def _bare_slate(query: Query, version: str | None, degraded: list[Degraded], propositions: list[Proposition]) -> Slate:
     if len(propositions) < query.size:
         degraded = [*degraded, Degraded.SLATE_SHORT]
-    return Slate(uuid.uuid4().hex, version, POLICY, degraded, propositions, {"rung": degraded[0]})
+    return Slate(new_decision_id(), version, POLICY, degraded, propositions, {"rung": degraded[0]})
 
 
 def exercise_rungs(bundle: Bundle, options: Options, placement: str) -> None:

@@ -56,7 +56,6 @@ STAGED = pl.Schema({LINE: pl.Int64(), **{name: SCHEMA[name] for name in HASHED},
 UNIT_SEPARATOR = "\x1f"
 # DuckDB's share; beyond it rows go to disk. The whole import then stays well below 2 GiB.
 MEMORY_MAX = "400MB"
-BATCH_ROWS = 200_000
 
 
 _HASHED_BLOCK = f"select * exclude ({KEY}), md5({KEY}) as {CONTENT} from block"

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from app.domain import Channel, Event, ProductId
-from app.errors import BadInput
+from app.errors import BadInput, pointer_to
 
 EVENT_TYPES = (
     "view_item_list", "view_item", "select_item", "search", "scan_item", "add_to_cart", "remove_from_cart",
@@ -134,6 +134,6 @@ def _event(parsed: EventRow) -> Event:
 
 def _rejection(error: ValidationError) -> RejectedEvent:
     first = error.errors()[0]
-    pointer = "".join(f"/{part}" for part in first["loc"])
+    pointer = pointer_to(first["loc"])
     code = "unknown_event_type" if first["loc"] == ("type",) and first["type"] == "literal_error" else "invalid_event"
     return RejectedEvent(code, f"{pointer or 'event'}: {first['msg']}", pointer=pointer or None)

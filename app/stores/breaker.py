@@ -13,8 +13,8 @@ Answer = TypeVar("Answer")
 class Breaker:
     """Lets calls through while they come back in time.
 
-    A call that misses its deadline is left to end by itself: cancelling it would tear the connection out of the
-    pool and can hand its answer to somebody else. After `trip_count` failures in a row all calls are refused
+    A call that misses its deadline is left to end by itself: cancelling it could tear down the connection that others
+    use, or hand its answer to somebody else. After `trip_count` failures in a row all calls are refused
     for `open_s`; then one probe decides.
     """
 
