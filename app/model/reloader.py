@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 
 from app.errors import BundleMissing, BundleRefused
-from app.model.bundle import Bundle, current_version, load_bundle
+from app.model.bundle import POINTER, Bundle, current_version, load_bundle
 
 RETRY_REFUSED_S = 10.0
 
@@ -27,6 +27,7 @@ class LiveBundle:
 
     def refresh(self) -> bool:
         """Swaps in the published bundle if it is another one and sound; True when swapped. Never raises."""
+        version = POINTER
         try:
             version = current_version(self._bundles_dir)
             if self._is_settled(version):
