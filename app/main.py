@@ -17,6 +17,7 @@ from app.api.problems import install_problems
 from app.api.state import Service
 from app.decision.ladder import Ladder, exercise_rungs
 from app.decision.pipeline import Options
+from app.decision.shadow import Shadow
 from app.model.bundle import Bundle
 from app.model.reloader import LiveBundle
 from app.settings import Settings
@@ -51,8 +52,10 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
     options = Options(stale_after_s=settings.features_stale_after_s)
     live = LiveBundle(
         settings.bundles_dir,
-        warm=lambda bundle: _take_over(bundle, options, metrics, next(iter(placements))),
+        warm=lambda bundle: _warm(bundle, options, next(iter(placements))),
         on_refused=lambda _: metrics.bundle_refusals.inc(),
+        on_live=lambda bundle: _announce(bundle, metrics),
+        on_canary=lambda version: metrics.canary_decisions.labels(version).inc(),
     )
     # Two connections, so that no read waits behind a write that is being synced to disk.
     reads, writes = PipelinedRedis(redis_url), PipelinedRedis(redis_url)
@@ -66,7 +69,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         last_known_s=settings.last_known_features_s,
     )
     ladder = Ladder(
-        bundle=lambda: live.bundle,
+        bundle=live.bundle_for,
         customers=customers,
         options=options,
         fallbacks={name: placement.fallback for name, placement in placements.items()},
@@ -91,7 +94,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
     return Service(settings, placements, live, ladder, event_store, decision_log, metrics), [reads, writes]
 
 
-def _take_over(bundle: Bundle, options: Options, metrics: Metrics, placement: str) -> None:
+def _warm(bundle: Bundle, options: Options, placement: str) -> None:
     """Warms a new bundle on every rung; a bundle that fails here is never served."""
     exercise_rungs(bundle, options, placement)
     # A bundle lives long: the garbage collector need not walk it again and again. A decision makes some 700 objects
@@ -99,8 +102,26 @@ def _take_over(bundle: Bundle, options: Options, metrics: Metrics, placement: st
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def _announce(bundle: Bundle, metrics: Metrics) -> None:
     metrics.model.version = bundle.version
     metrics.model_created_at.set(datetime.fromisoformat(bundle.manifest["created_at"]).timestamp())
+
+
+def _shadow_changes(service: Service) -> Callable[[Bundle | None, float], None]:
+    """What to do when another bundle is to rank in the shadow, or none any more."""
+    running: list[Shadow] = []
+
+    def change(bundle: Bundle | None, per_second: float) -> None:
+        service.ladder.shadow = None
+        while running:
+            running.pop().close()
+        if bundle is not None:
+            running.append(Shadow(bundle, service.ladder.options, service.metrics, per_second=per_second))
+            service.ladder.shadow = running[0].offer
+
+    return change
 
 
 Lifespan = Callable[[FastAPI], Any]
@@ -109,6 +130,7 @@ Lifespan = Callable[[FastAPI], Any]
 def _lifespan(service: Service, connections: list[PipelinedRedis]) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.live.on_shadow = _shadow_changes(service)
         await asyncio.to_thread(service.live.refresh)
         settings = service.settings
         watch = StoreWatch(connections[-1], Keys(settings.stream_partition_count), service.metrics)
@@ -116,6 +138,7 @@ def _lifespan(service: Service, connections: list[PipelinedRedis]) -> Lifespan:
             for connection in connections:
                 stack.push_async_callback(connection.aclose)
             stack.callback(gc.unfreeze)
+            stack.callback(service.live.on_shadow, None, 0.0)
             for job in (
                 service.live.watch(settings.reload_interval_ms / 1000),
                 service.decisions.flush_for_ever(),

@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+OVERLAP_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 STAGES = ("features", "context", "candidates", "eligibility", "scoring", "slate", "encode")
 
 
@@ -68,6 +69,14 @@ class Metrics:
         self.drops = self._counter("endcap_drops", "Candidates dropped", "reason")
         self.degraded = self._counter("endcap_degraded", "Degraded answers", "why")
         self.decisions = self._counter("endcap_decisions", "Decisions answered", "rung")
+        self.canary_decisions = self._counter("endcap_canary_decisions", "Decisions given to a canary", "version")
+        self.shadow = self._counter("endcap_shadow", "Answers offered to the shadow, by outcome", "outcome")
+        self.shadow_overlap = Histogram(
+            "endcap_shadow_overlap_ratio",
+            "Share of a slate that the shadow shows as well",
+            buckets=OVERLAP_BUCKETS,
+            registry=self.registry,
+        )
         self.events = self._counter("endcap_events", "Event rows by outcome", "status")
         self.bundle_refusals = Counter("endcap_bundle_refusals", "Bundles refused", registry=self.registry)
         self.record_failures = Counter("endcap_record_failures", "Decisions not kept", registry=self.registry)

@@ -2,9 +2,11 @@
 
 # First of all: importing Feast sets PROMETHEUS_MULTIPROC_DIR, and prometheus_client looks at it when it is imported.
 import app.telemetry  # noqa: F401  # isort: skip
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -56,3 +58,13 @@ def valkey(valkey_server: str) -> str:
 def trained_world(valkey_server: str, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A small retailer, imported and trained; its features live in database 2, which no test empties."""
     return build_world(tmp_path_factory.mktemp("world"), valkey_server.removesuffix("/0") + "/2")
+
+
+@pytest.fixture
+def own_world(trained_world: World, tmp_path: Path) -> World:
+    """The trained world with a bundles folder of its own, for tests that publish."""
+    data_dir = tmp_path / "own"
+    shutil.copytree(trained_world.settings.bundles_dir, data_dir / "bundles")
+    for name in ("history", "tables"):
+        (data_dir / name).symlink_to(trained_world.settings.data_dir / name)
+    return World(trained_world.settings.model_copy(update={"data_dir": data_dir}), trained_world.redis_url)

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -15,8 +15,9 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import BadInput, BundleMissing
+from app.errors import BadInput, BundleMissing, BundleRefused
 from app.model.bundle import POINTER, SCHEMA_VERSION
+from app.model.release import TRIALS, CanaryTrial, ShadowTrial, Trials, read_trials
 
 KEPT_VERSION_COUNT = 5
 PUBLISHED = "published"
@@ -70,11 +71,14 @@ def write_bundle(
 
 
 def point_to(bundles_dir: Path, version: str) -> None:
-    """Make `version` the one that servers load, in one atomic step; raises BundleMissing where it is not."""
-    if version not in list_versions(bundles_dir):
-        raise BundleMissing(f"no bundle {version!r} in {bundles_dir}; there are {list_versions(bundles_dir)}")
-    _replace(bundles_dir / PUBLISHED, "\n".join(sorted({*_published(bundles_dir), version})))
+    """Make `version` the one that servers load, in one atomic step; raises BundleMissing where it is not.
+
+    Its trials end: nobody is to meet it again as a canary after it was rolled back.
+    """
+    _check_there(bundles_dir, version)
+    _replace(bundles_dir / PUBLISHED, "\n".join(sorted({*published_versions(bundles_dir), version})))
     _replace(bundles_dir / POINTER, version)
+    _end_trials(bundles_dir, version)
 
 
 def current_version(bundles_dir: Path) -> str | None:
@@ -90,23 +94,67 @@ def list_versions(bundles_dir: Path) -> list[str]:
     return sorted(path.parent.name for path in bundles_dir.glob("[!.]*/manifest.json"))
 
 
-def rollback(bundles_dir: Path) -> str:
-    """Point to the published version before the current one and return it; else raises BundleMissing."""
+def published_versions(bundles_dir: Path) -> set[str]:
+    """Every version that ever was current, there or not."""
+    path = bundles_dir / PUBLISHED
+    return set(path.read_text().split()) if path.exists() else set()
+
+
+def rollback(bundles_dir: Path, version: str | None = None) -> str:
+    """Point to the published version before the current one, or to `version`, and return it.
+
+    Raises BundleMissing when there is none, or when `version` was never published.
+    """
     current = current_version(bundles_dir)
-    there = sorted(_published(bundles_dir) & set(list_versions(bundles_dir)))
-    older = [version for version in there if current is not None and version < current]
-    if not older:
+    there = sorted(published_versions(bundles_dir) & set(list_versions(bundles_dir)))
+    if version is not None and version not in there:
+        raise BundleMissing(f"{version!r} was never published in {bundles_dir}; to go back to there are {there}")
+    older = [name for name in there if current is not None and name < current]
+    if version is None and not older:
         raise BundleMissing(f"no published bundle older than {current!r} in {bundles_dir} to roll back to")
-    point_to(bundles_dir, older[-1])
-    return older[-1]
+    target = version or older[-1]
+    point_to(bundles_dir, target)
+    if current is not None:
+        _end_trials(bundles_dir, current)
+    return target
+
+
+def set_canary(bundles_dir: Path, canary: CanaryTrial | None) -> Trials:
+    """Have servers give a share of all people to a bundle, or to none; raises BundleMissing where it is not."""
+    if canary is not None:
+        _check_there(bundles_dir, canary.version)
+    return _set_trials(bundles_dir, replace(_trials(bundles_dir), canary=canary))
+
+
+def set_shadow(bundles_dir: Path, shadow: ShadowTrial | None) -> Trials:
+    """Have servers rank with a bundle that is not served, or with none; raises BundleMissing where it is not."""
+    if shadow is not None:
+        _check_there(bundles_dir, shadow.version)
+    return _set_trials(bundles_dir, replace(_trials(bundles_dir), shadow=shadow))
+
+
+def note_release(bundles_dir: Path, version: str, release: Documents) -> None:
+    """Add to the manifest how the bundle was released; the promises about its files stay as they are."""
+    path = bundles_dir / version / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    waiting = bundles_dir / f".tmp-{uuid4().hex}"
+    _write_synced(waiting, _json_bytes(manifest | {"releases": [*manifest.get("releases", []), release]}))
+    waiting.replace(path)
+    _sync_dir(path.parent)
 
 
 def prune(bundles_dir: Path, *, keep_count: int = KEPT_VERSION_COUNT) -> list[str]:
-    """Delete all but the newest `keep_count` versions and return those deleted; the current one stays."""
+    """Delete all but the newest `keep_count` versions and return those deleted.
+
+    What serves, what is on trial and the newest `keep_count` published versions stay as well: however many
+    bundles were refused since, there is a way back.
+    """
     if keep_count < 1:
         raise BadInput(f"keep_count={keep_count}: at least 1 bundle must stay")
-    current = current_version(bundles_dir)
-    doomed = [version for version in list_versions(bundles_dir)[:-keep_count] if version != current]
+    there = list_versions(bundles_dir)
+    published = [version for version in there if version in published_versions(bundles_dir)]
+    kept = {current_version(bundles_dir), *_trials(bundles_dir).versions, *published[-keep_count:]}
+    doomed = [version for version in there[:-keep_count] if version not in kept]
     for version in doomed:
         hidden = bundles_dir / f".tmp-{uuid4().hex}"
         (bundles_dir / version).rename(hidden)
@@ -114,9 +162,28 @@ def prune(bundles_dir: Path, *, keep_count: int = KEPT_VERSION_COUNT) -> list[st
     return doomed
 
 
-def _published(bundles_dir: Path) -> set[str]:
-    path = bundles_dir / PUBLISHED
-    return set(path.read_text().split()) if path.exists() else set()
+def _check_there(bundles_dir: Path, version: str) -> None:
+    if version not in list_versions(bundles_dir):
+        raise BundleMissing(f"no bundle {version!r} in {bundles_dir}; there are {list_versions(bundles_dir)}")
+
+
+def _trials(bundles_dir: Path) -> Trials:
+    """What is on trial; a file that cannot be read keeps nothing on trial, and the next change replaces it."""
+    try:
+        return read_trials(bundles_dir)
+    except BundleRefused:
+        return Trials()
+
+
+def _set_trials(bundles_dir: Path, trials: Trials) -> Trials:
+    _replace(bundles_dir / TRIALS, trials.document().decode())
+    return trials
+
+
+def _end_trials(bundles_dir: Path, version: str) -> None:
+    trials = _trials(bundles_dir)
+    if version in trials.versions:
+        _set_trials(bundles_dir, trials.without(version))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -25,25 +25,31 @@ NOBODY = CustomerState()
 
 @dataclass(slots=True)
 class Ladder:
-    """One answer per question. `bundle` gives the live bundle or None; `fallbacks` the static list per placement."""
+    """One answer per question. `bundle` gives a person's bundle or None; `fallbacks` the static list per placement.
 
-    bundle: Callable[[], Bundle | None]
+    `shadow`, where there is one, hears of every full answer; it may keep what it hears and returns at once.
+    """
+
+    bundle: Callable[[str | None, str | None], Bundle | None]
     customers: CustomerStore
     options: Options
     fallbacks: Mapping[str, Sequence[str]]
     max_in_flight_count: int
     in_flight_count: int = 0
+    shadow: Callable[[Query, CustomerState, Slate], None] | None = None
 
     async def answer(self, query: Query, laps: Laps) -> Slate:
         """The best slate that can be had now; raises only for a question that is itself at fault."""
-        bundle = self.bundle()
+        bundle = self.bundle(query.customer_id, query.anonymous_id)
         if bundle is None:
             return static_slate(query, self.fallbacks)
         if self.in_flight_count >= self.max_in_flight_count:
             return popular_slate(query, bundle, self.options, why=Degraded.OVERLOAD)
         self.in_flight_count += 1
         try:
-            return await decide(query, bundle, self.customers, self.options, laps)
+            if self.shadow is None:
+                return await decide(query, bundle, self.customers, self.options, laps)
+            return await self._decide_shadowed(query, bundle, laps, self.shadow)
         except EndcapError:
             raise
         except Exception:  # noqa: BLE001 - the request border: the answer falls to the next rung
@@ -51,6 +57,16 @@ class Ladder:
             return floor_slate(query, bundle, self.options, self.fallbacks)
         finally:
             self.in_flight_count -= 1
+
+    async def _decide_shadowed(
+        self, query: Query, bundle: Bundle, laps: Laps, shadow: Callable[[Query, CustomerState, Slate], None]
+    ) -> Slate:
+        """As `decide`; question, state and slate go to the shadow as well."""
+        state = await self.customers.read(query.customer_id, query.anonymous_id)
+        laps.lap("features")
+        slate = rank(query, bundle, state, self.options, laps)
+        shadow(query, state, slate)
+        return slate
 
 
 def floor_slate(query: Query, bundle: Bundle, options: Options, fallbacks: Mapping[str, Sequence[str]]) -> Slate:

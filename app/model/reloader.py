@@ -1,23 +1,120 @@
-"""The live bundle: one reference that requests read once, swapped when a newer verified bundle is published."""
+"""The live bundle and those on trial: references that requests read once, swapped when others are published."""
 
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
 from app.errors import BundleMissing, BundleRefused
 from app.model.bundle import POINTER, Bundle, current_version, load_bundle
+from app.model.release import CanaryTrial, ShadowTrial, Trials, read_trials, subject_of
 
 RETRY_REFUSED_S = 10.0
+
+ShadowChanged = Callable[[Bundle | None, float], None]
 
 _log = logging.getLogger(__name__)
 
 
-class LiveBundle:
-    """Holds the bundle being served. `warm` runs on a new bundle before any request sees it."""
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A bundle and the people whom it answers."""
 
-    def __init__(self, bundles_dir: Path, *, warm: Callable[[Bundle], None], on_refused: Callable[[str], None]) -> None:
+    bundle: Bundle
+    trial: CanaryTrial
+
+
+class LiveBundle:
+    """Holds the bundle being served and a canary. `warm` runs on a new bundle before any request sees it.
+
+    `on_live` hears of every bundle that goes live, `on_canary` the version for every question that the canary
+    gets, and `on_shadow`, where it is set, of the shadow's bundle (None = no more) and its questions per second.
+    """
+
+    def __init__(
+        self,
+        bundles_dir: Path,
+        *,
+        warm: Callable[[Bundle], None],
+        on_refused: Callable[[str], None],
+        on_live: Callable[[Bundle], None] = lambda _: None,
+        on_canary: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._bundles_dir = bundles_dir
+        self._on_live = on_live
+        self._on_canary = on_canary
+        self._live, self._canary, self._shadow = (_Seat(bundles_dir, warm, on_refused) for _ in range(3))
+        self._trials_problem: str | None = None
+        self._shadow_told: tuple[str | None, float] = (None, 0.0)
+        self.on_shadow: ShadowChanged | None = None
+        self.canary: Canary | None = None
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The live bundle."""
+        return self._live.bundle
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the published bundle or with those on trial."""
+        told = (self._live.problem, self._trials_problem, self._canary.problem, self._shadow.problem)
+        return "; ".join(filter(None, told)) or None
+
+    def bundle_for(self, customer_id: str | None, anonymous_id: str | None) -> Bundle | None:
+        """The one bundle that answers this person now: the live one, or the canary for its share."""
+        canary = self.canary
+        if canary is None or not canary.trial.takes(subject_of(customer_id, anonymous_id)):
+            return self._live.bundle
+        self._on_canary(canary.bundle.version)
+        return canary.bundle
+
+    def refresh(self) -> bool:
+        """Takes what was published since, as far as it is sound; True when another bundle went live. Never raises."""
+        is_new = self._live.take(lambda: current_version(self._bundles_dir))
+        bundle = self._live.bundle
+        if is_new and bundle is not None:
+            self._on_live(bundle)
+            _log.info("bundle is live", extra={"model_version": bundle.version})
+        self._follow(self._trials() if bundle is None else self._trials().without(bundle.version))
+        return is_new
+
+    async def watch(self, interval_s: float) -> None:
+        """Refreshes for ever, in a thread, so that requests go on."""
+        while True:
+            await asyncio.sleep(interval_s)
+            await asyncio.to_thread(self.refresh)
+
+    def _trials(self) -> Trials:
+        """The trials to follow; none when the file is broken: then the live bundle serves everybody."""
+        self._trials_problem = None
+        try:
+            return read_trials(self._bundles_dir)
+        except BundleRefused as error:
+            self._trials_problem = error.message
+            return Trials()
+
+    def _follow(self, trials: Trials) -> None:
+        trial = trials.canary if self.bundle is not None else None
+        bundle = self._canary.hold(None if trial is None else trial.version)
+        self.canary = None if trial is None or bundle is None else Canary(bundle, trial)
+        if self.on_shadow is not None:
+            self._follow_shadow(trials.shadow, self.on_shadow)
+
+    def _follow_shadow(self, trial: ShadowTrial | None, tell: ShadowChanged) -> None:
+        bundle = self._shadow.hold(None if trial is None else trial.version)
+        # Not the bundles themselves: comparing their arrays means nothing.
+        told = (None, 0.0) if trial is None or bundle is None else (bundle.version, trial.per_second)
+        if told != self._shadow_told:
+            self._shadow_told = told
+            tell(bundle, told[1])
+
+
+class _Seat:
+    """One place for a bundle: which one is there, and which one was refused a moment ago."""
+
+    def __init__(self, bundles_dir: Path, warm: Callable[[Bundle], None], on_refused: Callable[[str], None]) -> None:
         self._bundles_dir = bundles_dir
         self._warm = warm
         self._on_refused = on_refused
@@ -25,11 +122,11 @@ class LiveBundle:
         self.bundle: Bundle | None = None
         self.problem: str | None = None
 
-    def refresh(self) -> bool:
-        """Swaps in the published bundle if it is another one and sound; True when swapped. Never raises."""
+    def take(self, wanted: Callable[[], str]) -> bool:
+        """Takes the wanted version if it is another one and sound; True when taken. Never raises."""
         version = POINTER
         try:
-            version = current_version(self._bundles_dir)
+            version = wanted()
             if self._is_settled(version):
                 return False
             bundle = load_bundle(self._bundles_dir / version)
@@ -41,17 +138,23 @@ class LiveBundle:
             self._refuse(version, error)
             return False
         self.bundle, self.problem, self._refused = bundle, None, None
-        _log.info("bundle is live", extra={"model_version": version})
         return True
 
-    async def watch(self, interval_s: float) -> None:
-        """Refreshes for ever, in a thread, so that requests go on."""
-        while True:
-            await asyncio.sleep(interval_s)
-            await asyncio.to_thread(self.refresh)
+    def hold(self, version: str | None) -> Bundle | None:
+        """The bundle of exactly this version; None while it is refused, and for None."""
+        if version is None or (self.bundle is not None and self.bundle.version != version):
+            self.leave()
+        if version is not None:
+            self.take(lambda: version)
+        return self.bundle
+
+    def leave(self) -> None:
+        """Holds no bundle any more."""
+        self.bundle = self.problem = self._refused = None
 
     def _is_settled(self, version: str) -> bool:
         if self.bundle is not None and self.bundle.version == version:
+            self.problem = self._refused = None
             return True
         return self._refused is not None and self._refused[0] == version and monotonic() < self._refused[1]
 

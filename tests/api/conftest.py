@@ -37,3 +37,11 @@ def ask(api: httpx.Client) -> Ask:
 def new_id() -> str:
     """An id that no other test uses."""
     return uuid4().hex
+
+
+@pytest.fixture
+def own_api(own_world: World) -> Iterator[httpx.Client]:
+    """A service on `own_world`, which looks for new bundles often."""
+    settings = own_world.settings.model_copy(update={"reload_interval_ms": 10})
+    with serving(settings, own_world.redis_url) as client:
+        yield client

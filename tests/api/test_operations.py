@@ -1,17 +1,15 @@
 """What operations see: readiness, metrics, keys, new bundles, and answers on every rung of the ladder."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 
 from app.model.bundle import current_version
 from app.settings import Settings
 from app.stores.embedded import free_port
+from tests.bundles import copied
 from tests.server import serving, wait_until
 from tests.world import World, customer
 from training.publish import point_to
@@ -24,31 +22,6 @@ def decision(client: httpx.Client, **fields: object) -> dict[str, Any]:
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
-
-
-@pytest.fixture
-def own_world(trained_world: World, tmp_path: Path) -> World:
-    """The trained world with a bundles folder of its own."""
-    shutil.copytree(trained_world.settings.bundles_dir, tmp_path / "bundles")
-    return World(trained_world.settings.model_copy(update={"data_dir": tmp_path}), trained_world.redis_url)
-
-
-@pytest.fixture
-def own_api(own_world: World) -> Iterator[httpx.Client]:
-    """A service on `own_world`, which looks for new bundles often."""
-    settings = own_world.settings.model_copy(update={"reload_interval_ms": 10})
-    with serving(settings, own_world.redis_url) as client:
-        yield client
-
-
-def second_version(settings: Settings) -> str:
-    """A sound copy of the live bundle under a later name."""
-    current = current_version(settings.bundles_dir)
-    version = f"{current}-second"
-    shutil.copytree(settings.bundles_dir / current, settings.bundles_dir / version)
-    manifest = settings.bundles_dir / version / "manifest.json"
-    manifest.write_bytes(orjson.dumps(orjson.loads(manifest.read_bytes()) | {"version": version}))
-    return version
 
 
 def test_ready_once_the_bundle_is_verified(api: httpx.Client, trained_world: World) -> None:
@@ -70,7 +43,7 @@ def test_every_answer_carries_a_request_id(api: httpx.Client) -> None:
 
 
 def test_new_bundle_is_picked_up_by_itself(own_world: World, own_api: httpx.Client) -> None:
-    version = second_version(own_world.settings)
+    version = copied(own_world.settings.bundles_dir, "second")
     point_to(own_world.settings.bundles_dir, version)
     wait_until(lambda: own_api.get("/readyz").json()["model_version"] == version, "the new bundle is live")
     assert decision(own_api)["model_version"] == version
@@ -80,7 +53,7 @@ def test_new_bundle_is_picked_up_by_itself(own_world: World, own_api: httpx.Clie
 @pytest.mark.parametrize("harm", ["truncate", "flip", "swap", "remove"])
 def test_damaged_bundle_is_refused_by_name(own_world: World, own_api: httpx.Client, name: str, harm: str) -> None:
     live = decision(own_api)["model_version"]
-    version = second_version(own_world.settings)
+    version = copied(own_world.settings.bundles_dir, "second")
     path = own_world.settings.bundles_dir / version / name
     content = path.read_bytes()
     flipped = content[:-1] + bytes([content[-1] ^ 1])

@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 
 from app.errors import BadInput, BundleMissing
+from app.model.release import TRIALS, CanaryTrial, ShadowTrial, Trials, read_trials
 from training.publish import (
     Facts,
     current_version,
     list_versions,
+    note_release,
     point_to,
     prune,
     rollback,
+    set_canary,
+    set_shadow,
     write_bundle,
 )
 
@@ -105,3 +109,62 @@ def test_prune_to_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_no_folder_has_no_versions(tmp_path: Path) -> None:
     assert list_versions(tmp_path / "none") == []
+
+
+def test_rollback_to_a_published_version_skips_those_between(tmp_path: Path) -> None:
+    versions = [publish(tmp_path, minute) for minute in range(3)]
+    assert rollback(tmp_path, versions[0]) == versions[0]
+    assert current_version(tmp_path) == versions[0]
+
+
+def test_rollback_to_a_version_that_never_was_published_is_refused(tmp_path: Path) -> None:
+    live = publish(tmp_path, 1)
+    refused = write(tmp_path, 0)
+    with pytest.raises(BundleMissing, match="never published"):
+        rollback(tmp_path, refused)
+    assert current_version(tmp_path) == live
+
+
+def test_prune_keeps_what_is_on_trial_and_a_way_back(tmp_path: Path) -> None:
+    first, second = publish(tmp_path, 0), publish(tmp_path, 1)
+    shadow, canary, forgotten = (write(tmp_path, minute) for minute in (2, 3, 4))
+    newest = [write(tmp_path, minute) for minute in (5, 6)]
+    set_canary(tmp_path, CanaryTrial(canary, 5))
+    set_shadow(tmp_path, ShadowTrial(shadow, 5))
+    assert prune(tmp_path, keep_count=2) == [forgotten]
+    assert list_versions(tmp_path) == [first, second, shadow, canary, *newest]
+
+
+def test_trials_of_a_version_end_when_it_is_published_and_do_not_come_back(tmp_path: Path) -> None:
+    publish(tmp_path, 0)
+    version = write(tmp_path, 1)
+    set_canary(tmp_path, CanaryTrial(version, 5))
+    set_shadow(tmp_path, ShadowTrial(version, 5))
+    point_to(tmp_path, version)
+    assert read_trials(tmp_path) == Trials()
+    rollback(tmp_path)
+    assert read_trials(tmp_path) == Trials()
+
+
+def test_trial_of_a_version_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    publish(tmp_path, 0)
+    with pytest.raises(BundleMissing, match="'nowhere'"):
+        set_canary(tmp_path, CanaryTrial("nowhere", 5))
+    assert read_trials(tmp_path) == Trials()
+
+
+def test_broken_file_of_trials_is_replaced_by_the_next_change(tmp_path: Path) -> None:
+    version = publish(tmp_path, 0)
+    (tmp_path / TRIALS).write_text("{")
+    assert set_shadow(tmp_path, ShadowTrial(version, 5)) == Trials(None, ShadowTrial(version, 5))
+    assert read_trials(tmp_path) == Trials(None, ShadowTrial(version, 5))
+
+
+def test_manifest_keeps_every_release_and_its_promises(tmp_path: Path) -> None:
+    version = write(tmp_path)
+    before = json.loads((tmp_path / version / "manifest.json").read_text())
+    note_release(tmp_path, version, {"reason": "first"})
+    note_release(tmp_path, version, {"reason": "second"})
+    manifest = json.loads((tmp_path / version / "manifest.json").read_text())
+    assert manifest == before | {"releases": [{"reason": "first"}, {"reason": "second"}]}
+    assert {path.name for path in tmp_path.iterdir()} == {version}

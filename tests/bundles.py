@@ -1,0 +1,52 @@
+"""Copies of bundles under another name, altered where a test wants it, whose manifests keep their promises."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from app.domain import Floats
+from app.model.bundle import current_version
+
+NOTHING: Mapping[str, object] = {}
+
+
+def copied(
+    bundles_dir: Path,
+    suffix: str,
+    *,
+    arrays: Mapping[str, npt.NDArray[np.generic]] | None = None,
+    documents: Mapping[str, object] = NOTHING,
+    manifest: Mapping[str, object] = NOTHING,
+) -> str:
+    """The version of a copy of the live bundle: `arrays` and `documents` (by file name) replaced and promised anew."""
+    current = current_version(bundles_dir)
+    version = f"{current}-{suffix}"
+    folder = bundles_dir / version
+    shutil.copytree(bundles_dir / current, folder)
+    for name, array in (arrays or {}).items():
+        np.save(folder / name, array)
+    for name, document in documents.items():
+        (folder / name).write_bytes(orjson.dumps(document))
+    stated = orjson.loads((folder / "manifest.json").read_bytes())
+    for name in (*(arrays or {}), *documents):
+        content = (folder / name).read_bytes()
+        stated["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    (folder / "manifest.json").write_bytes(orjson.dumps({**stated, "version": version, **manifest}))
+    return version
+
+
+def damage(folder: Path, name: str = "item_factors.npy") -> None:
+    """Flips the last bit of one file."""
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def array_of(bundles_dir: Path, name: str) -> Floats:
+    """One array of the live bundle."""
+    found: Floats = np.load(bundles_dir / current_version(bundles_dir) / name)
+    return found
