@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from app.domain import Event
 from app.errors import StoreUnavailable
@@ -84,10 +84,22 @@ class History:
 
     def scan(self) -> pl.LazyFrame:
         """All rows as of now, with `SCHEMA`; empty when nothing was ever written."""
+        return self.snapshot()[0]
+
+    def snapshot(self) -> tuple[pl.LazyFrame, int | None]:
+        """All rows as of now and the Delta version that holds just them; (empty, None) when there is no table."""
         table = self._existing()
         if table is None:
-            return pl.LazyFrame(schema=SCHEMA)
-        return pl.scan_delta(table).select(SCHEMA.names())
+            return pl.LazyFrame(schema=SCHEMA), None
+        return _rows(table), table.version()
+
+    def scan_at(self, version: int) -> pl.LazyFrame | None:
+        """The rows of that Delta version; None once it, or a file of it, is no longer kept."""
+        try:
+            table = DeltaTable(self._path, version=version)
+        except DeltaError:
+            return None
+        return _rows(table) if all(Path(uri).exists() for uri in table.file_uris()) else None
 
     def version(self) -> int | None:
         """The Delta version, which compaction raises too; None when there is no table."""
@@ -155,6 +167,10 @@ class History:
         return StoreUnavailable(
             f"history {self._path}: lost {ATTEMPTS} commits in a row to other writers; run fewer of them"
         )
+
+
+def _rows(table: DeltaTable) -> pl.LazyFrame:
+    return pl.scan_delta(table).select(SCHEMA.names())
 
 
 def _create(path: Path) -> None:

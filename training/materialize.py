@@ -23,7 +23,7 @@ from app.feature_fields import (
 from app.history import History
 from app.settings import Settings
 from app.stores.feast_push import bounded_client, feature_store
-from app.stores.redis import FEATURES_AS_OF
+from app.stores.redis import FEATURES_AS_OF, FEATURES_HISTORY
 from feature_repo.repo import apply_definitions
 from feature_repo.sources import table_path
 from training.dataset import product_table
@@ -56,7 +56,7 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     The live view is snapshot only: what the worker pushed is newer than anything computed here.
     Raises StoreUnavailable when Redis does not answer; the offline tables are complete by then.
     """
-    history = History(settings.history_dir).scan()
+    history, version = History(settings.history_dir).snapshot()
     as_of = as_of if as_of is not None else default_as_of(history)
     store = feature_store(settings, redis_url)
     started = time.perf_counter()
@@ -68,7 +68,7 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     stored = time.perf_counter()
     for view in (CUSTOMER_PROFILE, CUSTOMER_PURCHASES, PRODUCT_STATISTICS):
         write_online(store, view, tables[view], progress=progress)
-    remember_as_of(redis_url, as_of)
+    remember_origin(redis_url, as_of, history_version=version)
     return MaterializeReport(
         as_of=as_of,
         rows={view: table.height for view, table in tables.items()},
@@ -78,10 +78,11 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     )
 
 
-def remember_as_of(redis_url: str, as_of: datetime) -> None:
-    """Tells the metrics which instant the served features look at; raises StoreUnavailable."""
+def remember_origin(redis_url: str, as_of: datetime, *, history_version: int | None) -> None:
+    """Tells metrics and gate which instant the served features look at, and in which history; StoreUnavailable."""
     try:
         with bounded_client(redis_url) as client:
+            client.set(FEATURES_HISTORY, "" if history_version is None else history_version)
             client.set(FEATURES_AS_OF, as_of.timestamp())
     except redis.RedisError as error:
         raise StoreUnavailable(f"Redis did not take the features' instant: {error}") from error

@@ -15,6 +15,8 @@ from app.domain import Event
 WORKER_GROUP = "history"
 FEATURES_AS_OF = "features:as_of"
 """Key with the instant (unix seconds) that the served batch features look at."""
+FEATURES_HISTORY = "features:history"
+"""Key with the version of the history that they were computed from."""
 
 WorkerClient = Redis
 """The client of workers and commands."""

@@ -190,6 +190,22 @@ def test_compaction_keeps_rows(tmp_path: Path) -> None:
     assert history.version() != version
 
 
+def test_an_earlier_version_reads_as_it_was_while_it_is_kept(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    history.append_events(_events("1", "2"))
+    _, version = history.snapshot()
+    history.append_events(_events("3"))
+    assert version is not None
+    earlier = history.scan_at(version)
+    assert earlier is not None
+    assert sorted(earlier.collect()["row_id"]) == ["1", "2"]
+    assert history.scan_at(99) is None
+    next((tmp_path / "history").glob("*.parquet")).unlink()
+    current = history.version()
+    assert current is not None
+    assert history.scan_at(current) is None
+
+
 def test_only_an_import_that_adds_rows_changes_the_import_version(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
     assert history.append_new(_events("a", "b")) == 2
