@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from app.domain import Ints
+from app.domain import Ints, Mask
 
-Column = npt.NDArray[np.float64]
+Wide = npt.NDArray[np.float64]
 
 METRIC_NAMES = ("hit", "recall", "precision", "ndcg", "mrr", "map")
 
@@ -20,36 +20,73 @@ _DRAWN_AT_ONCE = 8_000_000
 def rank_metrics(recommended: Sequence[Ints], truth: Sequence[Ints], *, k: int) -> Mapping[str, float]:
     """Means over customers at cut-off `k`; `recommended` distinct items best first, `truth` distinct items.
 
-    hit: any found. recall: found / |truth|. precision: found / k, also for shorter lists. ndcg: binary gains
-    1/log2(rank + 1) over the ideal of min(k, |truth|). mrr: 1 / rank of the first found. map: mean precision at
-    the found ranks over min(k, |truth|). Customers without truth are left out; none at all give zeros.
+    Customers without truth are left out; none at all give zeros.
     """
-    rows = [one_customer(items, wanted, k=k) for items, wanted in zip(recommended, truth, strict=True) if len(wanted)]
-    means = np.mean(rows, axis=0) if rows else np.zeros(len(METRIC_NAMES))
+    asked = [row for row, wanted in enumerate(truth) if len(wanted)]
+    kept = [truth[row] for row in asked]
+    found = found_places(side_by_side([recommended[row] for row in asked], k=k), kept)
+    rows = per_customer(found, truth_sizes(kept), k=k)
+    means = rows.mean(axis=0) if asked else np.zeros(len(METRIC_NAMES))
     return dict(zip(METRIC_NAMES, map(float, means), strict=True))
 
 
-def one_customer(recommended: Ints, truth: Ints, *, k: int) -> npt.NDArray[np.float64]:
+def one_customer(recommended: Ints, truth: Ints, *, k: int) -> Wide:
     """The six metrics of one list, in the order of METRIC_NAMES; `truth` is not empty."""
-    found = np.isin(recommended[:k], truth)
-    ranks = np.flatnonzero(found) + 1
-    ideal_count = min(k, len(truth))
-    precisions = np.arange(1, len(ranks) + 1) / ranks
-    return np.array(
+    found = found_places(side_by_side([recommended], k=k), [truth])
+    return per_customer(found, truth_sizes([truth]), k=k).reshape(-1)
+
+
+def per_customer(found: Mask, truth_size: Ints, *, k: int) -> Wide:
+    """The metrics of each list (n, 6) in the order of METRIC_NAMES; `found` (n, K ≥ k), `truth_size` (n,) from 1.
+
+    hit: any found. recall: found / |truth|. precision: found / k, also for shorter lists. ndcg: binary gains
+    1/log2(rank + 1) over the ideal of min(k, |truth|) (Järvelin, Kekäläinen 2002). mrr: 1 / rank of the first found.
+    map: mean precision at the found ranks over min(k, |truth|).
+    """
+    top = found[:, :k].astype(np.float64)
+    ranks = np.arange(1, top.shape[1] + 1)
+    count = top.sum(axis=1)
+    ideal_count = np.minimum(k, truth_size)
+    precision_at_rank = np.cumsum(top, axis=1) / ranks
+    return np.stack(
         [
-            float(len(ranks) > 0),
-            len(ranks) / len(truth),
-            len(ranks) / k,
-            gains(k)[ranks - 1].sum() / gains(k)[:ideal_count].sum(),
-            1 / ranks[0] if len(ranks) else 0.0,
-            precisions.sum() / ideal_count,
-        ]
+            (count > 0).astype(np.float64),
+            count / truth_size,
+            count / k,
+            top @ gains(k) / np.cumsum(gains(k))[ideal_count - 1],
+            np.where(count > 0, 1 / (top.argmax(axis=1) + 1), 0.0),
+            (precision_at_rank * top).sum(axis=1) / ideal_count,
+        ],
+        axis=1,
     )
 
 
-def gains(k: int) -> npt.NDArray[np.float64]:
+def gains(k: int) -> Wide:
     """What a find at rank 1..k is worth: 1 / log2(rank + 1)."""
     return 1 / np.log2(np.arange(2, k + 2))
+
+
+def side_by_side(lists: Sequence[Ints], *, k: int) -> Ints:
+    """The first `k` of each list, int32 (n, k), -1 where a list is shorter."""
+    table = np.full((len(lists), k), -1, np.int32)
+    for row, items in enumerate(lists):
+        table[row, : min(k, len(items))] = items[:k]
+    return table
+
+
+def found_places(slates: Ints, truth: Sequence[Ints]) -> Mask:
+    """Which places of `slates` (n, K; -1 = empty) hold a product of their customer's truth."""
+    wanted = np.concatenate([*truth, np.zeros(0, np.int32)]).astype(np.int64)
+    width = int(max(slates.max(initial=0), wanted.max(initial=0))) + 1
+    owner = np.repeat(np.arange(len(truth), dtype=np.int64), truth_sizes(truth))
+    keys = np.arange(len(slates), dtype=np.int64)[:, None] * width + slates
+    found: Mask = np.isin(keys, owner * width + wanted) & (slates >= 0)
+    return found
+
+
+def truth_sizes(truth: Sequence[Ints]) -> Ints:
+    """How many products each truth holds, int32 (n,)."""
+    return np.array([len(items) for items in truth], np.int32)
 
 
 def paired_interval(differences: npt.ArrayLike, *, seed: int = 0) -> tuple[float, float, float]:
@@ -63,28 +100,41 @@ def paired_interval(differences: npt.ArrayLike, *, seed: int = 0) -> tuple[float
     return float(mean[0]), float(low[0]), float(high[0])
 
 
-def mean_intervals(values: npt.NDArray[np.float64], *, seed: int) -> tuple[Column, Column, Column]:
+def mean_intervals(values: Wide, *, seed: int) -> tuple[Wide, Wide, Wide]:
     """Mean per column of `values` (n, m), and low and high end of its 95 % interval, each (m,).
 
     Whole rows are drawn again with replacement, so columns of one resample stay paired. No rows give zeros.
     """
-    count, width = values.shape
+    return ratio_intervals(values, np.ones_like(values), seed=seed)
+
+
+def ratio_intervals(above: Wide, below: Wide, *, seed: int) -> tuple[Wide, Wide, Wide]:
+    """Σ above / Σ below per column of two (n, m), and low and high end of its 95 % interval, each (m,).
+
+    For shares whose places belong to customers: all places of a customer are drawn together. Nothing below gives zero.
+    """
+    count, width = above.shape
     if count == 0:
         return np.zeros(width), np.zeros(width), np.zeros(width)
-    mean = values.mean(axis=0)
+    ratio = _ratio(above.sum(axis=0), below.sum(axis=0))
+    # What is left over the ratio is small, so that sums of equal rows come out exactly equal.
+    rest = above - ratio * below
     random = np.random.default_rng(seed)
     rounds = max(1, min(RESAMPLES, _DRAWN_AT_ONCE // count))
-    means = np.concatenate(
-        [_resampled(values - mean, min(rounds, RESAMPLES - start), random) for start in range(0, RESAMPLES, rounds)]
-    )
-    low, high = np.percentile(means, INTERVAL, axis=0)
-    return mean, mean + low, mean + high
+    sizes = [min(rounds, RESAMPLES - start) for start in range(0, RESAMPLES, rounds)]
+    drawn = np.concatenate([_resampled(np.hstack([rest, below]), size, random) for size in sizes])
+    low, high = np.percentile(_ratio(drawn[:, :width], drawn[:, width:]), INTERVAL, axis=0)
+    return ratio, ratio + low, ratio + high
 
 
-def _resampled(values: npt.NDArray[np.float64], rounds: int, random: np.random.Generator) -> Column:
-    """Column means (rounds, m) of so many draws of all rows with replacement."""
+def _resampled(values: Wide, rounds: int, random: np.random.Generator) -> Wide:
+    """Column sums (rounds, m) of so many draws of all rows with replacement."""
     count = len(values)
     drawn = random.integers(count, size=(rounds, count)) + np.arange(rounds)[:, None] * count
     times = np.bincount(drawn.ravel(), minlength=rounds * count).reshape(rounds, count)
-    means: Column = times.astype(np.float64) @ values / count
-    return means
+    sums: Wide = times.astype(np.float64) @ values
+    return sums
+
+
+def _ratio(above: Wide, below: Wide) -> Wide:
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)

@@ -1,10 +1,26 @@
-"""Ranking metrics against numbers worked by hand."""
+"""Ranking metrics against numbers worked by hand, and against two other ways to compute them."""
+
+from math import log2
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain import Ints
-from training.metrics import METRIC_NAMES, mean_intervals, one_customer, paired_interval, rank_metrics
+from benchmarks.ranked import judge
+from training.metrics import (
+    METRIC_NAMES,
+    found_places,
+    mean_intervals,
+    one_customer,
+    paired_interval,
+    per_customer,
+    rank_metrics,
+    ratio_intervals,
+    side_by_side,
+    truth_sizes,
+)
 
 LOG3 = 1 / np.log2(3)
 
@@ -29,6 +45,43 @@ def test_metrics_of_one_list_equal_the_worked_ones(
     recommended: Ints, truth: Ints, k: int, expected: tuple[float, ...]
 ) -> None:
     assert one_customer(recommended, truth, k=k) == pytest.approx(expected)
+
+
+Lists = list[tuple[list[int], list[int]]]
+PRODUCTS = st.lists(st.integers(0, 30), unique=True, max_size=25)
+ASKED = st.lists(st.tuples(PRODUCTS, PRODUCTS.filter(bool)), min_size=1, max_size=8)
+
+
+@given(asked=ASKED, k=st.integers(1, 20))
+def test_metrics_of_many_lists_equal_loops_over_ranks(asked: Lists, k: int) -> None:
+    truth = [items(*wanted) for _, wanted in asked]
+    found = found_places(side_by_side([items(*shown) for shown, _ in asked], k=20), truth)
+    measured = per_customer(found, truth_sizes(truth), k=k)
+    assert np.allclose(measured, [looped(shown, set(wanted), k) for shown, wanted in asked])
+
+
+def looped(shown: list[int], wanted: set[int], k: int) -> list[float]:
+    """The six metrics as a textbook's loop has them."""
+    finds, gain, precisions, first = 0, 0.0, 0.0, 0.0
+    for rank, product in enumerate(shown[:k], start=1):
+        if product in wanted:
+            finds += 1
+            gain += 1 / log2(rank + 1)
+            precisions += finds / rank
+            first = first or 1 / rank
+    best = sum(1 / log2(rank + 1) for rank in range(1, min(k, len(wanted)) + 1))
+    hit = float(finds > 0)
+    return [hit, finds / len(wanted), finds / k, gain / best, first, precisions / min(k, len(wanted))]
+
+
+@given(asked=ASKED, k=st.integers(1, 20))
+def test_means_equal_those_of_the_benchmarks_own_judge(asked: Lists, k: int) -> None:
+    measured = rank_metrics([items(*shown) for shown, _ in asked], [items(*wanted) for _, wanted in asked], k=k)
+    names = [str(row) for row in range(len(asked))]
+    lists = {name: [str(product) for product in shown] for name, (shown, _) in zip(names, asked, strict=True)}
+    truth = {name: frozenset(map(str, wanted)) for name, (_, wanted) in zip(names, asked, strict=True)}
+    for name, figure in judge(lists, truth, k=k).items():
+        assert measured[name.split("@")[0]] == pytest.approx(figure, abs=6e-5)
 
 
 def test_customers_without_truth_do_not_count() -> None:
@@ -74,3 +127,9 @@ def test_about_nineteen_of_twenty_intervals_hold_the_truth() -> None:
     random = np.random.default_rng(5)
     held = [low <= 0.3 <= high for _, low, high in (paired_interval(random.random(200) < 0.3) for _ in range(200))]
     assert 0.90 <= np.mean(held) <= 0.99
+
+
+def test_share_of_places_draws_all_places_of_a_customer_together() -> None:
+    hits, places = np.array([[2.0], [0.0], [1.0]]), np.array([[2.0], [1.0], [1.0]])
+    share, low, high = ratio_intervals(hits, places, seed=0)
+    assert (share[0], low[0], high[0]) == pytest.approx((3 / 4, 0.0, 1.0))
