@@ -27,11 +27,21 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question per customer of a split, with the items that the customer went on to buy."""
+    """One question per customer of a split, with the items that the customer went on to buy; `codes` = who."""
 
     queries: Sequence[Query]
     states: Sequence[CustomerState]
     truth: Sequence[Ints]
+    codes: Sequence[int] = ()
+
+    def only(self, rows: Sequence[int]) -> "Asked":
+        """The questions at these places."""
+        return Asked(
+            [self.queries[row] for row in rows],
+            [self.states[row] for row in rows],
+            [self.truth[row] for row in rows],
+            [self.codes[row] for row in rows] if self.codes else (),
+        )
 
 
 def questions(split: Split, states: Mapping[str, CustomerState], *, seed: int) -> Asked:
@@ -43,6 +53,7 @@ def questions(split: Split, states: Mapping[str, CustomerState], *, seed: int) -
         queries=[replace(template, customer_id=customer_id) for customer_id in ids],
         states=[states.get(customer_id, CustomerState()) for customer_id in ids],
         truth=[split.truth[code] for code in codes],
+        codes=codes,
     )
 
 
@@ -61,7 +72,7 @@ def with_baskets(asked: Asked, product_ids: Sequence[str], *, seed: int) -> Aske
         basket = tuple(Line(ProductId(product_ids[item])) for item in shuffled[:count])
         queries[place] = replace(queries[place], basket=basket)
         truths[place] = np.sort(shuffled[count:])
-    return Asked(queries, asked.states, truths)
+    return Asked(queries, asked.states, truths, asked.codes)
 
 
 def sampled(split: Split, *, seed: int) -> list[int]:

@@ -1,0 +1,103 @@
+"""Questions become ranked lists: the slates that would be served, and the plain rankings they must beat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from app.decision.candidates.gather import SOURCES, Candidates, find_candidates
+from app.decision.context import Context, make_context
+from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
+from app.decision.pipeline import rank
+from app.decision.scoring import probability, score
+from app.domain import Floats, Ints, Query
+from app.model.bundle import Bundle
+from app.ports import CustomerState
+from training.evaluate import OPTIONS, Asked, Told
+from training.metrics import Wide
+
+LIST_LENGTH = 20
+"""As deep as any metric looks."""
+# Scores of all products for so many customers at a time: 70 MB for 68,000 products.
+_USERS_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Slates:
+    """What was shown: `items` int32 and `probability` float64, both (n, 20), padded with -1 and 0."""
+
+    items: Ints
+    probability: Wide
+
+
+def served_slates(bundle: Bundle, asked: Asked, told: Told) -> Slates:
+    """The slates that serving would answer with, from the very function that serves."""
+    items = np.full((len(asked.queries), LIST_LENGTH), -1, np.int32)
+    chance = np.zeros(items.shape)
+    for row, (query, state) in enumerate(zip(asked.queries, asked.states, strict=True)):
+        shown = rank(query, bundle, state, OPTIONS).propositions[:LIST_LENGTH]
+        items[row, : len(shown)] = [bundle.catalogue.item_of[proposition.product_id] for proposition in shown]
+        chance[row, : len(shown)] = [proposition.probability for proposition in shown]
+        told(row + 1, len(asked.queries))
+    return Slates(items, chance)
+
+
+def without_owned(asked: Asked) -> Asked:
+    """The same questions, asked without what the customer has bought before."""
+    queries = [replace(query, exclude_purchased=True) for query in asked.queries]
+    return Asked(queries, asked.states, asked.truth, asked.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """What one question's decision looks at: the sources' candidates, those that pass, and their probabilities."""
+
+    context: Context
+    by_source: dict[str, Ints]
+    items: Ints
+    probability: Floats
+
+
+def considered(bundle: Bundle, query: Query, state: CustomerState) -> Considered:
+    """The stages before the slate, one by one."""
+    context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
+    rules = eligibility_rules(context)
+    candidates: Candidates = find_candidates(context, all_allowed(rules), asked=SOURCES)
+    items, _ = keep_eligible(candidates, rules)
+    scored = score(context, items)
+    return Considered(context, dict(candidates.by_source), items, probability(context, scored.score))
+
+
+def popularity_lists(popularity: Floats, hidden: Sequence[Ints]) -> list[Ints]:
+    """The products of largest `popularity` (n,) for everybody, less what each customer is not to see; ties: item."""
+    longest = max((len(items) for items in hidden), default=0)
+    top = np.argsort(-popularity, kind="stable")[: LIST_LENGTH + longest].astype(np.int32)
+    return [top[~np.isin(top, items)][:LIST_LENGTH] for items in hidden]
+
+
+def frequency_lists(bought: Sequence[Ints], popular: Sequence[Ints]) -> list[Ints]:
+    """Each customer's own products, best first as given, then popular ones that are not among them."""
+    return [
+        np.concatenate([items[:LIST_LENGTH], others[~np.isin(others, items)]])[:LIST_LENGTH]
+        for items, others in zip(bought, popular, strict=True)
+    ]
+
+
+def factor_lists(factors: Floats, users: Floats, hidden: Sequence[Ints]) -> list[Ints]:
+    """The products of largest user vector · item factors (each row · row), less what each customer is not to see."""
+    lists: list[Ints] = []
+    length = min(LIST_LENGTH, len(factors))
+    for start in range(0, len(users), _USERS_AT_ONCE):
+        scores = users[start : start + _USERS_AT_ONCE] @ factors.T
+        for row, items in zip(scores, hidden[start : start + _USERS_AT_ONCE], strict=True):
+            row[items] = -np.inf
+            best = np.argpartition(-row, length - 1)[:length]
+            best = best[np.argsort(-row[best], kind="stable")]
+            lists.append(best[np.isfinite(row[best])].astype(np.int32))
+    return lists
+
+
+def own_products(context: Context) -> Ints:
+    """What the customer bought, the largest decayed weight (half-life 112 days) first; ties: the better seller."""
+    bought = context.bought
+    return bought.items[np.argsort(-bought.weight_112d, kind="stable")]
