@@ -91,7 +91,10 @@ class LiveEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question: what should this person see, here, now? `now_at` is aware UTC."""
+    """One question: what should this person see, here, now? `now_at` is aware UTC.
+
+    `new_products`: how many places (0 or 1) are kept for products newer than the bundle.
+    """
 
     placement: str
     size: int
@@ -106,6 +109,7 @@ class Query:
     store_id: str | None = None
     basket: Sequence[Line] = ()
     recent: Sequence[ProductId] = ()
+    new_products: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
     options = Options(stale_after_s=settings.features_stale_after_s)
     live = LiveBundle(
         settings.bundles_dir,
+        tables_dir=settings.tables_dir,
         warm=lambda bundle: _warm(bundle, options, next(iter(placements))),
         on_refused=lambda _: metrics.bundle_refusals.inc(),
         on_live=lambda bundle: _announce(bundle, metrics),

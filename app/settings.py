@@ -11,12 +11,16 @@ from app.errors import BadSetting
 
 
 class Placement(BaseModel):
-    """A place where slates appear; `fallback` is shown when there is no model at all."""
+    """A place where slates appear; `fallback` is shown when there is no model at all.
+
+    `new_products`: 1 keeps the last place for a product newer than the model that fits the customer, 0 does not.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int = Field(default=10, ge=1, le=100)
     fallback: tuple[str, ...] = ()
+    new_products: int = Field(default=1, ge=0, le=1)
 
 
 DEFAULT_PLACEMENTS = {
@@ -56,7 +60,7 @@ class Settings(BaseSettings):
     stream_partition_count: int = Field(default=4, ge=1, le=256)
     worker_batch_count: int = Field(default=2000, ge=1)
     worker_interval_ms: int = Field(default=500, ge=10)
-    reload_interval_ms: int = Field(default=500, ge=10)
+    reload_interval_ms: int = Field(default=250, ge=10)
     placements_file: Path | None = None
 
     @classmethod

@@ -15,9 +15,11 @@ from app.decision.features import COLUMNS
 from app.errors import BadInput, BundleMissing, BundleRefused
 from app.history import CURRENCY, PURCHASE, TYPE, History
 from app.model.bundle import Bundle, current_version, load_bundle
+from app.model.product_table import ProductTable
 from app.ports import CustomerState
 from app.settings import Settings
 from training.blend import Blend, Calibration, default_weights, fit_blend
+from training.content import with_content
 from training.dataset import Dataset, load_interactions, product_table
 from training.evaluate import (
     Asked,
@@ -102,6 +104,7 @@ class _Run:
     seed: int
     folder: Path
     has_purchases: bool
+    products_sha256: str | None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def timed(self, step: str, since: float) -> None:
@@ -159,6 +162,7 @@ def is_up_to_date(settings: Settings) -> bool:
 
 def _open(settings: Settings, folder: Path, *, seed: int, progress: Named) -> _Run:
     history = History(settings.history_dir).scan()
+    products_sha256 = ProductTable(settings.tables_dir).sha256()
     products = product_table(settings)
     progress("load history", 0, 1)
     dataset = load_interactions(history, None if products is None else products.collect())
@@ -167,7 +171,8 @@ def _open(settings: Settings, folder: Path, *, seed: int, progress: Named) -> _R
         remedy = "run `endcap import --transactions FILE` first"
         raise BadInput(f"{settings.history_dir} holds no purchase and no view to learn from; {remedy}")
     bought = history.filter(pl.col(TYPE) == PURCHASE).head(1).collect()
-    return _Run(settings, history, dataset, progress, seed, folder, has_purchases=not bought.is_empty())
+    has_purchases = not bought.is_empty()
+    return _Run(settings, history, dataset, progress, seed, folder, has_purchases, products_sha256)
 
 
 def _splits(run: _Run) -> tuple[Split, list[Split]]:
@@ -257,12 +262,13 @@ def _publishable(
     config = {
         "seed": run.seed,
         "imports": History(run.settings.history_dir).import_version(),
+        "products_sha256": run.products_sha256,
         "data": dataset_facts(run.dataset),
         "trials": [trial.document() for trial in trials],
     }
     facts = Facts(datetime.now(UTC), *window, config=config, metrics=metrics)
     parts = learn_parts(run.dataset, als, blend, seed=run.seed, currency=_currency(run.history))
-    version = write_parts(run.settings.bundles_dir, facts, parts)
+    version = write_parts(run.settings.bundles_dir, facts, with_content(parts, run.dataset))
     load_bundle(run.settings.bundles_dir / version)
     run.progress("learn from everything", 1, 1)
     run.timed("final", since)

@@ -99,6 +99,7 @@ def to_query(request: DecisionRequest, placements: Mapping[str, Placement]) -> Q
         store_id=context.store_id,
         basket=tuple(Line(ProductId(line.product_id), line.quantity) for line in context.basket),
         recent=tuple(ProductId(product_id) for product_id in context.recent),
+        new_products=placement.new_products,
     )
 
 

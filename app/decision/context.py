@@ -14,7 +14,7 @@ from app.ports import CustomerState
 DAY_S = 86_400.0
 ANCHOR_ITEMS = 20
 # A product that the request names as basket or recent counts like one that was looked at.
-_NAMED_INTEREST = 0.5
+NAMED_INTEREST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def _user_vector(bundle: Bundle, rows: Bought, live: LiveProfile, anchors: Ints)
     if not len(rows.items) and not len(anchors):
         return None
     ids = bundle.catalogue.product_ids
-    interest = np.array([live.recent.get(ids[item], _NAMED_INTEREST) for item in anchors], np.float32)
+    interest = np.array([live.recent.get(ids[item], NAMED_INTEREST) for item in anchors], np.float32)
     strongest = slice(0, MAX_ITEM_COUNT)
     bought, count, weight = rows.items[strongest], rows.count[strongest], rows.weight_112d[strongest]
     if len(anchors):

@@ -20,8 +20,11 @@ class Rule:
 
 
 def eligibility_rules(context: Context) -> list[Rule]:
-    """The rules that the question sets; raises BadInput for a filter on a column the catalogue does not have."""
+    """The rules that question and product table set; raises BadInput for a filter on a column unknown here."""
     rules = [_drop_filtered(context, column, values) for column, values in context.query.filters.items()]
+    newcomers = context.bundle.newcomers
+    if newcomers is not None and newcomers.on_offer is not None:
+        rules.append(Rule("withdrawn", newcomers.on_offer))
     if context.query.exclude_purchased:
         rules.append(_drop_items(context, "purchased", context.bought.items))
     if len(context.basket):

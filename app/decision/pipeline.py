@@ -9,6 +9,7 @@ import numpy as np
 from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.context import Context, make_context
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
+from app.decision.newcomers import with_newcomers
 from app.decision.scoring import NOT_A_SCORE, Scored, score
 from app.decision.slate import make_slate
 from app.domain import Degraded, Ints, Proposition, Query, Slate
@@ -39,7 +40,8 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, l
     context = make_context(query, bundle, state, stale_after_s=options.stale_after_s)
     laps.lap("context")
     rules = eligibility_rules(context)
-    candidates = find_candidates(context, all_allowed(rules))
+    allowed = all_allowed(rules)
+    candidates = with_newcomers(context, find_candidates(context, allowed), allowed)
     laps.lap("candidates")
     kept, dropped = keep_eligible(candidates, rules)
     laps.lap("eligibility")
@@ -80,7 +82,9 @@ def _slate(
 
 def _trace(context: Context, candidates: Candidates, dropped: dict[str, Ints], scored: Scored) -> dict[str, object]:
     ids = context.bundle.catalogue.product_ids
-    return {
+    newcomers = context.bundle.newcomers
+    told: dict[str, object] = {} if newcomers is None else {"newcomers": len(newcomers.items)}
+    return told | {
         "candidates": {name: len(items) for name, items in candidates.by_source.items()},
         "failed_sources": list(candidates.failed),
         "dropped": {

@@ -6,6 +6,7 @@ import numpy as np
 
 from app.decision.context import Context
 from app.decision.features import COLUMNS
+from app.decision.newcomers import told_as_new, with_new_place
 from app.decision.scoring import Scored, probability
 from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
@@ -19,7 +20,7 @@ def top_places(scored: Scored, size: int) -> Ints:
 def make_slate(context: Context, scored: Scored) -> list[Proposition]:
     """At most `query.size` propositions, ranked from 1."""
     catalogue = context.bundle.catalogue
-    places = top_places(scored, context.query.size)
+    places = with_new_place(context, scored, top_places(scored, context.query.size))
     items = scored.items[places]
     contributions = scored.contributions(places)
     columns = zip(
@@ -27,7 +28,7 @@ def make_slate(context: Context, scored: Scored) -> list[Proposition]:
         scored.score[places].tolist(),
         probability(context, scored.score[places]).tolist(),
         catalogue.price_minor[items].tolist(),
-        reasons_for(context, items, contributions),
+        told_as_new(context, items, reasons_for(context, items, contributions)),
         contributions.tolist(),
         strict=True,
     )

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from app.domain import Floats, Ints, ItemIdx
+from app.domain import Floats, Ints, ItemIdx, Mask
 from app.errors import BundleMissing, BundleRefused
 from app.feature_fields import product_key
+from app.model.content import ContentMap, Layout
 from app.model.keys import KeyTable
 
 SCHEMA_VERSION = 1
@@ -54,6 +55,18 @@ class Catalogue:
 
 
 @dataclass(frozen=True, slots=True)
+class Newcomers:
+    """Products that the product table gained or withdrew since training.
+
+    `items` ascending: those that came, placed by their content. `on_offer` (n,) is False for what may no longer be
+    shown; None while everything may.
+    """
+
+    items: Ints
+    on_offer: Mask | None
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """One model version, whole. n items, k factors, g groups, m indexed items; arrays are read-only.
 
@@ -80,6 +93,8 @@ class Bundle:
     group_of: Mapping[str, int]
     als: Mapping[str, Any]
     scoring: Mapping[str, Any]
+    content: ContentMap | None = None
+    newcomers: Newcomers | None = None
 
     @property
     def item_count(self) -> int:
@@ -123,6 +138,7 @@ def load_bundle(folder: Path) -> Bundle:
         group_of={name: row for row, name in enumerate(files.json("groups.json"))},
         als=files.json("als.json"),
         scoring=files.json("scoring.json"),
+        content=_content(files),
     )
 
 
@@ -135,6 +151,15 @@ def heads_of(index: Any, *, counts: Sequence[int] = HEAD_COUNTS) -> list[Any]:
             head.add(index.reconstruct_n(0, count))
             heads.append(head)
     return heads
+
+
+def _content(files: "_VerifiedFiles") -> ContentMap | None:
+    """None where training had no product table to learn from."""
+    if not files.has("content.json"):
+        return None
+    described = files.json("content.json")
+    layout = Layout(described["columns"], described["price_edges"], described["token_count"])
+    return ContentMap(layout, files.array("content_weights.npy", np.float32))
 
 
 def _gram(item_factors: Floats) -> Floats:
@@ -188,6 +213,10 @@ class _VerifiedFiles:
             raise BundleRefused(f"{folder} has schema version {schema_version}, this server reads {SCHEMA_VERSION}")
         if version != folder.name:
             raise BundleRefused(f"{folder} holds the manifest of version {version}; publish the bundle again")
+
+    def has(self, name: str) -> bool:
+        """True when the manifest promises such a file."""
+        return name in self._promised
 
     def read(self, name: str) -> bytes:
         path = self._folder / name

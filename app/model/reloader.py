@@ -9,6 +9,7 @@ from time import monotonic
 
 from app.errors import BundleMissing, BundleRefused
 from app.model.bundle import POINTER, Bundle, current_version, load_bundle
+from app.model.product_table import ProductTable, State
 from app.model.release import CanaryTrial, ShadowTrial, Trials, read_trials, subject_of
 
 RETRY_REFUSED_S = 10.0
@@ -29,6 +30,7 @@ class Canary:
 class LiveBundle:
     """Holds the bundle being served and a canary. `warm` runs on a new bundle before any request sees it.
 
+    Each bundle takes in what the product table in `tables_dir` says beyond it, at once and whenever the table changes.
     `on_live` hears of every bundle that goes live, `on_canary` the version for every question that the canary
     gets, and `on_shadow`, where it is set, of the shadow's bundle (None = no more) and its questions per second.
     """
@@ -37,6 +39,7 @@ class LiveBundle:
         self,
         bundles_dir: Path,
         *,
+        tables_dir: Path,
         warm: Callable[[Bundle], None],
         on_refused: Callable[[str], None],
         on_live: Callable[[Bundle], None] = lambda _: None,
@@ -45,7 +48,9 @@ class LiveBundle:
         self._bundles_dir = bundles_dir
         self._on_live = on_live
         self._on_canary = on_canary
-        self._live, self._canary, self._shadow = (_Seat(bundles_dir, warm, on_refused) for _ in range(3))
+        self._products = ProductTable(tables_dir)
+        seats = (_Seat(bundles_dir, self._products, warm, on_refused) for _ in range(3))
+        self._live, self._canary, self._shadow = seats
         self._trials_problem: str | None = None
         self._shadow_told: tuple[str | None, float] = (None, 0.0)
         self.on_shadow: ShadowChanged | None = None
@@ -59,7 +64,8 @@ class LiveBundle:
     @property
     def problem(self) -> str | None:
         """What is wrong with the published bundle or with those on trial."""
-        told = (self._live.problem, self._trials_problem, self._canary.problem, self._shadow.problem)
+        seats = (self._canary.problem, self._shadow.problem)
+        told = (self._live.problem, self._trials_problem, *seats, self._products.problem)
         return "; ".join(filter(None, told)) or None
 
     def bundle_for(self, customer_id: str | None, anonymous_id: str | None) -> Bundle | None:
@@ -114,8 +120,16 @@ class LiveBundle:
 class _Seat:
     """One place for a bundle: which one is there, and which one was refused a moment ago."""
 
-    def __init__(self, bundles_dir: Path, warm: Callable[[Bundle], None], on_refused: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        bundles_dir: Path,
+        products: ProductTable,
+        warm: Callable[[Bundle], None],
+        on_refused: Callable[[str], None],
+    ) -> None:
         self._bundles_dir = bundles_dir
+        self._products = products
+        self._table: State | None = None
         self._warm = warm
         self._on_refused = on_refused
         self._refused: tuple[str, float] | None = None
@@ -128,8 +142,10 @@ class _Seat:
         try:
             version = wanted()
             if self._is_settled(version):
+                self._take_products()
                 return False
-            bundle = load_bundle(self._bundles_dir / version)
+            table = self._products.state()
+            bundle = self._products.taken_in(load_bundle(self._bundles_dir / version))
             self._warm(bundle)
         except BundleMissing as error:
             self.problem = error.message
@@ -137,8 +153,19 @@ class _Seat:
         except Exception as error:  # noqa: BLE001 - the reload border: whatever is wrong, the old bundle serves on
             self._refuse(version, error)
             return False
-        self.bundle, self.problem, self._refused = bundle, None, None
+        self.bundle, self._table, self.problem, self._refused = bundle, table, None, None
         return True
+
+    def _take_products(self) -> None:
+        """Goes on with the product table of now. A table that the bundle cannot be served with is not tried again."""
+        table = self._products.state()
+        if self.bundle is None or table == self._table:
+            return
+        self._table = table
+        bundle = self._products.taken_in(self.bundle)
+        if bundle is not self.bundle:
+            self._warm(bundle)
+            self.bundle = bundle
 
     def hold(self, version: str | None) -> Bundle | None:
         """The bundle of exactly this version; None while it is refused, and for None."""

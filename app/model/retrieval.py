@@ -62,9 +62,18 @@ def _search_rows(bundle: Bundle, index: Any, user: Floats, count: int, allowed: 
 
 
 def _read_allowed(bundle: Bundle, user: Floats, count: int, allowed: Mask) -> Ints:
-    items = np.flatnonzero(allowed[: bundle.index.ntotal]).astype(np.int32)
+    items = _indexed(bundle, allowed)
     scores = bundle.item_factors[items] @ user
     if len(items) > count:
         best = np.argpartition(-scores, count)[:count]
         items, scores = items[best], scores[best]
     return items[np.argsort(-scores, kind="stable")]
+
+
+def _indexed(bundle: Bundle, allowed: Mask) -> Ints:
+    """The allowed items that have a vector: those bought come first, newcomers anywhere behind them."""
+    if bundle.newcomers is None:
+        return np.flatnonzero(allowed[: bundle.index.ntotal]).astype(np.int32)
+    newcomers = bundle.newcomers.items
+    bought = np.flatnonzero(allowed[: bundle.index.ntotal - len(newcomers)]).astype(np.int32)
+    return np.concatenate([bought, newcomers[allowed[newcomers]]])

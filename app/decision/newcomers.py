@@ -1,0 +1,128 @@
+"""One place of a slate for what is new: products newer than the bundle, for customers who like where they belong.
+
+No history speaks for such a product, so in a slate of repeat purchases it would never be seen, nor ever get a history.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from app.decision.candidates.gather import Candidates
+from app.decision.context import NAMED_INTEREST, Context
+from app.decision.scoring import Scored
+from app.domain import Floats, Ints, Mask, Reason
+from app.model.bundle import Bundle
+
+SOURCE = "new"
+CANDIDATE_COUNT = 10
+MIN_SLATE = 5
+"""Of fewer places none is given away."""
+GROUP_COLUMNS = ("category", "department")
+"""Where a product belongs: the first of these that products sold share with it."""
+_UNTOLD = {"taste", "trending"}
+"""Reasons that say less of a new product than that it is new; "popular right now" would not even be true."""
+
+
+def with_newcomers(context: Context, candidates: Candidates, allowed: Mask | None) -> Candidates:
+    """The candidates with the best fitting of the new products that pass; as they are when none fits."""
+    newcomers = context.bundle.newcomers
+    if newcomers is None or not context.query.new_products:
+        return candidates
+    items = newcomers.items if allowed is None else newcomers.items[allowed[newcomers.items]]
+    fit = newcomer_fit(context, items)
+    best = np.argsort(-fit, kind="stable")[:CANDIDATE_COUNT]
+    found = items[best[fit[best] > 0]]
+    if not len(found):
+        return candidates
+    by_source = {**candidates.by_source, SOURCE: found}
+    return replace(candidates, items=np.union1d(candidates.items, found), by_source=by_source)
+
+
+def with_new_place(context: Context, scored: Scored, places: Ints) -> Ints:
+    """`places` of a slate, the last of them for the best fitting new product unless one ranks by its score anyway."""
+    newcomers = context.bundle.newcomers
+    if newcomers is None or not context.query.new_products or len(places) < MIN_SLATE:
+        return places
+    new_places = np.flatnonzero(np.isin(scored.items, newcomers.items)).astype(np.int32)
+    fit = newcomer_fit(context, scored.items[new_places])
+    new_places, fit = new_places[fit > 0], fit[fit > 0]
+    if not len(new_places) or np.isin(new_places, places).any():
+        return places
+    return np.concatenate([places[:-1], new_places[[fit.argmax()]]])
+
+
+def newcomer_fit(context: Context, items: Ints) -> Floats:
+    """How well each new product fits the customer, (n,): 0 unless they like its category, and once they bought it.
+
+    fit = (taste + ε) · (0.1 + mean over attributes of a / (a + 1)); taste = customer's vector · content vector, at
+    least 0; a = the customer's decayed purchases (112 days) and looks at products with the same value. The figures
+    of this and of simpler ways: docs/ranking.md.
+    """
+    if context.user is None or not len(items):
+        return np.zeros(len(items), np.float32)
+    shares = _shares(context)
+    columns = context.bundle.catalogue.attributes
+    liked = [shares[name][column.codes[items]] for name, column in columns.items()]
+    taste = np.maximum(context.bundle.item_factors[items] @ context.user, 0) + np.float32(1e-6)
+    fit = taste * (np.float32(0.1) + np.mean(liked, axis=0, dtype=np.float32)) if liked else np.zeros_like(taste)
+    fits = _belongs(context.bundle, shares, items) & ~np.isin(items, context.bought.items)
+    return np.where(fits, fit, np.float32(0))
+
+
+def told_as_new(context: Context, items: Ints, reasons: Sequence[Reason]) -> Sequence[Reason]:
+    """The reasons, `new` in place of weaker ones for new products."""
+    newcomers = context.bundle.newcomers
+    if newcomers is None:
+        return reasons
+    is_new = np.isin(items, newcomers.items)
+    fit = newcomer_fit(context, items) if is_new.any() else np.zeros(len(items))
+    return [
+        _reason(context.bundle, item, is_liked=fits) if told and reason.code in _UNTOLD else reason
+        for item, told, fits, reason in zip(items.tolist(), is_new.tolist(), (fit > 0).tolist(), reasons, strict=True)
+    ]
+
+
+def _shares(context: Context) -> dict[str, Floats]:
+    """Per attribute column and code a / (a + 1) of the customer's interest a; the last place, for unknown, is 0."""
+    bundle, bought, anchors = context.bundle, context.bought, context.anchors
+    ids, recent = bundle.catalogue.product_ids, context.live.recent
+    looked_at = np.array([recent.get(ids[item], NAMED_INTEREST) for item in anchors], np.float32)
+    items, weight = np.concatenate([bought.items, anchors]), np.concatenate([bought.weight_112d, looked_at])
+    shares = {}
+    for name, column in bundle.catalogue.attributes.items():
+        codes = column.codes[items]
+        interest = np.bincount(codes[codes >= 0], weight[codes >= 0], minlength=len(column.vocabulary) + 1)
+        shares[name] = (interest / (interest + 1)).astype(np.float32)
+    return shares
+
+
+def _belongs(bundle: Bundle, shares: dict[str, Floats], items: Ints) -> Mask:
+    """True where the customer likes the item's category; its department where no product sold had the category."""
+    group = _groups(bundle, items)
+    belongs = np.zeros(len(items), np.bool_)
+    for place, name in enumerate(GROUP_COLUMNS):
+        its = np.flatnonzero(group == place)
+        if len(its):
+            belongs[its] = shares[name][bundle.catalogue.attributes[name].codes[items[its]]] > 0
+    return belongs
+
+
+def _groups(bundle: Bundle, items: Ints) -> Ints:
+    """Per item the place in GROUP_COLUMNS of the column that says where it belongs, -1 where none does."""
+    group = np.full(len(items), -1, np.int32)
+    sizes = {} if bundle.content is None else bundle.content.layout.column_sizes
+    for place, name in reversed(list(enumerate(GROUP_COLUMNS))):
+        if name in sizes:
+            codes = bundle.catalogue.attributes[name].codes[items]
+            group[(codes >= 0) & (codes < sizes[name])] = place
+    return group
+
+
+def _reason(bundle: Bundle, item: int, *, is_liked: bool) -> Reason:
+    group = int(_groups(bundle, np.array([item], np.int32))[0])
+    if group < 0:
+        return Reason("new", "New in our range")
+    column = bundle.catalogue.attributes[GROUP_COLUMNS[group]]
+    where = column.vocabulary[column.codes[item]]
+    return Reason("new", f"New in {where}, which you like" if is_liked else f"New in {where}")

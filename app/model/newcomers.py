@@ -1,0 +1,173 @@
+"""A bundle takes in what the product table says by now: products newer than training, changed and withdrawn ones."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from app.domain import Floats, Ints, ItemIdx, Mask
+from app.feature_fields import product_key
+from app.model.bundle import Attribute, Bundle, Catalogue, Newcomers, heads_of
+from app.model.content import Described
+from app.model.keys import KeyTable
+
+WITHOUT_HISTORY: Mapping[str, float] = {
+    "popularity": 0,
+    "repeat_rate": 0,
+    "neighbours_idx": -1,
+    "neighbours_score": 0,
+}
+"""Every array of a bundle with a row per item, besides the factors, and what it says of a product nobody bought."""
+
+_NOBODY = np.zeros(0, np.int32)
+
+
+def extended(bundle: Bundle, products: pl.DataFrame) -> Bundle:
+    """`bundle` with this product table: itself when the table says nothing else; the version stays.
+
+    New recommendable products become the last items, placed by their content; with a bundle that learned no content
+    they stay out. Names, prices and attributes of all items are the table's; new columns have to wait for training.
+    Extending again goes on from there: items keep their places, and what is withdrawn stays as an item not on offer.
+    """
+    rows = _in_order(bundle, products)
+    catalogue = _catalogue(bundle.catalogue, rows)
+    newcomers = _newcomers(bundle, rows)
+    if catalogue is bundle.catalogue and _same(newcomers, bundle.newcomers):
+        return bundle
+    wider = replace(_padded(bundle, rows.height), catalogue=catalogue, newcomers=newcomers)
+    return wider if newcomers is None else _placed(wider, newcomers.items)
+
+
+def _in_order(bundle: Bundle, products: pl.DataFrame) -> pl.DataFrame:
+    """A table row for each item, all null where the table has none, then the new products by id."""
+    known = pl.DataFrame({"product_id": bundle.catalogue.product_ids}, schema={"product_id": pl.String})
+    hidden = pl.col("recommendable") == "no" if "recommendable" in products.columns else pl.lit(False)
+    table = products.unique("product_id", keep="last").with_columns(hidden.fill_null(False).alias("is_hidden"))
+    fresh = table.filter(~pl.col("is_hidden")).join(known, on="product_id", how="anti").select("product_id")
+    ids = pl.concat([known, fresh.sort("product_id")]) if bundle.content is not None else known
+    return ids.join(table, on="product_id", how="left", maintain_order="left")
+
+
+def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
+    """The catalogue as the rows tell it; `before` itself when they tell nothing else."""
+    names = rows["name"].to_list() if "name" in rows.columns else [None] * rows.height
+    price_minor = _prices(before, rows)
+    attributes = {name: _attribute(column, rows, name) for name, column in before.attributes.items()}
+    is_same = (
+        rows.height == len(before.product_ids)
+        and names == before.names
+        and np.array_equal(price_minor, before.price_minor)
+        and all(attributes[name] is column for name, column in before.attributes.items())
+    )
+    if is_same:
+        return before
+    told = replace(before, names=names, price_minor=price_minor, attributes=attributes)
+    return told if rows.height == len(before.product_ids) else _with_ids(told, rows["product_id"].to_list())
+
+
+def _with_ids(catalogue: Catalogue, product_ids: list[str]) -> Catalogue:
+    item_of = dict(catalogue.item_of)
+    for item in range(len(item_of), len(product_ids)):
+        item_of[product_ids[item]] = ItemIdx(item)
+    keys = KeyTable(np.array([product_key(product_id) for product_id in product_ids], np.int64))
+    return replace(catalogue, product_ids=product_ids, item_of=item_of, keys=keys)
+
+
+def _prices(before: Catalogue, rows: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """The table's price, else what training knew: the mean price paid."""
+    known = np.full(rows.height, -1, np.int64)
+    known[: len(before.price_minor)] = before.price_minor
+    if "price_minor" not in rows.columns:
+        return known
+    told: npt.NDArray[np.int64] = rows["price_minor"].fill_null(pl.Series(known)).to_numpy()
+    return told
+
+
+def _attribute(before: Attribute, rows: pl.DataFrame, name: str) -> Attribute:
+    """The column's codes for all rows; values that the vocabulary lacks go to its end."""
+    if name not in rows.columns:
+        return _coded(
+            before, before.vocabulary, np.pad(before.codes, (0, rows.height - len(before.codes)), constant_values=-1)
+        )
+    values = rows[name].cast(pl.String)
+    unseen = values.drop_nulls().unique().sort().to_list()
+    vocabulary = [*before.vocabulary, *(value for value in unseen if value not in before.code_of)]
+    codes = values.cast(pl.Enum(vocabulary)).to_physical().cast(pl.Int32).fill_null(-1).to_numpy()
+    return _coded(before, vocabulary, codes)
+
+
+def _coded(before: Attribute, vocabulary: Any, codes: Ints) -> Attribute:
+    if np.array_equal(codes, before.codes):
+        return before
+    return Attribute(codes, vocabulary, {value: code for code, value in enumerate(vocabulary)})
+
+
+def _newcomers(bundle: Bundle, rows: pl.DataFrame) -> Newcomers | None:
+    """Those of before and the rows beyond the bundle's items; None when there are none and everything is on offer."""
+    earlier = _NOBODY if bundle.newcomers is None else bundle.newcomers.items
+    items = np.concatenate([earlier, np.arange(bundle.item_count, rows.height, dtype=np.int32)])
+    on_offer = ~rows["is_hidden"].fill_null(False).to_numpy()
+    if not len(items) and on_offer.all():
+        return None
+    return Newcomers(items, None if on_offer.all() else on_offer)
+
+
+def _same(one: Newcomers | None, other: Newcomers | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one.items, other.items) and _same_mask(one.on_offer, other.on_offer)
+
+
+def _same_mask(one: Mask | None, other: Mask | None) -> bool:
+    return one is other if one is None or other is None else np.array_equal(one, other)
+
+
+def _padded(bundle: Bundle, item_count: int) -> Bundle:
+    """The bundle with rows in its arrays for products that nobody bought; its catalogue still lacks them."""
+    more = item_count - bundle.item_count
+    if not more:
+        return bundle
+    padded: dict[str, Any] = {}
+    for name, value in {**WITHOUT_HISTORY, "item_factors": 0}.items():
+        array = getattr(bundle, name)
+        padded[name] = np.concatenate([array, np.full((more, *array.shape[1:]), value, array.dtype)])
+    return replace(bundle, **padded)
+
+
+def _placed(bundle: Bundle, items: Ints) -> Bundle:
+    """The bundle with its newcomers where their content puts them, and found by the search.
+
+    The fold-in's gram stays that of training: customers' vectors do not move because a product is announced.
+    """
+    if bundle.content is None or not len(items):
+        return bundle
+    catalogue = bundle.catalogue
+    described = Described(
+        names=[catalogue.names[item] for item in items],
+        codes={name: column.codes[items] for name, column in catalogue.attributes.items()},
+        price_minor=catalogue.price_minor[items],
+    )
+    vectors = bundle.content.vectors(described)
+    factors = bundle.item_factors.copy()
+    factors[items] = vectors
+    factors.setflags(write=False)
+    return replace(bundle, item_factors=factors, **_search_of(bundle, factors, items))
+
+
+def _search_of(bundle: Bundle, factors: Floats, items: Ints) -> dict[str, Any]:
+    """The index over what it held and `items`, longest vectors first again."""
+    held = np.concatenate([bundle.index_items[~np.isin(bundle.index_items, items)], items])
+    lengths = np.linalg.norm(factors[held], axis=1)
+    order = np.argsort(-lengths, kind="stable")
+    index = faiss.IndexFlatIP(factors.shape[1])
+    index.add(factors[held[order]])
+    return {
+        "index": index,
+        "index_heads": heads_of(index),
+        "index_items": held[order],
+        "index_lengths": lengths[order],
+    }
