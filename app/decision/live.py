@@ -9,7 +9,15 @@ PURCHASE = "purchase"
 REFUND = "refund"
 
 # How much of a purchase each kind of interest is worth in the fold-in; types that are absent say nothing of taste.
-INTEREST = {"purchase": 1.0, "add_to_cart": 0.7, "add_to_wishlist": 0.7, "scan_item": 0.5, "view_item": 0.5}
+INTEREST = {
+    "purchase": 1.0,
+    "add_to_cart": 0.7,
+    "add_to_wishlist": 0.7,
+    "begin_checkout": 0.7,
+    "scan_item": 0.5,
+    "select_item": 0.5,
+    "view_item": 0.5,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,16 @@ STORE_FLAGS = {"features_missing", "features_stale"}
 @pytest.fixture(scope="module")
 def up(trained_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """The small retailer under `endcap up`, its features in the embedded Valkey."""
-    data_dir = tmp_path_factory.mktemp("up") / "var"
-    shutil.copytree(trained_world.settings.data_dir, data_dir)
+    with copied_world(trained_world, tmp_path_factory.mktemp("up") / "var") as running:
+        yield running
+
+
+@contextmanager
+def copied_world(world: World, data_dir: Path) -> Iterator[Up]:
+    """`endcap up` on a copy of the world, ready to answer; its features are in the embedded Valkey."""
+    shutil.copytree(world.settings.data_dir, data_dir)
     with endcap_up(data_dir) as running:
-        copy_keys(trained_world.redis_url, running.valkey_url())
+        copy_keys(world.redis_url, running.valkey_url())
         wait_until(lambda: running.client.get("/readyz").status_code == 200, "the bundle is live")
         yield running
 
