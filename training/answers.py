@@ -11,7 +11,7 @@ from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligib
 from app.decision.pipeline import rank
 from app.decision.scoring import probability, score
 from app.domain import Floats, Ints, Query
-from app.model.bundle import Bundle
+from app.model.bundle import Bundle, Catalogue
 from app.ports import CustomerState
 from training.evaluate import OPTIONS, Asked, Told
 from training.metrics import Wide
@@ -30,13 +30,17 @@ class Slates:
     probability: Wide
 
 
-def served_slates(bundle: Bundle, asked: Asked, told: Told) -> Slates:
-    """The slates that serving would answer with, from the very function that serves."""
+def served_slates(bundle: Bundle, asked: Asked, told: Told, *, catalogue: Catalogue | None = None) -> Slates:
+    """The slates that serving would answer with, from the very function that serves.
+
+    Items are those of `catalogue` (default: the bundle's own); a product that it lacks leaves its place empty.
+    """
+    item_of = (catalogue or bundle.catalogue).item_of
     items = np.full((len(asked.queries), LIST_LENGTH), -1, np.int32)
     chance = np.zeros(items.shape)
     for row, (query, state) in enumerate(zip(asked.queries, asked.states, strict=True)):
         shown = rank(query, bundle, state, OPTIONS).propositions[:LIST_LENGTH]
-        items[row, : len(shown)] = [bundle.catalogue.item_of[proposition.product_id] for proposition in shown]
+        items[row, : len(shown)] = [item_of.get(proposition.product_id, -1) for proposition in shown]
         chance[row, : len(shown)] = [proposition.probability for proposition in shown]
         told(row + 1, len(asked.queries))
     return Slates(items, chance)

@@ -18,7 +18,7 @@ from training.metrics import rank_metrics
 from training.split import Split
 from training.states import as_of_instant
 
-CUTOFFS = (10, 20)
+CUTOFFS = (5, 10, 20)
 MAX_CUSTOMERS = 4000
 OPTIONS = Options(stale_after_s=float("inf"))
 
