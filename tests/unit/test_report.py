@@ -1,0 +1,182 @@
+"""The report as a file: whole, self-contained, the same for the same findings, whatever names it has to tell."""
+
+import json
+import re
+import threading
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.findings import HOSTILE, findings
+from training.findings import Interval
+from training.learned import Learned, learned_of
+from training.report import html_document, json_document, write_report
+from training.wording import verdict
+
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+FETCHING = {"src", "srcset", "data", "action", "poster", "background", "style-src"}
+MANIFEST = {
+    "version": "v1",
+    "created_at": "2026-09-01T10:00:00+00:00",
+    "commit": "abc",
+    "data_window": {"start": "2026-01-01T00:00:00+00:00", "end": "2026-09-01T00:00:00+00:00"},
+    "config": {
+        "seed": 0,
+        "data": {"lines": 5, "has_time": True},
+        "trials": [{"settings": {"factors": 64}, "ndcg": 0.1}, {"settings": {"factors": 128}, "ndcg": 0.2}],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle's folder, as far as a report reads it."""
+    made = tmp_path_factory.mktemp("bundles") / "v1"
+    made.mkdir()
+    documents = {
+        "manifest": MANIFEST,
+        "scoring": {"weights": {"als": 0.5, HOSTILE: -2.0}, "calibration": {"slope": 1.5, "knots": list(range(40))}},
+        "als": {"factors": 128, "weighting": "decayed"},
+        "ranker": {"importances": {f"feature {number}": number / 10 for number in range(40)}},
+        "catalogue": {"names": ["never told"]},
+        "groups": ["all"],
+    }
+    for name, document in documents.items():
+        (made / f"{name}.json").write_text(json.dumps(document))
+    return made
+
+
+@pytest.fixture(scope="module")
+def learned(folder: Path) -> Learned:
+    return learned_of(folder)
+
+
+@pytest.fixture(scope="module")
+def document(learned: Learned) -> str:
+    return html_document(learned, findings())
+
+
+class Page(HTMLParser):
+    """Checks that what is opened is closed, and notes ids, links, what would be fetched, and words."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.fetched: list[str] = []
+        self.words = ""
+        self.feed(document)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            if name in {"href", "xlink:href"}:
+                self.targets.append(str(value))
+            if name in FETCHING or tag in {"script", "link", "iframe", "object"}:
+                self.fetched.append(f"{tag} {name}={value}")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_page_fetches_nothing_and_refers_only_to_itself(document: str) -> None:
+    page = Page(document)
+    assert not page.fetched
+    assert len(page.ids) == len(set(page.ids))
+    assert page.targets
+    assert {target.removeprefix("#") for target in page.targets} <= set(page.ids)
+    assert "@import" not in document
+    assert not re.search(r"url\((?!#)", document)
+    assert "://" not in document
+
+
+def test_same_findings_make_the_same_bytes(learned: Learned, document: str) -> None:
+    assert html_document(learned, findings()) == document
+
+
+def test_names_are_words_never_markup_nor_mathematics(document: str) -> None:
+    page = Page(document)
+    assert page.words.count(HOSTILE) >= 4
+    assert "never told" not in page.words
+
+
+def test_every_picture_has_words_and_a_table_behind_it(document: str) -> None:
+    figures = re.findall(r"<figure>.*?</figure>", document, re.DOTALL)
+    assert len(figures) >= 10
+    for figure in figures:
+        assert re.search(r'<svg role="img" aria-label="[^"]+"', figure)
+        assert "<figcaption>" in figure
+        assert "<table>" in figure
+    assert document.count("<svg ") == len(figures)
+
+
+def test_pictures_leave_all_colours_to_the_page(document: str) -> None:
+    pictures = "".join(re.findall(r"<svg .*?</svg>", document, re.DOTALL))
+    assert set(re.findall(r"#[0-9a-f]{6}\b", pictures)) == set()
+    assert "var(--series-1)" in pictures
+
+
+def test_bundle_tells_weights_trials_and_parameters_by_one_rule(learned: Learned) -> None:
+    assert list(learned.weights) == ["ranker.importances", "scoring.weights"]
+    assert [trial["factors"] for trial in learned.trials] == [64, 128]
+    told = dict(learned.parameters)
+    assert (told["als.weighting"], told["config.data.has_time"], told["scoring.calibration.slope"]) == (
+        "decayed",
+        "True",
+        "1.5",
+    )
+    assert told["scoring.calibration.knots"] == "40 entries"
+
+
+def test_bundle_without_trials_and_window_is_told_as_well(tmp_path: Path) -> None:
+    bare = MANIFEST | {"config": {}, "data_window": {"start": None}}
+    (tmp_path / "manifest.json").write_text(json.dumps(bare))
+    learned = learned_of(tmp_path)
+    assert "no timestamps" in Page(html_document(learned, findings())).words
+
+
+def test_json_holds_the_same_figures(learned: Learned) -> None:
+    told = json.loads(json_document(learned, findings()))
+    assert told["bundle"]["version"] == "v1"
+    assert told["findings"]["rankings"]["endcap"]["figures"]["ndcg@10"] == {"mean": 0.2, "low": 0.1, "high": 0.3}
+    assert told["findings"]["protocol"]["cut_at"] == "2026-09-01T00:00:00+00:00"
+
+
+def test_both_files_appear_whole_and_leave_nothing_beside_them(folder: Path, tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    writers = [threading.Thread(target=write_report, args=(reports, folder, findings())) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert write_report(reports, folder, findings()) == reports / "v1.html"
+    assert sorted(path.name for path in reports.iterdir()) == ["v1.html", "v1.json"]
+
+
+@pytest.mark.parametrize(
+    ("difference", "meant"),
+    [
+        (
+            Interval(0.01, 0.005, 0.015),
+            "0.0100 above x (95 % interval of the difference +0.0050 to +0.0150): more than",
+        ),
+        (Interval(-0.01, -0.015, -0.005), "0.0100 below x (95 % interval of the difference -0.0150 to -0.0050): more"),
+        (Interval(0.01, -0.005, 0.025), "within noise"),
+        (Interval(0, 0, 0), "NDCG@10 is that of x, customer by customer."),
+    ],
+)
+def test_verdict_says_whether_a_difference_is_noise(difference: Interval, meant: str) -> None:
+    assert meant in verdict("x", difference)
