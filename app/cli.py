@@ -1,21 +1,18 @@
 """`endcap …`: the commands, each thin: settings in, one call, a report out."""
 
 import asyncio
-import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app.errors import BadInput, EndcapError
+from app.cli_releases import add_release_commands
+from app.errors import BadInput, EndcapError, ReleaseRefused
 from app.settings import Settings
+from app.terminal import AsJson, DataDir, progress_bar, screen, show, show_json
 
 cli = typer.Typer(
     name="endcap",
@@ -25,15 +22,11 @@ cli = typer.Typer(
     help="Real-time personalization for retailers.",
 )
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where everything is kept. [default: var]")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on. [default: 8000]")]
 BudgetMinutes = Annotated[float, typer.Option("--budget-minutes", min=0.0, help="Time for tuning.")]
 ParentPid = Annotated[int | None, typer.Option(hidden=True, help="End when this process is no more.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-
-screen = Console(stderr=True)
 
 
 def main() -> None:
@@ -45,7 +38,7 @@ def main() -> None:
         status = end.code if isinstance(end.code, int) else 1
     except EndcapError as error:
         print(f"endcap: {error.message}", file=sys.stderr)  # noqa: T201 - the one clear line
-        status = 2
+        status = 1 if isinstance(error, ReleaseRefused) else 2
     except KeyboardInterrupt:
         status = 130
     sys.stdout.flush()
@@ -184,6 +177,8 @@ def train(
             settings, redis_url, budget_s=budget_minutes * 60, seed=seed, publish=publish_it, progress=bar
         )
     show(as_json, report.to_dict(), report.to_text())
+    if report.refusal is not None:
+        raise report.refusal
 
 
 @cli.command()
@@ -195,27 +190,6 @@ def evaluate(data_dir: DataDir = None, seed: Seed = 0, as_json: AsJson = False) 
     with progress_bar() as bar:
         report = run_evaluation(settings, seed=seed, progress=bar)
     show(as_json, report.to_dict(), report.to_text())
-
-
-@cli.command()
-def publish(version: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Serve this bundle version from now on."""
-    from app.model.bundle import load_bundle
-    from training.publish import point_to
-
-    settings = Settings.load(data_dir=data_dir)
-    load_bundle(settings.bundles_dir / version)
-    point_to(settings.bundles_dir, version)
-    show(as_json, {"model_version": version}, f"serving {version}")
-
-
-@cli.command()
-def rollback(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Serve the version that was published before the current one."""
-    from training.publish import rollback as roll_back
-
-    version = roll_back(Settings.load(data_dir=data_dir).bundles_dir)
-    show(as_json, {"model_version": version}, f"serving {version}")
 
 
 @cli.command()
@@ -264,46 +238,7 @@ def demo(
     run_demo(settings, screen, check=check, budget_s=budget_minutes * 60, bar=progress_bar)
 
 
-class Bar:
-    """One line per named task on a progress display; call it with name, done and total (None = unknown)."""
-
-    def __init__(self, display: Progress) -> None:
-        self._display = display
-        self._tasks: dict[str, Any] = {}
-
-    def __call__(self, name: str, done: int, total: int | None) -> None:
-        task = self._tasks.get(name)
-        if task is None:
-            task = self._tasks[name] = self._display.add_task(name, total=total)
-        self._display.update(task, completed=done, total=total)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Bar]:
-    """A progress display on standard error."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=screen) as display:
-        yield Bar(display)
-
-
-def show(as_json: bool, facts: dict[str, Any], text: str) -> None:
-    """The command's outcome: for machines on standard output, for people as text."""
-    if as_json:
-        show_json(facts)
-    else:
-        Console(soft_wrap=True, highlight=False, markup=False).print(text)
-
-
-def show_json(facts: dict[str, Any]) -> None:
-    """One JSON object on standard output."""
-    print(json.dumps(facts, default=str))  # noqa: T201 - the command's answer
-
+add_release_commands(cli)
 
 if __name__ == "__main__":
     main()

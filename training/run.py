@@ -12,7 +12,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from app.decision.features import COLUMNS
-from app.errors import BadInput, BundleMissing, BundleRefused
+from app.errors import BadInput, BundleMissing, BundleRefused, ReleaseRefused
 from app.history import CURRENCY, PURCHASE, TYPE, History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.product_table import ProductTable
@@ -36,7 +36,8 @@ from training.evaluate import (
 from training.factors import AlsSettings, Trial, tune
 from training.materialize import materialize
 from training.parts import bundle_of, learn_parts, write_parts
-from training.publish import Facts, point_to, prune
+from training.publish import Facts, prune
+from training.release import Verdict, release
 from training.split import Split, make_splits, random_split
 from training.states import states_as_of, states_from_lines, states_from_views
 
@@ -54,15 +55,23 @@ class TrainReport:
     published: bool
     metrics: Mapping[str, object]
     seconds: Mapping[str, float]
+    verdict: Verdict | None = None
+
+    @property
+    def refusal(self) -> ReleaseRefused | None:
+        """Why the gate did not let the bundle through; None when it did, or was not asked."""
+        return None if self.verdict is None else self.verdict.refusal()
 
     def to_dict(self) -> dict[str, object]:
         """The report in plain JSON types."""
-        return asdict(self)
+        gate = None if self.verdict is None else self.verdict.to_dict()
+        return {**{name: getattr(self, name) for name in ("version", "published", "metrics", "seconds")}, "gate": gate}
 
     def to_text(self) -> str:
         """The report for people: version, figures beside their baselines, time."""
         lines = [f"bundle {self.version}{' is live' if self.published else ' (not published)'}"]
         lines += metric_lines(self.metrics)
+        lines += [] if self.verdict is None else self.verdict.lines()
         spent = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in self.seconds.items())
         return "\n".join([*lines, f"time: {spent}"])
 
@@ -132,11 +141,13 @@ def train(
         since = perf_counter()
         materialize(settings, redis_url, as_of=None, progress=progress)
         run.timed("features", since)
+    since = perf_counter()
+    verdict = release(settings, redis_url, version, now=datetime.now(UTC), progress=progress) if publish else None
     if publish:
-        point_to(settings.bundles_dir, version)
         prune(settings.bundles_dir)
+        run.timed("gate", since)
     run.timed("total", started)
-    return TrainReport(version, publish, metrics, run.seconds)
+    return TrainReport(version, verdict is not None and verdict.is_published, metrics, run.seconds, verdict)
 
 
 def evaluate(settings: Settings, *, seed: int, progress: Named) -> EvaluationReport:

@@ -1,0 +1,122 @@
+"""Two bundles beside each other: what their trainings measured, and the same held-out questions asked of both."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from app.model.bundle import Bundle, load_bundle
+from app.settings import Settings
+from training.metrics import Wide, paired_interval
+from training.replay import CUTOFF, HeldOut, held_out, replay
+
+SEED = 0
+
+Named = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Mean NDCG@10 of both over so many customers, and second less first with its 95 % interval."""
+
+    customers: int
+    first: float
+    second: float
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`metrics` of both manifests; on one set of questions `quality`, `discovery` (new products) and products shown."""
+
+    versions: tuple[str, str]
+    metrics: Mapping[str, tuple[float | None, float | None]]
+    quality: Difference
+    discovery: Difference
+    shown: tuple[int, int]
+    note: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The comparison in plain JSON types."""
+        replayed = {name: _facts(one) for name, one in (("quality", self.quality), ("discovery", self.discovery))}
+        metrics = {name: list(pair) for name, pair in self.metrics.items()}
+        shown = {"products_shown": list(self.shown)}
+        return {"versions": list(self.versions), "metrics": metrics, "replay": replayed | shown, "note": self.note}
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Per figure its name and its value for both bundles."""
+        rows = [(name, _told(pair[0]), _told(pair[1])) for name, pair in self.metrics.items()]
+        for name, one in (("replay: quality", self.quality), ("replay: discovery", self.discovery)):
+            rows.append((f"{name}, NDCG@{CUTOFF}", f"{one.first:.4f}", f"{one.second:.4f}"))
+            interval = f"{one.mean:+.4f} ({one.low:+.4f} to {one.high:+.4f})"
+            rows.append((f"{name}, {one.customers:,} customers", "", interval))
+        rows.append(("replay: distinct products shown", f"{self.shown[0]:,}", f"{self.shown[1]:,}"))
+        return [*rows, ("note", "", self.note)] if self.note else rows
+
+
+def compare(settings: Settings, first: str, second: str, *, progress: Named) -> Comparison:
+    """Both bundles on the same questions; raises BundleRefused for one that cannot be read."""
+    bundles = [load_bundle(settings.bundles_dir / version) for version in (first, second)]
+    progress("held-out questions", 0, 1)
+    questions = held_out(settings, seed=SEED)
+    progress("held-out questions", 1, 1)
+    one, other = (replay(bundle, questions, partial(progress, f"replay {bundle.version}")) for bundle in bundles)
+    return Comparison(
+        (first, second),
+        metrics_side_by_side(bundles[0].manifest, bundles[1].manifest),
+        _difference(one.ndcg, other.ndcg),
+        _difference(one.new_ndcg, other.new_ndcg),
+        (one.shown_count, other.shown_count),
+        who_is_flattered(questions, *bundles),
+    )
+
+
+def metrics_side_by_side(
+    first: Mapping[str, object], second: Mapping[str, object]
+) -> dict[str, tuple[float | None, float | None]]:
+    """Per ranking and metric the figures of two manifests, None where one has none."""
+    ours, theirs = _figures(first), _figures(second)
+    return {name: (ours.get(name), theirs.get(name)) for name in dict.fromkeys((*ours, *theirs))}
+
+
+def who_is_flattered(questions: HeldOut, first: Bundle, second: Bundle) -> str:
+    """Says so when only one of two bundles has learned from the very window that is asked about."""
+    if questions.cut_at is None:
+        return ""
+    saw = [bundle.version for bundle in (first, second) if _end_of(bundle.manifest) > questions.cut_at.timestamp()]
+    return f"only {saw[0]} has learned from this window, which flatters it" if len(saw) == 1 else ""
+
+
+def _difference(first: Wide, second: Wide) -> Difference:
+    if not len(first):
+        return Difference(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return Difference(len(first), float(first.mean()), float(second.mean()), *paired_interval(second - first))
+
+
+def _figures(manifest: Mapping[str, object]) -> dict[str, float]:
+    metrics = manifest.get("metrics")
+    rankings = metrics.items() if isinstance(metrics, Mapping) else ()
+    return {
+        f"{ranking}: {name}": float(value)
+        for ranking, figures in rankings
+        if isinstance(figures, Mapping)
+        for name, value in figures.items()
+        if isinstance(value, int | float)
+    }
+
+
+def _end_of(manifest: Mapping[str, object]) -> float:
+    window = manifest.get("data_window")
+    end = window.get("end") if isinstance(window, Mapping) else None
+    return datetime.fromisoformat(str(end)).timestamp() if end else 0.0
+
+
+def _facts(one: Difference) -> dict[str, object]:
+    interval = {"mean": one.mean, "low": one.low, "high": one.high}
+    return {"customers": one.customers, f"ndcg@{CUTOFF}": [one.first, one.second], "difference": interval}
+
+
+def _told(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"

@@ -1,0 +1,185 @@
+"""From a written bundle to the live one: the gate's checks, the verdict, its record, and the pointer."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import BundleMissing, BundleRefused, ReleaseRefused, StoreUnavailable
+from app.model.bundle import Bundle, load_bundle
+from app.settings import Settings
+from training.comparison import SEED, who_is_flattered
+from training.gate import (
+    Finding,
+    check_arrays,
+    check_catalogue,
+    check_coverage,
+    check_features,
+    check_quality,
+    check_schema,
+    check_scores,
+)
+from training.online import feature_differences, origin_of
+from training.publish import current_version, list_versions, note_release, point_to
+from training.replay import NOBODY_ASKED, held_out, replay
+
+Named = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate found about one bundle, and whether it was published: `replaced` was live before."""
+
+    version: str
+    replaced: str | None
+    findings: Sequence[Finding]
+    reason: str | None
+    is_readable: bool
+    seconds: float
+
+    @property
+    def is_ok(self) -> bool:
+        """True when nothing speaks against the bundle."""
+        return all(finding.is_ok for finding in self.findings)
+
+    @property
+    def is_published(self) -> bool:
+        """True when it passed, or there was a reason to publish it all the same; unreadable ones never are."""
+        return self.is_readable and (self.is_ok or self.reason is not None)
+
+    def refusal(self) -> ReleaseRefused | None:
+        """Why the bundle is not published and what to do, in one line; None when it is."""
+        if self.is_published:
+            return None
+        against = "; ".join(f"{finding.check}: {finding.detail}" for finding in self.findings if not finding.is_ok)
+        remedy = f"`endcap publish {self.version} --force --reason TEXT` publishes it all the same"
+        return ReleaseRefused(
+            f"bundle {self.version} is not published: {against}; " + (remedy if self.is_readable else "train again")
+        )
+
+    def lines(self) -> list[str]:
+        """The rows as text."""
+        return [f"  {mark:<4} {check:<10} {detail}" for check, mark, detail in self.rows()]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Per check its name, ok or FAIL, and what was seen."""
+        return [(one.check, "ok" if one.is_ok else "FAIL", one.detail) for one in self.findings]
+
+    def to_dict(self) -> dict[str, object]:
+        """The verdict in plain JSON types."""
+        return {
+            "model_version": self.version,
+            "published": self.is_published,
+            "replaced": self.replaced,
+            "reason": self.reason,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def release(
+    settings: Settings, redis_url: str, version: str, *, reason: str | None = None, now: datetime, progress: Named
+) -> Verdict:
+    """Publishes `version` if nothing speaks against it, or for `reason` although something does; tells what was found.
+
+    The manifest keeps verdict and reason. Cost: seconds. Raises BundleMissing where there is no such version.
+    """
+    bundles_dir = settings.bundles_dir
+    if version not in list_versions(bundles_dir):
+        raise BundleMissing(f"no bundle {version!r} in {bundles_dir}; there are {list_versions(bundles_dir)}")
+    started = perf_counter()
+    live = current_version(bundles_dir)
+    findings, is_readable = _judged(settings, redis_url, version, live, progress)
+    verdict = Verdict(version, live, findings, reason, is_readable, perf_counter() - started)
+    if verdict.is_published:
+        note_release(bundles_dir, version, _record(verdict, now))
+        point_to(bundles_dir, version)
+    return verdict
+
+
+def _judged(
+    settings: Settings, redis_url: str, version: str, live_version: str | None, progress: Named
+) -> tuple[list[Finding], bool]:
+    """All findings, and whether the bundle can be read at all."""
+    try:
+        candidate = load_bundle(settings.bundles_dir / version)
+    except BundleRefused as error:
+        return [Finding("readable", False, error.message)], False
+    live, note = _live(settings, version, live_version)
+    arrays = _arrays(settings.bundles_dir / version)
+    findings = [check_arrays(arrays)]
+    if live is None:
+        findings += [check_scores(replay(candidate, NOBODY_ASKED, lambda *_: None)), Finding("live", True, note)]
+    else:
+        findings += _beside(settings, candidate, live, arrays, progress)
+    return [*findings, _features(settings, redis_url, progress)], True
+
+
+def _live(settings: Settings, version: str, live_version: str | None) -> tuple[Bundle | None, str]:
+    """The bundle to compare with, or why there is none."""
+    if live_version is None:
+        return None, "no live bundle to compare with"
+    if live_version == version:
+        return None, "this bundle is live already"
+    try:
+        return load_bundle(settings.bundles_dir / live_version), ""
+    except BundleRefused as error:
+        return None, f"nothing to compare with: {error.message}"
+
+
+def _beside(
+    settings: Settings, candidate: Bundle, live: Bundle, arrays: Mapping[str, npt.NDArray[np.generic]], progress: Named
+) -> list[Finding]:
+    progress("held-out questions", 0, 1)
+    questions = held_out(settings, seed=SEED)
+    progress("held-out questions", 1, 1)
+    ours = replay(candidate, questions, partial(progress, "replay the candidate"))
+    theirs = replay(live, questions, partial(progress, "replay the live bundle"))
+    return [
+        check_schema(
+            arrays,
+            _arrays(settings.bundles_dir / live.version),
+            attributes=list(candidate.catalogue.attributes),
+            live_attributes=list(live.catalogue.attributes),
+        ),
+        check_catalogue(candidate.catalogue.product_ids, live.catalogue.product_ids),
+        check_scores(ours),
+        *check_quality(ours, theirs, note=who_is_flattered(questions, candidate, live)),
+        check_coverage(ours, theirs),
+    ]
+
+
+def _features(settings: Settings, redis_url: str, progress: Named) -> Finding:
+    progress("compare features", 0, 1)
+    try:
+        origin = origin_of(redis_url)
+        if origin is None:
+            return Finding("features", False, "none were ever written to this Redis; run `endcap features`")
+        differences = feature_differences(settings, redis_url, origin, seed=SEED)
+    except StoreUnavailable as error:
+        return Finding("features", False, error.message)
+    progress("compare features", 1, 1)
+    return check_features(differences, origin=f"the history as of {origin.as_of:%Y-%m-%d %H:%M:%S}")
+
+
+def _record(verdict: Verdict, now: datetime) -> dict[str, object]:
+    """What the manifest keeps of a release."""
+    findings = {finding.check: {"ok": finding.is_ok, "detail": finding.detail} for finding in verdict.findings}
+    return {
+        "published_at": now.isoformat(),
+        "replaced": verdict.replaced,
+        "forced": not verdict.is_ok,
+        "reason": verdict.reason,
+        "gate": findings,
+    }
+
+
+def _arrays(folder: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """Every array of a bundle by file name."""
+    return {path.name: np.load(io.BytesIO(path.read_bytes())) for path in sorted(folder.glob("*.npy"))}
