@@ -1,13 +1,15 @@
 """The map from what a product table says to item factors: what lets a bundle place products that come after it."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from scipy import sparse
 
 from app.domain import Floats
-from app.model.content import ContentMap, Described, Layout, content_matrix
+from app.model.content import LISTED_AT, ContentMap, Described, Layout, content_matrix
 from training.dataset import Dataset
 from training.parts import Parts
 
@@ -21,17 +23,19 @@ MAX_STEPS = 40
 TOLERANCE = 1e-3
 
 
-def with_content(parts: Parts, dataset: Dataset) -> Parts:
-    """`parts` with the content map of `dataset`, or as they are where no product table says anything."""
+def with_content(parts: Parts, dataset: Dataset, products: pl.LazyFrame | None) -> Parts:
+    """`parts` with the content map of `dataset`, or as they are where the table `products` says nothing."""
     factors = np.asarray(parts.arrays["item_factors"], np.float32)
     learned = learn_content(dataset, factors)
     if learned is None:
         return parts
     layout = learned.layout
+    listed_at = None if products is None else last_listed(dataset, products)
     document = {
         "columns": dict(layout.column_sizes),
         "price_edges": list(layout.price_edges),
         "token_count": layout.token_count,
+        "listed_at": None if listed_at is None else listed_at.isoformat(),
     }
     return replace(
         parts,
@@ -62,6 +66,15 @@ def learn_content(dataset: Dataset, item_factors: Floats) -> ContentMap | None:
     reached = float(buyers @ np.linalg.norm(features @ learned, axis=1))
     learned *= np.float32(float(buyers @ length[able]) / max(reached, 1e-9))
     return ContentMap(layout, learned)
+
+
+def last_listed(dataset: Dataset, products: pl.LazyFrame) -> datetime | None:
+    """When the last of the products that nobody bought was listed; None where all were there from the beginning."""
+    if LISTED_AT not in products.collect_schema():
+        return None
+    unsold = pl.col("product_id").is_in(dataset.product_ids[dataset.bought_item_count :])
+    last: datetime | None = products.filter(unsold).select(pl.col(LISTED_AT).max()).collect().item()
+    return last
 
 
 def described_products(dataset: Dataset) -> Described:

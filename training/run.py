@@ -279,7 +279,9 @@ def _publishable(
     }
     facts = Facts(datetime.now(UTC), *window, config=config, metrics=metrics)
     parts = learn_parts(run.dataset, als, blend, seed=run.seed, currency=_currency(run.history))
-    version = write_parts(run.settings.bundles_dir, facts, with_content(parts, run.dataset))
+    version = write_parts(
+        run.settings.bundles_dir, facts, with_content(parts, run.dataset, product_table(run.settings))
+    )
     load_bundle(run.settings.bundles_dir / version)
     run.progress("learn from everything", 1, 1)
     run.timed("final", since)

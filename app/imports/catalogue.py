@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 
@@ -15,6 +16,7 @@ from app.imports.checked import check
 from app.imports.report import ImportReport, Progress, Rejects
 from app.imports.table_file import Block, TableFile, open_table
 from app.imports.values import Parsed
+from app.model.content import LISTED_AT
 from app.settings import Settings
 
 MONEY = {"price": "price_minor", "unit_cost": "unit_cost_minor"}
@@ -27,23 +29,28 @@ class Catalogue:
 
     table: str
     key: str
+    notes_arrival: bool
 
 
-PRODUCTS = Catalogue("products", "product_id")
-STORES = Catalogue("stores", "store_id")
+PRODUCTS = Catalogue("products", "product_id", notes_arrival=True)
+STORES = Catalogue("stores", "store_id", notes_arrival=False)
 
 
-def import_products(settings: Settings, path: Path, *, progress: Progress) -> ImportReport:
+def import_products(settings: Settings, path: Path, *, now: datetime, progress: Progress) -> ImportReport:
     """Put the products of `path` into tables/products.parquet; raises BadInput when the file is unusable."""
-    return import_catalogue(settings, open_table(path, compulsory=[PRODUCTS.key]), PRODUCTS, progress=progress)
+    file = open_table(path, compulsory=[PRODUCTS.key])
+    return import_catalogue(settings, file, PRODUCTS, now=now, progress=progress)
 
 
-def import_stores(settings: Settings, path: Path, *, progress: Progress) -> ImportReport:
+def import_stores(settings: Settings, path: Path, *, now: datetime, progress: Progress) -> ImportReport:
     """Put the stores of `path` into tables/stores.parquet; raises BadInput when the file is unusable."""
-    return import_catalogue(settings, open_table(path, compulsory=[STORES.key]), STORES, progress=progress)
+    file = open_table(path, compulsory=[STORES.key])
+    return import_catalogue(settings, file, STORES, now=now, progress=progress)
 
 
-def import_catalogue(settings: Settings, file: TableFile, catalogue: Catalogue, *, progress: Progress) -> ImportReport:
+def import_catalogue(
+    settings: Settings, file: TableFile, catalogue: Catalogue, *, now: datetime, progress: Progress
+) -> ImportReport:
     """The same for an open table. A column that the file lacks keeps its stored values; an empty value clears."""
     begun_s = perf_counter()
     with Rejects(settings.rejects_dir, table=catalogue.table, source=file.path) as rejects:
@@ -54,7 +61,7 @@ def import_catalogue(settings: Settings, file: TableFile, catalogue: Catalogue, 
             rejects.add(checked.rejects)
             progress(block.done, file.total)
         rows = pl.concat(frames, how="vertical") if frames else pl.DataFrame(schema={catalogue.key: pl.String})
-        changed = _upsert(settings.tables_dir / f"{catalogue.table}.parquet", rows, key=catalogue.key)
+        changed = _upsert(settings.tables_dir / f"{catalogue.table}.parquet", rows, catalogue, now=now)
         return ImportReport(
             table=catalogue.table,
             rows_read=rows.height + rejects.rows,
@@ -69,7 +76,7 @@ def import_catalogue(settings: Settings, file: TableFile, catalogue: Catalogue, 
 
 def _is_reserved(name: str) -> bool:
     """Columns that the import makes itself, and nameless ones."""
-    return name in MONEY.values() or name.startswith("column ")
+    return name in (*MONEY.values(), LISTED_AT) or name.startswith("column ")
 
 
 def _parsed(block: Block, catalogue: Catalogue, *, default_currency: str) -> dict[str, Parsed]:
@@ -96,8 +103,9 @@ def _price(raw: pl.Series, currency: pl.Series) -> Parsed:
     return Parsed(price.values, [*price.faults, ("negative", price.values < 0)])
 
 
-def _upsert(path: Path, rows: pl.DataFrame, *, key: str) -> int:
+def _upsert(path: Path, rows: pl.DataFrame, catalogue: Catalogue, *, now: datetime) -> int:
     """Write the table with `rows` in it, the last of each key winning; returns how many rows are new or other."""
+    key = catalogue.key
     latest = rows.unique(key, keep="last")
     path.parent.mkdir(parents=True, exist_ok=True)
     with _sole_writer(path):
@@ -106,9 +114,21 @@ def _upsert(path: Path, rows: pl.DataFrame, *, key: str) -> int:
         merged = latest.join(stored.select(key, *kept), on=key, how="left")
         changed = _changed(merged, stored)
         if changed or not path.exists():
+            if catalogue.notes_arrival and stored.height:
+                merged = _dated(merged, stored[key], now=now)
             others = stored.join(merged, on=key, how="anti")
             _replace(path, pl.concat([others, merged], how="diagonal").sort(key))
     return changed
+
+
+def _dated(merged: pl.DataFrame, known: pl.Series, *, now: datetime) -> pl.DataFrame:
+    """The rows, those that join a table with `known` keys dated `now`; what came with the first file is no news."""
+    is_new = ~merged[known.name].is_in(known.implode())
+    if not is_new.any():
+        return merged
+    before = pl.col(LISTED_AT) if LISTED_AT in merged.columns else pl.lit(None, pl.Datetime("us", "UTC"))
+    arrival = pl.lit(now, pl.Datetime("us", "UTC"))
+    return merged.with_columns(pl.when(is_new).then(arrival).otherwise(before).alias(LISTED_AT))
 
 
 def _changed(merged: pl.DataFrame, stored: pl.DataFrame) -> int:

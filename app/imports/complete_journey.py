@@ -62,8 +62,8 @@ def import_complete_journey(
     stores = _stores(lines)
     return [
         transactions,
-        import_catalogue(settings, products, PRODUCTS, progress=progress),
-        import_catalogue(settings, stores, STORES, progress=progress),
+        import_catalogue(settings, products, PRODUCTS, now=now, progress=progress),
+        import_catalogue(settings, stores, STORES, now=now, progress=progress),
     ]
 
 

@@ -37,9 +37,9 @@ def run_imports(
     """Imports all that is named, catalogue first; raises BadInput when nothing is, or for an unknown data set."""
     reports: list[ImportReport] = []
     if sources.products is not None:
-        reports.append(import_products(settings, sources.products, progress=partial(progress, "products")))
+        reports.append(import_products(settings, sources.products, now=now, progress=partial(progress, "products")))
     if sources.stores is not None:
-        reports.append(import_stores(settings, sources.stores, progress=partial(progress, "stores")))
+        reports.append(import_stores(settings, sources.stores, now=now, progress=partial(progress, "stores")))
     if sources.transactions is not None:
         named = partial(progress, "transactions")
         reports.append(

@@ -7,6 +7,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,9 @@ def _content(files: "_VerifiedFiles") -> ContentMap | None:
         return None
     described = files.json("content.json")
     layout = Layout(described["columns"], described["price_edges"], described["token_count"])
-    return ContentMap(layout, files.array("content_weights.npy", np.float32))
+    listed_at = described["listed_at"]
+    last = None if listed_at is None else datetime.fromisoformat(listed_at)
+    return ContentMap(layout, files.array("content_weights.npy", np.float32), last)
 
 
 def _gram(item_factors: Floats) -> Floats:

@@ -6,6 +6,7 @@ Training learns the map from products that were bought; serving applies it to pr
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import pairwise
 from zlib import crc32
 
@@ -14,6 +15,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from app.domain import Floats, Ints
+
+LISTED_AT = "listed_at"
+"""The product table's column that says when a product joined it."""
+NEW_FOR = timedelta(days=28)
+"""How long a product that nobody buys is new."""
 
 Places = npt.NDArray[np.intp]
 
@@ -48,10 +54,18 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class ContentMap:
-    """`weights` float32 (features, k): a product's vector is the sum of its features' rows."""
+    """`weights` float32 (features, k): a product's vector is the sum of its features' rows.
+
+    `listed_at`: when the last of the products that training found unsold was listed; None for those of old.
+    """
 
     layout: Layout
     weights: Floats
+    listed_at: datetime | None = None
+
+    def has_new(self, now: datetime) -> bool:
+        """True while a product that training found unsold is still new."""
+        return self.listed_at is not None and self.listed_at > now - NEW_FOR
 
     def vectors(self, products: Described) -> Floats:
         """A vector (n, k) per product; values that training did not see add nothing."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import faiss
@@ -12,7 +13,7 @@ import polars as pl
 from app.domain import Floats, Ints, ItemIdx, Mask
 from app.feature_fields import product_key
 from app.model.bundle import Attribute, Bundle, Catalogue, Newcomers, heads_of
-from app.model.content import Described
+from app.model.content import LISTED_AT, NEW_FOR, Described
 from app.model.keys import KeyTable
 
 WITHOUT_HISTORY: Mapping[str, float] = {
@@ -23,19 +24,22 @@ WITHOUT_HISTORY: Mapping[str, float] = {
 }
 """Every array of a bundle with a row per item, besides the factors, and what it says of a product nobody bought."""
 
+
 _NOBODY = np.zeros(0, np.int32)
 
 
-def extended(bundle: Bundle, products: pl.DataFrame) -> Bundle:
+def extended(bundle: Bundle, products: pl.DataFrame, *, now: datetime) -> Bundle:
     """`bundle` with this product table: itself when the table says nothing else; the version stays.
 
     New recommendable products become the last items, placed by their content; with a bundle that learned no content
-    they stay out. Names, prices and attributes of all items are the table's; new columns have to wait for training.
+    they stay out. Items that nobody had bought before training are placed as well while they are new (NEW_FOR), so that
+    a training does not end a product's newness. Names, prices and attributes of all items are the table's; new columns
+    have to wait for training.
     Extending again goes on from there: items keep their places, and what is withdrawn stays as an item not on offer.
     """
     rows = _in_order(bundle, products)
     catalogue = _catalogue(bundle.catalogue, rows)
-    newcomers = _newcomers(bundle, rows)
+    newcomers = _newcomers(bundle, rows, now=now)
     if catalogue is bundle.catalogue and _same(newcomers, bundle.newcomers):
         return bundle
     wider = replace(_padded(bundle, rows.height), catalogue=catalogue, newcomers=newcomers)
@@ -106,14 +110,24 @@ def _coded(before: Attribute, vocabulary: Any, codes: Ints) -> Attribute:
     return Attribute(codes, vocabulary, {value: code for code, value in enumerate(vocabulary)})
 
 
-def _newcomers(bundle: Bundle, rows: pl.DataFrame) -> Newcomers | None:
-    """Those of before and the rows beyond the bundle's items; None when there are none and everything is on offer."""
+def _newcomers(bundle: Bundle, rows: pl.DataFrame, *, now: datetime) -> Newcomers | None:
+    """Those of before and what is newer now; None when there are none and everything is on offer."""
     earlier = _NOBODY if bundle.newcomers is None else bundle.newcomers.items
-    items = np.concatenate([earlier, np.arange(bundle.item_count, rows.height, dtype=np.int32)])
+    later = np.arange(bundle.item_count, rows.height, dtype=np.int32)
+    items = np.union1d(earlier, np.concatenate([_listed_lately(bundle, rows, now=now), later])).astype(np.int32)
     on_offer = ~rows["is_hidden"].fill_null(False).to_numpy()
     if not len(items) and on_offer.all():
         return None
     return Newcomers(items, None if on_offer.all() else on_offer)
+
+
+def _listed_lately(bundle: Bundle, rows: pl.DataFrame, *, now: datetime) -> Ints:
+    """The bundle's items without a vector, as nobody had bought them, that have not been listed for long."""
+    if bundle.content is None or LISTED_AT not in rows.columns:
+        return _NOBODY
+    is_young = (rows[LISTED_AT][: bundle.item_count] > now - NEW_FOR).fill_null(False).to_numpy().copy()
+    is_young[bundle.index_items] = False
+    return np.flatnonzero(is_young).astype(np.int32)
 
 
 def _same(one: Newcomers | None, other: Newcomers | None) -> bool:

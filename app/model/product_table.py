@@ -3,6 +3,7 @@
 import hashlib
 import io
 import logging
+from datetime import datetime
 from pathlib import Path
 
 from app.model.bundle import Bundle
@@ -37,13 +38,13 @@ class ProductTable:
         except FileNotFoundError:
             return None
 
-    def taken_in(self, bundle: Bundle) -> Bundle:
-        """The bundle with what the table says; itself when that is nothing new or cannot be read. Never raises.
+    def taken_in(self, bundle: Bundle, *, now: datetime) -> Bundle:
+        """The bundle with what the table says as of `now`; itself when that is nothing new or cannot be read.
 
-        60 ms for 92,000 products of which 100 are new; 5 ms when the bundle was trained on the same table.
+        Never raises. 0.2 s for 92,000 products of which 100 are new, 2 ms when the bundle was trained on this table.
         """
         try:
-            taken = _taken_in(bundle, self._path)
+            taken = _taken_in(bundle, self._path, now=now)
         except Exception as error:  # noqa: BLE001 - the border of the table: whatever is wrong, the bundle serves as it is
             self.problem = f"{self._path} cannot be used ({error!r}); run `endcap import --products` again"
             _log.exception("product table refused", extra={"model_version": bundle.version})
@@ -55,17 +56,23 @@ class ProductTable:
         return taken
 
 
-def _taken_in(bundle: Bundle, path: Path) -> Bundle:
+def _taken_in(bundle: Bundle, path: Path, *, now: datetime) -> Bundle:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return bundle
-    trained_on = bundle.manifest["config"].get("products_sha256")
-    if bundle.newcomers is None and hashlib.sha256(content).hexdigest() == trained_on:
+    if bundle.newcomers is None and _says_nothing_new(bundle, content, now=now):
         return bundle
     # Polars costs 0.2 s and 25 MB, which a server without newer products need not pay.
     import polars as pl
 
     from app.model.newcomers import extended
 
-    return extended(bundle, pl.read_parquet(io.BytesIO(content)))
+    return extended(bundle, pl.read_parquet(io.BytesIO(content)), now=now)
+
+
+def _says_nothing_new(bundle: Bundle, content: bytes, *, now: datetime) -> bool:
+    """True when the bundle was trained on this very table and holds no product that is still new."""
+    if hashlib.sha256(content).hexdigest() != bundle.manifest["config"].get("products_sha256"):
+        return False
+    return bundle.content is None or not bundle.content.has_new(now)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
@@ -145,7 +146,7 @@ class _Seat:
                 self._take_products()
                 return False
             table = self._products.state()
-            bundle = self._products.taken_in(load_bundle(self._bundles_dir / version))
+            bundle = self._products.taken_in(load_bundle(self._bundles_dir / version), now=datetime.now(UTC))
             self._warm(bundle)
         except BundleMissing as error:
             self.problem = error.message
@@ -162,7 +163,7 @@ class _Seat:
         if self.bundle is None or table == self._table:
             return
         self._table = table
-        bundle = self._products.taken_in(self.bundle)
+        bundle = self._products.taken_in(self.bundle, now=datetime.now(UTC))
         if bundle is not self.bundle:
             self._warm(bundle)
             self.bundle = bundle

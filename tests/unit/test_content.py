@@ -1,13 +1,18 @@
 """Attributes place a product where products like it are, and training learns how."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
+import polars as pl
 import pytest
 
 from app.domain import Floats
+from app.model.bundle import current_version, load_bundle
 from app.model.content import Described, Layout, content_matrix
-from training.content import learn_content
+from tests.bundles import copied
+from tests.world import World
+from training.content import last_listed, learn_content
 from training.dataset import Attribute, Catalogue, Dataset
 
 CATEGORIES = ["bread", "milk", "soap"]
@@ -140,6 +145,36 @@ def test_without_names_and_attributes_there_is_nothing_to_learn() -> None:
 def test_nothing_bought_is_nothing_to_learn_from() -> None:
     dataset, factors = shop()
     assert learn_content(dataset, np.zeros_like(factors)) is None
+
+
+def test_youngest_unsold_product_says_how_long_there_are_new_ones() -> None:
+    dataset, _ = shop()
+    days = [datetime(2026, 9, day, tzinfo=UTC) for day in (1, 2, 3)]
+    products = pl.LazyFrame({"product_id": ["p7", "p8", "p119"], "listed_at": [days[1], days[0], days[2]]})
+    unsold = replace(dataset, bought_item_count=5)
+    assert last_listed(unsold, products) == days[2]
+    assert last_listed(replace(unsold, bought_item_count=119), products) == days[2]
+    assert last_listed(unsold, products.filter(pl.col("product_id") != "p119")) == days[1]
+    assert last_listed(dataset, products) is None
+    assert last_listed(unsold, products.drop("listed_at")) is None
+
+
+def test_bundle_remembers_when_its_youngest_unsold_product_was_listed(own_world: World) -> None:
+    folder = own_world.settings.bundles_dir
+    trained = load_bundle(folder / current_version(folder)).content
+    assert trained is not None
+    assert trained.listed_at is None
+    document = {
+        "columns": dict(trained.layout.column_sizes),
+        "price_edges": list(trained.layout.price_edges),
+        "token_count": trained.layout.token_count,
+        "listed_at": "2026-09-02T00:00:00+00:00",
+    }
+    loaded = load_bundle(folder / copied(folder, "young", documents={"content.json": document})).content
+    assert loaded is not None
+    assert loaded.layout == trained.layout
+    assert loaded.has_new(datetime(2026, 9, 29, tzinfo=UTC))
+    assert not loaded.has_new(datetime(2026, 10, 1, tzinfo=UTC))
 
 
 def test_same_data_give_the_same_map() -> None:

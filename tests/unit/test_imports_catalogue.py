@@ -1,5 +1,6 @@
 """Products and stores: one row per id, the last word counts."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,8 @@ from app.imports import import_products, import_stores
 from app.imports.report import ImportReport
 from app.settings import Settings
 
+NOW = datetime(2026, 10, 1, tzinfo=UTC)
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
@@ -19,7 +22,7 @@ def settings(tmp_path: Path) -> Settings:
 def _products(settings: Settings, text: str) -> ImportReport:
     file = settings.data_dir.parent / "products.csv"
     file.write_text(text, encoding="utf-8")
-    return import_products(settings, file, progress=lambda done, total: None)
+    return import_products(settings, file, now=NOW, progress=lambda done, total: None)
 
 
 def _stored(settings: Settings) -> list[dict[str, object]]:
@@ -38,11 +41,24 @@ def test_a_later_row_wins_and_a_missing_column_keeps_what_is_stored(settings: Se
     _products(settings, "product_id,name,price\na,A,1\nb,B,2\n")
     report = _products(settings, "product_id,price\na,7\na,8\nc,9\n")
     assert _stored(settings) == [
-        {"product_id": "a", "name": "A", "price_minor": 800},
-        {"product_id": "b", "name": "B", "price_minor": 200},
-        {"product_id": "c", "name": None, "price_minor": 900},
+        {"product_id": "a", "name": "A", "price_minor": 800, "listed_at": None},
+        {"product_id": "b", "name": "B", "price_minor": 200, "listed_at": None},
+        {"product_id": "c", "name": None, "price_minor": 900, "listed_at": NOW},
     ]
     assert (report.rows_read, report.rows_added, report.rows_known) == (3, 2, 1)
+
+
+def test_first_file_is_no_news_and_a_later_row_keeps_its_date(settings: Settings) -> None:
+    _products(settings, "product_id,name\na,A\n")
+    assert "listed_at" not in _stored(settings)[0]
+    report = _products(settings, "product_id,name,listed_at\nb,B,1999-01-01\n")
+    assert report.ignored_columns == ("listed_at",)
+    assert _products(settings, "product_id,name\nb,B\n").rows_added == 0
+    assert _products(settings, "product_id,name\na,A2\nb,B2\n").rows_added == 2
+    assert _stored(settings) == [
+        {"product_id": "a", "name": "A2", "listed_at": None},
+        {"product_id": "b", "name": "B2", "listed_at": NOW},
+    ]
 
 
 def test_an_empty_value_clears_what_was_stored(settings: Settings) -> None:
@@ -87,6 +103,6 @@ def test_products_without_their_id_are_refused_whole(settings: Settings) -> None
 def test_stores_keep_whatever_came(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "stores.parquet"
     pl.DataFrame({"store_id": [330, 331], "city": ["Bonn", None], "latitude": [50.7, 50.8]}).write_parquet(file)
-    assert import_stores(settings, file, progress=lambda done, total: None).rows_added == 2
+    assert import_stores(settings, file, now=NOW, progress=lambda done, total: None).rows_added == 2
     stored = pl.read_parquet(settings.tables_dir / "stores.parquet")
     assert stored.rows() == [("330", "Bonn", "50.7"), ("331", None, "50.8")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def shown(slate: Slate) -> list[str]:
 
 
 def test_table_that_says_nothing_new_leaves_the_bundle_alone(bundle: Bundle, table: pl.DataFrame) -> None:
-    assert extended(bundle, table) is bundle
+    assert extended(bundle, table, now=NOW) is bundle
 
 
 def test_table_that_training_read_is_not_even_parsed(bundle: Bundle, trained_world: World, tmp_path: Any) -> None:
@@ -73,21 +73,21 @@ def test_table_that_training_read_is_not_even_parsed(bundle: Bundle, trained_wor
     (tmp_path / "products.parquet").write_bytes(b"no table")
     broken = ProductTable(tmp_path)
     trained_on_it = replace(bundle, manifest={**bundle.manifest, "config": {"products_sha256": broken.sha256()}})
-    assert broken.taken_in(trained_on_it) is trained_on_it
+    assert broken.taken_in(trained_on_it, now=NOW) is trained_on_it
     assert broken.problem is None
 
 
 def test_table_that_cannot_be_read_costs_nothing_but_a_problem(bundle: Bundle, tmp_path: Any) -> None:
     (tmp_path / "products.parquet").write_bytes(b"no table")
     products = ProductTable(tmp_path)
-    assert products.taken_in(bundle) is bundle
+    assert products.taken_in(bundle, now=NOW) is bundle
     assert "products.parquet cannot be used" in str(products.problem)
 
 
 def test_extending_again_changes_nothing_and_keeps_every_place(bundle: Bundle, table: pl.DataFrame) -> None:
-    first = extended(bundle, with_rows(table, *new_teas(3)))
-    assert extended(first, with_rows(table, *new_teas(3))) is first
-    second = extended(first, with_rows(table, *new_teas(5)))
+    first = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
+    assert extended(first, with_rows(table, *new_teas(3)), now=NOW) is first
+    second = extended(first, with_rows(table, *new_teas(5)), now=NOW)
     assert second.catalogue.product_ids[: first.item_count] == first.catalogue.product_ids
     assert second.item_count == first.item_count + 2
     assert second.version == bundle.version
@@ -96,7 +96,7 @@ def test_extending_again_changes_nothing_and_keeps_every_place(bundle: Bundle, t
 
 
 def test_every_array_with_a_row_per_item_grows(bundle: Bundle, table: pl.DataFrame) -> None:
-    grown = extended(bundle, with_rows(table, *new_teas(4)))
+    grown = extended(bundle, with_rows(table, *new_teas(4)), now=NOW)
     arrays = {field.name: getattr(bundle, field.name) for field in fields(bundle)}
     per_item = {name for name, value in arrays.items() if np.shape(value)[:1] == (bundle.item_count,)}
     assert per_item >= {*WITHOUT_HISTORY, "item_factors"}
@@ -111,7 +111,7 @@ def test_every_array_with_a_row_per_item_grows(bundle: Bundle, table: pl.DataFra
 
 
 def test_customer_s_vector_does_not_move_because_of_an_announcement(bundle: Bundle, table: pl.DataFrame) -> None:
-    grown = extended(bundle, with_rows(table, *new_teas(4)))
+    grown = extended(bundle, with_rows(table, *new_teas(4)), now=NOW)
     assert grown.gram is bundle.gram
     kept = [shown(ask(one, viewer(product("coffee", 2)), new_products=0)) for one in (bundle, grown)]
     assert kept[0] == kept[1]
@@ -119,7 +119,9 @@ def test_customer_s_vector_does_not_move_because_of_an_announcement(bundle: Bund
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.05])
 def test_search_is_exact_with_newcomers(bundle: Bundle, table: pl.DataFrame, share: float) -> None:
-    grown = extended(bundle, with_rows(table, *new_teas(40), {"product_id": "odd", "name": "Odd", "department": None}))
+    grown = extended(
+        bundle, with_rows(table, *new_teas(40), {"product_id": "odd", "name": "Odd", "department": None}), now=NOW
+    )
     random = np.random.default_rng(5)
     indexed = np.sort(grown.index_items)
     assert len(np.unique(indexed)) == len(indexed)
@@ -134,7 +136,7 @@ def test_search_is_exact_with_newcomers(bundle: Bundle, table: pl.DataFrame, sha
 
 
 def test_newcomer_lies_among_its_kind(bundle: Bundle, table: pl.DataFrame) -> None:
-    grown = extended(bundle, with_rows(table, *new_teas(1)))
+    grown = extended(bundle, with_rows(table, *new_teas(1)), now=NOW)
     known = grown.catalogue.known
     teas, coffees = (known([product(taste, number) for number in range(30)]) for taste in ("tea", "coffee"))
     [new] = known(["tea-new-0"])
@@ -144,21 +146,21 @@ def test_newcomer_lies_among_its_kind(bundle: Bundle, table: pl.DataFrame) -> No
 
 def test_hidden_product_stays_out_and_withdrawn_ones_leave_every_slate(bundle: Bundle, table: pl.DataFrame) -> None:
     hidden = {"product_id": "tea-hidden", "name": "Hidden", "department": "TEA", "recommendable": "no"}
-    assert extended(bundle, with_rows(table, hidden)).item_count == bundle.item_count
+    assert extended(bundle, with_rows(table, hidden), now=NOW).item_count == bundle.item_count
     withdrawn = {"product_id": product("tea", 3), "name": "Gone", "department": "TEA", "recommendable": "no"}
-    without = extended(bundle, with_rows(table, withdrawn))
+    without = extended(bundle, with_rows(table, withdrawn), now=NOW)
     state = viewer(product("tea", 3), product("tea", 4))
     assert product("tea", 3) in shown(ask(bundle, state, size=100))
     slate = ask(without, state, size=100)
     assert product("tea", 3) not in shown(slate)
     assert slate.trace["dropped"]["withdrawn"]["product_ids"] == [product("tea", 3)]
-    back = extended(without, table)
+    back = extended(without, table, now=NOW)
     assert shown(ask(back, state, size=100)) == shown(ask(bundle, state, size=100))
 
 
 def test_changed_rows_show_at_once(bundle: Bundle, table: pl.DataFrame) -> None:
     changed = {"product_id": product("tea", 3), "name": "Renamed", "department": "INFUSIONS", "price_minor": 777}
-    told = extended(bundle, with_rows(table, changed))
+    told = extended(bundle, with_rows(table, changed), now=NOW)
     slate = ask(told, viewer(product("tea", 4)), filters={"department": ["INFUSIONS"]})
     [only] = slate.propositions
     assert (only.product_id, only.name) == (product("tea", 3), "Renamed")
@@ -167,7 +169,7 @@ def test_changed_rows_show_at_once(bundle: Bundle, table: pl.DataFrame) -> None:
 
 
 def test_fitting_newcomer_gets_the_last_place_and_says_so(bundle: Bundle, table: pl.DataFrame) -> None:
-    grown = extended(bundle, with_rows(table, *new_teas(3)))
+    grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
     before, after = (ask(one, viewer(product("tea", 1))) for one in (bundle, grown))
     assert shown(after)[:-1] == shown(before)[:-1]
     last = after.propositions[-1]
@@ -180,7 +182,7 @@ def test_fitting_newcomer_gets_the_last_place_and_says_so(bundle: Bundle, table:
 
 
 def test_newcomer_of_another_department_gets_no_place(bundle: Bundle, table: pl.DataFrame) -> None:
-    grown = extended(bundle, with_rows(table, *new_teas(3)))
+    grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
     for state in (viewer(product("coffee", 1)), CustomerState()):
         assert shown(ask(grown, state)) == shown(ask(bundle, state))
 
@@ -189,20 +191,20 @@ def test_newcomer_of_another_department_gets_no_place(bundle: Bundle, table: pl.
 def test_no_place_is_given_away_where_none_is_wanted(
     bundle: Bundle, table: pl.DataFrame, asked: dict[str, Any]
 ) -> None:
-    grown = extended(bundle, with_rows(table, *new_teas(3)))
+    grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
     assert shown(ask(grown, viewer(product("tea", 1)), **asked)) == shown(
         ask(bundle, viewer(product("tea", 1)), **asked)
     )
 
 
 def test_filter_that_admits_newcomers_leaves_them_their_place(bundle: Bundle, table: pl.DataFrame) -> None:
-    grown = extended(bundle, with_rows(table, *new_teas(3)))
+    grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
     slate = ask(grown, viewer(product("tea", 1)), filters={"department": ["TEA"]})
     assert [name.startswith("tea-new") for name in shown(slate)] == [False] * 9 + [True]
 
 
 def test_newcomer_that_ranks_by_its_score_takes_no_second_place(bundle: Bundle, table: pl.DataFrame) -> None:
-    grown = extended(bundle, with_rows(table, *new_teas(3)))
+    grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
     looked_at, new = grown.catalogue.known([product("tea", 1), "tea-new-0"])
     neighbours, scores = grown.neighbours_idx.copy(), grown.neighbours_score.copy()
     neighbours[looked_at, 0], scores[looked_at, 0] = new, 0.99
@@ -213,7 +215,7 @@ def test_newcomer_that_ranks_by_its_score_takes_no_second_place(bundle: Bundle, 
 
 
 def test_newcomer_in_the_basket_or_bought_gives_its_place_to_the_next(bundle: Bundle, table: pl.DataFrame) -> None:
-    grown = extended(bundle, with_rows(table, *new_teas(2)))
+    grown = extended(bundle, with_rows(table, *new_teas(2)), now=NOW)
     bought = LiveEvent("b", "purchase", NOW.timestamp() - 30, "tea-new-0")
     state = CustomerState(events=[*viewer(product("tea", 1)).events, bought])
     assert shown(ask(grown, state, exclude_purchased=True))[-1] == "tea-new-1"
@@ -221,7 +223,7 @@ def test_newcomer_in_the_basket_or_bought_gives_its_place_to_the_next(bundle: Bu
 
 def test_new_category_goes_by_its_department(bundle: Bundle, table: pl.DataFrame) -> None:
     """The retailer has categories; one that no product sold belongs to is judged by the department."""
-    grown = extended(bundle, with_rows(table, {"product_id": "mate", "name": "Mate", "department": "MATE"}))
+    grown = extended(bundle, with_rows(table, {"product_id": "mate", "name": "Mate", "department": "MATE"}), now=NOW)
     assert shown(ask(grown, viewer(product("tea", 1)))) == shown(ask(bundle, viewer(product("tea", 1))))
     slate = ask(grown, viewer(product("tea", 1)), filters={"department": ["MATE"]})
     assert [(row.product_id, row.reasons[0].code) for row in slate.propositions] == [("mate", "new")]
@@ -229,4 +231,29 @@ def test_new_category_goes_by_its_department(bundle: Bundle, table: pl.DataFrame
 
 def test_bundle_that_learned_no_content_takes_no_newcomers(bundle: Bundle, table: pl.DataFrame) -> None:
     old = replace(bundle, content=None)
-    assert extended(old, with_rows(table, *new_teas(2))) is old
+    assert extended(old, with_rows(table, *new_teas(2)), now=NOW) is old
+
+
+def test_training_alone_does_not_end_a_product_s_newness(bundle: Bundle, table: pl.DataFrame) -> None:
+    """tea-unsold is an item of the bundle that nobody bought: nothing said when it was listed, until now."""
+    listed = NOW - timedelta(days=3)
+    dated = table.with_columns(pl.when(pl.col("product_id") == "tea-unsold").then(listed).alias("listed_at"))
+    grown = extended(bundle, dated, now=NOW)
+    assert grown.item_count == bundle.item_count
+    last = ask(grown, viewer(product("tea", 1))).propositions[-1]
+    assert (last.product_id, last.reasons[0].code) == ("tea-unsold", "new")
+    user = grown.item_factors[grown.catalogue.known(["tea-unsold"])[0]]
+    assert_best(grown, user, nearest(grown, user, 5, allowed=None), np.sort(grown.index_items), 5)
+    assert extended(bundle, dated, now=NOW + timedelta(days=26)) is bundle
+
+
+def test_unchanged_table_is_read_while_it_holds_new_products(bundle: Bundle, tmp_path: Any) -> None:
+    assert bundle.content is not None
+    (tmp_path / "products.parquet").write_bytes(b"no table")
+    products = ProductTable(tmp_path)
+    young = replace(bundle.content, listed_at=NOW - timedelta(days=3))
+    trained = replace(bundle, content=young, manifest={"config": {"products_sha256": products.sha256()}})
+    assert products.taken_in(trained, now=NOW + timedelta(days=26)) is trained
+    assert products.problem is None
+    assert products.taken_in(trained, now=NOW) is trained
+    assert products.problem is not None
