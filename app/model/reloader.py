@@ -53,7 +53,7 @@ class LiveBundle:
         seats = (_Seat(bundles_dir, self._products, warm, on_refused) for _ in range(3))
         self._live, self._canary, self._shadow = seats
         self._trials_problem: str | None = None
-        self._shadow_told: tuple[str | None, float] = (None, 0.0)
+        self._shadow_told: tuple[Bundle | None, float] = (None, 0.0)
         self.on_shadow: ShadowChanged | None = None
         self.canary: Canary | None = None
 
@@ -111,11 +111,11 @@ class LiveBundle:
 
     def _follow_shadow(self, trial: ShadowTrial | None, tell: ShadowChanged) -> None:
         bundle = self._shadow.hold(None if trial is None else trial.version)
-        # Not the bundles themselves: comparing their arrays means nothing.
-        told = (None, 0.0) if trial is None or bundle is None else (bundle.version, trial.per_second)
-        if told != self._shadow_told:
-            self._shadow_told = told
-            tell(bundle, told[1])
+        per_second = 0.0 if trial is None else trial.per_second
+        told_bundle, told_per_second = self._shadow_told
+        if bundle is not told_bundle or per_second != told_per_second:
+            self._shadow_told = (bundle, per_second)
+            tell(bundle, per_second)
 
 
 class _Seat:
