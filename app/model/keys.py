@@ -7,41 +7,34 @@ from app.domain import Ints
 
 Keys = npt.NDArray[np.int64]
 
-SLOTS_PER_KEY = 4
-EMPTY = -1
+KEY_BITS = 52
+"""A key is a hash below 2^52 (`app.feature_fields.product_key`)."""
+BUCKETS_PER_KEY = 4
+ABSENT = np.int32(-1)
 
 
 class KeyTable:
-    """A hash table with linear probing over arrays; 350 keys take 20 µs, where a dict of ids takes 110."""
+    """Sorted keys, and where those with the same first bits begin: keys are hashes, so few share a bucket.
+
+    A look-up reads every key of the fullest bucket (4 among 100,000 products): 350 keys take 12 µs, where a dict
+    of ids takes 110.
+    """
 
     def __init__(self, keys: Keys) -> None:
         """Key i stands for item i; of equal keys the first one counts."""
-        slot_count = 1 << int(max(SLOTS_PER_KEY * len(keys), 2) - 1).bit_length()
-        self._mask = np.int64(slot_count - 1)
-        self._keys = np.full(slot_count, EMPTY, np.int64)
-        self._items = np.full(slot_count, EMPTY, np.int32)
-        waiting = np.unique(keys, return_index=True)[1]
-        slots = keys[waiting] & self._mask
-        while len(waiting):
-            free = np.flatnonzero(self._keys[slots] == EMPTY)
-            taken, first = np.unique(slots[free], return_index=True)
-            self._keys[taken] = keys[waiting[free[first]]]
-            self._items[taken] = waiting[free[first]]
-            left = np.delete(np.arange(len(waiting)), free[first])
-            waiting, slots = waiting[left], (slots[left] + 1) & self._mask
+        bits = int(max(BUCKETS_PER_KEY * len(keys), 2) - 1).bit_length()
+        self._shift = KEY_BITS - bits
+        order = keys.argsort(kind="stable").astype(np.int32)
+        bounds = keys[order].searchsorted(np.arange((1 << bits) + 1) << self._shift).astype(np.int32)
+        self._starts = bounds[:-1]
+        self._fullest = int(np.diff(bounds).max())
+        # One more key, which nothing equals, so that a look-up may end behind the last bucket.
+        self._keys = np.append(keys[order], np.iinfo(np.int64).max)
+        self._items = np.append(order, ABSENT)
 
     def items_of(self, keys: Keys) -> Ints:
         """The item of each key, -1 where there is none."""
-        slots = keys & self._mask
-        found = self._keys[slots]
-        items = np.where(found == keys, self._items[slots], np.int32(EMPTY))
-        waiting = np.flatnonzero((found != keys) & (found != EMPTY))
-        slots = slots[waiting]
-        while len(waiting):
-            slots = (slots + 1) & self._mask
-            found = self._keys[slots]
-            hit = found == keys[waiting]
-            items[waiting[hit]] = self._items[slots[hit]]
-            goes_on = ~hit & (found != EMPTY)
-            waiting, slots = waiting[goes_on], slots[goes_on]
-        return items
+        places = self._starts.take(keys >> self._shift, mode="clip")
+        for _ in range(self._fullest - 1):
+            places += self._keys.take(places) < keys
+        return np.where(self._keys.take(places) == keys, self._items.take(places), ABSENT)
