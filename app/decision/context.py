@@ -29,9 +29,18 @@ class Bought:
     last_day: Floats
 
 
+_Rows = tuple[Ints, Floats]
+"""Items (n,) and the other five fields of Bought as one array (5, n): cutting and sorting it costs as one column."""
+_COUNT, _WEIGHT_28D, _WEIGHT_112D, _FIRST_DAY, _LAST_DAY = range(5)
+_NO_ROWS: _Rows = (np.zeros(0, np.int32), np.zeros((5, 0), np.float32))
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All that the stages after it may look at; `anchors` are basket and recent items, latest first."""
+    """All that the stages after it may look at; `anchors` are basket and recent items, latest first.
+
+    `near` (a, m) holds the co-purchase neighbours of each anchor, -1 where there are fewer; `near_score` how near.
+    """
 
     query: Query
     bundle: Bundle
@@ -40,6 +49,8 @@ class Context:
     bought: Bought
     basket: Ints
     anchors: Ints
+    near: Ints
+    near_score: Floats
     user: Floats | None
     degraded: tuple[Degraded, ...]
 
@@ -58,9 +69,11 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
         bundle=bundle,
         features=features,
         live=live,
-        bought=_with_live(rows, bundle, live, now_s=now_s),
+        bought=_bought(rows, _live_rows(bundle, live.bought, now_s=now_s)),
         basket=basket,
         anchors=anchors,
+        near=bundle.neighbours_idx.take(anchors, axis=0),
+        near_score=bundle.neighbours_score.take(anchors, axis=0),
         user=_user_vector(bundle, rows, live, anchors),
         degraded=(
             *state.degraded,
@@ -81,63 +94,69 @@ def _flags(query: Query, state: CustomerState, live: LiveProfile, bundle: Bundle
     return flags
 
 
-def _bought_rows(bundle: Bundle, features: CustomerFeatures | None, *, age_s: float) -> Bought:
+def _bought_rows(bundle: Bundle, features: CustomerFeatures | None, *, age_s: float) -> _Rows:
     """The features' purchases in this bundle's items, strongest first, decayed by the features' age.
 
     The age is capped by the caller: where knowledge stops, decay stops.
     """
     if features is None:
-        return _NOTHING_BOUGHT
+        return _NO_ROWS
     items = bundle.catalogue.keys.items_of(features.bought_keys.astype(np.int64))
-    kept = np.flatnonzero(items >= 0)
-    age_days = age_s / DAY_S
-    return Bought(
-        items=items[kept],
-        count=features.bought_count[kept],
-        weight_28d=features.bought_weight_28d[kept] * np.float32(2.0 ** (-age_days / 28)),
-        weight_112d=features.bought_weight_112d[kept] * np.float32(2.0 ** (-age_days / 112)),
-        first_day=features.bought_first_day[kept],
-        last_day=features.bought_last_day[kept],
+    columns = np.array(
+        [
+            features.bought_count,
+            features.bought_weight_28d,
+            features.bought_weight_112d,
+            features.bought_first_day,
+            features.bought_last_day,
+        ],
+        np.float32,
     )
+    is_known = items >= 0
+    if not is_known.all():
+        kept = is_known.nonzero()[0]
+        items, columns = items.take(kept), columns.take(kept, axis=1)
+    age_days = age_s / DAY_S
+    columns[_WEIGHT_28D] *= np.float32(2.0 ** (-age_days / 28))
+    columns[_WEIGHT_112D] *= np.float32(2.0 ** (-age_days / 112))
+    return items, columns
 
 
-_EMPTY = np.zeros(0, np.float32)
-_NOTHING_BOUGHT = Bought(np.zeros(0, np.int32), _EMPTY, _EMPTY, _EMPTY, _EMPTY, _EMPTY)
-
-
-def _with_live(rows: Bought, bundle: Bundle, live: LiveProfile, *, now_s: float) -> Bought:
-    """The rows with the purchases of the last minutes added, ordered by item."""
-    live_rows = _live_rows(bundle, live.bought, now_s=now_s)
-    if not len(live_rows.items):
-        order = np.argsort(rows.items)
-        return Bought(rows.items[order], *(column[order] for column in _columns(rows)))
-    items, place = np.unique(np.concatenate([rows.items, live_rows.items]), return_inverse=True)
-    sums = [
-        np.bincount(place, np.concatenate(pair), minlength=len(items)).astype(np.float32)
-        for pair in zip(_columns(rows)[:3], _columns(live_rows)[:3], strict=True)
-    ]
-    first_day = np.full(len(items), np.inf, np.float32)
-    np.minimum.at(first_day, place, np.concatenate([rows.first_day, live_rows.first_day]))
-    last_day = np.zeros(len(items), np.float32)
-    np.maximum.at(last_day, place, np.concatenate([rows.last_day, live_rows.last_day]))
-    return Bought(items, sums[0], sums[1], sums[2], first_day, last_day)
-
-
-def _columns(bought: Bought) -> tuple[Floats, ...]:
-    return bought.count, bought.weight_28d, bought.weight_112d, bought.first_day, bought.last_day
-
-
-def _live_rows(bundle: Bundle, purchases: Mapping[str, LivePurchase], *, now_s: float) -> Bought:
-    known = [
-        (bundle.catalogue.item_of[key], value) for key, value in purchases.items() if key in bundle.catalogue.item_of
-    ]
+def _live_rows(bundle: Bundle, purchases: Mapping[str, LivePurchase], *, now_s: float) -> _Rows:
+    """The purchases of the last minutes in this bundle's items."""
+    find = bundle.catalogue.item_of.get
+    known = [(item, bought) for key, bought in purchases.items() if (item := find(key)) is not None]
     if not known:
-        return _NOTHING_BOUGHT
+        return _NO_ROWS
     items = np.array([item for item, _ in known], np.int32)
     count = np.array([purchase.count for _, purchase in known], np.float32)
     last_day = np.array([purchase.last_at / DAY_S for _, purchase in known], np.float32)
     age_days = np.maximum(now_s / DAY_S - last_day, 0)
-    return Bought(items, count, count * 2 ** (-age_days / 28), count * 2 ** (-age_days / 112), last_day, last_day)
+    weights = count * 2 ** (-age_days / 28), count * 2 ** (-age_days / 112)
+    return items, np.array([count, *weights, last_day, last_day])
+
+
+def _bought(rows: _Rows, live_rows: _Rows) -> Bought:
+    """The rows of the features and those of the last minutes, ordered by item, each item once."""
+    items, columns = rows
+    if len(live_rows[0]):
+        items, columns = np.concatenate([items, live_rows[0]]), np.concatenate([columns, live_rows[1]], axis=1)
+    order = items.argsort()
+    items, columns = items.take(order), columns.take(order, axis=1)
+    return Bought(items, *columns) if not len(live_rows[0]) else _each_once(items, columns)
+
+
+def _each_once(items: Ints, columns: Floats) -> Bought:
+    """Ordered rows in which an item may stand twice: bought before and again."""
+    twice = (items[1:] == items[:-1]).nonzero()[0]
+    again = columns.take(twice + 1, axis=1)
+    columns[:_FIRST_DAY, twice] += again[:_FIRST_DAY]
+    columns[_FIRST_DAY, twice] = np.minimum(columns[_FIRST_DAY, twice], again[_FIRST_DAY])
+    columns[_LAST_DAY, twice] = np.maximum(columns[_LAST_DAY, twice], again[_LAST_DAY])
+    is_kept = np.ones(len(items), np.bool_)
+    is_kept[twice + 1] = False
+    kept = is_kept.nonzero()[0]
+    return Bought(items.take(kept), *columns.take(kept, axis=1))
 
 
 def _anchors(query: Query, bundle: Bundle, live: LiveProfile) -> Ints:
@@ -146,27 +165,27 @@ def _anchors(query: Query, bundle: Bundle, live: LiveProfile) -> Ints:
     return bundle.catalogue.known(list(dict.fromkeys(named))[:ANCHOR_ITEMS])
 
 
-def _user_vector(bundle: Bundle, rows: Bought, live: LiveProfile, anchors: Ints) -> Floats | None:
+def _user_vector(bundle: Bundle, rows: _Rows, live: LiveProfile, anchors: Ints) -> Floats | None:
     """The exact fold-in of the strongest purchases and the latest interest; None when nothing is known."""
-    if not len(rows.items) and not len(anchors):
+    bought, columns = rows[0][:MAX_ITEM_COUNT], rows[1][:, :MAX_ITEM_COUNT]
+    if not len(bought) and not len(anchors):
         return None
-    ids = bundle.catalogue.product_ids
-    interest = np.array([live.recent.get(ids[item], NAMED_INTEREST) for item in anchors], np.float32)
-    strongest = slice(0, MAX_ITEM_COUNT)
-    bought, count, weight = rows.items[strongest], rows.count[strongest], rows.weight_112d[strongest]
+    count, weight = columns[_COUNT], columns[_WEIGHT_112D]
     if len(anchors):
-        again = bought[:, None] == anchors
-        place, anchor = again.nonzero()
+        ids = bundle.catalogue.product_ids
+        interest = np.array([live.recent.get(ids[item], NAMED_INTEREST) for item in anchors.tolist()], np.float32)
+        place, anchor = (bought[:, None] == anchors).nonzero()
         looked_at = np.zeros(len(bought), np.float32)
         looked_at[place] = interest[anchor]
-        new = (~again.any(axis=0)).nonzero()[0]
-        bought = np.concatenate([bought, anchors[new]])
-        count = np.concatenate([count + looked_at, interest[new]])
-        weight = np.concatenate([weight + looked_at, interest[new]])
+        is_new = np.ones(len(anchors), np.bool_)
+        is_new[anchor] = False
+        new = interest[is_new]
+        bought = np.concatenate([bought, anchors[is_new]])
+        count, weight = np.concatenate([count + looked_at, new]), np.concatenate([weight + looked_at, new])
     als = bundle.als
     return fold_in(
         bundle.gram,
-        bundle.item_factors[bought],
+        bundle.item_factors.take(bought, axis=0),
         confidence(count, weight, weighting=als["weighting"], alpha=float(als["alpha"])),
         regularization=float(als["regularization"]),
     )

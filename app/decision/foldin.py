@@ -1,7 +1,6 @@
 """A customer's purchases become a vector in the item factors' space: the first half of the `als` source."""
 
 import numpy as np
-from scipy.linalg.blas import ssyrk
 from scipy.linalg.lapack import sposv
 
 from app.domain import Floats
@@ -37,9 +36,11 @@ def fold_in(gram: Floats, factors_of_items: Floats, confidence: Floats, *, regul
     if len(factors_of_items) == 0:
         return np.zeros(len(gram), np.float32)
     scaled = factors_of_items * np.sqrt(confidence - 1)[:, None]
-    system = ssyrk(1.0, scaled.T, beta=1.0, c=gram.T)
-    system.ravel(order="K")[:: len(gram) + 1] += np.float32(regularization)
-    _, vector, failed = sposv(system, confidence @ factors_of_items, overwrite_a=True)
+    system = scaled.T @ scaled
+    system += gram
+    system.ravel()[:: len(gram) + 1] += np.float32(regularization)
+    # Symmetric, so that its transpose is itself, in the order of axes that LAPACK works in without a copy.
+    _, vector, failed = sposv(system.T, confidence @ factors_of_items, overwrite_a=True)
     if failed:
         raise ValueError(f"fold-in: the system of {len(gram)} factors is singular; train with regularization > 0")
     result: Floats = vector

@@ -1,12 +1,14 @@
 """The live profile: what a person's last events say, computed afresh for each decision; pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from app.domain import LiveEvent
 
 PURCHASE = "purchase"
 REFUND = "refund"
+TRADES = frozenset({PURCHASE, REFUND})
 
 # How much of a purchase each kind of interest is worth in the fold-in; types that are absent say nothing of taste.
 INTEREST = {
@@ -38,35 +40,37 @@ class LiveProfile:
     bought: Mapping[str, LivePurchase] = field(default_factory=dict)
 
 
-def live_profile(events: Iterable[LiveEvent], *, since_s: float, now_s: float) -> LiveProfile:
+NOTHING_LIVE = LiveProfile()
+
+
+def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -> LiveProfile:
     """What `events` (any order, replays included) say as of `now_s`.
 
     Purchases before `since_s` are left out of `bought`: the customer's features already count them.
     Events later than `now_s` are not yet known, so that a what-if in the past sees the past.
     """
-    latest_first = sorted({event.event_id: event for event in events if event.time_s <= now_s}.values(), key=_recency)
+    if not events:
+        return NOTHING_LIVE
+    known = {event.event_id: event for event in events if event.time_s <= now_s}.values()
+    latest_first = sorted(sorted(known), key=attrgetter("time_s"), reverse=True)
     recent: dict[str, float] = {}
     for event in latest_first:
         interest = INTEREST.get(event.type)
-        if interest is not None and event.product_id is not None:
-            recent[event.product_id] = max(interest, recent.get(event.product_id, 0.0))
+        if interest is not None and event.product_id is not None and interest > recent.get(event.product_id, 0.0):
+            recent[event.product_id] = interest
     return LiveProfile(
         event_count=len(latest_first),
         last_event_id=latest_first[0].event_id if latest_first else None,
         recent=recent,
-        bought=_bought(event for event in latest_first if event.time_s >= since_s),
+        bought=_bought([event for event in latest_first if event.time_s >= since_s and event.type in TRADES]),
     )
 
 
-def _recency(event: LiveEvent) -> tuple[float, str]:
-    return -event.time_s, event.event_id
-
-
-def _bought(events: Iterable[LiveEvent]) -> dict[str, LivePurchase]:
+def _bought(trades: Iterable[LiveEvent]) -> dict[str, LivePurchase]:
     """Purchases less refunds; a product that was fully refunded is not bought."""
     bought: dict[str, LivePurchase] = {}
-    for event in events:
-        if event.product_id is None or event.type not in (PURCHASE, REFUND):
+    for event in trades:
+        if event.product_id is None:
             continue
         before = bought.get(event.product_id, LivePurchase(0.0, 0.0))
         step = 1.0 if event.type == PURCHASE else -1.0
