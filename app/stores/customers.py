@@ -98,7 +98,7 @@ def _subjects(customer_id: str | None, anonymous_id: str | None) -> list[str]:
 
 
 def _live(packed: Sequence[bytes], subject: str) -> list[LiveEvent]:
-    return [LiveEvent(*row[:5]) for row in unpack_live(packed, subject)]
+    return [LiveEvent._make(row[:5]) for row in unpack_live(packed, subject)]
 
 
 def _decoded(values: Sequence[bytes | None]) -> CustomerFeatures | None:

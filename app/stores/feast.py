@@ -190,31 +190,30 @@ def _strings(value: bytes | None) -> list[str]:
     return strings
 
 
-_NO_FLOATS: Floats = np.empty(0, dtype=np.float32)
+_FLOAT, _DOUBLE = np.dtype("<f4"), np.dtype("<f8")
 
 
 def _floats(value: bytes | None) -> Floats:
     """A float_list_val: tag 0x82 0x01, length, FloatList (tag 0x0a, length, little-endian floats)."""
-    if not value:
-        return _NO_FLOATS
-    if value[:2] != b"\x82\x01":
-        raise ValueError(f"tag {value[0]:#x} where a float list was expected")
-    if value[2] == 0:
-        return _NO_FLOATS
-    start = _varint(value, _varint(value, 2)[1] + 1)[1]
-    return np.frombuffer(value[start:], dtype="<f4")
-
-
-_NO_DOUBLES: npt.NDArray[np.float64] = np.empty(0, dtype=np.float64)
+    return np.frombuffer(value or b"", _FLOAT, offset=_start_of_numbers(value, b"\x82\x01"))
 
 
 def _doubles(value: bytes | None) -> npt.NDArray[np.float64]:
     """A double_list_val: tag 0x7a, length, DoubleList (tag 0x0a, length, little-endian doubles)."""
+    return np.frombuffer(value or b"", _DOUBLE, offset=_start_of_numbers(value, b"\x7a"))
+
+
+def _start_of_numbers(value: bytes | None, tag: bytes) -> int:
+    """Where the numbers of a list begin; its end where it has none."""
     if not value:
-        return _NO_DOUBLES
-    if value[0] != 0x7A:
-        raise ValueError(f"tag {value[0]:#x} where a double list was expected")
-    if value[1] == 0:
-        return _NO_DOUBLES
-    start = _varint(value, _varint(value, 1)[1] + 1)[1]
-    return np.frombuffer(value[start:], dtype="<f8")
+        return 0
+    if not value.startswith(tag):
+        raise ValueError(f"tag {value[0]:#x} where a list of numbers was expected")
+    at = len(tag)
+    return len(value) if value[at] == 0 else _behind_length(value, _behind_length(value, at) + 1)
+
+
+def _behind_length(value: bytes, at: int) -> int:
+    while value[at] & 0x80:
+        at += 1
+    return at + 1
