@@ -1,9 +1,10 @@
 """The wire's schemas: what requests and answers look like outside; pydantic in, plain bytes out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import orjson
 from pydantic import (
     AwareDatetime,
@@ -150,30 +151,34 @@ def answer_body(slate: Slate, *, currency: str, with_trace: bool) -> bytes:
         "model_version": slate.model_version,
         "policy": slate.policy,
         "degraded": slate.degraded,
-        "propositions": [_proposition(proposition, currency) for proposition in slate.propositions],
+        "propositions": _propositions(slate.propositions, currency),
     }
     if with_trace:
         body["trace"] = slate.trace
     return orjson.dumps(body)
 
 
-def _proposition(proposition: Proposition, currency: str) -> dict[str, Any]:
-    expected = proposition.expected_minor
-    wire: dict[str, Any] = {
-        "kind": proposition.kind,
-        "product_id": proposition.product_id,
-        "rank": proposition.rank,
-        "score": round(proposition.score, 6),
-        "probability": round(proposition.probability, 6),
-        "expected_value": None
-        if expected is None
-        else {"amount_minor": expected, "currency": proposition.currency or currency},
-        "propensity": proposition.propensity,
-        "reasons": [{"code": reason.code, "text": reason.text} for reason in proposition.reasons],
-        "name": proposition.name,
-    }
-    if proposition.factors is not None:
-        wire["factors"] = proposition.factors
+def _propositions(propositions: Sequence[Proposition], currency: str) -> list[dict[str, Any]]:
+    numbers = np.array([(proposition.score, proposition.probability) for proposition in propositions])
+    wire: list[dict[str, Any]] = [
+        {
+            "kind": proposition.kind,
+            "product_id": proposition.product_id,
+            "rank": proposition.rank,
+            "score": score,
+            "probability": chance,
+            "expected_value": None
+            if proposition.expected_minor is None
+            else {"amount_minor": proposition.expected_minor, "currency": proposition.currency or currency},
+            "propensity": proposition.propensity,
+            "reasons": [{"code": code, "text": text} for code, text in proposition.reasons],
+            "name": proposition.name,
+        }
+        for proposition, (score, chance) in zip(propositions, numbers.round(6).tolist(), strict=True)
+    ]
+    for shown, proposition in zip(wire, propositions, strict=True):
+        if proposition.factors is not None:
+            shown["factors"] = proposition.factors
     return wire
 
 

@@ -3,6 +3,7 @@
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from app.decision.context import Context
 from app.decision.features import COLUMNS
@@ -13,8 +14,12 @@ from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
 def top_places(scored: Scored, size: int) -> Ints:
     """Places in `scored` of the `size` best: falling score, equal scores by falling popularity."""
+    falling = -scored.score
+    best = np.arange(len(falling))
+    if size < len(falling):
+        best = (falling <= np.partition(falling, size - 1)[size - 1]).nonzero()[0]
     # Items are numbered by falling popularity, so a stable sort breaks ties that way.
-    return np.argsort(-scored.score, kind="stable")[:size].astype(np.int32)
+    return best[falling[best].argsort(kind="stable")][:size].astype(np.int32)
 
 
 def make_slate(context: Context, scored: Scored) -> list[Proposition]:
@@ -23,30 +28,35 @@ def make_slate(context: Context, scored: Scored) -> list[Proposition]:
     places = with_new_place(context, scored, top_places(scored, context.query.size))
     items = scored.items[places]
     contributions = scored.contributions(places)
+    score = scored.score[places]
+    chance = probability(context, score)
     columns = zip(
         items.tolist(),
-        scored.score[places].tolist(),
-        probability(context, scored.score[places]).tolist(),
-        catalogue.price_minor[items].tolist(),
+        score.tolist(),
+        chance.tolist(),
         told_as_new(context, items, reasons_for(context, items, contributions)),
-        contributions.tolist(),
+        _expected_minor(chance, catalogue.price_minor[items]),
+        _factors(contributions) if context.query.explain else [None] * len(items),
         strict=True,
     )
+    ids, names, currency = catalogue.product_ids, catalogue.names, catalogue.currency
     return [
         Proposition(
-            kind="product",
-            product_id=ProductId(catalogue.product_ids[item]),
-            rank=rank,
-            score=score,
-            probability=chance,
-            reasons=(reason,),
-            expected_minor=round(chance * price_minor) if price_minor >= 0 else None,
-            currency=catalogue.currency,
-            name=catalogue.names[item],
-            factors=dict(zip(COLUMNS, added, strict=True)) if context.query.explain else None,
+            "product", ProductId(ids[item]), rank, score, chance, (reason,), 1.0, worth, currency, names[item], added
         )
-        for rank, (item, score, chance, price_minor, reason, added) in enumerate(columns, start=1)
+        for rank, (item, score, chance, reason, worth, added) in enumerate(columns, start=1)
     ]
+
+
+def _factors(contributions: Floats) -> list[dict[str, float]]:
+    """What each column added, by name."""
+    return [dict(zip(COLUMNS, added, strict=True)) for added in contributions.tolist()]
+
+
+def _expected_minor(chance: Floats, price_minor: npt.NDArray[np.int64]) -> list[int | None]:
+    """Probability × price, None where the price is unknown."""
+    worth = np.rint(chance.astype(np.float64) * price_minor).astype(np.int64)
+    return [minor if minor >= 0 else None for minor in np.where(price_minor >= 0, worth, -1).tolist()]
 
 
 BUY_AGAIN, TOGETHER, TASTE, TRENDING = range(4)
@@ -65,11 +75,11 @@ _COLUMNS_TO_KINDS = np.array([[_KIND_OF[name] == kind for kind in range(4)] for 
 
 def reasons_for(context: Context, items: Ints, contributions: Floats) -> list[Reason]:
     """Per item the reason of the kind that adds most to its score and that can be told."""
-    kinds = np.argsort(-(contributions @ _COLUMNS_TO_KINDS), axis=1, kind="stable").tolist()
+    kinds = (-(contributions @ _COLUMNS_TO_KINDS)).argsort(axis=1, kind="stable").tolist()
     rhythms = _rhythms(context, items)
     return [
-        _tell(context, item, kinds_of_item, rhythm)
-        for item, kinds_of_item, rhythm in zip(items.tolist(), kinds, rhythms, strict=True)
+        rhythm if rhythm is not None and order[0] == BUY_AGAIN else _tell(context, item, order, rhythm)
+        for item, order, rhythm in zip(items.tolist(), kinds, rhythms, strict=True)
     ]
 
 
@@ -115,14 +125,16 @@ def _rhythm(gap_days: int) -> Reason:
 
 
 def _together(context: Context, item: int) -> Reason | None:
-    anchors = context.anchors
-    rows = context.bundle.neighbours_idx[anchors]
-    pull = np.where(rows == item, context.bundle.neighbours_score[anchors], 0).max(axis=1, initial=0)
-    if not pull.any():
+    anchor, place = (context.near == item).nonzero()
+    if not len(anchor):
         return None
-    anchor = int(anchors[int(pull.argmax())])
-    name = context.bundle.catalogue.names[anchor] or "a product"
-    where = "in your basket" if anchor in context.basket else "you looked at"
+    pull = context.near_score[anchor, place]
+    nearest = int(pull.argmax())
+    if pull[nearest] == 0:
+        return None
+    other = context.anchors[anchor[nearest]]
+    name = context.bundle.catalogue.names[other] or "a product"
+    where = "in your basket" if other in context.basket else "you looked at"
     return Reason("bought_together", f"Often bought with {name} {where}")
 
 
