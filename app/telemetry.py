@@ -3,17 +3,20 @@
 import json
 import logging
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 OVERLAP_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+TIMED_ONE_IN = 16
+"""One decision in so many has its stages timed: seven observations cost 12 µs, and a sample tells as much."""
 STAGES = ("features", "context", "candidates", "eligibility", "scoring", "slate", "encode")
 
 
@@ -45,6 +48,25 @@ class ModelInfo(Collector):
         yield info
 
 
+class Tally(Collector):
+    """A counter with one label that the event loop alone adds to: without a lock, at a tenth of Counter's cost."""
+
+    def __init__(self, name: str, text: str, label: str) -> None:
+        self._name, self._text, self._label = name, text, label
+        self._counts: defaultdict[str, int] = defaultdict(int)
+
+    def add(self, value: str, count: int = 1) -> None:
+        """Counts `count` more for this value of the label."""
+        self._counts[value] += count
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """One sample per value seen so far."""
+        family = CounterMetricFamily(self._name, self._text, labels=[self._label])
+        for value, count in self._counts.items():
+            family.add_metric([value], count)
+        yield family
+
+
 class Metrics:
     """Every metric of the service, in a registry of its own; names are public (docs/operations.md)."""
 
@@ -57,6 +79,7 @@ class Metrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
+        self.decision_number = 0
         self.stage_seconds = {stage: stage_seconds.labels(stage) for stage in STAGES}
         self.request_seconds = Histogram(
             "endcap_request_seconds",
@@ -65,10 +88,10 @@ class Metrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self.candidates = self._counter("endcap_candidates", "Candidates found", "source")
-        self.drops = self._counter("endcap_drops", "Candidates dropped", "reason")
-        self.degraded = self._counter("endcap_degraded", "Degraded answers", "why")
-        self.decisions = self._counter("endcap_decisions", "Decisions answered", "rung")
+        self.candidates = self._tally("endcap_candidates", "Candidates found", "source")
+        self.drops = self._tally("endcap_drops", "Candidates dropped", "reason")
+        self.degraded = self._tally("endcap_degraded", "Degraded answers", "why")
+        self.decisions = self._tally("endcap_decisions", "Decisions answered", "rung")
         self.canary_decisions = self._counter("endcap_canary_decisions", "Decisions given to a canary", "version")
         self.shadow = self._counter("endcap_shadow", "Answers offered to the shadow, by outcome", "outcome")
         self.shadow_overlap = Histogram(
@@ -93,8 +116,19 @@ class Metrics:
     def _counter(self, name: str, text: str, label: str) -> Counter:
         return Counter(name, text, [label], registry=self.registry)
 
+    def _tally(self, name: str, text: str, label: str) -> Tally:
+        tally = Tally(name, text, label)
+        self.registry.register(tally)
+        return tally
+
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
+
+
+def stage_laps(metrics: Metrics) -> Laps:
+    """A stopwatch for one decision; one in TIMED_ONE_IN keeps what it measures."""
+    metrics.decision_number += 1
+    return StageTimer(metrics) if metrics.decision_number % TIMED_ONE_IN == 0 else no_laps
 
 
 class StageTimer:

@@ -4,12 +4,12 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from app.api.problems import documented
-from app.api.state import service_of
+from app.api.state import Service, service_of
 from app.api.wire import DecisionAnswer, DecisionRequest, answer_body, to_query
 from app.domain import Slate
 from app.errors import DecisionNotFound, StoreUnavailable
 from app.ingest.schema import Id
-from app.telemetry import Metrics, StageTimer
+from app.telemetry import Metrics, stage_laps
 
 router = APIRouter(tags=["decisions"])
 
@@ -17,16 +17,20 @@ router = APIRouter(tags=["decisions"])
 @router.post("/v1/decisions", response_model=DecisionAnswer, responses=documented(400, 401, 413, 422))
 async def decide(body: DecisionRequest, request: Request) -> Response:
     """What should this person see now, here? Always answers; `degraded` tells what was missing."""
-    service = service_of(request)
-    query = to_query(body, service.placements)
-    laps = StageTimer(service.metrics)
+    return Response(await answer_to(body, service_of(request)), media_type="application/json")
+
+
+async def answer_to(question: DecisionRequest, service: Service) -> bytes:
+    """The answer's body; kept for `find_decision`, and counted."""
+    query = to_query(question, service.placements)
+    laps = stage_laps(service.metrics)
     slate = await service.ladder.answer(query, laps)
     answer = answer_body(slate, currency=service.settings.currency, with_trace=query.explain)
     trace = b"}" if query.explain else b',"trace":' + orjson.dumps(slate.trace) + b"}"
     service.decisions.record(slate.decision_id, answer[:-1] + trace)
     count(service.metrics, slate)
     laps.lap("encode")
-    return Response(answer, media_type="application/json")
+    return answer
 
 
 @router.get("/v1/decisions/{decision_id}", response_model=DecisionAnswer, responses=documented(401, 404, 422))
@@ -44,9 +48,9 @@ async def find_decision(decision_id: Id, request: Request) -> Response:
 def count(metrics: Metrics, slate: Slate) -> None:
     """One decision in the metrics: candidates per source, drops per reason, degradations, rung."""
     for source, found in slate.trace.get("candidates", {}).items():
-        metrics.candidates.labels(source).inc(found)
+        metrics.candidates.add(source, found)
     for reason, dropped in slate.trace.get("dropped", {}).items():
-        metrics.drops.labels(reason).inc(dropped["count"])
+        metrics.drops.add(reason, dropped["count"])
     for why in slate.degraded:
-        metrics.degraded.labels(why).inc()
-    metrics.decisions.labels(slate.trace.get("rung", "full")).inc()
+        metrics.degraded.add(why)
+    metrics.decisions.add(slate.trace.get("rung", "full"))

@@ -3,6 +3,7 @@
 import hmac
 import logging
 import os
+from functools import cache
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +22,7 @@ class Edge:
 
     def __init__(self, app: ASGIApp, metrics: Metrics, api_key: str | None) -> None:
         self._app = app
-        self._metrics = metrics
+        self._seconds_of = cache(metrics.request_seconds.labels)
         self._api_key = api_key.encode() if api_key else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +67,7 @@ class Edge:
     def _observe(self, scope: Scope, status: int, seconds: float, request_id: bytes) -> None:
         route = scope.get("route")
         endpoint = getattr(route, "path", "unknown")
-        self._metrics.request_seconds.labels(endpoint, status).observe(seconds)
+        self._seconds_of(endpoint, status).observe(seconds)
         if _log.isEnabledFor(logging.DEBUG) or status >= 500:
             level = logging.ERROR if status >= 500 else logging.DEBUG
             extra = {
