@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import decisions, events, health
+from app.api.direct import DirectDecisions
 from app.api.edge import Edge
 from app.api.problems import install_problems
 from app.api.state import Service
@@ -40,6 +41,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         # Not include_router: FastAPI then asks each router in turn, 10 µs per request.
         app.router.routes.extend(router.routes)
     install_problems(app)
+    app.add_middleware(DirectDecisions, service=service)
     app.add_middleware(Edge, metrics=service.metrics, api_key=settings.api_key)
     return app
 

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import orjson
+import pytest
 
 from tests.api.conftest import Ask
 from tests.world import PRODUCTS_PER_TASTE, customer, product
@@ -122,6 +124,29 @@ def test_misspelt_field_is_refused_and_pointed_at(api: httpx.Client) -> None:
 def test_broken_json_is_a_problem_too(api: httpx.Client) -> None:
     response = api.post("/v1/decisions", content=b"{", headers={"Content-Type": "application/json"})
     assert (response.status_code, response.json()["code"]) == (400, "malformed_json")
+
+
+def test_short_and_long_way_give_the_same_answer(api: httpx.Client) -> None:
+    question = orjson.dumps({"customer_id": customer("tea", 3), "placement": "app_home", "context": {"now": NOW}})
+    short, long = (
+        api.post("/v1/decisions", content=question, headers={"Content-Type": kind})
+        for kind in ("application/json", "application/json; charset=utf-8")
+    )
+    assert [name for name, _ in short.headers.items()] == [name for name, _ in long.headers.items()]
+    assert short.json() | {"decision_id": ""} == long.json() | {"decision_id": ""}
+
+
+def test_question_may_come_in_pieces(api: httpx.Client, ask: Ask) -> None:
+    question = orjson.dumps({"customer_id": customer("tea", 3), "placement": "app_home", "context": {"now": NOW}})
+    pieces = (bytes([byte]) for byte in question)
+    response = api.post("/v1/decisions", content=pieces, headers={"Content-Type": "application/json"})
+    assert ids(response.json()) == ids(ask(customer_id=customer("tea", 3), context={"now": NOW}))
+
+
+def test_wrong_question_in_pieces_is_refused_by_name(api: httpx.Client) -> None:
+    pieces = (piece for piece in (b'{"customer_id": "1", ', b'"placement": "moon"}'))
+    response = api.post("/v1/decisions", content=pieces, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_placement")
 
 
 def test_the_past_does_not_know_later_events(api: httpx.Client, ask: Ask) -> None:

@@ -35,6 +35,8 @@ def test_metrics_count_decisions_and_name_the_model(api: httpx.Client, trained_w
     assert f'endcap_model_info{{version="{current_version(trained_world.settings.bundles_dir)}"}} 1.0' in text
     assert 'endcap_stage_seconds_count{stage="features"}' in text
     assert 'endcap_decisions_total{rung="full"}' in text
+    assert 'endcap_candidates_total{source="similar"}' in text
+    assert 'endcap_request_seconds_count{endpoint="/v1/decisions",status="200"}' in text
 
 
 def test_every_answer_carries_a_request_id(api: httpx.Client) -> None:

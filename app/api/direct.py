@@ -1,0 +1,52 @@
+"""The short way of a sound question, from its bytes to its answer before any routing: a fifth of the long one."""
+
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.decisions import answer_to, router
+from app.api.state import Service
+from app.api.wire import DecisionRequest
+from app.errors import EndcapError
+
+JSON = (b"content-type", b"application/json")
+ROUTE = next(route for route in router.routes if isinstance(route, APIRoute) and route.name == "decide")
+"""The long way of the same question; the OpenAPI document describes it."""
+
+
+class DirectDecisions:
+    """Answers what can be answered as ROUTE would; all else goes on, and ROUTE says what is wrong with it."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        is_http = scope["type"] == "http"
+        if not is_http or scope["path"] != ROUTE.path or scope["method"] != "POST" or JSON not in scope["headers"]:
+            await self._app(scope, receive, send)
+            return
+        messages = [await receive()]
+        while messages[-1].get("more_body"):
+            messages.append(await receive())
+        try:
+            body = b"".join([message.get("body", b"") for message in messages])
+            answer = await answer_to(DecisionRequest.model_validate_json(body), self._service)
+        except (ValidationError, EndcapError):
+            await self._app(scope, _again(messages, receive), send)
+            return
+        scope["route"] = ROUTE
+        headers = [(b"content-length", b"%d" % len(answer)), JSON]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+
+def _again(messages: list[Message], receive: Receive) -> Receive:
+    """Gives the messages that were received already, then those still to come."""
+    received = iter(messages)
+
+    async def receive_again() -> Message:
+        return next(received, None) or await receive()
+
+    return receive_again
