@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import orjson
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -33,6 +34,16 @@ class BasketLine(BaseModel):
     quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
 
 
+def _in_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("Input should lie between the years 1 and 9999 in UTC") from None
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 class DecisionContext(BaseModel):
     """Where the customer is and what is at hand; `now` asks what the answer would be at another time."""
 
@@ -42,7 +53,7 @@ class DecisionContext(BaseModel):
     store_id: Id | None = None
     basket: list[BasketLine] = Field(default_factory=list, max_length=200)
     recent: list[Id] = Field(default_factory=list, max_length=200, description="Product ids, latest first")
-    now: AwareDatetime | None = None
+    now: Instant | None = None
 
 
 Kind = Literal["product", "coupon"]
@@ -89,7 +100,7 @@ def to_query(request: DecisionRequest, placements: Mapping[str, Placement]) -> Q
     return Query(
         placement=request.placement,
         size=request.size or placement.size,
-        now_at=context.now.astimezone(UTC) if context.now else datetime.now(UTC),
+        now_at=context.now or datetime.now(UTC),
         customer_id=request.customer_id,
         anonymous_id=request.anonymous_id,
         kinds=frozenset(request.kinds),

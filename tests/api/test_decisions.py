@@ -126,6 +126,12 @@ def test_broken_json_is_a_problem_too(api: httpx.Client) -> None:
     assert (response.status_code, response.json()["code"]) == (400, "malformed_json")
 
 
+@pytest.mark.parametrize("now", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"])
+def test_instant_that_utc_cannot_tell_is_refused_and_pointed_at(api: httpx.Client, now: str) -> None:
+    response = api.post("/v1/decisions", json={"customer_id": "1", "placement": "app_home", "context": {"now": now}})
+    assert (response.status_code, response.json()["pointer"]) == (422, "/context/now")
+
+
 def test_short_and_long_way_give_the_same_answer(api: httpx.Client) -> None:
     question = orjson.dumps({"customer_id": customer("tea", 3), "placement": "app_home", "context": {"now": NOW}})
     short, long = (
