@@ -108,3 +108,8 @@ class Settings(BaseSettings):
     def rejects_dir(self) -> Path:
         """Rows that imports refused, with the reason."""
         return self.data_dir / "rejects"
+
+    @property
+    def reports_dir(self) -> Path:
+        """What evaluations found out, a page and a JSON document per bundle."""
+        return self.data_dir / "reports"

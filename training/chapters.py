@@ -136,8 +136,10 @@ def _bins(told: Reliability) -> str:
 def _segments(findings: Findings) -> str:
     pictures = []
     for kind, groups in findings.segments.items():
+        if not groups:
+            continue
         names = [f"{group.name} ({group.rankings[PRODUCT].customers:,})" for group in groups]
-        rankings = list(groups[0].rankings) if groups else []
+        rankings = list(groups[0].rankings)
         series = {
             ranking: {
                 name: group.rankings[ranking].figures["ndcg@10"] for name, group in zip(names, groups, strict=True)
@@ -160,6 +162,8 @@ def _segments(findings: Findings) -> str:
 def _sources(findings: Findings) -> str:
     pictures = []
     for asked, sources in findings.sources.items():
+        if not sources.each:
+            continue
         series = {
             "found": {name: one.found for name, one in sources.each.items()},
             "found by no other": {name: one.only for name, one in sources.each.items()},

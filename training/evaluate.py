@@ -1,4 +1,4 @@
-"""Held-out baskets asked through the very pipeline that serves: the figures that a release is judged by."""
+"""Held-out baskets become questions to the pipeline that serves: what tuning, judging and release all ask."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,12 +9,11 @@ from app.decision.candidates.gather import find_candidates
 from app.decision.context import make_context
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
 from app.decision.features import candidate_columns
-from app.decision.pipeline import Options, rank
+from app.decision.pipeline import Options
 from app.domain import Floats, Ints, Line, Mask, ProductId, Query
 from app.model.bundle import Bundle
 from app.ports import CustomerState
 from training.dataset import Dataset
-from training.metrics import rank_metrics
 from training.split import Split
 from training.states import as_of_instant
 
@@ -94,68 +93,6 @@ def candidate_tables(bundle: Bundle, asked: Asked, told: Told) -> tuple[list[Flo
         labels.append(np.isin(items, truth))
         told(number, len(asked.queries))
     return columns, labels, [len(truth) for truth in asked.truth]
-
-
-def evaluate_slates(bundle: Bundle, asked: Asked, told: Told) -> dict[str, dict[str, float]]:
-    """Metrics of the served slates: of all products ("all"), and asked without what is owned ("new")."""
-    parts: dict[str, tuple[list[Ints], list[Ints]]] = {"all": ([], []), "new": ([], [])}
-    for number, (query, state, truth) in enumerate(zip(asked.queries, asked.states, asked.truth, strict=True), start=1):
-        parts["all"][0].append(_slate_items(bundle, query, state))
-        parts["all"][1].append(truth)
-        new = truth[~np.isin(truth, _owned(bundle, state))]
-        if len(new):
-            parts["new"][0].append(_slate_items(bundle, replace(query, exclude_purchased=True), state))
-            parts["new"][1].append(new)
-        told(number, len(asked.queries))
-    return {part: metrics_at(slates, truth) for part, (slates, truth) in parts.items()}
-
-
-def metrics_at(slates: Sequence[Ints], truth: Sequence[Ints]) -> dict[str, float]:
-    """hit, recall and NDCG at each cut-off, and the number of customers asked."""
-    found = {
-        f"{name}@{cutoff}": round(rank_metrics(slates, truth, k=cutoff)[name], 4)
-        for cutoff in CUTOFFS
-        for name in ("hit", "recall", "ndcg")
-    }
-    return {"customers": len(truth)} | found
-
-
-def popularity_baseline(bundle: Bundle, asked: Asked) -> dict[str, float]:
-    """The same metrics of one list for everybody: the most popular products."""
-    top = np.argsort(-bundle.popularity, kind="stable")[: max(CUTOFFS)].astype(np.int32)
-    return metrics_at([top] * len(asked.truth), asked.truth)
-
-
-def als_baseline(bundle: Bundle, asked: Asked) -> dict[str, float]:
-    """The same metrics of the customers' ALS scores alone, over all products."""
-    slates = []
-    for query, state in zip(asked.queries, asked.states, strict=True):
-        context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
-        user = context.user if context.user is not None else np.zeros(bundle.item_factors.shape[1], np.float32)
-        scores = bundle.item_factors @ user
-        best = np.argpartition(-scores, min(max(CUTOFFS), len(scores)) - 1)[: max(CUTOFFS)]
-        slates.append(best[np.argsort(-scores[best], kind="stable")].astype(np.int32))
-    return metrics_at(slates, asked.truth)
-
-
-def repeat_share(asked: Asked, bundle: Bundle) -> float:
-    """Which share of the bought products the customers had bought before."""
-    total = sum(len(truth) for truth in asked.truth)
-    pairs = zip(asked.truth, asked.states, strict=True)
-    again = sum(int(np.isin(truth, _owned(bundle, state)).sum()) for truth, state in pairs)
-    return round(again / max(total, 1), 4)
-
-
-def _slate_items(bundle: Bundle, query: Query, state: CustomerState) -> Ints:
-    slate = rank(query, bundle, state, OPTIONS)
-    return bundle.catalogue.known([proposition.product_id for proposition in slate.propositions])
-
-
-def _owned(bundle: Bundle, state: CustomerState) -> Ints:
-    if state.features is None:
-        return np.zeros(0, np.int32)
-    items = bundle.catalogue.keys.items_of(state.features.bought_keys.astype(np.int64))
-    return items[items >= 0]
 
 
 def dataset_facts(dataset: Dataset) -> dict[str, object]:

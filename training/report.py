@@ -16,12 +16,16 @@ SCHEMA_VERSION = 1
 
 
 def write_report(reports_dir: Path, bundle_folder: Path, findings: Findings) -> Path:
-    """Writes `<version>.json` and `<version>.html` and returns the latter; each appears whole or not at all."""
+    """Writes `<version>.json` and `<version>.html` and returns the latter; each appears whole or not at all.
+
+    Raises ValueError on a figure that is no number.
+    """
     learned = learned_of(bundle_folder)
+    document, shown = json_document(learned, findings), html_document(learned, findings)
     reports_dir.mkdir(parents=True, exist_ok=True)
-    _replace(reports_dir / f"{learned.version}.json", json_document(learned, findings))
+    _replace(reports_dir / f"{learned.version}.json", document)
     target = reports_dir / f"{learned.version}.html"
-    _replace(target, html_document(learned, findings))
+    _replace(target, shown)
     return target
 
 

@@ -21,23 +21,17 @@ from app.settings import Settings
 from training.blend import Blend, Calibration, default_weights, fit_blend
 from training.content import with_content
 from training.dataset import Dataset, load_interactions, product_table
-from training.evaluate import (
-    Asked,
-    als_baseline,
-    candidate_tables,
-    dataset_facts,
-    evaluate_slates,
-    popularity_baseline,
-    questions,
-    repeat_share,
-    sampled,
-    with_baskets,
-)
+from training.evaluate import Asked, candidate_tables, dataset_facts, questions, sampled, with_baskets
 from training.factors import AlsSettings, Trial, tune
+from training.findings import Findings, headline
+from training.judge import Case, judge
 from training.materialize import materialize
 from training.parts import bundle_of, learn_parts, write_parts
 from training.publish import Facts, prune
 from training.release import Verdict, release
+from training.report import write_report
+from training.rivals import Rivals, live_rivals
+from training.segments import segments_of
 from training.split import Split, make_splits, random_split
 from training.states import states_as_of, states_from_lines, states_from_views
 
@@ -55,6 +49,7 @@ class TrainReport:
     published: bool
     metrics: Mapping[str, object]
     seconds: Mapping[str, float]
+    report: Path
     verdict: Verdict | None = None
 
     @property
@@ -65,7 +60,8 @@ class TrainReport:
     def to_dict(self) -> dict[str, object]:
         """The report in plain JSON types."""
         gate = None if self.verdict is None else self.verdict.to_dict()
-        return {**{name: getattr(self, name) for name in ("version", "published", "metrics", "seconds")}, "gate": gate}
+        told = {name: getattr(self, name) for name in ("version", "published", "metrics", "seconds")}
+        return {**told, "report": str(self.report), "gate": gate}
 
     def to_text(self) -> str:
         """The report for people: version, figures beside their baselines, time."""
@@ -73,7 +69,7 @@ class TrainReport:
         lines += metric_lines(self.metrics)
         lines += [] if self.verdict is None else self.verdict.lines()
         spent = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in self.seconds.items())
-        return "\n".join([*lines, f"time: {spent}"])
+        return "\n".join([*lines, f"time: {spent}", f"report: {self.report}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +78,16 @@ class EvaluationReport:
 
     version: str
     metrics: Mapping[str, object]
+    report: Path
 
     def to_dict(self) -> dict[str, object]:
         """The report in plain JSON types."""
-        return asdict(self)
+        return asdict(self) | {"report": str(self.report)}
 
     def to_text(self) -> str:
         """The report for people."""
-        return "\n".join([f"settings of bundle {self.version}", *metric_lines(self.metrics)])
+        lines = [f"settings of bundle {self.version}", *metric_lines(self.metrics)]
+        return "\n".join([*lines, f"report: {self.report}"])
 
 
 def metric_lines(metrics: Mapping[str, object]) -> list[str]:
@@ -136,8 +134,10 @@ def train(
         test, tuning = _splits(run)
         als, trials = _tune(run, tuning, budget_s=budget_s)
         blend = _fit_blend(run, tuning, als)
-        metrics = _evaluate(run, test, als, blend)
+        findings = _evaluate(run, test, als, blend, rivals=_rivals(run, test))
+        metrics = headline(findings)
         version = _publishable(run, als, blend, metrics, trials)
+        report = write_report(settings.reports_dir, settings.bundles_dir / version, findings)
         since = perf_counter()
         materialize(settings, redis_url, as_of=None, progress=progress)
         run.timed("features", since)
@@ -147,7 +147,7 @@ def train(
         prune(settings.bundles_dir)
         run.timed("gate", since)
     run.timed("total", started)
-    return TrainReport(version, verdict is not None and verdict.is_published, metrics, run.seconds, verdict)
+    return TrainReport(version, verdict is not None and verdict.is_published, metrics, run.seconds, report, verdict)
 
 
 def evaluate(settings: Settings, *, seed: int, progress: Named) -> EvaluationReport:
@@ -157,9 +157,9 @@ def evaluate(settings: Settings, *, seed: int, progress: Named) -> EvaluationRep
     with tempfile.TemporaryDirectory(prefix="endcap-evaluate-") as folder, threadpool_limits(1):
         run = _open(settings, Path(folder), seed=seed, progress=progress)
         test, _ = _splits(run)
-        calibration = Calibration(**live.scoring["calibration"])
-        blend = Blend(live.scoring["weights"], calibration, 0.0)
-        return EvaluationReport(version, _evaluate(run, test, AlsSettings(**live.als), blend))
+        findings = _evaluate(run, test, *_settings_of(live), rivals=Rivals())
+        report = write_report(settings.reports_dir, settings.bundles_dir / version, findings)
+        return EvaluationReport(version, headline(findings), report)
 
 
 def is_up_to_date(settings: Settings) -> bool:
@@ -228,21 +228,29 @@ def _unfitted() -> Blend:
     return Blend(weights, Calibration(1.0, 0.0), 0.0)
 
 
-def _evaluate(run: _Run, test: Split, als: AlsSettings, blend: Blend) -> dict[str, object]:
+def _evaluate(run: _Run, test: Split, als: AlsSettings, blend: Blend, *, rivals: Rivals) -> Findings:
     since = perf_counter()
     bundle = _bundle(run, test.train, als, blend)
     asked = _asked(run, test)
-    slates = evaluate_slates(bundle, asked, partial(run.progress, "evaluate"))
-    metrics: dict[str, object] = {
-        "endcap": slates["all"],
-        "popularity": popularity_baseline(bundle, asked),
-        "plain ALS": als_baseline(bundle, asked),
-        "endcap, new products": slates["new"],
-        "repeat_share": repeat_share(asked, bundle),
-        "split": test.kind,
-    }
+    case = Case(bundle, run.dataset, test, asked, segments_of(asked, test, run.history), run.seed, rivals)
+    findings = judge(case, run.progress)
     run.timed("evaluate", since)
-    return metrics
+    return findings
+
+
+def _rivals(run: _Run, test: Split) -> Rivals:
+    """The live bundle's settings, learned again from what the split may know."""
+    since = perf_counter()
+    rivals = live_rivals(run.settings.bundles_dir, test, lambda live: _bundle(run, test.train, *_settings_of(live)))
+    run.timed("live settings", since)
+    return rivals
+
+
+def _settings_of(bundle: Bundle) -> tuple[AlsSettings, Blend]:
+    """What a bundle was tuned to; KeyError or TypeError when that was of another kind."""
+    return AlsSettings(**bundle.als), Blend(
+        bundle.scoring["weights"], Calibration(**bundle.scoring["calibration"]), 0.0
+    )
 
 
 def _bundle(run: _Run, dataset: Dataset, als: AlsSettings, blend: Blend) -> Bundle:

@@ -2,13 +2,14 @@
 
 import json
 import re
-import threading
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from tests.findings import HOSTILE, findings
+from training.exposure import PopularityGroup
 from training.findings import Interval
 from training.learned import Learned, learned_of
 from training.report import html_document, json_document, write_report
@@ -155,15 +156,19 @@ def test_json_holds_the_same_figures(learned: Learned) -> None:
     assert told["findings"]["protocol"]["cut_at"] == "2026-09-01T00:00:00+00:00"
 
 
-def test_both_files_appear_whole_and_leave_nothing_beside_them(folder: Path, tmp_path: Path) -> None:
-    reports = tmp_path / "reports"
-    writers = [threading.Thread(target=write_report, args=(reports, folder, findings())) for _ in range(2)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert write_report(reports, folder, findings()) == reports / "v1.html"
-    assert sorted(path.name for path in reports.iterdir()) == ["v1.html", "v1.json"]
+def test_later_report_replaces_both_files_and_leaves_nothing_beside_them(folder: Path, tmp_path: Path) -> None:
+    for name in ("v1.html", "v1.json"):
+        (tmp_path / name).write_text("older")
+    assert write_report(tmp_path, folder, findings()) == tmp_path / "v1.html"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["v1.html", "v1.json"]
+    assert all("older" not in path.read_text() for path in tmp_path.iterdir())
+
+
+def test_figure_that_is_no_number_is_refused_before_anything_is_written(folder: Path, tmp_path: Path) -> None:
+    broken = replace(findings(), popularity_groups=[PopularityGroup(1, float("nan"), 1.0)])
+    with pytest.raises(ValueError, match="JSON"):
+        write_report(tmp_path, folder, broken)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
