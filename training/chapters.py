@@ -194,7 +194,7 @@ def _exposure(findings: Findings) -> str:
         series["bought"][name] = Interval(group.bought, group.bought, group.bought)
         rows.append((name, f"{group.shown:.1%}", f"{group.bought:.1%}"))
     picture = figure(
-        plots.bars(series, label="share of places shown, share of products bought"),
+        plots.bars(series, label="share of all places, of all purchases"),
         "Popularity bias: products in groups that each made a fifth of past sales, the best sellers first, with the "
         "number of products in each.",
         table("Popularity groups", ("group", "shown", "bought"), rows),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WIDTH = 5.0
 """Inches of 72 units: 360 wide, so that letters keep their size on a phone."""
 MAX_NAME = 26
+MAX_LABEL = 42
 BAR = 0.21
 """Inches that one bar takes."""
 
@@ -59,12 +60,12 @@ def bars(figures: Figures, *, label: str, order: Sequence[str] = ()) -> str:
                 xerr=ends if has_width else None,
                 error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 1.5},
             )
-        axes.set_yticks(range(len(names)), [_short(name) for name in names], color=INK)
+        axes.set_yticks(range(len(names)), [_short(name, MAX_NAME) for name in names], color=INK)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.locator_params(axis="x", nbins=6)
-        axes.set_xlabel(label)
+        axes.set_xlabel(_short(label, MAX_LABEL))
         if len(figures) > 1:
             _legend_above(axes)
 
@@ -182,5 +183,5 @@ def _inline(document: str) -> str:
     return svg
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
+def _short(name: str, length: int) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"
