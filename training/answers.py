@@ -54,7 +54,7 @@ def without_owned(asked: Asked) -> Asked:
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """What one question's decision looks at: the sources' candidates, those that pass, and their probabilities."""
+    """What one question's decision looks at: the sources' candidates, those that are scored, their probabilities."""
 
     context: Context
     by_source: dict[str, Ints]
@@ -69,7 +69,7 @@ def considered(bundle: Bundle, query: Query, state: CustomerState) -> Considered
     candidates: Candidates = find_candidates(context, all_allowed(rules), asked=SOURCES)
     items, _ = keep_eligible(candidates, rules)
     scored = score(context, items)
-    return Considered(context, dict(candidates.by_source), items, probability(context, scored.score))
+    return Considered(context, dict(candidates.by_source), scored.items, probability(context, scored.score))
 
 
 def popularity_lists(popularity: Floats, hidden: Sequence[Ints]) -> list[Ints]:

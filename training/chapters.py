@@ -38,12 +38,11 @@ def all_of(learned: Learned, findings: Findings) -> list[str]:
 def protocol_in_words(findings: Findings) -> str:
     """Who was asked what, in one sentence."""
     told = findings.protocol
-    how = (
-        f"each customer's first basket from {told.cut_at:%Y-%m-%d} on, asked of a bundle that saw nothing since"
-        if told.cut_at is not None
-        else "purchases held out at random, asked of a bundle that did not see them"
-    )
-    return f"{told.customers:,} customers, {told.products:,} products: {how}."
+    asked = f"{told.customers:,} customers, {told.products:,} products"
+    if told.cut_at is None:
+        return f"{asked}: purchases held out at random, asked of a bundle that did not see them."
+    what = "the next product in each visitor's first session" if told.foretold == "session" else "each first basket"
+    return f"{asked}: {what} from {told.cut_at:%Y-%m-%d} on, asked of a bundle that saw nothing since."
 
 
 def _headline(findings: Findings) -> str:
@@ -95,7 +94,7 @@ def _parts(findings: Findings) -> str:
     ]
     share = findings.protocol.repeat_share
     words = f"{share:.0%} of the products in the baskets to foretell had been bought by the same customer before."
-    return section("Repeats and discoveries", paragraph(words), side_by_side(*pictures))
+    return section("Repeats and discoveries", paragraph(words), side_by_side(*pictures)) if pictures else ""
 
 
 def _probabilities(findings: Findings) -> str:

@@ -60,9 +60,13 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How the figures came about; `cut_at` is None for a random split."""
+    """How the figures came about; `cut_at` is None for a random split.
+
+    `foretold`: "basket", or "session" where questions come in the midst of one and ask for the next product.
+    """
 
     split: str
+    foretold: str
     cut_at: datetime | None
     window_end_at: datetime | None
     customers: int
@@ -112,7 +116,7 @@ def interval(values: Wide, *, seed: int) -> Interval:
     return intervals(values.reshape(-1, 1), seed=seed)[0]
 
 
-HEADLINE_FIGURES = tuple(f"{name}@{cutoff}" for cutoff in (10, 20) for name in ("hit", "recall", "ndcg"))
+HEADLINE_FIGURES = tuple(f"{name}@{cutoff}" for cutoff in (10, 20) for name in ("hit", "recall", "ndcg", "mrr"))
 
 
 def headline(findings: Findings) -> dict[str, object]:

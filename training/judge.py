@@ -144,16 +144,21 @@ def _part(bundle: Bundle, asked: Asked, hidden: Sequence[Ints], told: Callable[[
 
 
 def _parts(case: Case, whole: _Part, begun: _Part, progress: Named) -> dict[str, dict[str, Judged]]:
-    """The same lists judged on what is bought again and on what is new; then other questions."""
+    """The same lists judged on what is bought again and on what is new; then other questions.
+
+    Where nobody owns anything, everything is new, and the whole says it all.
+    """
     owned = [one.context.bought.items for one in whole.seen]
     pairs = list(zip(whole.asked.truth, owned, strict=True))
     again = [truth[np.isin(truth, items)] for truth, items in pairs]
     new = [truth[~np.isin(truth, items)] for truth, items in pairs]
-    found = {
-        "bought again": _on(whole.lists, again, seed=case.seed),
-        "bought for the first time": _on(whole.lists, new, seed=case.seed),
-        "new products": _on(_new_only(case, whole, owned, new, progress), new, seed=case.seed),
-    }
+    found = {}
+    if any(len(items) for items in owned):
+        found = {
+            "bought again": _on(whole.lists, again, seed=case.seed),
+            "bought for the first time": _on(whole.lists, new, seed=case.seed),
+            "new products": _on(_new_only(case, whole, owned, new, progress), new, seed=case.seed),
+        }
     if begun.seen:
         found["basket begun"] = _on(begun.lists, begun.asked.truth, seed=case.seed)
     return found
@@ -280,6 +285,7 @@ def _protocol(case: Case, whole: _Part) -> Protocol:
     owned = [int(np.isin(items, one.context.bought.items).sum()) for items, one in zip(truth, whole.seen, strict=True)]
     return Protocol(
         split=case.split.kind,
+        foretold="session" if any(query.recent for query in whole.asked.queries) else "basket",
         cut_at=as_of_instant(case.split.train) if is_timed else None,
         window_end_at=as_of_instant(case.dataset) if is_timed else None,
         customers=len(truth),
