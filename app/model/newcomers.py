@@ -1,6 +1,6 @@
 """A bundle takes in what the product table says by now: products newer than training, changed and withdrawn ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -58,22 +58,32 @@ def _in_order(bundle: Bundle, products: pl.DataFrame) -> pl.DataFrame:
 
 def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
     """The catalogue as the rows tell it; `before` itself when they tell nothing else."""
-    names = rows["name"].to_list() if "name" in rows.columns else [None] * rows.height
+    names = _names(before.names, rows)
     price_minor = _prices(before, rows)
     attributes = {name: _attribute(column, rows, name) for name, column in before.attributes.items()}
     is_same = (
         rows.height == len(before.product_ids)
-        and names == before.names
+        and names is before.names
         and np.array_equal(price_minor, before.price_minor)
         and all(attributes[name] is column for name, column in before.attributes.items())
     )
     if is_same:
         return before
     told = replace(before, names=names, price_minor=price_minor, attributes=attributes)
-    return told if rows.height == len(before.product_ids) else _with_ids(told, rows["product_id"].to_list())
+    later = rows["product_id"][len(before.product_ids) :].to_list()
+    return _with_ids(told, later) if later else told
 
 
-def _with_ids(catalogue: Catalogue, product_ids: list[str]) -> Catalogue:
+def _names(before: Sequence[str | None], rows: pl.DataFrame) -> Sequence[str | None]:
+    """The table's names; those that stay the same are not held twice."""
+    told = rows["name"].to_list() if "name" in rows.columns else [None] * rows.height
+    if told[: len(before)] != before:
+        return told
+    return before if len(told) == len(before) else [*before, *told[len(before) :]]
+
+
+def _with_ids(catalogue: Catalogue, later: list[str]) -> Catalogue:
+    product_ids = [*catalogue.product_ids, *later]
     item_of = dict(catalogue.item_of)
     for item in range(len(item_of), len(product_ids)):
         item_of[product_ids[item]] = ItemIdx(item)
@@ -146,7 +156,7 @@ def _padded(bundle: Bundle, item_count: int) -> Bundle:
     if not more:
         return bundle
     padded: dict[str, Any] = {}
-    for name, value in {**WITHOUT_HISTORY, "item_factors": 0}.items():
+    for name, value in WITHOUT_HISTORY.items():
         array = getattr(bundle, name)
         padded[name] = np.concatenate([array, np.full((more, *array.shape[1:]), value, array.dtype)])
     return replace(bundle, **padded)
@@ -166,7 +176,8 @@ def _placed(bundle: Bundle, items: Ints) -> Bundle:
         price_minor=catalogue.price_minor[items],
     )
     vectors = bundle.content.vectors(described)
-    factors = bundle.item_factors.copy()
+    factors = np.zeros((bundle.item_count, bundle.item_factors.shape[1]), np.float32)
+    factors[: len(bundle.item_factors)] = bundle.item_factors
     factors[items] = vectors
     factors.setflags(write=False)
     return replace(bundle, item_factors=factors, **_search_of(bundle, factors, items))
@@ -174,8 +185,9 @@ def _placed(bundle: Bundle, items: Ints) -> Bundle:
 
 def _search_of(bundle: Bundle, factors: Floats, items: Ints) -> dict[str, Any]:
     """The index over what it held and `items`, longest vectors first again."""
-    held = np.concatenate([bundle.index_items[~np.isin(bundle.index_items, items)], items])
-    lengths = np.linalg.norm(factors[held], axis=1)
+    stays = ~np.isin(bundle.index_items, items)
+    held = np.concatenate([bundle.index_items[stays], items])
+    lengths = np.concatenate([bundle.index_lengths[stays], np.linalg.norm(factors[items], axis=1)])
     order = np.argsort(-lengths, kind="stable")
     index = faiss.IndexFlatIP(factors.shape[1])
     index.add(factors[held[order]])

@@ -9,6 +9,8 @@ from pathlib import Path
 from app.model.bundle import Bundle
 
 FILE = "products.parquet"
+READ = ("product_id", "name", "price_minor", "recommendable", "listed_at")
+"""The columns that bundles take in besides their attributes."""
 
 State = tuple[int, int, int]
 """What tells one file from another without reading it: inode, time of change in ns, bytes."""
@@ -68,7 +70,10 @@ def _taken_in(bundle: Bundle, path: Path, *, now: datetime) -> Bundle:
 
     from app.model.newcomers import extended
 
-    return extended(bundle, pl.read_parquet(io.BytesIO(content)), now=now)
+    file = io.BytesIO(content)
+    columns = [name for name in pl.read_parquet_schema(file) if name in READ or name in bundle.catalogue.attributes]
+    file.seek(0)
+    return extended(bundle, pl.read_parquet(file, columns=columns), now=now)
 
 
 def _says_nothing_new(bundle: Bundle, content: bytes, *, now: datetime) -> bool:

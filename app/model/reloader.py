@@ -10,6 +10,7 @@ from time import monotonic
 
 from app.errors import BundleMissing, BundleRefused
 from app.model.bundle import POINTER, Bundle, current_version, load_bundle
+from app.model.memory import give_back
 from app.model.product_table import ProductTable, State
 from app.model.release import CanaryTrial, ShadowTrial, Trials, read_trials, subject_of
 
@@ -155,6 +156,7 @@ class _Seat:
             self._refuse(version, error)
             return False
         self.bundle, self._table, self.problem, self._refused = bundle, table, None, None
+        give_back()
         return True
 
     def _take_products(self) -> None:
@@ -167,6 +169,7 @@ class _Seat:
         if bundle is not self.bundle:
             self._warm(bundle)
             self.bundle = bundle
+            give_back()
 
     def hold(self, version: str | None) -> Bundle | None:
         """The bundle of exactly this version; None while it is refused, and for None."""
