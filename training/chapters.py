@@ -41,7 +41,8 @@ def protocol_in_words(findings: Findings) -> str:
     asked = f"{told.customers:,} customers, {told.products:,} products"
     if told.cut_at is None:
         return f"{asked}: purchases held out at random, asked of a bundle that did not see them."
-    what = "the next product in each visitor's first session" if told.foretold == "session" else "each first basket"
+    basket, session = "each customer's first basket", "the next product in each visitor's first session"
+    what = session if told.foretold == "session" else basket
     return f"{asked}: {what} from {told.cut_at:%Y-%m-%d} on, asked of a bundle that saw nothing since."
 
 

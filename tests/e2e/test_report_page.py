@@ -110,3 +110,15 @@ def test_letters_stand_out_by_day_and_by_night(browser: Browser, report: Path, s
     assert letters
     assert min(abs(paper - letter) for letter in letters) > 0.4
     page.context.close()
+
+
+def test_printed_page_is_light_and_cuts_no_table_off(browser: Browser, report: Path) -> None:
+    page, _ = opened(browser, report, {"width": 720, "height": 1000}, scheme="dark")
+    page.emulate_media(media="print")
+    assert page.locator("body").evaluate(BRIGHTNESS) > 0.9
+    widths = page.locator("section > .wide table").evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect().right)"
+    )
+    assert widths
+    assert max(widths) <= 720
+    page.context.close()
