@@ -11,7 +11,7 @@ import faiss
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import decisions, events, health
+from app.api import decisions, events, health, replenishment
 from app.api.direct import DirectDecisions
 from app.api.edge import Edge
 from app.api.problems import install_problems
@@ -37,7 +37,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     service, connections = build_service(settings, redis_url)
     app = FastAPI(title="Endcap", version=__version__, lifespan=_lifespan(service, connections), redoc_url=None)
     app.state.service = service
-    for router in (decisions.router, events.router, health.router):
+    for router in (decisions.router, events.router, replenishment.router, health.router):
         # Not include_router: FastAPI then asks each router in turn, 10 µs per request.
         app.router.routes.extend(router.routes)
     install_problems(app)

@@ -29,6 +29,7 @@ from training.materialize import materialize
 from training.parts import bundle_of, learn_parts, write_parts
 from training.publish import Facts, prune
 from training.release import Verdict, release
+from training.replenishment import with_replenishment
 from training.report import write_report
 from training.rivals import Rivals, live_rivals
 from training.segments import segments_of
@@ -287,6 +288,8 @@ def _publishable(
     }
     facts = Facts(datetime.now(UTC), *window, config=config, metrics=metrics)
     parts = learn_parts(run.dataset, als, blend, seed=run.seed, currency=_currency(run.history))
+    if run.has_purchases:
+        parts = with_replenishment(parts, run.dataset, seed=run.seed)
     version = write_parts(
         run.settings.bundles_dir, facts, with_content(parts, run.dataset, product_table(run.settings))
     )

@@ -1,15 +1,14 @@
 """The last stage: the best candidates in order, with reasons in words that a customer understands."""
 
-from functools import cache
-
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.context import Context
+from app.decision.context import DAY_S, Context
 from app.decision.features import COLUMNS
 from app.decision.newcomers import told_as_new, with_new_place
+from app.decision.rhythm import SINCE_UNKNOWN, days_since, rhythm, whole_gap
 from app.decision.scoring import Scored, probability
-from app.domain import Floats, Ints, ProductId, Proposition, Reason
+from app.domain import Degraded, Floats, Ints, ProductId, Proposition, Reason
 
 
 def top_places(scored: Scored, size: int) -> Ints:
@@ -99,29 +98,21 @@ def _tell(context: Context, item: int, kinds: list[int], rhythm: Reason | None) 
 
 
 def _rhythms(context: Context, items: Ints) -> list[Reason | None]:
-    """How often the customer buys each item; None where they never did."""
+    """How often the customer buys each item and when last; None where they never did."""
     bought = context.bought
     if not len(bought.items):
         return [None] * len(items)
     place = np.minimum(np.searchsorted(bought.items, items), len(bought.items) - 1)
-    count, span_days = bought.count[place], bought.last_day[place] - bought.first_day[place]
-    gap_days = np.maximum(np.rint(span_days / np.maximum(count - 1, 1)), 1)
-    gap_days[(count < 3) | (span_days < 2)] = 0
-    was_bought = bought.items[place] == items
+    count, last_day = bought.count[place], bought.last_day[place]
+    gap_days = (last_day - bought.first_day[place]) / np.maximum(count - 1, 1)
+    columns = (bought.items[place] == items, count, gap_days, last_day)
+    # Behind stale features there may be later purchases: then nothing is said of the last one.
+    today = int(context.query.now_at.timestamp() // DAY_S)
+    is_stale = Degraded.FEATURES_STALE in context.degraded
     return [
-        _rhythm(gap) if known else None
-        for known, gap in zip(was_bought.tolist(), gap_days.astype(np.int32).tolist(), strict=True)
+        rhythm(whole_gap(times, gap), SINCE_UNKNOWN if is_stale else days_since(today, last)) if known else None
+        for known, times, gap, last in zip(*(column.tolist() for column in columns), strict=True)
     ]
-
-
-@cache
-def _rhythm(gap_days: int) -> Reason:
-    """Words for a mean gap between purchases in whole days; 0 = too few of them to tell."""
-    if gap_days == 0:
-        return Reason("buy_again", "You bought this before")
-    return Reason(
-        "buy_again", "You buy this every day" if gap_days == 1 else f"You buy this about every {gap_days} days"
-    )
 
 
 def _together(context: Context, item: int) -> Reason | None:

@@ -6,7 +6,7 @@ No byte is used before its SHA-256 was compared with the manifest: FAISS and num
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from app.errors import BundleMissing, BundleRefused
 from app.feature_fields import product_key
 from app.model.content import ContentMap, Layout
 from app.model.keys import KeyTable
+from app.model.replenishment import DOCUMENT, RebuyModel, habits_file, rebuy_models
 
 SCHEMA_VERSION = 1
 POINTER = "current"
@@ -96,6 +97,7 @@ class Bundle:
     scoring: Mapping[str, Any]
     content: ContentMap | None = None
     newcomers: Newcomers | None = None
+    rebuy: Mapping[str, RebuyModel] = field(default_factory=dict)
 
     @property
     def item_count(self) -> int:
@@ -140,6 +142,7 @@ def load_bundle(folder: Path) -> Bundle:
         als=files.json("als.json"),
         scoring=files.json("scoring.json"),
         content=_content(files),
+        rebuy=_rebuy(files),
     )
 
 
@@ -163,6 +166,13 @@ def _content(files: "_VerifiedFiles") -> ContentMap | None:
     listed_at = described["listed_at"]
     last = None if listed_at is None else datetime.fromisoformat(listed_at)
     return ContentMap(layout, files.array("content_weights.npy", np.float32), last)
+
+
+def _rebuy(files: "_VerifiedFiles") -> dict[str, RebuyModel]:
+    """Per level a model; empty where training found too few repeat purchases, and in older bundles."""
+    if not files.has(DOCUMENT):
+        return {}
+    return rebuy_models(files.json(DOCUMENT), lambda level: files.array(f"{habits_file(level)}.npy", np.float32))
 
 
 def _gram(item_factors: Floats) -> Floats:

@@ -30,6 +30,7 @@ OPERATIONS = [
     ("/v1/decisions", "POST", (SOUND, FAULTY)),
     ("/v1/decisions/{decision_id}", "GET", (SOUND, FAULTY)),
     ("/v1/events", "POST", (SOUND, FAULTY)),
+    ("/v1/customers/{customer_id}/replenishment", "GET", (SOUND, FAULTY)),
     ("/healthz", "GET", (SOUND,)),
     ("/readyz", "GET", (SOUND,)),
     ("/metrics", "GET", (SOUND,)),

@@ -21,6 +21,7 @@ from tests.world import World, customer, product
 
 OPTIONS = Options(stale_after_s=1e9)
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
+TODAY = NOW.timestamp() // 86_400
 
 
 @pytest.fixture(scope="session")
@@ -76,9 +77,9 @@ def bought(*products: tuple[str, float, float, float]) -> CustomerState:
 @pytest.mark.parametrize(
     ("row", "text"),
     [
-        ((product("tea", 5), 11.0, 100.0, 200.0), "You buy this about every 10 days"),
-        ((product("tea", 5), 2.0, 100.0, 200.0), "You bought this before"),
-        ((product("tea", 5), 30.0, 100.0, 130.0), "You buy this every day"),
+        ((product("tea", 5), 11.0, TODAY - 120, TODAY - 20), "Usually every 10 days, last 20 days ago"),
+        ((product("tea", 5), 2.0, TODAY - 120, TODAY - 1), "You bought this before, last yesterday"),
+        ((product("tea", 5), 30.0, TODAY - 60, TODAY - 30), "Usually every day, last 30 days ago"),
     ],
 )
 def test_repeat_purchase_is_explained_by_its_own_rhythm(

@@ -1,0 +1,30 @@
+"""`/v1/customers/{customer_id}/replenishment`: what a customer is likely to buy again, and when."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.api.problems import documented
+from app.api.state import service_of
+from app.api.wire import ReplenishmentAnswer, ReplenishmentRequest, due_body, to_due_query
+from app.decision.due import NO_BUNDLE, replenishment
+from app.ingest.schema import Id
+
+router = APIRouter(tags=["customers"])
+
+
+@router.get(
+    "/v1/customers/{customer_id}/replenishment",
+    response_model=ReplenishmentAnswer,
+    responses=documented(401, 422),
+)
+async def due(customer_id: Id, asked: Annotated[ReplenishmentRequest, Query()], request: Request) -> Response:
+    """What was bought repeatedly and is likely due. Always answers; `degraded` tells what was missing."""
+    service = service_of(request)
+    query = to_due_query(customer_id, asked)
+    bundle = service.ladder.bundle(customer_id, None)
+    if bundle is None:
+        return Response(due_body(query, NO_BUNDLE, model_version=None), media_type="application/json")
+    state = await service.ladder.customers.read(customer_id, None)
+    answer = replenishment(query, bundle, state, stale_after_s=service.ladder.options.stale_after_s)
+    return Response(due_body(query, answer, model_version=bundle.version), media_type="application/json")
