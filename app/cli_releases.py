@@ -133,11 +133,13 @@ models.command("rollback")(rollback)
 def _checked(data_dir: Path | None, version: str | None, *, off: bool) -> Settings:
     """The settings, once the version to put on trial is there and sound."""
     from app.model.bundle import load_bundle
+    from training.publish import check_there
 
     settings = Settings.load(data_dir=data_dir)
     if off and version is not None:
-        raise BadInput("either VERSION or --off")
+        raise BadInput("VERSION begins, --off ends: give one of them")
     if version is not None:
+        check_there(settings.bundles_dir, version)
         load_bundle(settings.bundles_dir / version)
     return settings
 

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,18 @@ def copied(
         stated["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     (folder / "manifest.json").write_bytes(orjson.dumps({**stated, "version": version, **manifest}))
     return version
+
+
+def worse(bundles_dir: Path) -> str:
+    """The version of a planted bundle: sound in every file, and the worst candidates come first."""
+    scoring = document_of(bundles_dir, "scoring.json")
+    backwards = {name: -weight for name, weight in scoring["weights"].items()}
+    return copied(bundles_dir, "worse", documents={"scoring.json": {**scoring, "weights": backwards}})
+
+
+def document_of(bundles_dir: Path, name: str) -> Any:
+    """One document of the live bundle."""
+    return orjson.loads((bundles_dir / current_version(bundles_dir) / name).read_bytes())
 
 
 def damage(folder: Path, name: str = "item_factors.npy") -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from app.model.bundle import Bundle, load_bundle
 from app.settings import Settings
 from training.metrics import Wide, paired_interval
+from training.publish import check_there
 from training.replay import CUTOFF, HeldOut, held_out, replay
 
 SEED = 0
@@ -57,7 +58,9 @@ class Comparison:
 
 
 def compare(settings: Settings, first: str, second: str, *, progress: Named) -> Comparison:
-    """Both bundles on the same questions; raises BundleRefused for one that cannot be read."""
+    """Both bundles on the same questions; raises BundleMissing, or BundleRefused for one that cannot be read."""
+    for version in (first, second):
+        check_there(settings.bundles_dir, version)
     bundles = [load_bundle(settings.bundles_dir / version) for version in (first, second)]
     progress("held-out questions", 0, 1)
     questions = held_out(settings, seed=SEED)

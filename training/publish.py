@@ -75,7 +75,7 @@ def point_to(bundles_dir: Path, version: str) -> None:
 
     Its trials end: nobody is to meet it again as a canary after it was rolled back.
     """
-    _check_there(bundles_dir, version)
+    check_there(bundles_dir, version)
     _replace(bundles_dir / PUBLISHED, "\n".join(sorted({*published_versions(bundles_dir), version})))
     _replace(bundles_dir / POINTER, version)
     _end_trials(bundles_dir, version)
@@ -122,14 +122,14 @@ def rollback(bundles_dir: Path, version: str | None = None) -> str:
 def set_canary(bundles_dir: Path, canary: CanaryTrial | None) -> Trials:
     """Have servers give a share of all people to a bundle, or to none; raises BundleMissing where it is not."""
     if canary is not None:
-        _check_there(bundles_dir, canary.version)
+        check_there(bundles_dir, canary.version)
     return _set_trials(bundles_dir, replace(_trials(bundles_dir), canary=canary))
 
 
 def set_shadow(bundles_dir: Path, shadow: ShadowTrial | None) -> Trials:
     """Have servers rank with a bundle that is not served, or with none; raises BundleMissing where it is not."""
     if shadow is not None:
-        _check_there(bundles_dir, shadow.version)
+        check_there(bundles_dir, shadow.version)
     return _set_trials(bundles_dir, replace(_trials(bundles_dir), shadow=shadow))
 
 
@@ -162,7 +162,8 @@ def prune(bundles_dir: Path, *, keep_count: int = KEPT_VERSION_COUNT) -> list[st
     return doomed
 
 
-def _check_there(bundles_dir: Path, version: str) -> None:
+def check_there(bundles_dir: Path, version: str) -> None:
+    """Raises BundleMissing, naming those that are there, unless `version` is one of them."""
     if version not in list_versions(bundles_dir):
         raise BundleMissing(f"no bundle {version!r} in {bundles_dir}; there are {list_versions(bundles_dir)}")
 

@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import BundleMissing, BundleRefused, ReleaseRefused, StoreUnavailable
+from app.errors import BundleRefused, ReleaseRefused, StoreUnavailable
 from app.model.bundle import Bundle, load_bundle
 from app.settings import Settings
 from training.comparison import SEED, who_is_flattered
@@ -26,7 +26,7 @@ from training.gate import (
     check_scores,
 )
 from training.online import feature_differences, origin_of
-from training.publish import current_version, list_versions, note_release, point_to
+from training.publish import check_there, current_version, note_release, point_to
 from training.replay import NOBODY_ASKED, held_out, replay
 
 Named = Callable[[str, int, int | None], None]
@@ -91,8 +91,7 @@ def release(
     The manifest keeps verdict and reason. Cost: seconds. Raises BundleMissing where there is no such version.
     """
     bundles_dir = settings.bundles_dir
-    if version not in list_versions(bundles_dir):
-        raise BundleMissing(f"no bundle {version!r} in {bundles_dir}; there are {list_versions(bundles_dir)}")
+    check_there(bundles_dir, version)
     started = perf_counter()
     live = current_version(bundles_dir)
     findings, is_readable = _judged(settings, redis_url, version, live, progress)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import orjson
 import polars as pl
 import pytest
 import redis
@@ -15,7 +14,7 @@ from app.model.bundle import POINTER, current_version, load_bundle
 from app.model.release import CanaryTrial
 from app.settings import Settings
 from app.stores.feast import customer_key
-from tests.bundles import array_of, copied
+from tests.bundles import array_of, copied, document_of, worse
 from tests.world import World, customer, no_progress
 from training.comparison import compare
 from training.materialize import materialize
@@ -35,19 +34,6 @@ def failed(verdict: Verdict) -> set[str]:
     return {finding.check for finding in verdict.findings if not finding.is_ok}
 
 
-def document(world: World, name: str) -> object:
-    bundles = world.settings.bundles_dir
-    return orjson.loads((bundles / current_version(bundles) / name).read_bytes())
-
-
-def worse(world: World) -> str:
-    """A planted bundle: sound in every file, and the worst candidates come first."""
-    scoring = document(world, "scoring.json")
-    assert isinstance(scoring, dict)
-    backwards = {name: -weight for name, weight in scoring["weights"].items()}
-    return copied(world.settings.bundles_dir, "worse", documents={"scoring.json": {**scoring, "weights": backwards}})
-
-
 def test_equal_bundle_is_published_and_its_manifest_tells_how(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
     before, version = current_version(bundles), copied(bundles, "same")
@@ -57,15 +43,14 @@ def test_equal_bundle_is_published_and_its_manifest_tells_how(own_world: World) 
     checks = [finding.check for finding in verdict.findings]
     assert checks == ["arrays", "schema", "catalogue", "scores", "quality", "discovery", "coverage", "features"]
     assert next(finding for finding in verdict.findings if finding.check == "quality").figures["customers"] >= 20
-    manifest = document(own_world, "manifest.json")
-    assert isinstance(manifest, dict)
+    manifest = document_of(own_world.settings.bundles_dir, "manifest.json")
     last = manifest["releases"][-1]
     assert (last["published_at"], last["replaced"], last["forced"]) == (NOW.isoformat(), before, False)
 
 
 def test_planted_worse_bundle_is_refused_and_the_live_one_stays(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
-    live, version = current_version(bundles), worse(own_world)
+    live, version = current_version(bundles), worse(own_world.settings.bundles_dir)
     verdict = released(own_world, version)
     assert "quality" in failed(verdict)
     refusal = verdict.refusal()
@@ -78,7 +63,7 @@ def test_planted_worse_bundle_is_refused_and_the_live_one_stays(own_world: World
 
 def test_reason_publishes_a_refused_bundle_and_is_kept(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
-    version = worse(own_world)
+    version = worse(own_world.settings.bundles_dir)
     verdict = released(own_world, version, reason="the old one offends the law")
     assert verdict.is_published
     assert "quality" in failed(verdict)
@@ -95,23 +80,20 @@ def infinite(world: World) -> str:
 
 
 def of_other_products(world: World) -> str:
-    names = document(world, "product_ids.json")
-    assert isinstance(names, list)
+    names = document_of(world.settings.bundles_dir, "product_ids.json")
     names = [f"other-{name}" for name in names]
     return copied(world.settings.bundles_dir, "planted", documents={"product_ids.json": names})
 
 
 def without_departments(world: World) -> str:
-    described = document(world, "catalogue.json")
-    assert isinstance(described, dict)
+    described = document_of(world.settings.bundles_dir, "catalogue.json")
     attributes = {name: column for name, column in described["attributes"].items() if name != "department"}
     changed = {"catalogue.json": {**described, "attributes": attributes}}
     return copied(world.settings.bundles_dir, "planted", documents=changed)
 
 
 def same_for_all(world: World) -> str:
-    scoring = document(world, "scoring.json")
-    assert isinstance(scoring, dict)
+    scoring = document_of(world.settings.bundles_dir, "scoring.json")
     changed = {"scoring.json": {**scoring, "weights": {"popular": 1.0}}}
     return copied(world.settings.bundles_dir, "planted", documents=changed)
 
@@ -219,7 +201,7 @@ def test_unknown_version_is_refused_by_name(own_world: World) -> None:
 def test_comparison_tells_by_how_much_one_bundle_is_better(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
     live = current_version(bundles)
-    comparison = compare(own_world.settings, live, worse(own_world), progress=no_progress)
+    comparison = compare(own_world.settings, live, worse(own_world.settings.bundles_dir), progress=no_progress)
     quality = comparison.quality
     assert quality.low <= quality.mean <= quality.high < 0
     assert quality.second - quality.first == pytest.approx(quality.mean)
