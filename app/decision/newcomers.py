@@ -20,36 +20,41 @@ MIN_SLATE = 5
 """Of fewer places none is given away."""
 GROUP_COLUMNS = ("category", "department")
 """Where a product belongs: the first of these that products sold share with it."""
+_NOBODY = np.zeros(0, np.int32)
 _UNTOLD = {"taste", "trending"}
 """Reasons that say less of a new product than that it is new; "popular right now" would not even be true."""
 
 
-def with_newcomers(context: Context, candidates: Candidates, allowed: Mask | None) -> Candidates:
-    """The candidates with the best fitting of the new products that pass; as they are when none fits."""
+def fitting_newcomers(context: Context, allowed: Mask | None) -> Ints:
+    """The new products that pass and fit, best first, at most CANDIDATE_COUNT; none where no place waits for them."""
     newcomers = context.bundle.newcomers
     if newcomers is None or not context.query.new_products:
-        return candidates
+        return _NOBODY
     items = newcomers.items if allowed is None else newcomers.items[allowed[newcomers.items]]
     fit = newcomer_fit(context, items)
     best = np.argsort(-fit, kind="stable")[:CANDIDATE_COUNT]
-    found = items[best[fit[best] > 0]]
-    if not len(found):
+    return items[best[fit[best] > 0]]
+
+
+def with_newcomers(candidates: Candidates, fitting: Ints) -> Candidates:
+    """The candidates and the fitting new products; as they are when none fits."""
+    if not len(fitting):
         return candidates
-    by_source = {**candidates.by_source, SOURCE: found}
-    return replace(candidates, items=np.union1d(candidates.items, found), by_source=by_source)
+    added = fitting[~_among(candidates.items, fitting)]
+    items = np.sort(np.concatenate([candidates.items, added]))
+    return replace(candidates, items=items, by_source={**candidates.by_source, SOURCE: fitting})
 
 
-def with_new_place(context: Context, scored: Scored, places: Ints) -> Ints:
+def with_new_place(context: Context, scored: Scored, places: Ints, fitting: Ints) -> Ints:
     """`places` of a slate, the last of them for the best fitting new product unless one ranks by its score anyway."""
     newcomers = context.bundle.newcomers
-    if newcomers is None or not context.query.new_products or len(places) < MIN_SLATE:
+    if newcomers is None or not len(fitting) or len(places) < MIN_SLATE:
         return places
-    new_places = np.flatnonzero(np.isin(scored.items, newcomers.items)).astype(np.int32)
-    fit = newcomer_fit(context, scored.items[new_places])
-    new_places, fit = new_places[fit > 0], fit[fit > 0]
-    if not len(new_places) or np.isin(new_places, places).any():
+    shown = scored.items[places]
+    new = shown[_among(newcomers.items, shown)]
+    if not _among(context.bought.items, new).all():
         return places
-    return np.concatenate([places[:-1], new_places[[fit.argmax()]]])
+    return np.concatenate([places[:-1], scored.items.searchsorted(fitting[:1]).astype(np.int32)])
 
 
 def newcomer_fit(context: Context, items: Ints) -> Floats:
@@ -57,30 +62,41 @@ def newcomer_fit(context: Context, items: Ints) -> Floats:
 
     fit = (taste + ε) · (0.1 + mean over attributes of a / (a + 1)); taste = customer's vector · content vector, at
     least 0; a = the customer's decayed purchases (112 days) and looks at products with the same value. The figures
-    of this and of simpler ways: docs/ranking.md.
+    of this and of simpler ways: benchmarks/README.md.
     """
     if context.user is None or not len(items):
         return np.zeros(len(items), np.float32)
     shares = _shares(context)
-    columns = context.bundle.catalogue.attributes
-    liked = [shares[name][column.codes[items]] for name, column in columns.items()]
-    taste = np.maximum(context.bundle.item_factors[items] @ context.user, 0) + np.float32(1e-6)
-    fit = taste * (np.float32(0.1) + np.mean(liked, axis=0, dtype=np.float32)) if liked else np.zeros_like(taste)
-    fits = _belongs(context.bundle, shares, items) & ~np.isin(items, context.bought.items)
-    return np.where(fits, fit, np.float32(0))
+    fits = _belongs(context.bundle, shares, items) & ~_among(context.bought.items, items)
+    fit = np.zeros(len(items), np.float32)
+    able = items[fits]
+    if len(able):
+        columns = context.bundle.catalogue.attributes
+        liked = sum(shares[name][column.codes[able]] for name, column in columns.items()) / np.float32(len(columns))
+        taste = np.maximum(context.bundle.item_factors[able] @ context.user, 0) + np.float32(1e-6)
+        fit[fits] = taste * (np.float32(0.1) + liked)
+    return fit
 
 
-def told_as_new(context: Context, items: Ints, reasons: Sequence[Reason]) -> Sequence[Reason]:
+def told_as_new(context: Context, items: Ints, reasons: Sequence[Reason], fitting: Ints) -> Sequence[Reason]:
     """The reasons, `new` in place of weaker ones for new products."""
     newcomers = context.bundle.newcomers
     if newcomers is None:
         return reasons
-    is_new = np.isin(items, newcomers.items)
-    fit = newcomer_fit(context, items) if is_new.any() else np.zeros(len(items))
-    return [
-        _reason(context.bundle, item, is_liked=fits) if told and reason.code in _UNTOLD else reason
-        for item, told, fits, reason in zip(items.tolist(), is_new.tolist(), (fit > 0).tolist(), reasons, strict=True)
-    ]
+    told = list(reasons)
+    for place in np.flatnonzero(_among(newcomers.items, items)).tolist():
+        if told[place].code in _UNTOLD:
+            item = int(items[place])
+            told[place] = _reason(context.bundle, item, is_liked=item in fitting)
+    return told
+
+
+def _among(known: Ints, items: Ints) -> Mask:
+    """Which of `items` stand in `known`, ascending."""
+    if not len(known):
+        return np.zeros(len(items), np.bool_)
+    found: Mask = known.take(known.searchsorted(items), mode="clip") == items
+    return found
 
 
 def _shares(context: Context) -> dict[str, Floats]:

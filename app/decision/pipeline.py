@@ -9,7 +9,7 @@ import numpy as np
 from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.context import Context, make_context
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
-from app.decision.newcomers import with_newcomers
+from app.decision.newcomers import fitting_newcomers, with_newcomers
 from app.decision.scoring import NOT_A_SCORE, Scored, score
 from app.decision.slate import make_slate
 from app.domain import Degraded, Ints, Proposition, Query, Slate
@@ -41,13 +41,14 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, l
     laps.lap("context")
     rules = eligibility_rules(context)
     allowed = all_allowed(rules)
-    candidates = with_newcomers(context, find_candidates(context, allowed), allowed)
+    new = fitting_newcomers(context, allowed)
+    candidates = with_newcomers(find_candidates(context, allowed), new)
     laps.lap("candidates")
     kept, dropped = keep_eligible(candidates, rules)
     laps.lap("eligibility")
     scored = score(context, kept)
     laps.lap("scoring")
-    propositions = make_slate(context, scored) if "product" in query.kinds else []
+    propositions = make_slate(context, scored, new) if "product" in query.kinds else []
     slate = _slate(context, candidates, dropped, scored, propositions)
     laps.lap("slate")
     return slate

@@ -21,10 +21,10 @@ def top_places(scored: Scored, size: int) -> Ints:
     return best[falling[best].argsort(kind="stable")][:size].astype(np.int32)
 
 
-def make_slate(context: Context, scored: Scored) -> list[Proposition]:
-    """At most `query.size` propositions, ranked from 1."""
+def make_slate(context: Context, scored: Scored, new: Ints) -> list[Proposition]:
+    """At most `query.size` propositions, ranked from 1; `new` are the new products that fit, best first."""
     catalogue = context.bundle.catalogue
-    places = with_new_place(context, scored, top_places(scored, context.query.size))
+    places = with_new_place(context, scored, top_places(scored, context.query.size), new)
     items = scored.items[places]
     contributions = scored.contributions(places)
     score = scored.score[places]
@@ -33,7 +33,7 @@ def make_slate(context: Context, scored: Scored) -> list[Proposition]:
         items.tolist(),
         score.tolist(),
         chance.tolist(),
-        told_as_new(context, items, reasons_for(context, items, contributions)),
+        told_as_new(context, items, reasons_for(context, items, contributions), new),
         _expected_minor(chance, catalogue.price_minor[items]),
         _factors(contributions) if context.query.explain else [None] * len(items),
         strict=True,
