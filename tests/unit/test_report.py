@@ -24,6 +24,7 @@ MANIFEST = {
     "data_window": {"start": "2026-01-01T00:00:00+00:00", "end": "2026-09-01T00:00:00+00:00"},
     "config": {
         "seed": 0,
+        "shop": HOSTILE,
         "data": {"lines": 5, "has_time": True},
         "trials": [{"settings": {"factors": 64}, "ndcg": 0.1}, {"settings": {"factors": 128}, "ndcg": 0.2}],
     },
@@ -110,7 +111,7 @@ def test_same_findings_make_the_same_bytes(learned: Learned, document: str) -> N
 
 def test_names_are_words_never_markup_nor_mathematics(document: str) -> None:
     page = Page(document)
-    assert page.words.count(HOSTILE) >= 4
+    assert page.words.count(HOSTILE) >= 5
     assert "never told" not in page.words
 
 
