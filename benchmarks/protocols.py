@@ -29,33 +29,42 @@ class Protocol:
     exclude_known: bool
 
 
-def first_basket(folder: Path) -> Protocol:
-    """The Complete Journey: the first basket after the cut, from all goods bought before it.
+def journey_goods() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Products, lines before the cut and lines after it, of the Complete Journey's goods.
 
-    Only products with at least ten lines before the cut count, in training and in the truth; a customer counts who
-    bought some of them before and after.
+    Only products with at least ten lines before the cut count; a customer counts after it who bought some before.
     """
     products = pl.read_parquet(data_folder() / "products.parquet")
-    products = products.filter(~pl.col("department").is_in(NOT_GOODS))
-    lines = _journey_lines().join(_as_text(products, "product_id"), on="product_id", how="semi")
+    products = products.filter(~pl.col("department").is_in(NOT_GOODS)).with_columns(
+        pl.col("product_id").cast(pl.String)
+    )
+    lines = _journey_lines().join(products, on="product_id", how="semi")
     before, after = lines.filter(pl.col("timestamp") < CUT_AT), lines.filter(pl.col("timestamp") >= CUT_AT)
     sold = before.group_by("product_id").len().filter(pl.col("len") >= MIN_LINES)
     before, after = (part.join(sold, on="product_id", how="semi") for part in (before, after))
-    after = after.join(before, on="customer_id", how="semi")
-    first = after.sort("timestamp").group_by("customer_id", maintain_order=True).agg(pl.col("basket_id").first())
+    described = products.select("product_id", "department", "brand", pl.col("product_category").alias("category"))
+    return described.join(sold, on="product_id", how="semi"), before, after.join(before, on="customer_id", how="semi")
+
+
+def write_journey(folder: Path, products: pl.DataFrame, lines: pl.DataFrame) -> dict[str, Path]:
+    """The tables as files, as the options of `endcap import`."""
     options = {"--transactions": folder / "transactions.parquet", "--products": folder / "products.parquet"}
-    before.write_parquet(options["--transactions"])
-    described = products.select(
-        pl.col("product_id").cast(pl.String), "department", "brand", pl.col("product_category").alias("category")
-    )
-    described.join(sold, on="product_id", how="semi").write_parquet(options["--products"])
+    lines.write_parquet(options["--transactions"])
+    products.write_parquet(options["--products"])
+    return options
+
+
+def first_basket(folder: Path) -> Protocol:
+    """The Complete Journey: the first basket after the cut, from all goods bought before it."""
+    products, before, after = journey_goods()
+    first = after.sort("timestamp").group_by("customer_id", maintain_order=True).agg(pl.col("basket_id").first())
     context = {"channel": "store", "now": CUT_AT.isoformat()}
     return Protocol(
         name="complete journey, first basket after 2017-12-04",
         lines=before,
         truth=_truth(after.join(first, on=["customer_id", "basket_id"], how="semi")),
         k=10,
-        import_options=options,
+        import_options=write_journey(folder, products, before),
         question=lambda name: {"customer_id": name, "placement": "app_home", "size": 10, "context": context},
         exclude_known=False,
     )
@@ -74,10 +83,6 @@ def _journey_lines() -> pl.DataFrame:
         pl.lit("store").alias("channel"),
         pl.lit("USD").alias("currency"),
     )
-
-
-def _as_text(products: pl.DataFrame, column: str) -> pl.DataFrame:
-    return products.select(pl.col(column).cast(pl.String))
 
 
 def all_unseen(folder: Path, source: Path) -> Protocol:

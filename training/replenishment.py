@@ -29,7 +29,7 @@ CUT_STEP_DAYS = 10.1
 """Not a week, so that cut-offs fall on all weekdays; not whole days, so that they fall on several hours."""
 CUT_COUNT = 10
 SPAN_ENDS_DAYS = (1.0, 3.0, 7.0, 14.0, 28.0, 56.0)
-MAX_ROWS = 300_000
+MAX_ROWS = 200_000
 MIN_EVENTS = 200
 """Fewer purchases in a span cannot move its weights: it is joined with the next one."""
 GAP_PRIOR = 10

@@ -21,7 +21,7 @@ from app.decision.replenishment import (
     product_pairs,
     rebuy_columns,
 )
-from app.decision.rhythm import SINCE_UNKNOWN, days_since, rhythm, whole_gap
+from app.decision.rhythm import rhythms
 from app.domain import Degraded, Floats, Ints, Mask, Query, Reason
 from app.errors import BadInput
 from app.model.bundle import Bundle
@@ -118,25 +118,26 @@ def _on_offer(level: str, bundle: Bundle, groups: Ints) -> Mask:
 
 def _told(query: DueQuery, context: Context, pairs: Pairs, visits: Floats, *, chance: Wide, waits: Wide) -> list[Due]:
     """The rows in words, names and dates."""
-    last_day, count = np.floor(pairs.last_day).astype(np.int32), np.rint(visits)
-    gaps = (last_day - np.floor(pairs.first_day)) / np.maximum(count - 1, 1)
-    today = int(query.now_at.timestamp() // DAY_S)
-    is_stale = Degraded.FEATURES_STALE in context.degraded
-    columns = (column.tolist() for column in (chance, waits, last_day, count, gaps))
-    rows = zip(_named(query.level, context.bundle, pairs.group), *columns, strict=True)
+    count, first_day, last_day = np.rint(visits), np.floor(pairs.first_day), np.floor(pairs.last_day)
+    gap_days = (last_day - first_day) / np.maximum(count - 1, 1)
+    named = _named(query.level, context.bundle, pairs.group)
+    reasons = rhythms(context, count=count, first_day=first_day, last_day=last_day)
+    columns = (column.tolist() for column in (chance, waits, last_day, count, gap_days))
     return [
         Due(
             product_id=product_id,
             category=category,
             name=name,
             probability=probability,
-            expected_on=_expected_on(query.now_at, wait),
-            last_bought_on=date.fromordinal(EPOCH_ORDINAL + last),
+            expected_on=_expected_on(query.now_at, wait_days),
+            last_bought_on=date.fromordinal(EPOCH_ORDINAL + int(last)),
             bought_count=int(baskets),
             mean_interval_days=round(gap, 1) if gap > 0 else None,
-            reason=rhythm(whole_gap(baskets, gap), SINCE_UNKNOWN if is_stale else days_since(today, last)),
+            reason=reason,
         )
-        for (product_id, category, name), probability, wait, last, baskets, gap in rows
+        for (product_id, category, name), reason, probability, wait_days, last, baskets, gap in zip(
+            named, reasons, *columns, strict=True
+        )
     ]
 
 

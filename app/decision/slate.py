@@ -3,12 +3,12 @@
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.context import DAY_S, Context
+from app.decision.context import Context
 from app.decision.features import COLUMNS
 from app.decision.newcomers import told_as_new, with_new_place
-from app.decision.rhythm import SINCE_UNKNOWN, days_since, rhythm, whole_gap
+from app.decision.rhythm import rhythms
 from app.decision.scoring import Scored, probability
-from app.domain import Degraded, Floats, Ints, ProductId, Proposition, Reason
+from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
 
 def top_places(scored: Scored, size: int) -> Ints:
@@ -102,17 +102,13 @@ def _rhythms(context: Context, items: Ints) -> list[Reason | None]:
     bought = context.bought
     if not len(bought.items):
         return [None] * len(items)
-    place = np.minimum(np.searchsorted(bought.items, items), len(bought.items) - 1)
-    count, last_day = bought.count[place], bought.last_day[place]
-    gap_days = (last_day - bought.first_day[place]) / np.maximum(count - 1, 1)
-    columns = (bought.items[place] == items, count, gap_days, last_day)
-    # Behind stale features there may be later purchases: then nothing is said of the last one.
-    today = int(context.query.now_at.timestamp() // DAY_S)
-    is_stale = Degraded.FEATURES_STALE in context.degraded
-    return [
-        rhythm(whole_gap(times, gap), SINCE_UNKNOWN if is_stale else days_since(today, last)) if known else None
-        for known, times, gap, last in zip(*(column.tolist() for column in columns), strict=True)
-    ]
+    place = bought.items.searchsorted(items)
+    count, first_day, last_day = (
+        column.take(place, mode="clip") for column in (bought.count, bought.first_day, bought.last_day)
+    )
+    told = rhythms(context, count=count, first_day=first_day, last_day=last_day)
+    was_bought = (bought.items.take(place, mode="clip") == items).tolist()
+    return [reason if known else None for known, reason in zip(was_bought, told, strict=True)]
 
 
 def _together(context: Context, item: int) -> Reason | None:

@@ -17,7 +17,7 @@ from app.decision.replenishment import (
     rebuy_columns,
     terms,
 )
-from app.decision.rhythm import SINCE_UNKNOWN, days_since, rhythm, whole_gap
+from app.decision.rhythm import rhythm
 from app.errors import BundleRefused
 from app.model.replenishment import RebuyModel, rebuy_models, term_count
 
@@ -174,21 +174,11 @@ def test_model_that_does_not_fit_its_columns_is_refused(broken: dict[str, object
     [
         (11, 10, "Usually every 11 days, last 10 days ago"),
         (1, 1, "Usually every day, last yesterday"),
-        (0, 0, "You bought this before, last today"),
-        (7, SINCE_UNKNOWN, "Usually every 7 days"),
+        (0, -0.4, "You bought this before, last today"),
+        (7, 0.4, "Usually every 7 days, last yesterday"),
+        (7, -1, "Usually every 7 days"),
+        (0, 20_000, "You bought this before"),
     ],
 )
-def test_rhythm_is_told_in_words(gap_days: int, since_days: int, text: str) -> None:
+def test_rhythm_is_told_in_words(gap_days: float, since_days: float, text: str) -> None:
     assert rhythm(gap_days, since_days) == ("buy_again", text)
-
-
-@pytest.mark.parametrize(
-    ("count", "gap_days", "whole"), [(2, 30, 0), (3, 0.5, 0), (3, 1, 1), (30, 0.2, 1), (4, 10.6, 11)]
-)
-def test_rhythm_needs_three_purchases_over_two_days(count: float, gap_days: float, whole: int) -> None:
-    assert whole_gap(count, gap_days) == whole
-
-
-def test_history_without_times_does_not_tell_the_last_purchase() -> None:
-    assert days_since(20_000, 0) == SINCE_UNKNOWN
-    assert days_since(20_000, 19_998.7) == 2

@@ -79,6 +79,8 @@ def bought(*products: tuple[str, float, float, float]) -> CustomerState:
     [
         ((product("tea", 5), 11.0, TODAY - 120, TODAY - 20), "Usually every 10 days, last 20 days ago"),
         ((product("tea", 5), 2.0, TODAY - 120, TODAY - 1), "You bought this before, last yesterday"),
+        ((product("tea", 5), 2.0, TODAY - 120, TODAY + 0.6), "You bought this before, last today"),
+        ((product("tea", 5), 9.0, 0.0, 0.0), "You bought this before"),
         ((product("tea", 5), 30.0, TODAY - 60, TODAY - 30), "Usually every day, last 30 days ago"),
     ],
 )
