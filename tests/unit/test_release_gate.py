@@ -66,6 +66,7 @@ def test_reason_publishes_a_refused_bundle_and_is_kept(own_world: World) -> None
     version = worse(own_world.settings.bundles_dir)
     verdict = released(own_world, version, reason="the old one offends the law")
     assert verdict.is_published
+    assert verdict.refusal() is None
     assert "quality" in failed(verdict)
     assert current_version(bundles) == version
     newest = next(model for model in list_models(bundles) if model.version == version)
