@@ -1,6 +1,5 @@
 """`/v1/decisions`: one question in, one slate out, and the slate again for a while."""
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
 from app.api.problems import documented
@@ -17,20 +16,21 @@ router = APIRouter(tags=["decisions"])
 @router.post("/v1/decisions", response_model=DecisionAnswer, responses=documented(400, 401, 413, 422))
 async def decide(body: DecisionRequest, request: Request) -> Response:
     """What should this person see now, here? Always answers; `degraded` tells what was missing."""
-    return Response(await answer_to(body, service_of(request)), media_type="application/json")
+    service = service_of(request)
+    slate, answer = await answer_to(body, service)
+    count(service.metrics, slate)
+    return Response(answer, media_type="application/json")
 
 
-async def answer_to(question: DecisionRequest, service: Service) -> bytes:
-    """The answer's body; kept for `find_decision`, and counted."""
+async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate, bytes]:
+    """The slate and the answer's body, which `find_decision` gives again from now on; not yet counted."""
     query = to_query(question, service.placements)
     laps = stage_laps(service.metrics)
     slate = await service.ladder.answer(query, laps)
     answer = answer_body(slate, currency=service.settings.currency, with_trace=query.explain)
-    trace = b"}" if query.explain else b',"trace":' + orjson.dumps(slate.trace) + b"}"
-    service.decisions.record(slate.decision_id, answer[:-1] + trace)
-    count(service.metrics, slate)
+    service.decisions.record(slate.decision_id, answer, None if query.explain else slate.trace)
     laps.lap("encode")
-    return answer
+    return slate, answer
 
 
 @router.get("/v1/decisions/{decision_id}", response_model=DecisionAnswer, responses=documented(401, 404, 422))

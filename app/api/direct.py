@@ -4,7 +4,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.decisions import answer_to, router
+from app.api.decisions import answer_to, count, router
 from app.api.state import Service
 from app.api.wire import DecisionRequest
 from app.errors import EndcapError
@@ -32,7 +32,7 @@ class DirectDecisions:
             messages.append(await receive())
         try:
             body = b"".join([message.get("body", b"") for message in messages])
-            answer = await answer_to(DecisionRequest.model_validate_json(body), self._service)
+            slate, answer = await answer_to(DecisionRequest.model_validate_json(body), self._service)
         except (ValidationError, EndcapError):
             await self._app(scope, _again(messages, receive), send)
             return
@@ -40,6 +40,7 @@ class DirectDecisions:
         headers = [(b"content-length", b"%d" % len(answer)), JSON]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
+        count(self._service.metrics, slate)
 
 
 def _again(messages: list[Message], receive: Receive) -> Receive:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+import orjson
 
 from app.errors import DecisionNotFound, StoreUnavailable
 from app.stores.breaker import Breaker
@@ -31,11 +33,11 @@ class DecisionLog:
         self._expiry = (b"EX", str(keep_s).encode())
         self._timeout_s = timeout_s
         self._on_lost = on_lost
-        self._pending: OrderedDict[str, bytes] = OrderedDict()
+        self._pending: OrderedDict[str, _Kept] = OrderedDict()
 
-    def record(self, decision_id: str, body: bytes) -> None:
-        """Takes one answer's JSON; returns at once."""
-        self._pending[decision_id] = body
+    def record(self, decision_id: str, body: bytes, trace: Mapping[str, object] | None) -> None:
+        """Takes one answer's JSON, and its trace where the answer does not hold it; returns at once."""
+        self._pending[decision_id] = body, trace
         if len(self._pending) > PENDING_COUNT:
             self._pending.popitem(last=False)
             self._on_lost(1)
@@ -44,7 +46,7 @@ class DecisionLog:
         """The answer's JSON; raises DecisionNotFound, or StoreUnavailable when Redis does not say."""
         pending = self._pending.get(decision_id)
         if pending is not None:
-            return pending
+            return _with_trace(pending)
         command = pack_command(b"GET", Keys.decision(decision_id).encode())
         (found,) = await self._breaker.call(lambda: self._redis.ask(command, 1), timeout_s=self._timeout_s)
         if found is None:
@@ -53,10 +55,14 @@ class DecisionLog:
         return bytes(found)
 
     async def flush_for_ever(self, interval_s: float = 0.05) -> None:
-        """Writes what is pending, batch by batch; while Redis fails it waits, and the queue stays bounded."""
+        """Writes what is pending now and then; while Redis fails it waits, and the queue stays bounded.
+
+        Only a whole batch is followed at once by the next: decisions come in while one is being written, and to write
+        those few by few costs ten times as much.
+        """
         while True:
             await asyncio.sleep(interval_s)
-            while self._pending and await self.flush():
+            while await self.flush() and len(self._pending) >= FLUSH_COUNT:
                 pass
 
     async def flush(self) -> bool:
@@ -64,7 +70,7 @@ class DecisionLog:
         batch = dict(list(self._pending.items())[:FLUSH_COUNT])
         if not batch:
             return True
-        packed = b"".join([self._command(decision_id, body) for decision_id, body in batch.items()])
+        packed = b"".join([self._command(decision_id, kept) for decision_id, kept in batch.items()])
         try:
             await self._breaker.call(lambda: self._redis.ask(packed, len(batch)), timeout_s=1.0)
         except StoreUnavailable:
@@ -73,5 +79,13 @@ class DecisionLog:
             self._pending.pop(decision_id, None)
         return True
 
-    def _command(self, decision_id: str, body: bytes) -> bytes:
-        return pack_command(b"SET", Keys.decision(decision_id).encode(), body, *self._expiry)
+    def _command(self, decision_id: str, kept: "_Kept") -> bytes:
+        return pack_command(b"SET", Keys.decision(decision_id).encode(), _with_trace(kept), *self._expiry)
+
+
+_Kept = tuple[bytes, Mapping[str, object] | None]
+
+
+def _with_trace(kept: _Kept) -> bytes:
+    body, trace = kept
+    return body if trace is None else b'%b,"trace":%b}' % (body[:-1], orjson.dumps(trace))
