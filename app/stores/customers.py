@@ -84,12 +84,13 @@ class RedisCustomers:
         return CustomerState(_decoded(known.values), known.events, (Degraded.FEATURES_STALE,))
 
 
+_HMGET = b"*%d\r\n%b" % (2 + len(CUSTOMER_FIELDS), pack_arguments(b"HMGET"))
 _FIELDS = pack_arguments(*CUSTOMER_FIELDS)
 
 
 def _read_features(customer_id: str) -> bytes:
-    """HMGET of all of a customer's fields; the fields are packed once for all."""
-    return b"*%d\r\n%b%b" % (2 + len(CUSTOMER_FIELDS), pack_arguments(b"HMGET", customer_key(customer_id)), _FIELDS)
+    """HMGET of all of a customer's fields; all but the customer is packed once."""
+    return _HMGET + pack_arguments(customer_key(customer_id)) + _FIELDS
 
 
 def _subjects(customer_id: str | None, anonymous_id: str | None) -> list[str]:

@@ -49,7 +49,7 @@ CUSTOMER_FIELDS: list[bytes] = [
 """What one HMGET of a customer asks for; `decode_customer` takes the answer in this order."""
 
 _SCALARS_START = 2 + len(_SERVED_PURCHASES)
-_SCALAR_NAMES = tuple(feature.name for feature in (*PROFILE, *ACTIVITY))
+_SCALAR_PLACES = {feature.name: place for place, feature in enumerate((*PROFILE, *ACTIVITY), start=_SCALARS_START)}
 
 
 _BROKEN = (ValueError, LookupError, struct.error, DecodeError)
@@ -58,13 +58,13 @@ _BROKEN = (ValueError, LookupError, struct.error, DecodeError)
 class _Scalars(Mapping[str, Scalar]):
     """The scalar features, each decoded when it is asked for: a decision looks at few of them."""
 
-    __slots__ = ("_raw",)
+    __slots__ = ("_values",)
 
-    def __init__(self, raw: Mapping[str, bytes | None]) -> None:
-        self._raw = raw
+    def __init__(self, values: Sequence[bytes | None]) -> None:
+        self._values = values
 
     def __getitem__(self, name: str) -> Scalar:
-        value = self._raw[name]
+        value = self._values[_SCALAR_PLACES[name]]
         if not value:
             raise KeyError(name)
         try:
@@ -73,7 +73,7 @@ class _Scalars(Mapping[str, Scalar]):
             raise _not_feast(error) from error
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, value in self._raw.items() if value)
+        return (name for name, place in _SCALAR_PLACES.items() if self._values[place])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -88,12 +88,11 @@ def decode_customer(values: Sequence[bytes | None]) -> CustomerFeatures | None:
     docs/features.md.
     """
     try:
-        times = [_seconds(value) for value in values[:2] if value is not None]
+        times = [_seconds(value) for value in set(values[:2]) if value is not None]
         if not times:
             return None
         keys, *weights = values[2:_SCALARS_START]
-        scalars = dict(zip(_SCALAR_NAMES, values[_SCALARS_START:], strict=True))
-        return CustomerFeatures(min(times), _Scalars(scalars), _doubles(keys), *map(_floats, weights))
+        return CustomerFeatures(min(times), _Scalars(values), _doubles(keys), *map(_floats, weights))
     except _BROKEN as error:
         raise _not_feast(error) from error
 
