@@ -94,6 +94,7 @@ class Query:
     """One question: what should this person see, here, now? `now_at` is aware UTC.
 
     `new_products`: how many places (0 or 1) are kept for products newer than the bundle.
+    `exclude_purchased` None leaves it to the bundle: where hardly anything is bought twice, what is owned is left out.
     """
 
     placement: str
@@ -102,7 +103,7 @@ class Query:
     customer_id: str | None = None
     anonymous_id: str | None = None
     kinds: frozenset[str] = frozenset({"product"})
-    exclude_purchased: bool = False
+    exclude_purchased: bool | None = None
     filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     explain: bool = False
     channel: str | None = None

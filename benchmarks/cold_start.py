@@ -37,7 +37,7 @@ from training.content import with_content
 from training.dataset import Dataset, load_interactions
 from training.factors import AlsSettings
 from training.metrics import rank_metrics
-from training.parts import bundle_of, learn_parts
+from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
 from training.states import states_as_of
 
@@ -66,7 +66,7 @@ def hide(settings: Settings, folder: Path, *, seed: int) -> Hidden:
     shown = ~pl.col("product_id").is_in(hidden)
     rest = load_interactions(history.filter(shown), products.filter(shown))
     weights = dict(zip(COLUMNS, map(float, default_weights(COLUMNS)), strict=True))
-    parts = learn_parts(rest, AlsSettings(), Blend(weights, Calibration(1.0, 0.0), 0.0), seed=seed)
+    parts = learn_parts(rest, Recipe(AlsSettings(), None, Blend(weights, Calibration(1.0, 0.0), 0.0), False), seed=seed)
     facts = Facts(datetime.now(UTC), None, None, {}, {})
     bundle = bundle_of(folder, facts, with_content(parts, rest, None))
     grown = extended(bundle, products, now=datetime.now(UTC))

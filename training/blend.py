@@ -20,7 +20,15 @@ ROUND_SCALES = (2.0, 1.0, 0.5, 0.25)
 NEWTON_ROUNDS = 30
 RIDGE = 1e-6
 
-DEFAULT_DISCOVERY: Mapping[str, float] = {"als": 1.0, "together": 15.0, "trending": 0.15, "popular": 0.15}
+DEFAULT_DISCOVERY: Mapping[str, float] = {
+    "als": 1.0,
+    "linear": 3.0,
+    "together": 15.0,
+    "next": 10.0,
+    "seen": 0.5,
+    "trending": 0.15,
+    "popular": 0.15,
+}
 """How products new to a customer are ranked among themselves.
 
 `together` scores are small (mean 0.04): with two products of the basket known, 15 lifted the NDCG@10 of new ones
@@ -34,10 +42,10 @@ DEFAULT_PERSONAL: Mapping[str, float] = {
 }
 """What earlier purchases of the product itself add; zero for products never bought."""
 DEFAULT_DISCOVERY_SCALE = 0.1
-MIN_DISCOVERY_SHARE = 0.1
+MIN_DISCOVERY_SHARE = 0.01
 """Of its default weight, what a discovery column keeps at least: questions about strangers need it, and held-out
 baskets of regulars do not ask them."""
-MIN_DISCOVERY_TOTAL = 0.5
+MIN_DISCOVERY_TOTAL = 0.1
 
 Wide = npt.NDArray[np.float64]
 
@@ -156,7 +164,7 @@ def _ideal(truth_counts: npt.NDArray[np.intp]) -> Wide:
 
 def _fit_discovery(slates: _Slates, weights: Wide, names: Sequence[str]) -> Wide:
     """The weights with the discovery columns tuned on products that no personal column knows."""
-    moved = [place for place, name in enumerate(names) if name in DEFAULT_DISCOVERY and name != "als"]
+    moved = [place for place, name in enumerate(names) if name in DEFAULT_DISCOVERY]
     personal = [place for place, name in enumerate(names) if name in DEFAULT_PERSONAL]
     is_new = slates.is_there & ~_is_owned(slates, personal)
     asked = np.flatnonzero((slates.is_hit & is_new).any(axis=1))

@@ -51,6 +51,8 @@ class Catalogue:
 class Dataset:
     """All that training reads. Lines are distinct (basket, product) pairs in parallel arrays, by time.
 
+    Where nothing was ever bought (`has_purchases` false), lines are views: (session, product, instant).
+
     `product_ids` (n) run by falling number of buyers (ties: id); the first `bought_item_count` have lines.
     `customer`, `item`, `basket`, `store` int32 codes per line (`store` -1 = unknown); `day` float64, zero
     everywhere without timestamps; `quantity` float32. `customer_ids` never leave training.
@@ -67,6 +69,7 @@ class Dataset:
     day: Days
     quantity: Floats
     has_time: bool
+    has_purchases: bool
     as_of_day: float
     catalogue: Catalogue
 
@@ -110,7 +113,8 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
     the customer id, else the anonymous id, else the basket. Products marked `recommendable` = "no" are left
     out entirely. An empty history gives a dataset without lines.
     """
-    lines = _lines(_positive(_without_hidden(history.lazy(), products)))
+    rows, has_purchases = _positive(_without_hidden(history.lazy(), products))
+    lines = _lines(rows, repeats=not has_purchases)
     known = _product_order(lines, products)
     codes = pl.DataFrame(
         {"product_id": pl.Series(known, dtype=pl.String), "item": np.arange(len(known), dtype=np.int32)}
@@ -132,6 +136,7 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
         day=day,
         quantity=coded["quantity"].to_numpy(),
         has_time=has_time,
+        has_purchases=has_purchases,
         as_of_day=float(np.nextafter(day.max(), np.inf)) if has_time else 0.0,
         catalogue=_catalogue(codes, products, paid=_paid_price(coded)),
     )
@@ -171,16 +176,19 @@ def _hidden() -> pl.Expr:
     return pl.col("recommendable").str.strip_chars().str.to_lowercase().fill_null("yes") == "no"
 
 
-def _positive(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Purchases (a negative quantity is a refund), or all positive events where nothing was bought."""
+def _positive(rows: pl.LazyFrame) -> tuple[pl.LazyFrame, bool]:
+    """Purchases (a negative quantity is a refund), or all positive events where nothing was bought; which of them."""
     bought = rows.filter(pl.col("type") == "purchase")
     if bought.head(1).collect().is_empty():
-        return rows.filter(pl.col("type").is_in(POSITIVE_EVENTS))
-    return bought.filter(pl.col("quantity").fill_null(1) >= 0)
+        return rows.filter(pl.col("type").is_in(POSITIVE_EVENTS)), False
+    return bought.filter(pl.col("quantity").fill_null(1) >= 0), True
 
 
-def _lines(rows: pl.LazyFrame) -> pl.DataFrame:
-    """Distinct (customer, basket, product) by first instant; a day is a basket where none is named."""
+def _lines(rows: pl.LazyFrame, *, repeats: bool) -> pl.DataFrame:
+    """Distinct (customer, basket, product) by first instant; a day is a basket where none is named.
+
+    With `repeats` each instant counts: who comes back to a product within a session tells something.
+    """
     day = pl.col("time").dt.epoch("us") / 86_400e6
     own_basket = pl.coalesce("basket_id", "session_id")
     customer = pl.coalesce("customer_id", "anonymous_id", pl.format("\x00{}", own_basket), pl.lit("\x00"))
@@ -194,9 +202,9 @@ def _lines(rows: pl.LazyFrame) -> pl.DataFrame:
             pl.col("quantity").fill_null(1).cast(pl.Float32),
             "amount_minor",
         )
-        .group_by("customer", "basket", "product_id")
+        .group_by("customer", "basket", "product_id", *(["day"] if repeats else []))
         .agg(
-            pl.col("day").min(),
+            *([] if repeats else [pl.col("day").min()]),
             pl.col("store_id").drop_nulls().first(),
             pl.col("quantity", "amount_minor").sum(),
         )

@@ -5,13 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.decision.candidates.gather import find_candidates
-from app.decision.context import make_context
-from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
-from app.decision.features import candidate_columns
 from app.decision.pipeline import Options
-from app.domain import Floats, Ints, Line, Mask, ProductId, Query
-from app.model.bundle import Bundle
+from app.domain import Ints, Line, ProductId, Query
 from app.ports import CustomerState
 from training.dataset import Dataset
 from training.split import Split
@@ -49,11 +44,20 @@ def questions(split: Split, states: Mapping[str, CustomerState], *, seed: int) -
     ids = [split.train.customer_ids[code] for code in codes]
     template = Query(placement="evaluation", size=max(CUTOFFS), now_at=as_of_instant(split.train))
     return Asked(
-        queries=[replace(template, customer_id=customer_id) for customer_id in ids],
+        queries=[
+            replace(template, customer_id=customer_id, recent=_recent(split, code))
+            for customer_id, code in zip(ids, codes, strict=True)
+        ],
         states=[states.get(customer_id, CustomerState()) for customer_id in ids],
         truth=[split.truth[code] for code in codes],
         codes=codes,
     )
+
+
+def _recent(split: Split, code: int) -> tuple[ProductId, ...]:
+    """What the customer looked at in the session that the question interrupts, latest first."""
+    ids = split.train.product_ids
+    return tuple(ProductId(ids[item]) for item in split.prefix.get(code, ()))
 
 
 def with_baskets(asked: Asked, product_ids: Sequence[str], *, seed: int) -> Asked:
@@ -80,19 +84,6 @@ def sampled(split: Split, *, seed: int) -> list[int]:
     if len(codes) > MAX_CUSTOMERS:
         codes = np.sort(np.random.default_rng(seed).choice(codes, MAX_CUSTOMERS, replace=False))
     return [int(code) for code in codes]
-
-
-def candidate_tables(bundle: Bundle, asked: Asked, told: Told) -> tuple[list[Floats], list[Mask], list[int]]:
-    """Per question the columns of all candidates, which of them were bought, and how many products were."""
-    columns, labels = [], []
-    for number, (query, state, truth) in enumerate(zip(asked.queries, asked.states, asked.truth, strict=True), start=1):
-        context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
-        rules = eligibility_rules(context)
-        items, _ = keep_eligible(find_candidates(context, all_allowed(rules)), rules)
-        columns.append(candidate_columns(context, items))
-        labels.append(np.isin(items, truth))
-        told(number, len(asked.queries))
-    return columns, labels, [len(truth) for truth in asked.truth]
 
 
 def dataset_facts(dataset: Dataset) -> dict[str, object]:

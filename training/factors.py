@@ -64,7 +64,7 @@ class Tuned:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class Task:
     """What a trial needs of a split: pairs, customers to ask, what they own, what is new in their truth."""
 
     pairs: Pairs
@@ -100,7 +100,7 @@ def tune(
     always runs, unless the split has nobody to ask: then `start` wins untried.
     """
     began_s = time.monotonic()
-    task = _task(split, seed=seed)
+    task = task_of(split, seed=seed)
     trials: list[Trial] = []
     taken: list[Trial] = []
     for settings, min_gain in _walk(start or AlsSettings(), taken):
@@ -137,15 +137,16 @@ def _best(taken: Sequence[Trial], otherwise: AlsSettings) -> AlsSettings:
     return taken[-1].settings if taken else otherwise
 
 
-def _task(split: Split, *, seed: int) -> _Task:
+def task_of(split: Split, *, seed: int) -> Task:
+    """What to ask of a setting: customers who own something and went on to buy something new, at most 1,000."""
     pairs = purchase_pairs(split.train)
     shape = (len(split.train.customer_ids), len(split.train.product_ids))
     owned = sparse.csr_array((np.ones(len(pairs.item), np.bool_), (pairs.customer, pairs.item)), shape=shape)
     new = {code: np.setdiff1d(items, _row(owned, code)) for code, items in split.truth.items()}
-    able = np.array(sorted(code for code, items in new.items() if len(items)), np.int32)
+    able = np.array(sorted(code for code, items in new.items() if len(items) and len(_row(owned, code))), np.int32)
     if len(able) > TUNING_CUSTOMERS:
         able = np.sort(np.random.default_rng(seed).choice(able, TUNING_CUSTOMERS, replace=False))
-    return _Task(pairs, shape, able, owned, [new[int(code)] for code in able])
+    return Task(pairs, shape, able, owned, [new[int(code)] for code in able])
 
 
 def _row(matrix: sparse.csr_array, row: int) -> Ints:
@@ -153,23 +154,32 @@ def _row(matrix: sparse.csr_array, row: int) -> Ints:
     return columns
 
 
-def _try(task: _Task, settings: AlsSettings, *, seed: int) -> Trial:
+def _try(task: Task, settings: AlsSettings, *, seed: int) -> Trial:
     began_s = time.monotonic()
     users, items = _fit(task.pairs, task.shape, settings, seed=seed)
-    ndcg = rank_metrics(_best_new(task, users, items), task.wanted, k=TUNING_CUTOFF)["ndcg"]
+    ndcg = rank_metrics(_ranked_new(task, users, items), task.wanted, k=TUNING_CUTOFF)["ndcg"]
     return Trial(settings, ndcg, time.monotonic() - began_s)
 
 
-def _best_new(task: _Task, users: Floats, items: Floats) -> list[Ints]:
-    """The 20 strongest items that each of the task's customers does not own."""
+def _ranked_new(task: Task, users: Floats, items: Floats) -> list[Ints]:
+    """The 20 items of largest product with each of the task's customers, of those that they do not own."""
     ranked: list[Ints] = []
-    count = min(TUNING_CUTOFF, len(items))
     for start in range(0, len(task.customers), SCORE_BLOCK):
-        block = task.customers[start : start + SCORE_BLOCK]
-        scores = users[block] @ items.T
-        scores[task.owned[block].nonzero()] = -np.inf
-        top: Places = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-        order = np.argsort(-scores[np.arange(len(block))[:, None], top], axis=1, kind="stable")
+        block = slice(start, start + SCORE_BLOCK)
+        ranked += best_new(task, users[task.customers[block]] @ items.T, block)
+    return ranked
+
+
+def best_new(task: Task, scores: Floats, customers: slice = slice(None)) -> list[Ints]:
+    """The 20 strongest items that the task's `customers` do not own; `scores` (customers, m) is written to."""
+    ranked: list[Ints] = []
+    asked = task.customers[customers]
+    count = min(TUNING_CUTOFF, scores.shape[1])
+    for start in range(0, len(asked), SCORE_BLOCK):
+        block, part = asked[start : start + SCORE_BLOCK], scores[start : start + SCORE_BLOCK]
+        part[task.owned[block][:, : scores.shape[1]].nonzero()] = -np.inf
+        top: Places = np.argpartition(-part, count - 1, axis=1)[:, :count]
+        order = np.argsort(-part[np.arange(len(block))[:, None], top], axis=1, kind="stable")
         ranked.extend(top[np.arange(len(block))[:, None], order])
     return ranked
 

@@ -7,13 +7,52 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from app.decision.scoring import TABLE_COLUMNS
 from app.model.bundle import Bundle, load_bundle
-from training.blend import Blend
+from app.model.ranker import RANKER_FILE
+from training.blend import Blend, Calibration
 from training.dataset import Dataset, purchase_pairs
 from training.factors import AlsSettings, fit_item_factors
 from training.index import build_index
+from training.linear import Linear, fit_linear
 from training.publish import Facts, write_bundle
+from training.ranker import Trees
 from training.statistics import neighbours, popularity, repeat_rate, trending
+from training.transitions import transitions
+
+NO_LINEAR = Linear(np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that tuning found: what a bundle is learned by, besides the data.
+
+    `penalty` of the linear part, None = without one; without `trees` the blend ranks alone. `excludes_purchased`: what
+    a customer has bought is not proposed again unless asked for.
+    """
+
+    als: AlsSettings
+    penalty: float | None
+    blend: Blend
+    excludes_purchased: bool
+    trees: Trees | None = None
+
+    def scoring(self) -> dict[str, object]:
+        """The ranking as scoring.json holds it."""
+        ranker = None if self.trees is None else {"columns": list(TABLE_COLUMNS), **asdict(self.trees.base)}
+        policy = {"penalty": self.penalty, "exclude_purchased": self.excludes_purchased}
+        return self.blend.document() | policy | {"ranker": ranker}
+
+
+def recipe_of(bundle: Bundle) -> Recipe:
+    """What a bundle was tuned to; KeyError or TypeError when that was of another kind."""
+    scoring = bundle.scoring
+    blend = Blend(scoring["weights"], Calibration(**scoring["calibration"]), 0.0)
+    trees = None
+    if bundle.ranker is not None:
+        base = Calibration(float(bundle.ranker.slope), float(bundle.ranker.intercept))
+        trees = Trees(bundle.ranker.content, base, blend.calibration, 0.0, 0.0)
+    return Recipe(AlsSettings(**bundle.als), scoring["penalty"], blend, scoring["exclude_purchased"], trees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +62,17 @@ class Parts:
     arrays: Mapping[str, npt.NDArray[np.generic]]
     documents: Mapping[str, object]
     index: bytes
+    trees: bytes | None = None
 
 
-def learn_parts(
-    dataset: Dataset, settings: AlsSettings, blend: Blend, *, seed: int, currency: str | None = None
-) -> Parts:
+def learn_parts(dataset: Dataset, recipe: Recipe, *, seed: int, currency: str | None = None) -> Parts:
     """Factors, statistics and index of `dataset`; the same for the same seed. Prices are in `currency`."""
     pairs = purchase_pairs(dataset)
     item_count = len(dataset.product_ids)
-    factors = fit_item_factors(dataset, settings, seed=seed)
+    factors = fit_item_factors(dataset, recipe.als, seed=seed)
     companions = neighbours(dataset, seed=seed)
+    followers = transitions(dataset)
+    linear = NO_LINEAR if recipe.penalty is None else fit_linear(dataset, penalty=recipe.penalty)
     trends = trending(dataset)
     attributes = dataset.catalogue.attributes
     arrays: dict[str, npt.NDArray[np.generic]] = {
@@ -42,6 +82,10 @@ def learn_parts(
         "price_minor": dataset.catalogue.price_minor,
         "neighbours_idx": companions.index,
         "neighbours_score": companions.score,
+        "next_idx": followers.index,
+        "next_score": followers.score,
+        "linear_idx": linear.index,
+        "linear_weight": linear.weight,
         "trending_idx": trends.index,
         "trending_score": trends.score,
     }
@@ -54,17 +98,17 @@ def learn_parts(
             "attributes": {column: attribute.vocabulary for column, attribute in attributes.items()},
         },
         "groups": trends.groups,
-        "als": asdict(settings),
-        "scoring": blend.document(),
+        "als": asdict(recipe.als),
+        "scoring": recipe.scoring(),
     }
     index = build_index(factors[: dataset.bought_item_count])
     arrays["index_items"] = index.items
-    return Parts(arrays, documents, index.serialized)
+    return Parts(arrays, documents, index.serialized, None if recipe.trees is None else recipe.trees.content)
 
 
 def write_parts(bundles_dir: Path, facts: Facts, parts: Parts) -> str:
     """The version under which `parts` were written; nothing points to it yet."""
-    blobs = {"index.faiss": parts.index}
+    blobs = {"index.faiss": parts.index} | ({} if parts.trees is None else {RANKER_FILE: parts.trees})
     return write_bundle(bundles_dir, facts, arrays=parts.arrays, documents=parts.documents, blobs=blobs)
 
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,27 +18,29 @@ from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.product_table import ProductTable
 from app.ports import CustomerState
 from app.settings import Settings
-from training.blend import Blend, Calibration, default_weights, fit_blend
+from training.blend import Blend, Calibration, default_weights
 from training.content import with_content
 from training.dataset import Dataset, load_interactions, product_table
-from training.evaluate import Asked, candidate_tables, dataset_facts, questions, sampled, with_baskets
+from training.evaluate import Asked, dataset_facts, questions, sampled, with_baskets
 from training.factors import AlsSettings, Trial, tune
 from training.findings import Findings, headline
 from training.judge import Case, judge
+from training.linear import tune_penalty
 from training.materialize import materialize
-from training.parts import bundle_of, learn_parts, write_parts
+from training.parts import Recipe, bundle_of, learn_parts, recipe_of, write_parts
 from training.publish import Facts, prune
+from training.ranking import Ranking, candidate_window, fit_ranking
 from training.release import Verdict, release
 from training.replenishment import with_replenishment
 from training.report import write_report
 from training.rivals import Rivals, live_rivals
 from training.segments import segments_of
-from training.split import Split, make_splits, random_split
+from training.split import Split, make_splits, never_again, random_split
 from training.states import states_as_of, states_from_lines, states_from_views
 
 Named = Callable[[str, int, int | None], None]
 
-TUNING_WINDOWS = 2
+TUNING_WINDOWS = 5
 DAY_S = 86_400
 
 
@@ -133,11 +135,15 @@ def train(
         run = _open(settings, Path(folder), seed=seed, progress=progress)
         run.timed("load", started)
         test, tuning = _splits(run)
-        als, trials = _tune(run, tuning, budget_s=budget_s)
-        blend = _fit_blend(run, tuning, als)
-        findings = _evaluate(run, test, als, blend, rivals=_rivals(run, test))
+        als, penalty, trials = _tune(run, tuning, budget_s=budget_s)
+        untold = Recipe(als, penalty, _unfitted(), excludes_purchased=never_again(tuning))
+        ranking = _fit_ranking(run, tuning, untold)
+        recipe = replace(untold, blend=ranking.blend, trees=ranking.trees)
+        findings = _evaluate(run, test, recipe, rivals=_rivals(run, test))
         metrics = headline(findings)
-        version = _publishable(run, als, blend, metrics, trials)
+        version = _publishable(
+            run, recipe, metrics, {"trials": [trial.document() for trial in trials], "ranking": ranking.figures}
+        )
         report = write_report(settings.reports_dir, settings.bundles_dir / version, findings)
         since = perf_counter()
         materialize(settings, redis_url, as_of=None, progress=progress)
@@ -158,7 +164,7 @@ def evaluate(settings: Settings, *, seed: int, progress: Named) -> EvaluationRep
     with tempfile.TemporaryDirectory(prefix="endcap-evaluate-") as folder, threadpool_limits(1):
         run = _open(settings, Path(folder), seed=seed, progress=progress)
         test, _ = _splits(run)
-        findings = _evaluate(run, test, *_settings_of(live), rivals=Rivals())
+        findings = _evaluate(run, test, recipe_of(live), rivals=Rivals())
         report = write_report(settings.reports_dir, settings.bundles_dir / version, findings)
         return EvaluationReport(version, headline(findings), report)
 
@@ -195,7 +201,8 @@ def _splits(run: _Run) -> tuple[Split, list[Split]]:
     return splits[0], [random_split(splits[0].train, seed=run.seed + 1)]
 
 
-def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[AlsSettings, Sequence[Trial]]:
+def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[AlsSettings, float | None, Sequence[Trial]]:
+    """Settings of the factors and penalty of the linear part, by the newest window before the one that judges."""
     since = perf_counter()
     heard: list[Trial] = []
 
@@ -204,24 +211,25 @@ def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[AlsSe
         run.progress("tune", min(round(perf_counter() - since), round(budget_s)), max(round(budget_s), 1))
 
     tuned = tune(tuning[0], budget_s=budget_s, seed=run.seed, progress=hear)
+    penalty = tune_penalty(tuning[0], seed=run.seed)
     run.timed("tune", since)
-    return tuned.settings, heard
+    return tuned.settings, penalty, heard
 
 
-def _fit_blend(run: _Run, tuning: Sequence[Split], als: AlsSettings) -> Blend:
+def _fit_ranking(run: _Run, tuning: Sequence[Split], recipe: Recipe) -> Ranking:
     since = perf_counter()
-    columns, labels, counts = [], [], []
+    windows = []
     for number, split in enumerate(tuning, start=1):
-        bundle = _bundle(run, split.train, als, _unfitted())
-        asked = with_baskets(_asked(run, split), split.train.product_ids, seed=run.seed)
-        told = partial(run.progress, f"candidates of window {number}")
-        window = candidate_tables(bundle, asked, told)
-        columns += window[0]
-        labels += window[1]
-        counts += window[2]
-    blend = fit_blend(columns, labels, names=COLUMNS, seed=run.seed, truth_counts=counts)
-    run.timed("blend", since)
-    return blend
+        bundle = _bundle(run, split.train, recipe)
+        asked = _asked(run, split)
+        if run.has_purchases:
+            asked = with_baskets(asked, split.train.product_ids, seed=run.seed)
+        windows.append(candidate_window(bundle, asked, partial(run.progress, f"candidates of window {number}")))
+    run.timed("candidates", since)
+    since = perf_counter()
+    ranking = fit_ranking(windows, seed=run.seed)
+    run.timed("ranking", since)
+    return ranking
 
 
 def _unfitted() -> Blend:
@@ -229,9 +237,9 @@ def _unfitted() -> Blend:
     return Blend(weights, Calibration(1.0, 0.0), 0.0)
 
 
-def _evaluate(run: _Run, test: Split, als: AlsSettings, blend: Blend, *, rivals: Rivals) -> Findings:
+def _evaluate(run: _Run, test: Split, recipe: Recipe, *, rivals: Rivals) -> Findings:
     since = perf_counter()
-    bundle = _bundle(run, test.train, als, blend)
+    bundle = _bundle(run, test.train, recipe)
     asked = _asked(run, test)
     case = Case(bundle, run.dataset, test, asked, segments_of(asked, test, run.history), run.seed, rivals)
     findings = judge(case, run.progress)
@@ -242,21 +250,14 @@ def _evaluate(run: _Run, test: Split, als: AlsSettings, blend: Blend, *, rivals:
 def _rivals(run: _Run, test: Split) -> Rivals:
     """The live bundle's settings, learned again from what the split may know."""
     since = perf_counter()
-    rivals = live_rivals(run.settings.bundles_dir, test, lambda live: _bundle(run, test.train, *_settings_of(live)))
+    rivals = live_rivals(run.settings.bundles_dir, test, lambda live: _bundle(run, test.train, recipe_of(live)))
     run.timed("live settings", since)
     return rivals
 
 
-def _settings_of(bundle: Bundle) -> tuple[AlsSettings, Blend]:
-    """What a bundle was tuned to; KeyError or TypeError when that was of another kind."""
-    return AlsSettings(**bundle.als), Blend(
-        bundle.scoring["weights"], Calibration(**bundle.scoring["calibration"]), 0.0
-    )
-
-
-def _bundle(run: _Run, dataset: Dataset, als: AlsSettings, blend: Blend) -> Bundle:
+def _bundle(run: _Run, dataset: Dataset, recipe: Recipe) -> Bundle:
     facts = Facts(datetime.now(UTC), None, None, {}, {})
-    return bundle_of(run.folder, facts, learn_parts(dataset, als, blend, seed=run.seed))
+    return bundle_of(run.folder, facts, learn_parts(dataset, recipe, seed=run.seed))
 
 
 def _asked(run: _Run, split: Split) -> Asked:
@@ -272,9 +273,7 @@ def _states(run: _Run, split: Split) -> Mapping[str, CustomerState]:
     return states_from_lines(split.train, customers)
 
 
-def _publishable(
-    run: _Run, als: AlsSettings, blend: Blend, metrics: Mapping[str, object], trials: Sequence[Trial]
-) -> str:
+def _publishable(run: _Run, recipe: Recipe, metrics: Mapping[str, object], tuning: Mapping[str, object]) -> str:
     """The version learned from everything, written and readable."""
     since = perf_counter()
     run.progress("learn from everything", 0, 1)
@@ -284,10 +283,10 @@ def _publishable(
         "imports": History(run.settings.history_dir).import_version(),
         "products_sha256": run.products_sha256,
         "data": dataset_facts(run.dataset),
-        "trials": [trial.document() for trial in trials],
+        **tuning,
     }
     facts = Facts(datetime.now(UTC), *window, config=config, metrics=metrics)
-    parts = learn_parts(run.dataset, als, blend, seed=run.seed, currency=_currency(run.history))
+    parts = learn_parts(run.dataset, recipe, seed=run.seed, currency=_currency(run.history))
     if run.has_purchases:
         parts = with_replenishment(parts, run.dataset, seed=run.seed)
     version = write_parts(

@@ -1,7 +1,7 @@
 """The dataset is cut into what a model may learn from and the baskets it must foretell."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +15,26 @@ WINDOW_SHARE = 0.1
 """At most a tenth of the history is held back per window."""
 MIN_CUSTOMERS = 20
 HELD_OUT_SHARE = 0.2
+REPEAT_SHARE = 0.05
+MIN_EVIDENCE = 200
+"""Fewer products than this to foretell say nothing of a retailer's customers: they keep what they bought."""
+"""Retailers whose customers buy fewer things again than this are asked for something new."""
 
 Lines = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`train` as of the cut; `truth`: customer code → distinct items, ascending, of the basket to foretell."""
+    """`train` as of the cut; `truth`: customer code → distinct items, ascending, of the basket to foretell.
+
+    Where customers only look, a question comes in the midst of a session: `prefix`: customer code → items looked at
+    in it so far, latest first, and truth is the next one.
+    """
 
     kind: str
     train: Dataset
     truth: Mapping[int, Ints]
+    prefix: Mapping[int, Ints] = field(default_factory=dict)
 
 
 def make_splits(dataset: Dataset, *, seed: int, window_count: int = 2) -> list[Split]:
@@ -34,26 +43,53 @@ def make_splits(dataset: Dataset, *, seed: int, window_count: int = 2) -> list[S
     Two windows, because one alone carries its season into the weights (measured: the week after Thanksgiving).
     """
     if dataset.has_time:
-        splits = [time_split(dataset, windows_back=back) for back in range(1, window_count + 1)]
+        cut_at = time_split if dataset.has_purchases else session_split
+        splits = [cut_at(dataset, windows_back=back, seed=seed) for back in range(1, window_count + 1)]
         usable = [split for split in splits if len(split.truth) >= MIN_CUSTOMERS]
         if usable:
             return usable
     return [random_split(dataset, seed=seed)]
 
 
-def time_split(dataset: Dataset, *, windows_back: int = 1) -> Split:
+def time_split(dataset: Dataset, *, windows_back: float = 1, seed: int = 0) -> Split:
     """Train on all before the cut; truth = each known customer's first basket in the window after it.
 
     Window = min(28 days, a tenth of the history's span); the cut lies `windows_back` windows before the end.
     """
-    window = min(MAX_WINDOW_DAYS, WINDOW_SHARE * float(np.ptp(dataset.day)))
-    cut = dataset.as_of_day - windows_back * window
-    past = dataset.day < cut
-    in_window = np.flatnonzero(~past & (dataset.day < cut + window))
+    cut, past, in_window = _window(dataset, windows_back)
     known = in_window[np.isin(dataset.customer[in_window], dataset.customer[past])]
     by_customer = known[np.lexsort((dataset.basket[known], dataset.day[known], dataset.customer[known]))]
     truth = _group_items(dataset, _first_basket_lines(dataset, by_customer))
     return Split("time", dataset.only(past, as_of_day=cut), truth)
+
+
+def session_split(dataset: Dataset, *, windows_back: float = 1, seed: int) -> Split:
+    """Train on all before the cut; of each visitor's first session after it, foretell one view from those before it.
+
+    The view is any but the first, at random; a session of one view asks nothing. Visitors may be new.
+    """
+    cut, past, in_window = _window(dataset, windows_back)
+    began = np.full(int(dataset.basket.max(initial=-1)) + 1, np.inf)
+    np.minimum.at(began, dataset.basket, dataset.day)
+    fresh = in_window[began[dataset.basket[in_window]] >= cut]
+    basket, customer = dataset.basket[fresh], dataset.customer[fresh]
+    lines = _first_basket_lines(dataset, fresh[np.lexsort((dataset.day[fresh], basket, began[basket], customer))])
+    random = np.random.default_rng(seed)
+    truth, prefix = {}, {}
+    customers, starts = np.unique(dataset.customer[lines], return_index=True)
+    for customer, views in zip(customers.tolist(), np.split(dataset.item[lines], starts[1:]), strict=False):
+        if len(views) > 1:
+            place = int(random.integers(1, len(views)))
+            truth[customer], prefix[customer] = views[place : place + 1], views[:place][::-1]
+    return Split("time", dataset.only(past, as_of_day=cut), truth, prefix)
+
+
+def _window(dataset: Dataset, windows_back: float) -> tuple[float, npt.NDArray[np.bool_], Lines]:
+    """The cut, which lines lie before it, and the lines of the window after it."""
+    window = min(MAX_WINDOW_DAYS, WINDOW_SHARE * float(np.ptp(dataset.day)))
+    cut = dataset.as_of_day - windows_back * window
+    past = dataset.day < cut
+    return cut, past, np.flatnonzero(~past & (dataset.day < cut + window))
 
 
 def random_split(dataset: Dataset, *, seed: int) -> Split:
@@ -63,6 +99,24 @@ def random_split(dataset: Dataset, *, seed: int) -> Split:
     past = np.ones(dataset.line_count, np.bool_)
     past[held] = False
     return Split("random", dataset.only(past, as_of_day=dataset.as_of_day), _group_items(dataset, held))
+
+
+def never_again(splits: Sequence[Split]) -> bool:
+    """True where less than a twentieth of what customers went on to buy was theirs before: what they own may go."""
+    again = total = 0
+    for split in splits:
+        sizes = [len(items) for items in split.truth.values()]
+        customer = np.repeat(np.array(list(split.truth), np.int32), sizes)
+        items = np.concatenate([np.zeros(0, np.int32), *split.truth.values()])
+        owned = _pair_keys(split.train, split.train.customer, split.train.item)
+        again += int(np.isin(_pair_keys(split.train, customer, items), owned).sum())
+        total += len(items)
+    return splits[0].train.has_purchases and total >= MIN_EVIDENCE and again < REPEAT_SHARE * total
+
+
+def _pair_keys(dataset: Dataset, customer: Ints, item: Ints) -> npt.NDArray[np.int64]:
+    keys: npt.NDArray[np.int64] = customer.astype(np.int64) * len(dataset.product_ids) + item
+    return keys
 
 
 def _shuffled_by_customer(dataset: Dataset, *, seed: int) -> Lines:

@@ -72,7 +72,7 @@ def neighbours(dataset: Dataset, *, seed: int, pair_budget: int = PAIR_BUDGET) -
         row, other, count = together.row, together.col, together.data
         strength = count / np.sqrt(size[row + start] * size[other]) * (count / (count + NEIGHBOUR_PRIOR_BASKETS))
         foreign = other != row + start
-        _keep_strongest(index[start:end], score[start:end], row[foreign], other[foreign], strength[foreign])
+        keep_strongest(index[start:end], score[start:end], row[foreign], other[foreign], strength[foreign])
     return Neighbours(index, score)
 
 
@@ -138,12 +138,12 @@ def _blocks(by_item: sparse.csr_array, baskets: sparse.csr_array, *, pair_budget
         yield start, len(mates)
 
 
-def _keep_strongest(index: Ints, score: Floats, row: Ints, other: Ints, strength: Floats) -> None:
-    """Write each row's strongest companions into `index` and `score` (ties: the better seller first)."""
+def keep_strongest(index: Ints, score: Floats, row: Ints, other: Ints, strength: Floats) -> None:
+    """Write each row's strongest into `index` and `score`, both (rows, K) (ties: the better seller first)."""
     order = np.lexsort((other, -strength, row))
     row, other, strength = row[order], other[order], strength[order]
     place = np.arange(len(row)) - np.searchsorted(row, row)
-    kept = place < NEIGHBOUR_COUNT
+    kept = place < index.shape[1]
     index[row[kept], place[kept]] = other[kept]
     score[row[kept], place[kept]] = strength[kept]
 

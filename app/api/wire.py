@@ -75,7 +75,11 @@ class DecisionRequest(BaseModel):
     placement: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     size: int | None = Field(default=None, ge=1, le=MAX_SIZE, description="Default: the placement's own size")
     kinds: list[Kind] = Field(default=["product"], min_length=1, max_length=2)
-    exclude: list[Literal["purchased"]] = Field(default_factory=list, max_length=1)
+    exclude: list[Literal["purchased"]] | None = Field(
+        default=None,
+        max_length=1,
+        description="Default: what training found, `purchased` where customers hardly ever buy a product again",
+    )
     filters: dict[Text, list[Text]] = Field(
         default_factory=dict, max_length=20, description="Per product attribute the values that may be shown"
     )
@@ -105,7 +109,7 @@ def to_query(request: DecisionRequest, placements: Mapping[str, Placement]) -> Q
         customer_id=request.customer_id,
         anonymous_id=request.anonymous_id,
         kinds=frozenset(request.kinds),
-        exclude_purchased="purchased" in request.exclude,
+        exclude_purchased=None if request.exclude is None else "purchased" in request.exclude,
         filters=request.filters,
         explain=request.explain,
         channel=context.channel,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.decision.foldin import MAX_ITEM_COUNT, confidence, fold_in
+from app.decision.linear import linear_scores
 from app.decision.live import LiveProfile, LivePurchase, live_profile
 from app.domain import CustomerFeatures, Degraded, Floats, Ints, Query
 from app.model.bundle import Bundle
@@ -52,6 +53,7 @@ class Context:
     near: Ints
     near_score: Floats
     user: Floats | None
+    linear: Floats | None
     degraded: tuple[Degraded, ...]
 
 
@@ -64,17 +66,19 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
     rows = _bought_rows(bundle, features, age_s=min(max(now_s - as_of_s, 0.0), stale_after_s))
     basket = bundle.catalogue.known([line.product_id for line in query.basket])
     anchors = _anchors(query, bundle, live)
+    bought = _bought(rows, _live_rows(bundle, live.bought, now_s=now_s))
     return Context(
         query=query,
         bundle=bundle,
         features=features,
         live=live,
-        bought=_bought(rows, _live_rows(bundle, live.bought, now_s=now_s)),
+        bought=bought,
         basket=basket,
         anchors=anchors,
         near=bundle.neighbours_idx.take(anchors, axis=0),
         near_score=bundle.neighbours_score.take(anchors, axis=0),
         user=_user_vector(bundle, rows, live, anchors),
+        linear=_linear(bundle, bought, live, anchors),
         degraded=(
             *state.degraded,
             *_flags(query, state, live, bundle, stale=now_s - as_of_s > stale_after_s),
@@ -165,6 +169,24 @@ def _anchors(query: Query, bundle: Bundle, live: LiveProfile) -> Ints:
     return bundle.catalogue.known(list(dict.fromkeys(named))[:ANCHOR_ITEMS])
 
 
+def _linear(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) -> Floats | None:
+    """Linear scores of purchases and of what was looked at besides; None when there is nothing to sum."""
+    if not len(bundle.linear_idx):
+        return None
+    new = anchors[~np.isin(anchors, bought.items)] if len(anchors) else anchors
+    if not len(new):
+        return linear_scores(bundle, bought.items, bought.weight_112d)
+    return linear_scores(
+        bundle, np.concatenate([bought.items, new]), np.concatenate([bought.weight_112d, _interest(bundle, live, new)])
+    )
+
+
+def _interest(bundle: Bundle, live: LiveProfile, items: Ints) -> Floats:
+    """What looking at each of `items` is worth beside a purchase."""
+    ids = bundle.catalogue.product_ids
+    return np.array([live.recent.get(ids[item], NAMED_INTEREST) for item in items.tolist()], np.float32)
+
+
 def _user_vector(bundle: Bundle, rows: _Rows, live: LiveProfile, anchors: Ints) -> Floats | None:
     """The exact fold-in of the strongest purchases and the latest interest; None when nothing is known."""
     bought, columns = rows[0][:MAX_ITEM_COUNT], rows[1][:, :MAX_ITEM_COUNT]
@@ -172,8 +194,7 @@ def _user_vector(bundle: Bundle, rows: _Rows, live: LiveProfile, anchors: Ints) 
         return None
     count, weight = columns[_COUNT], columns[_WEIGHT_112D]
     if len(anchors):
-        ids = bundle.catalogue.product_ids
-        interest = np.array([live.recent.get(ids[item], NAMED_INTEREST) for item in anchors.tolist()], np.float32)
+        interest = _interest(bundle, live, anchors)
         place, anchor = (bought[:, None] == anchors).nonzero()
         looked_at = np.zeros(len(bought), np.float32)
         looked_at[place] = interest[anchor]

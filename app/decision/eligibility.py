@@ -25,11 +25,16 @@ def eligibility_rules(context: Context) -> list[Rule]:
     newcomers = context.bundle.newcomers
     if newcomers is not None and newcomers.on_offer is not None:
         rules.append(Rule("withdrawn", newcomers.on_offer))
-    if context.query.exclude_purchased:
+    if _excludes_purchased(context):
         rules.append(_drop_items(context, "purchased", context.bought.items))
     if len(context.basket):
         rules.append(_drop_items(context, "in_basket", context.basket))
     return rules
+
+
+def _excludes_purchased(context: Context) -> bool:
+    asked = context.query.exclude_purchased
+    return bool(context.bundle.scoring.get("exclude_purchased")) if asked is None else asked
 
 
 def all_allowed(rules: Sequence[Rule]) -> Mask | None:

@@ -1,41 +1,75 @@
-"""The score of each candidate: an explicit linear blend of its columns, and the probability that it stands for."""
+"""The score of each candidate: a linear blend of its columns, corrected by learned trees, and its probability."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from app.decision.context import Context
-from app.decision.features import COLUMNS, candidate_columns
+from app.decision.features import COLUMNS, RANKER_COLUMNS, candidate_columns, ranker_columns
 from app.domain import Floats, Ints
+from app.model.ranker import BLEND
 
 NOT_A_SCORE = np.float32(-1e6)
 """The score of a candidate whose columns hold no number: it ranks last, and shows."""
+RANKED_COUNT = 200
+"""So many candidates, the best by the blend, go through the trees."""
+TABLE_COLUMNS = (*COLUMNS, BLEND, *RANKER_COLUMNS)
+"""The columns of a row that the trees see."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Items (n,) with their columns (n, f), the weight of each column (f,) and the score (n,)."""
+    """Items (n,) with their columns (n, f), the blend's weight of each column (f,) and the score (n,).
+
+    `table` (n, t) is what the trees saw, None where the bundle has none.
+    """
 
     items: Ints
     columns: Floats
     weights: Floats
     score: Floats
+    table: Floats | None = None
 
     def contributions(self, places: Ints) -> Floats:
-        """What each column adds to the score of the items at `places`."""
+        """What each column adds to the blend of the items at `places`."""
         return self.columns[places] * self.weights
 
 
 def score(context: Context, items: Ints) -> Scored:
-    """score = Σ weight · column."""
+    """The blend Σ weight · column; where the bundle holds trees, theirs for the 200 best of it."""
     columns = candidate_columns(context, items)
     weights = blend_weights(context)
-    total = columns @ weights
-    if np.isnan(total.sum()):
-        is_broken = np.isnan(total)
+    blend = columns @ weights
+    if np.isnan(blend.sum()):
+        is_broken = np.isnan(blend)
         columns[is_broken] = 0
-        total[is_broken] = NOT_A_SCORE
-    return Scored(items, columns, weights, total)
+        blend[is_broken] = NOT_A_SCORE
+    ranker = context.bundle.ranker
+    if ranker is None:
+        return Scored(items, columns, weights, blend)
+    if len(items) > RANKED_COUNT:
+        best = np.sort(np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT])
+        items, columns, blend = items[best], columns[best], blend[best]
+    table = ranker_table(context, items, columns, blend)
+    total = ranker.scores(table)
+    total[blend == NOT_A_SCORE] = NOT_A_SCORE
+    return Scored(items, columns, weights, total, table)
+
+
+def ranker_table(context: Context, items: Ints, columns: Floats, blend: Floats) -> Floats:
+    """One row per item, one column per name in TABLE_COLUMNS: the trees' input, when serving and when training."""
+    return np.concatenate([columns, blend[:, None], ranker_columns(context, items)], axis=1)
+
+
+def factors(context: Context, scored: Scored, places: Ints) -> Sequence[Mapping[str, float]]:
+    """Per place what each column added to the score; by the trees (SHAP, and the `base` of all), else by the blend."""
+    ranker = context.bundle.ranker
+    if ranker is None or scored.table is None:
+        added, names = scored.contributions(places), list(COLUMNS)
+    else:
+        added, names = ranker.contributions(scored.table[places]), [*TABLE_COLUMNS, "base"]
+    return [dict(zip(names, row, strict=True)) for row in added.tolist()]
 
 
 def probability(context: Context, score: Floats) -> Floats:

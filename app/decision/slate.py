@@ -7,7 +7,7 @@ from app.decision.context import Context
 from app.decision.features import COLUMNS
 from app.decision.newcomers import told_as_new, with_new_place
 from app.decision.rhythm import rhythms
-from app.decision.scoring import Scored, probability
+from app.decision.scoring import Scored, factors, probability
 from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
 
@@ -35,7 +35,7 @@ def make_slate(context: Context, scored: Scored, new: Ints) -> list[Proposition]
         chance.tolist(),
         told_as_new(context, items, reasons_for(context, items, contributions), new),
         _expected_minor(chance, catalogue.price_minor[items]),
-        _factors(contributions) if context.query.explain else [None] * len(items),
+        factors(context, scored, places) if context.query.explain else [None] * len(items),
         strict=True,
     )
     ids, names, currency = catalogue.product_ids, catalogue.names, catalogue.currency
@@ -47,11 +47,6 @@ def make_slate(context: Context, scored: Scored, new: Ints) -> list[Proposition]
     ]
 
 
-def _factors(contributions: Floats) -> list[dict[str, float]]:
-    """What each column added, by name."""
-    return [dict(zip(COLUMNS, added, strict=True)) for added in contributions.tolist()]
-
-
 def _expected_minor(chance: Floats, price_minor: npt.NDArray[np.int64]) -> list[int | None]:
     """Probability × price, None where the price is unknown."""
     worth = np.rint(chance.astype(np.float64) * price_minor).astype(np.int64)
@@ -61,6 +56,9 @@ def _expected_minor(chance: Floats, price_minor: npt.NDArray[np.int64]) -> list[
 BUY_AGAIN, TOGETHER, TASTE, TRENDING = range(4)
 _KIND_OF = {
     "als": TASTE,
+    "linear": TASTE,
+    "next": TASTE,
+    "seen": TASTE,
     "frequent_28d": BUY_AGAIN,
     "frequent_112d": BUY_AGAIN,
     "frequent_all": BUY_AGAIN,

@@ -21,9 +21,10 @@ from app.errors import BundleMissing, BundleRefused
 from app.feature_fields import product_key
 from app.model.content import ContentMap, Layout
 from app.model.keys import KeyTable
+from app.model.ranker import RANKER_FILE, TreeRanker
 from app.model.replenishment import DOCUMENT, RebuyModel, habits_file, rebuy_models
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 POINTER = "current"
 HEAD_COUNTS = (4_000, 16_000)
 """Longest vectors that a search looks at first; of 68,077 the first 2,600 to 4,100 settled the best 100."""
@@ -89,12 +90,17 @@ class Bundle:
     repeat_rate: Floats
     neighbours_idx: Ints
     neighbours_score: Floats
+    next_idx: Ints
+    next_score: Floats
+    linear_idx: Ints
+    linear_weight: Floats
     trending_idx: Ints
     trending_score: Floats
     trending_count: Sequence[int]
     group_of: Mapping[str, int]
     als: Mapping[str, Any]
     scoring: Mapping[str, Any]
+    ranker: TreeRanker | None = None
     content: ContentMap | None = None
     newcomers: Newcomers | None = None
     rebuy: Mapping[str, RebuyModel] = field(default_factory=dict)
@@ -135,12 +141,17 @@ def load_bundle(folder: Path) -> Bundle:
         repeat_rate=files.array("repeat_rate.npy", np.float32),
         neighbours_idx=files.array("neighbours_idx.npy", np.int32),
         neighbours_score=files.array("neighbours_score.npy", np.float32),
+        next_idx=files.array("next_idx.npy", np.int32),
+        next_score=files.array("next_score.npy", np.float32),
+        linear_idx=files.array("linear_idx.npy", np.int32),
+        linear_weight=files.array("linear_weight.npy", np.float32),
         trending_idx=trending_idx,
         trending_count=(trending_idx >= 0).sum(axis=1).tolist(),
         trending_score=files.array("trending_score.npy", np.float32),
         group_of={name: row for row, name in enumerate(files.json("groups.json"))},
         als=files.json("als.json"),
         scoring=files.json("scoring.json"),
+        ranker=_ranker(files),
         content=_content(files),
         rebuy=_rebuy(files),
     )
@@ -155,6 +166,14 @@ def heads_of(index: Any, *, counts: Sequence[int] = HEAD_COUNTS) -> list[Any]:
             head.add(index.reconstruct_n(0, count))
             heads.append(head)
     return heads
+
+
+def _ranker(files: "_VerifiedFiles") -> TreeRanker | None:
+    """The trees; None where training found that the linear blend alone ranks as well."""
+    if not files.has(RANKER_FILE):
+        return None
+    told = files.json("scoring.json")["ranker"]
+    return TreeRanker(files.read(RANKER_FILE), told["columns"], slope=told["slope"], intercept=told["intercept"])
 
 
 def _content(files: "_VerifiedFiles") -> ContentMap | None:

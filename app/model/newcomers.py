@@ -21,6 +21,8 @@ WITHOUT_HISTORY: Mapping[str, float] = {
     "repeat_rate": 0,
     "neighbours_idx": -1,
     "neighbours_score": 0,
+    "next_idx": -1,
+    "next_score": 0,
 }
 """Every array of a bundle with a row per item, besides the factors, and what it says of a product nobody bought."""
 

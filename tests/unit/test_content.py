@@ -49,6 +49,7 @@ def shop(**catalogue: object) -> tuple[Dataset, Floats]:
         day=np.zeros(len(item)),
         quantity=np.ones(len(item), np.float32),
         has_time=False,
+        has_purchases=True,
         as_of_day=0.0,
         catalogue=Catalogue(**(told | catalogue)),  # type: ignore[arg-type]  # the fields of a catalogue
     )

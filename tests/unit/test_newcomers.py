@@ -208,7 +208,8 @@ def test_newcomer_that_ranks_by_its_score_takes_no_second_place(bundle: Bundle, 
     looked_at, new = grown.catalogue.known([product("tea", 1), "tea-new-0"])
     neighbours, scores = grown.neighbours_idx.copy(), grown.neighbours_score.copy()
     neighbours[looked_at, 0], scores[looked_at, 0] = new, 0.99
-    strong = replace(grown, neighbours_idx=neighbours, neighbours_score=scores)
+    trusting = {**grown.scoring, "weights": {**grown.scoring["weights"], "together": 20.0}}
+    strong = replace(grown, neighbours_idx=neighbours, neighbours_score=scores, scoring=trusting)
     slate = ask(strong, viewer(product("tea", 1)))
     assert [name for name in shown(slate) if name.startswith("tea-new")] == ["tea-new-0"]
     assert shown(slate)[-1] != "tea-new-0"

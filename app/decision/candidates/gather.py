@@ -15,7 +15,9 @@ Source = Callable[[Context, Mask | None], Ints]
 SOURCES: Mapping[str, Source] = {
     "similar": sources.similar,
     "buy_again": sources.buy_again,
+    "linear": sources.linear,
     "together": sources.together,
+    "next": sources.next_items,
     "recent": sources.recent,
     "trending": sources.trending,
     "popular": sources.popular,

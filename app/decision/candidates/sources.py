@@ -9,6 +9,7 @@ from app.model.retrieval import nearest
 
 SIMILAR_COUNT = 60
 SIMILAR_PER_PLACE = 3
+LINEAR_COUNT = 100
 BUY_AGAIN_COUNT = 100
 TRENDING_COUNT = 50
 
@@ -38,6 +39,22 @@ def together(context: Context, allowed: Mask | None) -> Ints:
     """What is bought together with the basket and the recent items."""
     neighbours = context.bundle.neighbours_idx[context.anchors].ravel()
     return neighbours[neighbours >= 0]
+
+
+def linear(context: Context, allowed: Mask | None) -> Ints:
+    """What the sum of the customer's products foretells most strongly."""
+    if context.linear is None:
+        return np.zeros(0, np.int32)
+    scores = context.linear if allowed is None else np.where(allowed[: len(context.linear)], context.linear, -np.inf)
+    count = min(LINEAR_COUNT, len(scores))
+    best = np.argpartition(-scores, count - 1)[:count]
+    return best[scores[best] > 0].astype(np.int32)
+
+
+def next_items(context: Context, allowed: Mask | None) -> Ints:
+    """What followed the basket and the recent items in other sessions or histories."""
+    followers = context.bundle.next_idx[context.anchors].ravel()
+    return followers[followers >= 0]
 
 
 def recent(context: Context, allowed: Mask | None) -> Ints:

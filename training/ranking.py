@@ -1,0 +1,110 @@
+"""Candidates of several past windows become the ranking: linear weights, and trees where they rank better."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from app.decision.candidates.gather import find_candidates
+from app.decision.context import make_context
+from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
+from app.decision.features import COLUMNS, candidate_columns, ranker_columns
+from app.domain import Floats, Mask
+from app.model.bundle import Bundle
+from training.blend import Blend, fit_blend
+from training.evaluate import OPTIONS, Asked
+from training.ranker import Tables, Trees, best_rows, fit_trees
+
+HELD_BACK_SHARE = 0.3
+"""Of a single window's questions, those that judge the trees."""
+
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The questions of one past window. Per question: `columns` (c, COLUMNS) and `further` (c, RANKER_COLUMNS) of all
+    candidates, `labels` (c,) which were bought, `truth_counts` how many products were."""
+
+    columns: Sequence[Floats]
+    further: Sequence[Floats]
+    labels: Sequence[Mask]
+    truth_counts: Sequence[int]
+
+    def only(self, places: Sequence[int]) -> "Window":
+        """The questions at these places."""
+        return Window(
+            [self.columns[place] for place in places],
+            [self.further[place] for place in places],
+            [self.labels[place] for place in places],
+            [self.truth_counts[place] for place in places],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A blend and, where they rank better, trees; `figures` = NDCG@10 of both on the window that decided."""
+
+    blend: Blend
+    trees: Trees | None
+    figures: dict[str, float]
+
+
+def candidate_window(bundle: Bundle, asked: Asked, told: Told) -> Window:
+    """What the pipeline would look at for each question, by its own functions."""
+    window = Window([], [], [], [len(truth) for truth in asked.truth])
+    columns, further, labels = [], [], []
+    for number, (query, state, truth) in enumerate(zip(asked.queries, asked.states, asked.truth, strict=True), start=1):
+        context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
+        rules = eligibility_rules(context)
+        items, _ = keep_eligible(find_candidates(context, all_allowed(rules)), rules)
+        columns.append(candidate_columns(context, items))
+        further.append(ranker_columns(context, items))
+        labels.append(np.isin(items, truth))
+        told(number, len(asked.queries))
+    return replace(window, columns=columns, further=further, labels=labels)
+
+
+def fit_ranking(windows: Sequence[Window], *, seed: int) -> Ranking:
+    """The ranking that the windows (newest first) teach; the newest decides whether trees are worth having.
+
+    A single window is shared: most of its questions teach, the others decide.
+    """
+    older, newest = (_merged(windows[1:]), windows[0]) if len(windows) > 1 else _shared(windows[0], seed=seed)
+    blend = _fit_blend(_merged([older, newest]), seed=seed)
+    trees = fit_trees(_tables(older, blend), _tables(newest, blend), seed=seed)
+    if trees is None:
+        return Ranking(blend, None, {"blend": blend.ndcg})
+    figures = {"blend": trees.blend_ndcg, "trees": trees.ndcg}
+    return Ranking(replace(blend, calibration=trees.calibration), trees, figures)
+
+
+def _fit_blend(window: Window, *, seed: int) -> Blend:
+    return fit_blend(window.columns, window.labels, names=COLUMNS, seed=seed, truth_counts=window.truth_counts)
+
+
+def _merged(windows: Sequence[Window]) -> Window:
+    return Window(
+        [table for window in windows for table in window.columns],
+        [table for window in windows for table in window.further],
+        [hits for window in windows for hits in window.labels],
+        [count for window in windows for count in window.truth_counts],
+    )
+
+
+def _shared(window: Window, *, seed: int) -> tuple[Window, Window]:
+    places = np.random.default_rng(seed).permutation(len(window.labels))
+    judging = round(HELD_BACK_SHARE * len(places))
+    return window.only(places[judging:].tolist()), window.only(places[:judging].tolist())
+
+
+def _tables(window: Window, blend: Blend) -> Tables:
+    """The trees' rows of each question: its best candidates by the blend, as serving makes them."""
+    weights = np.array([blend.weights[name] for name in COLUMNS], np.float32)
+    rows, labels = [], []
+    for columns, further, hits in zip(window.columns, window.further, window.labels, strict=True):
+        blended = columns @ weights
+        best = best_rows(blended)
+        rows.append(np.concatenate([columns[best], blended[best, None], further[best]], axis=1))
+        labels.append(hits[best])
+    return Tables(rows, labels, window.truth_counts)

@@ -1,0 +1,67 @@
+"""What follows what: order in sessions and purchase histories becomes item-to-item chances for the `next` source."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from app.domain import Ints
+from training.dataset import Dataset
+from training.statistics import Neighbours, keep_strongest
+
+NEXT_COUNT = 64
+MAX_DISTANCE = 10
+"""Lines further apart than this say little of each other."""
+BACKWARD = 0.3
+"""What a step back is worth beside a step forward; of 0, .3 and 1 it found most in listening sessions."""
+PAIR_BUDGET = 10_000_000
+PRIOR = 1.0
+"""Pseudo-steps: an item seen once does not foretell its only successor with certainty."""
+ROW_BLOCK = 4096
+
+Lines = npt.NDArray[np.intp]
+
+
+def transitions(dataset: Dataset) -> Neighbours:
+    """Per item the 64 likeliest next ones: `index` int32, `score` float32 in [0, 1], both (n, 64), padded (-1, 0).
+
+    A step of distance d within one session (views) or one customer's history (purchases) counts 1/d forward and
+    0.3/d backward; score = Σ steps i→j / (Σ steps from i + 1). Lines of one instant have no order and say nothing
+    here; a history without timestamps gives empty rows. Source: sequential rules, Kamehkhosh et al. 2017.
+    """
+    count = len(dataset.product_ids)
+    index = np.full((count, NEXT_COUNT), -1, np.int32)
+    score = np.zeros((count, NEXT_COUNT), np.float32)
+    if dataset.has_time and dataset.line_count:
+        steps = _steps(dataset, count)
+        total = np.asarray(steps.sum(axis=1)).ravel() + PRIOR
+        for start in range(0, count, ROW_BLOCK):
+            block = steps[start : start + ROW_BLOCK].tocoo()
+            chance = block.data / total[block.row + start]
+            here = slice(start, start + ROW_BLOCK)
+            keep_strongest(index[here], score[here], block.row, block.col, chance)
+    return Neighbours(index, score)
+
+
+def _steps(dataset: Dataset, count: int) -> sparse.csr_array:
+    """Weighted steps from item (row) to item (column)."""
+    rows, columns, weights = zip(*_pairs(dataset), strict=True)
+    forward = sparse.coo_array(
+        (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=(count, count)
+    ).tocsr()
+    both: sparse.csr_array = (forward + BACKWARD * forward.T).tocsr()
+    return both
+
+
+def _pairs(dataset: Dataset) -> Iterator[tuple[Ints, Ints, npt.NDArray[np.float32]]]:
+    """Items of lines s apart, for s = 1, 2, …, with 1/distance; distance counts the instants between them."""
+    unit = dataset.customer if dataset.has_purchases else dataset.basket
+    order: Lines = np.lexsort((dataset.item, dataset.day, unit))
+    unit, day, item = unit[order], dataset.day[order], dataset.item[order]
+    instant = np.cumsum(np.r_[False, (np.diff(day) != 0) | (np.diff(unit) != 0)])
+    reach = int(np.clip(PAIR_BUDGET // len(order), 1, MAX_DISTANCE))
+    for apart in range(1, reach + 1):
+        distance = instant[apart:] - instant[:-apart]
+        same = np.flatnonzero((unit[apart:] == unit[:-apart]) & (distance > 0) & (item[apart:] != item[:-apart]))
+        yield item[same], item[same + apart], (1 / distance[same]).astype(np.float32)
