@@ -19,6 +19,7 @@ STEPS = (1.0, -1.0, 0.5, -0.5)
 ROUND_SCALES = (2.0, 1.0, 0.5, 0.25)
 NEWTON_ROUNDS = 30
 RIDGE = 1e-6
+STEP_ENOUGH = 1e-8
 
 DEFAULT_DISCOVERY: Mapping[str, float] = {
     "als": 1.0,
@@ -124,19 +125,35 @@ def fit_calibration(scores: Floats | Wide, labels: Mask) -> Calibration:
     """
     hit_count, miss_count = int(labels.sum()), int((~labels).sum())
     prior = (hit_count + 1) / (hit_count + miss_count + 2)
-    beta = np.array([1.0, np.log(prior / (1 - prior))])
+    start = float(np.log(prior / (1 - prior)))
     if hit_count == 0 or miss_count == 0:
-        return Calibration(1.0, float(beta[1]))
+        return Calibration(1.0, start)
     target = np.where(labels, (hit_count + 1) / (hit_count + 2), 1 / (miss_count + 2))
-    design = np.stack([scores.astype(np.float64), np.ones(len(scores))], axis=1)
+    middle, spread = float(scores.mean()), float(scores.std()) or 1.0
+    design = np.stack([(scores.astype(np.float64) - middle) / spread, np.ones(len(scores))], axis=1)
+    slope, intercept = _most_likely(design, target, np.array([0.0, start]))
+    return Calibration(slope / spread, intercept - slope * middle / spread)
+
+
+def _most_likely(design: Wide, target: Wide, beta: Wide) -> tuple[float, float]:
+    """Logistic regression by Newton steps, each halved until the likelihood rises."""
+    best = _surprise(design, target, beta)
     for _ in range(NEWTON_ROUNDS):
-        probability = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
+        probability = 1 / (1 + np.exp(-design @ beta))
         curvature = (design * (probability * (1 - probability))[:, None]).T @ design + RIDGE * np.eye(2)
         step = np.linalg.solve(curvature, design.T @ (probability - target))
-        beta -= np.clip(step, -5, 5)
-        if np.abs(step).max() < 1e-8:
+        while (found := _surprise(design, target, beta - step)) > best and np.abs(step).max() > STEP_ENOUGH:
+            step = step / 2
+        if found > best or np.abs(step).max() <= STEP_ENOUGH:
             break
-    return Calibration(float(beta[0]), float(beta[1]))
+        beta, best = beta - step, found
+    return float(beta[0]), float(beta[1])
+
+
+def _surprise(design: Wide, target: Wide, beta: Wide) -> float:
+    """Negative log-likelihood."""
+    logit = design @ beta
+    return float((np.logaddexp(0, logit) - target * logit).sum())
 
 
 def _chosen(labels: Sequence[Mask], *, seed: int) -> list[int]:

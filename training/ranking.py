@@ -8,11 +8,12 @@ import numpy as np
 from app.decision.candidates.gather import find_candidates
 from app.decision.context import make_context
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
-from app.decision.features import COLUMNS, candidate_columns, ranker_columns
+from app.decision.features import COLUMNS, RANKER_COLUMNS, candidate_columns, ranker_columns
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
 from training.blend import Blend, fit_blend
 from training.evaluate import OPTIONS, Asked
+from training.leaks import check_columns, check_times
 from training.ranker import Tables, Trees, best_rows, fit_trees
 
 HELD_BACK_SHARE = 0.3
@@ -52,6 +53,7 @@ class Ranking:
 
 def candidate_window(bundle: Bundle, asked: Asked, told: Told) -> Window:
     """What the pipeline would look at for each question, by its own functions."""
+    check_times(asked)
     window = Window([], [], [], [len(truth) for truth in asked.truth])
     columns, further, labels = [], [], []
     for number, (query, state, truth) in enumerate(zip(asked.queries, asked.states, asked.truth, strict=True), start=1):
@@ -65,18 +67,26 @@ def candidate_window(bundle: Bundle, asked: Asked, told: Told) -> Window:
     return replace(window, columns=columns, further=further, labels=labels)
 
 
-def fit_ranking(windows: Sequence[Window], *, seed: int) -> Ranking:
+def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = True) -> Ranking:
     """The ranking that the windows (newest first) teach; the newest decides whether trees are worth having.
 
-    A single window is shared: most of its questions teach, the others decide.
+    A single window is shared: most of its questions teach, the others decide. Raises LeakFound when a column knows what
+    was bought.
     """
+    check_columns(COLUMNS, *_told(windows, "columns"))
+    check_columns(RANKER_COLUMNS, *_told(windows, "further"))
     older, newest = (_merged(windows[1:]), windows[0]) if len(windows) > 1 else _shared(windows[0], seed=seed)
     blend = _fit_blend(_merged([older, newest]), seed=seed)
-    trees = fit_trees(_tables(older, blend), _tables(newest, blend), seed=seed)
+    trees = fit_trees(_tables(older, blend), _tables(newest, blend), seed=seed) if may_have_trees else None
     if trees is None:
         return Ranking(blend, None, {"blend": blend.ndcg})
     figures = {"blend": trees.blend_ndcg, "trees": trees.ndcg}
     return Ranking(replace(blend, calibration=trees.calibration), trees, figures)
+
+
+def _told(windows: Sequence[Window], kind: str) -> tuple[list[Floats], list[Mask]]:
+    tables = [table for window in windows for table in getattr(window, kind)]
+    return tables, [hits for window in windows for hits in window.labels]
 
 
 def _fit_blend(window: Window, *, seed: int) -> Blend:

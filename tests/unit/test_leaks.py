@@ -1,0 +1,108 @@
+"""A planted leak is caught: features that know the future, events after the question, a column that is the answer."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from app.decision.features import COLUMNS
+from app.domain import LiveEvent
+from app.history import History
+from app.model.bundle import Bundle
+from app.ports import CustomerState
+from app.settings import Settings
+from tests.world import World
+from training.blend import Blend, Calibration, default_weights
+from training.dataset import load_interactions, product_table
+from training.evaluate import Asked, questions
+from training.factors import AlsSettings
+from training.leaks import LeakFound, auc, check_columns
+from training.parts import Recipe, bundle_of, learn_parts
+from training.publish import Facts
+from training.ranking import Window, candidate_window, fit_ranking
+from training.split import Split, make_splits
+from training.states import states_as_of
+
+
+def test_features_of_after_the_cut_are_caught(trained_world: World, tmp_path: Path) -> None:
+    split, bundle, history = newest_window(trained_world.settings, tmp_path)
+    products = product_table(trained_world.settings)
+    late = replace(split.train, as_of_day=split.train.as_of_day + 7)
+    states = states_as_of(history, products, late, sorted(split.truth))
+    with pytest.raises(LeakFound, match="build them as of the question"):
+        candidate_window(bundle, questions(split, states, seed=0), unwatched)
+
+
+def test_event_of_after_the_question_is_caught(trained_world: World, tmp_path: Path) -> None:
+    split, bundle, _ = newest_window(trained_world.settings, tmp_path)
+    asked = questions(split, {}, seed=0)
+    late = LiveEvent("late", "view_item", asked.queries[0].now_at.timestamp(), split.train.product_ids[0])
+    spoilt = Asked([asked.queries[0]], [CustomerState(events=[late])], [asked.truth[0]])
+    with pytest.raises(LeakFound, match="late"):
+        candidate_window(bundle, spoilt, unwatched)
+
+
+def test_column_that_is_the_answer_is_caught(trained_world: World, tmp_path: Path) -> None:
+    honest = honest_window(trained_world.settings, tmp_path)
+    fit_ranking([honest], seed=0)
+    place = COLUMNS.index("trending")
+    spoilt = [table.copy() for table in honest.columns]
+    for table, hits in zip(spoilt, honest.labels, strict=True):
+        table[:, place] = hits + np.linspace(0, 0.1, len(hits))
+    with pytest.raises(LeakFound, match="'trending' alone"):
+        fit_ranking([replace(honest, columns=spoilt)], seed=0)
+
+
+def test_rows_know_nothing_of_what_came_after_the_cut(trained_world: World, tmp_path: Path) -> None:
+    """The same window from a history that ends at the cut gives the same numbers."""
+    settings = trained_world.settings
+    split, bundle, history = newest_window(settings, tmp_path / "whole")
+    cut = datetime.fromtimestamp(split.train.as_of_day * 86_400, UTC)
+    whole = window_of(settings, split, bundle, history)
+    short = window_of(settings, split, bundle, history.filter(pl.col("time") < cut))
+    assert all(np.array_equal(*pair) for pair in zip(whole.columns, short.columns, strict=True))
+    assert all(np.array_equal(*pair) for pair in zip(whole.further, short.further, strict=True))
+    assert split.train.day.max() < split.train.as_of_day
+
+
+def test_auc_of_hand_worked_cases() -> None:
+    labels = np.array([True, False, True, False])
+    assert auc(np.array([4.0, 1.0, 3.0, 2.0]), labels) == 1
+    assert auc(np.array([1.0, 4.0, 2.0, 3.0]), labels) == 0
+    assert auc(np.array([1.0, 1.0, 1.0, 1.0]), labels) == 0.5
+    assert auc(np.array([3.0, 1.0, 1.0, 2.0]), labels) == pytest.approx((1 + 1 + 0.5 + 0) / 4)
+
+
+def test_few_purchases_prove_no_leak() -> None:
+    table, hits = np.array([[0.0], [1.0]], np.float32), np.array([False, True])
+    check_columns(["lucky"], [table] * 199, [hits] * 199)
+    with pytest.raises(LeakFound, match="lucky"):
+        check_columns(["lucky"], [table] * 200, [hits] * 200)
+
+
+def newest_window(settings: Settings, folder: Path) -> tuple[Split, Bundle, pl.LazyFrame]:
+    """The split that judges, a bundle of what was known at its cut, and the whole history."""
+    history = History(settings.history_dir).scan()
+    products = product_table(settings)
+    dataset = load_interactions(history, None if products is None else products.collect())
+    split = make_splits(dataset, seed=0)[0]
+    weights = dict(zip(COLUMNS, map(float, default_weights(COLUMNS)), strict=True))
+    recipe = Recipe(AlsSettings(factors=8), 100.0, Blend(weights, Calibration(1.0, 0.0), 0.0), excludes_purchased=False)
+    facts = Facts(datetime.now(UTC) - timedelta(days=1), None, None, {}, {})
+    return split, bundle_of(folder, facts, learn_parts(split.train, recipe, seed=0)), history
+
+
+def honest_window(settings: Settings, folder: Path) -> Window:
+    return window_of(settings, *newest_window(settings, folder))
+
+
+def window_of(settings: Settings, split: Split, bundle: Bundle, history: pl.LazyFrame) -> Window:
+    states = states_as_of(history, product_table(settings), split.train, sorted(split.truth))
+    return candidate_window(bundle, questions(split, states, seed=0), unwatched)
+
+
+def unwatched(_done: int, _total: int) -> None:
+    """Nobody watches."""

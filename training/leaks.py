@@ -1,0 +1,62 @@
+"""A guard between questions and learning: no row may know what happened after the instant it is asked at."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from app.domain import Floats, Mask
+from app.errors import EndcapError
+from training.evaluate import Asked
+from training.metrics import Wide
+
+TOO_GOOD_AUC = 0.995
+"""No honest column tells bought from not bought this well; the best of a grocer's has .87."""
+MIN_HITS = 200
+
+
+class LeakFound(EndcapError):
+    """Something that a ranking would be learned from knows the future; the message says what."""
+
+    code = "leak_found"
+
+
+def check_times(asked: Asked) -> None:
+    """Raises LeakFound when a customer's features or events are later than the question."""
+    for query, state in zip(asked.queries, asked.states, strict=True):
+        now_s = query.now_at.timestamp()
+        if state.features is not None and state.features.as_of_at > now_s:
+            raise LeakFound(
+                f"features of customer {query.customer_id!r} are as of {state.features.as_of_at:.0f} s, the question "
+                f"is asked at {now_s:.0f} s: build them as of the question"
+            )
+        late = [event.event_id for event in state.events if event.time_s >= now_s]
+        if late:
+            raise LeakFound(f"event {late[0]!r} happens after the question at {now_s:.0f} s: leave it out")
+
+
+def check_columns(names: Sequence[str], columns: Sequence[Floats], labels: Sequence[Mask]) -> None:
+    """Raises LeakFound when one column alone tells what was bought almost without error (AUC over .995, either way).
+
+    Per question `columns` (c, names) and `labels` (c,). Fewer than 200 products bought prove nothing.
+    """
+    asked = [row for row, hits in enumerate(labels) if hits.any()]
+    if sum(int(labels[row].sum()) for row in asked) < MIN_HITS:
+        return
+    table = np.concatenate([columns[row] for row in asked])
+    bought = np.concatenate([labels[row] for row in asked])
+    for place, name in enumerate(names):
+        told = auc(table[:, place].astype(np.float64), bought)
+        if max(told, 1 - told) > TOO_GOOD_AUC:
+            raise LeakFound(
+                f"column {name!r} alone tells what was bought next (AUC {told:.4f}): it must have seen it; "
+                "build it from what was known at the question"
+            )
+
+
+def auc(scores: Wide, labels: Mask) -> float:
+    """P(a bought candidate scores above one that was not), ties count half; Mann-Whitney. `labels` hold both."""
+    values, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(count) - (count - 1) / 2
+    hit_count = int(labels.sum())
+    above = mean_rank[place][labels].sum() - hit_count * (hit_count + 1) / 2
+    return float(above / (hit_count * (len(labels) - hit_count))) if 0 < hit_count < len(labels) else 0.5
