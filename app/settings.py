@@ -1,19 +1,63 @@
 """The only file that reads the environment: every setting, its unit in its name, frozen."""
 
-import json
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.domain import Objective, Pin, Selection, SlatePolicy, Weighting
 from app.errors import BadSetting
+
+
+class Selected(BaseModel):
+    """Some products: `product_ids`, or those whose `attribute` has one of `values`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    product_ids: tuple[str, ...] = ()
+    attribute: str | None = None
+    values: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_products_one_way(self) -> Self:
+        ways = (bool(self.product_ids), self.attribute is not None and bool(self.values))
+        if ways not in {(True, False), (False, True)} or bool(self.values) != (self.attribute is not None):
+            raise ValueError("give product_ids, or attribute and values")
+        return self
+
+    def selection(self) -> Selection:
+        """The same in the pipeline's words."""
+        return Selection(self.product_ids, self.attribute, self.values)
+
+
+class Boost(Selected):
+    """Multiplies the odds of some products."""
+
+    factor: float = Field(gt=1, le=1000)
+
+
+class Bury(Selected):
+    """Divides the odds of some products: a factor of 0.5 halves them."""
+
+    factor: float = Field(ge=0.001, lt=1)
+
+
+class Pinned(BaseModel):
+    """One product at one rank, counted from 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    product_id: str
+    rank: int = Field(ge=1, le=100)
 
 
 class Placement(BaseModel):
     """A place where slates appear; `fallback` is shown when there is no model at all.
 
     `new_products`: 1 keeps the last place for a product newer than the model that fits the customer, 0 does not.
+    What the other fields do to a slate: docs/ranking.md.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -21,8 +65,43 @@ class Placement(BaseModel):
     size: int = Field(default=10, ge=1, le=100)
     fallback: tuple[str, ...] = ()
     new_products: int = Field(default=1, ge=0, le=1)
+    objective: Objective = Objective.RELEVANCE
+    max_per_category: int | None = Field(default=None, ge=1)
+    max_per_brand: int | None = Field(default=None, ge=1)
+    diversity: float = Field(default=0.0, ge=0, le=1)
+    boost: tuple[Boost, ...] = ()
+    bury: tuple[Bury, ...] = ()
+    pin: tuple[Pinned, ...] = ()
+    exclude: tuple[Selected, ...] = ()
+
+    @model_validator(mode="after")
+    def _rules_agree(self) -> Self:
+        for told, what in (([pin.rank for pin in self.pin], "rank"), ([pin.product_id for pin in self.pin], "product")):
+            if len(set(told)) < len(told):
+                raise ValueError(f"pin names a {what} twice")
+        excluded = {product_id for one in self.exclude for product_id in one.product_ids}
+        shown = {*self.fallback, *(pin.product_id for pin in self.pin)} & excluded
+        if shown:
+            raise ValueError(f"exclude forbids {', '.join(sorted(shown))}, which pin or fallback shows")
+        return self
+
+    @cached_property
+    def policy(self) -> SlatePolicy | None:
+        """What it sets about its slates; None when nothing."""
+        weighted: tuple[Boost | Bury, ...] = (*self.boost, *self.bury)
+        policy = SlatePolicy(
+            objective=self.objective,
+            max_per_category=self.max_per_category,
+            max_per_brand=self.max_per_brand,
+            diversity=self.diversity,
+            weightings=tuple(Weighting(one.selection(), one.factor) for one in weighted),
+            pins=tuple(Pin(one.rank, one.product_id) for one in self.pin),
+            excluded=tuple(one.selection() for one in self.exclude),
+        )
+        return None if policy == SlatePolicy() else policy
 
 
+_PLACEMENTS = TypeAdapter(dict[str, Placement])
 DEFAULT_PLACEMENTS = {
     name: Placement()
     for name in ("app_home", "web_home", "product_page", "cart", "in_aisle", "email", "push", "kiosk", "till")
@@ -74,15 +153,17 @@ class Settings(BaseSettings):
             raise BadSetting(f"{name}={first.get('input')!r}: {first['msg']}; see docs/settings.md") from None
 
     def placements(self) -> dict[str, Placement]:
-        """The configured placements; raises BadSetting when the file does not hold `{name: {size, fallback}}`."""
+        """The configured placements; raises BadSetting naming what in the file is no placement."""
         if self.placements_file is None:
             return DEFAULT_PLACEMENTS
         try:
-            raw = json.loads(self.placements_file.read_text())
-            return {name: Placement.model_validate(value) for name, value in raw.items()}
-        except (OSError, ValueError, AttributeError) as error:
-            message = str(error).splitlines()[0]
-            raise BadSetting(f"ENDCAP_PLACEMENTS_FILE={self.placements_file}: {message}") from None
+            return _PLACEMENTS.validate_json(self.placements_file.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            message = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        except OSError as error:
+            message = str(error)
+        raise BadSetting(f"ENDCAP_PLACEMENTS_FILE={self.placements_file}: {message}; see docs/settings.md")
 
     @property
     def history_dir(self) -> Path:
@@ -113,3 +194,12 @@ class Settings(BaseSettings):
     def reports_dir(self) -> Path:
         """What evaluations found out, a page and a JSON document per bundle."""
         return self.data_dir / "reports"
+
+
+class MlflowSettings(BaseSettings):
+    """What MLflow's own variables say of where trainings are told."""
+
+    model_config = SettingsConfigDict(env_prefix="MLFLOW_", frozen=True, env_ignore_empty=True)
+
+    tracking_uri: str | None = None
+    experiment_name: str | None = None
