@@ -89,12 +89,61 @@ class LiveEvent(NamedTuple):
     quantity: float = 1.0
 
 
+class Objective(StrEnum):
+    """What a slate is ordered by: the score, or probability times price or margin (docs/ranking.md)."""
+
+    RELEVANCE = "relevance"
+    REVENUE = "revenue"
+    MARGIN = "margin"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Some products: those of `product_ids`, or where `attribute` is given those with one of its `values`."""
+
+    product_ids: tuple[str, ...] = ()
+    attribute: str | None = None
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """Multiplies the odds of the selected products by `factor`: above 1 a boost, below 1 a bury."""
+
+    selected: Selection
+    factor: float
+
+
+class Pin(NamedTuple):
+    """This product at this rank, counted from 1, if it may be shown."""
+
+    rank: int
+    product_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlatePolicy:
+    """What a placement sets about its slates. A cap is the most products of one category or brand, None = no cap.
+
+    `diversity` 0 (off) to 1: how much likeness to what stands above counts against the order (MMR).
+    """
+
+    objective: Objective = Objective.RELEVANCE
+    max_per_category: int | None = None
+    max_per_brand: int | None = None
+    diversity: float = 0.0
+    weightings: tuple[Weighting, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    excluded: tuple[Selection, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One question: what should this person see, here, now? `now_at` is aware UTC.
 
     `new_products`: how many places (0 or 1) are kept for products newer than the bundle.
     `exclude_purchased` None leaves it to the bundle: where hardly anything is bought twice, what is owned is left out.
+    `policy` None: the slate is what the score makes it.
     """
 
     placement: str
@@ -111,6 +160,7 @@ class Query:
     basket: Sequence[Line] = ()
     recent: Sequence[ProductId] = ()
     new_products: int = 1
+    policy: SlatePolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +190,7 @@ class Reason(NamedTuple):
 
 
 class Proposition(NamedTuple):
-    """One place of a slate. `expected_minor` = probability × price, absent when the price is unknown."""
+    """One place of a slate. `expected_minor` = probability × price, or × margin where that is the objective."""
 
     kind: str
     product_id: ProductId

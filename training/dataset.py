@@ -40,11 +40,12 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What is known of the n products, in the dataset's order. `price_minor` int64 (n), -1 = unknown."""
+    """What is known of the n products, in the dataset's order. Money int64 (n), -1 = unknown."""
 
     names: list[str | None]
     attributes: Mapping[str, Attribute]
     price_minor: npt.NDArray[np.int64]
+    unit_cost_minor: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,11 @@ def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.D
     names = table["name"].to_list() if "name" in table.columns else [None] * table.height
     further = [] if products is None else [name for name in products.columns if _groups_products(products[name])]
     attributes = {name: Attribute(*_encode(table[name].cast(pl.String))) for name in further}
-    return Catalogue(names, attributes, table.select(price.fill_null(-1)).to_series().to_numpy().astype(np.int64))
+    cost = pl.col("unit_cost_minor") if "unit_cost_minor" in table.columns else pl.lit(None)
+    money = table.select(
+        price.fill_null(-1).cast(pl.Int64).alias("price"), cost.cast(pl.Int64).fill_null(-1).alias("cost")
+    )
+    return Catalogue(names, attributes, money["price"].to_numpy(), money["cost"].to_numpy())
 
 
 def _groups_products(column: pl.Series) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 
 from app.decision.candidates.gather import Candidates
 from app.decision.context import Context
+from app.decision.rules import not_excluded
 from app.domain import Ints, Mask
 from app.errors import BadInput
 
@@ -20,7 +21,7 @@ class Rule:
 
 
 def eligibility_rules(context: Context) -> list[Rule]:
-    """The rules that question and product table set; raises BadInput for a filter on a column unknown here."""
+    """The rules that question, placement and product table set; raises BadInput for a filter on an unknown column."""
     rules = [_drop_filtered(context, column, values) for column, values in context.query.filters.items()]
     newcomers = context.bundle.newcomers
     if newcomers is not None and newcomers.on_offer is not None:
@@ -29,6 +30,9 @@ def eligibility_rules(context: Context) -> list[Rule]:
         rules.append(_drop_items(context, "purchased", context.bought.items))
     if len(context.basket):
         rules.append(_drop_items(context, "in_basket", context.basket))
+    allowed = not_excluded(context)
+    if allowed is not None:
+        rules.append(Rule("excluded_by_rule", allowed))
     return rules
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.decision.arrangement import Arranged, arrange, due_places, with_pinned
 from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.context import Context, make_context
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
@@ -42,14 +43,15 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, l
     rules = eligibility_rules(context)
     allowed = all_allowed(rules)
     new = fitting_newcomers(context, allowed)
-    candidates = with_newcomers(find_candidates(context, allowed), new)
+    candidates = with_pinned(context, with_newcomers(find_candidates(context, allowed), new))
     laps.lap("candidates")
     kept, dropped = keep_eligible(candidates, rules)
     laps.lap("eligibility")
-    scored = score(context, kept)
+    scored = score(context, kept, always=due_places(context, new))
     laps.lap("scoring")
-    propositions = make_slate(context, scored, new) if "product" in query.kinds else []
-    slate = _slate(context, candidates, dropped, scored, propositions)
+    arranged = None if query.policy is None else arrange(context, query.policy, scored, new)
+    propositions = make_slate(context, scored, new, arranged) if "product" in query.kinds else []
+    slate = _slate(context, candidates, dropped, scored, propositions, arranged)
     laps.lap("slate")
     return slate
 
@@ -65,6 +67,7 @@ def _slate(
     dropped: dict[str, Ints],
     scored: Scored,
     propositions: Sequence[Proposition],
+    arranged: Arranged | None,
 ) -> Slate:
     degraded = list(context.degraded)
     if candidates.failed:
@@ -77,14 +80,18 @@ def _slate(
         policy=POLICY,
         degraded=degraded,
         propositions=propositions,
-        trace=_trace(context, candidates, dropped, scored),
+        trace=_trace(context, candidates, dropped, scored, arranged),
     )
 
 
-def _trace(context: Context, candidates: Candidates, dropped: dict[str, Ints], scored: Scored) -> dict[str, object]:
+def _trace(
+    context: Context, candidates: Candidates, dropped: dict[str, Ints], scored: Scored, arranged: Arranged | None
+) -> dict[str, object]:
     ids = context.bundle.catalogue.product_ids
     newcomers = context.bundle.newcomers
     told: dict[str, object] = {} if newcomers is None else {"newcomers": len(newcomers.items)}
+    if arranged is not None:
+        told["placement"] = arranged.trace
     return told | {
         "candidates": {name: len(items) for name, items in candidates.by_source.items()},
         "failed_sources": list(candidates.failed),

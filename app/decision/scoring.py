@@ -14,6 +14,7 @@ NOT_A_SCORE = np.float32(-1e6)
 """The score of a candidate whose columns hold no number: it ranks last, and shows."""
 RANKED_COUNT = 200
 """So many candidates, the best by the blend, go through the trees."""
+NO_ITEMS = np.zeros(0, np.int32)
 TABLE_COLUMNS = (*COLUMNS, BLEND, *RANKER_COLUMNS)
 """The columns of a row that the trees see."""
 
@@ -36,8 +37,11 @@ class Scored:
         return self.columns[places] * self.weights
 
 
-def score(context: Context, items: Ints) -> Scored:
-    """The blend Σ weight · column; where the bundle holds trees, theirs for the 200 best of it."""
+def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
+    """The blend Σ weight · column; where the bundle holds trees, theirs for the 200 best of it.
+
+    Items of `always` are scored whatever the blend says.
+    """
     columns = candidate_columns(context, items)
     weights = blend_weights(context)
     blend = columns @ weights
@@ -49,7 +53,8 @@ def score(context: Context, items: Ints) -> Scored:
     if ranker is None:
         return Scored(items, columns, weights, blend)
     if len(items) > RANKED_COUNT:
-        best = np.sort(np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT])
+        best = np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT]
+        best = np.union1d(best, np.isin(items, always).nonzero()[0]) if len(always) else np.sort(best)
         items, columns, blend = items[best], columns[best], blend[best]
     table = ranker_table(context, items, columns, blend)
     total = ranker.scores(table)

@@ -1,11 +1,14 @@
 """The last stage: the best candidates in order, with reasons in words that a customer understands."""
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from app.decision.arrangement import Arranged
 from app.decision.context import Context
 from app.decision.features import COLUMNS
 from app.decision.newcomers import told_as_new, with_new_place
+from app.decision.objective import Worth, worth_of
 from app.decision.rhythm import rhythms
 from app.decision.scoring import Scored, factors, probability
 from app.domain import Floats, Ints, ProductId, Proposition, Reason
@@ -21,21 +24,28 @@ def top_places(scored: Scored, size: int) -> Ints:
     return best[falling[best].argsort(kind="stable")][:size].astype(np.int32)
 
 
-def make_slate(context: Context, scored: Scored, new: Ints) -> list[Proposition]:
-    """At most `query.size` propositions, ranked from 1; `new` are the new products that fit, best first."""
+def make_slate(context: Context, scored: Scored, new: Ints, arranged: Arranged | None) -> list[Proposition]:
+    """At most `query.size` propositions, ranked from 1; `new` are the new products that fit, best first.
+
+    Without a placement that `arranged` them, they are the best by score.
+    """
     catalogue = context.bundle.catalogue
-    places = with_new_place(context, scored, top_places(scored, context.query.size), new)
+    if arranged is None:
+        places = with_new_place(context, scored, top_places(scored, context.query.size), new)
+    else:
+        places = arranged.places
     items = scored.items[places]
     contributions = scored.contributions(places)
     score = scored.score[places]
     chance = probability(context, score)
+    reasons = told_as_new(context, items, reasons_for(context, items, contributions), new)
     columns = zip(
         items.tolist(),
         score.tolist(),
         chance.tolist(),
-        told_as_new(context, items, reasons_for(context, items, contributions), new),
-        _expected_minor(chance, catalogue.price_minor[items]),
-        factors(context, scored, places) if context.query.explain else [None] * len(items),
+        reasons if arranged is None else _told_as_pinned(reasons, arranged),
+        _expected_minor(chance, worth_of(catalogue, context.query.policy, items)),
+        _told(context, scored, places, arranged) if context.query.explain else [None] * len(items),
         strict=True,
     )
     ids, names, currency = catalogue.product_ids, catalogue.names, catalogue.currency
@@ -47,12 +57,25 @@ def make_slate(context: Context, scored: Scored, new: Ints) -> list[Proposition]
     ]
 
 
-def _expected_minor(chance: Floats, price_minor: npt.NDArray[np.int64]) -> list[int | None]:
-    """Probability × price, None where the price is unknown."""
-    worth = np.rint(chance.astype(np.float64) * price_minor).astype(np.int64)
-    return [minor if minor >= 0 else None for minor in np.where(price_minor >= 0, worth, -1).tolist()]
+def _told_as_pinned(reasons: Sequence[Reason], arranged: Arranged) -> list[Reason]:
+    return [PINNED if is_pinned else reason for is_pinned, reason in zip(arranged.is_pinned, reasons, strict=True)]
 
 
+def _told(context: Context, scored: Scored, places: Ints, arranged: Arranged | None) -> Sequence[Mapping[str, float]]:
+    """Per place what made its score, and what the placement made of that."""
+    told = factors(context, scored, places)
+    if arranged is None:
+        return told
+    return [{**one, **more} for one, more in zip(told, arranged.factors, strict=True)]
+
+
+def _expected_minor(chance: Floats, worth: Worth) -> list[int | None]:
+    """Probability × what one piece brings in, None where that is unknown."""
+    expected = np.rint(chance.astype(np.float64) * worth.minor).astype(np.int64).tolist()
+    return [minor if known else None for minor, known in zip(expected, worth.is_known.tolist(), strict=True)]
+
+
+PINNED = Reason("pinned", "Chosen by the store")
 BUY_AGAIN, TOGETHER, TASTE, TRENDING = range(4)
 _KIND_OF = {
     "als": TASTE,

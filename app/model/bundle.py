@@ -26,6 +26,7 @@ from app.model.replenishment import DOCUMENT, RebuyModel, habits_file, rebuy_mod
 
 SCHEMA_VERSION = 2
 POINTER = "current"
+UNIT_COSTS = "unit_cost_minor.npy"
 HEAD_COUNTS = (4_000, 16_000)
 """Longest vectors that a search looks at first; of 68,077 the first 2,600 to 4,100 settled the best 100."""
 
@@ -41,12 +42,13 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The products of one bundle most buyers first; row = ItemIdx. `price_minor` is in `currency`, -1 unknown."""
+    """The products of one bundle most buyers first; row = ItemIdx. Money is in `currency`, -1 unknown."""
 
     product_ids: Sequence[str]
     item_of: Mapping[str, ItemIdx]
     names: Sequence[str | None]
     price_minor: npt.NDArray[np.int64]
+    unit_cost_minor: npt.NDArray[np.int64]
     attributes: Mapping[str, Attribute]
     currency: str | None
     keys: KeyTable
@@ -212,15 +214,24 @@ def _catalogue(files: "_VerifiedFiles") -> Catalogue:
         item_of={product_id: ItemIdx(item) for item, product_id in enumerate(product_ids)},
         names=described["names"],
         price_minor=files.array("price_minor.npy", np.int64),
+        unit_cost_minor=_unit_costs(files, len(product_ids)),
         attributes=attributes,
         currency=described.get("currency"),
         keys=KeyTable(keys),
     )
 
 
+def _unit_costs(files: "_VerifiedFiles", count: int) -> npt.NDArray[np.int64]:
+    """All unknown where training had no product table with unit costs."""
+    if files.has(UNIT_COSTS):
+        return files.array(UNIT_COSTS, np.int64)
+    return np.full(count, -1, np.int64)
+
+
 def _same_length(folder: Path, catalogue: Catalogue, files: "_VerifiedFiles", item_factors: Floats) -> None:
     count = len(catalogue.product_ids)
     lengths = {"item_factors.npy": len(item_factors), "price_minor.npy": len(catalogue.price_minor)}
+    lengths[UNIT_COSTS] = len(catalogue.unit_cost_minor)
     lengths |= {name: len(files.array(name, None)) for name in ("popularity.npy", "neighbours_idx.npy")}
     for name, length in lengths.items():
         if length != count:

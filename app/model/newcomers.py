@@ -61,17 +61,19 @@ def _in_order(bundle: Bundle, products: pl.DataFrame) -> pl.DataFrame:
 def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
     """The catalogue as the rows tell it; `before` itself when they tell nothing else."""
     names = _names(before.names, rows)
-    price_minor = _prices(before, rows)
+    price_minor = _money(before.price_minor, rows, "price_minor")
+    unit_cost_minor = _money(before.unit_cost_minor, rows, "unit_cost_minor")
     attributes = {name: _attribute(column, rows, name) for name, column in before.attributes.items()}
     is_same = (
         rows.height == len(before.product_ids)
         and names is before.names
         and np.array_equal(price_minor, before.price_minor)
+        and np.array_equal(unit_cost_minor, before.unit_cost_minor)
         and all(attributes[name] is column for name, column in before.attributes.items())
     )
     if is_same:
         return before
-    told = replace(before, names=names, price_minor=price_minor, attributes=attributes)
+    told = replace(before, names=names, price_minor=price_minor, unit_cost_minor=unit_cost_minor, attributes=attributes)
     later = rows["product_id"][len(before.product_ids) :].to_list()
     return _with_ids(told, later) if later else told
 
@@ -93,13 +95,13 @@ def _with_ids(catalogue: Catalogue, later: list[str]) -> Catalogue:
     return replace(catalogue, product_ids=product_ids, item_of=item_of, keys=keys)
 
 
-def _prices(before: Catalogue, rows: pl.DataFrame) -> npt.NDArray[np.int64]:
-    """The table's price, else what training knew: the mean price paid."""
+def _money(before: npt.NDArray[np.int64], rows: pl.DataFrame, column: str) -> npt.NDArray[np.int64]:
+    """What the table says, else what training knew: of prices the mean price paid."""
     known = np.full(rows.height, -1, np.int64)
-    known[: len(before.price_minor)] = before.price_minor
-    if "price_minor" not in rows.columns:
+    known[: len(before)] = before
+    if column not in rows.columns:
         return known
-    told: npt.NDArray[np.int64] = rows["price_minor"].fill_null(pl.Series(known)).to_numpy()
+    told: npt.NDArray[np.int64] = rows[column].cast(pl.Int64).fill_null(pl.Series(known)).to_numpy()
     return told
 
 

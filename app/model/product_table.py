@@ -9,7 +9,7 @@ from pathlib import Path
 from app.model.bundle import Bundle
 
 FILE = "products.parquet"
-READ = ("product_id", "name", "price_minor", "recommendable", "listed_at")
+READ = ("product_id", "name", "price_minor", "unit_cost_minor", "recommendable", "listed_at")
 """The columns that bundles take in besides their attributes."""
 
 State = tuple[int, int, int]

@@ -36,6 +36,7 @@ def shop(**catalogue: object) -> tuple[Dataset, Floats]:
         "names": [None] * count,
         "attributes": {"category": Attribute(CATEGORIES, codes)},
         "price_minor": np.full(count, -1),
+        "unit_cost_minor": np.full(count, -1),
     }
     dataset = Dataset(
         product_ids=[f"p{number}" for number in range(count)],

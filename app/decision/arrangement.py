@@ -1,0 +1,156 @@
+"""Scored candidates take the places of a slate as the placement wants them: objective, rules, caps, diversity, pins."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from app.decision.candidates.gather import Candidates
+from app.decision.context import Context
+from app.decision.diversity import LAST, Cap, Wide, best_together
+from app.decision.newcomers import with_new_place
+from app.decision.objective import WORTH_NAMES, each_minor, worth_of
+from app.decision.rules import BRAND, CATEGORY, log_factors, pinned
+from app.decision.scoring import NOT_A_SCORE, Scored, probability
+from app.domain import Floats, Ints, Objective, SlatePolicy
+
+SOURCE = "pinned"
+MIN_SLOPE = 1e-3
+"""Where the calibration found that scores tell nothing, a factor would move a product without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """`places` in `Scored` of the slate's products in order, what each owes to the placement, and what the trace tells.
+
+    `is_pinned` and `factors` run in parallel with `places`.
+    """
+
+    places: Ints
+    is_pinned: Sequence[bool]
+    factors: Sequence[Mapping[str, float]]
+    trace: Mapping[str, object]
+
+
+def with_pinned(context: Context, candidates: Candidates) -> Candidates:
+    """The candidates and the pinned products; as they are where nothing is pinned."""
+    if context.query.policy is None or not context.query.policy.pins:
+        return candidates
+    items = np.array(list(pinned(context).values()), np.int32)
+    merged = np.union1d(candidates.items, items).astype(np.int32)
+    return replace(candidates, items=merged, by_source={**candidates.by_source, SOURCE: items})
+
+
+def due_places(context: Context, new: Ints) -> Ints:
+    """The items that may be shown whatever their score: new products and pinned ones."""
+    if context.query.policy is None or not context.query.policy.pins:
+        return new
+    return np.concatenate([new, np.array(list(pinned(context).values()), np.int32)])
+
+
+def arrange(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) -> Arranged:
+    """The slate's places; `new` are the new products that fit, best first. With nothing set: the best by score."""
+    worth = _worth(context, policy, scored)
+    boosts = log_factors(context.bundle.catalogue, policy, scored.items)
+    keys = _keys(context, scored, worth, boosts)
+    pins = _pins(context, scored)
+    shown = np.array(list(pins.values()), np.int32)
+    caps = _caps(context, policy, scored.items)
+    filled = best_together(
+        keys,
+        context.query.size - len(pins),
+        shown=shown,
+        caps=caps,
+        diversity=policy.diversity,
+        vectors=context.bundle.item_factors[scored.items] if policy.diversity else None,
+    )
+    filled = _with_new_place(context, scored, filled, new, shown=shown, caps=caps)
+    places = filled.tolist()
+    for rank, place in pins.items():
+        places.insert(rank - 1, place)
+    chosen = np.array(places, np.int32)
+    at_pins = set(shown.tolist())
+    return Arranged(
+        places=chosen,
+        is_pinned=[place in at_pins for place in places],
+        factors=_factors(context, policy, scored, chosen, worth=worth, boosts=boosts),
+        trace={
+            "objective": policy.objective if worth is not None else Objective.RELEVANCE,
+            "boosted_count": int((boosts > 0).sum()),
+            "buried_count": int((boosts < 0).sum()),
+            "pinned_count": len(pins),
+            "over_cap_count": sum(cap.over_count(chosen) for cap in caps),
+        },
+    )
+
+
+def _worth(context: Context, policy: SlatePolicy, scored: Scored) -> Wide | None:
+    """What one piece of each candidate brings in; None where relevance is the objective, or nothing else is known."""
+    if policy.objective == Objective.RELEVANCE:
+        return None
+    return each_minor(worth_of(context.bundle.catalogue, policy, scored.items))
+
+
+def _keys(context: Context, scored: Scored, worth: Wide | None, boosts: Wide) -> Wide:
+    """What orders the candidates, (n,): score + ln(factor) / slope, or probability · worth · factor.
+
+    A negative value is divided by the factor: a boost raises whatever it is about.
+    """
+    if worth is None:
+        keys: Wide = scored.score.astype(np.float64) + boosts / _slope(context)
+    else:
+        value = probability(context, scored.score).astype(np.float64) * worth
+        keys = value * np.exp(np.where(value < 0, -boosts, boosts))
+    keys[scored.score == NOT_A_SCORE] = LAST
+    return keys
+
+
+def _slope(context: Context) -> float:
+    """How many log-odds a unit of score is worth, as the bundle's calibration found it."""
+    return max(float(context.bundle.scoring["calibration"]["slope"]), MIN_SLOPE)
+
+
+def _pins(context: Context, scored: Scored) -> dict[int, int]:
+    """Rank → place in `scored` of the pinned products that may be shown, by rising rank."""
+    if context.query.policy is None or not context.query.policy.pins:
+        return {}
+    place_of = {item: place for place, item in enumerate(scored.items.tolist())}
+    return {rank: place_of[item] for rank, item in pinned(context).items() if item in place_of}
+
+
+def _caps(context: Context, policy: SlatePolicy, items: Ints) -> list[Cap]:
+    """The caps over the candidates, of those attributes that the catalogue has."""
+    stated = {CATEGORY: policy.max_per_category, BRAND: policy.max_per_brand}
+    known = context.bundle.catalogue.attributes
+    return [
+        Cap(known[name].codes[items], at_most)
+        for name, at_most in stated.items()
+        if at_most is not None and name in known
+    ]
+
+
+def _with_new_place(
+    context: Context, scored: Scored, filled: Ints, new: Ints, *, shown: Ints, caps: Sequence[Cap]
+) -> Ints:
+    """`filled`, its last place for a new product where one fits, unless that broke a cap."""
+    others = new[~np.isin(new, scored.items[shown])] if len(shown) else new
+    changed = with_new_place(context, scored, filled, others)
+    both = [np.concatenate([shown, places]) for places in (changed, filled)]
+    is_worse = any(cap.over_count(both[0]) > cap.over_count(both[1]) for cap in caps)
+    return filled if is_worse else changed
+
+
+def _factors(
+    context: Context, policy: SlatePolicy, scored: Scored, places: Ints, *, worth: Wide | None, boosts: Wide
+) -> list[dict[str, float]]:
+    """Per place what the rules added to the score, and the factors of its value."""
+    if not context.query.explain:
+        return []
+    added = boosts[places] / _slope(context)
+    told: list[dict[str, float]] = [{"rule_boost": boost} if boost else {} for boost in added.tolist()]
+    if worth is not None:
+        chance: Floats = probability(context, scored.score[places])
+        name = WORTH_NAMES[policy.objective]
+        for one, likely, each in zip(told, chance.tolist(), worth[places].tolist(), strict=True):
+            one |= {"probability": likely, name: each, "value_minor": likely * each}
+    return told

@@ -1,0 +1,37 @@
+"""What a candidate is worth to the store: probability times price or margin, where that is the objective."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from app.domain import Ints, Mask, Objective, SlatePolicy
+from app.model.bundle import Catalogue
+
+Wide = npt.NDArray[np.float64]
+WORTH_NAMES = {Objective.REVENUE: "price_minor", Objective.MARGIN: "margin_minor"}
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """Of each of n products what one sold piece brings in, in minor units, and where that is known."""
+
+    minor: npt.NDArray[np.int64]
+    is_known: Mask
+
+
+def worth_of(catalogue: Catalogue, policy: SlatePolicy | None, items: Ints) -> Worth:
+    """The margin where that is the objective (price - unit cost, may be negative), else the price."""
+    price = catalogue.price_minor[items]
+    if policy is None or policy.objective != Objective.MARGIN:
+        return Worth(price, price >= 0)
+    cost = catalogue.unit_cost_minor[items]
+    return Worth(price - cost, (price >= 0) & (cost >= 0))
+
+
+def each_minor(worth: Worth) -> Wide | None:
+    """The worth, the median of the candidates' where it is unknown; None where none is known."""
+    if not worth.is_known.any():
+        return None
+    filled: Wide = np.where(worth.is_known, worth.minor, np.median(worth.minor[worth.is_known]))
+    return filled
