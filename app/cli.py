@@ -11,7 +11,7 @@ import typer
 
 from app.cli_releases import add_release_commands
 from app.errors import BadInput, EndcapError, ReleaseRefused
-from app.settings import Settings
+from app.settings import MlflowSettings, Settings
 from app.terminal import AsJson, DataDir, progress_bar, screen, show, show_json
 
 cli = typer.Typer(
@@ -25,6 +25,13 @@ cli = typer.Typer(
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on. [default: 8000]")]
 BudgetMinutes = Annotated[float, typer.Option("--budget-minutes", min=0.0, help="Time for tuning.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML of docs/training.md; options win.")]
+Publish = Annotated[
+    bool | None, typer.Option("--publish/--no-publish", help="Serve the new bundle at once. [default: publish]")
+]
+WarmStart = Annotated[
+    bool | None, typer.Option("--warm-start/--cold-start", help="Go on from the live bundle. [default: cold-start]")
+]
 ParentPid = Annotated[int | None, typer.Option(hidden=True, help="End when this process is no more.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
@@ -161,21 +168,40 @@ def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 @cli.command()
 def train(
-    budget_minutes: BudgetMinutes = 1.0,
-    seed: Seed = 0,
-    publish_it: Annotated[bool, typer.Option("--publish/--no-publish", help="Serve the new bundle at once.")] = True,
+    config: ConfigFile = None,
+    budget_minutes: Annotated[float | None, typer.Option(min=0.0, help="Time for tuning. [default: 1.0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random. [default: 0]")] = None,
+    publish_it: Publish = None,
+    warm_start: WarmStart = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn from the history: tune, train, evaluate, materialize features and publish a bundle."""
     from app.stores.embedded import redis_for
+    from training.plan import read_config
     from training.run import train as run_training
+    from training.tracking import Told, track, tracking_at
 
-    settings = Settings.load(data_dir=data_dir)
+    settings, mlflow = Settings.load(data_dir=data_dir), MlflowSettings()
+    given = {"budget_minutes": budget_minutes, "seed": seed, "publish": publish_it, "warm_start": warm_start}
+    plan = read_config(config, **given)
+    tracking = tracking_at(
+        plan.mlflow_tracking_uri or mlflow.tracking_uri, plan.mlflow_experiment or mlflow.experiment_name or "endcap"
+    )
     with redis_for(settings) as redis_url, progress_bar() as bar:
         report = run_training(
-            settings, redis_url, budget_s=budget_minutes * 60, seed=seed, publish=publish_it, progress=bar
+            settings,
+            redis_url,
+            budget_s=plan.budget_minutes * 60,
+            seed=plan.seed,
+            publish=plan.publish,
+            progress=bar,
+            plan=plan,
         )
+    if tracking is not None:
+        folder, tags = settings.bundles_dir / report.version, {"published": str(report.published).lower()}
+        warning = track(tracking, Told(folder, report.report, report.seconds, tags))
+        screen.print(f"told to MLflow at {tracking.place}" if warning is None else f"warning: {warning}")
     show(as_json, report.to_dict(), report.to_text())
     if report.refusal is not None:
         raise report.refusal

@@ -43,6 +43,14 @@ class AlsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Item factors float32 (n, k) to go on from, and how many rounds of least squares follow."""
+
+    item_factors: Floats
+    iterations: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One tried setting; `ndcg` at 20 over products new to the customer."""
 
@@ -74,15 +82,16 @@ class Task:
     wanted: Sequence[Ints]
 
 
-def fit_item_factors(dataset: Dataset, settings: AlsSettings, *, seed: int) -> Floats:
+def fit_item_factors(dataset: Dataset, settings: AlsSettings, *, seed: int, start: Start | None = None) -> Floats:
     """Item factors float32 (n, k), zeros for products that nobody bought; the same for the same seed.
 
-    Hu, Koren, Volinsky 2008, eq. 4 and 5, solved by conjugate gradients (Takács, Pilászy, Tikk 2011).
+    It goes on from `start`, or begins with chance. Hu, Koren, Volinsky 2008, eq. 4 and 5, solved by conjugate gradients
+    (Takács, Pilászy, Tikk 2011).
     """
     shape = (len(dataset.customer_ids), len(dataset.product_ids))
     if dataset.line_count == 0:
         return np.zeros((shape[1], settings.factors), np.float32)
-    return _fit(purchase_pairs(dataset), shape, settings, seed=seed)[1]
+    return _fit(purchase_pairs(dataset), shape, settings, seed=seed, start=start)[1]
 
 
 def tune(
@@ -92,6 +101,7 @@ def tune(
     seed: int,
     progress: Callable[[Trial], None] = lambda trial: None,
     start: AlsSettings | None = None,
+    max_factors: int = MAX_FACTORS,
 ) -> Tuned:
     """The best settings of a fixed walk from `start`, stopped by the clock; `progress` hears every trial.
 
@@ -103,7 +113,7 @@ def tune(
     task = task_of(split, seed=seed)
     trials: list[Trial] = []
     taken: list[Trial] = []
-    for settings, min_gain in _walk(start or AlsSettings(), taken):
+    for settings, min_gain in _walk(start or AlsSettings(), taken, max_factors):
         if not len(task.customers) or (taken and time.monotonic() - began_s + taken[-1].seconds > budget_s):
             break
         trials.append(_try(task, settings, seed=seed))
@@ -113,7 +123,7 @@ def tune(
     return Tuned(_best(taken, start or AlsSettings()), trials)
 
 
-def _walk(start: AlsSettings, taken: Sequence[Trial]) -> Iterator[tuple[AlsSettings, float]]:
+def _walk(start: AlsSettings, taken: Sequence[Trial], max_factors: int) -> Iterator[tuple[AlsSettings, float]]:
     """Far steps first, then near ones around the last taken trial, then more factors; none twice.
 
     Yields each setting with the gain it must bring.
@@ -127,7 +137,7 @@ def _walk(start: AlsSettings, taken: Sequence[Trial]) -> Iterator[tuple[AlsSetti
             tried.add(step)
             yield step, MIN_GAIN
     wider = replace(_best(taken, start), factors=2 * start.factors)
-    while wider not in tried and wider.factors <= MAX_FACTORS:
+    while wider not in tried and wider.factors <= max_factors:
         tried.add(wider)
         yield wider, MIN_GAIN_WIDER
         wider = replace(wider, factors=2 * _best(taken, start).factors)
@@ -184,7 +194,9 @@ def best_new(task: Task, scores: Floats, customers: slice = slice(None)) -> list
     return ranked
 
 
-def _fit(pairs: Pairs, shape: tuple[int, int], settings: AlsSettings, *, seed: int) -> tuple[Floats, Floats]:
+def _fit(
+    pairs: Pairs, shape: tuple[int, int], settings: AlsSettings, *, seed: int, start: Start | None = None
+) -> tuple[Floats, Floats]:
     # implicit loads slowly and only training needs it.
     from implicit.cpu.als import AlternatingLeastSquares
 
@@ -195,10 +207,13 @@ def _fit(pairs: Pairs, shape: tuple[int, int], settings: AlsSettings, *, seed: i
             factors=settings.factors,
             alpha=1.0,
             regularization=settings.regularization,
-            iterations=settings.iterations,
+            iterations=settings.iterations if start is None else start.iterations,
             num_threads=2,
             random_state=seed,
         )
+        if start is not None:
+            # fit() writes into what it is given; customers follow from the items in its first half round.
+            model.item_factors = start.item_factors.copy()
         model.fit(matrix, show_progress=False)
     return _finite(model.user_factors), _finite(model.item_factors)
 

@@ -90,7 +90,7 @@ def kept(weights: Floats, *, count: int = KEPT_COUNT) -> Linear:
     return Linear(index, np.take_along_axis(weights, index, 1))
 
 
-def tune_penalty(split: Split, *, seed: int) -> float | None:
+def tune_penalty(split: Split, *, seed: int, penalties: Sequence[float] = PENALTIES) -> float | None:
     """The penalty that foretells products new to the customers best (NDCG@20); the default where nobody can be asked.
 
     None where there is nothing to sum: fewer than two products were bought.
@@ -100,14 +100,14 @@ def tune_penalty(split: Split, *, seed: int) -> float | None:
     if count < 2:
         return None
     if not len(task.customers):
-        return DEFAULT_PENALTY
+        return DEFAULT_PENALTY if DEFAULT_PENALTY in penalties else penalties[0]
     matrix = strengths(task.pairs, task.shape[0], count)
     gram = gram_of(matrix)
     ndcg = {}
-    for penalty in PENALTIES:
+    for penalty in penalties:
         scores = scores_of(kept(full_weights(gram, penalty=penalty)), matrix, task.customers.tolist())
         ndcg[penalty] = rank_metrics(best_new(task, scores), task.wanted, k=TUNING_CUTOFF)["ndcg"]
-    return max(PENALTIES, key=lambda penalty: ndcg[penalty])
+    return max(penalties, key=lambda penalty: ndcg[penalty])
 
 
 def scores_of(linear: Linear, matrix: sparse.csr_array, customers: Sequence[int]) -> Floats:

@@ -12,7 +12,7 @@ from app.model.bundle import Bundle, load_bundle
 from app.model.ranker import RANKER_FILE
 from training.blend import Blend, Calibration
 from training.dataset import Dataset, purchase_pairs
-from training.factors import AlsSettings, fit_item_factors
+from training.factors import AlsSettings, Start, fit_item_factors
 from training.index import build_index
 from training.linear import Linear, fit_linear
 from training.publish import Facts, write_bundle
@@ -65,11 +65,13 @@ class Parts:
     trees: bytes | None = None
 
 
-def learn_parts(dataset: Dataset, recipe: Recipe, *, seed: int, currency: str | None = None) -> Parts:
+def learn_parts(
+    dataset: Dataset, recipe: Recipe, *, seed: int, currency: str | None = None, start: Start | None = None
+) -> Parts:
     """Factors, statistics and index of `dataset`; the same for the same seed. Prices are in `currency`."""
     pairs = purchase_pairs(dataset)
     item_count = len(dataset.product_ids)
-    factors = fit_item_factors(dataset, recipe.als, seed=seed)
+    factors = fit_item_factors(dataset, recipe.als, seed=seed, start=start)
     companions = neighbours(dataset, seed=seed)
     followers = transitions(dataset)
     linear = NO_LINEAR if recipe.penalty is None else fit_linear(dataset, penalty=recipe.penalty)

@@ -22,12 +22,13 @@ from training.blend import Blend, Calibration, default_weights
 from training.content import with_content
 from training.dataset import Dataset, load_interactions, product_table
 from training.evaluate import Asked, dataset_facts, questions, sampled, with_baskets
-from training.factors import AlsSettings, Trial, tune
+from training.factors import AlsSettings, Start, Trial, tune
 from training.findings import Findings, headline
 from training.judge import Case, judge
 from training.linear import tune_penalty
 from training.materialize import materialize
 from training.parts import Recipe, bundle_of, learn_parts, recipe_of, write_parts
+from training.plan import Plan
 from training.publish import Facts, prune
 from training.ranking import Ranking, candidate_window, fit_ranking
 from training.release import Verdict, release
@@ -37,10 +38,11 @@ from training.rivals import Rivals, live_rivals
 from training.segments import segments_of
 from training.split import Split, make_splits, never_again, random_split
 from training.states import states_as_of, states_from_lines, states_from_views
+from training.warm import WarmStart, warm_start
 
 Named = Callable[[str, int, int | None], None]
 
-TUNING_WINDOWS = 5
+DEFAULT_PLAN = Plan()
 DAY_S = 86_400
 
 
@@ -115,6 +117,8 @@ class _Run:
     folder: Path
     has_purchases: bool
     products_sha256: str | None
+    plan: Plan
+    warm: WarmStart | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def timed(self, step: str, since: float) -> None:
@@ -123,7 +127,14 @@ class _Run:
 
 
 def train(
-    settings: Settings, redis_url: str, *, budget_s: float, seed: int, publish: bool, progress: Named
+    settings: Settings,
+    redis_url: str,
+    *,
+    budget_s: float,
+    seed: int,
+    publish: bool,
+    progress: Named,
+    plan: Plan = DEFAULT_PLAN,
 ) -> TrainReport:
     """Tunes on the windows before the last, judges on the last, then learns from everything and publishes.
 
@@ -132,18 +143,13 @@ def train(
     """
     started = perf_counter()
     with tempfile.TemporaryDirectory(prefix="endcap-train-") as folder, threadpool_limits(1):
-        run = _open(settings, Path(folder), seed=seed, progress=progress)
+        run = _open(settings, Path(folder), seed=seed, progress=progress, plan=plan)
         run.timed("load", started)
         test, tuning = _splits(run)
-        als, penalty, trials = _tune(run, tuning, budget_s=budget_s)
-        untold = Recipe(als, penalty, _unfitted(), excludes_purchased=never_again(tuning))
-        ranking = _fit_ranking(run, tuning, untold)
-        recipe = replace(untold, blend=ranking.blend, trees=ranking.trees)
+        recipe, how = _recipe(run, tuning, budget_s=budget_s)
         findings = _evaluate(run, test, recipe, rivals=_rivals(run, test))
         metrics = headline(findings)
-        version = _publishable(
-            run, recipe, metrics, {"trials": [trial.document() for trial in trials], "ranking": ranking.figures}
-        )
+        version = _publishable(run, recipe, metrics, how)
         report = write_report(settings.reports_dir, settings.bundles_dir / version, findings)
         since = perf_counter()
         materialize(settings, redis_url, as_of=None, progress=progress)
@@ -178,7 +184,8 @@ def is_up_to_date(settings: Settings) -> bool:
     return bool(live.manifest["config"].get("imports") == History(settings.history_dir).import_version())
 
 
-def _open(settings: Settings, folder: Path, *, seed: int, progress: Named) -> _Run:
+def _open(settings: Settings, folder: Path, *, seed: int, progress: Named, plan: Plan = DEFAULT_PLAN) -> _Run:
+    warm = warm_start(settings.bundles_dir, plan.parts) if plan.warm_start else None
     history = History(settings.history_dir).scan()
     products_sha256 = ProductTable(settings.tables_dir).sha256()
     products = product_table(settings)
@@ -190,15 +197,30 @@ def _open(settings: Settings, folder: Path, *, seed: int, progress: Named) -> _R
         raise BadInput(f"{settings.history_dir} holds no purchase and no view to learn from; {remedy}")
     bought = history.filter(pl.col(TYPE) == PURCHASE).head(1).collect()
     has_purchases = not bought.is_empty()
-    return _Run(settings, history, dataset, progress, seed, folder, has_purchases, products_sha256)
+    return _Run(settings, history, dataset, progress, seed, folder, has_purchases, products_sha256, plan, warm)
 
 
 def _splits(run: _Run) -> tuple[Split, list[Split]]:
     """The held-out split that judges, and the earlier ones that tune; nothing of the first is in the second."""
-    splits = make_splits(run.dataset, seed=run.seed, window_count=1 + TUNING_WINDOWS)
+    splits = make_splits(run.dataset, seed=run.seed, window_count=1 + run.plan.max_windows)
     if len(splits) > 1:
         return splits[0], splits[1:]
     return splits[0], [random_split(splits[0].train, seed=run.seed + 1)]
+
+
+def _recipe(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Recipe, Mapping[str, object]]:
+    """What the bundle is learned by, and how that was found, for the manifest."""
+    if run.warm is not None and run.warm.can_rank:
+        return run.warm.recipe, {"warm_start": run.warm.version}
+    if run.warm is not None:
+        ranking = _fit_ranking(run, tuning[:1], run.warm.recipe)
+        recipe = replace(run.warm.recipe, blend=ranking.blend, trees=ranking.trees)
+        return recipe, {"warm_start": run.warm.version, "ranking": ranking.figures}
+    als, penalty, trials = _tune(run, tuning, budget_s=budget_s)
+    untold = Recipe(als, penalty, _unfitted(), excludes_purchased=never_again(tuning))
+    ranking = _fit_ranking(run, tuning, untold)
+    recipe = replace(untold, blend=ranking.blend, trees=ranking.trees)
+    return recipe, {"trials": [trial.document() for trial in trials], "ranking": ranking.figures}
 
 
 def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[AlsSettings, float | None, Sequence[Trial]]:
@@ -210,8 +232,17 @@ def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[AlsSe
         heard.append(trial)
         run.progress("tune", min(round(perf_counter() - since), round(budget_s)), max(round(budget_s), 1))
 
-    tuned = tune(tuning[0], budget_s=budget_s, seed=run.seed, progress=hear)
-    penalty = tune_penalty(tuning[0], seed=run.seed)
+    walk = run.plan.walk
+    tuned = tune(
+        tuning[0],
+        budget_s=budget_s,
+        seed=run.seed,
+        progress=hear,
+        start=walk.start(),
+        max_factors=walk.max_factors,
+    )
+    has_linear = run.plan.parts.linear
+    penalty = tune_penalty(tuning[0], seed=run.seed, penalties=walk.penalties) if has_linear else None
     run.timed("tune", since)
     return tuned.settings, penalty, heard
 
@@ -227,7 +258,7 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], recipe: Recipe) -> Ranking:
         windows.append(candidate_window(bundle, asked, partial(run.progress, f"candidates of window {number}")))
     run.timed("candidates", since)
     since = perf_counter()
-    ranking = fit_ranking(windows, seed=run.seed)
+    ranking = fit_ranking(windows, seed=run.seed, may_have_trees=run.plan.parts.trees)
     run.timed("ranking", since)
     return ranking
 
@@ -239,7 +270,10 @@ def _unfitted() -> Blend:
 
 def _evaluate(run: _Run, test: Split, recipe: Recipe, *, rivals: Rivals) -> Findings:
     since = perf_counter()
-    bundle = _bundle(run, test.train, recipe)
+    start = None
+    if run.warm is not None and run.warm.saw_nothing_of(test):
+        start = run.warm.start(test.train.product_ids, seed=run.seed)
+    bundle = _bundle(run, test.train, recipe, start=start)
     asked = _asked(run, test)
     case = Case(bundle, run.dataset, test, asked, segments_of(asked, test, run.history), run.seed, rivals)
     findings = judge(case, run.progress)
@@ -250,14 +284,17 @@ def _evaluate(run: _Run, test: Split, recipe: Recipe, *, rivals: Rivals) -> Find
 def _rivals(run: _Run, test: Split) -> Rivals:
     """The live bundle's settings, learned again from what the split may know."""
     since = perf_counter()
+    if run.warm is not None and not run.warm.saw_nothing_of(test):
+        note = f"Warm start: the settings are those of bundle {run.warm.version}, live until now."
+        return Rivals(notes=(note,))
     rivals = live_rivals(run.settings.bundles_dir, test, lambda live: _bundle(run, test.train, recipe_of(live)))
     run.timed("live settings", since)
     return rivals
 
 
-def _bundle(run: _Run, dataset: Dataset, recipe: Recipe) -> Bundle:
+def _bundle(run: _Run, dataset: Dataset, recipe: Recipe, *, start: Start | None = None) -> Bundle:
     facts = Facts(datetime.now(UTC), None, None, {}, {})
-    return bundle_of(run.folder, facts, learn_parts(dataset, recipe, seed=run.seed))
+    return bundle_of(run.folder, facts, learn_parts(dataset, recipe, seed=run.seed, start=start))
 
 
 def _asked(run: _Run, split: Split) -> Asked:
@@ -283,11 +320,13 @@ def _publishable(run: _Run, recipe: Recipe, metrics: Mapping[str, object], tunin
         "imports": History(run.settings.history_dir).import_version(),
         "products_sha256": run.products_sha256,
         "data": dataset_facts(run.dataset),
+        "plan": run.plan.model_dump(include=set(Plan.model_fields)),
         **tuning,
     }
     facts = Facts(datetime.now(UTC), *window, config=config, metrics=metrics)
-    parts = learn_parts(run.dataset, recipe, seed=run.seed, currency=_currency(run.history))
-    if run.has_purchases:
+    start = None if run.warm is None else run.warm.start(run.dataset.product_ids, seed=run.seed)
+    parts = learn_parts(run.dataset, recipe, seed=run.seed, currency=_currency(run.history), start=start)
+    if run.has_purchases and run.plan.parts.replenishment:
         parts = with_replenishment(parts, run.dataset, seed=run.seed)
     version = write_parts(
         run.settings.bundles_dir, facts, with_content(parts, run.dataset, product_table(run.settings))

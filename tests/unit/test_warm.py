@@ -1,0 +1,117 @@
+"""A training that goes on from the live bundle: what it takes over, what it refuses, and that it tells no future."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.decision.features import COLUMNS
+from app.errors import BadInput, BadSetting
+from app.history import History
+from app.model.bundle import current_version, load_bundle
+from tests.unit.test_factors import SMALL, checkerboard
+from tests.world import World, no_progress
+from training.dataset import load_interactions
+from training.factors import Start, fit_item_factors
+from training.plan import PartsInUse, Plan
+from training.run import train
+from training.split import make_splits
+from training.warm import WARM_ITERATIONS, warm_start
+
+
+def test_start_is_the_bundles_rows_by_product_and_small_chance_for_strangers(trained_world: World) -> None:
+    warm = warm_start(trained_world.settings.bundles_dir, PartsInUse())
+    wanted = ["a-new-one", warm.product_ids[3], warm.product_ids[0]]
+    start = warm.start(wanted, seed=1)
+    assert np.array_equal(start.item_factors[1:], warm.item_factors[[3, 0]])
+    assert 0 < np.abs(start.item_factors[0]).max() <= 0.01
+    assert start.iterations == WARM_ITERATIONS
+    assert np.array_equal(start.item_factors, warm.start(wanted, seed=1).item_factors)
+
+
+def test_factors_that_were_found_stay_where_they_are() -> None:
+    found = fit_item_factors(checkerboard(), replace(SMALL, iterations=200), seed=1)
+    onward = fit_item_factors(checkerboard(), SMALL, seed=2, start=Start(found, 3))
+    assert np.abs(onward - found).max() < 0.02 * np.abs(found).max()
+
+
+def test_start_is_left_as_it_was_given() -> None:
+    found = fit_item_factors(checkerboard(), SMALL, seed=1)
+    given = found.copy()
+    fit_item_factors(checkerboard(), SMALL, seed=1, start=Start(given, 2))
+    assert np.array_equal(given, found)
+
+
+def test_warm_training_takes_over_the_recipe_and_says_from_whom(own_world: World) -> None:
+    settings = own_world.settings
+    live = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
+    report = train(
+        settings,
+        own_world.redis_url,
+        budget_s=0,
+        seed=0,
+        publish=False,
+        progress=no_progress,
+        plan=Plan(warm_start=True),
+    )
+    made = load_bundle(settings.bundles_dir / report.version)
+    assert (made.als, made.scoring) == (live.als, live.scoring)
+    assert made.manifest["config"]["warm_start"] == live.version
+    assert "tune" not in report.seconds
+    cosine = (made.item_factors * live.item_factors).sum(1) / np.maximum(
+        np.linalg.norm(made.item_factors, axis=1) * np.linalg.norm(live.item_factors, axis=1), 1e-9
+    )
+    bought = np.linalg.norm(live.item_factors, axis=1) > 0
+    assert np.median(cosine[bought]) > 0.9
+
+
+def test_bundle_that_learned_from_the_judging_window_lends_no_factors_to_the_judgement(own_world: World) -> None:
+    warm = warm_start(own_world.settings.bundles_dir, PartsInUse())
+    dataset = load_interactions(History(own_world.settings.history_dir).scan(), None)
+    [test] = make_splits(dataset, seed=0, window_count=1)
+    assert not warm.saw_nothing_of(test)
+    assert warm.end_at is not None
+    assert replace(warm, end_at=warm.end_at.replace(year=2025)).saw_nothing_of(test)
+
+
+def test_ranking_of_other_columns_is_learned_again(own_world: World) -> None:
+    rewrite_weights(own_world, {"column_of_old": 1.0})
+    warm = warm_start(own_world.settings.bundles_dir, PartsInUse())
+    assert not warm.can_rank
+    report = train(
+        own_world.settings,
+        own_world.redis_url,
+        budget_s=0,
+        seed=0,
+        publish=False,
+        progress=no_progress,
+        plan=Plan(warm_start=True),
+    )
+    made = load_bundle(own_world.settings.bundles_dir / report.version)
+    assert list(made.scoring["weights"]) == list(COLUMNS)
+
+
+def rewrite_weights(world: World, weights: dict[str, float]) -> None:
+    """Gives the live bundle a blend of these columns, and a manifest that agrees."""
+    folder = world.settings.bundles_dir / current_version(world.settings.bundles_dir)
+    scoring = json.loads((folder / "scoring.json").read_text())
+    content = json.dumps(scoring | {"weights": weights}).encode()
+    (folder / "scoring.json").write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["scoring.json"] |= {"sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_without_a_live_bundle_there_is_no_warm_start(tmp_path: Path) -> None:
+    with pytest.raises(
+        BadInput, match=r"no warm start: .* holds no published bundle.*; train once without --warm-start"
+    ):
+        warm_start(tmp_path, PartsInUse())
+
+
+def test_part_that_the_live_bundle_has_cannot_be_switched_off_by_a_warm_start(trained_world: World) -> None:
+    with pytest.raises(BadSetting, match=r"parts.linear = False: a warm start keeps what bundle .* has; train once"):
+        warm_start(trained_world.settings.bundles_dir, PartsInUse(linear=False))

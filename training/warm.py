@@ -1,0 +1,85 @@
+"""The live bundle as the start of the next one: its recipe instead of tuning, its factors instead of chance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from app.decision.features import COLUMNS
+from app.decision.scoring import TABLE_COLUMNS
+from app.domain import Floats
+from app.errors import BadInput, BadSetting, BundleMissing, BundleRefused
+from app.model.bundle import Bundle, current_version, load_bundle
+from training.factors import Start
+from training.parts import Recipe, recipe_of
+from training.plan import PartsInUse
+from training.split import Split
+from training.states import as_of_instant
+
+WARM_ITERATIONS = 4
+"""Rounds of least squares that follow a warm start, where a cold one takes fifteen."""
+REMEDY = "train once without --warm-start"
+
+
+@dataclass(frozen=True, slots=True)
+class WarmStart:
+    """Bundle `version` as a start: what it was tuned to, its item factors (n, k) by product, and its last instant.
+
+    `can_rank`: its blend and trees read the columns that serving makes today.
+    """
+
+    version: str
+    recipe: Recipe
+    can_rank: bool
+    product_ids: Sequence[str]
+    item_factors: Floats
+    end_at: datetime | None
+
+    def start(self, product_ids: Sequence[str], *, seed: int) -> Start:
+        """Where the factors of these products begin: the bundle's own rows, small chance for those it did not know."""
+        factors = self.recipe.als.factors
+        rows = np.random.default_rng(seed).random((len(product_ids), factors), np.float32) * np.float32(0.01)
+        place_of = {product_id: place for place, product_id in enumerate(self.product_ids)}
+        known = [(row, place_of[name]) for row, name in enumerate(product_ids) if name in place_of]
+        if known:
+            ours, theirs = np.array(known, np.intp).T
+            rows[ours] = self.item_factors[theirs]
+        return Start(rows, min(WARM_ITERATIONS, self.recipe.als.iterations))
+
+    def saw_nothing_of(self, split: Split) -> bool:
+        """True when the bundle's history ended before the cut: its factors cannot tell what is to be foretold."""
+        return split.kind == "time" and self.end_at is not None and self.end_at < as_of_instant(split.train)
+
+
+def warm_start(bundles_dir: Path, parts: PartsInUse) -> WarmStart:
+    """The live bundle as a start.
+
+    Raises BadInput when there is none that this version can go on from, BadSetting when it has parts that may not be.
+    """
+    try:
+        live = load_bundle(bundles_dir / current_version(bundles_dir))
+        recipe = recipe_of(live)
+    except (BundleMissing, BundleRefused) as error:
+        raise BadInput(f"no warm start: {error.message}; {REMEDY}") from None
+    except (KeyError, TypeError) as error:
+        raise BadInput(f"no warm start: the live bundle was tuned by other means ({error}); {REMEDY}") from None
+    unwanted = [name for name, has in (("linear", recipe.penalty), ("trees", recipe.trees)) if has is not None]
+    for name in unwanted:
+        if not getattr(parts, name):
+            raise BadSetting(f"parts.{name} = False: a warm start keeps what bundle {live.version} has; {REMEDY}")
+    end = (live.manifest.get("data_window") or {}).get("end")
+    return WarmStart(
+        live.version,
+        recipe,
+        _can_rank(live, recipe),
+        live.catalogue.product_ids,
+        live.item_factors,
+        None if end is None else datetime.fromisoformat(end),
+    )
+
+
+def _can_rank(live: Bundle, recipe: Recipe) -> bool:
+    has_trees_for_today = live.ranker is None or list(live.scoring["ranker"]["columns"]) == list(TABLE_COLUMNS)
+    return list(recipe.blend.weights) == list(COLUMNS) and has_trees_for_today
