@@ -22,6 +22,7 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     OMP_NUM_THREADS=1 \
     OPENBLAS_NUM_THREADS=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
     ENDCAP_DATA_DIR=/data
 USER endcap
 WORKDIR /data
