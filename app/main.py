@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Coroutine
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -18,10 +19,11 @@ from app.api.problems import install_problems
 from app.api.state import Service
 from app.decision.ladder import Ladder, exercise_rungs
 from app.decision.pipeline import Options
+from app.decision.rules import ignored_rules
 from app.decision.shadow import Shadow
 from app.model.bundle import Bundle
 from app.model.reloader import LiveBundle
-from app.settings import Settings
+from app.settings import Placement, Settings
 from app.stores.breaker import Breaker
 from app.stores.customers import RedisCustomers
 from app.stores.decisions import DecisionLog
@@ -30,6 +32,8 @@ from app.stores.pipelined import PipelinedRedis
 from app.stores.redis import Keys
 from app.stores.watch import StoreWatch
 from app.telemetry import Metrics
+
+_log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, redis_url: str) -> FastAPI:
@@ -57,7 +61,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         tables_dir=settings.tables_dir,
         warm=lambda bundle: _warm(bundle, options, next(iter(placements))),
         on_refused=lambda _: metrics.bundle_refusals.inc(),
-        on_live=lambda bundle: _announce(bundle, metrics),
+        on_live=lambda bundle: _announce(bundle, metrics, placements),
         on_canary=lambda version: metrics.canary_decisions.labels(version).inc(),
     )
     # Two connections, so that no read waits behind a write that is being synced to disk.
@@ -107,9 +111,12 @@ def _warm(bundle: Bundle, options: Options, placement: str) -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _announce(bundle: Bundle, metrics: Metrics) -> None:
+def _announce(bundle: Bundle, metrics: Metrics, placements: Mapping[str, Placement]) -> None:
     metrics.model.version = bundle.version
     metrics.model_created_at.set(datetime.fromisoformat(bundle.manifest["created_at"]).timestamp())
+    for name, placement in placements.items():
+        for why in [] if placement.policy is None else ignored_rules(bundle.catalogue, placement.policy):
+            _log.warning("placement rule ignored", extra={"placement": name, "detail": why})
 
 
 def _shadow_changes(service: Service) -> Callable[[Bundle | None, float], None]:

@@ -1,6 +1,7 @@
 """The wire's schemas: what requests and answers look like outside; pydantic in, plain bytes out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,7 @@ from pydantic import (
 )
 
 from app.decision.due import MAX_HORIZON_DAYS, Due, DueQuery, Replenishment
-from app.domain import Channel, Line, ProductId, Proposition, Query, Slate
+from app.domain import Channel, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
 from app.errors import UnknownPlacement
 from app.ingest.schema import EventRow, Id
 from app.settings import Placement
@@ -83,6 +84,9 @@ class DecisionRequest(BaseModel):
     filters: dict[Text, list[Text]] = Field(
         default_factory=dict, max_length=20, description="Per product attribute the values that may be shown"
     )
+    objective: Objective | None = Field(
+        default=None, description="What the slate is ordered by. Default: the placement's own objective"
+    )
     explain: bool = False
     context: DecisionContext = Field(default_factory=DecisionContext)
 
@@ -117,7 +121,14 @@ def to_query(request: DecisionRequest, placements: Mapping[str, Placement]) -> Q
         basket=tuple(Line(ProductId(line.product_id), line.quantity) for line in context.basket),
         recent=tuple(ProductId(product_id) for product_id in context.recent),
         new_products=placement.new_products,
+        policy=placement.policy if request.objective is None else _policy(placement, request.objective),
     )
+
+
+def _policy(placement: Placement, objective: Objective) -> SlatePolicy | None:
+    """What the placement sets, but with this objective; None when that is nothing."""
+    policy = replace(placement.policy or SlatePolicy(), objective=objective)
+    return None if policy == SlatePolicy() else policy
 
 
 class Money(BaseModel):
@@ -135,7 +146,10 @@ class ReasonAnswer(BaseModel):
 
 
 class PropositionAnswer(BaseModel):
-    """One place of the slate. `factors` tells, under explain, what each column added to the score."""
+    """One place of the slate.
+
+    `factors` tells, under explain, what each column added to the score, and what the placement made of it.
+    """
 
     kind: Literal["product", "coupon"]
     product_id: str

@@ -98,6 +98,13 @@ def test_price_comes_from_the_table_else_from_what_was_paid() -> None:
     }
 
 
+def test_unit_cost_comes_from_the_table_alone() -> None:
+    rows = history(row("1", "a", amount_minor=100), row("2", "b"), row("2", "a"))
+    told = pl.DataFrame({"product_id": ["a"], "unit_cost_minor": [70]})
+    assert load_interactions(rows, told).catalogue.unit_cost_minor.tolist() == [70, -1]
+    assert load_interactions(rows, None).catalogue.unit_cost_minor.tolist() == [-1, -1]
+
+
 def test_attribute_codes_point_into_their_vocabulary() -> None:
     products = pl.DataFrame({"product_id": ["a", "b"], "department": ["DELI", None], "name": ["Ham", "Pen"]})
     dataset = load_interactions(history(row("1", "a"), row("1", "b")), products)

@@ -17,7 +17,8 @@ def cap(at_most: int, *codes: int) -> Cap:
 
 
 def picked(values: np.ndarray, count: int, **options: object) -> list[int]:
-    return best_together(values, count, **options).tolist()  # type: ignore[arg-type]  # the options by name
+    places: list[int] = best_together(values, count, **options).tolist()  # type: ignore[arg-type]
+    return places
 
 
 def test_without_caps_the_best_come_in_order_and_equal_ones_by_place() -> None:

@@ -168,6 +168,15 @@ def test_changed_rows_show_at_once(bundle: Bundle, table: pl.DataFrame) -> None:
     assert told.newcomers is None
 
 
+def test_changed_unit_cost_counts_at_once(bundle: Bundle, table: pl.DataFrame) -> None:
+    costs = table.with_columns(pl.lit(None, pl.Int64).alias("unit_cost_minor"))
+    changed = {"product_id": product("tea", 3), "name": "The tea-3", "department": "TEA", "price_minor": 250}
+    told = extended(bundle, with_rows(costs, {**changed, "unit_cost_minor": 90}), now=NOW)
+    cost = told.catalogue.unit_cost_minor
+    assert cost[told.catalogue.known([product("tea", 3), product("tea", 4)])].tolist() == [90, -1]
+    assert (bundle.catalogue.unit_cost_minor == -1).all()
+
+
 def test_fitting_newcomer_gets_the_last_place_and_says_so(bundle: Bundle, table: pl.DataFrame) -> None:
     grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
     before, after = (ask(one, viewer(product("tea", 1))) for one in (bundle, grown))
