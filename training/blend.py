@@ -10,7 +10,7 @@ from app.domain import Floats, Mask
 from training.metrics import gains
 
 CUTOFF = 10
-MAX_CUSTOMERS = 4000
+MAX_CUSTOMERS = 8000
 MIN_CUSTOMERS = 50
 """Fewer customers with a find cannot move seven weights: the defaults stand."""
 MIN_GAIN = 1e-4
@@ -27,8 +27,8 @@ DEFAULT_DISCOVERY: Mapping[str, float] = {
     "together": 15.0,
     "next": 10.0,
     "seen": 0.5,
-    "trending": 0.15,
-    "popular": 0.15,
+    "trending": 0.05,
+    "popular": 0.05,
 }
 """How products new to a customer are ranked among themselves.
 

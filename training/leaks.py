@@ -55,7 +55,7 @@ def check_columns(names: Sequence[str], columns: Sequence[Floats], labels: Seque
 
 def auc(scores: Wide, labels: Mask) -> float:
     """P(a bought candidate scores above one that was not), ties count half; Mann-Whitney. `labels` hold both."""
-    values, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
     mean_rank = np.cumsum(count) - (count - 1) / 2
     hit_count = int(labels.sum())
     above = mean_rank[place][labels].sum() - hit_count * (hit_count + 1) / 2

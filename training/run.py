@@ -43,6 +43,8 @@ from training.warm import WarmStart, warm_start
 Named = Callable[[str, int, int | None], None]
 
 DEFAULT_PLAN = Plan()
+RANDOM_WINDOWS = 2
+"""Where time does not tell, so many times customers' products are held out at random for tuning."""
 DAY_S = 86_400
 
 
@@ -205,7 +207,8 @@ def _splits(run: _Run) -> tuple[Split, list[Split]]:
     splits = make_splits(run.dataset, seed=run.seed, window_count=1 + run.plan.max_windows)
     if len(splits) > 1:
         return splits[0], splits[1:]
-    return splits[0], [random_split(splits[0].train, seed=run.seed + 1)]
+    again = range(1, 1 + min(RANDOM_WINDOWS, run.plan.max_windows))
+    return splits[0], [random_split(splits[0].train, seed=run.seed + number) for number in again]
 
 
 def _recipe(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Recipe, Mapping[str, object]]:
@@ -214,13 +217,18 @@ def _recipe(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Rec
         return run.warm.recipe, {"warm_start": run.warm.version}
     if run.warm is not None:
         ranking = _fit_ranking(run, tuning[:1], run.warm.recipe)
-        recipe = replace(run.warm.recipe, blend=ranking.blend, trees=ranking.trees)
+        recipe = _ranked_by(ranking, run.warm.recipe)
         return recipe, {"warm_start": run.warm.version, "ranking": ranking.figures}
     als, penalty, trials = _tune(run, tuning, budget_s=budget_s)
     untold = Recipe(als, penalty, _unfitted(), excludes_purchased=never_again(tuning))
     ranking = _fit_ranking(run, tuning, untold)
-    recipe = replace(untold, blend=ranking.blend, trees=ranking.trees)
+    recipe = _ranked_by(ranking, untold)
     return recipe, {"trials": [trial.document() for trial in trials], "ranking": ranking.figures}
+
+
+def _ranked_by(ranking: Ranking, recipe: Recipe) -> Recipe:
+    penalty = recipe.penalty if ranking.needs_linear else None
+    return replace(recipe, penalty=penalty, blend=ranking.blend, trees=ranking.trees)
 
 
 def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[AlsSettings, float | None, Sequence[Trial]]:

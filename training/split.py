@@ -14,7 +14,7 @@ MAX_WINDOW_DAYS = 28
 WINDOW_SHARE = 0.1
 """At most a tenth of the history is held back per window."""
 MIN_CUSTOMERS = 20
-HELD_OUT_SHARE = 0.2
+HELD_OUT_SHARE = 0.1
 REPEAT_SHARE = 0.05
 MIN_EVIDENCE = 200
 """Fewer products than this to foretell say nothing of a retailer's customers: they keep what they bought."""
@@ -93,7 +93,7 @@ def _window(dataset: Dataset, windows_back: float) -> tuple[float, npt.NDArray[n
 
 
 def random_split(dataset: Dataset, *, seed: int) -> Split:
-    """Truth = one basket at random of customers with several, else a fifth (at least one) of two or more items."""
+    """Truth = one basket at random of customers with several, else a tenth (at least one) of two or more items."""
     shuffled = _shuffled_by_customer(dataset, seed=seed)
     held = np.concatenate([_one_basket(dataset, shuffled), _some_items(dataset, shuffled)])
     past = np.ones(dataset.line_count, np.bool_)
@@ -133,7 +133,7 @@ def _one_basket(dataset: Dataset, by_customer: Lines) -> Lines:
 
 
 def _some_items(dataset: Dataset, by_customer: Lines) -> Lines:
-    """The first fifth of the lines, rounded up, of each customer who has one basket of two or more items."""
+    """The first tenth of the lines, rounded up, of each customer who has one basket of two or more items."""
     single = by_customer[~_has_several_baskets(dataset)[dataset.customer[by_customer]]]
     customer = dataset.customer[single]
     place = np.arange(len(single)) - np.searchsorted(customer, customer)

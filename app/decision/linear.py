@@ -5,7 +5,7 @@ import numpy as np
 from app.domain import Floats, Ints
 from app.model.bundle import Bundle
 
-MAX_ITEM_COUNT = 300
+MAX_ITEM_COUNT = 1000
 """The strongest products that are summed; bounds its time."""
 
 

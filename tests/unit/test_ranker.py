@@ -1,0 +1,72 @@
+"""Trees are kept where they rank better, repeat byte for byte, and explain their scores."""
+
+import numpy as np
+import pytest
+
+from app.decision.scoring import TABLE_COLUMNS
+from app.domain import Floats, Mask
+from app.model.ranker import BLEND, TreeRanker
+from training.ranker import MIN_QUESTIONS, Tables, best_rows, fit_trees, ndcg_of
+
+BLEND_PLACE = TABLE_COLUMNS.index(BLEND)
+SIGNAL = TABLE_COLUMNS.index("rhythm")
+
+
+def tables(*, seed: int, signal: bool, questions: int = 400, candidates: int = 30) -> Tables:
+    """Questions whose blend tells a little; with `signal` a range of another column tells much more."""
+    random = np.random.default_rng(seed)
+    rows: list[Floats] = []
+    labels: list[Mask] = []
+    for _ in range(questions):
+        table = random.random((candidates, len(TABLE_COLUMNS)), np.float32)
+        near = np.abs(table[:, SIGNAL] - 0.5) < 0.1
+        logit = 2 * table[:, BLEND_PLACE] - 3 + (4 * near if signal else 0)
+        rows.append(table)
+        labels.append(random.random(candidates) < 1 / (1 + np.exp(-logit)))
+    return Tables(rows, labels, [int(hits.sum()) for hits in labels])
+
+
+def test_trees_that_rank_better_are_kept_and_calibrated() -> None:
+    trees = fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0)
+    assert trees is not None
+    assert trees.ndcg > trees.blend_ndcg + 0.1
+    fresh = tables(seed=3, signal=True)
+    ranker = TreeRanker(trees.content, TABLE_COLUMNS, slope=trees.base.slope, intercept=trees.base.intercept)
+    told = trees.calibration.slope * ranker.scores(np.concatenate(fresh.rows)) + trees.calibration.intercept
+    assert (1 / (1 + np.exp(-told))).mean() == pytest.approx(np.concatenate(fresh.labels).mean(), abs=0.02)
+
+
+def test_trees_that_find_nothing_are_not_kept() -> None:
+    assert fit_trees(tables(seed=1, signal=False), tables(seed=2, signal=False), seed=0) is None
+
+
+def test_few_questions_make_no_trees() -> None:
+    few = tables(seed=1, signal=True, questions=MIN_QUESTIONS // 2 - 1)
+    assert fit_trees(few, tables(seed=2, signal=True), seed=0) is None
+
+
+def test_same_rows_and_seed_give_the_same_bytes() -> None:
+    first, second = (fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.content == second.content
+
+
+def test_contributions_sum_up_to_the_score() -> None:
+    trees = fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0)
+    assert trees is not None
+    ranker = TreeRanker(trees.content, TABLE_COLUMNS, slope=trees.base.slope, intercept=trees.base.intercept)
+    rows = np.ascontiguousarray(tables(seed=4, signal=True).rows[0])
+    assert ranker.contributions(rows).sum(axis=1) == pytest.approx(ranker.scores(rows), abs=1e-4)
+
+
+def test_best_rows_are_the_strongest_in_their_order() -> None:
+    blend = np.arange(500, dtype=np.float32)[::-1].copy()
+    assert best_rows(blend).tolist() == list(range(200))
+    assert best_rows(blend[:3]).tolist() == [0, 1, 2]
+
+
+def test_ndcg_of_a_hand_worked_case() -> None:
+    one = Tables([np.zeros((3, 1), np.float32)], [np.array([False, True, False])], [2])
+    found = ndcg_of([np.array([1.0, 2.0, 3.0], np.float32)], one)
+    assert found[0] == pytest.approx((1 / np.log2(3)) / (1 + 1 / np.log2(3)))

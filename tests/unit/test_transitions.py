@@ -1,0 +1,74 @@
+"""What follows what: forward steps count most, near ones more than far ones, one instant has no order."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from training.dataset import Dataset, load_interactions
+from training.split import session_split
+from training.transitions import BACKWARD, PRIOR, transitions
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def sessions(*views: tuple[str, str, float], kind: str = "view_item") -> Dataset:
+    """Views of (visitor, product, minute)."""
+    empty = pl.lit(None, pl.String)
+    frame = pl.DataFrame(
+        [(who, who, what, START + timedelta(minutes=minute)) for who, what, minute in views],
+        schema={"anonymous_id": str, "session_id": str, "product_id": str, "time": pl.Datetime("us", "UTC")},
+        orient="row",
+    ).with_columns(
+        type=pl.lit(kind),
+        customer_id=empty,
+        basket_id=empty,
+        store_id=empty,
+        quantity=pl.lit(1.0, pl.Float32),
+        amount_minor=pl.lit(None, pl.Int64),
+    )
+    return load_interactions(frame, None)
+
+
+def chance(data: Dataset, before: str, after: str) -> float:
+    found = transitions(data)
+    row, column = data.product_ids.index(before), data.product_ids.index(after)
+    told: dict[int, float] = dict(zip(found.index[row].tolist(), found.score[row].tolist(), strict=True))
+    return told.get(column, 0.0)
+
+
+def test_score_is_the_share_of_steps_with_a_pseudo_step() -> None:
+    data = sessions(("s", "a", 0), ("s", "b", 1), ("s", "c", 2))
+    from_a = 1 + 1 / 2
+    assert chance(data, "a", "b") == pytest.approx(1 / (from_a + PRIOR))
+    assert chance(data, "a", "c") == pytest.approx(1 / 2 / (from_a + PRIOR))
+    from_b = 1 + BACKWARD
+    assert chance(data, "b", "a") == pytest.approx(BACKWARD / (from_b + PRIOR))
+
+
+def test_sessions_do_not_run_into_one_another() -> None:
+    assert chance(sessions(("s", "a", 0), ("t", "b", 1)), "a", "b") == 0
+
+
+def test_views_of_one_instant_have_no_order() -> None:
+    data = sessions(("s", "a", 0), ("s", "b", 0), ("s", "c", 1))
+    assert chance(data, "a", "b") == 0
+    assert chance(data, "a", "c") == chance(data, "b", "c") > 0
+
+
+def test_coming_back_to_a_product_is_a_line_of_its_own() -> None:
+    data = sessions(("s", "a", 0), ("s", "b", 1), ("s", "a", 2))
+    assert data.line_count == 3
+    assert not data.has_purchases
+
+
+def test_question_comes_in_the_midst_of_a_later_session() -> None:
+    past = [
+        (f"s{number}", product, 100.0 * number + place) for number in range(40) for place, product in enumerate("abc")
+    ]
+    split = session_split(sessions(*past), windows_back=1, seed=0)
+    assert split.truth
+    for code, truth in split.truth.items():
+        prefix = [split.train.product_ids[item] for item in split.prefix[code]]
+        assert "".join(reversed(prefix)) + split.train.product_ids[truth[0]] in ("ab", "abc")
+    assert split.train.day.max() < split.train.as_of_day
