@@ -78,7 +78,7 @@ def test_random_split_where_there_are_no_timestamps() -> None:
     (split,) = make_splits(data, seed=1)
     assert split.kind == "random"
     assert {len(items) for items in split.truth.values()} == {1}
-    assert split.train.line_count == 30 * 8
+    assert split.train.line_count == 30 * 9
 
 
 def test_random_split_holds_back_one_whole_basket_of_several() -> None:
