@@ -78,7 +78,7 @@ def test_bundle_that_learned_from_the_judging_window_lends_no_factors_to_the_jud
 
 
 def test_ranking_of_other_columns_is_learned_again(own_world: World) -> None:
-    rewrite_weights(own_world, {"column_of_old": 1.0})
+    rewrite_scoring(own_world, weights={"column_of_old": 1.0})
     warm = warm_start(own_world.settings.bundles_dir, PartsInUse())
     assert not warm.can_rank
     report = train(
@@ -94,11 +94,11 @@ def test_ranking_of_other_columns_is_learned_again(own_world: World) -> None:
     assert list(made.scoring["weights"]) == list(COLUMNS)
 
 
-def rewrite_weights(world: World, weights: dict[str, float]) -> None:
-    """Gives the live bundle a blend of these columns, and a manifest that agrees."""
+def rewrite_scoring(world: World, **changes: object) -> None:
+    """Gives the live bundle another scoring.json, and a manifest that agrees."""
     folder = world.settings.bundles_dir / current_version(world.settings.bundles_dir)
     scoring = json.loads((folder / "scoring.json").read_text())
-    content = json.dumps(scoring | {"weights": weights}).encode()
+    content = json.dumps(scoring | changes).encode()
     (folder / "scoring.json").write_bytes(content)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"]["scoring.json"] |= {"sha256": hashlib.sha256(content).hexdigest()}
@@ -112,6 +112,7 @@ def test_without_a_live_bundle_there_is_no_warm_start(tmp_path: Path) -> None:
         warm_start(tmp_path, PartsInUse())
 
 
-def test_part_that_the_live_bundle_has_cannot_be_switched_off_by_a_warm_start(trained_world: World) -> None:
+def test_part_that_the_live_bundle_has_cannot_be_switched_off_by_a_warm_start(own_world: World) -> None:
+    rewrite_scoring(own_world, penalty=300.0)
     with pytest.raises(BadSetting, match=r"parts.linear = False: a warm start keeps what bundle .* has; train once"):
-        warm_start(trained_world.settings.bundles_dir, PartsInUse(linear=False))
+        warm_start(own_world.settings.bundles_dir, PartsInUse(linear=False))
