@@ -1,12 +1,15 @@
-"""Two protocols of ranking quality: which lines to learn from, whom to ask about what, and the truth."""
+"""Three protocols of ranking quality: which lines to learn from, whom to ask about what, and the truth."""
 
 import gzip
+import random
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import orjson
 import polars as pl
 
 from app.imports.complete_journey import NOT_GOODS, data_folder
@@ -14,6 +17,7 @@ from benchmarks.ranked import Truth
 
 CUT_AT = datetime(2017, 12, 4, tzinfo=UTC)
 MIN_LINES = 10
+SESSIONS_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,39 @@ def all_unseen(folder: Path, source: Path) -> Protocol:
         question=lambda name: body | {"customer_id": name},
         exclude_known=True,
     )
+
+
+def next_view(folder: Path, source: Path, *, asked_count: int = 6000, seed: int = 1) -> Protocol:
+    """Anonymous sessions: `train.jsonl.gz` lists of product ids in order, `test.jsonl.gz` prefixes and what came next.
+
+    The sessions become view events, one a minute apart; each prefix is a request of its own with `context.recent`.
+    """
+    options = {"--events": folder / "events.jsonl"}
+    sessions = _json_lines(source / "train.jsonl.gz")
+    with options["--events"].open("wb") as file:
+        for number, session in enumerate(sessions):
+            for place, product in enumerate(session):
+                at = SESSIONS_FROM + timedelta(minutes=number, seconds=place)
+                event = {"id": f"{number}-{place}", "type": "view_item", "time": at, "anonymous_id": f"s{number}"}
+                file.write(orjson.dumps(event | {"channel": "app", "product_id": str(product)}) + b"\n")
+    tests = _json_lines(source / "test.jsonl.gz")
+    chosen = sorted(random.Random(seed).sample(range(len(tests)), min(asked_count, len(tests))))
+    recent = {f"t{row}": [str(product) for product in reversed(tests[row]["session"])] for row in chosen}
+    body: dict[str, object] = {"placement": "app_home", "size": 20}
+    rows = [(f"s{number}", str(product)) for number, session in enumerate(sessions) for product in session]
+    return Protocol(
+        name="nowplaying, next view of anonymous sessions",
+        lines=pl.DataFrame(rows, schema=["customer_id", "product_id"], orient="row"),
+        truth={f"t{row}": frozenset([str(tests[row]["next"])]) for row in chosen},
+        k=20,
+        import_options=options,
+        question=lambda name: body | {"anonymous_id": name, "context": {"recent": recent[name][:200]}},
+        exclude_known=False,
+    )
+
+
+def _json_lines(path: Path) -> list[Any]:
+    return [orjson.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
 def _pairs(path: Path) -> pl.DataFrame:

@@ -1,16 +1,16 @@
 """How well the product ranks with its own commands and defaults: import, train, recommend, compare with the truth.
 
-    python -m benchmarks.quality [--budget-minutes 1] [--ml1m DIRECTORY]
+    python -m benchmarks.quality [--budget-minutes 1] [--ml1m DIRECTORY] [--nowplaying DIRECTORY]
 
 Data directories are temporary. The Complete Journey comes from the demo extra; ML-1M is measured where its files
-are given (`train.csv.gz` and `test.csv.gz` with customer_id and product_id).
+are given (`train.csv.gz` and `test.csv.gz` with customer_id and product_id), nowplaying where its sessions are.
 """
 
 import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -18,7 +18,7 @@ from time import perf_counter
 import orjson
 
 from benchmarks import machine
-from benchmarks.protocols import Protocol, all_unseen, first_basket
+from benchmarks.protocols import Protocol, all_unseen, first_basket, next_view
 from benchmarks.ranked import Lists, judge, plain_als, popular
 
 COMMAND_TIMEOUT_S = 3600.0
@@ -87,15 +87,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget-minutes", type=float, default=1.0)
     parser.add_argument("--ml1m", type=Path, help="folder with train.csv.gz and test.csv.gz")
-    parser.add_argument("--only-ml1m", action="store_true")
+    parser.add_argument("--nowplaying", type=Path, help="folder with train.jsonl.gz and test.jsonl.gz")
+    parser.add_argument("--no-journey", action="store_true", help="leave the Complete Journey out")
     given = parser.parse_args()
     found = []
-    if not given.only_ml1m:
-        with TemporaryDirectory(prefix="endcap-quality-") as made:
-            found.append(measure(first_basket(Path(made)), Path(made), budget_minutes=given.budget_minutes))
+    protocols: list[Callable[[Path], Protocol]] = [] if given.no_journey else [first_basket]
     if given.ml1m is not None:
+        protocols.append(lambda folder: all_unseen(folder, given.ml1m))
+    if given.nowplaying is not None:
+        protocols.append(lambda folder: next_view(folder, given.nowplaying))
+    for protocol in protocols:
         with TemporaryDirectory(prefix="endcap-quality-") as made:
-            found.append(measure(all_unseen(Path(made), given.ml1m), Path(made), budget_minutes=given.budget_minutes))
+            found.append(measure(protocol(Path(made)), Path(made), budget_minutes=given.budget_minutes))
     machine.show({"benchmark": "quality", **machine.facts(), "budget_minutes": given.budget_minutes, "results": found})
 
 

@@ -16,16 +16,17 @@ def judge(lists: Lists, truth: Truth, *, k: int) -> dict[str, float]:
     """Means over all customers of `truth`; one without a list counts as zero.
 
     Recall@k = hits / |truth|. NDCG@k has binary gains, discount 1 / log2(rank + 1), and an ideal of min(k, |truth|)
-    hits in front. hit@k = at least one hit.
+    hits in front. hit@k = at least one hit. MRR@k = 1 / rank of the first hit.
     """
     discount = 1 / np.log2(np.arange(2, k + 2))
-    figures = np.zeros((len(truth), 3))
+    figures = np.zeros((len(truth), 4))
     for row, (customer_id, wanted) in enumerate(truth.items()):
         hits = np.array([product_id in wanted for product_id in lists.get(customer_id, ())[:k]], np.bool_)
         ideal = discount[: min(k, len(wanted))].sum()
-        figures[row] = hits.sum() / len(wanted), discount[: len(hits)][hits].sum() / ideal, hits.any()
+        first = 1 / (1 + hits.argmax()) if hits.any() else 0.0
+        figures[row] = hits.sum() / len(wanted), discount[: len(hits)][hits].sum() / ideal, hits.any(), first
     means = figures.mean(axis=0).round(4).tolist()
-    return dict(zip((f"recall@{k}", f"ndcg@{k}", f"hit@{k}"), means, strict=True))
+    return dict(zip((f"recall@{k}", f"ndcg@{k}", f"hit@{k}", f"mrr@{k}"), means, strict=True))
 
 
 def popular(lines: pl.DataFrame, truth: Truth, *, k: int, exclude: Mapping[str, frozenset[str]]) -> Lists:
@@ -39,12 +40,14 @@ def popular(lines: pl.DataFrame, truth: Truth, *, k: int, exclude: Mapping[str, 
 
 
 def plain_als(lines: pl.DataFrame, truth: Truth, *, k: int, exclude_known: bool) -> Lists:
-    """`implicit`'s ALS with 64 factors, alpha 1 and otherwise its defaults, on how many lines each pair has."""
+    """`implicit`'s ALS with 64 factors, alpha 1 and otherwise its defaults, on how many lines each pair has; strangers get none."""
     pairs = lines.group_by("customer_id", "product_id").len().sort("customer_id", "product_id")
     customers, products = pairs["customer_id"].unique().sort(), pairs["product_id"].unique().sort()
     rows = customers.search_sorted(pairs["customer_id"]).to_numpy()
     columns = products.search_sorted(pairs["product_id"]).to_numpy()
     matrix = csr_matrix((pairs["len"].to_numpy().astype(np.float32), (rows, columns)))
+    if not len(set(truth).intersection(customers)):
+        return {}
     with threadpool_limits(1):
         model = implicit.als.AlternatingLeastSquares(factors=64, alpha=1.0, random_state=0)
         model.fit(matrix, show_progress=False)
