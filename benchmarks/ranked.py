@@ -40,7 +40,7 @@ def popular(lines: pl.DataFrame, truth: Truth, *, k: int, exclude: Mapping[str, 
 
 
 def plain_als(lines: pl.DataFrame, truth: Truth, *, k: int, exclude_known: bool) -> Lists:
-    """`implicit`'s ALS with 64 factors, alpha 1 and otherwise its defaults, on how many lines each pair has; strangers get none."""
+    """`implicit`'s ALS with 64 factors, alpha 1 and otherwise its defaults, on how many lines each pair has."""
     pairs = lines.group_by("customer_id", "product_id").len().sort("customer_id", "product_id")
     customers, products = pairs["customer_id"].unique().sort(), pairs["product_id"].unique().sort()
     rows = customers.search_sorted(pairs["customer_id"]).to_numpy()
