@@ -5,12 +5,14 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN pip wheel --no-deps --require-hashes --wheel-dir /wheels -r requirements.lock
 COPY . .
+# What else the image shall hold, as --build-arg EXTRAS=[mlflow].
+ARG EXTRAS=""
 # Only wheels of the lock are at hand, so what Endcap needs comes in those versions, and nothing for development.
 RUN python -m venv /build \
     && /build/bin/pip install --no-index --find-links /wheels hatchling editables \
     && /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && python -m venv /venv \
-    && /venv/bin/pip install --no-index --find-links /wheels endcap
+    && /venv/bin/pip install --no-index --find-links /wheels "endcap$EXTRAS"
 
 FROM python:3.11-slim
 # implicit needs the system's OpenMP runtime.

@@ -24,6 +24,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("app/stores/",),
     "faiss": ("app/model/", "app/main.py", "training/index.py"),
     "implicit": ("training/factors.py",),
+    "mlflow": ("training/tracking.py",),
     "deltalake": ("app/history.py",),
     "fastapi": ("app/api/", "app/console/", "app/main.py"),
     "starlette": ("app/api/", "app/console/", "app/main.py"),
