@@ -3,17 +3,25 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import log
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import polars as pl
 import pytest
+from catboost import CatBoost
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.decision.context import make_context
 from app.decision.ladder import popular_slate
 from app.decision.pipeline import Options, rank
 from app.decision.rules import ignored_rules
+from app.decision.scoring import TABLE_COLUMNS, score
 from app.domain import Degraded, LiveEvent, Objective, Pin, Proposition, Query, Selection, Slate, SlatePolicy, Weighting
 from app.model.bundle import Attribute, Bundle, current_version, load_bundle
+from app.model.newcomers import extended
+from app.model.ranker import TreeRanker
 from app.ports import CustomerState
 from tests.world import World, product
 
@@ -231,3 +239,76 @@ def test_rules_about_what_the_catalogue_lacks_are_named_and_ignored(bundle: Bund
         "the catalogue has no product 'gone'",
     ]
     assert ids(ask(bundle, policy)) == ids(ask(bundle, None))
+
+
+def test_order_follows_score_and_boost_together(bundle: Bundle) -> None:
+    rows = ask(bundle, SlatePolicy(weightings=(Weighting(TEA, 0.4),)), size=100).propositions
+    keys = [row.score + (row.factors or {}).get("rule_boost", 0.0) for row in rows]
+    assert keys == sorted(keys, reverse=True)
+    assert [row.score for row in rows] != sorted((row.score for row in rows), reverse=True)
+
+
+@pytest.mark.parametrize("objective", list(Objective))
+def test_score_that_is_no_number_ranks_last_whatever_is_set(bundle: Bundle, objective: Objective) -> None:
+    popularity = bundle.popularity.copy()
+    popularity[:3] = np.nan
+    broken = set(bundle.catalogue.product_ids[:3])
+    policy = SlatePolicy(objective=objective, weightings=(Weighting(Selection(tuple(broken)), 1000.0),))
+    slate = ask(replace(bundle, popularity=popularity), policy, size=bundle.item_count)
+    assert set(ids(slate)[-3:]) == broken
+    assert slate.trace["nan_count"] == 3
+
+
+def with_new_teas(bundle: Bundle, trained_world: World, count: int) -> Bundle:
+    """The bundle after an import of so many teas."""
+    table = pl.read_parquet(trained_world.settings.tables_dir / "products.parquet")
+    rows = [{"product_id": f"tea-new-{number}", "name": "The new tea", "department": "TEA"} for number in range(count)]
+    grown = extended(bundle, pl.concat([table, pl.DataFrame(rows)], how="diagonal"), now=NOW)
+    codes = np.arange(grown.item_count, dtype=np.int32)
+    codes[bundle.item_count :] = bundle.catalogue.item_of[ids(ask(bundle, None))[0]]
+    names = [str(code) for code in codes.tolist()]
+    brand = Attribute(codes, names, {name: code for code, name in enumerate(names)})
+    catalogue = replace(grown.catalogue, attributes={**grown.catalogue.attributes, "brand": brand})
+    return replace(grown, catalogue=catalogue)
+
+
+def test_place_for_what_is_new_goes_before_a_cap_but_not_over_it(bundle: Bundle, trained_world: World) -> None:
+    """Every product has a brand of its own, but new ones have that of the best."""
+    grown = with_new_teas(bundle, trained_world, 3)
+    free, capped = (ask(grown, SlatePolicy(diversity=0.01, max_per_brand=most)) for most in (2, 1))
+    assert ids(free)[-1].startswith("tea-new")
+    assert not any(name.startswith("tea-new") for name in ids(capped))
+    assert len(ids(capped)) == 10
+
+
+def test_place_for_what_is_new_leaves_the_pins_alone(bundle: Bundle, trained_world: World) -> None:
+    grown = with_new_teas(bundle, trained_world, 3)
+    pins = (Pin(10, product("coffee", 2)), Pin(1, "tea-new-2"))
+    slate = ask(grown, SlatePolicy(pins=pins))
+    assert (ids(slate)[0], ids(slate)[9]) == ("tea-new-2", product("coffee", 2))
+    assert len(set(ids(slate))) == 10
+
+
+def test_pinned_and_new_products_are_scored_though_the_blend_leaves_them_out(
+    bundle: Bundle, trained_world: World
+) -> None:
+    """Trees see the 200 best of the blend: of 340 candidates, most of them unsold, not these two."""
+    grown = replace(with_new_teas(bundle, trained_world, 300), ranker=stump())
+    context = make_context(QUERY, grown, VIEWER, stale_after_s=1e9)
+    items = np.arange(20, grown.item_count, dtype=np.int32)
+    outside = np.setdiff1d(items, score(context, items).items)[[3, 50]].astype(np.int32)
+    scored = score(context, items, always=outside)
+    assert np.isin(outside, scored.items).all()
+    assert (np.diff(scored.items) > 0).all()
+    assert len(scored.items) == 202
+
+
+def stump() -> TreeRanker:
+    """A ranker that adds next to nothing to the blend."""
+    table = np.random.default_rng(0).random((50, len(TABLE_COLUMNS)))
+    model = CatBoost({"iterations": 1, "depth": 1, "verbose": False, "allow_writing_files": False, "thread_count": 1})
+    model.fit(table, table[:, 0])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "stump.cbm"
+        model.save_model(str(path))
+        return TreeRanker(path.read_bytes(), TABLE_COLUMNS, slope=1.0, intercept=0.0)
