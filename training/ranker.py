@@ -31,8 +31,8 @@ SETTINGS: Mapping[str, Any] = {
     "verbose": False,
     "allow_writing_files": False,
 }
-"""Strong regularization, because seasons change what a column's values mean: learned on four windows of a grocer, trees
-of depth 5 with it ranked the next two at NDCG@10 .2288 and .2216, of depth 4 with CatBoost's own 3 at .2264 and .2216."""
+"""Strong regularization, because seasons change what column values mean: learned on four windows of a grocer, trees of
+depth 5 with it ranked the next two at NDCG@10 .2288 and .2216, of depth 4 with CatBoost's own 3 at .2264 and .2216."""
 NOT_REPRODUCIBLE = ("train_finish_time", "model_guid")
 """What CatBoost writes into a model that differs between two runs on the same rows."""
 
