@@ -27,7 +27,7 @@ from tests.world import World, product
 
 OPTIONS = Options(stale_after_s=1e9)
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
-TEA = Selection(attribute="department", values=("TEA",))
+TEA, COFFEE = (Selection(attribute="department", values=(name,)) for name in ("TEA", "COFFEE"))
 VIEWER = CustomerState(
     events=[LiveEvent(name, "view_item", NOW.timestamp() - 60, name) for name in (product("tea", 3), product("tea", 7))]
 )
@@ -241,11 +241,16 @@ def test_rules_about_what_the_catalogue_lacks_are_named_and_ignored(bundle: Bund
     assert ids(ask(bundle, policy)) == ids(ask(bundle, None))
 
 
-def test_order_follows_score_and_boost_together(bundle: Bundle) -> None:
-    rows = ask(bundle, SlatePolicy(weightings=(Weighting(TEA, 0.4),)), size=100).propositions
+@pytest.mark.parametrize("slope", [0.5, 5.0, 50.0])
+def test_order_follows_score_and_boost_together(bundle: Bundle, slope: float) -> None:
+    """The boost is as strong as lets coffees and teas mingle: half of the range of scores."""
+    calibrated = replace(bundle, scoring={**bundle.scoring, "calibration": {"slope": slope, "intercept": -4.0}})
+    scores = [row.score for row in ask(calibrated, None, size=100).propositions]
+    by = float(np.exp(slope * (scores[5] - scores[-1]) / 2))
+    rows = ask(calibrated, SlatePolicy(weightings=(Weighting(COFFEE, by),)), size=100).propositions
     keys = [row.score + (row.factors or {}).get("rule_boost", 0.0) for row in rows]
     assert keys == sorted(keys, reverse=True)
-    assert [row.score for row in rows] != sorted((row.score for row in rows), reverse=True)
+    assert [row.score for row in rows] != sorted(scores, reverse=True)
 
 
 @pytest.mark.parametrize("objective", list(Objective))
