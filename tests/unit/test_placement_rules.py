@@ -19,11 +19,15 @@ from app.decision.pipeline import Options, rank
 from app.decision.rules import ignored_rules
 from app.decision.scoring import TABLE_COLUMNS, score
 from app.domain import Degraded, LiveEvent, Objective, Pin, Proposition, Query, Selection, Slate, SlatePolicy, Weighting
+from app.history import History
 from app.model.bundle import Attribute, Bundle, current_version, load_bundle
 from app.model.newcomers import extended
 from app.model.ranker import TreeRanker
 from app.ports import CustomerState
 from tests.world import World, product
+from training.dataset import load_interactions
+from training.parts import bundle_of, learn_parts, recipe_of
+from training.publish import Facts
 
 OPTIONS = Options(stale_after_s=1e9)
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
@@ -317,3 +321,18 @@ def stump() -> TreeRanker:
         path = Path(folder) / "stump.cbm"
         model.save_model(str(path))
         return TreeRanker(path.read_bytes(), TABLE_COLUMNS, slope=1.0, intercept=0.0)
+
+
+@pytest.mark.parametrize("costs", [{}, {"tea-1": 120, "coffee-2": 90}])
+def test_unit_costs_of_the_product_table_reach_the_bundle(
+    bundle: Bundle, trained_world: World, tmp_path: Path, costs: dict[str, int]
+) -> None:
+    table = pl.read_parquet(trained_world.settings.tables_dir / "products.parquet").with_columns(
+        pl.col("product_id").replace_strict(costs, default=None, return_dtype=pl.Int64).alias("unit_cost_minor")
+    )
+    dataset = load_interactions(History(trained_world.settings.history_dir).scan(), table)
+    parts = learn_parts(dataset, replace(recipe_of(bundle), penalty=None), seed=0)
+    catalogue = bundle_of(tmp_path, Facts(NOW, None, None, {}, {}), parts).catalogue
+    known = {name: int(cost) for name, cost in zip(catalogue.product_ids, catalogue.unit_cost_minor, strict=True)}
+    assert {name: cost for name, cost in known.items() if cost >= 0} == costs
+    assert ("unit_cost_minor" in parts.arrays) == bool(costs)
