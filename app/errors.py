@@ -9,6 +9,7 @@ EndcapError
 │   └── BundleMissing
 ├── BundleRefused       a bundle file is not the one its manifest promises
 ├── ReleaseRefused      something speaks against serving a bundle
+├── LeakFound           what a ranking would be learned from knows the future
 └── StoreUnavailable    Redis or Valkey did not answer in time
 """
 
@@ -77,6 +78,12 @@ class ReleaseRefused(EndcapError):
     """The gate found something that speaks against serving a bundle; the message says what, and how to go on."""
 
     code = "release_refused"
+
+
+class LeakFound(EndcapError):
+    """Something that a ranking would be learned from knows the future; the message says what."""
+
+    code = "leak_found"
 
 
 class StoreUnavailable(EndcapError):

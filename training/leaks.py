@@ -5,19 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.domain import Floats, Mask
-from app.errors import EndcapError
+from app.errors import LeakFound
 from training.evaluate import Asked
 from training.metrics import Wide
 
 TOO_GOOD_AUC = 0.995
 """No honest column tells bought from not bought this well; the best of a grocer's has .87."""
 MIN_HITS = 200
-
-
-class LeakFound(EndcapError):
-    """Something that a ranking would be learned from knows the future; the message says what."""
-
-    code = "leak_found"
 
 
 def check_times(asked: Asked) -> None:

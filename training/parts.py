@@ -39,7 +39,15 @@ class Recipe:
 
     def scoring(self) -> dict[str, object]:
         """The ranking as scoring.json holds it."""
-        ranker = None if self.trees is None else {"columns": list(TABLE_COLUMNS), **asdict(self.trees.base)}
+        ranker = (
+            None
+            if self.trees is None
+            else {
+                "columns": list(TABLE_COLUMNS),
+                "ranks_new": self.trees.ranks_new,
+                **asdict(self.trees.base),
+            }
+        )
         policy = {"penalty": self.penalty, "exclude_purchased": self.excludes_purchased}
         return self.blend.document() | policy | {"ranker": ranker}
 
@@ -51,7 +59,7 @@ def recipe_of(bundle: Bundle) -> Recipe:
     trees = None
     if bundle.ranker is not None:
         base = Calibration(float(bundle.ranker.slope), float(bundle.ranker.intercept))
-        trees = Trees(bundle.ranker.content, base, blend.calibration, 0.0, 0.0)
+        trees = Trees(bundle.ranker.content, base, blend.calibration, 0.0, 0.0, bundle.ranker.ranks_new)
     return Recipe(AlsSettings(**bundle.als), scoring["penalty"], blend, scoring["exclude_purchased"], trees)
 
 

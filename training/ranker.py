@@ -17,6 +17,7 @@ from training.metrics import gains, paired_interval
 
 CUTOFF = 10
 BLEND_PLACE = TABLE_COLUMNS.index(BLEND)
+OWNED_PLACE = TABLE_COLUMNS.index("frequent_all")
 MIN_QUESTIONS = 300
 """Fewer questions with a find make trees of luck."""
 MISS_SHARE = 0.3
@@ -53,7 +54,8 @@ class Tables:
 class Trees:
     """A fitted ranker: `content` in CatBoost's own format, on top of the blend's log-odds (`base`).
 
-    `calibration` of their sum; NDCG@10 beside the blend's on the baskets that decided.
+    `calibration` of their sum; NDCG@10 beside the blend's on the baskets that decided. `ranks_new`: among products new to
+    the customer they ranked no worse.
     """
 
     content: bytes
@@ -61,6 +63,7 @@ class Trees:
     calibration: Calibration
     ndcg: float
     blend_ndcg: float
+    ranks_new: bool
 
 
 def fit_trees(tables: Tables, judged: Tables, *, seed: int) -> Trees | None:
@@ -75,17 +78,23 @@ def fit_trees(tables: Tables, judged: Tables, *, seed: int) -> Trees | None:
     first = TreeRanker(_fit(tables, base, seed=seed), TABLE_COLUMNS, slope=base.slope, intercept=base.intercept)
     scores = [first.scores(np.ascontiguousarray(rows)) for rows in judged.rows]
     by_trees = ndcg_of(scores, judged)
-    by_blend = ndcg_of([rows[:, BLEND_PLACE] for rows in judged.rows], judged)
+    by_blend = ndcg_of(_each_blend(judged), judged)
     _, low, _ = paired_interval(by_trees - by_blend, seed=seed)
     if low <= 0:
         return None
     calibration = fit_calibration(np.concatenate(scores), np.concatenate(judged.labels))
+    new = _new_only(judged)
+    ranks_new = bool(
+        ndcg_of([first.scores(rows) for rows in new.rows], new).mean() >= ndcg_of(_each_blend(new), new).mean()
+    )
     both = Tables(
         [*tables.rows, *judged.rows],
         [*tables.labels, *judged.labels],
         [*tables.truth_counts, *judged.truth_counts],
     )
-    return Trees(_fit(both, base, seed=seed), base, calibration, float(by_trees.mean()), float(by_blend.mean()))
+    return Trees(
+        _fit(both, base, seed=seed), base, calibration, float(by_trees.mean()), float(by_blend.mean()), ranks_new
+    )
 
 
 def best_rows(blend: Floats) -> npt.NDArray[np.intp]:
@@ -107,6 +116,18 @@ def ndcg_of(scores: Sequence[Floats], tables: Tables) -> npt.NDArray[np.float64]
 
 def _finds(tables: Tables) -> int:
     return sum(bool(labels.any()) for labels in tables.labels)
+
+
+def _each_blend(tables: Tables) -> list[Floats]:
+    return [rows[:, BLEND_PLACE] for rows in tables.rows]
+
+
+def _new_only(tables: Tables) -> Tables:
+    """The same questions with the candidates that the customer never bought; NDCG of the others' finds is left out."""
+    new = [rows[:, OWNED_PLACE] <= 0 for rows in tables.rows]
+    rows = [np.ascontiguousarray(one[kept]) for one, kept in zip(tables.rows, new, strict=True)]
+    labels = [hits[kept] for hits, kept in zip(tables.labels, new, strict=True)]
+    return Tables(rows, labels, [int(hits.sum()) for hits in labels])
 
 
 def _blends(tables: Tables) -> Floats:

@@ -26,7 +26,7 @@ def eligibility_rules(context: Context) -> list[Rule]:
     newcomers = context.bundle.newcomers
     if newcomers is not None and newcomers.on_offer is not None:
         rules.append(Rule("withdrawn", newcomers.on_offer))
-    if _excludes_purchased(context):
+    if excludes_purchased(context):
         rules.append(_drop_items(context, "purchased", context.bought.items))
     if len(context.basket):
         rules.append(_drop_items(context, "in_basket", context.basket))
@@ -36,7 +36,8 @@ def eligibility_rules(context: Context) -> list[Rule]:
     return rules
 
 
-def _excludes_purchased(context: Context) -> bool:
+def excludes_purchased(context: Context) -> bool:
+    """True when what the customer bought is left out: as asked, else as training found right."""
     asked = context.query.exclude_purchased
     return bool(context.bundle.scoring.get("exclude_purchased")) if asked is None else asked
 

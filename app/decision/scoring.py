@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.decision.context import Context
+from app.decision.eligibility import excludes_purchased
 from app.decision.features import COLUMNS, RANKER_COLUMNS, candidate_columns, ranker_columns
 from app.domain import Floats, Ints
 from app.model.ranker import BLEND
@@ -40,7 +41,8 @@ class Scored:
 def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
     """The blend Σ weight · column; where the bundle holds trees, theirs for the 200 best of it.
 
-    Items of `always` are scored whatever the blend says.
+    Items of `always` are scored whatever the blend says. Where only new products are asked for, trees that rank those no
+    better stay out.
     """
     columns = candidate_columns(context, items)
     weights = blend_weights(context)
@@ -56,6 +58,8 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
         best = np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT]
         best = np.union1d(best, np.isin(items, always).nonzero()[0]) if len(always) else np.sort(best)
         items, columns, blend = items[best], columns[best], blend[best]
+    if excludes_purchased(context) and not ranker.ranks_new:
+        return Scored(items, columns, weights, ranker.base(blend))
     table = ranker_table(context, items, columns, blend)
     total = ranker.scores(table)
     total[blend == NOT_A_SCORE] = NOT_A_SCORE

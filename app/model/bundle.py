@@ -175,7 +175,13 @@ def _ranker(files: "_VerifiedFiles") -> TreeRanker | None:
     if not files.has(RANKER_FILE):
         return None
     told = files.json("scoring.json")["ranker"]
-    return TreeRanker(files.read(RANKER_FILE), told["columns"], slope=told["slope"], intercept=told["intercept"])
+    return TreeRanker(
+        files.read(RANKER_FILE),
+        told["columns"],
+        slope=told["slope"],
+        intercept=told["intercept"],
+        ranks_new=told["ranks_new"],
+    )
 
 
 def _content(files: "_VerifiedFiles") -> ContentMap | None:

@@ -16,9 +16,12 @@ class TreeRanker:
     """Trees that correct the linear blend; `columns` names what a row of the table must hold.
 
     score = slope · blend + intercept + trees(row), log-odds: where the trees say nothing, the blend's order stays.
+    `ranks_new`: they rank products new to the customer among themselves no worse than the blend.
     """
 
-    def __init__(self, content: bytes, columns: Sequence[str], *, slope: float, intercept: float) -> None:
+    def __init__(
+        self, content: bytes, columns: Sequence[str], *, slope: float, intercept: float, ranks_new: bool = True
+    ) -> None:
         # CatBoost loads in 0.4 s: only where a bundle holds trees.
         from catboost import CatBoost, Pool
 
@@ -26,6 +29,7 @@ class TreeRanker:
         self.content = content
         self.slope = np.float32(slope)
         self.intercept = np.float32(intercept)
+        self.ranks_new = ranks_new
         self._blend_place = self.columns.index(BLEND)
         self._pool = Pool
         model = CatBoost()
@@ -40,7 +44,11 @@ class TreeRanker:
             return np.zeros(0, np.float32)
         raw = self._predict(self._pool(table), "RawFormulaVal", 0, 0, 1, False, "CPU")
         scores: Floats = np.asarray(raw, np.float32)
-        return scores + (self.slope * table[:, self._blend_place] + self.intercept)
+        return scores + self.base(table[:, self._blend_place])
+
+    def base(self, blend: Floats) -> Floats:
+        """The log-odds that the blend alone stands for, float32 (n,): what the trees correct."""
+        return self.slope * blend + self.intercept
 
     def contributions(self, table: Floats) -> Floats:
         """What each column adds to each row's score, float32 (n, columns + 1), the last the same for all.

@@ -10,6 +10,7 @@ import pytest
 
 from app.decision.features import COLUMNS
 from app.domain import LiveEvent
+from app.errors import LeakFound
 from app.history import History
 from app.model.bundle import Bundle
 from app.ports import CustomerState
@@ -19,7 +20,7 @@ from training.blend import Blend, Calibration, default_weights
 from training.dataset import load_interactions, product_table
 from training.evaluate import Asked, questions
 from training.factors import AlsSettings
-from training.leaks import LeakFound, auc, check_columns
+from training.leaks import auc, check_columns
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
 from training.ranking import Window, candidate_window, fit_ranking
