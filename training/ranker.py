@@ -54,8 +54,8 @@ class Tables:
 class Trees:
     """A fitted ranker: `content` in CatBoost's own format, on top of the blend's log-odds (`base`).
 
-    `calibration` of their sum; NDCG@10 beside the blend's on the baskets that decided. `ranks_new`: among products new to
-    the customer they ranked no worse.
+    `calibration` of their sum; NDCG@10 beside the blend's on the baskets that decided. `ranks_new`: among products
+    new to the customer they ranked no worse.
     """
 
     content: bytes

@@ -41,8 +41,8 @@ class Scored:
 def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
     """The blend Σ weight · column; where the bundle holds trees, theirs for the 200 best of it.
 
-    Items of `always` are scored whatever the blend says. Where only new products are asked for, trees that rank those no
-    better stay out.
+    Items of `always` are scored whatever the blend says. Where only new products are asked for, trees that rank
+    those no better stay out.
     """
     columns = candidate_columns(context, items)
     weights = blend_weights(context)
