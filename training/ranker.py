@@ -85,7 +85,7 @@ def fit_trees(tables: Tables, judged: Tables, *, seed: int) -> Trees | None:
     calibration = fit_calibration(np.concatenate(scores), np.concatenate(judged.labels))
     new = _new_only(judged)
     ranks_new = bool(
-        ndcg_of([first.scores(rows) for rows in new.rows], new).mean() >= ndcg_of(_each_blend(new), new).mean()
+        ndcg_of([first.scores(rows) for rows in new.rows], new).sum() >= ndcg_of(_each_blend(new), new).sum()
     )
     both = Tables(
         [*tables.rows, *judged.rows],

@@ -102,7 +102,7 @@ def _needs(name: str, blend: Blend, window: Window) -> bool:
         ndcg_of([table @ told for table in window.columns], Tables(window.columns, window.labels, window.truth_counts))
         for told in (weights, reduced)
     )
-    return bool(with_it.mean() > MIN_GAIN * without.mean())
+    return bool(with_it.sum() > MIN_GAIN * without.sum())
 
 
 def _without(name: str, window: Window) -> Window:
