@@ -41,6 +41,7 @@ class Context:
     """All that the stages after it may look at; `anchors` are basket and recent items, latest first.
 
     `near` (a, m) holds the co-purchase neighbours of each anchor, -1 where there are fewer; `near_score` how near.
+    `group` is the most particular group of people that the bundle knows: whose trends are theirs.
     """
 
     query: Query
@@ -52,6 +53,7 @@ class Context:
     anchors: Ints
     near: Ints
     near_score: Floats
+    group: str
     user: Floats | None
     linear: Floats | None
     degraded: tuple[Degraded, ...]
@@ -77,6 +79,7 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
         anchors=anchors,
         near=bundle.neighbours_idx.take(anchors, axis=0),
         near_score=bundle.neighbours_score.take(anchors, axis=0),
+        group=_group(query, bundle, features),
         user=_user_vector(bundle, rows, live, anchors),
         linear=_linear(bundle, bought, live, anchors),
         degraded=(
@@ -153,6 +156,8 @@ def _bought(rows: _Rows, live_rows: _Rows) -> Bought:
 def _each_once(items: Ints, columns: Floats) -> Bought:
     """Ordered rows in which an item may stand twice: bought before and again."""
     twice = (items[1:] == items[:-1]).nonzero()[0]
+    if not len(twice):
+        return Bought(items, *columns)
     again = columns.take(twice + 1, axis=1)
     columns[:_FIRST_DAY, twice] += again[:_FIRST_DAY]
     columns[_FIRST_DAY, twice] = np.minimum(columns[_FIRST_DAY, twice], again[_FIRST_DAY])
@@ -169,11 +174,21 @@ def _anchors(query: Query, bundle: Bundle, live: LiveProfile) -> Ints:
     return bundle.catalogue.known(list(dict.fromkeys(named))[:ANCHOR_ITEMS])
 
 
+def _group(query: Query, bundle: Bundle, features: CustomerFeatures | None) -> str:
+    if f"store:{query.store_id}" in bundle.group_of:
+        return f"store:{query.store_id}"
+    favourites = features.scalars.get("favourite_departments", ()) if features else ()
+    segment = f"segment:{favourites[0]}" if isinstance(favourites, tuple) and favourites else ""
+    return segment if segment in bundle.group_of else "all"
+
+
 def _linear(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) -> Floats | None:
     """Linear scores of purchases and of what was looked at besides; None when there is nothing to sum."""
     if not len(bundle.linear_idx):
         return None
-    new = anchors[~np.isin(anchors, bought.items)] if len(anchors) else anchors
+    new = anchors
+    if len(bought.items):
+        new = anchors[bought.items.take(bought.items.searchsorted(anchors), mode="clip") != anchors]
     if not len(new):
         return linear_scores(bundle, bought.items, bought.weight_112d)
     return linear_scores(

@@ -157,6 +157,6 @@ def _taste(context: Context, item: int) -> Reason | None:
 
 
 def _trending(context: Context) -> Reason:
-    if f"store:{context.query.store_id}" in context.bundle.group_of:
+    if context.group.startswith("store:"):
         return Reason("trending", "Popular in your store right now")
     return Reason("trending", "Popular right now")
