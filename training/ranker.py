@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.scoring import RANKED_COUNT, TABLE_COLUMNS
+from app.decision.scoring import TABLE_COLUMNS
 from app.domain import Floats, Mask
 from app.model.ranker import BLEND, TreeRanker
 from training.blend import Calibration, fit_calibration
@@ -75,7 +75,7 @@ def fit_trees(tables: Tables, judged: Tables, *, seed: int) -> Trees | None:
     """
     if min(_finds(tables), _finds(judged)) < MIN_QUESTIONS // 2:
         return None
-    base = fit_calibration(_blends(tables), np.concatenate(tables.labels))
+    base = fit_calibration(np.concatenate(_each_blend(tables)), np.concatenate(tables.labels))
     first = TreeRanker(_fit(tables, base, seed=seed), TABLE_COLUMNS, slope=base.slope, intercept=base.intercept)
     scores = [first.scores(np.ascontiguousarray(rows)) for rows in judged.rows]
     by_trees = ndcg_of(scores, judged)
@@ -96,13 +96,6 @@ def fit_trees(tables: Tables, judged: Tables, *, seed: int) -> Trees | None:
     return Trees(
         _fit(both, base, seed=seed), base, calibration, float(by_trees.mean()), float(by_blend.mean()), ranks_new
     )
-
-
-def best_rows(blend: Floats) -> npt.NDArray[np.intp]:
-    """Places of the candidates that serving hands to the trees, ascending."""
-    if len(blend) <= RANKED_COUNT:
-        return np.arange(len(blend))
-    return np.sort(np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT])
 
 
 def ndcg_of(scores: Sequence[Floats], tables: Tables) -> npt.NDArray[np.float64]:
@@ -129,10 +122,6 @@ def _new_only(tables: Tables) -> Tables:
     rows = [np.ascontiguousarray(one[kept]) for one, kept in zip(tables.rows, new, strict=True)]
     labels = [hits[kept] for hits, kept in zip(tables.labels, new, strict=True)]
     return Tables(rows, labels, [int(hits.sum()) for hits in labels])
-
-
-def _blends(tables: Tables) -> Floats:
-    return np.concatenate([rows[:, BLEND_PLACE] for rows in tables.rows])
 
 
 def _fit(tables: Tables, base: Calibration, *, seed: int) -> bytes:

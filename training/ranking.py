@@ -9,12 +9,13 @@ from app.decision.candidates.gather import find_candidates
 from app.decision.context import make_context
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
 from app.decision.features import COLUMNS, RANKER_COLUMNS, candidate_columns, ranker_columns
+from app.decision.scoring import best_places, ranker_table
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
 from training.blend import Blend, fit_blend
 from training.evaluate import OPTIONS, Asked
 from training.leaks import check_columns, check_times
-from training.ranker import Tables, Trees, best_rows, fit_trees, ndcg_of
+from training.ranker import Tables, Trees, fit_trees, ndcg_of
 
 HELD_BACK_SHARE = 0.3
 """Of a single window's questions, those that judge the trees."""
@@ -58,7 +59,6 @@ class Ranking:
 def candidate_window(bundle: Bundle, asked: Asked, told: Told) -> Window:
     """What the pipeline would look at for each question, by its own functions."""
     check_times(asked)
-    window = Window([], [], [], [len(truth) for truth in asked.truth])
     columns, further, labels = [], [], []
     for number, (query, state, truth) in enumerate(zip(asked.queries, asked.states, asked.truth, strict=True), start=1):
         context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
@@ -68,7 +68,7 @@ def candidate_window(bundle: Bundle, asked: Asked, told: Told) -> Window:
         further.append(ranker_columns(context, items))
         labels.append(np.isin(items, truth))
         told(number, len(asked.queries))
-    return replace(window, columns=columns, further=further, labels=labels)
+    return Window(columns, further, labels, [len(truth) for truth in asked.truth])
 
 
 def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = True) -> Ranking:
@@ -143,7 +143,7 @@ def _tables(window: Window, blend: Blend) -> Tables:
     rows, labels = [], []
     for columns, further, hits in zip(window.columns, window.further, window.labels, strict=True):
         blended = columns @ weights
-        best = best_rows(blended)
-        rows.append(np.concatenate([columns[best], blended[best, None], further[best]], axis=1))
+        best = best_places(blended)
+        rows.append(ranker_table(columns[best], blended[best], further[best]))
         labels.append(hits[best])
     return Tables(rows, labels, window.truth_counts)

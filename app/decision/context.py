@@ -192,11 +192,13 @@ def _linear(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) ->
     if not len(new):
         return linear_scores(bundle, bought.items, bought.weight_112d)
     return linear_scores(
-        bundle, np.concatenate([bought.items, new]), np.concatenate([bought.weight_112d, _interest(bundle, live, new)])
+        bundle,
+        np.concatenate([bought.items, new]),
+        np.concatenate([bought.weight_112d, interest_in(bundle, live, new)]),
     )
 
 
-def _interest(bundle: Bundle, live: LiveProfile, items: Ints) -> Floats:
+def interest_in(bundle: Bundle, live: LiveProfile, items: Ints) -> Floats:
     """What looking at each of `items` is worth beside a purchase."""
     ids = bundle.catalogue.product_ids
     return np.array([live.recent.get(ids[item], NAMED_INTEREST) for item in items.tolist()], np.float32)
@@ -209,7 +211,7 @@ def _user_vector(bundle: Bundle, rows: _Rows, live: LiveProfile, anchors: Ints) 
         return None
     count, weight = columns[_COUNT], columns[_WEIGHT_112D]
     if len(anchors):
-        interest = _interest(bundle, live, anchors)
+        interest = interest_in(bundle, live, anchors)
         place, anchor = (bought[:, None] == anchors).nonzero()
         looked_at = np.zeros(len(bought), np.float32)
         looked_at[place] = interest[anchor]

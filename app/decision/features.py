@@ -144,15 +144,6 @@ def _pulled(pulled: Ints, scores: Floats, weight: Floats, items: Ints) -> Floats
 def trending_group(context: Context) -> tuple[Ints, Floats]:
     """Items and scores that trend in the customer's store, else in the favourite department, else everywhere."""
     bundle = context.bundle
-    row = bundle.group_of.get(group_name(context), bundle.group_of.get("all", 0))
+    row = bundle.group_of.get(context.group, 0)
     count = bundle.trending_count[row]
     return bundle.trending_idx[row, :count], bundle.trending_score[row, :count]
-
-
-def group_name(context: Context) -> str:
-    """The most particular group of the context that the bundle knows."""
-    favourites = context.features.scalars.get("favourite_departments", ()) if context.features else ()
-    names = [f"store:{context.query.store_id}"]
-    if isinstance(favourites, tuple) and favourites:
-        names.append(f"segment:{favourites[0]}")
-    return next((name for name in names if name in context.bundle.group_of), "all")

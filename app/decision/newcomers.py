@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from app.decision.candidates.gather import Candidates
-from app.decision.context import NAMED_INTEREST, Context
+from app.decision.context import Context, interest_in
 from app.decision.scoring import Scored
 from app.domain import Floats, Ints, Mask, Reason
 from app.model.bundle import Bundle
@@ -102,8 +102,7 @@ def _among(known: Ints, items: Ints) -> Mask:
 def _shares(context: Context) -> dict[str, Floats]:
     """Per attribute column and code a / (a + 1) of the customer's interest a; the last place, for unknown, is 0."""
     bundle, bought, anchors = context.bundle, context.bought, context.anchors
-    ids, recent = bundle.catalogue.product_ids, context.live.recent
-    looked_at = np.array([recent.get(ids[item], NAMED_INTEREST) for item in anchors], np.float32)
+    looked_at = interest_in(bundle, context.live, anchors)
     items, weight = np.concatenate([bought.items, anchors]), np.concatenate([bought.weight_112d, looked_at])
     shares = {}
     for name, column in bundle.catalogue.attributes.items():

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.decision.context import Context
 from app.decision.eligibility import excludes_purchased
-from app.decision.features import COLUMNS, RANKER_COLUMNS, candidate_columns, ranker_columns
+from app.decision.features import COLUMNS, RANKER_COLUMNS, Places, candidate_columns, ranker_columns
 from app.domain import Floats, Ints
 from app.model.ranker import BLEND
 
@@ -55,20 +55,28 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
     if ranker is None:
         return Scored(items, columns, weights, blend)
     if len(items) > RANKED_COUNT:
-        best = np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT]
-        best = np.union1d(best, np.isin(items, always).nonzero()[0]) if len(always) else np.sort(best)
+        best = best_places(blend)
+        if len(always):
+            best = np.union1d(best, np.isin(items, always).nonzero()[0])
         items, columns, blend = items[best], columns[best], blend[best]
     if excludes_purchased(context) and not ranker.ranks_new:
         return Scored(items, columns, weights, ranker.base(blend))
-    table = ranker_table(context, items, columns, blend)
+    table = ranker_table(columns, blend, ranker_columns(context, items))
     total = ranker.scores(table)
     total[blend == NOT_A_SCORE] = NOT_A_SCORE
     return Scored(items, columns, weights, total, table)
 
 
-def ranker_table(context: Context, items: Ints, columns: Floats, blend: Floats) -> Floats:
+def best_places(blend: Floats) -> Places:
+    """Places of the candidates that go through the trees, ascending."""
+    if len(blend) <= RANKED_COUNT:
+        return np.arange(len(blend))
+    return np.sort(np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT])
+
+
+def ranker_table(columns: Floats, blend: Floats, further: Floats) -> Floats:
     """One row per item, one column per name in TABLE_COLUMNS: the trees' input, when serving and when training."""
-    return np.concatenate([columns, blend[:, None], ranker_columns(context, items)], axis=1)
+    return np.concatenate([columns, blend[:, None], further], axis=1)
 
 
 def factors(context: Context, scored: Scored, places: Ints) -> Sequence[Mapping[str, float]]:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from app.decision.scoring import TABLE_COLUMNS
+from app.decision.scoring import TABLE_COLUMNS, best_places
 from app.domain import Floats, Mask
 from app.model.ranker import BLEND, TreeRanker
-from training.ranker import MIN_QUESTIONS, Tables, best_rows, fit_trees, ndcg_of
+from training.ranker import MIN_QUESTIONS, Tables, fit_trees, ndcg_of
 
 BLEND_PLACE = TABLE_COLUMNS.index(BLEND)
 SIGNAL = TABLE_COLUMNS.index("rhythm")
@@ -62,8 +62,8 @@ def test_contributions_sum_up_to_the_score() -> None:
 
 def test_best_rows_are_the_strongest_in_their_order() -> None:
     blend = np.arange(500, dtype=np.float32)[::-1].copy()
-    assert best_rows(blend).tolist() == list(range(200))
-    assert best_rows(blend[:3]).tolist() == [0, 1, 2]
+    assert best_places(blend).tolist() == list(range(200))
+    assert best_places(blend[:3]).tolist() == [0, 1, 2]
 
 
 def test_ndcg_of_a_hand_worked_case() -> None:
