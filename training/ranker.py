@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.scoring import TABLE_COLUMNS
+from app.decision.features import BLEND_ROW, TABLE_COLUMNS
 from app.domain import Floats, Mask
-from app.model.ranker import BLEND, TreeRanker
+from app.model.ranker import TreeRanker
 from training.blend import Calibration, fit_calibration
 from training.metrics import gains, paired_interval
 
 CUTOFF = 10
-BLEND_PLACE = TABLE_COLUMNS.index(BLEND)
 OWNED_PLACE = TABLE_COLUMNS.index("frequent_all")
 MIN_QUESTIONS = 300
 """Fewer questions with a find make trees of luck."""
@@ -113,7 +112,7 @@ def _finds(tables: Tables) -> int:
 
 
 def _each_blend(tables: Tables) -> list[Floats]:
-    return [rows[:, BLEND_PLACE] for rows in tables.rows]
+    return [rows[:, BLEND_ROW] for rows in tables.rows]
 
 
 def _new_only(tables: Tables) -> Tables:
@@ -132,7 +131,7 @@ def _fit(tables: Tables, base: Calibration, *, seed: int) -> bytes:
     learned = labels | (np.random.default_rng(seed).random(len(labels)) < MISS_SHARE)
     weight = np.where(labels[learned], 1.0, 1 / MISS_SHARE)
     model = CatBoost({**SETTINGS, "random_seed": seed})
-    baseline = base.slope * rows[learned, BLEND_PLACE] + base.intercept
+    baseline = base.slope * rows[learned, BLEND_ROW] + base.intercept
     model.fit(Pool(rows[learned], labels[learned].astype(np.float32), weight=weight, baseline=baseline))
     metadata = model.get_metadata()
     for name in NOT_REPRODUCIBLE:

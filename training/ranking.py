@@ -8,8 +8,8 @@ import numpy as np
 from app.decision.candidates.gather import find_candidates
 from app.decision.context import make_context
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
-from app.decision.features import COLUMNS, RANKER_COLUMNS, candidate_columns, ranker_columns
-from app.decision.scoring import best_places, ranker_table
+from app.decision.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, feature_table
+from app.decision.scoring import best_places
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
 from training.blend import Blend, fit_blend
@@ -28,19 +28,22 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The questions of one past window. Per question: `columns` (c, COLUMNS) and `further` (c, RANKER_COLUMNS) of all
-    candidates, `labels` (c,) which were bought, `truth_counts` how many products were."""
+    """The questions of one past window. Per question: `rows` (c, TABLE_COLUMNS) of all candidates with no blend yet,
+    `labels` (c,) which were bought, `truth_counts` how many products were."""
 
-    columns: Sequence[Floats]
-    further: Sequence[Floats]
+    rows: Sequence[Floats]
     labels: Sequence[Mask]
     truth_counts: Sequence[int]
+
+    @property
+    def columns(self) -> Sequence[Floats]:
+        """What the blend weighs, per question (c, COLUMNS)."""
+        return [rows[:, :BLEND_ROW] for rows in self.rows]
 
     def only(self, places: Sequence[int]) -> "Window":
         """The questions at these places."""
         return Window(
-            [self.columns[place] for place in places],
-            [self.further[place] for place in places],
+            [self.rows[place] for place in places],
             [self.labels[place] for place in places],
             [self.truth_counts[place] for place in places],
         )
@@ -59,16 +62,15 @@ class Ranking:
 def candidate_window(bundle: Bundle, asked: Asked, told: Told) -> Window:
     """What the pipeline would look at for each question, by its own functions."""
     check_times(asked)
-    columns, further, labels = [], [], []
+    rows, labels = [], []
     for number, (query, state, truth) in enumerate(zip(asked.queries, asked.states, asked.truth, strict=True), start=1):
         context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
         rules = eligibility_rules(context)
         items, _ = keep_eligible(find_candidates(context, all_allowed(rules)), rules)
-        columns.append(candidate_columns(context, items))
-        further.append(ranker_columns(context, items))
+        rows.append(feature_table(context, items).T)
         labels.append(np.isin(items, truth))
         told(number, len(asked.queries))
-    return Window(columns, further, labels, [len(truth) for truth in asked.truth])
+    return Window(rows, labels, [len(truth) for truth in asked.truth])
 
 
 def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = True) -> Ranking:
@@ -77,8 +79,8 @@ def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = 
     A single window is shared: most of its questions teach, the others decide. Raises LeakFound when a column knows what
     was bought.
     """
-    check_columns(COLUMNS, *_told(windows, "columns"))
-    check_columns(RANKER_COLUMNS, *_told(windows, "further"))
+    merged = _merged(windows)
+    check_columns(TABLE_COLUMNS, merged.rows, merged.labels)
     older, newest = (_merged(windows[1:]), windows[0]) if len(windows) > 1 else _shared(windows[0], seed=seed)
     blend = _fit_blend(_merged([older, newest]), seed=seed)
     needs_linear = _needs("linear", blend, newest)
@@ -107,15 +109,10 @@ def _needs(name: str, blend: Blend, window: Window) -> bool:
 
 def _without(name: str, window: Window) -> Window:
     place = COLUMNS.index(name)
-    emptied = [table.copy() for table in window.columns]
+    emptied = [table.copy() for table in window.rows]
     for table in emptied:
         table[:, place] = 0
-    return replace(window, columns=emptied)
-
-
-def _told(windows: Sequence[Window], kind: str) -> tuple[list[Floats], list[Mask]]:
-    tables = [table for window in windows for table in getattr(window, kind)]
-    return tables, [hits for window in windows for hits in window.labels]
+    return replace(window, rows=emptied)
 
 
 def _fit_blend(window: Window, *, seed: int) -> Blend:
@@ -124,8 +121,7 @@ def _fit_blend(window: Window, *, seed: int) -> Blend:
 
 def _merged(windows: Sequence[Window]) -> Window:
     return Window(
-        [table for window in windows for table in window.columns],
-        [table for window in windows for table in window.further],
+        [table for window in windows for table in window.rows],
         [hits for window in windows for hits in window.labels],
         [count for window in windows for count in window.truth_counts],
     )
@@ -141,9 +137,10 @@ def _tables(window: Window, blend: Blend) -> Tables:
     """The trees' rows of each question: its best candidates by the blend, as serving makes them."""
     weights = np.array([blend.weights[name] for name in COLUMNS], np.float32)
     rows, labels = [], []
-    for columns, further, hits in zip(window.columns, window.further, window.labels, strict=True):
-        blended = columns @ weights
+    for table, hits in zip(window.rows, window.labels, strict=True):
+        blended = table[:, :BLEND_ROW] @ weights
         best = best_places(blended)
-        rows.append(ranker_table(columns[best], blended[best], further[best]))
+        rows.append(table[best])
+        rows[-1][:, BLEND_ROW] = blended[best]
         labels.append(hits[best])
     return Tables(rows, labels, window.truth_counts)

@@ -1,6 +1,7 @@
 """The linear item-item scores of one person: what having some products adds to the others."""
 
 import numpy as np
+from scipy import sparse
 
 from app.domain import Floats, Ints
 from app.model.bundle import Bundle
@@ -27,6 +28,14 @@ def linear_scores(bundle: Bundle, items: Ints, weight_112d: Floats) -> Floats | 
     if len(known) > MAX_ITEM_COUNT:
         known = known[np.argpartition(-weight_112d[known], MAX_ITEM_COUNT)[:MAX_ITEM_COUNT]]
     rows = items[known]
-    added = bundle.linear_weight[rows] * strength(weight_112d[known])[:, None]
-    total = np.bincount(bundle.linear_idx[rows].ravel(), added.ravel(), minlength=len(bundle.linear_idx))
-    return total.astype(np.float32)
+    kept_count = bundle.linear_idx.shape[1]
+    weights = sparse.csc_array(
+        (
+            bundle.linear_weight.take(rows, axis=0).ravel(),
+            bundle.linear_idx.take(rows, axis=0).ravel(),
+            np.arange(0, (len(rows) + 1) * kept_count, kept_count, dtype=np.int32),
+        ),
+        shape=(len(bundle.linear_idx), len(rows)),
+    )
+    total: Floats = weights @ strength(weight_112d[known])
+    return total

@@ -4,20 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from app.decision.context import Context
 from app.decision.eligibility import excludes_purchased
-from app.decision.features import COLUMNS, RANKER_COLUMNS, Places, candidate_columns, ranker_columns
+from app.decision.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, Places, feature_table
 from app.domain import Floats, Ints
-from app.model.ranker import BLEND
 
 NOT_A_SCORE = np.float32(-1e6)
 """The score of a candidate whose columns hold no number: it ranks last, and shows."""
 RANKED_COUNT = 200
 """So many candidates, the best by the blend, go through the trees."""
 NO_ITEMS = np.zeros(0, np.int32)
-TABLE_COLUMNS = (*COLUMNS, BLEND, *RANKER_COLUMNS)
-"""The columns of a row that the trees see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +42,27 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
     Items of `always` are scored whatever the blend says. Where only new products are asked for, trees that rank
     those no better stay out.
     """
-    columns = candidate_columns(context, items)
-    weights = blend_weights(context)
-    blend = columns @ weights
+    table, weights = feature_table(context, items), blend_weights(context)
+    columns, blend = table[:BLEND_ROW], table[BLEND_ROW]
+    blend[:] = weights @ columns
     if np.isnan(blend.sum()):
         is_broken = np.isnan(blend)
-        columns[is_broken] = 0
+        columns[:, is_broken] = 0
         blend[is_broken] = NOT_A_SCORE
     ranker = context.bundle.ranker
     if ranker is None:
-        return Scored(items, columns, weights, blend)
+        return Scored(items, columns.T, weights, blend)
     if len(items) > RANKED_COUNT:
         best = best_places(blend)
         if len(always):
             best = np.union1d(best, np.isin(items, always).nonzero()[0])
-        items, columns, blend = items[best], columns[best], blend[best]
+        items, table = items.take(best), table.take(best, axis=1)
+    columns, blend = table[:BLEND_ROW].T, table[BLEND_ROW]
     if excludes_purchased(context) and not ranker.ranks_new:
         return Scored(items, columns, weights, ranker.base(blend))
-    table = ranker_table(columns, blend, ranker_columns(context, items))
-    total = ranker.scores(table)
+    total = ranker.scores(table.T)
     total[blend == NOT_A_SCORE] = NOT_A_SCORE
-    return Scored(items, columns, weights, total, table)
+    return Scored(items, columns, weights, total, table.T)
 
 
 def best_places(blend: Floats) -> Places:
@@ -72,11 +70,6 @@ def best_places(blend: Floats) -> Places:
     if len(blend) <= RANKED_COUNT:
         return np.arange(len(blend))
     return np.sort(np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT])
-
-
-def ranker_table(columns: Floats, blend: Floats, further: Floats) -> Floats:
-    """One row per item, one column per name in TABLE_COLUMNS: the trees' input, when serving and when training."""
-    return np.concatenate([columns, blend[:, None], further], axis=1)
 
 
 def factors(context: Context, scored: Scored, places: Ints) -> Sequence[Mapping[str, float]]:
@@ -93,7 +86,7 @@ def probability(context: Context, score: Floats) -> Floats:
     """P(in the next basket) = σ(slope · score + intercept), as fitted on held-out baskets."""
     calibration = context.bundle.scoring["calibration"]
     logit = np.float32(calibration["slope"]) * score + np.float32(calibration["intercept"])
-    chance: Floats = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
+    chance: Floats = expit(logit)
     return chance
 
 

@@ -27,8 +27,8 @@ from app.model.replenishment import DOCUMENT, RebuyModel, habits_file, rebuy_mod
 SCHEMA_VERSION = 2
 POINTER = "current"
 UNIT_COSTS = "unit_cost_minor.npy"
-HEAD_COUNTS = (4_000, 16_000)
-"""Longest vectors that a search looks at first; of 68,077 the first 2,600 to 4,100 settled the best 100."""
+HEAD_COUNTS = (3_000, 8_000, 16_000)
+"""Longest vectors that a search looks at first; of 68,077 the first 3,000 settle 63 to 92 % of customers' best 60."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,11 +50,11 @@ def test_column_that_is_the_answer_is_caught(trained_world: World, tmp_path: Pat
     honest = honest_window(trained_world.settings, tmp_path)
     fit_ranking([honest], seed=0)
     place = COLUMNS.index("trending")
-    spoilt = [table.copy() for table in honest.columns]
+    spoilt = [table.copy() for table in honest.rows]
     for table, hits in zip(spoilt, honest.labels, strict=True):
         table[:, place] = hits + np.linspace(0, 0.1, len(hits))
     with pytest.raises(LeakFound, match="'trending' alone"):
-        fit_ranking([replace(honest, columns=spoilt)], seed=0)
+        fit_ranking([replace(honest, rows=spoilt)], seed=0)
 
 
 def test_rows_know_nothing_of_what_came_after_the_cut(trained_world: World, tmp_path: Path) -> None:
@@ -64,8 +64,7 @@ def test_rows_know_nothing_of_what_came_after_the_cut(trained_world: World, tmp_
     cut = datetime.fromtimestamp(split.train.as_of_day * 86_400, UTC)
     whole = window_of(settings, split, bundle, history)
     short = window_of(settings, split, bundle, history.filter(pl.col("time") < cut))
-    assert all(np.array_equal(*pair) for pair in zip(whole.columns, short.columns, strict=True))
-    assert all(np.array_equal(*pair) for pair in zip(whole.further, short.further, strict=True))
+    assert all(np.array_equal(*pair) for pair in zip(whole.rows, short.rows, strict=True))
     assert split.train.day.max() < split.train.as_of_day
 
 

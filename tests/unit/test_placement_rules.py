@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.decision.context import make_context
+from app.decision.features import TABLE_COLUMNS
 from app.decision.ladder import popular_slate
 from app.decision.pipeline import Options, rank
 from app.decision.rules import ignored_rules
-from app.decision.scoring import TABLE_COLUMNS, score
+from app.decision.scoring import score
 from app.domain import Degraded, LiveEvent, Objective, Pin, Proposition, Query, Selection, Slate, SlatePolicy, Weighting
 from app.history import History
 from app.model.bundle import Attribute, Bundle, current_version, load_bundle

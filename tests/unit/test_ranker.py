@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from app.decision.scoring import TABLE_COLUMNS, best_places
+from app.decision.features import BLEND_ROW, TABLE_COLUMNS
+from app.decision.scoring import best_places
 from app.domain import Floats, Mask
-from app.model.ranker import BLEND, TreeRanker
+from app.model.ranker import TreeRanker
 from training.ranker import MIN_QUESTIONS, Tables, fit_trees, ndcg_of
 
-BLEND_PLACE = TABLE_COLUMNS.index(BLEND)
 SIGNAL = TABLE_COLUMNS.index("rhythm")
 
 
@@ -20,7 +20,7 @@ def tables(*, seed: int, signal: bool, questions: int = 400, candidates: int = 3
     for _ in range(questions):
         table = random.random((candidates, len(TABLE_COLUMNS)), np.float32)
         near = np.abs(table[:, SIGNAL] - 0.5) < 0.1
-        logit = 2 * table[:, BLEND_PLACE] - 3 + (4 * near if signal else 0)
+        logit = 2 * table[:, BLEND_ROW] - 3 + (4 * near if signal else 0)
         rows.append(table)
         labels.append(random.random(candidates) < 1 / (1 + np.exp(-logit)))
     return Tables(rows, labels, [int(hits.sum()) for hits in labels])
@@ -58,6 +58,17 @@ def test_contributions_sum_up_to_the_score() -> None:
     ranker = TreeRanker(trees.content, TABLE_COLUMNS, slope=trees.base.slope, intercept=trees.base.intercept)
     rows = np.ascontiguousarray(tables(seed=4, signal=True).rows[0])
     assert ranker.contributions(rows).sum(axis=1) == pytest.approx(ranker.scores(rows), abs=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 30, 200, 201, 300])
+def test_scores_do_not_depend_on_the_table_before_or_on_the_order_of_its_axes(count: int) -> None:
+    trees = fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0)
+    assert trees is not None
+    ranker = TreeRanker(trees.content, TABLE_COLUMNS, slope=trees.base.slope, intercept=trees.base.intercept)
+    rows = np.concatenate(tables(seed=5, signal=True).rows)[:count]
+    one_by_one = np.concatenate([ranker.scores(row[None]) for row in rows])
+    assert ranker.scores(rows) == pytest.approx(one_by_one)
+    assert ranker.scores(np.asfortranarray(rows)) == pytest.approx(one_by_one)
 
 
 def test_best_rows_are_the_strongest_in_their_order() -> None:
