@@ -113,7 +113,7 @@ def tune(
     task = task_of(split, seed=seed)
     trials: list[Trial] = []
     taken: list[Trial] = []
-    for settings, min_gain in _walk(start or AlsSettings(), taken, max_factors):
+    for settings, min_gain in _walk(start or AlsSettings(), taken, max_factors, has_time=split.train.has_time):
         if not len(task.customers) or (taken and time.monotonic() - began_s + taken[-1].seconds > budget_s):
             break
         trials.append(_try(task, settings, seed=seed))
@@ -123,13 +123,19 @@ def tune(
     return Tuned(_best(taken, start or AlsSettings()), trials)
 
 
-def _walk(start: AlsSettings, taken: Sequence[Trial], max_factors: int) -> Iterator[tuple[AlsSettings, float]]:
-    """Far steps first, then near ones around the last taken trial, then more factors; none twice.
+def _walk(
+    start: AlsSettings, taken: Sequence[Trial], max_factors: int, *, has_time: bool
+) -> Iterator[tuple[AlsSettings, float]]:
+    """Whether old purchases count as much, far steps, near ones around the last taken trial, more factors; none twice.
 
     Yields each setting with the gain it must bring.
     """
     tried = {start}
     yield start, 1.0
+    if has_time and start.weighting == "decayed":
+        undecayed = replace(start, weighting="count")
+        tried.add(undecayed)
+        yield undecayed, MIN_GAIN
     for alpha, regularization in ((1, 1 / 3), (1, 3), (5, 1), (0.5, 1 / 3), (15, 3), (2, 1), (1, 0.6), (1, 1.7)):
         here = _best(taken, start)
         step = replace(here, alpha=here.alpha * alpha, regularization=here.regularization * regularization)

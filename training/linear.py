@@ -2,57 +2,147 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.linalg.lapack import spotrf, spotri
 
-from app.decision.linear import strength
+from app.decision.foldin import strength
 from app.domain import Floats, Ints
 from training.dataset import Dataset, Pairs, purchase_pairs
-from training.factors import TUNING_CUTOFF, best_new, task_of
+from training.factors import SCORE_BLOCK, TUNING_CUTOFF, Task, best_new, task_of
 from training.metrics import rank_metrics
 from training.split import Split
 
-MAX_ITEMS = 5000
+Kind = Literal["ease", "neighbours"]
+
+EASE_ITEMS = 5000
 """The most bought products; the inverse costs the cube of their number (5,000: 3 s and 100 MB)."""
+NEIGHBOUR_ITEMS = (100_000, 50_000, 25_000, 12_500, EASE_ITEMS)
+"""The first of these counts of most bought products whose co-purchases are at most MAX_COPURCHASES."""
+MAX_COPURCHASES = 100_000_000
 KEPT_COUNT = 200
-"""Weights kept per product. On ML-1M all 3,043 give Recall@20 .2755, 200 give .2719, and .2792 beside ALS."""
+"""Weights kept per product. On ML-1M all 3,043 of EASE give Recall@20 .2755, 200 give .2719, and .2792 beside ALS."""
+KEPT_OF_MANY = (20_000, 100)
+"""From so many products on fewer weights are kept: 80 MB for 100,000 products."""
 PENALTIES = (300.0, 1000.0, 3000.0)
-DEFAULT_PENALTY = 1000.0
+EVENNESSES = (0.25, 0.5)
+SHRINKAGE = 3.0
+"""Co-purchases that a product must have above it before they tell something."""
+TARGET_BLOCK = 256
 DENSE_GAIN = 30
 """A dense product does so many multiplications in the time of one sparse one."""
 CUSTOMER_BLOCK = 8192
 
 
 @dataclass(frozen=True, slots=True)
+class LinearSettings:
+    """How the weights are learned: "ease" with `value` = penalty, or "neighbours" with `value` = evenness."""
+
+    kind: Kind = "ease"
+    value: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
 class Linear:
     """`index` int32 and `weight` float32, both (m, K): row i says what having product i adds to which products' scores.
 
-    m ≤ 5,000 most bought products, K ≤ 200; padded with index 0 and weight 0.
+    m most bought products, K ≤ 200; padded with index 0 and weight 0.
     """
 
     index: Ints
     weight: Floats
 
 
-def fit_linear(dataset: Dataset, *, penalty: float) -> Linear:
-    """EASE (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data") on the strengths of purchases.
+NO_LINEAR = Linear(np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32))
 
-    B = I - P · diag(1 / P), P = (XᵀX + penalty · I)⁻¹, X the customers' strengths; of a row the 200 largest |weight|.
+
+def fit_linear(dataset: Dataset, settings: LinearSettings, *, weighting: str) -> Linear:
+    """Weights learned from the strengths of purchases (`weighting` as in app.decision.foldin), the largest of each row.
+
+    "ease": Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data": B = I - P · diag(1 / P),
+    P = (XᵀX + penalty · I)⁻¹, X the customers' strengths of the most bought products.
+
+    "neighbours", for catalogues whose tail matters: w_ij = α_j · C_ij / (C_ii + 3) for the 200 products i of largest
+    cosine with j, where C = X̂ᵀX̂ and X̂ is X with each row divided by (products of the customer)^evenness; α_j scales
+    the sum to what was bought, by least squares.
     """
     pairs = purchase_pairs(dataset)
-    count = min(dataset.bought_item_count, MAX_ITEMS)
-    return kept(full_weights(gram_of(strengths(pairs, len(dataset.customer_ids), count)), penalty=penalty))
+    return _fit(strengths(pairs, _shape(dataset), settings.kind, weighting=weighting), settings)
 
 
-def strengths(pairs: Pairs, customer_count: int, item_count: int) -> sparse.csr_array:
-    """What each customer (row) has of the first `item_count` products (column), as serving weighs it."""
-    known = pairs.item < item_count
-    values = strength(pairs.weight_112d[known])
-    places = (pairs.customer[known], pairs.item[known])
-    return sparse.csr_array((values, places), shape=(customer_count, item_count))
+def _fit(matrix: sparse.csr_array, settings: LinearSettings) -> Linear:
+    if settings.kind == "ease":
+        return kept(full_weights(gram_of(matrix), penalty=settings.value))
+    return strongest(neighbour_weights(matrix, evenness=settings.value))
+
+
+def strengths(pairs: Pairs, shape: tuple[int, int], kind: Kind, *, weighting: str) -> sparse.csr_array:
+    """What each customer (row) has of the products (column) that this kind reaches, as serving weighs it.
+
+    `shape` = customers, bought products.
+    """
+    values = strength(pairs.count, pairs.weight_112d, weighting=weighting)
+    whole = sparse.csr_array((values, (pairs.customer, pairs.item)), shape=shape)
+    for count in NEIGHBOUR_ITEMS if kind == "neighbours" else ():
+        reached = whole[:, :count]
+        if float((np.diff(reached.indptr).astype(np.float64) ** 2).sum()) <= MAX_COPURCHASES:
+            return reached
+    return whole[:, :EASE_ITEMS]
+
+
+def _shape(dataset: Dataset) -> tuple[int, int]:
+    return len(dataset.customer_ids), dataset.bought_item_count
+
+
+def neighbour_weights(matrix: sparse.csr_array, *, evenness: float) -> sparse.csr_array:
+    """w_ij of "neighbours" (`fit_linear`), sparse float32 (m, m), zero on its diagonal."""
+    products = np.maximum(np.diff(matrix.indptr), 1).astype(np.float32)
+    even = (sparse.diags_array(products**-evenness) @ matrix).tocsc()
+    ours = even.T.tocsr()
+    own = np.asarray(even.power(2).sum(axis=0), np.float32)
+    wanted = matrix.tocsc()
+    columns = []
+    for start in range(0, matrix.shape[1], TARGET_BLOCK):
+        block = slice(start, start + TARGET_BLOCK)
+        together = _nearest((ours @ even[:, block]).tocsc(), own, first=start)
+        together.data /= own[together.indices] + SHRINKAGE
+        summed = matrix @ together
+        hit = wanted[:, block].multiply(summed).sum(axis=0)
+        scale = hit / (summed.power(2).sum(axis=0) + 1)
+        columns.append((together @ sparse.diags_array(scale.astype(np.float32))).tocsc())
+    return sparse.hstack(columns, format="csr", dtype=np.float32)
+
+
+def _nearest(together: sparse.csc_array, own: Floats, *, first: int) -> sparse.csc_array:
+    """Of each column the 200 rows of largest cosine, itself left out; column c is product `first` + c."""
+    cosine = together.data / np.sqrt(np.maximum(own[together.indices], np.float32(1e-9)))
+    itself = np.repeat(np.arange(first, first + together.shape[1]), np.diff(together.indptr))
+    cosine[together.indices == itself] = -1
+    return _largest(together, cosine, KEPT_COUNT)
+
+
+def _largest(matrix: sparse.csc_array, by: Floats, count: int) -> sparse.csc_array:
+    """Of each column the `count` entries with the largest `by`, where that is above zero."""
+    is_kept = by > 0
+    for column in (np.diff(matrix.indptr) > count).nonzero()[0]:
+        start, end = matrix.indptr[column : column + 2]
+        is_kept[start + np.argpartition(-by[start:end], count)[count:]] = False
+    pointer = np.concatenate([[0], np.cumsum(is_kept)])[matrix.indptr]
+    return sparse.csc_array((matrix.data[is_kept], matrix.indices[is_kept], pointer), shape=matrix.shape)
+
+
+def strongest(weights: sparse.csr_array) -> Linear:
+    """The largest |weight| of each row in the order of the products, padded."""
+    many, fewer = KEPT_OF_MANY
+    few = _largest(weights.T, np.abs(weights.data), fewer if weights.shape[0] >= many else KEPT_COUNT)
+    length = np.diff(few.indptr)
+    filled = np.arange(max(length.max(initial=0), 1)) < length[:, None]
+    linear = Linear(np.zeros(filled.shape, np.int32), np.zeros(filled.shape, np.float32))
+    linear.index[filled], linear.weight[filled] = few.indices, few.data
+    return linear
 
 
 def gram_of(matrix: sparse.csr_array) -> Floats:
@@ -90,24 +180,43 @@ def kept(weights: Floats, *, count: int = KEPT_COUNT) -> Linear:
     return Linear(index, np.take_along_axis(weights, index, 1))
 
 
-def tune_penalty(split: Split, *, seed: int, penalties: Sequence[float] = PENALTIES) -> float | None:
-    """The penalty that foretells products new to the customers best (NDCG@20); the default where nobody can be asked.
+def tune_linear(
+    split: Split,
+    *,
+    weighting: str,
+    seed: int,
+    penalties: Sequence[float] = PENALTIES,
+    evennesses: Sequence[float] = EVENNESSES,
+) -> LinearSettings | None:
+    """What foretells products new to the customers best (NDCG@20); the default where nobody can be asked.
 
     None where there is nothing to sum: fewer than two products were bought.
     """
     task = task_of(split, seed=seed)
-    count = min(split.train.bought_item_count, MAX_ITEMS)
-    if count < 2:
+    if split.train.bought_item_count < 2:
         return None
+    tried = [LinearSettings("ease", penalty) for penalty in penalties]
     if not len(task.customers):
-        return DEFAULT_PENALTY if DEFAULT_PENALTY in penalties else penalties[0]
-    matrix = strengths(task.pairs, task.shape[0], count)
-    gram = gram_of(matrix)
+        return tried[0] if LinearSettings() not in tried else LinearSettings()
+    tried += [LinearSettings("neighbours", evenness) for evenness in evennesses]
     ndcg = {}
-    for penalty in penalties:
-        scores = scores_of(kept(full_weights(gram, penalty=penalty)), matrix, task.customers.tolist())
-        ndcg[penalty] = rank_metrics(best_new(task, scores), task.wanted, k=TUNING_CUTOFF)["ndcg"]
-    return max(penalties, key=lambda penalty: ndcg[penalty])
+    for kind in ("ease", "neighbours"):
+        matrix = strengths(task.pairs, _shape(split.train), kind, weighting=weighting)
+        gram = gram_of(matrix) if kind == "ease" else None
+        for settings in tried:
+            if settings.kind == kind:
+                linear = _fit(matrix, settings) if gram is None else kept(full_weights(gram, penalty=settings.value))
+                ndcg[settings] = rank_metrics(_ranked_new(task, linear, matrix), task.wanted, k=TUNING_CUTOFF)["ndcg"]
+    return max(tried, key=lambda settings: ndcg[settings])
+
+
+def _ranked_new(task: Task, linear: Linear, matrix: sparse.csr_array) -> list[Ints]:
+    """The 20 products that the weights foretell most strongly to each of the task's customers, of those not owned."""
+    ranked: list[Ints] = []
+    for start in range(0, len(task.customers), SCORE_BLOCK):
+        block = slice(start, start + SCORE_BLOCK)
+        ranked += best_new(task, scores_of(linear, matrix, task.customers[block].tolist()), block)
+    return ranked
 
 
 def scores_of(linear: Linear, matrix: sparse.csr_array, customers: Sequence[int]) -> Floats:

@@ -14,25 +14,23 @@ from training.blend import Blend, Calibration
 from training.dataset import Dataset, purchase_pairs
 from training.factors import AlsSettings, Start, fit_item_factors
 from training.index import build_index
-from training.linear import Linear, fit_linear
+from training.linear import NO_LINEAR, LinearSettings, fit_linear
 from training.publish import Facts, write_bundle
 from training.ranker import Trees
 from training.statistics import neighbours, popularity, repeat_rate, trending
 from training.transitions import transitions
-
-NO_LINEAR = Linear(np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """All that tuning found: what a bundle is learned by, besides the data.
 
-    `penalty` of the linear part, None = without one; without `trees` the blend ranks alone. `excludes_purchased`: what
-    a customer has bought is not proposed again unless asked for.
+    `linear` None = without that part; without `trees` the blend ranks alone. `excludes_purchased`: what a customer has
+    bought is not proposed again unless asked for.
     """
 
     als: AlsSettings
-    penalty: float | None
+    linear: LinearSettings | None
     blend: Blend
     excludes_purchased: bool
     trees: Trees | None = None
@@ -48,7 +46,8 @@ class Recipe:
                 **asdict(self.trees.base),
             }
         )
-        policy = {"penalty": self.penalty, "exclude_purchased": self.excludes_purchased}
+        linear = None if self.linear is None else asdict(self.linear)
+        policy = {"linear": linear, "exclude_purchased": self.excludes_purchased}
         return self.blend.document() | policy | {"ranker": ranker}
 
 
@@ -60,7 +59,8 @@ def recipe_of(bundle: Bundle) -> Recipe:
     if bundle.ranker is not None:
         base = Calibration(float(bundle.ranker.slope), float(bundle.ranker.intercept))
         trees = Trees(bundle.ranker.content, base, blend.calibration, 0.0, 0.0, bundle.ranker.ranks_new)
-    return Recipe(AlsSettings(**bundle.als), scoring["penalty"], blend, scoring["exclude_purchased"], trees)
+    linear = None if scoring["linear"] is None else LinearSettings(**scoring["linear"])
+    return Recipe(AlsSettings(**bundle.als), linear, blend, scoring["exclude_purchased"], trees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,9 @@ def learn_parts(
     factors = fit_item_factors(dataset, recipe.als, seed=seed, start=start)
     companions = neighbours(dataset, seed=seed)
     followers = transitions(dataset)
-    linear = NO_LINEAR if recipe.penalty is None else fit_linear(dataset, penalty=recipe.penalty)
+    linear = NO_LINEAR
+    if recipe.linear is not None:
+        linear = fit_linear(dataset, recipe.linear, weighting=recipe.als.weighting)
     trends = trending(dataset)
     attributes = dataset.catalogue.attributes
     arrays: dict[str, npt.NDArray[np.generic]] = {

@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from app.errors import BadInput, BadSetting
 from training.factors import MAX_FACTORS, AlsSettings
-from training.linear import PENALTIES
+from training.linear import EVENNESSES, PENALTIES
 
 PAGE = "docs/training.md"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+
+Evenness = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 class _Strict(BaseModel):
@@ -30,6 +32,7 @@ class Walk(_Strict):
     iterations: int = Field(default=AlsSettings().iterations, ge=1, le=100)
     # TOML has lists alone: this one becomes a tuple, its numbers stay strict.
     penalties: tuple[Positive, ...] = Field(default=PENALTIES, min_length=1, max_length=20, strict=False)
+    evennesses: tuple[Evenness, ...] = Field(default=EVENNESSES, max_length=20, strict=False)
 
     @model_validator(mode="after")
     def _room_to_walk(self) -> "Walk":

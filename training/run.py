@@ -25,7 +25,7 @@ from training.evaluate import Asked, dataset_facts, questions, sampled, with_bas
 from training.factors import AlsSettings, Start, Trial, tune
 from training.findings import Findings, headline
 from training.judge import Case, judge
-from training.linear import tune_penalty
+from training.linear import LinearSettings, tune_linear
 from training.materialize import materialize
 from training.parts import Recipe, bundle_of, learn_parts, recipe_of, write_parts
 from training.plan import Plan
@@ -219,20 +219,22 @@ def _recipe(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Rec
         ranking = _fit_ranking(run, tuning[:1], run.warm.recipe)
         recipe = _ranked_by(ranking, run.warm.recipe)
         return recipe, {"warm_start": run.warm.version, "ranking": ranking.figures}
-    als, penalty, trials = _tune(run, tuning, budget_s=budget_s)
-    untold = Recipe(als, penalty, _unfitted(), excludes_purchased=never_again(tuning))
+    als, linear, trials = _tune(run, tuning, budget_s=budget_s)
+    untold = Recipe(als, linear, _unfitted(), excludes_purchased=never_again(tuning))
     ranking = _fit_ranking(run, tuning, untold)
     recipe = _ranked_by(ranking, untold)
     return recipe, {"trials": [trial.document() for trial in trials], "ranking": ranking.figures}
 
 
 def _ranked_by(ranking: Ranking, recipe: Recipe) -> Recipe:
-    penalty = recipe.penalty if ranking.needs_linear else None
-    return replace(recipe, penalty=penalty, blend=ranking.blend, trees=ranking.trees)
+    linear = recipe.linear if ranking.needs_linear else None
+    return replace(recipe, linear=linear, blend=ranking.blend, trees=ranking.trees)
 
 
-def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[AlsSettings, float | None, Sequence[Trial]]:
-    """Settings of the factors and penalty of the linear part, by the newest window before the one that judges."""
+def _tune(
+    run: _Run, tuning: Sequence[Split], *, budget_s: float
+) -> tuple[AlsSettings, LinearSettings | None, Sequence[Trial]]:
+    """Settings of the factors and of the linear part, by the newest window before the one that judges."""
     since = perf_counter()
     heard: list[Trial] = []
 
@@ -249,10 +251,17 @@ def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[AlsSe
         start=walk.start(),
         max_factors=walk.max_factors,
     )
-    has_linear = run.plan.parts.linear
-    penalty = tune_penalty(tuning[0], seed=run.seed, penalties=walk.penalties) if has_linear else None
+    linear = None
+    if run.plan.parts.linear:
+        linear = tune_linear(
+            tuning[0],
+            weighting=tuned.settings.weighting,
+            seed=run.seed,
+            penalties=walk.penalties,
+            evennesses=walk.evennesses,
+        )
     run.timed("tune", since)
-    return tuned.settings, penalty, heard
+    return tuned.settings, linear, heard
 
 
 def _fit_ranking(run: _Run, tuning: Sequence[Split], recipe: Recipe) -> Ranking:

@@ -64,7 +64,7 @@ def warm_start(bundles_dir: Path, parts: PartsInUse) -> WarmStart:
         raise BadInput(f"no warm start: {error.message}; {REMEDY}") from None
     except (KeyError, TypeError) as error:
         raise BadInput(f"no warm start: the live bundle was tuned by other means ({error}); {REMEDY}") from None
-    unwanted = [name for name, has in (("linear", recipe.penalty), ("trees", recipe.trees)) if has is not None]
+    unwanted = [name for name, has in (("linear", recipe.linear), ("trees", recipe.trees)) if has is not None]
     for name in unwanted:
         if not getattr(parts, name):
             raise BadSetting(f"parts.{name} = False: a warm start keeps what bundle {live.version} has; {REMEDY}")

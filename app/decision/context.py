@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.decision.foldin import MAX_ITEM_COUNT, confidence, fold_in
+from app.decision.foldin import MAX_ITEM_COUNT, confidence, fold_in, strength
 from app.decision.linear import linear_scores
 from app.decision.live import LiveProfile, LivePurchase, live_profile
 from app.domain import CustomerFeatures, Degraded, Floats, Ints, Query
@@ -189,13 +189,12 @@ def _linear(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) ->
     new = anchors
     if len(bought.items):
         new = anchors[bought.items.take(bought.items.searchsorted(anchors), mode="clip") != anchors]
-    if not len(new):
-        return linear_scores(bundle, bought.items, bought.weight_112d)
-    return linear_scores(
-        bundle,
-        np.concatenate([bought.items, new]),
-        np.concatenate([bought.weight_112d, interest_in(bundle, live, new)]),
-    )
+    items, count, weight = bought.items, bought.count, bought.weight_112d
+    if len(new):
+        interest = interest_in(bundle, live, new)
+        items = np.concatenate([items, new])
+        count, weight = np.concatenate([count, interest]), np.concatenate([weight, interest])
+    return linear_scores(bundle, items, strength(count, weight, weighting=bundle.als["weighting"]))
 
 
 def interest_in(bundle: Bundle, live: LiveProfile, items: Ints) -> Floats:

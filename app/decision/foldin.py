@@ -9,21 +9,26 @@ MAX_ITEM_COUNT = 300
 """The strongest purchases that a fold-in uses; bounds its time and changes rankings little."""
 
 
+def strength(count: Floats, weight_112d: Floats, *, weighting: str) -> Floats:
+    """How much of a product a person has, float32, one place per product; 1 for one purchase today.
+
+    `weighting` "binary": 1. "count": log2(1 + baskets with it). "decayed": log2(1 + weight_112d).
+    """
+    if weighting == "binary":
+        return np.ones_like(count)
+    if weighting not in ("count", "decayed"):
+        raise ValueError(f"weighting {weighting!r} is none of binary, count, decayed")
+    result: Floats = np.log2(1 + (count if weighting == "count" else weight_112d)).astype(np.float32)
+    return result
+
+
 def confidence(count: Floats, weight_112d: Floats, *, weighting: str, alpha: float) -> Floats:
     """How sure a purchase is a preference: 1 + alpha × strength, float32, one place per bought item.
 
-    `weighting` "binary": strength 1. "count": log2(1 + count). "decayed": log2(1 + weight_112d).
     The same function weighs the training matrix, so that serving asks the question training answered.
     """
-    if weighting == "binary":
-        strength = np.ones_like(count)
-    elif weighting == "count":
-        strength = np.log2(1 + count)
-    elif weighting == "decayed":
-        strength = np.log2(1 + weight_112d)
-    else:
-        raise ValueError(f"weighting {weighting!r} is none of binary, count, decayed")
-    return (1 + np.float32(alpha) * strength).astype(np.float32)
+    result: Floats = 1 + np.float32(alpha) * strength(count, weight_112d, weighting=weighting)
+    return result
 
 
 def fold_in(gram: Floats, factors_of_items: Floats, confidence: Floats, *, regularization: float) -> Floats:

@@ -1,10 +1,10 @@
 """ALS in a world whose right answer is provable: a checkerboard of two tastes."""
 
 import numpy as np
-import polars as pl
 
 from app.decision.foldin import confidence, fold_in
-from training.dataset import Dataset, load_interactions, purchase_pairs
+from tests.untimed import untimed
+from training.dataset import Dataset, purchase_pairs
 from training.factors import AlsSettings, Trial, fit_item_factors, tune
 from training.split import Split, random_split
 
@@ -13,24 +13,13 @@ SMALL = AlsSettings(factors=4, alpha=10.0, regularization=0.1)
 
 def checkerboard(customer_count: int = 40, product_count: int = 20) -> Dataset:
     """Even customers bought even products only, odd ones odd, each all but one."""
-    empty = pl.lit(None, pl.String)
     rows = [
         (f"{c:03}", f"{p:03}")
         for c in range(customer_count)
         for p in range(product_count)
         if c % 2 == p % 2 and p // 2 != c // 2 % (product_count // 2)
     ]
-    frame = pl.DataFrame(rows, schema=["customer_id", "product_id"], orient="row").with_columns(
-        type=pl.lit("purchase"),
-        time=pl.lit(None, pl.Datetime("us", "UTC")),
-        anonymous_id=empty,
-        basket_id=empty,
-        session_id=empty,
-        store_id=empty,
-        quantity=pl.lit(1.0, pl.Float32),
-        amount_minor=pl.lit(None, pl.Int64),
-    )
-    return load_interactions(frame, pl.DataFrame({"product_id": ["never sold"]}))
+    return untimed(rows, unsold=["never sold"])
 
 
 def test_missing_square_of_the_own_colour_ranks_above_the_other_colour() -> None:

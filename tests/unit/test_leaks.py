@@ -21,6 +21,7 @@ from training.dataset import load_interactions, product_table
 from training.evaluate import Asked, questions
 from training.factors import AlsSettings
 from training.leaks import auc, check_columns
+from training.linear import LinearSettings
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
 from training.ranking import Window, candidate_window, fit_ranking
@@ -90,7 +91,12 @@ def newest_window(settings: Settings, folder: Path) -> tuple[Split, Bundle, pl.L
     dataset = load_interactions(history, None if products is None else products.collect())
     split = make_splits(dataset, seed=0)[0]
     weights = dict(zip(COLUMNS, map(float, default_weights(COLUMNS)), strict=True))
-    recipe = Recipe(AlsSettings(factors=8), 100.0, Blend(weights, Calibration(1.0, 0.0), 0.0), excludes_purchased=False)
+    recipe = Recipe(
+        AlsSettings(factors=8),
+        LinearSettings(value=100.0),
+        Blend(weights, Calibration(1.0, 0.0), 0.0),
+        excludes_purchased=False,
+    )
     facts = Facts(datetime.now(UTC) - timedelta(days=1), None, None, {}, {})
     return split, bundle_of(folder, facts, learn_parts(split.train, recipe, seed=0)), history
 

@@ -1,4 +1,4 @@
-"""Item-item weights are EASE's, and serving sums them as training does."""
+"""Item-item weights are EASE's or scaled neighbours', and serving sums them as training does."""
 
 from dataclasses import replace
 
@@ -6,13 +6,26 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from app.decision.linear import MAX_ITEM_COUNT, linear_scores, strength
+from app.decision.linear import MAX_ITEM_COUNT, linear_scores
 from app.domain import Floats
 from app.history import History
 from app.model.bundle import Bundle, load_bundle
+from tests.untimed import untimed
 from tests.world import World
 from training.dataset import load_interactions, product_table
-from training.linear import Linear, fit_linear, full_weights, gram_of, kept, scores_of
+from training.linear import (
+    Linear,
+    LinearSettings,
+    fit_linear,
+    full_weights,
+    gram_of,
+    kept,
+    neighbour_weights,
+    scores_of,
+    strongest,
+    tune_linear,
+)
+from training.split import Split, random_split
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +35,7 @@ def bundle(trained_world: World) -> Bundle:
     live = load_bundle(settings.bundles_dir / (settings.bundles_dir / "current").read_text())
     products = product_table(settings)
     dataset = load_interactions(History(settings.history_dir).scan(), None if products is None else products.collect())
-    linear = fit_linear(dataset, penalty=50.0)
+    linear = fit_linear(dataset, LinearSettings("ease", 50.0), weighting="decayed")
     return replace(live, linear_idx=linear.index, linear_weight=linear.weight)
 
 
@@ -55,14 +68,51 @@ def test_only_the_largest_weights_of_a_row_are_kept() -> None:
     assert linear.weight.tolist() == [[3, -5], [2, 4], [9, 8], [2, 3]]
 
 
+def test_neighbours_are_those_of_the_formula() -> None:
+    dense = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1]], np.float32)
+    weights = neighbour_weights(sparse.csr_array(dense), evenness=0.5).toarray()
+    even = dense / np.sqrt(dense.sum(axis=1, keepdims=True))
+    together = even.T @ even
+    expected = together / (np.diag(together)[:, None] + 3)
+    np.fill_diagonal(expected, 0)
+    summed = dense @ expected
+    expected *= (dense * summed).sum(axis=0) / ((summed**2).sum(axis=0) + 1)
+    assert weights == pytest.approx(expected, abs=1e-6)
+
+
+def test_neighbours_do_not_depend_on_how_targets_are_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = some_strengths(300, 50, share=0.1)
+    whole = neighbour_weights(matrix, evenness=0.25).toarray()
+    assert np.count_nonzero(whole) > 1000
+    monkeypatch.setattr("training.linear.TARGET_BLOCK", 7)
+    assert neighbour_weights(matrix, evenness=0.25).toarray() == pytest.approx(whole, abs=1e-6)
+
+
+def test_neighbours_are_padded_with_nothing() -> None:
+    linear = strongest(sparse.csr_array(np.array([[0, 0, 2], [1, 0, -3], [0, 0, 0]], np.float32)))
+    assert linear.index.tolist() == [[2, 0], [0, 2], [0, 0]]
+    assert linear.weight.tolist() == [[2, 0], [1, -3], [0, 0]]
+
+
+def test_the_kind_that_foretells_best_is_taken() -> None:
+    """Products are bought in couples, a third of them beyond what EASE reaches."""
+    split = couples_split(couple_count=4000)
+    settings = tune_linear(split, weighting="decayed", seed=0, penalties=[300.0])
+    assert settings is not None
+    assert settings.kind == "neighbours"
+    assert tune_linear(split, weighting="decayed", seed=0, penalties=[300.0], evennesses=[]) == LinearSettings(
+        "ease", 300.0
+    )
+
+
 def test_serving_scores_a_customer_as_training_does(bundle: Bundle) -> None:
     count = len(bundle.linear_idx)
     assert count
     items = np.array([0, 3, 5], np.int32)
-    weight = np.array([1.0, 0.25, 7.5], np.float32)
-    matrix = sparse.csr_array((strength(weight), ([0, 0, 0], items)), shape=(1, count))
+    strength = np.array([1.0, 0.25, 7.5], np.float32)
+    matrix = sparse.csr_array((strength, ([0, 0, 0], items)), shape=(1, count))
     told = Linear(bundle.linear_idx, bundle.linear_weight)
-    served = linear_scores(bundle, items, weight)
+    served = linear_scores(bundle, items, strength)
     assert served is not None
     assert served == pytest.approx(scores_of(told, matrix, [0])[0], abs=1e-5)
 
@@ -71,6 +121,18 @@ def test_person_without_a_known_product_has_no_linear_scores(bundle: Bundle) -> 
     beyond = np.array([len(bundle.linear_idx)], np.int32)
     assert linear_scores(bundle, beyond, np.ones(1, np.float32)) is None
     assert MAX_ITEM_COUNT >= 100
+
+
+def couples_split(*, couple_count: int) -> Split:
+    """Every customer bought the two products of three couples; one of the six is held out."""
+    couples = np.random.default_rng(5).integers(0, couple_count, (15_000, 3)).tolist()
+    pairs = [
+        (f"c{customer}", f"p{couple}{half}")
+        for customer, three in enumerate(couples)
+        for couple in three
+        for half in "ab"
+    ]
+    return random_split(untimed(pairs), seed=0)
 
 
 def some_strengths(customers: int, items: int, *, share: float) -> sparse.csr_array:

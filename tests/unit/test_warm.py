@@ -113,6 +113,6 @@ def test_without_a_live_bundle_there_is_no_warm_start(tmp_path: Path) -> None:
 
 
 def test_part_that_the_live_bundle_has_cannot_be_switched_off_by_a_warm_start(own_world: World) -> None:
-    rewrite_scoring(own_world, penalty=300.0)
+    rewrite_scoring(own_world, linear={"kind": "ease", "value": 300.0})
     with pytest.raises(BadSetting, match=r"parts.linear = False: a warm start keeps what bundle .* has; train once"):
         warm_start(own_world.settings.bundles_dir, PartsInUse(linear=False))

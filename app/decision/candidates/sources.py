@@ -45,10 +45,12 @@ def linear(context: Context, allowed: Mask | None) -> Ints:
     """What the sum of the customer's products foretells most strongly."""
     if context.linear is None:
         return np.zeros(0, np.int32)
-    scores = context.linear if allowed is None else np.where(allowed[: len(context.linear)], context.linear, -np.inf)
-    count = min(LINEAR_COUNT, len(scores))
-    best = np.argpartition(-scores, count - 1)[:count]
-    return best[scores[best] > 0].astype(np.int32)
+    likely = (context.linear > 0).nonzero()[0]
+    if allowed is not None:
+        likely = likely[allowed.take(likely)]
+    if len(likely) > LINEAR_COUNT:
+        likely = likely[np.argpartition(-context.linear.take(likely), LINEAR_COUNT)[:LINEAR_COUNT]]
+    return likely.astype(np.int32)
 
 
 def next_items(context: Context, allowed: Mask | None) -> Ints:
