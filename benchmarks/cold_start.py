@@ -32,7 +32,7 @@ from app.model.newcomers import extended
 from app.settings import Settings
 from benchmarks import machine
 from benchmarks.servers import Server, endcap_up, post_json
-from training.blend import Blend, Calibration, default_weights
+from training.blend import default_blend
 from training.content import with_content
 from training.dataset import Dataset, load_interactions
 from training.factors import AlsSettings
@@ -65,8 +65,7 @@ def hide(settings: Settings, folder: Path, *, seed: int) -> Hidden:
     hidden = _chosen(everything, products, seed=seed)
     shown = ~pl.col("product_id").is_in(hidden)
     rest = load_interactions(history.filter(shown), products.filter(shown))
-    weights = dict(zip(COLUMNS, map(float, default_weights(COLUMNS)), strict=True))
-    parts = learn_parts(rest, Recipe(AlsSettings(), None, Blend(weights, Calibration(1.0, 0.0), 0.0), False), seed=seed)
+    parts = learn_parts(rest, Recipe(AlsSettings(), None, default_blend(COLUMNS), False), seed=seed)
     facts = Facts(datetime.now(UTC), None, None, {}, {})
     bundle = bundle_of(folder, facts, with_content(parts, rest, None))
     grown = extended(bundle, products, now=datetime.now(UTC))

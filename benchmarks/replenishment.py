@@ -19,7 +19,6 @@ from time import perf_counter
 
 import numpy as np
 import polars as pl
-from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from app.decision.due import DueQuery, Replenishment, replenishment
@@ -31,6 +30,7 @@ from benchmarks import machine
 from benchmarks.protocols import CUT_AT, journey_goods, write_journey
 from training.dataset import load_interactions, product_table
 from training.features import customer_tables
+from training.leaks import auc
 from training.reliability import reliability
 from training.replenishment import learn_replenishment
 from training.states import states_from_tables
@@ -100,17 +100,11 @@ def judged(pairs: pl.DataFrame) -> dict[str, object]:
         "pairs": pairs.height,
         "bought": round(told.bought, 4),
         "mean_probability": round(told.mean_probability, 4),
-        "auc": round(auc(bought, chance), 4),
+        "auc": round(auc(chance, bought), 4),
         "ece": round(told.ece, 4),
         "ece_equal_count": round(told.ece_equal_count, 4),
-        "auc_of_ratio": round(auc(bought, pairs["ratio"].to_numpy()), 4),
+        "auc_of_ratio": round(auc(pairs["ratio"].to_numpy(), bought), 4),
     }
-
-
-def auc(is_bought: np.ndarray, scores: np.ndarray) -> float:
-    """The chance that a pair bought again is scored above one that was not; ties count half (Mann and Whitney 1947)."""
-    hits = int(is_bought.sum())
-    return float((rankdata(scores)[is_bought].sum() - hits * (hits + 1) / 2) / (hits * (len(scores) - hits)))
 
 
 def measure(folder: Path, *, budget_minutes: float) -> dict[str, object]:

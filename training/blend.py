@@ -118,6 +118,11 @@ def default_weights(names: Sequence[str]) -> Wide:
     return np.array([{**discovery, **DEFAULT_PERSONAL}.get(name, 0.0) for name in names])
 
 
+def default_blend(names: Sequence[str]) -> Blend:
+    """The default weights, not calibrated."""
+    return Blend(dict(zip(names, map(float, default_weights(names)), strict=True)), Calibration(1.0, 0.0), 0.0)
+
+
 def fit_calibration(scores: Floats | Wide, labels: Mask) -> Calibration:
     """Slope and intercept of largest likelihood by Newton's method; Platt 1999 with his smoothed targets.
 

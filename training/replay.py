@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from itertools import chain
 
 import numpy as np
-import polars as pl
 from threadpoolctl import threadpool_limits
 
 from app.decision.pipeline import rank
 from app.domain import ProductId, Query, Slate
 from app.feature_fields import product_key
-from app.history import PURCHASE, TYPE, History
+from app.history import History
 from app.model.bundle import Bundle
 from app.ports import CustomerState
 from app.settings import Settings
@@ -20,7 +19,7 @@ from training.dataset import load_interactions, product_table
 from training.evaluate import OPTIONS, Asked, questions
 from training.metrics import METRIC_NAMES, Wide, one_customer
 from training.split import Split, make_splits
-from training.states import as_of_instant, states_as_of, states_from_lines, states_from_views
+from training.states import as_of_instant, states_for
 
 MAX_CUSTOMERS = 1000
 """Asked in a second, and enough to tell a loss of 0.01 NDCG@10 from noise (docs/releases.md)."""
@@ -72,7 +71,7 @@ def held_out(settings: Settings, *, seed: int) -> HeldOut:
     if dataset.line_count == 0:
         return NOBODY_ASKED
     split = _fewer(make_splits(dataset, seed=seed, window_count=1)[0], seed=seed)
-    asked = questions(split, _states(history, products, split), seed=seed)
+    asked = questions(split, states_for(history, products, split, sorted(split.truth)), seed=seed)
     sized = Asked([replace(query, size=CUTOFF) for query in asked.queries], asked.states, asked.truth)
     cut_at = as_of_instant(split.train) if split.kind == "time" else None
     return HeldOut(sized, _new(sized, dataset.product_ids), dataset.product_ids, cut_at)
@@ -125,15 +124,6 @@ def _fewer(split: Split, *, seed: int) -> Split:
         return split
     chosen = np.random.default_rng(seed).choice(codes, MAX_CUSTOMERS, replace=False)
     return replace(split, truth={int(code): split.truth[int(code)] for code in chosen})
-
-
-def _states(history: pl.LazyFrame, products: pl.LazyFrame | None, split: Split) -> dict[str, CustomerState]:
-    customers = sorted(split.truth)
-    if history.filter(pl.col(TYPE) == PURCHASE).head(1).collect().is_empty():
-        return states_from_views(split.train, customers)
-    if split.kind == "time":
-        return states_as_of(history, products, split.train, customers)
-    return states_from_lines(split.train, customers)
 
 
 def _strangers(bundle: Bundle) -> list[Query]:

@@ -13,12 +13,11 @@ from threadpoolctl import threadpool_limits
 
 from app.decision.features import COLUMNS
 from app.errors import BadInput, BundleMissing, BundleRefused, ReleaseRefused
-from app.history import CURRENCY, PURCHASE, TYPE, History
+from app.history import CURRENCY, History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.product_table import ProductTable
-from app.ports import CustomerState
 from app.settings import Settings
-from training.blend import Blend, Calibration, default_weights
+from training.blend import default_blend
 from training.content import with_content
 from training.dataset import Dataset, load_interactions, product_table
 from training.evaluate import Asked, dataset_facts, questions, sampled, with_baskets
@@ -37,7 +36,7 @@ from training.report import write_report
 from training.rivals import Rivals, live_rivals
 from training.segments import segments_of
 from training.split import Split, make_splits, never_again, random_split
-from training.states import states_as_of, states_from_lines, states_from_views
+from training.states import states_for
 from training.warm import WarmStart, warm_start
 
 Named = Callable[[str, int, int | None], None]
@@ -117,7 +116,6 @@ class _Run:
     progress: Named
     seed: int
     folder: Path
-    has_purchases: bool
     products_sha256: str | None
     plan: Plan
     warm: WarmStart | None = None
@@ -197,9 +195,7 @@ def _open(settings: Settings, folder: Path, *, seed: int, progress: Named, plan:
     if dataset.line_count == 0:
         remedy = "run `endcap import --transactions FILE` first"
         raise BadInput(f"{settings.history_dir} holds no purchase and no view to learn from; {remedy}")
-    bought = history.filter(pl.col(TYPE) == PURCHASE).head(1).collect()
-    has_purchases = not bought.is_empty()
-    return _Run(settings, history, dataset, progress, seed, folder, has_purchases, products_sha256, plan, warm)
+    return _Run(settings, history, dataset, progress, seed, folder, products_sha256, plan, warm)
 
 
 def _splits(run: _Run) -> tuple[Split, list[Split]]:
@@ -220,7 +216,7 @@ def _recipe(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Rec
         recipe = _ranked_by(ranking, run.warm.recipe)
         return recipe, {"warm_start": run.warm.version, "ranking": ranking.figures}
     als, linear, trials = _tune(run, tuning, budget_s=budget_s)
-    untold = Recipe(als, linear, _unfitted(), excludes_purchased=never_again(tuning))
+    untold = Recipe(als, linear, default_blend(COLUMNS), excludes_purchased=never_again(tuning))
     ranking = _fit_ranking(run, tuning, untold)
     recipe = _ranked_by(ranking, untold)
     return recipe, {"trials": [trial.document() for trial in trials], "ranking": ranking.figures}
@@ -270,7 +266,7 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], recipe: Recipe) -> Ranking:
     for number, split in enumerate(tuning, start=1):
         bundle = _bundle(run, split.train, recipe)
         asked = _asked(run, split)
-        if run.has_purchases:
+        if run.dataset.has_purchases:
             asked = with_baskets(asked, split.train.product_ids, seed=run.seed)
         windows.append(candidate_window(bundle, asked, partial(run.progress, f"candidates of window {number}")))
     run.timed("candidates", since)
@@ -278,11 +274,6 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], recipe: Recipe) -> Ranking:
     ranking = fit_ranking(windows, seed=run.seed, may_have_trees=run.plan.parts.trees)
     run.timed("ranking", since)
     return ranking
-
-
-def _unfitted() -> Blend:
-    weights = dict(zip(COLUMNS, map(float, default_weights(COLUMNS)), strict=True))
-    return Blend(weights, Calibration(1.0, 0.0), 0.0)
 
 
 def _evaluate(run: _Run, test: Split, recipe: Recipe, *, rivals: Rivals) -> Findings:
@@ -315,16 +306,8 @@ def _bundle(run: _Run, dataset: Dataset, recipe: Recipe, *, start: Start | None 
 
 
 def _asked(run: _Run, split: Split) -> Asked:
-    return questions(split, _states(run, split), seed=run.seed)
-
-
-def _states(run: _Run, split: Split) -> Mapping[str, CustomerState]:
-    customers = sampled(split, seed=run.seed)
-    if not run.has_purchases:
-        return states_from_views(split.train, customers)
-    if split.kind == "time":
-        return states_as_of(run.history, product_table(run.settings), split.train, customers)
-    return states_from_lines(split.train, customers)
+    states = states_for(run.history, product_table(run.settings), split, sampled(split, seed=run.seed))
+    return questions(split, states, seed=run.seed)
 
 
 def _publishable(run: _Run, recipe: Recipe, metrics: Mapping[str, object], tuning: Mapping[str, object]) -> str:
@@ -343,7 +326,7 @@ def _publishable(run: _Run, recipe: Recipe, metrics: Mapping[str, object], tunin
     facts = Facts(datetime.now(UTC), *window, config=config, metrics=metrics)
     start = None if run.warm is None else run.warm.start(run.dataset.product_ids, seed=run.seed)
     parts = learn_parts(run.dataset, recipe, seed=run.seed, currency=_currency(run.history), start=start)
-    if run.has_purchases and run.plan.parts.replenishment:
+    if run.dataset.has_purchases and run.plan.parts.replenishment:
         parts = with_replenishment(parts, run.dataset, seed=run.seed)
     version = write_parts(
         run.settings.bundles_dir, facts, with_content(parts, run.dataset, product_table(run.settings))

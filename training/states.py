@@ -13,6 +13,7 @@ from app.history import SCHEMA
 from app.ports import CustomerState
 from training.dataset import Dataset
 from training.features import CustomerTables, customer_tables
+from training.split import Split
 
 DAY_US = 86_400_000_000
 LIVE_EVENT_COUNT = 100
@@ -23,6 +24,17 @@ _ARRAYS = ("bought_count", "bought_weight_28d", "bought_weight_112d", "bought_fi
 def as_of_instant(dataset: Dataset) -> datetime:
     """The instant that the dataset is seen from; the wall clock where it knows no time."""
     return datetime.fromtimestamp(dataset.as_of_day * 86_400, UTC) if dataset.has_time else datetime.now(UTC)
+
+
+def states_for(
+    history: pl.LazyFrame, products: pl.LazyFrame | None, split: Split, customers: Sequence[int]
+) -> dict[str, CustomerState]:
+    """What serving would have known of these customers (codes) before what is to be foretold."""
+    if not split.train.has_purchases:
+        return states_from_views(split.train, customers)
+    if split.kind == "time":
+        return states_as_of(history, products, split.train, customers)
+    return states_from_lines(split.train, customers)
 
 
 def states_as_of(

@@ -16,7 +16,7 @@ from app.model.bundle import Bundle
 from app.ports import CustomerState
 from app.settings import Settings
 from tests.world import World
-from training.blend import Blend, Calibration, default_weights
+from training.blend import default_blend
 from training.dataset import load_interactions, product_table
 from training.evaluate import Asked, questions
 from training.factors import AlsSettings
@@ -90,13 +90,8 @@ def newest_window(settings: Settings, folder: Path) -> tuple[Split, Bundle, pl.L
     products = product_table(settings)
     dataset = load_interactions(history, None if products is None else products.collect())
     split = make_splits(dataset, seed=0)[0]
-    weights = dict(zip(COLUMNS, map(float, default_weights(COLUMNS)), strict=True))
-    recipe = Recipe(
-        AlsSettings(factors=8),
-        LinearSettings(value=100.0),
-        Blend(weights, Calibration(1.0, 0.0), 0.0),
-        excludes_purchased=False,
-    )
+    linear = LinearSettings(value=100.0)
+    recipe = Recipe(AlsSettings(factors=8), linear, default_blend(COLUMNS), excludes_purchased=False)
     facts = Facts(datetime.now(UTC) - timedelta(days=1), None, None, {}, {})
     return split, bundle_of(folder, facts, learn_parts(split.train, recipe, seed=0)), history
 
