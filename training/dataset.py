@@ -1,6 +1,6 @@
 """History and product table become arrays here: the first step of every training run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ POSITIVE_EVENTS = (
     "begin_checkout",
     "scan_item",
 )
-"""What counts as interest where nothing was ever bought; refunds, removals and impressions do not."""
+"""What counts as interest; refunds, removals and impressions do not."""
 
 MAX_VOCABULARY = 5000
 """A further text column with more distinct values describes single products, not groups of them."""
@@ -49,12 +49,31 @@ class Catalogue:
 
 
 @dataclass(frozen=True, slots=True)
+class Looks:
+    """What was looked at and bought where more is looked at than bought, one place per event, by time.
+
+    `visitor` int32 codes of the dataset's customers, -1 for those who never bought; `session`, `item` int32; `day` as
+    there.
+    """
+
+    visitor: Ints
+    session: Ints
+    item: Ints
+    day: Days
+
+    def before(self, day: float) -> "Looks":
+        """Those of before `day`."""
+        count = int(self.day.searchsorted(day))
+        return Looks(self.visitor[:count], self.session[:count], self.item[:count], self.day[:count])
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """All that training reads. Lines are distinct (basket, product) pairs in parallel arrays, by time.
 
     Where nothing was ever bought (`has_purchases` false), lines are views: (session, product, instant).
 
-    `product_ids` (n) run by falling number of buyers (ties: id); the first `bought_item_count` have lines.
+    `product_ids` (n) run by falling number of buyers (ties: viewers, id); the first `bought_item_count` have lines.
     `customer`, `item`, `basket`, `store` int32 codes per line (`store` -1 = unknown); `day` float64, zero
     everywhere without timestamps; `quantity` float32. `customer_ids` never leave training.
     """
@@ -73,6 +92,7 @@ class Dataset:
     has_purchases: bool
     as_of_day: float
     catalogue: Catalogue
+    looks: Looks | None = None
 
     @property
     def line_count(self) -> int:
@@ -83,7 +103,8 @@ class Dataset:
         """The same products and codes with a part of the lines, seen from `as_of_day`."""
         columns = ("customer", "item", "basket", "store", "day", "quantity")
         kept = {name: getattr(self, name)[lines] for name in columns}
-        return replace(self, **kept, as_of_day=as_of_day)
+        looks = None if self.looks is None else self.looks.before(as_of_day)
+        return replace(self, **kept, as_of_day=as_of_day, looks=looks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +135,11 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
     the customer id, else the anonymous id, else the basket. Products marked `recommendable` = "no" are left
     out entirely. An empty history gives a dataset without lines.
     """
-    rows, has_purchases = _positive(_without_hidden(history.lazy(), products))
+    shown = _without_hidden(history.lazy(), products)
+    rows, has_purchases = _positive(shown)
     lines = _lines(rows, repeats=not has_purchases)
-    known = _product_order(lines, products)
+    looks = _looks(shown, line_count=lines.height) if has_purchases else None
+    known = _product_order(lines, products, looks)
     codes = pl.DataFrame(
         {"product_id": pl.Series(known, dtype=pl.String), "item": np.arange(len(known), dtype=np.int32)}
     )
@@ -140,6 +163,7 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
         has_purchases=has_purchases,
         as_of_day=float(np.nextafter(day.max(), np.inf)) if has_time else 0.0,
         catalogue=_catalogue(codes, products, paid=_paid_price(coded)),
+        looks=None if looks is None else _coded_looks(looks, codes, customer_ids),
     )
 
 
@@ -185,6 +209,27 @@ def _positive(rows: pl.LazyFrame) -> tuple[pl.LazyFrame, bool]:
     return bought.filter(pl.col("quantity").fill_null(1) >= 0), True
 
 
+def _looks(rows: pl.LazyFrame, *, line_count: int) -> pl.DataFrame | None:
+    """All positive events in their sessions; None where less is looked at than bought, or nobody knows when."""
+    events = rows.filter(pl.col("type").is_in([*POSITIVE_EVENTS, "purchase"]) & pl.col("time").is_not_null())
+    looked_count = events.filter(pl.col("type") != "purchase").select(pl.len()).collect().item()
+    if not looked_count or looked_count < line_count:
+        return None
+    return _lines(events.with_columns(basket_id=pl.col("session_id")), repeats=True)
+
+
+def _coded_looks(looks: pl.DataFrame, codes: pl.DataFrame, customer_ids: Sequence[str]) -> Looks:
+    coded = looks.join(codes, on="product_id", maintain_order="left")
+    buyers = pl.DataFrame({"customer": customer_ids, "code": np.arange(len(customer_ids), dtype=np.int32)})
+    visitor = coded.select("customer").join(buyers, on="customer", how="left", maintain_order="left")["code"]
+    return Looks(
+        visitor.fill_null(-1).to_numpy(),
+        _encode(coded["basket"])[1],
+        coded["item"].to_numpy(),
+        coded["day"].to_numpy(),
+    )
+
+
 def _lines(rows: pl.LazyFrame, *, repeats: bool) -> pl.DataFrame:
     """Distinct (customer, basket, product) by first instant; a day is a basket where none is named.
 
@@ -215,13 +260,21 @@ def _lines(rows: pl.LazyFrame, *, repeats: bool) -> pl.DataFrame:
     )
 
 
-def _product_order(lines: pl.DataFrame, products: pl.DataFrame | None) -> list[str]:
-    buyers = lines.group_by("product_id").agg(pl.col("customer").n_unique().cast(pl.Int64).alias("buyers"))
+def _product_order(lines: pl.DataFrame, products: pl.DataFrame | None, looks: pl.DataFrame | None) -> list[str]:
+    people = [_people(lines, "buyers")]
+    if looks is not None:
+        people.append(_people(looks, "viewers"))
     if products is not None:
         shown = products.filter(~_hidden()) if "recommendable" in products.columns else products
-        others = shown.select("product_id").unique().join(buyers, on="product_id", how="anti")
-        buyers = pl.concat([buyers, others.with_columns(pl.lit(0, pl.Int64).alias("buyers"))])
-    return buyers.sort("buyers", "product_id", descending=[True, False])["product_id"].to_list()
+        people.append(shown.select("product_id").unique())
+    table = pl.concat(people, how="diagonal").group_by("product_id").sum()
+    by = [name for name in ("buyers", "viewers") if name in table.columns]
+    order = table.sort(*by, "product_id", descending=[*[True] * len(by), False])
+    return order["product_id"].to_list()
+
+
+def _people(lines: pl.DataFrame, name: str) -> pl.DataFrame:
+    return lines.group_by("product_id").agg(pl.col("customer").n_unique().cast(pl.Int64).alias(name))
 
 
 def _encode(values: pl.Series) -> tuple[list[str], Ints]:

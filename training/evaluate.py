@@ -61,14 +61,15 @@ def _recent(split: Split, code: int) -> tuple[ProductId, ...]:
 
 
 def with_baskets(asked: Asked, product_ids: Sequence[str], *, seed: int) -> Asked:
-    """Every second question with a quarter of its truth (1 to 3 products) already in the basket.
+    """Every second question, unless it comes in the midst of a visit, with a quarter of its truth (1 to 3 products)
+    already in the basket.
 
     Otherwise no question has a basket, and nothing would ever be learned of what goes with what.
     """
     random = np.random.default_rng(seed)
     queries, truths = list(asked.queries), list(asked.truth)
     for place in range(0, len(queries), 2):
-        if len(truths[place]) < 2:
+        if len(truths[place]) < 2 or queries[place].recent:
             continue
         shuffled = random.permutation(truths[place])
         count = int(np.clip(len(shuffled) // 4, 1, 3))

@@ -15,6 +15,9 @@ WINDOW_SHARE = 0.1
 """At most a tenth of the history is held back per window."""
 MIN_CUSTOMERS = 20
 HELD_OUT_SHARE = 0.1
+VISIT_SHARE = 0.5
+"""Of the customers who looked at something before they bought, this share is asked with it."""
+MAX_PREFIX = 100
 REPEAT_SHARE = 0.05
 MIN_EVIDENCE = 200
 """Fewer products than this to foretell say nothing of a retailer's customers: they keep what they bought."""
@@ -27,8 +30,8 @@ Lines = npt.NDArray[np.intp]
 class Split:
     """`train` as of the cut; `truth`: customer code → distinct items, ascending, of the basket to foretell.
 
-    Where customers only look, a question comes in the midst of a session: `prefix`: customer code → items looked at
-    in it so far, latest first, and truth is the next one.
+    Some questions come in the midst of a visit: `prefix`: customer code → items looked at in it so far, latest first.
+    Where nothing is ever bought, all do, and truth is what is looked at next.
     """
 
     kind: str
@@ -54,13 +57,35 @@ def make_splits(dataset: Dataset, *, seed: int, window_count: int = 2) -> list[S
 def time_split(dataset: Dataset, *, windows_back: float = 1, seed: int = 0) -> Split:
     """Train on all before the cut; truth = each known customer's first basket in the window after it.
 
-    Window = min(28 days, a tenth of the history's span); the cut lies `windows_back` windows before the end.
+    Window = min(28 days, a tenth of the history's span); the cut lies `windows_back` windows before the end. Where the
+    dataset has looks, every second of those who looked at something between the cut and that basket is asked with it,
+    and so is everybody who looked and never bought before.
     """
     cut, past, in_window = _window(dataset, windows_back)
-    known = in_window[np.isin(dataset.customer[in_window], dataset.customer[past])]
-    by_customer = known[np.lexsort((dataset.basket[known], dataset.day[known], dataset.customer[known]))]
-    truth = _group_items(dataset, _first_basket_lines(dataset, by_customer))
-    return Split("time", dataset.only(past, as_of_day=cut), truth)
+    lines = _first_basket_lines(
+        dataset, in_window[np.lexsort((dataset.basket[in_window], dataset.day[in_window], dataset.customer[in_window]))]
+    )
+    known = set(dataset.customer[past].tolist())
+    looked = _looked_before(dataset, lines, cut)
+    random = np.random.default_rng(seed)
+    prefix = {code: items for code, items in looked.items() if code not in known or random.random() < VISIT_SHARE}
+    asked = np.isin(dataset.customer[lines], [*known, *prefix])
+    return Split("time", dataset.only(past, as_of_day=cut), _group_items(dataset, lines[asked]), prefix)
+
+
+def _looked_before(dataset: Dataset, lines: Lines, cut: float) -> dict[int, Ints]:
+    """Per customer who bought `lines`: what was looked at from the cut until then, latest first."""
+    if dataset.looks is None:
+        return {}
+    bought_on = np.full(len(dataset.customer_ids), -np.inf)
+    bought_on[dataset.customer[lines]] = dataset.day[lines]
+    looks, fresh = dataset.looks, int(dataset.looks.day.searchsorted(cut))
+    visitor, item = looks.visitor[fresh:], looks.item[fresh:]
+    there = np.flatnonzero((visitor >= 0) & (looks.day[fresh:] < bought_on[visitor]))
+    latest_first = there[::-1][np.argsort(visitor[there[::-1]], kind="stable")]
+    customers, starts = np.unique(visitor[latest_first], return_index=True)
+    items = np.split(item[latest_first], starts[1:])
+    return {int(code): theirs[:MAX_PREFIX] for code, theirs in zip(customers, items, strict=False)}
 
 
 def session_split(dataset: Dataset, *, windows_back: float = 1, seed: int) -> Split:
@@ -105,9 +130,11 @@ def never_again(splits: Sequence[Split]) -> bool:
     """True where less than a twentieth of what customers went on to buy was theirs before: what they own may go."""
     again = total = 0
     for split in splits:
-        sizes = [len(items) for items in split.truth.values()]
-        customer = np.repeat(np.array(list(split.truth), np.int32), sizes)
-        items = np.concatenate([np.zeros(0, np.int32), *split.truth.values()])
+        known = set(split.train.customer.tolist())
+        truth = {code: items for code, items in split.truth.items() if code in known}
+        sizes = [len(items) for items in truth.values()]
+        customer = np.repeat(np.array(list(truth), np.int32), sizes)
+        items = np.concatenate([np.zeros(0, np.int32), *truth.values()])
         owned = _pair_keys(split.train, split.train.customer, split.train.item)
         again += int(np.isin(_pair_keys(split.train, customer, items), owned).sum())
         total += len(items)

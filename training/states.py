@@ -1,22 +1,25 @@
 """Customers as serving would have seen them at a cut: what evaluation and the blend's fit hand to the pipeline."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from app.domain import CustomerFeatures, LiveEvent
+from app.domain import CustomerFeatures, LiveEvent, Mask
 from app.feature_fields import PROFILE
 from app.history import SCHEMA
 from app.ports import CustomerState
-from training.dataset import Dataset
+from training.dataset import Dataset, Looks
 from training.features import CustomerTables, customer_tables
 from training.split import Split
 
 DAY_US = 86_400_000_000
 LIVE_EVENT_COUNT = 100
+LIVE_KEEP_DAYS = 30
+"""As in the service's own defaults."""
 
 _ARRAYS = ("bought_count", "bought_weight_28d", "bought_weight_112d", "bought_first_day", "bought_last_day")
 
@@ -30,11 +33,17 @@ def states_for(
     history: pl.LazyFrame, products: pl.LazyFrame | None, split: Split, customers: Sequence[int]
 ) -> dict[str, CustomerState]:
     """What serving would have known of these customers (codes) before what is to be foretold."""
-    if not split.train.has_purchases:
-        return states_from_views(split.train, customers)
-    if split.kind == "time":
-        return states_as_of(history, products, split.train, customers)
-    return states_from_lines(split.train, customers)
+    train = split.train
+    if not train.has_purchases:
+        return states_from_views(train, customers)
+    if split.kind != "time":
+        return states_from_lines(train, customers)
+    states = states_as_of(history, products, train, customers)
+    if train.looks is not None:
+        recent = train.looks.day >= train.as_of_day - LIVE_KEEP_DAYS
+        events = _live_events(train, customers, train.looks, recent)
+        states |= {name: replace(states.get(name, CustomerState()), events=theirs) for name, theirs in events.items()}
+    return states
 
 
 def states_as_of(
@@ -63,17 +72,23 @@ def states_from_tables(tables: CustomerTables) -> dict[str, CustomerState]:
 
 def states_from_views(dataset: Dataset, customers: Sequence[int]) -> dict[str, CustomerState]:
     """State per customer id where nothing is ever bought: the last lines as live view events."""
-    order = np.lexsort((dataset.day, dataset.customer))
-    bounds = np.searchsorted(dataset.customer[order], np.arange(len(dataset.customer_ids) + 1))
-    states = {}
-    for code in customers:
-        lines = order[bounds[code] : bounds[code + 1]][-LIVE_EVENT_COUNT:]
-        events = [
-            LiveEvent(str(line), "view_item", dataset.day[line] * 86_400, dataset.product_ids[dataset.item[line]])
-            for line in lines.tolist()
+    looks = Looks(dataset.customer, dataset.basket, dataset.item, dataset.day)
+    events = _live_events(dataset, customers, looks, np.ones(dataset.line_count, np.bool_))
+    return {name: CustomerState(events=theirs) for name, theirs in events.items()}
+
+
+def _live_events(dataset: Dataset, customers: Sequence[int], looks: Looks, live: Mask) -> dict[str, list[LiveEvent]]:
+    """Per customer id the last of the `live` looks as view events."""
+    chosen = np.flatnonzero(live & (looks.visitor >= 0))
+    order = chosen[np.lexsort((looks.day[chosen], looks.visitor[chosen]))]
+    bounds = np.searchsorted(looks.visitor[order], np.arange(len(dataset.customer_ids) + 1))
+    return {
+        dataset.customer_ids[code]: [
+            LiveEvent(str(line), "view_item", looks.day[line] * 86_400, dataset.product_ids[looks.item[line]])
+            for line in order[bounds[code] : bounds[code + 1]][-LIVE_EVENT_COUNT:].tolist()
         ]
-        states[dataset.customer_ids[code]] = CustomerState(events=events)
-    return states
+        for code in customers
+    }
 
 
 def _as_history(dataset: Dataset, customers: Sequence[int]) -> pl.LazyFrame:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from app.domain import Ints
-from training.dataset import Dataset
+from training.dataset import Dataset, Days
 from training.statistics import Neighbours, keep_strongest
 
 NEXT_COUNT = 64
@@ -26,9 +26,9 @@ Lines = npt.NDArray[np.intp]
 def transitions(dataset: Dataset) -> Neighbours:
     """Per item the 64 likeliest next ones: `index` int32, `score` float32 in [0, 1], both (n, 64), padded (-1, 0).
 
-    A step of distance d within one session (views) or one customer's history (purchases) counts 1/d forward and
-    0.3/d backward; score = Σ steps i→j / (Σ steps from i + 1). Lines of one instant have no order and say nothing
-    here; a history without timestamps gives empty rows. Source: sequential rules, Kamehkhosh et al. 2017.
+    A step of distance d within one session (where people look) or one customer's history (purchases) counts 1/d
+    forward and 0.3/d backward; score = Σ steps i→j / (Σ steps from i + 1). Lines of one instant have no order and
+    say nothing here; a history without timestamps gives empty rows. Source: sequential rules, Kamehkhosh et al. 2017.
     """
     count = len(dataset.product_ids)
     index = np.full((count, NEXT_COUNT), -1, np.int32)
@@ -56,12 +56,19 @@ def _steps(dataset: Dataset, count: int) -> sparse.csr_array:
 
 def _pairs(dataset: Dataset) -> Iterator[tuple[Ints, Ints, npt.NDArray[np.float32]]]:
     """Items of lines s apart, for s = 1, 2, …, with 1/distance; distance counts the instants between them."""
-    unit = dataset.customer if dataset.has_purchases else dataset.basket
-    order: Lines = np.lexsort((dataset.item, dataset.day, unit))
-    unit, day, item = unit[order], dataset.day[order], dataset.item[order]
+    unit, day, item = _order_of_events(dataset)
+    order: Lines = np.lexsort((item, day, unit))
+    unit, day, item = unit[order], day[order], item[order]
     instant = np.cumsum(np.r_[False, (np.diff(day) != 0) | (np.diff(unit) != 0)])
     reach = int(np.clip(PAIR_BUDGET // len(order), 1, MAX_DISTANCE))
     for apart in range(1, reach + 1):
         distance = instant[apart:] - instant[:-apart]
         same = np.flatnonzero((unit[apart:] == unit[:-apart]) & (distance > 0) & (item[apart:] != item[:-apart]))
         yield item[same], item[same + apart], (1 / distance[same]).astype(np.float32)
+
+
+def _order_of_events(dataset: Dataset) -> tuple[Ints, Days, Ints]:
+    """Session or customer, instant and item of each step."""
+    if dataset.looks is not None:
+        return dataset.looks.session, dataset.looks.day, dataset.looks.item
+    return dataset.customer if dataset.has_purchases else dataset.basket, dataset.day, dataset.item

@@ -69,7 +69,8 @@ def test_refund_and_negative_quantity_are_no_purchases() -> None:
 
 def test_views_count_only_where_nothing_was_bought() -> None:
     view = row(None, "v", anonymous_id="dev", type="view_item")
-    assert load_interactions(history(view, row("1", "a")), None).product_ids == ["a"]
+    mixed = load_interactions(history(view, row("1", "a")), None)
+    assert (mixed.product_ids, mixed.bought_item_count, mixed.line_count) == (["a", "v"], 1, 1)
     only_views = load_interactions(history(view, row("1", "w", type="remove_from_cart")), None)
     assert only_views.product_ids == ["v"]
     assert only_views.customer_ids == ["dev"]
