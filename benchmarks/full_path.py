@@ -2,14 +2,16 @@
 
     python -m benchmarks.full_path --data-dir var
 
+With --events N each customer first looks at N products: their events stay in the directory.
 Both servers share one core and take turns on it; Valkey and the client have the other. `empty` reads the same
 request and returns the same body through FastAPI's ordinary response model, `empty_bytes` returns it ready encoded.
 """
 
 import argparse
 import os
+import random
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -19,7 +21,7 @@ import orjson
 from app.settings import Settings
 from app.stores.embedded import find_running, redis_for
 from benchmarks import machine
-from benchmarks.questions import full_questions, known_customers
+from benchmarks.questions import Known, an_event, full_questions, known_customers
 from benchmarks.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, can_pin, post, post_json, python_server
 
 BLOCK = 200
@@ -96,17 +98,29 @@ def redis_off_the_measured_core(settings: Settings) -> Iterator[str]:
         yield redis_url
 
 
+def look_around(server: Server, customers: Sequence[Known], count: int) -> None:
+    """Each customer looks at `count` products that they know."""
+    chance, connection = random.Random(0), server.connection()
+    events = [an_event(known, chance) for known in customers for _ in range(count)]
+    for start in range(0, len(events), BLOCK):
+        status, answer = post_json(connection, "/v1/events", {"events": events[start : start + BLOCK]})
+        assert status == 202, (status, answer)
+
+
 def main() -> None:
     """Prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("var"))
     parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--events", type=int, default=0)
     given = parser.parse_args()
     settings = Settings.load(data_dir=given.data_dir)
-    bodies = full_questions(known_customers(settings), given.calls)
+    customers = known_customers(settings)
+    bodies = full_questions(customers, given.calls)
     with redis_off_the_measured_core(settings) as redis_url, ExitStack() as stack:
         environment = {"ENDCAP_REDIS_URL": redis_url, "ENDCAP_DATA_DIR": str(given.data_dir)}
         endcap = stack.enter_context(python_server(SERVE_ENDCAP, environment, cpu=SERVER_CPU))
+        look_around(endcap, customers, given.events)
         start_bytes = endcap.resident_bytes()
         _, answer = post_json(endcap.connection(), "/v1/decisions", orjson.loads(bodies[0]))
         body = {"EMPTY_BODY": orjson.dumps(answer).decode()}
@@ -118,7 +132,16 @@ def main() -> None:
         found = measure(servers, bodies)
         memory = {"start": round(start_bytes / 2**20), "end": round(endcap.resident_bytes() / 2**20)}
     pins = {"servers": SERVER_CPU, "client_and_valkey": OTHER_CPU} if can_pin() else None
-    machine.show({"benchmark": "full_path", **machine.facts(), "cores_used": pins, **found, "resident_mib": memory})
+    machine.show(
+        {
+            "benchmark": "full_path",
+            "live_events": given.events,
+            **machine.facts(),
+            "cores_used": pins,
+            **found,
+            "resident_mib": memory,
+        }
+    )
 
 
 if __name__ == "__main__":
