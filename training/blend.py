@@ -47,6 +47,8 @@ MIN_DISCOVERY_SHARE = 0.01
 """Of its default weight, what a discovery column keeps at least: questions about strangers need it, and held-out
 baskets of regulars do not ask them."""
 MIN_DISCOVERY_TOTAL = 0.1
+SHOWN_COUNT = 50
+NO_SCORE, NO_LABEL = np.zeros(0, np.float32), np.zeros(0, np.bool_)
 
 Wide = npt.NDArray[np.float64]
 
@@ -107,9 +109,10 @@ def fit_blend(
     if len(chosen) >= MIN_CUSTOMERS:
         weights = _fit_discovery(slates, weights, names)
         weights = _fit_personal(slates, weights, names)
-    scores = _scores(slates, weights)
-    calibration = fit_calibration(scores[slates.is_there], slates.is_hit[slates.is_there])
-    return Blend(dict(zip(names, map(float, weights), strict=True)), calibration, _ndcg(slates, scores))
+    calibration = calibration_of([table @ weights.astype(np.float32) for table in columns], labels)
+    return Blend(
+        dict(zip(names, map(float, weights), strict=True)), calibration, _ndcg(slates, _scores(slates, weights))
+    )
 
 
 def default_weights(names: Sequence[str]) -> Wide:
@@ -121,6 +124,18 @@ def default_weights(names: Sequence[str]) -> Wide:
 def default_blend(names: Sequence[str]) -> Blend:
     """The default weights, not calibrated."""
     return Blend(dict(zip(names, map(float, default_weights(names)), strict=True)), Calibration(1.0, 0.0), 0.0)
+
+
+def calibration_of(scores: Sequence[Floats], labels: Sequence[Mask]) -> Calibration:
+    """The calibration of what may be shown: of each question the candidates with the SHOWN_COUNT best scores.
+
+    Questions without a find count: they are what makes a probability small.
+    """
+    best = [np.argsort(-ranked, kind="stable")[:SHOWN_COUNT] for ranked in scores]
+    return fit_calibration(
+        np.concatenate([NO_SCORE, *(ranked[top] for ranked, top in zip(scores, best, strict=True))]),
+        np.concatenate([NO_LABEL, *(hits[top] for hits, top in zip(labels, best, strict=True))]),
+    )
 
 
 def fit_calibration(scores: Floats | Wide, labels: Mask) -> Calibration:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from app.decision.features import BLEND_ROW, TABLE_COLUMNS
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
-from training.blend import Calibration, fit_calibration
+from training.blend import Calibration, calibration_of, fit_calibration
 from training.metrics import gains, paired_interval
 
 CUTOFF = 10
@@ -82,7 +82,7 @@ def fit_trees(tables: Tables, judged: Tables, *, seed: int) -> Trees | None:
     gain, _, high = paired_interval(by_trees - by_blend, seed=seed)
     if gain <= (high - gain) / 2:
         return None
-    calibration = fit_calibration(np.concatenate(scores), np.concatenate(judged.labels))
+    calibration = calibration_of(scores, judged.labels)
     new = _new_only(judged)
     ranks_new = bool(
         ndcg_of([first.scores(rows) for rows in new.rows], new).sum() >= ndcg_of(_each_blend(new), new).sum()

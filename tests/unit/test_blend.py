@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.domain import Floats, Mask
-from training.blend import MIN_CUSTOMERS, default_weights, fit_blend, fit_calibration
+from training.blend import MIN_CUSTOMERS, calibration_of, default_weights, fit_blend, fit_calibration
 
 NAMES = ("als", "frequent_28d", "frequent_112d", "frequent_all", "repeat", "together", "trending", "popular")
 CANDIDATES = 40
@@ -93,3 +93,12 @@ def test_calibration_without_hits_gives_a_small_probability() -> None:
     found = fit_calibration(np.linspace(0, 1, 98), np.zeros(98, np.bool_))
     assert found.slope == 1.0
     assert 1 / (1 + np.exp(-found.intercept)) == pytest.approx(0.01)
+
+
+def test_probability_counts_questions_without_a_find() -> None:
+    """One candidate in five questions is bought; far below it lie hundreds that nobody would be shown."""
+    random = np.random.default_rng(2)
+    scores = [np.concatenate([[3.0], random.random(300) - 100]).astype(np.float32) for _ in range(500)]
+    labels = [np.arange(301) == (0 if number % 5 == 0 else -1) for number in range(500)]
+    told = calibration_of(scores, labels)
+    assert 1 / (1 + np.exp(-(told.slope * 3 + told.intercept))) == pytest.approx(0.2, abs=0.01)
