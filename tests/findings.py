@@ -21,7 +21,7 @@ def findings() -> Findings:
     share = SourceShare(Interval(60, 60, 60), MEAN, MEAN, MEAN)
     instant = datetime(2026, 9, 1, tzinfo=UTC)
     return Findings(
-        protocol=Protocol("time", "basket", instant, instant, 9, 12, 61, 1000, 5.0, 0.5, 1000, 0),
+        protocol=Protocol("time", "basket", 0, instant, instant, 9, 12, 61, 1000, 5.0, 0.5, 1000, 0),
         rankings=rankings,
         versus={FREQUENCY: dict.fromkeys(FIGURES, Interval(0.1, -0.1, 0.3)), POPULARITY: dict.fromkeys(FIGURES, MEAN)},
         curves={name: {curve: [0.1] * 20 for curve in ("hit", "recall", "precision", "ndcg")} for name in rankings},

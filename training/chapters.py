@@ -42,6 +42,8 @@ def protocol_in_words(findings: Findings) -> str:
     if told.cut_at is None:
         return f"{asked}: purchases held out at random, asked of a bundle that did not see them."
     basket, session = "each customer's first basket", "the next product in each visitor's first session"
+    if told.asked_in_visits:
+        basket += f" ({told.asked_in_visits:,} asked with what they had just looked at)"
     what = session if told.foretold == "session" else basket
     return f"{asked}: {what} from {told.cut_at:%Y-%m-%d} on, asked of a bundle that saw nothing since."
 

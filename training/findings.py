@@ -62,11 +62,13 @@ class Sources:
 class Protocol:
     """How the figures came about; `cut_at` is None for a random split.
 
-    `foretold`: "basket", or "session" where questions come in the midst of one and ask for the next product.
+    `foretold`: "basket", or "session" where nothing is bought and questions ask for the next product.
+    `asked_in_visits`: questions that come with what the customer had just looked at.
     """
 
     split: str
     foretold: str
+    asked_in_visits: int
     cut_at: datetime | None
     window_end_at: datetime | None
     customers: int

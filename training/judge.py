@@ -285,7 +285,8 @@ def _protocol(case: Case, whole: _Part) -> Protocol:
     owned = [int(np.isin(items, one.context.bought.items).sum()) for items, one in zip(truth, whole.seen, strict=True)]
     return Protocol(
         split=case.split.kind,
-        foretold="session" if any(query.recent for query in whole.asked.queries) else "basket",
+        foretold="basket" if case.dataset.has_purchases else "session",
+        asked_in_visits=sum(bool(query.recent) for query in whole.asked.queries),
         cut_at=as_of_instant(case.split.train) if is_timed else None,
         window_end_at=as_of_instant(case.dataset) if is_timed else None,
         customers=len(truth),

@@ -1,7 +1,7 @@
 """Histories at the edge of the useful: each trains, publishes and answers through the product's own steps."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,33 @@ def test_views_of_anonymous_sessions_are_enough(tmp_path: Path, valkey: str) -> 
     settings = learned(tmp_path, valkey, Sources(events=path))
     shown = answer(settings, valkey, tmp_path, anonymous_id="new", context={"recent": ["p3"]})
     assert len(shown["propositions"]) == 6
+
+
+def test_visitors_who_look_and_buy_once_teach_what_is_bought_next(tmp_path: Path, valkey: str) -> None:
+    """Four visits a day for three months: a case is bought after the phone that it fits."""
+    rows = [
+        {"id": f"{visit}-{step}", "type": kind, "anonymous_id": f"v{visit}", "product_id": product}
+        | {"time": NOW - timedelta(hours=6 * visit, minutes=-step)}
+        for visit in range(360)
+        for step, (kind, product) in enumerate(
+            [
+                ("view_item", "charger"),
+                ("view_item", f"phone {visit % 4}"),
+                ("purchase", f"case {visit % 4}"),
+            ]
+        )
+    ]
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    settings = learned(tmp_path, valkey, Sources(events=path))
+    for number in range(4):
+        shown = answer(settings, valkey, tmp_path, anonymous_id="new", context={"recent": [f"phone {number}"]})
+        assert shown["propositions"][0]["product_id"] == f"case {number}"
+    manifest = orjson.loads((settings.bundles_dir / shown["model_version"] / "manifest.json").read_bytes())
+    assert manifest["metrics"]["endcap"]["customers"] > 30
+    assert manifest["metrics"]["endcap"]["mrr@10"] > 0.9
+    report = next(settings.reports_dir.glob("*.html")).read_text()
+    assert "asked with what they had just looked at" in report
 
 
 def test_products_alone_are_nothing_to_learn_from(tmp_path: Path, valkey: str) -> None:
