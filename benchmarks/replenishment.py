@@ -30,7 +30,7 @@ from benchmarks import machine
 from benchmarks.protocols import CUT_AT, journey_goods, write_journey
 from training.dataset import load_interactions, product_table
 from training.features import customer_tables
-from training.leaks import auc
+from training.metrics import auc
 from training.reliability import reliability
 from training.replenishment import learn_replenishment
 from training.states import states_from_tables

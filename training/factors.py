@@ -173,30 +173,24 @@ def _row(matrix: sparse.csr_array, row: int) -> Ints:
 def _try(task: Task, settings: AlsSettings, *, seed: int) -> Trial:
     began_s = time.monotonic()
     users, items = _fit(task.pairs, task.shape, settings, seed=seed)
-    ndcg = rank_metrics(_ranked_new(task, users, items), task.wanted, k=TUNING_CUTOFF)["ndcg"]
+    ndcg = rank_metrics(ranked_new(task, lambda asked: users[asked] @ items.T), task.wanted, k=TUNING_CUTOFF)["ndcg"]
     return Trial(settings, ndcg, time.monotonic() - began_s)
 
 
-def _ranked_new(task: Task, users: Floats, items: Floats) -> list[Ints]:
-    """The 20 items of largest product with each of the task's customers, of those that they do not own."""
+def ranked_new(task: Task, score: Callable[[Ints], Floats]) -> list[Ints]:
+    """The 20 strongest items that each of the task's customers does not own.
+
+    `score` gives float32 (customers, m) for some of them, and may be written to.
+    """
     ranked: list[Ints] = []
     for start in range(0, len(task.customers), SCORE_BLOCK):
-        block = slice(start, start + SCORE_BLOCK)
-        ranked += best_new(task, users[task.customers[block]] @ items.T, block)
-    return ranked
-
-
-def best_new(task: Task, scores: Floats, customers: slice = slice(None)) -> list[Ints]:
-    """The 20 strongest items that the task's `customers` do not own; `scores` (customers, m) is written to."""
-    ranked: list[Ints] = []
-    asked = task.customers[customers]
-    count = min(TUNING_CUTOFF, scores.shape[1])
-    for start in range(0, len(asked), SCORE_BLOCK):
-        block, part = asked[start : start + SCORE_BLOCK], scores[start : start + SCORE_BLOCK]
-        part[task.owned[block][:, : scores.shape[1]].nonzero()] = -np.inf
-        top: Places = np.argpartition(-part, count - 1, axis=1)[:, :count]
-        order = np.argsort(-part[np.arange(len(block))[:, None], top], axis=1, kind="stable")
-        ranked.extend(top[np.arange(len(block))[:, None], order])
+        asked = task.customers[start : start + SCORE_BLOCK]
+        scores = score(asked)
+        scores[task.owned[asked][:, : scores.shape[1]].nonzero()] = -np.inf
+        count = min(TUNING_CUTOFF, scores.shape[1])
+        top: Places = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        order = np.argsort(-scores[np.arange(len(asked))[:, None], top], axis=1, kind="stable")
+        ranked.extend(top[np.arange(len(asked))[:, None], order])
     return ranked
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from app.domain import Floats, Mask
 from app.errors import LeakFound
 from training.evaluate import Asked
-from training.metrics import Wide
+from training.metrics import auc
 
 TOO_GOOD_AUC = 0.995
 """No honest column tells bought from not bought this well; the best of a grocer's has .87."""
@@ -45,12 +45,3 @@ def check_columns(names: Sequence[str], columns: Sequence[Floats], labels: Seque
                 f"column {name!r} alone tells what was bought next (AUC {told:.4f}): it must have seen it; "
                 "build it from what was known at the question"
             )
-
-
-def auc(scores: Wide, labels: Mask) -> float:
-    """P(a bought candidate scores above one that was not), ties count half; Mann-Whitney. `labels` hold both."""
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(count) - (count - 1) / 2
-    hit_count = int(labels.sum())
-    above = mean_rank[place][labels].sum() - hit_count * (hit_count + 1) / 2
-    return float(above / (hit_count * (len(labels) - hit_count))) if 0 < hit_count < len(labels) else 0.5

@@ -1,20 +1,20 @@
 """The linear item-item part: which products' strengths, summed, foretell a product; the `linear` source's weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.linalg.lapack import spotrf, spotri
 
 from app.decision.foldin import strength
 from app.domain import Floats, Ints
 from training.dataset import Dataset, Pairs, purchase_pairs
-from training.factors import SCORE_BLOCK, TUNING_CUTOFF, Task, best_new, task_of
+from training.factors import TUNING_CUTOFF, Task, ranked_new, task_of
 from training.metrics import rank_metrics
 from training.split import Split
+from training.statistics import keep_strongest_of
 
 Kind = Literal["ease", "neighbours"]
 
@@ -69,11 +69,7 @@ def fit_linear(dataset: Dataset, settings: LinearSettings, *, weighting: str) ->
     cosine with j, where C = X̂ᵀX̂ and X̂ is X with each row divided by (products of the customer)^evenness; α_j scales
     the sum to what was bought, by least squares.
     """
-    pairs = purchase_pairs(dataset)
-    return _fit(strengths(pairs, _shape(dataset), settings.kind, weighting=weighting), settings)
-
-
-def _fit(matrix: sparse.csr_array, settings: LinearSettings) -> Linear:
+    matrix = strengths(purchase_pairs(dataset), _shape(dataset), settings.kind, weighting=weighting)
     if settings.kind == "ease":
         return kept(full_weights(gram_of(matrix), penalty=settings.value))
     return strongest(neighbour_weights(matrix, evenness=settings.value))
@@ -119,29 +115,24 @@ def neighbour_weights(matrix: sparse.csr_array, *, evenness: float) -> sparse.cs
 def _nearest(together: sparse.csc_array, own: Floats, *, first: int) -> sparse.csc_array:
     """Of each column the 200 rows of largest cosine, itself left out; column c is product `first` + c."""
     cosine = together.data / np.sqrt(np.maximum(own[together.indices], np.float32(1e-9)))
-    itself = np.repeat(np.arange(first, first + together.shape[1]), np.diff(together.indptr))
-    cosine[together.indices == itself] = -1
-    return _largest(together, cosine, KEPT_COUNT)
-
-
-def _largest(matrix: sparse.csc_array, by: Floats, count: int) -> sparse.csc_array:
-    """Of each column the `count` entries with the largest `by`, where that is above zero."""
-    is_kept = by > 0
-    for column in (np.diff(matrix.indptr) > count).nonzero()[0]:
-        start, end = matrix.indptr[column : column + 2]
-        is_kept[start + np.argpartition(-by[start:end], count)[count:]] = False
-    pointer = np.concatenate([[0], np.cumsum(is_kept)])[matrix.indptr]
-    return sparse.csc_array((matrix.data[is_kept], matrix.indices[is_kept], pointer), shape=matrix.shape)
+    count = np.diff(together.indptr)
+    is_kept = together.indices != np.repeat(np.arange(first, first + len(count)), count)
+    cosine[~is_kept] = -1
+    for column in (count > KEPT_COUNT).nonzero()[0]:
+        start, end = together.indptr[column : column + 2]
+        is_kept[start + np.argpartition(-cosine[start:end], KEPT_COUNT)[KEPT_COUNT:]] = False
+    pointer = np.concatenate([[0], np.cumsum(is_kept)])[together.indptr]
+    return sparse.csc_array((together.data[is_kept], together.indices[is_kept], pointer), shape=together.shape)
 
 
 def strongest(weights: sparse.csr_array) -> Linear:
-    """The largest |weight| of each row in the order of the products, padded."""
+    """The largest weights of each row, largest first, padded."""
     many, fewer = KEPT_OF_MANY
-    few = _largest(weights.T, np.abs(weights.data), fewer if weights.shape[0] >= many else KEPT_COUNT)
-    length = np.diff(few.indptr)
-    filled = np.arange(max(length.max(initial=0), 1)) < length[:, None]
-    linear = Linear(np.zeros(filled.shape, np.int32), np.zeros(filled.shape, np.float32))
-    linear.index[filled], linear.weight[filled] = few.indices, few.data
+    at_most = fewer if weights.shape[0] >= many else KEPT_COUNT
+    width = int(np.clip(np.diff(weights.indptr).max(initial=0), 1, at_most))
+    shape = weights.shape[0], width
+    linear = Linear(np.zeros(shape, np.int32), np.zeros(shape, np.float32))
+    keep_strongest_of(linear.index, linear.weight, weights)
     return linear
 
 
@@ -195,34 +186,30 @@ def tune_linear(
     task = task_of(split, seed=seed)
     if split.train.bought_item_count < 2:
         return None
-    tried = [LinearSettings("ease", penalty) for penalty in penalties]
     if not len(task.customers):
-        return tried[0] if LinearSettings() not in tried else LinearSettings()
-    tried += [LinearSettings("neighbours", evenness) for evenness in evennesses]
+        default = LinearSettings()
+        return default if default.value in penalties else replace(default, value=penalties[0])
     ndcg = {}
-    for kind in ("ease", "neighbours"):
-        matrix = strengths(task.pairs, _shape(split.train), kind, weighting=weighting)
-        gram = gram_of(matrix) if kind == "ease" else None
-        for settings in tried:
-            if settings.kind == kind:
-                linear = _fit(matrix, settings) if gram is None else kept(full_weights(gram, penalty=settings.value))
-                ndcg[settings] = rank_metrics(_ranked_new(task, linear, matrix), task.wanted, k=TUNING_CUTOFF)["ndcg"]
-    return max(tried, key=lambda settings: ndcg[settings])
+    reached = strengths(task.pairs, _shape(split.train), "ease", weighting=weighting)
+    gram = gram_of(reached)
+    for penalty in penalties:
+        ndcg[LinearSettings("ease", penalty)] = _ndcg(task, kept(full_weights(gram, penalty=penalty)), reached)
+    reached = strengths(task.pairs, _shape(split.train), "neighbours", weighting=weighting)
+    for evenness in evennesses:
+        linear = strongest(neighbour_weights(reached, evenness=evenness))
+        ndcg[LinearSettings("neighbours", evenness)] = _ndcg(task, linear, reached)
+    return max(ndcg, key=lambda settings: ndcg[settings])
 
 
-def _ranked_new(task: Task, linear: Linear, matrix: sparse.csr_array) -> list[Ints]:
-    """The 20 products that the weights foretell most strongly to each of the task's customers, of those not owned."""
-    ranked: list[Ints] = []
-    for start in range(0, len(task.customers), SCORE_BLOCK):
-        block = slice(start, start + SCORE_BLOCK)
-        ranked += best_new(task, scores_of(linear, matrix, task.customers[block].tolist()), block)
-    return ranked
+def _ndcg(task: Task, linear: Linear, matrix: sparse.csr_array) -> float:
+    """NDCG@20 of what the weights foretell to the task's customers, of what they do not own."""
+    weights = weights_of(linear)
+    ranked = ranked_new(task, lambda asked: (matrix[asked] @ weights).toarray())
+    return rank_metrics(ranked, task.wanted, k=TUNING_CUTOFF)["ndcg"]
 
 
-def scores_of(linear: Linear, matrix: sparse.csr_array, customers: Sequence[int]) -> Floats:
-    """Scores float32 (customers, m) by the kept weights; what serving computes one customer at a time."""
+def weights_of(linear: Linear) -> sparse.csr_array:
+    """The kept weights as a matrix (m, m): strengths times it are the scores that serving computes one by one."""
     count = len(linear.index)
     rows = np.repeat(np.arange(count), linear.index.shape[1])
-    weights = sparse.csr_array((linear.weight.ravel(), (rows, linear.index.ravel())), shape=(count, count))
-    scores: npt.NDArray[np.float32] = (matrix[list(customers)] @ weights).toarray().astype(np.float32)
-    return scores
+    return sparse.csr_array((linear.weight.ravel(), (rows, linear.index.ravel())), shape=(count, count))

@@ -66,6 +66,15 @@ def gains(k: int) -> Wide:
     return 1 / np.log2(np.arange(2, k + 2))
 
 
+def auc(scores: Wide, labels: Mask) -> float:
+    """P(a bought candidate scores above one that was not), ties count half; Mann-Whitney. `labels` hold both."""
+    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(count) - (count - 1) / 2
+    hit_count = int(labels.sum())
+    above = mean_rank[place][labels].sum() - hit_count * (hit_count + 1) / 2
+    return float(above / (hit_count * (len(labels) - hit_count))) if 0 < hit_count < len(labels) else 0.5
+
+
 def side_by_side(lists: Sequence[Ints], *, k: int) -> Ints:
     """The first `k` of each list, int32 (n, k), -1 where a list is shorter."""
     table = np.full((len(lists), k), -1, np.int32)

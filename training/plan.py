@@ -13,7 +13,6 @@ from training.linear import EVENNESSES, PENALTIES
 
 PAGE = "docs/training.md"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-
 Evenness = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 
@@ -30,7 +29,7 @@ class Walk(_Strict):
     regularization: Positive = AlsSettings().regularization
     weighting: Literal["binary", "count", "decayed"] = "decayed"
     iterations: int = Field(default=AlsSettings().iterations, ge=1, le=100)
-    # TOML has lists alone: this one becomes a tuple, its numbers stay strict.
+    # TOML has lists alone: these become tuples, their numbers stay strict.
     penalties: tuple[Positive, ...] = Field(default=PENALTIES, min_length=1, max_length=20, strict=False)
     evennesses: tuple[Evenness, ...] = Field(default=EVENNESSES, max_length=20, strict=False)
 

@@ -7,13 +7,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from app.decision.features import BLEND_ROW, TABLE_COLUMNS
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
 from training.blend import Calibration, calibration_of, fit_calibration
-from training.metrics import gains, paired_interval
+from training.metrics import METRIC_NAMES, Wide, paired_interval, per_customer
 
 CUTOFF = 10
 OWNED_PLACE = TABLE_COLUMNS.index("frequent_all")
@@ -97,14 +96,14 @@ def fit_trees(tables: Tables, judged: Tables, *, seed: int) -> Trees | None:
     )
 
 
-def ndcg_of(scores: Sequence[Floats], tables: Tables) -> npt.NDArray[np.float64]:
+def ndcg_of(scores: Sequence[Floats], tables: Tables) -> Wide:
     """NDCG@10 of each question with a product to foretell, its candidates ranked by `scores`."""
-    found = []
-    for ranking, labels, count in zip(scores, tables.labels, tables.truth_counts, strict=True):
+    found = np.zeros((len(scores), CUTOFF), np.bool_)
+    for row, (ranking, labels) in enumerate(zip(scores, tables.labels, strict=True)):
         top = np.argsort(-ranking, kind="stable")[:CUTOFF]
-        ideal = gains(CUTOFF)[: min(count, CUTOFF)].sum()
-        found.append(float(gains(CUTOFF)[: len(top)][labels[top]].sum() / ideal) if count else 0.0)
-    return np.array(found)
+        found[row, : len(top)] = labels[top]
+    sizes = np.maximum(np.asarray(tables.truth_counts, np.int32), 1)
+    return per_customer(found, sizes, k=CUTOFF)[:, METRIC_NAMES.index("ndcg")]
 
 
 def _finds(tables: Tables) -> int:

@@ -21,7 +21,7 @@ HELD_BACK_SHARE = 0.3
 """Of a single window's questions, those that judge the trees."""
 
 MIN_GAIN = 1.005
-"""Summing the linear weights takes up to 0.5 ms a decision: they stay where the blend ranks half a per cent better."""
+"""Summing the linear weights costs time in every decision: they stay where the blend ranks half a per cent better."""
 
 Told = Callable[[int, int], None]
 

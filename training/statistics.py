@@ -17,6 +17,7 @@ NEIGHBOUR_COUNT = 32
 REPEAT_PRIOR_BUYERS = 10
 NEIGHBOUR_PRIOR_BASKETS = 5
 """Pseudo-count that pulls pairs seen together only once or twice towards zero."""
+ROW_BLOCK = 4096
 MAX_BASKET_ITEMS = 1000
 """A larger basket is thinned at random: its pairs say little and cost the square of its size."""
 PAIR_BUDGET = 8_000_000
@@ -136,6 +137,14 @@ def _blocks(by_item: sparse.csr_array, baskets: sparse.csr_array, *, pair_budget
         load += more
     if start < len(mates):
         yield start, len(mates)
+
+
+def keep_strongest_of(index: Ints, score: Floats, matrix: sparse.csr_array) -> None:
+    """Write the strongest entries of each row of `matrix` into `index` and `score`, both (rows, K)."""
+    for start in range(0, matrix.shape[0], ROW_BLOCK):
+        here = slice(start, start + ROW_BLOCK)
+        entries = matrix[here].tocoo()
+        keep_strongest(index[here], score[here], entries.row, entries.col, entries.data)
 
 
 def keep_strongest(index: Ints, score: Floats, row: Ints, other: Ints, strength: Floats) -> None:

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from app.domain import Ints
 from training.dataset import Dataset, Days
-from training.statistics import Neighbours, keep_strongest
+from training.statistics import Neighbours, keep_strongest_of
 
 NEXT_COUNT = 64
 MAX_DISTANCE = 10
@@ -18,7 +18,6 @@ BACKWARD = 0.3
 PAIR_BUDGET = 10_000_000
 PRIOR = 1.0
 """Pseudo-steps: an item seen once does not foretell its only successor with certainty."""
-ROW_BLOCK = 4096
 
 Lines = npt.NDArray[np.intp]
 
@@ -36,11 +35,8 @@ def transitions(dataset: Dataset) -> Neighbours:
     if dataset.has_time and dataset.line_count:
         steps = _steps(dataset, count)
         total = np.asarray(steps.sum(axis=1)).ravel() + PRIOR
-        for start in range(0, count, ROW_BLOCK):
-            block = steps[start : start + ROW_BLOCK].tocoo()
-            chance = block.data / total[block.row + start]
-            here = slice(start, start + ROW_BLOCK)
-            keep_strongest(index[here], score[here], block.row, block.col, chance)
+        steps.data /= np.repeat(total, np.diff(steps.indptr))
+        keep_strongest_of(index, score, steps)
     return Neighbours(index, score)
 
 
