@@ -9,9 +9,7 @@ of the serving function.
 """
 
 import argparse
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +26,7 @@ from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
 from app.settings import Settings
 from benchmarks import machine
+from benchmarks.commands import endcap, import_files
 from benchmarks.protocols import CUT_AT, first_basket
 from benchmarks.ranked import Truth, judge
 from training.dataset import product_table
@@ -76,24 +75,15 @@ def measure(folder: Path, *, budget_minutes: float) -> dict[str, object]:
     """Import and training where they are missing, then every policy."""
     protocol = first_basket(folder)
     settings = Settings.load(data_dir=folder / "var")
-    data_dir = ["--data-dir", str(settings.data_dir)]
     if not settings.bundles_dir.exists():
-        _endcap(["import", *(str(word) for option in protocol.import_options.items() for word in option), *data_dir])
-        _endcap(["train", "--budget-minutes", str(budget_minutes), *data_dir])
+        import_files(settings.data_dir, protocol.import_options)
+        endcap(settings.data_dir, ["train", "--budget-minutes", str(budget_minutes)])
     bundle = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
     history, table = History(settings.history_dir).scan(), product_table(settings)
     states = states_from_tables(customer_tables(history, as_of=CUT_AT, products=table))
     measured(bundle, states, dict(list(protocol.truth.items())[:200]), POLICIES["diversity 0.2"])
     found = {name: measured(bundle, states, protocol.truth, policy) for name, policy in POLICIES.items()}
     return {"customers": len(protocol.truth), "has_trees": bundle.ranker is not None, "results": found}
-
-
-def _endcap(words: Sequence[str]) -> None:
-    """Runs a command; ends the run when it fails."""
-    command = [sys.executable, "-m", "app.cli", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
 
 
 def main() -> None:

@@ -7,21 +7,14 @@ are given (`train.csv.gz` and `test.csv.gz` with customer_id and product_id), no
 """
 
 import argparse
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
-
-import orjson
 
 from benchmarks import machine
+from benchmarks.commands import ask, endcap, import_files
 from benchmarks.protocols import Protocol, all_unseen, first_basket, next_view
 from benchmarks.ranked import Lists, judge, plain_als, popular
-
-COMMAND_TIMEOUT_S = 3600.0
 
 
 def measure(protocol: Protocol, folder: Path, *, budget_minutes: float) -> dict[str, object]:
@@ -55,31 +48,12 @@ def _ask_endcap(
     protocol: Protocol, folder: Path, *, budget_minutes: float
 ) -> tuple[Lists, dict[str, float], dict[str, object]]:
     """The lists that `endcap recommend` writes, how long each command took, and what `endcap train` reported."""
-    data_dir = ["--data-dir", str(folder / "var"), "--json"]
-    options = [word for name, path in protocol.import_options.items() for word in (name, str(path))]
-    requests, answers = folder / "requests.jsonl", folder / "answers.jsonl"
-    customers = list(protocol.truth)
-    requests.write_bytes(b"\n".join(orjson.dumps(protocol.question(name)) for name in customers))
-    _, import_s = _endcap(["import", *options, *data_dir])
-    model, train_s = _endcap(["train", "--budget-minutes", str(budget_minutes), *data_dir])
-    report, recommend_s = _endcap(["recommend", "--requests", str(requests), "--output", str(answers), *data_dir])
-    assert report["answered_count"] == len(customers), report
-    lists = {
-        name: [proposition["product_id"] for proposition in orjson.loads(line)["propositions"]]
-        for name, line in zip(customers, answers.read_bytes().splitlines(), strict=True)
-    }
+    data_dir = folder / "var"
+    import_s = import_files(data_dir, protocol.import_options)
+    model, train_s = endcap(data_dir, ["train", "--budget-minutes", str(budget_minutes)])
+    lists, recommend_s = ask(data_dir, protocol, folder)
     seconds = {"import": round(import_s, 1), "train": round(train_s, 1), "recommend": round(recommend_s, 1)}
     return lists, seconds, model
-
-
-def _endcap(words: Sequence[str]) -> tuple[dict[str, object], float]:
-    started = perf_counter()
-    command = [sys.executable, "-m", "app.cli", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
-    if done.returncode:
-        raise SystemExit(f"endcap {words[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
-    answer: dict[str, object] = json.loads(done.stdout)
-    return answer, perf_counter() - started
 
 
 def main() -> None:

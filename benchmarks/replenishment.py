@@ -9,9 +9,7 @@ before the cut; true is what was bought within 7 (28) days after it. A pair that
 """
 
 import argparse
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +25,7 @@ from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
 from app.settings import Settings
 from benchmarks import machine
+from benchmarks.commands import endcap, import_files
 from benchmarks.protocols import CUT_AT, journey_goods, write_journey
 from training.dataset import load_interactions, product_table
 from training.features import customer_tables
@@ -110,13 +109,10 @@ def judged(pairs: pl.DataFrame) -> dict[str, object]:
 def measure(folder: Path, *, budget_minutes: float) -> dict[str, object]:
     """Import, training, answers, figures."""
     products, before, after = journey_goods()
-    words = [word for option in write_journey(folder, products, before).items() for word in map(str, option)]
-    data_dir = ["--data-dir", str(folder / "var")]
-    seconds = {
-        "import": _endcap(["import", *words, *data_dir]),
-        "train": _endcap(["train", "--budget-minutes", str(budget_minutes), *data_dir]),
-    }
     settings = Settings.load(data_dir=folder / "var")
+    import_s = import_files(settings.data_dir, write_journey(folder, products, before))
+    _, train_s = endcap(settings.data_dir, ["train", "--budget-minutes", str(budget_minutes)])
+    seconds = {"import": round(import_s, 1), "train": round(train_s, 1)}
     bundle = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
     history, table = History(settings.history_dir).scan(), product_table(settings)
     states = states_from_tables(customer_tables(history, as_of=CUT_AT, products=table))
@@ -135,16 +131,6 @@ def measure(folder: Path, *, budget_minutes: float) -> dict[str, object]:
                 asked = {"level": level, "horizon_days": days, "at_least": at_least}
                 results.append(asked | judged(pairs.filter(pl.col("count") >= at_least)))
     return {"customers": len(states), "results": results, "seconds": seconds, "answer_ms": answer_ms}
-
-
-def _endcap(words: Iterable[str]) -> float:
-    """Seconds that a command takes; ends the run when it fails."""
-    started = perf_counter()
-    command = [sys.executable, "-m", "app.cli", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return round(perf_counter() - started, 1)
 
 
 def main() -> None:

@@ -1,0 +1,44 @@
+"""The product's own commands as a benchmark runs them: with JSON out, timed, and an end of the run when one fails."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import orjson
+
+from benchmarks.protocols import Protocol
+from benchmarks.ranked import Lists
+
+TIMEOUT_S = 3600.0
+
+
+def endcap(data_dir: Path, words: Sequence[str]) -> tuple[dict[str, object], float]:
+    """What the command reported, and the seconds that it took."""
+    started = perf_counter()
+    command = [sys.executable, "-m", "app.cli", *words, "--data-dir", str(data_dir), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    if done.returncode:
+        raise SystemExit(f"endcap {words[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
+    report: dict[str, object] = json.loads(done.stdout)
+    return report, perf_counter() - started
+
+
+def import_files(data_dir: Path, options: Mapping[str, Path]) -> float:
+    """Seconds of `endcap import` with these options."""
+    return endcap(data_dir, ["import", *(str(word) for option in options.items() for word in option)])[1]
+
+
+def ask(data_dir: Path, protocol: Protocol, folder: Path) -> tuple[Lists, float]:
+    """The lists that `endcap recommend` writes for the protocol's customers, and the seconds that it took."""
+    requests, answers = folder / "requests.jsonl", folder / "answers.jsonl"
+    requests.write_bytes(b"\n".join(orjson.dumps(protocol.question(name)) for name in protocol.truth))
+    report, taken_s = endcap(data_dir, ["recommend", "--requests", str(requests), "--output", str(answers)])
+    assert report["answered_count"] == len(protocol.truth), report
+    lists = {
+        name: [proposition["product_id"] for proposition in orjson.loads(line)["propositions"]]
+        for name, line in zip(protocol.truth, answers.read_bytes().splitlines(), strict=True)
+    }
+    return lists, taken_s
