@@ -9,7 +9,8 @@ import polars as pl
 
 from app.imports.run import Sources, run_imports
 from app.settings import Settings
-from training.run import train
+from training.plan import Plan
+from training.run import TrainReport, train
 
 CUSTOMERS_PER_TASTE = 40
 PRODUCTS_PER_TASTE = 30
@@ -80,6 +81,12 @@ def build_world(folder: Path, redis_url: str) -> World:
     run_imports(settings, sources, shift_to_now=False, now=END, progress=no_progress)
     train(settings, redis_url, budget_s=0, seed=0, publish=True, progress=no_progress)
     return World(settings, redis_url)
+
+
+def train_unpublished(world: World, plan: Plan) -> TrainReport:
+    """One more training of the world's data, which leaves its live bundle as it is."""
+    settings, redis_url = world.settings, world.redis_url
+    return train(settings, redis_url, budget_s=0, seed=0, publish=False, progress=no_progress, plan=plan)
 
 
 def no_progress(_name: str, _done: int, _total: int | None) -> None:

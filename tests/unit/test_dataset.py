@@ -7,21 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.rows import history_of
 from training.dataset import load_interactions, purchase_pairs
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SCHEMA = {
-    "type": pl.String(),
-    "time": pl.Datetime("us", "UTC"),
-    "customer_id": pl.String(),
-    "anonymous_id": pl.String(),
-    "product_id": pl.String(),
-    "basket_id": pl.String(),
-    "session_id": pl.String(),
-    "store_id": pl.String(),
-    "quantity": pl.Float32(),
-    "amount_minor": pl.Int64(),
-}
 
 
 def row(customer: str | None, product: str, day: float | None = 0, **more: Any) -> dict[str, Any]:
@@ -30,7 +19,7 @@ def row(customer: str | None, product: str, day: float | None = 0, **more: Any) 
 
 
 def history(*rows: dict[str, Any]) -> pl.LazyFrame:
-    return pl.LazyFrame([{name: given.get(name) for name in SCHEMA} for given in rows], schema=SCHEMA)
+    return history_of(rows)
 
 
 def test_items_run_by_buyers_then_id_and_unsold_products_come_last() -> None:

@@ -10,7 +10,7 @@ from app.decision.linear import MAX_ITEM_COUNT, linear_scores
 from app.domain import Floats
 from app.history import History
 from app.model.bundle import Bundle, load_bundle
-from tests.untimed import untimed
+from tests.rows import untimed
 from tests.world import World
 from training.dataset import load_interactions, product_table
 from training.linear import (

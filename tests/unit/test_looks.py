@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from app.history import SCHEMA
+from tests.rows import history_of
 from training.dataset import Dataset, load_interactions
 from training.evaluate import questions, with_baskets
 from training.split import Split, make_splits, time_split
@@ -17,13 +17,10 @@ Event = tuple[str, str, float]
 
 def history(*, looks: list[Event], bought: list[Event]) -> pl.LazyFrame:
     """Events of (visitor, product, day); a visitor's events of one day are one session."""
-    rows = [
+    return history_of(
         {"type": kind, "customer_id": who, "product_id": what, "time": START + timedelta(days=day)}
         for kind, events in (("view_item", looks), ("purchase", bought))
         for who, what, day in events
-    ]
-    return pl.LazyFrame(
-        [{name: row.get(name) for name in SCHEMA} | {"quantity": 1.0} for row in rows], schema_overrides=SCHEMA
     )
 
 

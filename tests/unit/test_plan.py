@@ -8,10 +8,9 @@ import pytest
 from app.errors import BadInput, BadSetting
 from app.model.bundle import load_bundle
 from tests.test_docs import DOCS, table_rows
-from tests.world import World, no_progress
+from tests.world import World, train_unpublished
 from training.factors import AlsSettings
 from training.plan import PartsInUse, Plan, TrainConfig, Walk, keys, read_config
-from training.run import train
 
 EXAMPLE = DOCS / "examples" / "train.toml"
 
@@ -110,15 +109,7 @@ def test_parts_that_are_switched_off_are_not_in_the_bundle(own_world: World) -> 
         parts=PartsInUse(linear=False, trees=False, replenishment=False),
         walk=Walk(factors=8, max_factors=8, iterations=3),
     )
-    report = train(
-        own_world.settings,
-        own_world.redis_url,
-        budget_s=0,
-        seed=0,
-        publish=False,
-        progress=no_progress,
-        plan=plan,
-    )
+    report = train_unpublished(own_world, plan)
     bundle = load_bundle(own_world.settings.bundles_dir / report.version)
     assert (len(bundle.linear_idx), bundle.ranker, dict(bundle.rebuy)) == (0, None, {})
     assert bundle.item_factors.shape[1] == 8

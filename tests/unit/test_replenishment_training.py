@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,7 @@ from app.decision.replenishment import (
 from app.domain import Query
 from app.history import History
 from app.model.bundle import current_version, load_bundle
+from tests.rows import after, history_of
 from tests.world import World
 from training.dataset import Dataset, load_interactions
 from training.metrics import auc
@@ -49,34 +50,19 @@ Line = tuple[str, str, float | None]
 
 def dataset(lines: Iterable[Line], categories: dict[str, str] | None = None) -> Dataset:
     """Lines of (customer, product, day); a day is a basket."""
-    rows = [
-        (
-            who,
-            what,
-            None if day is None else START + timedelta(days=day),
-            f"{who} {number if day is None else int(day)}",
-        )
+    rows = (
+        {
+            "customer_id": who,
+            "product_id": what,
+            "time": after(START, day),
+            "basket_id": f"{who} {number if day is None else int(day)}",
+        }
         for number, (who, what, day) in enumerate(lines)
-    ]
-    schema = {
-        "customer_id": pl.String(),
-        "product_id": pl.String(),
-        "time": pl.Datetime("us", "UTC"),
-        "basket_id": pl.String(),
-    }
-    empty = pl.lit(None, pl.String)
-    frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
-        type=pl.lit("purchase"),
-        anonymous_id=empty,
-        session_id=empty,
-        store_id=empty,
-        quantity=pl.lit(1.0, pl.Float32),
-        amount_minor=pl.lit(None, pl.Int64),
     )
     table = (
         pl.DataFrame({"product_id": list(categories), "category": list(categories.values())}) if categories else None
     )
-    return load_interactions(frame, table)
+    return load_interactions(history_of(rows, type="purchase"), table)
 
 
 def rhythms(*, days: int = DAYS, seed: int = 0) -> list[Line]:

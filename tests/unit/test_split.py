@@ -1,14 +1,14 @@
 """Splits hold back the next basket and never leak a later line."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import Ints
+from tests.rows import after, history_of
 from training.dataset import Dataset, load_interactions
 from training.split import make_splits, random_split, time_split
 
@@ -17,20 +17,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def dataset(*lines: tuple[str, str, float | None, str | None]) -> Dataset:
     """Lines of (customer, product, day, basket)."""
-    empty = pl.lit(None, pl.String)
-    frame = pl.DataFrame(
-        [(who, what, None if day is None else START + timedelta(days=day), basket) for who, what, day, basket in lines],
-        schema={"customer_id": str, "product_id": str, "time": pl.Datetime("us", "UTC"), "basket_id": str},
-        orient="row",
-    ).with_columns(
-        type=pl.lit("purchase"),
-        anonymous_id=empty,
-        session_id=empty,
-        store_id=empty,
-        quantity=pl.lit(1.0, pl.Float32),
-        amount_minor=pl.lit(None, pl.Int64),
+    rows = (
+        {"customer_id": who, "product_id": what, "time": after(START, day), "basket_id": basket}
+        for who, what, day, basket in lines
     )
-    return load_interactions(frame, None)
+    return load_interactions(history_of(rows, type="purchase"), None)
 
 
 def products(data: Dataset, items: Ints) -> list[str]:

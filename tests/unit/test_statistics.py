@@ -1,11 +1,12 @@
 """Counts in worlds small enough to count by hand."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 import pytest
 
+from tests.rows import after, history_of
 from training.dataset import Dataset, load_interactions, purchase_pairs
 from training.statistics import MAX_BASKET_ITEMS, MIN_GROUP_BUYERS, neighbours, popularity, repeat_rate, trending
 
@@ -15,27 +16,13 @@ Line = tuple[str, str, float | None, str, str]
 
 def dataset(*lines: Line, departments: dict[str, str] | None = None) -> Dataset:
     """Lines of (customer, product, day, basket, store)."""
-    empty = pl.lit(None, pl.String)
-    frame = pl.DataFrame(
-        [(who, what, None if day is None else START + timedelta(days=day), *rest) for who, what, day, *rest in lines],
-        schema={
-            "customer_id": str,
-            "product_id": str,
-            "time": pl.Datetime("us", "UTC"),
-            "basket_id": str,
-            "store_id": str,
-        },
-        orient="row",
-    ).with_columns(
-        type=pl.lit("purchase"),
-        anonymous_id=empty,
-        session_id=empty,
-        quantity=pl.lit(1.0, pl.Float32),
-        amount_minor=pl.lit(None, pl.Int64),
+    rows = (
+        {"customer_id": who, "product_id": what, "time": after(START, day), "basket_id": basket, "store_id": store}
+        for who, what, day, basket, store in lines
     )
     told = departments or {}
     table = pl.DataFrame({"product_id": list(told), "department": list(told.values())})
-    return load_interactions(frame, table if told else None)
+    return load_interactions(history_of(rows, type="purchase"), table if told else None)
 
 
 def by_product(data: Dataset, values: np.ndarray) -> dict[str, float]:

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-import polars as pl
 import pytest
 
+from tests.rows import history_of
 from training.dataset import Dataset, load_interactions
 from training.split import session_split
 from training.transitions import BACKWARD, PRIOR, transitions
@@ -14,20 +14,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def sessions(*views: tuple[str, str, float], kind: str = "view_item") -> Dataset:
     """Views of (visitor, product, minute)."""
-    empty = pl.lit(None, pl.String)
-    frame = pl.DataFrame(
-        [(who, who, what, START + timedelta(minutes=minute)) for who, what, minute in views],
-        schema={"anonymous_id": str, "session_id": str, "product_id": str, "time": pl.Datetime("us", "UTC")},
-        orient="row",
-    ).with_columns(
-        type=pl.lit(kind),
-        customer_id=empty,
-        basket_id=empty,
-        store_id=empty,
-        quantity=pl.lit(1.0, pl.Float32),
-        amount_minor=pl.lit(None, pl.Int64),
+    rows = (
+        {"anonymous_id": who, "session_id": who, "product_id": what, "time": START + timedelta(minutes=minute)}
+        for who, what, minute in views
     )
-    return load_interactions(frame, None)
+    return load_interactions(history_of(rows, type=kind), None)
 
 
 def chance(data: Dataset, before: str, after: str) -> float:

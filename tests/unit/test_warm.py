@@ -13,11 +13,10 @@ from app.errors import BadInput, BadSetting
 from app.history import History
 from app.model.bundle import current_version, load_bundle
 from tests.unit.test_factors import SMALL, checkerboard
-from tests.world import World, no_progress
+from tests.world import World, train_unpublished
 from training.dataset import load_interactions
 from training.factors import Start, fit_item_factors
 from training.plan import PartsInUse, Plan
-from training.run import train
 from training.split import make_splits
 from training.warm import WARM_ITERATIONS, warm_start
 
@@ -48,15 +47,7 @@ def test_start_is_left_as_it_was_given() -> None:
 def test_warm_training_takes_over_the_recipe_and_says_from_whom(own_world: World) -> None:
     settings = own_world.settings
     live = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
-    report = train(
-        settings,
-        own_world.redis_url,
-        budget_s=0,
-        seed=0,
-        publish=False,
-        progress=no_progress,
-        plan=Plan(warm_start=True),
-    )
+    report = train_unpublished(own_world, Plan(warm_start=True))
     made = load_bundle(settings.bundles_dir / report.version)
     assert (made.als, made.scoring) == (live.als, live.scoring)
     assert made.manifest["config"]["warm_start"] == live.version
@@ -81,15 +72,7 @@ def test_ranking_of_other_columns_is_learned_again(own_world: World) -> None:
     rewrite_scoring(own_world, weights={"column_of_old": 1.0})
     warm = warm_start(own_world.settings.bundles_dir, PartsInUse())
     assert not warm.can_rank
-    report = train(
-        own_world.settings,
-        own_world.redis_url,
-        budget_s=0,
-        seed=0,
-        publish=False,
-        progress=no_progress,
-        plan=Plan(warm_start=True),
-    )
+    report = train_unpublished(own_world, Plan(warm_start=True))
     made = load_bundle(own_world.settings.bundles_dir / report.version)
     assert list(made.scoring["weights"]) == list(COLUMNS)
 

@@ -1,0 +1,27 @@
+"""History rows for tests that need no import: what a row does not name is absent."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from app.history import SCHEMA
+from training.dataset import Dataset, load_interactions
+
+ABSENT = dict.fromkeys(SCHEMA)
+
+
+def history_of(rows: Iterable[Mapping[str, object]], **alike: object) -> pl.LazyFrame:
+    """The rows in the history's columns; `alike` is what all of them have in common."""
+    return pl.LazyFrame([{**ABSENT, **alike, **row} for row in rows], schema=SCHEMA)
+
+
+def untimed(pairs: Iterable[tuple[str, str]], *, unsold: Iterable[str] = ()) -> Dataset:
+    """Customer and product of purchases without time; products of `unsold` stand in the product table alone."""
+    history = history_of(({"customer_id": who, "product_id": what} for who, what in pairs), type="purchase")
+    return load_interactions(history, pl.DataFrame({"product_id": list(unsold)}, schema={"product_id": pl.String}))
+
+
+def after(start: datetime, days: float | None) -> datetime | None:
+    """The instant so many days after `start`; None = not known."""
+    return None if days is None else start + timedelta(days=days)
