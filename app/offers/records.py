@@ -1,0 +1,70 @@
+"""Campaigns, offers and coupons as the ledger keeps them: one frozen row each."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from app.offers.terms import CampaignTerms, OfferTerms
+
+
+class CouponStatus(StrEnum):
+    """Issued and reserved coupons are open; the others have come to their end."""
+
+    ISSUED = "issued"
+    RESERVED = "reserved"
+    REDEEMED = "redeemed"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One campaign; `status` is as stored, `app.offers.status.effective_status` tells what it is at an instant."""
+
+    campaign_id: str
+    status: str
+    terms: CampaignTerms
+    spent_minor: int
+    held_minor: int
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def remaining_minor(self) -> int | None:
+        """What is left of the budget; None when there is none."""
+        budget_minor = self.terms.budget_minor
+        return None if budget_minor is None else budget_minor - self.spent_minor - self.held_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One offer in the revision that holds now."""
+
+    offer_id: str
+    campaign_id: str
+    revision: int
+    terms: OfferTerms
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Coupon:
+    """One issued coupon. `customer_id` None: whoever has the code; `max_uses` None: as often as limits allow."""
+
+    coupon_id: str
+    code: str
+    offer_id: str
+    campaign_id: str
+    customer_id: str | None
+    status: CouponStatus
+    max_uses: int | None
+    uses: int
+    holds: int
+    valid_from: datetime | None
+    valid_until: datetime | None
+    issued_at: datetime
+    issued_by: str
+    serial: str | None = None

@@ -1,0 +1,25 @@
+"""Which projections in Redis a transaction makes stale: noted in the same transaction, so that none is forgotten."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.stores.ledger.tables import projection_queue
+
+Insert = postgresql.Insert | sqlite.Insert
+
+
+def insert(connection: Connection, table: Table) -> Insert:
+    """An INSERT that may say ON CONFLICT, in the words of the connection's database."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def enqueue(connection: Connection, subjects: Iterable[str], *, now: datetime) -> None:
+    """Notes `customer:<id>` and `campaign:<id>`; in a stable order, so that two transactions never wait in a ring."""
+    rows = [{"subject": subject, "queued_at": now} for subject in sorted(set(subjects))]
+    if rows:
+        statement = insert(connection, projection_queue).values(rows)
+        fresher = {"queued_at": statement.excluded.queued_at}
+        connection.execute(statement.on_conflict_do_update(index_elements=["subject"], set_=fresher))
