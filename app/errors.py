@@ -3,10 +3,13 @@
 EndcapError
 ├── BadInput            a file, a row, a request or a setting the caller must mend
 │   ├── UnknownPlacement
-│   └── BadSetting
+│   ├── BadSetting
+│   └── InvalidTerms    what an offer or a campaign would promise is no valid document
 ├── Missing             what was asked for does not exist (any more)
 │   ├── DecisionNotFound
 │   └── BundleMissing
+├── Conflict            what exists speaks against what was asked for
+│   └── BadTransition   a campaign in this state cannot do that
 ├── BundleRefused       a bundle file is not the one its manifest promises
 ├── ReleaseRefused      something speaks against serving a bundle
 ├── LeakFound           what a ranking would be learned from knows the future
@@ -17,8 +20,8 @@ from collections.abc import Iterable
 
 
 def pointer_to(path: Iterable[object]) -> str:
-    """A JSON pointer to the part of a document at `path`; empty for the whole."""
-    return "".join(f"/{part}" for part in path)
+    """A JSON pointer (RFC 6901) to the part of a document at `path`; empty for the whole."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 class EndcapError(Exception):
@@ -50,6 +53,12 @@ class BadSetting(BadInput):
     code = "bad_setting"
 
 
+class InvalidTerms(BadInput):
+    """What an offer or a campaign would promise is no valid document; `pointer` leads to the fault."""
+
+    code = "invalid_terms"
+
+
 class Missing(EndcapError):
     """What was asked for does not exist."""
 
@@ -66,6 +75,18 @@ class BundleMissing(Missing):
     """No bundle has been published in this data directory."""
 
     code = "bundle_missing"
+
+
+class Conflict(EndcapError):
+    """What exists speaks against what was asked for; the message says what, and what can be done."""
+
+    code = "conflict"
+
+
+class BadTransition(Conflict):
+    """A campaign in this state cannot do that; the message says what it can."""
+
+    code = "bad_transition"
 
 
 class BundleRefused(EndcapError):

@@ -14,6 +14,7 @@ from app.api.wire import Problem
 STATUS: dict[type[errors.EndcapError], int] = {
     errors.BadInput: 422,
     errors.Missing: 404,
+    errors.Conflict: 409,
     errors.StoreUnavailable: 503,
     errors.BundleRefused: 503,
     errors.EndcapError: 500,
@@ -24,6 +25,7 @@ TITLES = {
     401: "Unauthorized",
     404: "Not found",
     405: "Method not allowed",
+    409: "Conflict",
     413: "Request too large",
     415: "Unsupported media type",
     422: "Invalid request",
