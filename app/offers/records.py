@@ -52,7 +52,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Coupon:
-    """One issued coupon. `customer_id` None: whoever has the code; `max_uses` None: as often as limits allow."""
+    """One issued coupon. `customer_id` None: whoever has the code; `max_uses` None: as often as limits allow.
+
+    `gcn` and `serial` name it in GS1's world, where its offer had such a number at the issue.
+    """
 
     coupon_id: str
     code: str
@@ -67,4 +70,5 @@ class Coupon:
     valid_until: datetime | None
     issued_at: datetime
     issued_by: str
+    gcn: str | None = None
     serial: str | None = None

@@ -106,10 +106,13 @@ coupons = Table(
     Column("issued_at", Instant, nullable=False),
     Column("issued_by", String(16), nullable=False),
     Column("issue_key", String(300), unique=True),
+    Column("gcn", String(13)),
     Column("serial", String(12)),
     CheckConstraint("uses >= 0 AND holds >= 0", name="not_negative"),
     Index("ix_coupons_wallet", "customer_id", "status"),
     Index("ix_coupons_campaign", "campaign_id", "status"),
+    Index("ix_coupons_due", "status", "valid_until"),
+    Index("ix_coupons_gcn", "gcn", "serial", unique=True),
 )
 """`status` is issued, reserved, redeemed, expired or revoked; a code for many stays issued until its last use.
 
