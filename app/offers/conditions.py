@@ -1,33 +1,53 @@
 """The condition tree of an offer: typed, stored as JSON, judged on a basket; nothing in it is ever executed."""
 
 from datetime import time
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.domain import Channel
-from app.offers.zones import TimeZone
-from app.settings import Selected
+from app.offers.money import MAX_MINOR
+from app.settings import Selected, TimeZone
 
 MAX_DEPTH = 8
+TOO_DEEP = f"conditions may be nested {MAX_DEPTH} deep at most"
+
+LimitMinor = Annotated[int, Field(ge=0, le=MAX_MINOR)]
 
 
 class _Node(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @property
+    def depth(self) -> int:
+        """How many levels the tree has from here; a leaf has one."""
+        return 1
 
-class AllOf(_Node):
+
+class _Several(_Node):
+    of: Annotated[tuple["Condition", ...], Field(min_length=1, max_length=50)]
+
+    @property
+    def depth(self) -> int:
+        """One level more than the deepest below."""
+        return 1 + max(one.depth for one in self.of)
+
+    @model_validator(mode="after")
+    def _is_shallow(self) -> Self:
+        _check_depth(self.depth)
+        return self
+
+
+class AllOf(_Several):
     """Met when each of `of` is."""
 
     type: Literal["all"]
-    of: Annotated[tuple["Condition", ...], Field(min_length=1, max_length=50)]
 
 
-class AnyOf(_Node):
+class AnyOf(_Several):
     """Met when one of `of` is."""
 
     type: Literal["any"]
-    of: Annotated[tuple["Condition", ...], Field(min_length=1, max_length=50)]
 
 
 class Not(_Node):
@@ -36,20 +56,38 @@ class Not(_Node):
     type: Literal["not"]
     of: "Condition"
 
+    @property
+    def depth(self) -> int:
+        """One level more than below."""
+        return 1 + self.of.depth
+
+    @model_validator(mode="after")
+    def _is_shallow(self) -> Self:
+        _check_depth(self.depth)
+        return self
+
 
 class BasketTotal(_Node):
     """The basket costs more than `above_minor`, at least `at_least_minor`, at most `at_most_minor`."""
 
     type: Literal["basket_total"]
-    above_minor: Annotated[int, Field(ge=0)] | None = None
-    at_least_minor: Annotated[int, Field(ge=0)] | None = None
-    at_most_minor: Annotated[int, Field(ge=0)] | None = None
+    above_minor: LimitMinor | None = None
+    at_least_minor: LimitMinor | None = None
+    at_most_minor: LimitMinor | None = None
 
     @model_validator(mode="after")
-    def _compares(self) -> "BasketTotal":
+    def _can_be_met(self) -> Self:
         if self.above_minor is None and self.at_least_minor is None and self.at_most_minor is None:
             raise ValueError("give above_minor, at_least_minor or at_most_minor")
+        if self.at_most_minor is not None and self.at_most_minor < self.least_minor:
+            raise ValueError("at_most_minor must not lie below what is required at least")
         return self
+
+    @property
+    def least_minor(self) -> int:
+        """The smallest total that is large enough."""
+        above = 0 if self.above_minor is None else self.above_minor + 1
+        return max(above, self.at_least_minor or 0)
 
 
 class Contains(_Node):
@@ -58,7 +96,7 @@ class Contains(_Node):
     type: Literal["contains"]
     products: Annotated[tuple[Selected, ...], Field(min_length=1)]
     at_least_quantity: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    at_least_minor: Annotated[int, Field(ge=0)] = 0
+    at_least_minor: LimitMinor = 0
 
 
 class InChannel(_Node):
@@ -92,7 +130,11 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class AtTime(_Node):
-    """On one of these weekdays (empty = any), from `start` until before `end`, in `time_zone`; may wrap midnight."""
+    """On one of these weekdays (empty = any), from `start` until before `end`, in `time_zone`.
+
+    None starts and ends with the day. Where `end` lies before `start` the time goes on after midnight, and belongs to
+    the weekday that it began on.
+    """
 
     type: Literal["time"]
     time_zone: TimeZone
@@ -100,8 +142,23 @@ class AtTime(_Node):
     start: time | None = None
     end: time | None = None
 
+    @model_validator(mode="after")
+    def _is_some_time(self) -> Self:
+        if not self.weekdays and self.start is None and self.end is None:
+            raise ValueError("give weekdays, start or end")
+        if any(one is not None and one.tzinfo is not None for one in (self.start, self.end)):
+            raise ValueError("start and end are local times of time_zone: leave the offset out")
+        if (self.start or time.min) == self.end:
+            raise ValueError("end must differ from start")
+        return self
+
 
 Condition = Annotated[
     AllOf | AnyOf | Not | BasketTotal | Contains | InChannel | InStore | OfTier | KnownCustomer | AtTime,
     Field(discriminator="type"),
 ]
+
+
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(TOO_DEEP)

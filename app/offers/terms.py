@@ -8,12 +8,11 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from app.domain import Channel
 from app.offers.conditions import Condition
 from app.offers.gs1 import checked_gcn
-from app.offers.zones import TimeZone
-from app.settings import Selected
+from app.offers.money import MAX_MINOR
+from app.settings import Selected, TimeZone
 
 RETAILER = "retailer"
 """The funder whose money the retailer's own margin is; any other name is a supplier or partner."""
-MAX_MINOR = 2**53 - 1
 
 Minor = Annotated[int, Field(ge=1, le=MAX_MINOR)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
