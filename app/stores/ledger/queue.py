@@ -20,6 +20,6 @@ def enqueue(connection: Connection, subjects: Iterable[str], *, now: datetime) -
     """Notes `customer:<id>` and `campaign:<id>`; in a stable order, so that two transactions never wait in a ring."""
     rows = [{"subject": subject, "queued_at": now} for subject in sorted(set(subjects))]
     if rows:
-        statement = insert(connection, projection_queue).values(rows)
+        statement = insert(connection, projection_queue)
         fresher = {"queued_at": statement.excluded.queued_at}
-        connection.execute(statement.on_conflict_do_update(index_elements=["subject"], set_=fresher))
+        connection.execute(statement.on_conflict_do_update(index_elements=["subject"], set_=fresher), rows)
