@@ -1,23 +1,14 @@
-"""Time zones of stores and campaigns, and the days in them."""
+"""The days of stores and campaigns, each in its time zone."""
 
-from datetime import date, datetime
-from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from pydantic import AfterValidator
-
-
-def _known(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("Input should be a time zone such as Europe/Berlin") from None
-    return name
-
-
-TimeZone = Annotated[str, AfterValidator(_known)]
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
 
 
 def local_date(at: datetime, zone: str) -> date:
     """The day that it is there at this instant."""
     return at.astimezone(ZoneInfo(zone)).date()
+
+
+def day_start(day: date, zone: str) -> datetime:
+    """The first instant of that day there, in UTC; the day before ends just then."""
+    return datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC)
