@@ -240,13 +240,16 @@ api_keys = Table(
     "api_keys",
     metadata,
     Column("key_id", String(40), primary_key=True),
-    Column("client", String(200), nullable=False, index=True),
+    Column("client", String(200), nullable=False),
+    Column("slot", Integer),
     Column("key_hash", String(64), nullable=False, unique=True),
     Column("scopes", JSON, nullable=False),
     Column("per_second", Integer),
     Column("created_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+    Index("ix_api_keys_slot", "client", "slot", unique=True),
 )
+"""`slot` is 1 or 2 while the key lives and null afterwards: a client has two live keys at most."""
 
 receipt_lines = Table(
     "receipt_lines",

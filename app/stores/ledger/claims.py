@@ -1,0 +1,162 @@
+"""Coupons, limits and budgets are taken by conditional UPDATEs: what a guard does not let through changes no row.
+
+Every transaction takes in the same order: coupons, counters, campaigns, each by its key. A failed claim ends the
+transaction, so nothing is ever half taken; what gives back is conditional too, so that twice is once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, case, or_, update
+
+from app.offers.records import Campaign, CouponStatus
+from app.offers.status import CampaignStatus
+from app.stores.ledger.queue import insert
+from app.stores.ledger.tables import campaigns, counters, coupons
+
+
+class ClaimFailed(Exception):
+    """A guard did not hold: the world is not as quoted any more; quote again."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CounterKey:
+    """What a limit counts: `subject` is a coupon, a customer, or empty for the whole campaign."""
+
+    campaign_id: str
+    scope: str
+    subject: str
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One use of one coupon: `limits` holds for each counter the most that it may reach."""
+
+    coupon_id: str
+    campaign: Campaign
+    cost_minor: int
+    limits: Sequence[tuple[CounterKey, int]]
+
+
+def has_use_left() -> ColumnElement[bool]:
+    """The coupon is open and has a use that nobody redeemed or holds."""
+    table = coupons.c
+    return and_(
+        table.status == CouponStatus.ISSUED,
+        or_(table.max_uses.is_(None), table.uses + table.holds < table.max_uses),
+    )
+
+
+def is_below(limit: int) -> ColumnElement[bool]:
+    """The counter may go one up."""
+    return counters.c.used < limit
+
+
+def has_budget_for(cost_minor: int) -> ColumnElement[bool]:
+    """What is spent and held leaves this much of the campaign's budget."""
+    table = campaigns.c
+    return or_(table.budget_minor.is_(None), table.spent_minor + table.held_minor + cost_minor <= table.budget_minor)
+
+
+def take(connection: Connection, claims: Sequence[Claim], *, as_hold: bool) -> None:
+    """All claims at once, as redemptions or as a reservation's holds; raises ClaimFailed when one guard fails."""
+    for claim in sorted(claims, key=lambda claim: claim.coupon_id):
+        _take_coupon(connection, claim.coupon_id, as_hold=as_hold)
+    for key, limit in sorted(counted for claim in claims for counted in claim.limits):
+        _take_counter(connection, key, limit)
+    for campaign, cost_minor in _by_campaign(claims):
+        _take_budget(connection, campaign, cost_minor, as_hold=as_hold)
+
+
+def _take_coupon(connection: Connection, coupon_id: str, *, as_hold: bool) -> None:
+    table = coupons.c
+    uses, holds = table.uses + (not as_hold), table.holds + as_hold
+    values = {"uses": uses, "holds": holds, "status": _status(uses, holds)}
+    _must_change(connection, update(coupons).where(table.coupon_id == coupon_id, has_use_left()).values(values))
+
+
+def _take_counter(connection: Connection, key: CounterKey, limit: int) -> None:
+    # A row must be there to be locked and counted up: both databases would let two first uses pass otherwise.
+    row = {"campaign_id": key.campaign_id, "scope": key.scope, "subject": key.subject, "period": key.period}
+    connection.execute(insert(connection, counters).values(row | {"used": 0}).on_conflict_do_nothing())
+    statement = update(counters).where(_is_counter(key), is_below(limit))
+    _must_change(connection, statement.values(used=counters.c.used + 1))
+
+
+def _take_budget(connection: Connection, campaign: Campaign, cost_minor: int, *, as_hold: bool) -> None:
+    table = campaigns.c
+    amount = table.held_minor if as_hold else table.spent_minor
+    guard = and_(
+        table.campaign_id == campaign.campaign_id,
+        table.status.in_((CampaignStatus.SCHEDULED, CampaignStatus.RUNNING)),
+        table.revision == campaign.revision,
+        has_budget_for(cost_minor),
+    )
+    _must_change(connection, update(campaigns).where(guard).values({amount: amount + cost_minor}))
+
+
+def _by_campaign(claims: Sequence[Claim]) -> list[tuple[Campaign, int]]:
+    campaigns_by_id = {claim.campaign.campaign_id: claim.campaign for claim in claims}
+    return [
+        (campaigns_by_id[campaign_id], sum(c.cost_minor for c in claims if c.campaign.campaign_id == campaign_id))
+        for campaign_id in sorted(campaigns_by_id)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A use as it is given back."""
+
+    coupon_id: str
+    campaign_id: str
+    cost_minor: int
+    counters: Sequence[CounterKey]
+
+
+def give_back(connection: Connection, taken: Sequence[Taken], *, was_hold: bool) -> None:
+    """Frees uses and their budget; the caller made sure, by a conditional change of its own, that it is the first."""
+    for one in sorted(taken, key=lambda one: one.coupon_id):
+        table = coupons.c
+        uses, holds = table.uses - (not was_hold), table.holds - was_hold
+        values = {"uses": uses, "holds": holds, "status": _status(uses, holds)}
+        _must_change(connection, update(coupons).where(table.coupon_id == one.coupon_id).values(values))
+    for key in sorted(key for one in taken for key in one.counters):
+        _must_change(connection, update(counters).where(_is_counter(key)).values(used=counters.c.used - 1))
+    give_back_budget(connection, [(one.campaign_id, one.cost_minor) for one in taken], was_hold=was_hold)
+
+
+def give_back_budget(connection: Connection, amounts: Sequence[tuple[str, int]], *, was_hold: bool) -> None:
+    """Money alone, as for a part of what was redeemed."""
+    table = campaigns.c
+    amount = table.held_minor if was_hold else table.spent_minor
+    for campaign_id in sorted({campaign_id for campaign_id, _ in amounts}):
+        total = sum(minor for of, minor in amounts if of == campaign_id)
+        statement = update(campaigns).where(table.campaign_id == campaign_id).values({amount: amount - total})
+        _must_change(connection, statement)
+
+
+def _status(uses: ColumnElement[int], holds: ColumnElement[int]) -> ColumnElement[str]:
+    """The status that follows from the counts; what was revoked or has expired stays that."""
+    table = coupons.c
+    return case(
+        (table.status.in_((CouponStatus.REVOKED, CouponStatus.EXPIRED)), table.status),
+        (uses >= table.max_uses, CouponStatus.REDEEMED),
+        (uses + holds >= table.max_uses, CouponStatus.RESERVED),
+        else_=CouponStatus.ISSUED,
+    )
+
+
+def _is_counter(key: CounterKey) -> ColumnElement[bool]:
+    table = counters.c
+    return and_(
+        table.campaign_id == key.campaign_id,
+        table.scope == key.scope,
+        table.subject == key.subject,
+        table.period == key.period,
+    )
+
+
+def _must_change(connection: Connection, statement: object) -> None:
+    if connection.execute(statement).rowcount != 1:  # type: ignore[call-overload]
+        raise ClaimFailed

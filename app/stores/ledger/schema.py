@@ -1,0 +1,72 @@
+"""The ledger's schema: brought up to this code's revision at start, and told from older and newer ones."""
+
+import logging
+from pathlib import Path
+
+from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select, text
+
+from app.errors import BadSetting
+from app.stores.ledger.engine import Ledger
+
+HEAD = "0001"
+"""The last file in `migrations/versions`; stated here because importing alembic costs more than all the rest."""
+LOCK = 0x656E64636170
+"""One process at a time migrates a PostgreSQL database: the number of this advisory lock is "endcap" in ASCII."""
+
+_version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+_log = logging.getLogger(__name__)
+
+
+def upgrade(ledger: Ledger) -> None:
+    """Brings an empty or older database to this code's schema, in one transaction; one read when it is there already.
+
+    Several processes may start at once: one migrates, the others wait for it. Raises BadSetting for a database that a
+    newer Endcap has migrated, and StoreUnavailable.
+    """
+    if is_current(ledger):
+        return
+    found = ledger.write(_migrate)
+    if found != HEAD:
+        _log.info("ledger migrated", extra={"detail": f"from {found or 'nothing'} to {HEAD}"})
+
+
+def is_current(ledger: Ledger) -> bool:
+    """True when the database has exactly this code's schema; raises BadSetting for a newer one, StoreUnavailable."""
+    _make_folder(ledger)
+    return _checked(ledger.read(_version_of)) == HEAD
+
+
+def _make_folder(ledger: Ledger) -> None:
+    if ledger.engine.dialect.name == "sqlite" and ledger.engine.url.database:
+        Path(ledger.engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _version_of(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(_version.name):
+        return None
+    return connection.execute(select(_version.c.version_num)).scalar_one_or_none()
+
+
+def _checked(version: str | None) -> str | None:
+    if version is not None and version > HEAD:
+        raise BadSetting(
+            f"the ledger has schema {version}, and this Endcap knows those up to {HEAD}: it was migrated by a newer"
+            " Endcap; run that one, or restore the backup from before"
+        )
+    return version
+
+
+def _migrate(connection: Connection) -> str | None:
+    """The version found once the lock was ours."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    found = _checked(_version_of(connection))
+    if found != HEAD:
+        # Not at the top: this takes longer than looking whether there is anything to do.
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "app.stores.ledger:migrations")
+        command.upgrade(config, HEAD)
+    return found
