@@ -3,6 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -114,6 +115,25 @@ def _known_redis_scheme(url: str | None) -> str | None:
     return url
 
 
+def _known_database_scheme(url: str | None) -> str | None:
+    if url is not None and not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        raise ValueError("must start with sqlite:/// or postgresql://")
+    return url
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("Input should be a time zone such as Europe/Berlin") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+SECRETS = frozenset({"api_key", "database_url", "redis_url"})
+"""Settings that hold a password, which no message repeats."""
+
+
 class Settings(BaseSettings):
     """All settings, read from `ENDCAP_*` variables; docs/settings.md explains each."""
 
@@ -124,6 +144,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     api_key: str | None = Field(default=None, min_length=16)
     redis_url: Annotated[str | None, AfterValidator(_known_redis_scheme)] = None
+    database_url: Annotated[str | None, AfterValidator(_known_database_scheme)] = None
+    time_zone: TimeZone = "UTC"
     currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
@@ -150,7 +172,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = "ENDCAP_" + "_".join(str(part) for part in first["loc"]).upper()
-            raise BadSetting(f"{name}={first.get('input')!r}: {first['msg']}; see docs/settings.md") from None
+            is_secret = first["loc"][:1] and first["loc"][0] in SECRETS
+            given_as = "…" if is_secret else repr(first.get("input"))
+            raise BadSetting(f"{name}={given_as}: {first['msg']}; see docs/settings.md") from None
 
     def placements(self) -> dict[str, Placement]:
         """The configured placements; raises BadSetting naming what in the file is no placement."""
@@ -164,6 +188,11 @@ class Settings(BaseSettings):
         except OSError as error:
             message = str(error)
         raise BadSetting(f"ENDCAP_PLACEMENTS_FILE={self.placements_file}: {message}; see docs/settings.md")
+
+    @property
+    def ledger_url(self) -> str:
+        """Where coupons and money are kept: `database_url`, else an SQLite file in the data directory."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'ledger.db'}"
 
     @property
     def history_dir(self) -> Path:
