@@ -241,13 +241,15 @@ def _create_clients() -> None:
     op.create_table(
         "api_keys",
         sa.Column("key_id", sa.String(40), primary_key=True),
-        sa.Column("client", sa.String(200), nullable=False, index=True),
+        sa.Column("client", sa.String(200), nullable=False),
+        sa.Column("slot", sa.Integer),
         sa.Column("key_hash", sa.String(64), nullable=False, unique=True),
         sa.Column("scopes", sa.JSON, nullable=False),
         sa.Column("per_second", sa.Integer),
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.Column("revoked_at", _INSTANT),
     )
+    op.create_index("ix_api_keys_slot", "api_keys", ["client", "slot"], unique=True)
     op.create_table(
         "idempotency",
         sa.Column("client", sa.String(200), primary_key=True),
