@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 from app.errors import Conflict, Missing
 from app.offers.codes import new_id
 from app.offers.records import Campaign, Offer
-from app.offers.status import CampaignStatus, changed
+from app.offers.status import Action, CampaignStatus, changed
 from app.offers.terms import CampaignTerms, OfferTerms
 from app.stores.ledger import queue
 from app.stores.ledger.tables import budget_ledger, campaigns, memberships, offer_revisions, offers
@@ -100,7 +100,7 @@ def change_campaign(
     return find_campaign(connection, campaign_id)
 
 
-def act_on_campaign(connection: Connection, campaign_id: str, action: str, *, now: datetime) -> Campaign:
+def act_on_campaign(connection: Connection, campaign_id: str, action: Action, *, now: datetime) -> Campaign:
     """The campaign after schedule, pause, resume or end; raises CampaignNotFound and BadTransition."""
     before = find_campaign(connection, campaign_id)
     status = changed(CampaignStatus(before.status), action)

@@ -109,13 +109,16 @@ class Taken:
     """A use as it is given back."""
 
     coupon_id: str
-    campaign_id: str
-    cost_minor: int
     counters: Sequence[CounterKey]
 
 
-def give_back(connection: Connection, taken: Sequence[Taken], *, was_hold: bool) -> None:
-    """Frees uses and their budget; the caller made sure, by a conditional change of its own, that it is the first."""
+def give_back(
+    connection: Connection, taken: Sequence[Taken], money: Sequence[tuple[str, int]], *, was_hold: bool
+) -> None:
+    """Frees uses, and `money` (minor units by campaign id), which may be a part of what a use cost.
+
+    The caller made sure, by a conditional change of its own, that it is the first to do so.
+    """
     for one in sorted(taken, key=lambda one: one.coupon_id):
         table = coupons.c
         uses, holds = table.uses - (not was_hold), table.holds - was_hold
@@ -123,17 +126,11 @@ def give_back(connection: Connection, taken: Sequence[Taken], *, was_hold: bool)
         _must_change(connection, update(coupons).where(table.coupon_id == one.coupon_id).values(values))
     for key in sorted(key for one in taken for key in one.counters):
         _must_change(connection, update(counters).where(_is_counter(key)).values(used=counters.c.used - 1))
-    give_back_budget(connection, [(one.campaign_id, one.cost_minor) for one in taken], was_hold=was_hold)
-
-
-def give_back_budget(connection: Connection, amounts: Sequence[tuple[str, int]], *, was_hold: bool) -> None:
-    """Money alone, as for a part of what was redeemed."""
-    table = campaigns.c
-    amount = table.held_minor if was_hold else table.spent_minor
-    for campaign_id in sorted({campaign_id for campaign_id, _ in amounts}):
-        total = sum(minor for of, minor in amounts if of == campaign_id)
-        statement = update(campaigns).where(table.campaign_id == campaign_id).values({amount: amount - total})
-        _must_change(connection, statement)
+    amount = campaigns.c.held_minor if was_hold else campaigns.c.spent_minor
+    for campaign_id in sorted({campaign_id for campaign_id, _ in money}):
+        total = sum(minor for of, minor in money if of == campaign_id)
+        statement = update(campaigns).where(campaigns.c.campaign_id == campaign_id)
+        _must_change(connection, statement.values({amount: amount - total}))
 
 
 def _status(uses: ColumnElement[int], holds: ColumnElement[int]) -> ColumnElement[str]:

@@ -68,6 +68,13 @@ class Quote:
         """What each coupon in the best combination gives."""
         return [one.applied for one in self.judged if one.applied is not None]
 
+    def revision_of(self, one: Judged) -> int:
+        """The revision of the offer that this coupon was judged by."""
+        assert one.offer is not None
+        promise = self.question.promise
+        promised = None if promise is None else promise.revisions.get(one.offer.offer_id)
+        return promised or one.offer.revision
+
     @property
     def discount_minor(self) -> int:
         """What all coupons take off together."""

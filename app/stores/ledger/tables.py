@@ -159,10 +159,13 @@ uses = Table(
     Column("discount_minor", BigInteger, nullable=False),
     Column("points", BigInteger, nullable=False, default=0),
     Column("cost_minor", BigInteger, nullable=False),
-    Column("returned_minor", BigInteger, nullable=False, default=0),
+    Column("is_open", Boolean, nullable=False, default=True),
     Column("counters", JSON, nullable=False),
 )
-"""One coupon in one reservation or redemption: what it took off, and the keys of the counters that it counts in."""
+"""One coupon in one reservation or redemption: what it took off, and the keys of the counters that it counts in.
+
+`is_open` until it is freed: the reservation is over, or every line has come back.
+"""
 
 redemptions = Table(
     "redemptions",
@@ -192,9 +195,11 @@ redemption_lines = Table(
     Column("product_id", String(128), nullable=False),
     Column("quantity", Float, nullable=False),
     Column("discount_minor", BigInteger, nullable=False),
+    Column("cost_minor", BigInteger, nullable=False),
+    Column("points", BigInteger, nullable=False),
     Column("returned_quantity", Float, nullable=False, default=0.0),
-    Column("returned_minor", BigInteger, nullable=False, default=0),
 )
+"""What one coupon gave on one line; what came back of it follows from `returned_quantity`."""
 
 rollbacks = Table(
     "rollbacks",

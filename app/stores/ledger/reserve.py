@@ -1,0 +1,156 @@
+"""Reservations: coupons and their budget held for one order until it is paid, given up, or its time is over."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, insert, select, update
+
+from app.errors import Conflict, Missing
+from app.offers.codes import new_id
+from app.stores.ledger.answers import quote_document
+from app.stores.ledger.claims import CounterKey, Taken, give_back, take
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.entries import Entry, enter, touched_by
+from app.stores.ledger.idempotency import Answer, Once
+from app.stores.ledger.queue import enqueue
+from app.stores.ledger.quote import Quote
+from app.stores.ledger.tables import reservations, uses
+
+EXPIRE_COUNT = 500
+
+
+class ReservationNotFound(Missing):
+    """No reservation has this id."""
+
+    code = "reservation_not_found"
+
+
+class ReservationOver(Conflict):
+    """The reservation was redeemed, released, or its time is over."""
+
+    code = "reservation_over"
+
+
+def hold(connection: Connection, quote: Quote, once: Once, *, order_id: str | None, ttl: timedelta) -> Answer:
+    """Holds what the quote gives, in the transaction of its idempotency record; raises ClaimFailed."""
+    now, reservation_id = once.now, new_id("rsv")
+    take(connection, quote.claims, as_hold=True)
+    expires_at = now + ttl
+    told = {"reservation_id": reservation_id, "expires_at": expires_at.isoformat()} | quote_document(quote)
+    connection.execute(
+        insert(reservations).values(
+            reservation_id=reservation_id,
+            status="held",
+            order_id=order_id,
+            customer_id=quote.question.situation.customer_id,
+            client=once.client,
+            answer=told,
+            created_at=now,
+            expires_at=expires_at,
+        )
+    )
+    rows = use_rows(quote, reservation_id=reservation_id)
+    connection.execute(insert(uses), rows)
+    enter(connection, [Entry("hold", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows],
+          channel=quote.question.situation.channel, now=now)  # fmt: skip
+    touched = touched_by(connection, rows)
+    enqueue(connection, touched, now=now)
+    return Answer(201, orjson.dumps(told), touched)
+
+
+def use_rows(quote: Quote, **of: str) -> list[dict[str, Any]]:
+    """Rows of the table `uses` for what a quote applies, for one reservation or redemption."""
+    limits = {claim.coupon_id: claim.limits for claim in quote.claims}
+    return [
+        {
+            "use_id": new_id("use"),
+            "coupon_id": one.applied.coupon_id,
+            "campaign_id": one.applied.campaign_id,
+            "offer_id": one.applied.offer_id,
+            "offer_revision": quote.revision_of(one),
+            "discount_minor": one.applied.discount_minor,
+            "points": one.applied.points,
+            "cost_minor": one.applied.cost_minor,
+            "is_open": True,
+            "counters": [
+                [key.campaign_id, key.scope, key.subject, key.period] for key, _ in limits[one.applied.coupon_id]
+            ],
+        }
+        | of
+        for one in quote.judged
+        if one.applied is not None
+    ]
+
+
+def find_reservation(connection: Connection, reservation_id: str) -> dict[str, Any]:
+    """The reservation as it was answered, with its status now; raises ReservationNotFound."""
+    query = select(reservations).where(reservations.c.reservation_id == reservation_id)
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise ReservationNotFound(f"no reservation {reservation_id!r}")
+    return dict(row["answer"]) | {"status": row["status"]}
+
+
+def check_held(connection: Connection, reservation_id: str, *, now: datetime) -> None:
+    """Raises ReservationNotFound, or ReservationOver when it holds nothing any more."""
+    query = select(reservations.c.status, reservations.c.expires_at)
+    row = connection.execute(query.where(reservations.c.reservation_id == reservation_id)).one_or_none()
+    if row is None:
+        raise ReservationNotFound(f"no reservation {reservation_id!r}")
+    if row.status != "held" or row.expires_at <= now:
+        status = row.status if row.status != "held" else "expired"
+        raise ReservationOver(f"reservation {reservation_id!r} is {status}; make a new one")
+
+
+def end_reservation(
+    connection: Connection, reservation_id: str, status: str, *, now: datetime, guard: ColumnElement[bool] | None = None
+) -> tuple[str, ...] | None:
+    """Ends a reservation that is held and frees what it held; None when it was over already, so twice is once."""
+    is_held = (reservations.c.reservation_id == reservation_id) & (reservations.c.status == "held")
+    is_held = is_held if guard is None else is_held & guard
+    if not connection.execute(update(reservations).where(is_held).values(status=status)).rowcount:
+        return None
+    rows = _open_uses(connection, reservation_id)
+    money = [(row["campaign_id"], row["cost_minor"]) for row in rows]
+    give_back(connection, [taken_of(row) for row in rows], money, was_hold=True)
+    connection.execute(update(uses).where(uses.c.reservation_id == reservation_id).values(is_open=False))
+    enter(connection, [Entry("release", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows],
+          channel=None, now=now)  # fmt: skip
+    touched = touched_by(connection, rows)
+    enqueue(connection, touched, now=now)
+    return touched
+
+
+def release(connection: Connection, reservation_id: str, *, now: datetime) -> Answer:
+    """Gives a reservation up; once more is the same. Raises ReservationNotFound, ReservationOver when redeemed."""
+    touched = end_reservation(connection, reservation_id, "released", now=now)
+    found = find_reservation(connection, reservation_id)
+    if found["status"] == "redeemed":
+        raise ReservationOver(f"reservation {reservation_id!r} is redeemed; roll the redemption back instead")
+    return Answer(200, orjson.dumps(found), touched or ())
+
+
+def expire_reservations(ledger: Ledger, *, now: datetime) -> int:
+    """Ends reservations whose time is over, one small transaction each; returns how many."""
+    is_over = (reservations.c.status == "held") & (reservations.c.expires_at <= now)
+    query = select(reservations.c.reservation_id).where(is_over).limit(EXPIRE_COUNT)
+    overdue = ledger.read(lambda connection: connection.execute(query).scalars().all())
+    ended = 0
+    for reservation_id in overdue:
+        touched = ledger.write(lambda connection, one=reservation_id: end_reservation(  # type: ignore[misc]
+            connection, one, "expired", now=now, guard=reservations.c.expires_at <= now
+        ))  # fmt: skip
+        ended += touched is not None
+    return ended
+
+
+def taken_of(row: Any) -> Taken:
+    """A row of `uses` as it is given back."""
+    return Taken(row["coupon_id"], tuple(CounterKey(*parts) for parts in row["counters"]))
+
+
+def _open_uses(connection: Connection, reservation_id: str) -> Sequence[Any]:
+    query = select(uses).where(uses.c.reservation_id == reservation_id, uses.c.is_open).order_by(uses.c.use_id)
+    return connection.execute(query).mappings().all()

@@ -1,0 +1,224 @@
+"""Rollbacks: the exact inverse of a redemption, whole or by line, and only once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+
+from app.errors import BadInput, Missing
+from app.offers.codes import new_id
+from app.stores.ledger.claims import give_back
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.entries import Entry, enter, touched_by
+from app.stores.ledger.idempotency import Answer, Once, do_once
+from app.stores.ledger.queue import enqueue
+from app.stores.ledger.reserve import taken_of
+from app.stores.ledger.tables import redemption_lines, redemptions, rollbacks, uses
+
+Rows = Sequence[RowMapping]
+
+
+class RedemptionNotFound(Missing):
+    """No redemption has this id."""
+
+    code = "redemption_not_found"
+
+
+class ReturnExceeds(BadInput):
+    """More is given back than was redeemed, or a line that has no discount."""
+
+    code = "return_exceeds"
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """One line that comes back: so many pieces, None = all that are left of it."""
+
+    line_id: str
+    quantity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What comes back of one coupon on one line."""
+
+    row: RowMapping
+    quantity: float
+
+    def of(self, column: str) -> int:
+        """The part of this column that comes back now: the parts of all returns add up to the whole, to the cent."""
+        whole, before = self.row[column], self.row["returned_quantity"]
+        return _until(whole, before + self.quantity, self.row) - _until(whole, before, self.row)
+
+    @property
+    def is_last(self) -> bool:
+        """True when nothing of the line is left after it."""
+        return bool(self.row["returned_quantity"] + self.quantity >= self.row["quantity"])
+
+
+def _until(whole: int, returned_quantity: float, row: RowMapping) -> int:
+    if returned_quantity >= row["quantity"]:
+        return whole
+    return int(whole * Fraction(returned_quantity) / Fraction(row["quantity"]))
+
+
+def roll_back(ledger: Ledger, redemption_id: str, lines: Sequence[Returned] | None, once: Once) -> Answer:
+    """Takes a redemption back, whole or by line: 200 with what came back, nothing where all was back already.
+
+    Raises RedemptionNotFound, ReturnExceeds, IdempotencyMismatch and StoreUnavailable.
+    """
+    return do_once(ledger, once, lambda connection: _rolled_back(connection, redemption_id, lines, once))
+
+
+def _rolled_back(connection: Connection, redemption_id: str, lines: Sequence[Returned] | None, once: Once) -> Answer:
+    redemption = _locked(connection, redemption_id)
+    query = select(redemption_lines).where(redemption_lines.c.redemption_id == redemption_id)
+    rows = connection.execute(query.order_by(redemption_lines.c.use_id, redemption_lines.c.line_id)).mappings().all()
+    parts = _parts(rows, lines)
+    rollback_id = new_id("rbk")
+    touched: tuple[str, ...] = ()
+    if parts:
+        touched = _give_back(connection, redemption, rows, parts, rollback_id, once)
+    return Answer(200, orjson.dumps(_told(connection, redemption_id, rollback_id, parts)), touched)
+
+
+def _locked(connection: Connection, redemption_id: str) -> RowMapping:
+    """The redemption, whose row nobody else changes until the transaction ends."""
+    mine = redemptions.c.redemption_id == redemption_id
+    if not connection.execute(update(redemptions).where(mine).values(status=redemptions.c.status)).rowcount:
+        raise RedemptionNotFound(f"no redemption {redemption_id!r}")
+    return connection.execute(select(redemptions).where(mine)).mappings().one()
+
+
+def _parts(rows: Rows, lines: Sequence[Returned] | None) -> list[_Part]:
+    """What comes back of each coupon's lines; raises ReturnExceeds."""
+    if lines is None:
+        left = [(row, row["quantity"] - row["returned_quantity"]) for row in rows]
+        return [_Part(row, quantity) for row, quantity in left if quantity > 0]
+    parts = []
+    for place, returned in enumerate(lines):
+        mine = [row for row in rows if row["line_id"] == returned.line_id]
+        if not mine:
+            raise ReturnExceeds(
+                f"line {returned.line_id!r} had no coupon in this redemption; leave it out",
+                pointer=f"/lines/{place}/line_id",
+            )
+        for row in mine:
+            left_quantity = row["quantity"] - row["returned_quantity"]
+            quantity = left_quantity if returned.quantity is None else returned.quantity
+            if quantity > left_quantity:
+                raise ReturnExceeds(
+                    f"line {returned.line_id!r}: {quantity:g} to return, but {left_quantity:g} left of "
+                    f"{row['quantity']:g}",
+                    pointer=f"/lines/{place}/quantity",
+                )
+            if quantity > 0:
+                parts.append(_Part(row, quantity))
+    return parts
+
+
+def _give_back(
+    connection: Connection,
+    redemption: RowMapping,
+    rows: Rows,
+    parts: Sequence[_Part],
+    rollback_id: str,
+    once: Once,
+) -> tuple[str, ...]:
+    redemption_id = redemption["redemption_id"]
+    _count_lines(connection, redemption_id, parts)
+    use_rows = connection.execute(
+        select(uses).where(uses.c.redemption_id == redemption_id, uses.c.is_open).order_by(uses.c.use_id)
+    ).mappings().all()  # fmt: skip
+    cost = {row["use_id"]: sum(part.of("cost_minor") for part in parts if part.row["use_id"] == row["use_id"])
+            for row in use_rows}  # fmt: skip
+    over = [row for row in use_rows if _is_over(row["use_id"], rows, parts)]
+    _free(connection, use_rows, over, cost)
+    amount_minor = sum(part.of("discount_minor") for part in parts)
+    entries = [Entry("return", row["campaign_id"], cost[row["use_id"]], row["use_id"], rollback_id) for row in use_rows]
+    enter(connection, [entry for entry in entries if entry.amount_minor], channel=redemption["channel"], now=once.now)
+    connection.execute(
+        update(redemptions).where(redemptions.c.redemption_id == redemption_id).values(
+            returned_minor=redemptions.c.returned_minor + amount_minor,
+            status="rolled_back" if len(over) == len(use_rows) else "partly_returned",
+        )
+    )  # fmt: skip
+    connection.execute(
+        insert(rollbacks).values(
+            rollback_id=rollback_id,
+            redemption_id=redemption_id,
+            client=once.client,
+            amount_minor=amount_minor,
+            lines=_line_documents(parts),
+            rolled_back_at=once.now,
+        )
+    )
+    touched = touched_by(connection, use_rows)
+    enqueue(connection, touched, now=once.now)
+    return touched
+
+
+def _count_lines(connection: Connection, redemption_id: str, parts: Sequence[_Part]) -> None:
+    table = redemption_lines.c
+    statement = (
+        update(redemption_lines)
+        .where(table.redemption_id == redemption_id, table.use_id == bindparam("use"), table.line_id == bindparam("of"))
+        .values(returned_quantity=bindparam("quantity"))
+    )
+    connection.execute(
+        statement,
+        [
+            {
+                "use": part.row["use_id"],
+                "of": part.row["line_id"],
+                "quantity": part.row["quantity"] if part.is_last else part.row["returned_quantity"] + part.quantity,
+            }
+            for part in parts
+        ],
+    )
+
+
+def _is_over(use_id: str, rows: Rows, parts: Sequence[_Part]) -> bool:
+    """True when every line of this coupon is back."""
+    now_over = {part.row["line_id"] for part in parts if part.row["use_id"] == use_id and part.is_last}
+    return all(
+        row["line_id"] in now_over or row["returned_quantity"] >= row["quantity"]
+        for row in rows
+        if row["use_id"] == use_id
+    )
+
+
+def _free(connection: Connection, use_rows: Rows, over: Rows, cost: Mapping[str, int]) -> None:
+    """Coupons and counters of what is over, the money of all."""
+    money = [(row["campaign_id"], cost[row["use_id"]]) for row in use_rows]
+    give_back(connection, [taken_of(row) for row in over], money, was_hold=False)
+    is_over = {row["use_id"] for row in over}
+    connection.execute(update(uses).where(uses.c.use_id.in_(is_over)).values(is_open=False))
+
+
+def _line_documents(parts: Sequence[_Part]) -> list[dict[str, Any]]:
+    by_line: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        told = by_line.setdefault(
+            part.row["line_id"],
+            {"line_id": part.row["line_id"], "quantity": part.quantity, "discount_minor": 0, "points": 0},
+        )
+        told["discount_minor"] += part.of("discount_minor")
+        told["points"] += part.of("points")
+    return list(by_line.values())
+
+
+def _told(connection: Connection, redemption_id: str, rollback_id: str, parts: Sequence[_Part]) -> dict[str, Any]:
+    row = connection.execute(select(redemptions).where(redemptions.c.redemption_id == redemption_id)).mappings().one()
+    lines = _line_documents(parts)
+    return {
+        "rollback_id": rollback_id if parts else None,
+        "redemption_id": redemption_id,
+        "status": row["status"],
+        "returned_minor": sum(line["discount_minor"] for line in lines),
+        "discount_left_minor": row["discount_minor"] - row["returned_minor"],
+        "lines": lines,
+    }
