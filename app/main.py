@@ -28,6 +28,8 @@ from app.stores.breaker import Breaker
 from app.stores.customers import RedisCustomers
 from app.stores.decisions import DecisionLog
 from app.stores.events import RedisEvents
+from app.stores.ledger.engine import open_ledger
+from app.stores.ledger.schema import upgrade
 from app.stores.pipelined import PipelinedRedis
 from app.stores.redis import Keys
 from app.stores.watch import StoreWatch
@@ -98,7 +100,8 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         timeout_s=settings.feature_timeout_ms / 1000,
         on_lost=metrics.record_failures.inc,
     )
-    return Service(settings, placements, live, ladder, event_store, decision_log, metrics), [reads, writes]
+    ledger = open_ledger(settings.ledger_url)
+    return Service(settings, placements, live, ladder, event_store, decision_log, metrics, ledger), [reads, writes]
 
 
 def _warm(bundle: Bundle, options: Options, placement: str) -> None:
@@ -141,10 +144,12 @@ def _lifespan(service: Service, connections: list[PipelinedRedis]) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.live.on_shadow = _shadow_changes(service)
+        await asyncio.to_thread(upgrade, service.ledger)
         await asyncio.to_thread(service.live.refresh)
         settings = service.settings
         watch = StoreWatch(connections[-1], Keys(settings.stream_partition_count), service.metrics)
         async with AsyncExitStack() as stack:
+            stack.callback(service.ledger.close)
             for connection in connections:
                 stack.push_async_callback(connection.aclose)
             stack.callback(gc.unfreeze)

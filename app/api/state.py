@@ -10,6 +10,7 @@ from app.ingest.accept import EventStore
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
 from app.stores.decisions import DecisionLog
+from app.stores.ledger.engine import Ledger
 from app.telemetry import Metrics
 
 
@@ -24,6 +25,7 @@ class Service:
     events: EventStore
     decisions: DecisionLog
     metrics: Metrics
+    ledger: Ledger
 
 
 def service_of(request: Request) -> Service:
