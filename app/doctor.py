@@ -10,6 +10,8 @@ from app.history import History
 from app.model.bundle import current_version, load_bundle
 from app.settings import Settings
 from app.stores.embedded import find_running
+from app.stores.ledger.engine import open_ledger
+from app.stores.ledger.schema import is_current, why_read_only
 from app.stores.redis import FEATURES_AS_OF, Keys, worker_client
 
 DAY_S = 86_400
@@ -35,6 +37,7 @@ def examine(settings: Settings) -> list[Finding]:
         "data directory": _directory,
         "history": _history,
         "bundle": _bundle,
+        "ledger": _ledger,
         "redis": _redis,
         "features": _features,
         "event stream": _stream,
@@ -73,6 +76,25 @@ def _history(settings: Settings) -> Finding:
 def _bundle(settings: Settings) -> Finding:
     bundle = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
     return Finding("bundle", True, f"{bundle.version}, {bundle.item_count:,} products, every file verified")
+
+
+def _ledger(settings: Settings) -> Finding:
+    is_own_file = settings.database_url is None
+    kind = "SQLite, ledger.db in the data directory" if is_own_file else settings.ledger_url.split(":", 1)[0]
+    if is_own_file and not (settings.data_dir / "ledger.db").exists():
+        return Finding("ledger", True, f"{kind}: not made yet; the first start of a server makes it")
+    ledger = open_ledger(settings.ledger_url)
+    try:
+        if not is_current(ledger):
+            return Finding(
+                "ledger", False, f"{kind}: the schema is an older one; the next start of a server migrates it"
+            )
+        reason = why_read_only(ledger)
+    finally:
+        ledger.close()
+    if reason is not None:
+        return Finding("ledger", False, f"{kind}: nothing can be written: {reason}; see docs/operations.md")
+    return Finding("ledger", True, f"{kind}, schema current, writable")
 
 
 def _redis_url(settings: Settings) -> str | None:

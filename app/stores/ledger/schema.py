@@ -3,10 +3,12 @@
 import logging
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select, text
+from sqlalchemy import Column, Connection, MetaData, String, Table, delete, false, inspect, select, text
+from sqlalchemy.exc import DBAPIError
 
 from app.errors import BadSetting
 from app.stores.ledger.engine import Ledger
+from app.stores.ledger.tables import idempotency
 
 HEAD = "0001"
 """The last file in `migrations/versions`; stated here because importing alembic costs more than all the rest."""
@@ -34,6 +36,15 @@ def is_current(ledger: Ledger) -> bool:
     """True when the database has exactly this code's schema; raises BadSetting for a newer one, StoreUnavailable."""
     _make_folder(ledger)
     return _checked(ledger.read(_version_of)) == HEAD
+
+
+def why_read_only(ledger: Ledger) -> str | None:
+    """What the database says to a change that changes nothing; None when it takes it. Raises StoreUnavailable."""
+    try:
+        ledger.write(lambda connection: connection.execute(delete(idempotency).where(false())))
+    except DBAPIError as error:
+        return " ".join(str(error.orig).split())
+    return None
 
 
 def _make_folder(ledger: Ledger) -> None:

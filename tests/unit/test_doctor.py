@@ -1,0 +1,55 @@
+"""What the doctor finds out about the ledger."""
+
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import text
+
+from app.doctor import Finding, examine
+from app.settings import Settings
+from app.stores.ledger.engine import Ledger
+from tests.postgres import EMPTY, PostgresServer
+
+
+def test_ledger_with_this_schema_is_well(ledger_url: str, tmp_path: Path) -> None:
+    found = look_at_ledger(Settings.load(data_dir=tmp_path, database_url=ledger_url))
+    assert found.is_ok
+    assert found.detail.endswith("schema current, writable")
+
+
+def test_ledger_that_was_never_opened_is_well_and_stays_unmade(tmp_path: Path) -> None:
+    found = look_at_ledger(Settings.load(data_dir=tmp_path))
+    assert found.is_ok
+    assert "not made yet" in found.detail
+    assert not (tmp_path / "ledger.db").exists()
+
+
+def test_ledger_of_a_newer_endcap_is_a_failure(ledger: Ledger, ledger_url: str, tmp_path: Path) -> None:
+    ledger.write(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    found = look_at_ledger(Settings.load(data_dir=tmp_path, database_url=ledger_url))
+    assert not found.is_ok
+    assert "schema 9999" in found.detail
+
+
+def test_ledger_without_tables_is_a_failure_with_its_remedy(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    with postgres_server.database(template=EMPTY) as url:
+        found = look_at_ledger(Settings.load(data_dir=tmp_path, database_url=url))
+    assert not found.is_ok
+    assert "the next start of a server migrates it" in found.detail
+
+
+def test_ledger_that_takes_no_changes_is_a_failure(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    with postgres_server.database() as url, psycopg.connect(url) as connection:
+        connection.execute("CREATE ROLE reader LOGIN")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+        connection.commit()
+        found = look_at_ledger(Settings.load(data_dir=tmp_path, database_url=url.replace("postgres@", "reader@")))
+        connection.execute("DROP OWNED BY reader; DROP ROLE reader")
+    assert not found.is_ok
+    assert "nothing can be written: permission denied" in found.detail
+
+
+def look_at_ledger(settings: Settings) -> Finding:
+    """The doctor's finding about the ledger."""
+    (found,) = [finding for finding in examine(settings) if finding.part == "ledger"]
+    return found
