@@ -102,6 +102,11 @@ def find_by_code(connection: Connection, typed: str) -> Coupon | None:
     return _one(connection, (coupons.c.gcn == number[:13]) & (coupons.c.serial == number[13:]))
 
 
+def coupon_issued_for(connection: Connection, issue_key: str) -> Coupon | None:
+    """The coupon that was issued for this reason, whatever became of it."""
+    return _one(connection, coupons.c.issue_key == issue_key)
+
+
 def coupons_of(connection: Connection, customer_id: str, *, open_only: bool) -> list[Coupon]:
     """A customer's own coupons, latest issued first; `open_only`: those issued or reserved as the ledger has them."""
     query = select(coupons).where(coupons.c.customer_id == customer_id)

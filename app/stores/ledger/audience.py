@@ -1,0 +1,151 @@
+"""Whom a campaign is for, and what its people then get: a coupon of each of its offers, in batches that can stop and
+go on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Connection, String, func, literal, select
+
+from app.errors import Conflict
+from app.offers.records import Campaign, Coupon, Offer
+from app.offers.status import CampaignStatus, effective_status
+from app.stores.ledger.campaigns import find_campaign, find_offer, list_offers
+from app.stores.ledger.coupons import CHUNK_ROWS, coupon_issued_for, issue
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.queue import insert
+from app.stores.ledger.tables import audience, memberships
+
+BY_AUDIENCE = "audience"
+BY_DECISION = "decision"
+
+Progress = Callable[[int, int], None]
+"""Called with how many people were gone through, each once per offer, and how many there are in all."""
+
+
+class NotIssuable(Conflict):
+    """The offer or its campaign gives no coupon this way, or no longer."""
+
+    code = "not_issuable"
+
+
+@dataclass(frozen=True, slots=True)
+class IssueReport:
+    """The end of one run: how many people the campaign has, how many coupons are new, how many they had before."""
+
+    campaign_id: str
+    audience_count: int
+    issued_count: int
+    known_count: int
+
+
+def add_audience(connection: Connection, campaign_id: str, customer_ids: Sequence[str], *, now: datetime) -> int:
+    """How many of the customers are new to the campaign's audience; raises CampaignNotFound."""
+    find_campaign(connection, campaign_id)
+    before = _count(connection, campaign_id)
+    rows = [{"campaign_id": campaign_id, "customer_id": one, "assigned_at": now} for one in sorted(set(customer_ids))]
+    if rows:
+        connection.execute(insert(connection, audience).on_conflict_do_nothing(), rows)
+    return _count(connection, campaign_id) - before
+
+
+def add_segment(connection: Connection, campaign_id: str, *, tier: str, now: datetime) -> int:
+    """The same for all customers who are of this loyalty tier now; who joins it later is not added by itself."""
+    find_campaign(connection, campaign_id)
+    members = select(literal(campaign_id, String), memberships.c.customer_id, literal(now, audience.c.assigned_at.type))
+    members = members.where(memberships.c.tier == tier).order_by(memberships.c.customer_id)
+    names = [column.name for column in audience.columns]
+    return connection.execute(
+        insert(connection, audience).from_select(names, members).on_conflict_do_nothing()
+    ).rowcount
+
+
+def issue_to_audience(
+    ledger: Ledger, campaign_id: str, offer_id: str | None, *, now: datetime, progress: Progress
+) -> IssueReport:
+    """One coupon per person of the audience and offer that is issued by audience: of one offer, or of all.
+
+    Every batch is a transaction. A run that broke off is taken up by the next, and nobody gets a coupon twice, not
+    even when the first was revoked. Raises CampaignNotFound, OfferNotFound and NotIssuable.
+    """
+    campaign, offers = ledger.read(lambda connection: _issuable(connection, campaign_id, offer_id, now))
+    people = ledger.read(lambda connection: _count(connection, campaign_id))
+    done = issued = 0
+    for offer in offers:
+        last = ""
+        while batch := ledger.read(partial(_next, campaign_id=campaign_id, last=last)):
+            issued += ledger.write(partial(_issue_batch, campaign=campaign, offer=offer, customer_ids=batch, now=now))
+            last = batch[-1]
+            done += len(batch)
+            progress(done, people * len(offers))
+    return IssueReport(campaign_id, people, issued, done - issued)
+
+
+def activate(connection: Connection, offer_id: str, customer_id: str, *, now: datetime) -> Coupon:
+    """The customer's coupon of an offer that is issued by decision: issued by the first call, the same ever after.
+
+    Raises OfferNotFound, and NotIssuable where there is none yet and the offer or campaign gives none now.
+    """
+    offer = find_offer(connection, offer_id)
+    campaign = find_campaign(connection, offer.campaign_id)
+    key = f"{BY_DECISION}:{offer_id}:{customer_id}"
+    earlier = coupon_issued_for(connection, key)
+    if earlier is not None:
+        return earlier
+    _check(offer, campaign, BY_DECISION, now)
+    if _status(campaign, now) is not CampaignStatus.RUNNING:
+        raise NotIssuable(f"campaign {campaign.campaign_id!r} is {_status(campaign, now)}; it gives coupons as it runs")
+    made = issue(connection, offer, campaign, [customer_id], issued_by=BY_DECISION, issue_keys=[key], now=now)
+    # None is new when another transaction was quicker.
+    found = made[0] if made else coupon_issued_for(connection, key)
+    assert found is not None
+    return found
+
+
+def _issuable(
+    connection: Connection, campaign_id: str, offer_id: str | None, now: datetime
+) -> tuple[Campaign, list[Offer]]:
+    campaign = find_campaign(connection, campaign_id)
+    if _status(campaign, now) is CampaignStatus.ENDED:
+        raise NotIssuable(f"campaign {campaign_id!r} has ended; reopen it or change ends_at first")
+    if offer_id is None:
+        every = list_offers(connection, campaign_id)
+        return campaign, [one for one in every if one.is_active and one.terms.issue.by == BY_AUDIENCE]
+    offer = find_offer(connection, offer_id)
+    if offer.campaign_id != campaign_id:
+        raise NotIssuable(f"offer {offer_id!r} is one of campaign {offer.campaign_id!r}, not of {campaign_id!r}")
+    _check(offer, campaign, BY_AUDIENCE, now)
+    return campaign, [offer]
+
+
+def _check(offer: Offer, campaign: Campaign, issued_by: str, now: datetime) -> None:
+    if offer.terms.issue.by != issued_by:
+        raise NotIssuable(f"offer {offer.offer_id!r} is issued by {offer.terms.issue.by}, not by {issued_by}")
+    if not offer.is_active:
+        raise NotIssuable(f"offer {offer.offer_id!r} was withdrawn")
+    if offer.terms.valid_until is not None and now >= offer.terms.valid_until:
+        raise NotIssuable(f"offer {offer.offer_id!r} was valid until {offer.terms.valid_until.isoformat()}")
+
+
+def _status(campaign: Campaign, now: datetime) -> CampaignStatus:
+    terms = campaign.terms
+    return effective_status(CampaignStatus(campaign.status), starts_at=terms.starts_at, ends_at=terms.ends_at, now=now)
+
+
+def _count(connection: Connection, campaign_id: str) -> int:
+    query = select(func.count()).select_from(audience).where(audience.c.campaign_id == campaign_id)
+    return int(connection.execute(query).scalar_one())
+
+
+def _next(connection: Connection, *, campaign_id: str, last: str) -> Sequence[str]:
+    mine = (audience.c.campaign_id == campaign_id) & (audience.c.customer_id > last)
+    query = select(audience.c.customer_id).where(mine).order_by(audience.c.customer_id).limit(CHUNK_ROWS)
+    return connection.execute(query).scalars().all()
+
+
+def _issue_batch(
+    connection: Connection, *, campaign: Campaign, offer: Offer, customer_ids: Sequence[str], now: datetime
+) -> int:
+    keys = [f"{BY_AUDIENCE}:{offer.offer_id}:{customer_id}" for customer_id in customer_ids]
+    return len(issue(connection, offer, campaign, customer_ids, issued_by=BY_AUDIENCE, issue_keys=keys, now=now))
