@@ -239,7 +239,7 @@ def recommend(
 
 @cli.command()
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Check settings, directory, ledger, Redis, history, features and bundle; tells what is wrong and how to mend it."""
+    """Check settings, directory, ledger, Redis, history, features, bundle; tells what is wrong and how to mend it."""
     from app.doctor import examine
 
     findings = examine(Settings.load(data_dir=data_dir))
