@@ -262,23 +262,25 @@ receipt_lines = Table(
     Column("receipt_id", String(128), primary_key=True),
     Column("event_id", String(200), primary_key=True),
     Column("kind", String(16), nullable=False),
-    Column("product_id", String(128)),
+    Column("product_id", String(128), nullable=False),
     Column("quantity", Float, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
-)
-
-receipts = Table(
-    "receipts",
-    metadata,
-    Column("receipt_id", String(128), primary_key=True),
-    Column("customer_id", String(128), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("customer_id", String(128)),
     Column("channel", String(16)),
     Column("store_id", String(128)),
-    Column("currency", String(3)),
-    Column("bought_at", Instant, nullable=False),
-    Column("accepted_at", Instant, nullable=False),
+    Column("occurred_at", Instant, nullable=False),
+    Column("accepted_at", Instant, nullable=False, index=True),
 )
-"""Till receipts that an issuing rule looks at; kept as long as a refund may come."""
+"""Purchases and refunds of till receipts that issuing rules look at; `kind` is purchase or refund."""
+
+held_revocations = Table(
+    "held_revocations",
+    metadata,
+    Column("coupon_id", ForeignKey("coupons.coupon_id"), primary_key=True),
+    Column("noted_at", Instant, nullable=False),
+)
+"""Coupons to be revoked that are reserved now: what becomes of the reservation decides."""
 
 projection_queue = Table(
     "projection_queue",

@@ -217,23 +217,24 @@ def _create_budget_ledger() -> None:
 
 def _create_receipts() -> None:
     op.create_table(
-        "receipts",
-        sa.Column("receipt_id", sa.String(128), primary_key=True),
-        sa.Column("customer_id", sa.String(128), nullable=False),
-        sa.Column("channel", sa.String(16)),
-        sa.Column("store_id", sa.String(128)),
-        sa.Column("currency", sa.String(3)),
-        sa.Column("bought_at", _INSTANT, nullable=False),
-        sa.Column("accepted_at", _INSTANT, nullable=False),
-    )
-    op.create_table(
         "receipt_lines",
         sa.Column("receipt_id", sa.String(128), primary_key=True),
         sa.Column("event_id", sa.String(200), primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False),
-        sa.Column("product_id", sa.String(128)),
+        sa.Column("product_id", sa.String(128), nullable=False),
         sa.Column("quantity", sa.Float, nullable=False),
         sa.Column("amount_minor", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.String(3), nullable=False),
+        sa.Column("customer_id", sa.String(128)),
+        sa.Column("channel", sa.String(16)),
+        sa.Column("store_id", sa.String(128)),
+        sa.Column("occurred_at", _INSTANT, nullable=False),
+        sa.Column("accepted_at", _INSTANT, nullable=False, index=True),
+    )
+    op.create_table(
+        "held_revocations",
+        sa.Column("coupon_id", sa.String(40), sa.ForeignKey("coupons.coupon_id"), primary_key=True),
+        sa.Column("noted_at", _INSTANT, nullable=False),
     )
 
 
