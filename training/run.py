@@ -19,6 +19,9 @@ from app.model.product_table import ProductTable
 from app.settings import Settings
 from training.blend import default_blend
 from training.content import with_content
+from training.coupon_examples import CouponWorld
+from training.coupon_history import coupon_history
+from training.coupons import CouponFit, fit_coupons, with_coupons
 from training.dataset import Dataset, load_interactions, product_table
 from training.evaluate import Asked, dataset_facts, questions, sampled, with_baskets
 from training.factors import AlsSettings, Start, Trial, tune
@@ -147,9 +150,11 @@ def train(
         run.timed("load", started)
         test, tuning = _splits(run)
         recipe, how = _recipe(run, tuning, budget_s=budget_s)
-        findings = _evaluate(run, test, recipe, rivals=_rivals(run, test))
-        metrics = headline(findings)
-        version = _publishable(run, recipe, metrics, how)
+        bundle = _held_out(run, test, recipe)
+        findings = _evaluate(run, test, bundle, rivals=_rivals(run, test))
+        coupons = _coupons(run, bundle)
+        metrics = headline(findings) | coupons.metrics()
+        version = _publishable(run, recipe, coupons, metrics, how)
         report = write_report(settings.reports_dir, settings.bundles_dir / version, findings)
         since = perf_counter()
         materialize(settings, redis_url, as_of=None, progress=progress)
@@ -170,7 +175,7 @@ def evaluate(settings: Settings, *, seed: int, progress: Named) -> EvaluationRep
     with tempfile.TemporaryDirectory(prefix="endcap-evaluate-") as folder, threadpool_limits(1):
         run = _open(settings, Path(folder), seed=seed, progress=progress)
         test, _ = _splits(run)
-        findings = _evaluate(run, test, recipe_of(live), rivals=Rivals())
+        findings = _evaluate(run, test, _held_out(run, test, recipe_of(live)), rivals=Rivals())
         report = write_report(settings.reports_dir, settings.bundles_dir / version, findings)
         return EvaluationReport(version, headline(findings), report)
 
@@ -276,12 +281,30 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], recipe: Recipe) -> Ranking:
     return ranking
 
 
-def _evaluate(run: _Run, test: Split, recipe: Recipe, *, rivals: Rivals) -> Findings:
-    since = perf_counter()
+def _held_out(run: _Run, test: Split, recipe: Recipe) -> Bundle:
+    """A bundle that saw nothing of the window that judges."""
     start = None
     if run.warm is not None and run.warm.saw_nothing_of(test):
         start = run.warm.start(test.train.product_ids, seed=run.seed)
-    bundle = _bundle(run, test.train, recipe, start=start)
+    return _bundle(run, test.train, recipe, start=start)
+
+
+def _coupons(run: _Run, bundle: Bundle) -> CouponFit:
+    """What past campaigns tell; the bundle lends nothing but its products."""
+    since = perf_counter()
+    history = coupon_history(run.settings)
+    if history is None:
+        return CouponFit(None, {}, None)
+    run.progress("coupons", 0, 1)
+    world = CouponWorld(history, run.dataset, run.history, product_table(run.settings), bundle)
+    fit = fit_coupons(world, seed=run.seed)
+    run.progress("coupons", 1, 1)
+    run.timed("coupons", since)
+    return fit
+
+
+def _evaluate(run: _Run, test: Split, bundle: Bundle, *, rivals: Rivals) -> Findings:
+    since = perf_counter()
     asked = _asked(run, test)
     case = Case(bundle, run.dataset, test, asked, segments_of(asked, test, run.history), run.seed, rivals)
     findings = judge(case, run.progress)
@@ -310,7 +333,9 @@ def _asked(run: _Run, split: Split) -> Asked:
     return questions(split, states, seed=run.seed)
 
 
-def _publishable(run: _Run, recipe: Recipe, metrics: Mapping[str, object], tuning: Mapping[str, object]) -> str:
+def _publishable(
+    run: _Run, recipe: Recipe, coupons: CouponFit, metrics: Mapping[str, object], tuning: Mapping[str, object]
+) -> str:
     """The version learned from everything, written and readable."""
     since = perf_counter()
     run.progress("learn from everything", 0, 1)
@@ -322,10 +347,12 @@ def _publishable(run: _Run, recipe: Recipe, metrics: Mapping[str, object], tunin
         "data": dataset_facts(run.dataset),
         "plan": run.plan.model_dump(include=set(Plan.model_fields)),
         **tuning,
+        **coupons.config(),
     }
     facts = Facts(datetime.now(UTC), *window, config=config, metrics=metrics)
     start = None if run.warm is None else run.warm.start(run.dataset.product_ids, seed=run.seed)
     parts = learn_parts(run.dataset, recipe, seed=run.seed, currency=_currency(run.history), start=start)
+    parts = with_coupons(parts, coupons)
     if run.dataset.has_purchases and run.plan.parts.replenishment:
         parts = with_replenishment(parts, run.dataset, seed=run.seed)
     version = write_parts(

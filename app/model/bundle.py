@@ -20,6 +20,8 @@ from app.domain import Floats, Ints, ItemIdx, Mask
 from app.errors import BundleMissing, BundleRefused
 from app.feature_fields import product_key
 from app.model.content import ContentMap, Layout
+from app.model.coupons import DOCUMENT as COUPONS_DOCUMENT
+from app.model.coupons import CouponModel, coupon_model
 from app.model.keys import KeyTable
 from app.model.ranker import RANKER_FILE, TreeRanker
 from app.model.replenishment import DOCUMENT, RebuyModel, habits_file, rebuy_models
@@ -106,6 +108,7 @@ class Bundle:
     content: ContentMap | None = None
     newcomers: Newcomers | None = None
     rebuy: Mapping[str, RebuyModel] = field(default_factory=dict)
+    coupons: CouponModel | None = None
 
     @property
     def item_count(self) -> int:
@@ -156,6 +159,7 @@ def load_bundle(folder: Path) -> Bundle:
         ranker=_ranker(files),
         content=_content(files),
         rebuy=_rebuy(files),
+        coupons=_coupons(files),
     )
 
 
@@ -200,6 +204,11 @@ def _rebuy(files: "_VerifiedFiles") -> dict[str, RebuyModel]:
     if not files.has(DOCUMENT):
         return {}
     return rebuy_models(files.json(DOCUMENT), lambda level: files.array(f"{habits_file(level)}.npy", np.float32))
+
+
+def _coupons(files: "_VerifiedFiles") -> CouponModel | None:
+    """None where training found too few redemptions, and in older bundles."""
+    return coupon_model(files.json(COUPONS_DOCUMENT)) if files.has(COUPONS_DOCUMENT) else None
 
 
 def _gram(item_factors: Floats) -> Floats:

@@ -1,0 +1,119 @@
+"""The one feature function of coupons: a customer's columns per offer, the same when serving and training."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from app.decision.context import DAY_S, Bought, Context
+from app.domain import Floats, Ints
+from app.model.offer_items import OfferItems
+
+OWN_COLUMNS = ("own_count", "own_recent", "own_value", "own_last")
+LIKE_COLUMNS = ("kin", "kin_share", "category", "department")
+STANDING_COLUMNS = ("breadth", "popular", "price", "siblings", "discount")
+PERSON_COLUMNS = ("activity", "visits", "reduced_share", "redemption_rate")
+COLUMNS = (*OWN_COLUMNS, *LIKE_COLUMNS, *STANDING_COLUMNS, *PERSON_COLUMNS)
+"""What is known of a coupon and a customer."""
+
+# Of what was bought so long ago, the last purchase counts half.
+LAST_HALF_LIFE_DAYS = 56
+# Campaigns without a redemption lower the rate, the first ones little: (redeemed + .3) / (campaigns + 1).
+REDEEMED_PRIOR = 0.3
+
+Wide = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class CouponHabit:
+    """What a customer made of coupons so far: how many they redeemed, and of how many campaigns they were part."""
+
+    redeemed_count: float
+    campaign_count: float
+
+
+def coupon_table(context: Context, offers: OfferItems, *, habit: CouponHabit | None = None) -> Floats:
+    """(n, f): one row per offer, one column per name in COLUMNS; NaN = unknown.
+
+    Amounts are logarithms. Own: the customer's purchases of the offer's products. Kin, category, department: purchases
+    of what is like them. `own_value` holds prices, not what was paid. About 60 µs for 30 offers.
+    """
+    table = np.empty((len(COLUMNS), offers.count), np.float32)
+    bought = context.bought
+    table[0:4] = _own(context, offers)
+    table[4:8] = np.log1p(_alike(bought, offers))
+    table[8:13] = offers.standing
+    table[13:17] = np.array(_person(context, habit), np.float32)[:, None]
+    return table.T
+
+
+def _own(context: Context, offers: OfferItems) -> Wide:
+    """(4, n): log1p of baskets, decayed lines, and price times baskets; nearness of the last purchase in [0, 1]."""
+    bought = context.bought
+    own = np.zeros((4, offers.count))
+    row, offer = _hits(offers, bought.items)
+    if len(row):
+        count, items = bought.count.take(row), bought.items.take(row)
+        own[0] = np.bincount(offer, count, offers.count)
+        own[1] = np.bincount(offer, bought.weight_112d.take(row), offers.count)
+        own[2] = np.bincount(offer, count * offers.groups.price.take(items), offers.count)
+        np.log1p(own[:3], out=own[:3])
+        today = context.query.now_at.timestamp() / DAY_S
+        age = np.maximum(today - bought.last_day.take(row), 0)
+        np.maximum.at(own[3], offer, np.exp2(age / -LAST_HALF_LIFE_DAYS))
+    return own
+
+
+def _hits(offers: OfferItems, items: Ints) -> tuple[npt.NDArray[np.intp], Ints]:
+    """Every pair of a row of `items` with an offer that holds it."""
+    place = offers.place_of.take(items)
+    known = (place >= 0).nonzero()[0]
+    place = place.take(known)
+    first = offers.holder_starts.take(place)
+    counts = offers.holder_starts.take(place + 1) - first
+    ends = counts.cumsum()
+    total = int(ends[-1]) if len(ends) else 0
+    spot = np.arange(total) + (first - ends + counts).repeat(counts)
+    return known.repeat(counts), offers.holders.take(spot)
+
+
+def _alike(bought: Bought, offers: OfferItems) -> Wide:
+    """(4, n): baskets with kin of any of the offer's products; decayed lines of kin, category and department, each
+    worth the share of the offer's products that are of it."""
+    groups, items, weight = offers.groups, bought.items, bought.weight_112d
+    alike = np.empty((4, offers.count))
+    kin = groups.kin.take(items)
+    count_by_kin = _by_code(kin, bought.count, groups.kin_count + 1)
+    count_by_kin[-1] = 0
+    alike[0] = _run_sums(count_by_kin.take(offers.kin), offers.kin_starts)
+    weight_by_kin = _by_code(kin, weight, groups.kin_count + 1)
+    alike[1] = _run_sums(weight_by_kin.take(offers.kin) * offers.kin_share, offers.kin_starts)
+    by_category = _by_code(groups.category.take(items), weight, groups.category_count + 1)
+    alike[2] = by_category.astype(np.float32) @ offers.category_share
+    by_department = _by_code(groups.department.take(items), weight, groups.department_count + 1)
+    alike[3] = by_department.astype(np.float32) @ offers.department_share
+    return alike
+
+
+def _by_code(codes: Ints, weight: Floats, count: int) -> Wide:
+    # Without codes bincount answers in whole numbers.
+    return np.bincount(codes, weight, count).astype(np.float64, copy=False)
+
+
+def _run_sums(values: Wide, starts: Ints) -> Wide:
+    sums: Wide = np.add.reduceat(values, starts) if len(starts) else np.zeros(0)
+    return sums
+
+
+def _person(context: Context, habit: CouponHabit | None) -> tuple[float, ...]:
+    """What is the same for all offers: it moves the probability, not the order."""
+    activity = float(np.log1p(context.bought.weight_112d.sum()))
+    rate = np.nan
+    if habit is not None:
+        rate = np.log((habit.redeemed_count + REDEEMED_PRIOR) / (habit.campaign_count + 1))
+    if context.features is None:
+        return activity, np.nan, np.nan, rate
+    scalars = context.features.scalars
+    visits = float(scalars.get("basket_count") or 0.0)  # type: ignore[arg-type]
+    reduced = scalars.get("coupon_share")
+    return activity, np.log1p(visits), reduced if isinstance(reduced, float) else np.nan, rate
