@@ -33,6 +33,16 @@ class Channel(StrEnum):
     CALL = "call"
 
 
+class Scope(StrEnum):
+    """What an API key lets its owner do; ADMIN lets everything, the others themselves alone (docs/access.md)."""
+
+    DECIDE = "decide"
+    INGEST = "ingest"
+    REDEEM = "redeem"
+    STAFF = "staff"
+    ADMIN = "admin"
+
+
 class Degraded(StrEnum):
     """Why an answer is less than full; the values are public (docs/degradation.md)."""
 
