@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from app.offers.status import CampaignStatus, effective_status
 from app.offers.terms import CampaignTerms, OfferTerms
 
 
@@ -35,6 +36,11 @@ class Campaign:
         """What is left of the budget; None when there is none."""
         budget_minor = self.terms.budget_minor
         return None if budget_minor is None else budget_minor - self.spent_minor - self.held_minor
+
+    def status_at(self, at: datetime) -> CampaignStatus:
+        """What it is, or will be if nobody changes it, at this instant."""
+        terms = self.terms
+        return effective_status(CampaignStatus(self.status), starts_at=terms.starts_at, ends_at=terms.ends_at, now=at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, String, func, literal, select
 
 from app.errors import Conflict
 from app.offers.records import Campaign, Coupon, Offer
-from app.offers.status import CampaignStatus, effective_status
+from app.offers.status import CampaignStatus
 from app.stores.ledger.campaigns import find_campaign, find_offer, list_offers
 from app.stores.ledger.coupons import CHUNK_ROWS, coupon_issued_for, issue
 from app.stores.ledger.engine import Ledger
@@ -94,8 +94,10 @@ def activate(connection: Connection, offer_id: str, customer_id: str, *, now: da
     if earlier is not None:
         return earlier
     _check(offer, campaign, BY_DECISION, now)
-    if _status(campaign, now) is not CampaignStatus.RUNNING:
-        raise NotIssuable(f"campaign {campaign.campaign_id!r} is {_status(campaign, now)}; it gives coupons as it runs")
+    if campaign.status_at(now) is not CampaignStatus.RUNNING:
+        raise NotIssuable(
+            f"campaign {campaign.campaign_id!r} is {campaign.status_at(now)}; it gives coupons as it runs"
+        )
     made = issue(connection, offer, campaign, [customer_id], issued_by=BY_DECISION, issue_keys=[key], now=now)
     # None is new when another transaction was quicker.
     found = made[0] if made else coupon_issued_for(connection, key)
@@ -107,7 +109,7 @@ def _issuable(
     connection: Connection, campaign_id: str, offer_id: str | None, now: datetime
 ) -> tuple[Campaign, list[Offer]]:
     campaign = find_campaign(connection, campaign_id)
-    if _status(campaign, now) is CampaignStatus.ENDED:
+    if campaign.status_at(now) is CampaignStatus.ENDED:
         raise NotIssuable(f"campaign {campaign_id!r} has ended; reopen it or change ends_at first")
     if offer_id is None:
         every = list_offers(connection, campaign_id)
@@ -126,11 +128,6 @@ def _check(offer: Offer, campaign: Campaign, issued_by: str, now: datetime) -> N
         raise NotIssuable(f"offer {offer.offer_id!r} was withdrawn")
     if offer.terms.valid_until is not None and now >= offer.terms.valid_until:
         raise NotIssuable(f"offer {offer.offer_id!r} was valid until {offer.terms.valid_until.isoformat()}")
-
-
-def _status(campaign: Campaign, now: datetime) -> CampaignStatus:
-    terms = campaign.terms
-    return effective_status(CampaignStatus(campaign.status), starts_at=terms.starts_at, ends_at=terms.ends_at, now=now)
 
 
 def _count(connection: Connection, campaign_id: str) -> int:

@@ -6,23 +6,25 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, delete, select, update
 
 from app.errors import BadInput, Conflict
 from app.offers.codes import chosen_code, new_code, new_id, new_serial, normal_code
 from app.offers.gs1 import COUPON_NUMBER, parse_element_string
 from app.offers.records import Campaign, Coupon, CouponStatus, Offer
-from app.offers.status import CampaignStatus, effective_status
+from app.offers.status import CampaignStatus
 from app.offers.terms import OfferTerms
 from app.offers.zones import day_start, local_date
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.queue import enqueue, insert
-from app.stores.ledger.tables import coupons
+from app.stores.ledger.tables import coupons, pending_revocations
 
 T = TypeVar("T")
 
 OPEN = (CouponStatus.ISSUED, CouponStatus.RESERVED)
+_UNUSED = (coupons.c.status == CouponStatus.ISSUED) & (coupons.c.uses == 0) & (coupons.c.holds == 0)
 _COLUMNS = tuple(field.name for field in fields(Coupon))
+KEEP_PENDING = timedelta(days=90)
 CHUNK_ROWS = 1000
 """Rows of one statement; both databases bound the parameters of one."""
 ATTEMPTS = 5
@@ -118,11 +120,34 @@ def coupons_of(connection: Connection, customer_id: str, *, open_only: bool) -> 
 
 def revoke(connection: Connection, coupon_id: str, *, now: datetime) -> bool:
     """True when the coupon is revoked now; one that was ever used, is reserved or has come to its end stays."""
-    unused = (coupons.c.status == CouponStatus.ISSUED) & (coupons.c.uses == 0) & (coupons.c.holds == 0)
-    statement = update(coupons).where(coupons.c.coupon_id == coupon_id, unused).values(status=CouponStatus.REVOKED)
+    statement = update(coupons).where(coupons.c.coupon_id == coupon_id, _UNUSED).values(status=CouponStatus.REVOKED)
     customers = connection.execute(statement.returning(coupons.c.customer_id)).scalars().all()
     enqueue(connection, _subjects(customers), now=now)
     return bool(customers)
+
+
+def revoke_when_unused(connection: Connection, coupon_id: str, *, now: datetime) -> bool:
+    """True when the coupon is revoked now; one that is reserved or used will be if it gets free and unused again."""
+    if revoke(connection, coupon_id, now=now):
+        return True
+    statement = insert(connection, pending_revocations).values(coupon_id=coupon_id, noted_at=now)
+    connection.execute(statement.on_conflict_do_nothing())
+    return False
+
+
+def revoke_pending(ledger: Ledger, *, now: datetime) -> int:
+    """Revokes what `revoke_when_unused` could not, as far as it can now; returns how many."""
+    waiting = select(pending_revocations.c.coupon_id).join(coupons).where(_UNUSED)
+    is_over = select(coupons.c.coupon_id).where(coupons.c.status.in_((CouponStatus.REVOKED, CouponStatus.EXPIRED)))
+    over = pending_revocations.c.coupon_id.in_(is_over) | (pending_revocations.c.noted_at < now - KEEP_PENDING)
+
+    def work(connection: Connection) -> int:
+        freed = connection.execute(waiting.order_by(coupons.c.coupon_id)).scalars().all()
+        revoked = sum(revoke(connection, coupon_id, now=now) for coupon_id in freed)
+        connection.execute(delete(pending_revocations).where(over))
+        return revoked
+
+    return ledger.write(work)
 
 
 def expire_due(ledger: Ledger, *, now: datetime, batch: int = CHUNK_ROWS) -> int:
@@ -145,10 +170,7 @@ def shown_status(coupon: Coupon, campaign: Campaign, *, now: datetime) -> ShownS
             return ShownStatus.DISABLED
         case CouponStatus.EXPIRED:
             return ShownStatus.EXPIRED
-    terms = campaign.terms
-    status = effective_status(
-        CampaignStatus(campaign.status), starts_at=terms.starts_at, ends_at=terms.ends_at, now=now
-    )
+    status = campaign.status_at(now)
     if status is CampaignStatus.ENDED or (coupon.valid_until is not None and now >= coupon.valid_until):
         return ShownStatus.EXPIRED
     if status in (CampaignStatus.DRAFT, CampaignStatus.PAUSED):

@@ -274,13 +274,13 @@ receipt_lines = Table(
 )
 """Purchases and refunds of till receipts that issuing rules look at; `kind` is purchase or refund."""
 
-held_revocations = Table(
-    "held_revocations",
+pending_revocations = Table(
+    "pending_revocations",
     metadata,
     Column("coupon_id", ForeignKey("coupons.coupon_id"), primary_key=True),
     Column("noted_at", Instant, nullable=False),
 )
-"""Coupons to be revoked that are reserved now: what becomes of the reservation decides."""
+"""Coupons to be revoked that are reserved or used now: revoked if ever they are free and unused again."""
 
 projection_queue = Table(
     "projection_queue",

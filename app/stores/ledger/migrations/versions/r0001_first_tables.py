@@ -232,7 +232,7 @@ def _create_receipts() -> None:
         sa.Column("accepted_at", _INSTANT, nullable=False, index=True),
     )
     op.create_table(
-        "held_revocations",
+        "pending_revocations",
         sa.Column("coupon_id", sa.String(40), sa.ForeignKey("coupons.coupon_id"), primary_key=True),
         sa.Column("noted_at", _INSTANT, nullable=False),
     )

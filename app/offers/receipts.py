@@ -1,0 +1,177 @@
+"""Till receipts as issuing rules see them: which lines count, what was bought after refunds, and on which day."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from app.domain import Event
+from app.offers.basket import Basket, BasketLine, Situation
+from app.offers.judgement import unmet
+from app.offers.money import shares
+from app.offers.terms import ByReceipt
+from app.offers.zones import day_start, local_date
+
+PURCHASE = "purchase"
+REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptLine:
+    """One purchase or refund event of a receipt. `amount_minor` is signed: a refund's is at most 0.
+
+    `occurred_at` is the till's instant, `accepted_at` the service's.
+    """
+
+    receipt_id: str
+    event_id: str
+    kind: str
+    product_id: str
+    quantity: float
+    amount_minor: int
+    currency: str
+    customer_id: str | None
+    channel: str | None
+    store_id: str | None
+    occurred_at: datetime
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The lines of one receipt that count, purchases in the order they were accepted, and its products' attributes."""
+
+    receipt_id: str
+    purchases: tuple[ReceiptLine, ...]
+    refunds: tuple[ReceiptLine, ...]
+    attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def customer_id(self) -> str | None:
+        """Whose it is: the first purchase says."""
+        return self.purchases[0].customer_id
+
+    @property
+    def currency(self) -> str:
+        """The one currency of its lines."""
+        return self.purchases[0].currency
+
+    @property
+    def bought_at(self) -> datetime:
+        """When the first purchase was made."""
+        return min(line.occurred_at for line in self.purchases)
+
+
+def receipt_line(event: Event, *, accepted_at: datetime, default_currency: str) -> ReceiptLine | None:
+    """The event as a line; None for what is on no receipt: other events, no basket, or nobody's purchase.
+
+    A refund need not say whose: the purchase does.
+    """
+    if event.type not in (PURCHASE, REFUND) or event.basket_id is None or event.product_id is None:
+        return None
+    if event.type == PURCHASE and event.customer_id is None:
+        return None
+    amount_minor = event.amount_minor or 0
+    return ReceiptLine(
+        receipt_id=event.basket_id,
+        event_id=event.event_id,
+        kind=event.type,
+        product_id=event.product_id,
+        quantity=event.quantity,
+        amount_minor=-abs(amount_minor) if event.type == REFUND else amount_minor,
+        currency=event.currency or default_currency,
+        customer_id=event.customer_id,
+        channel=event.channel,
+        store_id=event.store_id,
+        occurred_at=event.time,
+        accepted_at=accepted_at,
+    )
+
+
+def receipt_of(lines: Iterable[ReceiptLine], attributes: Mapping[str, Mapping[str, str]]) -> Receipt | None:
+    """The receipt that these lines, all of one, make in whatever order they came; None without a purchase.
+
+    A receipt is one sale: what is told again under other event ids is a repeat. Two purchase lines are the same one
+    when product, quantity and amount are equal and they hold the same place among equal lines of their sending, which
+    is all events whose ids are equal up to a last `:<number>`. So a whole receipt sent twice counts once, and a receipt
+    whose lines are sent one by one counts each. A refund is told apart by its instant too: one piece may come back
+    today and another tomorrow. The first purchase sets customer and currency; lines of others do not count.
+    """
+    ordered = sorted(lines, key=lambda line: (line.accepted_at, line.event_id))
+    first = next((line for line in ordered if line.kind == PURCHASE), None)
+    if first is None:
+        return None
+    places: Counter[tuple[object, ...]] = Counter()
+    counted: dict[tuple[object, ...], ReceiptLine] = {}
+    for line in ordered:
+        is_other_s = line.kind == PURCHASE and line.customer_id != first.customer_id
+        if is_other_s or line.currency != first.currency:
+            continue
+        told: tuple[object, ...] = (line.kind, line.product_id, line.quantity, line.amount_minor)
+        told += (line.occurred_at,) if line.kind == REFUND else ()
+        sending = (*told, _sending(line.event_id))
+        counted.setdefault((*told, places[sending]), line)
+        places[sending] += 1
+    chosen = counted.values()
+    return Receipt(
+        first.receipt_id,
+        tuple(line for line in chosen if line.kind == PURCHASE),
+        tuple(line for line in chosen if line.kind == REFUND),
+        attributes,
+    )
+
+
+def _sending(event_id: str) -> str:
+    head, colon, number = event_id.rpartition(":")
+    return head if colon and number.isascii() and number.isdecimal() else event_id
+
+
+def is_in_time(line: ReceiptLine, rule: ByReceipt, *, time_zone: str) -> bool:
+    """True when the line came in on the day it was bought, in the store's time zone, or little enough later."""
+    if not rule.same_day:
+        return True
+    bought_on = local_date(line.occurred_at, time_zone)
+    if local_date(line.accepted_at, time_zone) == bought_on:
+        return True
+    late = line.accepted_at - day_start(bought_on + timedelta(days=1), time_zone)
+    return timedelta() <= late <= timedelta(minutes=rule.grace_minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a receipt meets a rule as it was bought, and as it stands after refunds."""
+
+    met_when_bought: bool
+    met_now: bool
+
+
+def judge(receipt: Receipt, rule: ByReceipt, *, tier: str | None, time_zone: str) -> Verdict:
+    """What the rule says to the receipt; purchases that came in too late for it do not count, refunds always do."""
+    purchases = [line for line in receipt.purchases if is_in_time(line, rule, time_zone=time_zone)]
+    first = receipt.purchases[0]
+    situation = Situation(receipt.bought_at, receipt.customer_id, tier, first.channel, first.store_id)
+
+    def is_met(lines: Sequence[ReceiptLine]) -> bool:
+        basket = Basket(_basket_lines(lines, receipt.attributes), receipt.currency)
+        return bool(purchases) and unmet(rule.condition, basket, situation) is None
+
+    return Verdict(is_met(purchases), is_met([*purchases, *receipt.refunds]))
+
+
+def _basket_lines(lines: Sequence[ReceiptLine], attributes: Mapping[str, Mapping[str, str]]) -> tuple[BasketLine, ...]:
+    """One line per product with what is left of it; money taken off beyond a product, as by a rebate or a refund of
+    something else, comes off the others by their amounts."""
+    amounts: Counter[str] = Counter()
+    quantities: dict[str, float] = {}
+    for line in lines:
+        amounts[line.product_id] += line.amount_minor
+        signed = -line.quantity if line.kind == REFUND else line.quantity
+        quantities[line.product_id] = round(quantities.get(line.product_id, 0.0) + signed, 6)
+    left = {product_id: max(amount_minor, 0) for product_id, amount_minor in amounts.items()}
+    beyond_minor = sum(left.values()) - max(sum(amounts.values()), 0)
+    taken = shares(beyond_minor, list(left.values()))
+    return tuple(
+        BasketLine(product_id, product_id, max(quantities[product_id], 0.0), amount_minor - off_minor,
+                   attributes.get(product_id, {}))
+        for (product_id, amount_minor), off_minor in zip(left.items(), taken, strict=True)
+    )  # fmt: skip
