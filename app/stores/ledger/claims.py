@@ -71,7 +71,7 @@ def take(connection: Connection, claims: Sequence[Claim], *, as_hold: bool) -> N
 
 def _take_coupon(connection: Connection, coupon_id: str, *, as_hold: bool) -> None:
     table = coupons.c
-    uses, holds = table.uses + (not as_hold), table.holds + as_hold
+    uses, holds = table.uses + int(not as_hold), table.holds + int(as_hold)
     values = {"uses": uses, "holds": holds, "status": _status(uses, holds)}
     _must_change(connection, update(coupons).where(table.coupon_id == coupon_id, has_use_left()).values(values))
 
@@ -121,7 +121,7 @@ def give_back(
     """
     for one in sorted(taken, key=lambda one: one.coupon_id):
         table = coupons.c
-        uses, holds = table.uses - (not was_hold), table.holds - was_hold
+        uses, holds = table.uses - int(not was_hold), table.holds - int(was_hold)
         values = {"uses": uses, "holds": holds, "status": _status(uses, holds)}
         _must_change(connection, update(coupons).where(table.coupon_id == one.coupon_id).values(values))
     for key in sorted(key for one in taken for key in one.counters):

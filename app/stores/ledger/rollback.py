@@ -166,7 +166,7 @@ def _count_lines(connection: Connection, redemption_id: str, parts: Sequence[_Pa
     statement = (
         update(redemption_lines)
         .where(table.redemption_id == redemption_id, table.use_id == bindparam("use"), table.line_id == bindparam("of"))
-        .values(returned_quantity=bindparam("quantity"))
+        .values(returned_quantity=bindparam("back"))
     )
     connection.execute(
         statement,
@@ -174,7 +174,7 @@ def _count_lines(connection: Connection, redemption_id: str, parts: Sequence[_Pa
             {
                 "use": part.row["use_id"],
                 "of": part.row["line_id"],
-                "quantity": part.row["quantity"] if part.is_last else part.row["returned_quantity"] + part.quantity,
+                "back": part.row["quantity"] if part.is_last else part.row["returned_quantity"] + part.quantity,
             }
             for part in parts
         ],
