@@ -1,0 +1,64 @@
+"""Campaigns that run and orders that are paid, in a few words for tests about what follows from them."""
+
+from datetime import UTC, datetime
+from itertools import count
+
+import orjson
+
+from app.offers.basket import Basket, BasketLine, Situation
+from app.offers.records import Coupon
+from app.offers.terms import CampaignTerms, OfferTerms
+from app.stores.ledger.campaigns import act_on_campaign, create_campaign, create_offer, find_campaign, find_offer
+from app.stores.ledger.coupons import issue
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.idempotency import Once
+from app.stores.ledger.quote import Question
+from app.stores.ledger.redeem import Order, redeem
+from app.stores.ledger.rollback import Returned, roll_back
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+_numbers = count(1)
+
+
+def run_campaign(ledger: Ledger, campaign_id: str, terms: CampaignTerms, *offers: OfferTerms) -> None:
+    """A campaign that runs from START on; its offers are called `<campaign>-0`, `<campaign>-1`, …."""
+    ledger.write(lambda connection: create_campaign(connection, campaign_id, terms, now=START))
+    ledger.write(lambda connection: act_on_campaign(connection, campaign_id, "schedule", now=START))
+    for number, offer in enumerate(offers):
+        offer_id = f"{campaign_id}-{number}"
+        ledger.write(lambda connection, of=offer, one=offer_id: create_offer(  # type: ignore[misc]
+            connection, campaign_id, one, of, now=START
+        ))  # fmt: skip
+
+
+def give(ledger: Ledger, offer_id: str, customer_id: str, *, now: datetime = START) -> Coupon:
+    """A new coupon of the offer."""
+
+    def work(connection):  # type: ignore[no-untyped-def]  # a Connection, which tests of the store alone may name
+        offer = find_offer(connection, offer_id)
+        campaign = find_campaign(connection, offer.campaign_id)
+        return issue(connection, offer, campaign, [customer_id], issued_by="test", now=now)[0]
+
+    coupon: Coupon = ledger.write(work)
+    return coupon
+
+
+def pay(
+    ledger: Ledger, coupon: Coupon, amounts_minor: list[int], *, channel: str = "store", now: datetime = START,
+    currency: str = "EUR",
+) -> str:  # fmt: skip
+    """The id of the redemption of an order with lines "0", "1", … of products "p0", "p1", …."""
+    lines = tuple(BasketLine(str(place), f"p{place}", 1.0, amount) for place, amount in enumerate(amounts_minor))
+    situation = Situation(now, coupon.customer_id, channel=channel)
+    question = Question(Basket(lines, currency), situation, codes=(coupon.code,))
+    number = str(next(_numbers))
+    answer = redeem(ledger, question, Order(number), Once("till", number, number, now))
+    told = orjson.loads(answer.body)
+    assert answer.status == 201, told
+    return str(told["redemption_id"])
+
+
+def take_back(ledger: Ledger, redemption_id: str, *lines: Returned, now: datetime) -> None:
+    """Rolls the redemption back: these lines, or all when none is named."""
+    number = str(next(_numbers))
+    assert roll_back(ledger, redemption_id, lines or None, Once("till", number, number, now)).status == 200
