@@ -1,18 +1,18 @@
 """Whether an offer may be used here at all, before anything is counted or taken off."""
 
 from app.offers.basket import Basket, BasketLine, Situation
-from app.offers.judgement import is_selected, not_among, told_products, unmet
+from app.offers.judgement import not_among, selected_lines, told_products, unmet
 from app.offers.reasons import ReasonCode, Refusal
 from app.offers.terms import OfferTerms
 
 
 def eligible_lines(terms: OfferTerms, basket: Basket) -> tuple[BasketLine, ...]:
     """The lines that the offer applies to, in the basket's order: those it names, or all, without those it excludes."""
-    return tuple(
-        line
-        for line in basket.lines
-        if (not terms.applies_to or is_selected(line, terms.applies_to)) and not is_selected(line, terms.excludes)
-    )
+    lines = selected_lines(terms.applies_to, basket.lines) if terms.applies_to else basket.lines
+    if not terms.excludes:
+        return lines
+    excluded = {line.line_id for line in selected_lines(terms.excludes, lines)}
+    return tuple(line for line in lines if line.line_id not in excluded)
 
 
 def refusal_of(terms: OfferTerms, basket: Basket, situation: Situation) -> Refusal | None:

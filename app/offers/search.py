@@ -1,0 +1,139 @@
+"""The search for the combination that gives the most: every subset that a bound cannot rule out."""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from operator import or_
+from typing import NamedTuple
+
+from app.offers.contest import Contender, Sheet, effect_of, highest_floors, left_after, most_of, most_points, overdrawn
+from app.offers.discounts import least_left
+
+
+class Found(NamedTuple):
+    """Contenders that may be used together, and what they give; the best gives the largest discount.
+
+    Between equals more points decide, then fewer coupons, then the ids.
+    """
+
+    discount_minor: int
+    points: int
+    members: tuple[Contender, ...]
+
+    def is_better_than(self, other: "Found") -> bool:
+        """True in just one direction for any two."""
+        return self._order() < other._order()
+
+    def _order(self) -> tuple[int, int, int, list[str]]:
+        ids = sorted(member.coupon_id for member in self.members)
+        return (-self.discount_minor, -self.points, len(ids), ids)
+
+
+class _Chosen(NamedTuple):
+    """Part of a combination, the rest of which comes after it in the order of turns.
+
+    `floored` has a bit for each kind of price floor among its members.
+    """
+
+    left: Sequence[int]
+    found: Found
+    used: Mapping[str, int]
+    floored: int
+
+
+def find_best(
+    singles: Sequence[Found], combinable: Sequence[Contender], sheet: Sheet, capacities: Mapping[str, int]
+) -> Found:
+    """The best of the singles and of all combinations out of `combinable`; each member has an effect.
+
+    Price floors hold for a combination as a whole, so each set of floors that may come together is searched by itself.
+    """
+    best = Found(0, 0, ())
+    for single in singles:
+        best = single if single.is_better_than(best) else best
+    kinds = list({tuple(one.floors.items()): None for one in combinable if one.floors})
+    bits = {one.coupon_id: 1 << kinds.index(tuple(one.floors.items())) if one.floors else 0 for one in combinable}
+    for floored in sorted(range(1 << len(kinds)), key=int.bit_count, reverse=True):
+        members = [one for one in combinable if not bits[one.coupon_id] & ~floored]
+        best = _Search(members, bits, floored, sheet, capacities, best).best()
+    return best
+
+
+class _Search:
+    """One set of price floors: the combinations in which each of these occurs, and no other."""
+
+    def __init__(
+        self,
+        members: Sequence[Contender],
+        bits: Mapping[str, int],
+        floored: int,
+        sheet: Sheet,
+        capacities: Mapping[str, int],
+        best: Found,
+    ) -> None:
+        self._members = sorted(members, key=lambda one: one.rank)
+        self._bits = [bits[one.coupon_id] for one in self._members]
+        self._bits_to_come = list(accumulate(reversed(self._bits), or_))[::-1]
+        self._points_to_come = _sums_from_the_end([most_points(one, sheet) for one in self._members])
+        self._least_left = _least_left(self._members)
+        self._floors = highest_floors(self._members, sheet)
+        self._floored = floored
+        self._sheet = sheet
+        self._capacities = capacities
+        self._best = best
+
+    def best(self) -> Found:
+        """The best of these, or the one given where that is better."""
+        self._extend(_Chosen(self._sheet.amounts, Found(0, 0, ()), {}, 0), 0)
+        return self._best
+
+    def _extend(self, chosen: _Chosen, start: int) -> None:
+        """Looks at what is chosen so far, and at all that adds members from `start` on to it."""
+        found = chosen.found
+        missing = self._floored & ~chosen.floored
+        if not missing and found.is_better_than(self._best):
+            self._best = found
+        left_minor = sum(chosen.left)
+        room_minor = sum([max(0, left - floor) for left, floor in zip(chosen.left, self._floors, strict=True)])
+        to_come = _sums_from_the_end([most_of(one, chosen.left) for one in self._members[start:]])
+        for place in range(start, len(self._members)):
+            ratio, less = self._least_left[place]
+            # One unit more than the bound: floats are no exact sums.
+            most_minor = min(to_come[place - start], room_minor, int(left_minor * (1 - ratio + 1e-12) + less) + 1)
+            most = (found.discount_minor + most_minor, found.points + self._points_to_come[place])
+            if missing & ~self._bits_to_come[place] or most < (self._best.discount_minor, self._best.points):
+                return
+            extended = self._with(chosen, place)
+            if extended is not None:
+                self._extend(extended, place + 1)
+
+    def _with(self, chosen: _Chosen, place: int) -> _Chosen | None:
+        """The choice with the member at `place`; None where it may not join, has no effect or overdraws something."""
+        one = self._members[place]
+        before = chosen.found
+        if not all(one.stands_beside(member) for member in before.members):
+            return None
+        effect = effect_of(one, chosen.left, self._floors, self._sheet)
+        if not effect.gives_something:
+            return None
+        used = one.used_with(chosen.used, effect)
+        if overdrawn(one, effect, used, self._capacities) is not None:
+            return None
+        found = Found(
+            before.discount_minor + effect.discount_minor, before.points + effect.points, (*before.members, one)
+        )
+        return _Chosen(left_after(one, effect, chosen.left), found, used, chosen.floored | self._bits[place])
+
+
+def _sums_from_the_end(values: Sequence[int]) -> list[int]:
+    """For each place the sum of the values from there on."""
+    return list(accumulate(reversed(values)))[::-1]
+
+
+def _least_left(members: Sequence[Contender]) -> list[tuple[float, float]]:
+    """For each place `app.offers.discounts.least_left` of the members from there on, one after the other."""
+    bounds = [(1.0, 0.0)]
+    for one in reversed(members):
+        ratio, less = bounds[-1]
+        own_ratio, own_less = least_left(one.discount, one.most_minor)
+        bounds.append((ratio * own_ratio, ratio * own_less + less))
+    return bounds[:0:-1]
