@@ -1,4 +1,4 @@
-"""Documents of offers and campaigns as they come in: checked whole, with one sentence and a pointer to the first fault."""
+"""Documents of offers and campaigns as they come in: checked whole, a sentence and a pointer for the first fault."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
