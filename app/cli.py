@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli_keys import keys
 from app.cli_releases import add_release_commands
 from app.errors import BadInput, EndcapError, ReleaseRefused
 from app.settings import MlflowSettings, Settings
@@ -265,6 +266,7 @@ def demo(
 
 
 add_release_commands(cli)
+cli.add_typer(keys, name="keys")
 
 if __name__ == "__main__":
     main()

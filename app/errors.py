@@ -5,11 +5,13 @@ EndcapError
 │   ├── UnknownPlacement
 │   ├── BadSetting
 │   └── InvalidTerms    what an offer or a campaign would promise is no valid document
+├── IdempotencyKeyMissing  a write came without the header that makes it happen once
 ├── Missing             what was asked for does not exist (any more)
 │   ├── DecisionNotFound
 │   └── BundleMissing
 ├── Conflict            what exists speaks against what was asked for
 │   └── BadTransition   a campaign in this state cannot do that
+├── TooManyGuesses      codes were guessed too often
 ├── BundleRefused       a bundle file is not the one its manifest promises
 ├── ReleaseRefused      something speaks against serving a bundle
 ├── LeakFound           what a ranking would be learned from knows the future
@@ -59,6 +61,12 @@ class InvalidTerms(BadInput):
     code = "invalid_terms"
 
 
+class IdempotencyKeyMissing(EndcapError):
+    """A write came without the header that makes it happen once."""
+
+    code = "idempotency_key_missing"
+
+
 class Missing(EndcapError):
     """What was asked for does not exist."""
 
@@ -87,6 +95,16 @@ class BadTransition(Conflict):
     """A campaign in this state cannot do that; the message says what it can."""
 
     code = "bad_transition"
+
+
+class TooManyGuesses(EndcapError):
+    """So many codes failed that no more are looked up before `retry_after_s` seconds."""
+
+    code = "too_many_guesses"
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class BundleRefused(EndcapError):

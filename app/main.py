@@ -13,8 +13,10 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import decisions, events, health, replenishment
+from app.api.access import Access, RouteScopes, describe_access
 from app.api.direct import DirectDecisions
 from app.api.edge import Edge
+from app.api.limits import GuessLimit, RequestLimit
 from app.api.problems import install_problems
 from app.api.state import Service
 from app.decision.ladder import Ladder, exercise_rungs
@@ -29,6 +31,8 @@ from app.stores.customers import RedisCustomers
 from app.stores.decisions import DecisionLog
 from app.stores.events import RedisEvents
 from app.stores.ledger.engine import open_ledger
+from app.stores.ledger.keyring import KeyRing
+from app.stores.ledger.keys import read_keys
 from app.stores.ledger.schema import upgrade
 from app.stores.pipelined import PipelinedRedis
 from app.stores.redis import Keys
@@ -48,7 +52,10 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         app.router.routes.extend(router.routes)
     install_problems(app)
     app.add_middleware(DirectDecisions, service=service)
-    app.add_middleware(Edge, metrics=service.metrics, api_key=settings.api_key)
+    describe_access(app)
+    limit = RequestLimit(default_per_second=settings.key_requests_per_second)
+    access = Access(RouteScopes(app.router.routes), service.keys, limit)
+    app.add_middleware(Edge, metrics=service.metrics, access=access)
     return app
 
 
@@ -101,7 +108,14 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         on_lost=metrics.record_failures.inc,
     )
     ledger = open_ledger(settings.ledger_url)
-    return Service(settings, placements, live, ladder, event_store, decision_log, metrics, ledger), [reads, writes]
+    key_ring = KeyRing(lambda: read_keys(ledger), bootstrap=settings.api_key, may_be_open=settings.is_loopback)
+    guesses = GuessLimit(
+        per_customer=settings.guesses_per_customer_per_minute,
+        per_client=settings.guesses_per_client_per_minute,
+        on_refused=lambda: metrics.refusals.add("too_many_guesses"),
+    )
+    service = Service(settings, placements, live, ladder, event_store, decision_log, metrics, ledger, key_ring, guesses)
+    return service, [reads, writes]
 
 
 def _warm(bundle: Bundle, options: Options, placement: str) -> None:
@@ -145,11 +159,13 @@ def _lifespan(service: Service, connections: list[PipelinedRedis]) -> Lifespan:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.live.on_shadow = _shadow_changes(service)
         await asyncio.to_thread(upgrade, service.ledger)
+        await service.keys.refresh()
         await asyncio.to_thread(service.live.refresh)
         settings = service.settings
         watch = StoreWatch(connections[-1], Keys(settings.stream_partition_count), service.metrics)
         async with AsyncExitStack() as stack:
             stack.callback(service.ledger.close)
+            stack.push_async_callback(service.keys.aclose)
             for connection in connections:
                 stack.push_async_callback(connection.aclose)
             stack.callback(gc.unfreeze)
@@ -157,6 +173,7 @@ def _lifespan(service: Service, connections: list[PipelinedRedis]) -> Lifespan:
             for job in (
                 service.live.watch(settings.reload_interval_ms / 1000),
                 service.decisions.flush_for_ever(),
+                service.keys.watch(),
                 watch.watch(),
             ):
                 _run_until_closed(stack, job)

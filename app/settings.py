@@ -1,6 +1,7 @@
 """The only file that reads the environment: every setting, its unit in its name, frozen."""
 
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -143,6 +144,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     api_key: str | None = Field(default=None, min_length=16)
+    key_requests_per_second: int = Field(default=0, ge=0)
+    guesses_per_customer_per_minute: int = Field(default=10, ge=1)
+    guesses_per_client_per_minute: int = Field(default=300, ge=1)
     redis_url: Annotated[str | None, AfterValidator(_known_redis_scheme)] = None
     database_url: Annotated[str | None, AfterValidator(_known_database_scheme)] = None
     time_zone: TimeZone = "UTC"
@@ -188,6 +192,16 @@ class Settings(BaseSettings):
         except OSError as error:
             message = str(error)
         raise BadSetting(f"ENDCAP_PLACEMENTS_FILE={self.placements_file}: {message}; see docs/settings.md")
+
+    @property
+    def is_loopback(self) -> bool:
+        """True when nobody but this machine can reach the API."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def ledger_url(self) -> str:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -19,6 +18,8 @@ from time import monotonic, sleep
 from app.errors import BadSetting
 from app.settings import Settings
 from app.stores import embedded
+from app.stores.ledger.engine import open_ledger
+from app.stores.ledger.keys import has_live_key
 
 CHECK_S = 0.2
 PARENT_CHECK_S = 0.5
@@ -31,10 +32,10 @@ _log = logging.getLogger(__name__)
 
 def check_bind(settings: Settings) -> None:
     """Raises BadSetting when the address is open to others without an API key, or already taken."""
-    if settings.api_key is None and not _is_loopback(settings.host):
+    if not settings.is_loopback and settings.api_key is None and not _has_key(settings):
         raise BadSetting(
-            f"host {settings.host!r} is reachable from outside and no API key is set; "
-            "set ENDCAP_API_KEY or bind to 127.0.0.1"
+            f"host {settings.host!r} is reachable from outside and there is no API key; "
+            "set ENDCAP_API_KEY, make a key with `endcap keys create`, or bind to 127.0.0.1"
         )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -48,13 +49,12 @@ def check_bind(settings: Settings) -> None:
             raise BadSetting(detail) from None
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+def _has_key(settings: Settings) -> bool:
+    ledger = open_ledger(settings.ledger_url)
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return has_live_key(ledger)
+    finally:
+        ledger.close()
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
+from app.api.access import needs
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.api.wire import DecisionAnswer, DecisionRequest, answer_body, to_query
-from app.domain import Slate
+from app.domain import Scope, Slate
 from app.errors import DecisionNotFound, StoreUnavailable
 from app.ingest.schema import Id
 from app.telemetry import Metrics, stage_laps
@@ -13,7 +14,7 @@ from app.telemetry import Metrics, stage_laps
 router = APIRouter(tags=["decisions"])
 
 
-@router.post("/v1/decisions", response_model=DecisionAnswer, responses=documented(400, 401, 413, 422))
+@router.post("/v1/decisions", response_model=DecisionAnswer, responses=documented(400, 413, 422), **needs(Scope.DECIDE))
 async def decide(body: DecisionRequest, request: Request) -> Response:
     """What should this person see now, here? Always answers; `degraded` tells what was missing."""
     service = service_of(request)
@@ -33,7 +34,9 @@ async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate,
     return slate, answer
 
 
-@router.get("/v1/decisions/{decision_id}", response_model=DecisionAnswer, responses=documented(401, 404, 422))
+@router.get(
+    "/v1/decisions/{decision_id}", response_model=DecisionAnswer, responses=documented(404, 422), **needs(Scope.DECIDE)
+)
 async def find_decision(decision_id: Id, request: Request) -> Response:
     """The decision as it was answered, with its trace; kept for ENDCAP_DECISION_KEEP_S seconds."""
     try:

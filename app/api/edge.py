@@ -1,29 +1,34 @@
-"""The edge around the routes: authorization, request ids, size limit, latency; plain ASGI, so that it costs little."""
+"""The edge around the routes: access, request ids, size limit, latency; plain ASGI, so that it costs little."""
 
-import hmac
 import logging
 import os
+from collections.abc import Mapping
 from functools import cache
 from time import perf_counter
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.access import Access
 from app.api.problems import problem
 from app.telemetry import Metrics
 
 MAX_BODY_BYTES = 1_000_000
+REFUSED = {401: "unauthorized", 403: "scope_missing", 429: "rate_limited", 503: "store_unavailable"}
+"""What the metric of refusals calls them."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _log = logging.getLogger("endcap.request")
 
 
 class Edge:
-    """Wraps the application; `api_key` None means that the service listens on loopback only."""
+    """Wraps the application; nothing passes that `access` refuses."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, api_key: str | None) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, access: Access) -> None:
         self._app = app
         self._seconds_of = cache(metrics.request_seconds.labels)
-        self._api_key = api_key.encode() if api_key else None
+        self._access = access
+        self._refused = metrics.refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request through the edge."""
@@ -42,8 +47,8 @@ class Edge:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             await send(message)
 
-        refusal = self._refusal(scope["path"], headers)
         try:
+            refusal = await self._refusal(scope, headers)
             if refusal is not None:
                 await refusal(scope, receive, send_marked)
             else:
@@ -51,18 +56,13 @@ class Edge:
         finally:
             self._observe(scope, status, perf_counter() - started, request_id)
 
-    def _refusal(self, path: str, headers: dict[bytes, bytes]) -> ASGIApp | None:
-        if self._api_key is not None and path not in OPEN_PATHS and not self._is_authorized(headers):
-            return problem(401, "unauthorized", "send the API key as `Authorization: Bearer <key>`")
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > MAX_BODY_BYTES:
-            return problem(413, "request_too_large", f"the body has {int(length)} bytes; at most {MAX_BODY_BYTES}")
-        return None
-
-    def _is_authorized(self, headers: dict[bytes, bytes]) -> bool:
-        assert self._api_key is not None
-        given = headers.get(b"authorization", b"").removeprefix(b"Bearer ") or headers.get(b"x-api-key", b"")
-        return hmac.compare_digest(given, self._api_key)
+    async def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
+        refusal = None if scope["path"] in OPEN_PATHS else await self._access.refusal(scope, headers)
+        if refusal is None:
+            return _too_large(headers)
+        if refusal.status_code in REFUSED:
+            self._refused.add(REFUSED[refusal.status_code])
+        return refusal
 
     def _observe(self, scope: Scope, status: int, seconds: float, request_id: bytes) -> None:
         route = scope.get("route")
@@ -77,3 +77,10 @@ class Edge:
                 "ms": round(seconds * 1000, 2),
             }
             _log.log(level, "request", extra=extra)
+
+
+def _too_large(headers: Mapping[bytes, bytes]) -> Response | None:
+    length = headers.get(b"content-length", b"0")
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+        return problem(413, "request_too_large", f"the body has {int(length)} bytes; at most {MAX_BODY_BYTES}")
+    return None

@@ -6,15 +6,23 @@ from datetime import UTC, datetime
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from app.api.access import needs
 from app.api.problems import documented
 from app.api.state import service_of
 from app.api.wire import EventBatch, EventResults
+from app.domain import Scope
 from app.ingest.accept import accept_rows
 
 router = APIRouter(tags=["events"])
 
 
-@router.post("/v1/events", status_code=202, response_model=EventResults, responses=documented(400, 401, 413, 422))
+@router.post(
+    "/v1/events",
+    status_code=202,
+    response_model=EventResults,
+    responses=documented(400, 413, 422),
+    **needs(Scope.INGEST),
+)
 async def accept_events(body: EventBatch, request: Request) -> Response:
     """Takes at most 200 events; `accepted` means safe, and part of the next decision.
 

@@ -1,6 +1,8 @@
 """Errors become problem+json: the one table from error to HTTP status."""
 
 import logging
+from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import orjson
@@ -13,8 +15,10 @@ from app.api.wire import Problem
 
 STATUS: dict[type[errors.EndcapError], int] = {
     errors.BadInput: 422,
+    errors.IdempotencyKeyMissing: 400,
     errors.Missing: 404,
     errors.Conflict: 409,
+    errors.TooManyGuesses: 429,
     errors.StoreUnavailable: 503,
     errors.BundleRefused: 503,
     errors.EndcapError: 500,
@@ -23,12 +27,14 @@ STATUS: dict[type[errors.EndcapError], int] = {
 TITLES = {
     400: "Malformed request",
     401: "Unauthorized",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
     413: "Request too large",
     415: "Unsupported media type",
     422: "Invalid request",
+    429: "Too many requests",
     500: "Internal error",
     503: "Unavailable",
 }
@@ -37,7 +43,9 @@ CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 
 _log = logging.getLogger(__name__)
 
 
-def problem(status: int, code: str, detail: str, *, pointer: str | None = None) -> Response:
+def problem(
+    status: int, code: str, detail: str, *, pointer: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
     """One problem+json answer; `type` is the code as a URN."""
     body = {
         "type": f"urn:endcap:error:{code}",
@@ -48,7 +56,12 @@ def problem(status: int, code: str, detail: str, *, pointer: str | None = None) 
     }
     if pointer is not None:
         body["pointer"] = pointer
-    return Response(orjson.dumps(body), status, media_type="application/problem+json")
+    return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
+
+
+def retry_after(wait_s: float) -> dict[str, str]:
+    """The header that tells when to come again."""
+    return {"Retry-After": str(max(1, ceil(wait_s)))}
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -68,7 +81,8 @@ def install_problems(app: FastAPI) -> None:
 async def _endcap(_: Request, error: Exception) -> Response:
     assert isinstance(error, errors.EndcapError)
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    return problem(status, error.code, error.message, pointer=error.pointer)
+    headers = retry_after(error.retry_after_s) if isinstance(error, errors.TooManyGuesses) else None
+    return problem(status, error.code, error.message, pointer=error.pointer, headers=headers)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

@@ -4,10 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app.api.access import needs
 from app.api.problems import documented
 from app.api.state import service_of
 from app.api.wire import ReplenishmentAnswer, ReplenishmentRequest, due_body, to_due_query
 from app.decision.due import NO_BUNDLE, replenishment
+from app.domain import Scope
 from app.ingest.schema import Id
 
 router = APIRouter(tags=["customers"])
@@ -16,7 +18,8 @@ router = APIRouter(tags=["customers"])
 @router.get(
     "/v1/customers/{customer_id}/replenishment",
     response_model=ReplenishmentAnswer,
-    responses=documented(401, 422),
+    responses=documented(422),
+    **needs(Scope.DECIDE),
 )
 async def due(customer_id: Id, asked: Annotated[ReplenishmentRequest, Query()], request: Request) -> Response:
     """What was bought repeatedly and is likely due. Always answers; `degraded` tells what was missing."""

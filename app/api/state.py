@@ -1,22 +1,24 @@
 """What the routes work with: built once by main, handed to every request through the application."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request
 
+from app.api.limits import GuessLimit
 from app.decision.ladder import Ladder
 from app.ingest.accept import EventStore
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
 from app.stores.decisions import DecisionLog
 from app.stores.ledger.engine import Ledger
+from app.stores.ledger.keyring import KeyRing
 from app.telemetry import Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts of one running service."""
+    """The parts of one running service; `in_flight` are the client and key of each write being worked on."""
 
     settings: Settings
     placements: Mapping[str, Placement]
@@ -26,6 +28,9 @@ class Service:
     decisions: DecisionLog
     metrics: Metrics
     ledger: Ledger
+    keys: KeyRing
+    guesses: GuessLimit
+    in_flight: set[tuple[str, str]] = field(default_factory=set)
 
 
 def service_of(request: Request) -> Service:

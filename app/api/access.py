@@ -1,0 +1,171 @@
+"""Who may do what: the scope that a route declares next to its code, against those that the caller's key holds."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.routing import BaseRoute
+from starlette.types import Scope as Asked
+
+from app.api.limits import RequestLimit
+from app.api.problems import documented, problem, retry_after
+from app.domain import Scope
+from app.errors import StoreUnavailable
+from app.stores.ledger.keyring import KeyRing
+
+DECLARED = "x-endcap-scope"
+CLIENT = "endcap.client"
+SCOPES = "endcap.scopes"
+API = "/v1/"
+NOBODY: frozenset[Scope] = frozenset()
+ANYBODY = frozenset(Scope)
+UNAUTHORIZED = "send a live API key as `Authorization: Bearer <key>`"
+
+
+def needs(scope: Scope) -> dict[str, Any]:
+    """What a route's decorator says of the scope that it needs: `@router.post("/v1/…", **needs(Scope.REDEEM))`.
+
+    The edge enforces it, the OpenAPI document shows it. A route below /v1 without it answers nobody.
+    """
+    return {"openapi_extra": {DECLARED: scope.value, "security": [{"bearer": [scope.value]}]}}
+
+
+def client_of(request: Request) -> str:
+    """The client whose key this request carries; "local" while there are no keys."""
+    client: str = request.scope[CLIENT]
+    return client
+
+
+def scopes_of(request: Request) -> frozenset[Scope]:
+    """Everything that the caller may do, what ADMIN implies included; all while there are no keys."""
+    scopes: frozenset[Scope] = request.scope[SCOPES]
+    return scopes
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What counts of a route here; `methods` None takes them all."""
+
+    path: str
+    pattern: re.Pattern[str]
+    methods: frozenset[str] | None
+    scope: Scope | None
+
+    def takes(self, method: str) -> bool:
+        return self.methods is None or method in self.methods
+
+    def admits(self, path: str) -> frozenset[Scope]:
+        if self.scope is not None:
+            return frozenset({self.scope})
+        return NOBODY if path.startswith(API) else ANYBODY
+
+
+class RouteScopes:
+    """Which scopes let a request in, for every route there is; what is not in here is not served.
+
+    Asks the routes in the router's own order, so that both always mean the same one.
+    """
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._routes = [_described(route) for route in routes]
+        self._exact = {
+            (route.path, method): self._first(route.path, method)
+            for route in self._routes
+            for method in route.methods or ()
+            if "{" not in route.path
+        }
+
+    def admitted(self, path: str, method: str) -> frozenset[Scope] | None:
+        """Any one of these scopes is enough; None when no route takes this method on this path."""
+        admitted = self._exact.get((path, method))
+        return self._first(path, method) if admitted is None else admitted
+
+    def methods(self, path: str) -> set[str]:
+        """The methods that are taken on this path; none when there is no such path."""
+        return {method for route in self._routes if route.pattern.match(path) for method in route.methods or ()}
+
+    def _first(self, path: str, method: str) -> frozenset[Scope] | None:
+        matching = (route for route in self._routes if route.takes(method) and route.pattern.match(path))
+        route = next(matching, None)
+        return None if route is None else route.admits(path)
+
+
+def _described(route: BaseRoute) -> _Route:
+    pattern = getattr(route, "path_regex", None)
+    if not isinstance(pattern, re.Pattern):
+        raise TypeError(f"{route!r} tells no path, so nobody could say who may use it")
+    methods = getattr(route, "methods", None)
+    scope = (getattr(route, "openapi_extra", None) or {}).get(DECLARED)
+    return _Route(
+        path=getattr(route, "path", ""),
+        pattern=pattern,
+        methods=None if methods is None else frozenset(methods),
+        scope=None if scope is None else Scope(scope),
+    )
+
+
+class Access:
+    """Decides on each request, before its body is read."""
+
+    def __init__(self, routes: RouteScopes, keys: KeyRing, limit: RequestLimit) -> None:
+        self._routes = routes
+        self._keys = keys
+        self._limit = limit
+
+    async def refusal(self, asked: Asked, headers: Mapping[bytes, bytes]) -> Response | None:
+        """None when the caller may do this, whose name `asked` has from then on; else the answer that says why not."""
+        key = headers.get(b"authorization", b"").removeprefix(b"Bearer ") or headers.get(b"x-api-key", b"")
+        try:
+            grant = self._keys.find(key)
+            if grant is None and key:
+                grant = await self._keys.find_again(key)
+        except StoreUnavailable as error:
+            return problem(503, "store_unavailable", error.message, headers={"Retry-After": "1"})
+        if grant is None:
+            return problem(401, "unauthorized", UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"})
+        wait_s = self._limit.wait_s(grant, monotonic())
+        if wait_s:
+            detail = f"client {grant.client!r} asks more often than its key allows; wait, or spread the requests"
+            return problem(429, "rate_limited", detail, headers=retry_after(wait_s))
+        path, method = asked["path"], asked["method"]
+        admitted = self._routes.admitted(path, method)
+        if admitted is None:
+            return self._no_route(path)
+        if admitted.isdisjoint(grant.scopes):
+            needed = " or ".join(sorted(admitted)) or "that no key can have"
+            detail = f"this needs the scope {needed}; the key of client {grant.client!r} has {_listed(grant.scopes)}"
+            return problem(403, "scope_missing", detail)
+        asked[CLIENT] = grant.client
+        asked[SCOPES] = grant.scopes
+        return None
+
+    def _no_route(self, path: str) -> Response:
+        methods = self._routes.methods(path)
+        if not methods:
+            return problem(404, "not_found", "Not Found")
+        allowed = {"Allow": ", ".join(sorted(methods))}
+        return problem(405, "method_not_allowed", "Method Not Allowed", headers=allowed)
+
+
+def _listed(scopes: Iterable[Scope]) -> str:
+    return ", ".join(sorted(scopes))
+
+
+def describe_access(app: FastAPI) -> None:
+    """Adds to the OpenAPI document what all routes with a scope share: the scheme, and the refusals."""
+    written = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = written()
+        scheme = {"type": "http", "scheme": "bearer", "description": "A key of `endcap keys create`, or ENDCAP_API_KEY"}
+        document.setdefault("components", {})["securitySchemes"] = {"bearer": scheme}
+        for operation in (one for path in document["paths"].values() for one in path.values()):
+            if DECLARED in operation:
+                for status, refused in documented(401, 403, 429, 503).items():
+                    operation["responses"].setdefault(str(status), refused)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,118 @@
+"""The keys as one server process knows them: read from the ledger every second, asked on every request."""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from math import inf
+from time import monotonic
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.domain import Scope
+from app.errors import StoreUnavailable
+from app.stores.ledger.keys import BOOTSTRAP, LOCAL, Grant, KeyBook, hash_of
+
+READ_EVERY_S = 1.0
+READ_AGAIN_S = 0.1
+"""Unknown keys make the ledger be read at once, but no more often than this."""
+WAIT_S = 2.0
+"""So long a request with an unknown key waits for that."""
+HOLD_S = 60.0
+"""So long what was read last stays true while the ledger cannot be read."""
+
+_BOOTSTRAP = Grant(BOOTSTRAP, BOOTSTRAP, frozenset(Scope))
+_LOCAL = Grant(LOCAL, LOCAL, frozenset(Scope), per_second=0)
+
+_log = logging.getLogger(__name__)
+
+
+class KeyRing:
+    """Answers from memory who holds a key; belongs to one event loop, and reads in a thread of its own.
+
+    `may_be_open`: whether a service without any key answers everybody.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], KeyBook],
+        *,
+        bootstrap: str | None,
+        may_be_open: bool,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._bootstrap = bootstrap.encode() if bootstrap else None
+        self._may_be_open = may_be_open and bootstrap is None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
+        self._grants: Mapping[str, Grant] = {}
+        self._is_open = False
+        self._known_until = self._asked_at = -inf
+        self._next_read: asyncio.Task[bool] | None = None
+        self._reads: set[asyncio.Task[bool]] = set()
+
+    def find(self, key: bytes) -> Grant | None:
+        """The key's grant (b"" for none given), None when it is not known here.
+
+        Raises StoreUnavailable when the keys could not be read for HOLD_S; the bootstrap key needs no ledger.
+        """
+        if self._clock() > self._known_until:
+            if self._bootstrap is not None and hmac.compare_digest(key, self._bootstrap):
+                return _BOOTSTRAP
+            raise StoreUnavailable("the keys cannot be read from the ledger; try again")
+        if self._is_open:
+            return _LOCAL
+        # Whoever measures how long this takes learns of a hash at best, never of a key.
+        return self._grants.get(hash_of(key)) if key else None
+
+    async def find_again(self, key: bytes) -> Grant | None:
+        """The key's grant after a read that began after this call: so a key works as soon as it is made.
+
+        Raises StoreUnavailable when the ledger does not answer.
+        """
+        if self._next_read is None:
+            self._next_read = asyncio.create_task(self._read_when_due())
+            self._reads.add(self._next_read)
+            self._next_read.add_done_callback(self._reads.discard)
+        reading = self._next_read
+        await asyncio.wait({reading}, timeout=WAIT_S)
+        if not reading.done() or not reading.result():
+            raise StoreUnavailable("the key is not known, and the keys cannot be read from the ledger; try again")
+        return self.find(key)
+
+    async def refresh(self) -> bool:
+        """Reads the keys; False, with all as it was, when the ledger does not let it."""
+        began_at = self._clock()
+        try:
+            book = await asyncio.get_running_loop().run_in_executor(self._thread, self._read)
+        except (StoreUnavailable, SQLAlchemyError) as error:
+            _log.warning("keys cannot be read", extra={"detail": str(error)})
+            return False
+        bootstrap = {} if self._bootstrap is None else {hash_of(self._bootstrap): _BOOTSTRAP}
+        self._grants = {**book.grants, **bootstrap}
+        self._is_open = self._may_be_open and book.is_empty
+        self._known_until = began_at + HOLD_S
+        return True
+
+    async def watch(self) -> None:
+        """Reads the keys every second, for ever."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(READ_EVERY_S)
+
+    async def aclose(self) -> None:
+        """Ends what is under way; a read that hangs is left to itself."""
+        for reading in self._reads:
+            reading.cancel()
+        if self._reads:
+            await asyncio.wait(self._reads)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _read_when_due(self) -> bool:
+        await asyncio.sleep(max(0.0, self._asked_at + READ_AGAIN_S - self._clock()))
+        self._asked_at = self._clock()
+        # Whoever comes from now on may hold a key that this read does not see.
+        self._next_read = None
+        return await self.refresh()
