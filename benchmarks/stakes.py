@@ -1,0 +1,227 @@
+"""What a stampede runs for: campaigns that can pay exactly so many of its orders, and the audit of what came of it."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event, Thread
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, func, literal, select
+
+from app.offers.codes import new_id
+from app.offers.reasons import ReasonCode
+from app.offers.terms import Amount, CampaignTerms, Limit, OfferTerms
+from app.stores.ledger.campaigns import act_on_campaign, create_campaign, create_offer
+from app.stores.ledger.coupons import issue
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.tables import budget_ledger, campaigns, counters, coupons, redemption_lines, redemptions, uses
+from benchmarks.stampede import Ask, Crowd, Told
+
+DISCOUNT_MINOR = 101
+"""Odd on purpose: over three lines it must be shared out to the cent."""
+ORDERS_PER_WINNER = 50
+GLANCE_S = 0.002
+SIGNS = {"hold": ("held", 1), "release": ("held", -1), "spend": ("spent", 1), "return": ("spent", -1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """What keeps a campaign from paying more: its budget, a limit of that scope, or how often one code may be used.
+
+    `one_code`: all orders use a public code instead of each customer's own coupon. `reserving_ratio` of the orders are
+    reserved first, and every other one of those is never paid for.
+    """
+
+    refusal: ReasonCode
+    has_budget: bool = False
+    limit: Literal["code", "customer", "campaign"] | None = None
+    one_code: bool = False
+    counts_uses: bool = False
+    one_customer: bool = False
+    reserving_ratio: float = 0.0
+
+
+STAKES = {
+    "budget": Stake(ReasonCode.BUDGET_EXHAUSTED, has_budget=True),
+    "budget, one code": Stake(ReasonCode.BUDGET_EXHAUSTED, has_budget=True, one_code=True),
+    "budget, reserved": Stake(ReasonCode.BUDGET_EXHAUSTED, has_budget=True, reserving_ratio=0.7),
+    "campaign limit": Stake(ReasonCode.CAMPAIGN_LIMIT_REACHED, limit="campaign"),
+    "customer limit": Stake(ReasonCode.CUSTOMER_LIMIT_REACHED, limit="customer", one_code=True, one_customer=True),
+    "code limit": Stake(ReasonCode.CODE_LIMIT_REACHED, limit="code", one_code=True),
+    "uses of a code": Stake(ReasonCode.CODE_LIMIT_REACHED, one_code=True, counts_uses=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A campaign in the ledger with the orders that will run for it."""
+
+    campaign_id: str
+    stake: Stake
+    winner_count: int
+    asks: tuple[Ask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How many orders won and how many attempts there were; `faults` is empty when the ledger is sound."""
+
+    winner_count: int
+    order_count: int
+    attempt_count: int
+    faults: tuple[str, ...]
+
+
+def race(
+    ledger: Ledger, crowd: Crowd, stake: Stake, *, winner_count: int, seed: int, now: datetime,
+    without_guards: bool = False,
+) -> Verdict:  # fmt: skip
+    """Lays out a field, lets the crowd at it, and audits: while it runs, and in the end."""
+    field = lay_out(ledger, stake, winner_count=winner_count, seed=seed, now=now)
+    url = ledger.engine.url.render_as_string(hide_password=False).replace("+psycopg", "")
+    with watched(ledger, field.campaign_id) as sightings:
+        told = crowd.storm(url, field.asks, seed=seed, without_guards=without_guards)
+    winners = {one.key for one in told if one.status == 201}
+    faults = [*_faults_in_answers(field, told), *ledger.read(lambda one: list(_faults_in_ledger(one, field, told)))]
+    return Verdict(len(winners), len(field.asks), len(told), (*faults, *sorted(set(sightings))))
+
+
+def lay_out(ledger: Ledger, stake: Stake, *, winner_count: int, seed: int, now: datetime) -> Field:
+    """A running campaign of its own that can pay `winner_count` orders, and fifty times as many orders."""
+    chance = random.Random(seed)
+    count = ORDERS_PER_WINNER * winner_count
+    customers = ["one"] * count if stake.one_customer else [f"customer-{number}" for number in range(count)]
+    spare_minor = chance.randrange(DISCOUNT_MINOR)
+    terms = CampaignTerms(
+        name=f"stampede {seed}",
+        currency="EUR",
+        budget_minor=winner_count * DISCOUNT_MINOR + spare_minor if stake.has_budget else None,
+        limits=() if stake.limit is None else (Limit(scope=stake.limit, count=winner_count),),
+    )
+    uses_per_code = winner_count if stake.counts_uses else None if stake.one_code else 1
+    promise = OfferTerms(
+        name="off", discount=Amount(type="amount", amount_minor=DISCOUNT_MINOR), uses_per_code=uses_per_code
+    )
+
+    def prepare(connection: Connection) -> tuple[str, list[str]]:
+        campaign = create_campaign(connection, None, terms, now=now)
+        campaign = act_on_campaign(connection, campaign.campaign_id, "schedule", now=now)
+        offer = create_offer(connection, campaign.campaign_id, None, promise, now=now)
+        recipients: Sequence[str | None] = [None] if stake.one_code else customers
+        issued = issue(connection, offer, campaign, recipients, issued_by="audience", now=now)
+        return campaign.campaign_id, [coupon.code for coupon in issued]
+
+    campaign_id, codes = ledger.write(prepare)
+    run = new_id("run")
+    asks = tuple(
+        Ask(
+            f"{run}-{number}",
+            customer,
+            codes[number % len(codes)],
+            chance.random() < stake.reserving_ratio,
+            bool(number % 2),
+        )
+        for number, customer in enumerate(customers)
+    )
+    return Field(campaign_id, stake, winner_count, asks)
+
+
+@contextmanager
+def watched(ledger: Ledger, campaign_id: str) -> Iterator[list[str]]:
+    """What was wrong at any glance at the campaign while the block ran."""
+    sightings: list[str] = []
+    is_over = Event()
+
+    def look() -> None:
+        while not is_over.wait(GLANCE_S):
+            sightings.extend(ledger.read(lambda connection: list(_faults_in_money(connection, campaign_id))))
+
+    watcher = Thread(target=look)
+    watcher.start()
+    try:
+        yield sightings
+    finally:
+        is_over.set()
+        watcher.join()
+
+
+def _faults_in_answers(field: Field, told: Sequence[Told]) -> Iterator[str]:
+    first_step = {ask.key: "reserve" if ask.reserves else "redeem" for ask in field.asks}
+    answers: dict[tuple[str, str], set[tuple[int, str]]] = defaultdict(set)
+    for one in told:
+        answers[one.key, one.step].add((one.status, one.body))
+        if one.status == 409 and (one.code != field.stake.refusal or one.step != first_step[one.key]):
+            yield f"{one.step} was refused for {one.code}"
+        if one.status not in (201, 409):
+            yield f"{one.step} was answered {one.status}"
+    contradictory = sum(len(bodies) > 1 for bodies in answers.values())
+    if contradictory:
+        yield f"{contradictory} orders were told two things"
+    unanswered = len(first_step.items() - answers.keys())
+    if unanswered:
+        yield f"{unanswered} orders were not answered"
+    won = sum(one[0] == 201 for key, step in first_step.items() for one in answers[key, step])
+    if won != field.winner_count:
+        yield f"{won} orders won, not {field.winner_count}"
+
+
+def _faults_in_ledger(connection: Connection, field: Field, told: Sequence[Told]) -> Iterator[str]:
+    held_or_paid = field.winner_count
+    paid = len({one.key for one in told if one.step == "redeem" and one.status == 201})
+    of_campaign = uses.c.campaign_id == field.campaign_id
+    of_redemption = redemptions.c.redemption_id.in_(select(uses.c.redemption_id).where(of_campaign))
+    of_use = redemption_lines.c.use_id.in_(select(uses.c.use_id).where(of_campaign))
+    money = connection.execute(
+        select(campaigns.c.spent_minor, campaigns.c.held_minor).where(campaigns.c.campaign_id == field.campaign_id)
+    ).one()
+    found = {
+        "spent": (money.spent_minor, paid * DISCOUNT_MINOR),
+        "held": (money.held_minor, (held_or_paid - paid) * DISCOUNT_MINOR),
+        "open uses": (_sum(connection, literal(1), of_campaign & uses.c.is_open), held_or_paid),
+        "their cost": (
+            _sum(connection, uses.c.cost_minor, of_campaign & uses.c.is_open),
+            held_or_paid * DISCOUNT_MINOR,
+        ),
+        "redemptions": (_sum(connection, literal(1), of_redemption), paid),
+        "their discount": (_sum(connection, redemptions.c.discount_minor, of_redemption), paid * DISCOUNT_MINOR),
+        "their lines": (_sum(connection, redemption_lines.c.discount_minor, of_use), paid * DISCOUNT_MINOR),
+        "coupons' counts": (
+            _sum(connection, coupons.c.uses + coupons.c.holds, coupons.c.campaign_id == field.campaign_id),
+            held_or_paid,
+        ),
+    }
+    if field.stake.limit is not None:
+        counted = _sum(connection, counters.c.used, counters.c.campaign_id == field.campaign_id)
+        found["counters"] = (counted, held_or_paid)
+    for what, (seen, right) in found.items():
+        if seen != right:
+            yield f"{what}: {seen}, not {right}"
+    yield from _faults_in_money(connection, field.campaign_id)
+
+
+def _faults_in_money(connection: Connection, campaign_id: str) -> Iterator[str]:
+    """Spent and held are within the budget and what the entries add up to, in one snapshot."""
+    campaign = connection.execute(select(campaigns).where(campaigns.c.campaign_id == campaign_id)).mappings().one()
+    table = budget_ledger.c
+    query = (
+        select(table.kind, func.sum(table.amount_minor)).where(table.campaign_id == campaign_id).group_by(table.kind)
+    )
+    entered = {"held": 0, "spent": 0}
+    for kind, amount_minor in connection.execute(query):
+        if kind in SIGNS:
+            name, sign = SIGNS[kind]
+            entered[name] += sign * int(amount_minor)
+    if (campaign["spent_minor"], campaign["held_minor"]) != (entered["spent"], entered["held"]):
+        yield "the entries do not add up to what the campaign has spent and holds"
+    if (
+        campaign["budget_minor"] is not None
+        and campaign["spent_minor"] + campaign["held_minor"] > campaign["budget_minor"]
+    ):
+        yield "spent and held are more than the budget"
+
+
+def _sum(connection: Connection, what: ColumnElement[Any], condition: ColumnElement[bool]) -> int:
+    return int(connection.execute(select(func.coalesce(func.sum(what), 0)).where(condition)).scalar_one())
