@@ -51,7 +51,7 @@ def _own(context: Context, offers: OfferItems) -> Wide:
     """(4, n): log1p of baskets, decayed lines, and price times baskets; nearness of the last purchase in [0, 1]."""
     bought = context.bought
     own = np.zeros((4, offers.count))
-    row, offer = _hits(offers, bought.items)
+    row, offer = offers_holding(offers, bought.items)
     if len(row):
         count, items = bought.count.take(row), bought.items.take(row)
         own[0] = np.bincount(offer, count, offers.count)
@@ -64,7 +64,7 @@ def _own(context: Context, offers: OfferItems) -> Wide:
     return own
 
 
-def _hits(offers: OfferItems, items: Ints) -> tuple[npt.NDArray[np.intp], Ints]:
+def offers_holding(offers: OfferItems, items: Ints) -> tuple[npt.NDArray[np.intp], Ints]:
     """Every pair of a row of `items` with an offer that holds it."""
     place = offers.place_of.take(items)
     known = (place >= 0).nonzero()[0]
