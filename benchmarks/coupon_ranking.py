@@ -120,7 +120,7 @@ def measure(folder: Path) -> dict[str, object]:
         },
         "all_origins": _pooled(judgements),
         "origins": origins,
-        "weights": dict(zip(COLUMNS, everything.weights.round(3).tolist(), strict=True)),
+        "weights": dict(zip(COLUMNS, everything.weights.astype(np.float64).round(3).tolist(), strict=True)),
         "seconds": {"examples": round(examples_s, 1), "fit_and_judge": round(fit_s, 1)},
     }
 
