@@ -159,6 +159,19 @@ Condition = Annotated[
 ]
 
 
+def attributes_named(condition: Condition) -> set[str]:
+    """The product attributes that the condition looks at."""
+    match condition:
+        case AllOf() | AnyOf():
+            return {name for one in condition.of for name in attributes_named(one)}
+        case Not():
+            return attributes_named(condition.of)
+        case Contains():
+            return {one.attribute for one in condition.products if one.attribute is not None}
+        case _:
+            return set()
+
+
 def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(TOO_DEEP)

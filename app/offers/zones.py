@@ -1,7 +1,16 @@
 """The days of stores and campaigns, each in its time zone."""
 
 from datetime import UTC, date, datetime, time
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+
+def is_zone(name: str) -> bool:
+    """True for an IANA name, as Europe/Berlin."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def local_date(at: datetime, zone: str) -> date:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,11 @@ class Entry:
     partition: int
     entry_id: bytes
     packed: bytes
+
+    @property
+    def accepted_at(self) -> datetime:
+        """When Redis took it in, by its own clock: an entry's id begins with the milliseconds."""
+        return datetime.fromtimestamp(int(self.entry_id.split(b"-")[0]) / 1000, UTC)
 
 
 class EventStream:

@@ -1,4 +1,4 @@
-"""The worker: accepted events leave the stream, enter the history exactly once and refresh the pushed features."""
+"""The worker: accepted events leave the stream, enter the history exactly once, earn coupons and refresh features."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -11,11 +11,13 @@ from app.errors import StoreUnavailable
 from app.history import History, event_rows
 from app.stores.redis import unpack_event
 from app.stores.stream import Entry, EventStream
+from app.worker.receipts import Arrival
 
 CLAIM_IDLE_MS = 10_000
 """A worker that holds an entry this long is taken for dead; if it is not, the history still keeps one row."""
 CLAIM_EVERY_S = 5.0
 COMPACT_EVERY_S = 600.0
+SWEEP_EVERY_S = 15.0
 RETRY_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -42,24 +44,38 @@ def unpack(entries: Sequence[Entry]) -> Batch:
     return Batch(good, events, poison)
 
 
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """What follows from events besides the history; each may raise StoreUnavailable.
+
+    `issue` gives the coupons that receipts earn: when it fails the batch comes again. `push` refreshes the pushed
+    features, `sweep` tidies the ledger up now and then: they may fail without holding anything up.
+    """
+
+    issue: Callable[[Sequence[Arrival]], None]
+    push: Callable[[Sequence[Event]], None]
+    sweep: Callable[[], None]
+
+
 class Worker:
-    """One consumer. `push` refreshes the pushed features; it may fail without holding up the history."""
+    """One consumer."""
 
     def __init__(
         self,
         stream: EventStream,
         history: History,
-        push: Callable[[Sequence[Event]], None],
+        duties: Duties,
         *,
         batch_count: int,
         interval_s: float,
     ) -> None:
         self._stream = stream
         self._history = history
-        self._push = push
+        self._duties = duties
         self._batch_count = batch_count
         self._interval_s = interval_s
         self._claim_at = 0.0
+        self._sweep_at = 0.0
         self._compact_at = monotonic() + COMPACT_EVERY_S
 
     def run(self, stop: Flag) -> None:
@@ -71,7 +87,7 @@ class Worker:
                     handled = self.step()
                     stop.wait(0 if handled >= self._batch_count else self._interval_s)
             except StoreUnavailable as error:
-                _log.warning("waiting for Redis", extra={"detail": error.message})
+                _log.warning("waiting for a store", extra={"detail": error.message})
             except Exception:  # noqa: BLE001 - the task border: nothing was acknowledged, so nothing is lost
                 _log.exception("batch failed; it will be tried again")
             stop.wait(RETRY_S)
@@ -79,6 +95,9 @@ class Worker:
     def step(self) -> int:
         """One batch: first what a dead worker left, now and then, else what is new; returns how many entries."""
         now = monotonic()
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP_EVERY_S
+            self._sweep()
         entries: list[Entry] = []
         if now >= self._claim_at:
             entries = self._stream.claim(self._batch_count, idle_ms=CLAIM_IDLE_MS)
@@ -94,7 +113,7 @@ class Worker:
         return len(entries)
 
     def handle(self, entries: Sequence[Entry]) -> None:
-        """History first, then acknowledge: a crash between them repeats the batch, and the history is idempotent."""
+        """History, then coupons, then acknowledge: a failure before that repeats the batch, which changes nothing."""
         batch = unpack(entries)
         for entry, reason in batch.poison:
             self._stream.bury(entry, reason)
@@ -102,8 +121,16 @@ class Worker:
         if not batch.events:
             return
         self._history.append_events(event_rows(batch.events))
+        pairs = zip(batch.events, batch.entries, strict=True)
+        self._duties.issue([Arrival(event, entry.accepted_at) for event, entry in pairs])
         self._stream.done(batch.entries)
         try:
-            self._push(batch.events)
+            self._duties.push(batch.events)
         except StoreUnavailable as error:
             _log.warning("features not pushed", extra={"detail": error.message})
+
+    def _sweep(self) -> None:
+        try:
+            self._duties.sweep()
+        except StoreUnavailable as error:
+            _log.warning("ledger not swept", extra={"detail": error.message})

@@ -11,11 +11,13 @@ from app.errors import StoreUnavailable
 from app.history import History
 from app.settings import Settings
 from app.stores.feast_push import ActivityPusher
+from app.stores.ledger.engine import open_ledger
 from app.stores.live import LiveLists
 from app.stores.redis import Keys, worker_client
 from app.stores.stream import EventStream
 from app.worker.activity import activity_push
-from app.worker.consume import Worker
+from app.worker.consume import Duties, Worker
+from app.worker.receipts import issuing, upkeep
 
 
 def run_worker(settings: Settings, redis_url: str) -> None:
@@ -32,10 +34,16 @@ def run_worker(settings: Settings, redis_url: str) -> None:
     consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     stream = EventStream(client, keys, consumer)
     live = LiveLists(client, keys, live_count=settings.live_event_count)
+    ledger = open_ledger(settings.ledger_url)
+    duties = Duties(
+        issue=issuing(ledger, settings),
+        push=activity_push(live, ActivityPusher(settings, redis_url)),
+        sweep=upkeep(ledger, settings),
+    )
     worker = Worker(
         stream,
         History(settings.history_dir),
-        activity_push(live, ActivityPusher(settings, redis_url)),
+        duties,
         batch_count=settings.worker_batch_count,
         interval_s=settings.worker_interval_ms / 1000,
     )
@@ -46,3 +54,4 @@ def run_worker(settings: Settings, redis_url: str) -> None:
         return
     finally:
         client.close()
+        ledger.close()

@@ -1,6 +1,7 @@
 """The worker on a real Valkey and a real table: once, whatever dies; poison is set aside."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from app.history import History, event_rows
 from app.stores.redis import Keys, pack_event, worker_client
 from app.stores.stream import EventStream
 from app.worker.activity import activity_row
-from app.worker.consume import Worker
+from app.worker.consume import Duties, Worker
+from app.worker.receipts import Arrival
 
 KEYS = Keys(2)
 
@@ -48,12 +50,15 @@ def send(client: "Redis", *events: Event) -> None:
         client.xadd(KEYS.stream(KEYS.partition(sent.subject)), {"e": pack_event(sent)})
 
 
-def nothing(_: Sequence[Event]) -> None:
+def nothing(*_: object) -> None:
     return None
 
 
+DUTIES = Duties(issue=nothing, push=nothing, sweep=nothing)
+
+
 def worker(client: "Redis", history: History, name: str = "w", *, batch_count: int = 100) -> Worker:
-    return Worker(stream(client, name), history, nothing, batch_count=batch_count, interval_s=0.01)
+    return Worker(stream(client, name), history, DUTIES, batch_count=batch_count, interval_s=0.01)
 
 
 def ids(history: History) -> list[str]:
@@ -84,7 +89,7 @@ def test_batch_that_was_stored_but_not_acknowledged_is_stored_once(client: "Redi
     successor = stream(client, "successor")
     claimed = successor.claim(10, idle_ms=0)
     assert [entry.packed for entry in claimed] == [pack_event(event(1))]
-    Worker(successor, history, nothing, batch_count=10, interval_s=0.01).handle(claimed)
+    Worker(successor, history, DUTIES, batch_count=10, interval_s=0.01).handle(claimed)
     assert ids(history) == ["e1"]
     assert waiting(client) == 0
 
@@ -106,7 +111,49 @@ def test_push_that_fails_keeps_the_history_going(client: "Redis", tmp_path: Path
 
     history = History(tmp_path / "history")
     send(client, event(1))
-    Worker(stream(client, "w"), history, failing, batch_count=10, interval_s=0.01).step()
+    duties = replace(DUTIES, push=failing)
+    Worker(stream(client, "w"), history, duties, batch_count=10, interval_s=0.01).step()
+    assert ids(history) == ["e1"]
+
+
+def test_batch_whose_coupons_could_not_be_issued_comes_again(client: "Redis", tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    issued: list[Arrival] = []
+
+    def failing(_: Sequence[Arrival]) -> None:
+        raise StoreUnavailable("no ledger")
+
+    send(client, event(1))
+    failed = stream(client, "failed")
+    with pytest.raises(StoreUnavailable):
+        Worker(failed, history, replace(DUTIES, issue=failing), batch_count=10, interval_s=0.01).step()
+    assert waiting(client) == 1
+    duties = replace(DUTIES, issue=issued.extend)
+    claimed = failed.claim(10, idle_ms=0)
+    Worker(failed, history, duties, batch_count=10, interval_s=0.01).handle(claimed)
+    assert [one.event for one in issued] == [event(1)]
+    assert ids(history) == ["e1"]
+    assert waiting(client) == 0
+
+
+def test_event_is_accepted_when_the_stream_took_it(client: "Redis", tmp_path: Path) -> None:
+    arrivals: list[Arrival] = []
+    accepted_at = datetime(2026, 10, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+    entry_id = f"{int(accepted_at.timestamp() * 1000)}-3"
+    client.xadd(KEYS.stream(0), {"e": pack_event(event(1))}, id=entry_id)
+    duties = replace(DUTIES, issue=arrivals.extend)
+    Worker(stream(client, "w"), History(tmp_path / "history"), duties, batch_count=10, interval_s=0.01).step()
+    assert arrivals == [Arrival(event(1), accepted_at)]
+
+
+def test_ledger_that_cannot_be_swept_does_not_hold_events_up(client: "Redis", tmp_path: Path) -> None:
+    def failing() -> None:
+        raise StoreUnavailable("no ledger")
+
+    history = History(tmp_path / "history")
+    send(client, event(1))
+    duties = replace(DUTIES, sweep=failing)
+    Worker(stream(client, "w"), history, duties, batch_count=10, interval_s=0.01).step()
     assert ids(history) == ["e1"]
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, or_, select, text
 
+from app.offers.conditions import attributes_named
 from app.offers.receipts import Receipt, ReceiptLine, Verdict, judge, receipt_of
 from app.offers.records import Campaign, Offer
 from app.offers.status import CampaignStatus
@@ -25,10 +26,11 @@ _COLUMNS = tuple(field.name for field in fields(ReceiptLine))
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What rules need to know of the retailer: a store's time zone (None: of no store), and attributes by product."""
+    """What rules need to know of the retailer: a store's time zone (None: of no store), and of products the attributes
+    with some names."""
 
     zone_of: Callable[[str | None], str]
-    attributes_of: Callable[[Collection[str]], Mapping[str, Mapping[str, str]]]
+    attributes_of: Callable[[Collection[str], Collection[str]], Mapping[str, Mapping[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,11 @@ def _take(connection: Connection, lines: Sequence[ReceiptLine], shop: Shop, now:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     line_count = _insert(connection, lines)
-    receipts = _receipts(connection, sorted({line.receipt_id for line in lines}), shop)
+    rules = _rules(connection, now)
+    receipts = _receipts(connection, sorted({line.receipt_id for line in lines}), rules, shop)
     tiers = _tiers(connection, [receipt.customer_id for receipt in receipts if receipt.customer_id is not None])
     issued_count = revoked_count = 0
-    for rule in _rules(connection, now):
+    for rule in rules:
         currency = rule.campaign.terms.currency
         due: list[Receipt] = []
         for receipt in (one for one in receipts if one.currency == currency):
@@ -115,12 +118,13 @@ def _insert(connection: Connection, lines: Sequence[ReceiptLine]) -> int:
     return len(connection.execute(statement, rows).scalars().all())
 
 
-def _receipts(connection: Connection, receipt_ids: Sequence[str], shop: Shop) -> list[Receipt]:
+def _receipts(connection: Connection, receipt_ids: Sequence[str], rules: Sequence[Rule], shop: Shop) -> list[Receipt]:
     """The receipts that hold a purchase, with every line that ever came."""
     by_id: dict[str, list[ReceiptLine]] = {}
     for line in _stored(connection, receipt_ids):
         by_id.setdefault(line.receipt_id, []).append(line)
-    attributes = shop.attributes_of({line.product_id for lines in by_id.values() for line in lines})
+    names = {name for rule in rules for name in attributes_named(rule.terms.condition)}
+    attributes = shop.attributes_of({line.product_id for lines in by_id.values() for line in lines}, names)
     receipts = (receipt_of(lines, attributes) for lines in by_id.values())
     return [receipt for receipt in receipts if receipt is not None]
 

@@ -1,0 +1,138 @@
+"""From accepted purchases and refunds to the coupons that receipts earn, and the ledger's upkeep now and then."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from app.domain import Event
+from app.errors import StoreUnavailable
+from app.offers.receipts import receipt_line
+from app.offers.zones import is_zone
+from app.settings import Settings
+from app.stores.ledger.coupons import expire_due, revoke_pending
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.idempotency import forget_old
+from app.stores.ledger.receipts import Shop, forget_receipts, take_receipts
+from app.stores.ledger.reserve import expire_reservations
+from app.stores.ledger.schema import upgrade
+
+RECEIPTS_KEEP = timedelta(days=90)
+"""So long after the sale a refund may come."""
+
+_log = logging.getLogger(__name__)
+
+
+class Arrival(NamedTuple):
+    """An event and when the service accepted it, by the stream's clock."""
+
+    event: Event
+    accepted_at: datetime
+
+
+def issuing(ledger: Ledger, settings: Settings) -> Callable[[Sequence[Arrival]], None]:
+    """A function that issues what a batch's receipts earn; raises StoreUnavailable, and then the batch must come again.
+
+    Batches without a purchase or refund do not touch the ledger.
+    """
+    zones = StoreZones(settings.tables_dir / "stores.parquet", default=settings.time_zone)
+    products = ProductAttributes(settings.tables_dir / "products.parquet")
+    shop = Shop(zones.of, products.of)
+
+    def take(arrivals: Sequence[Arrival]) -> None:
+        every = (receipt_line(one.event, accepted_at=one.accepted_at, default_currency=settings.currency)
+                 for one in arrivals)  # fmt: skip
+        lines = [line for line in every if line is not None]
+        if not lines:
+            return
+        upgrade(ledger)
+        taken = take_receipts(ledger, lines, shop, now=datetime.now(UTC))
+        if taken.issued_count or taken.revoked_count:
+            detail = f"{taken.issued_count} issued, {taken.revoked_count} revoked"
+            _log.info("receipts judged", extra={"detail": detail})
+
+    return take
+
+
+def upkeep(ledger: Ledger, settings: Settings) -> Callable[[], None]:
+    """A function that ends what is over in the ledger and forgets what nobody needs; raises StoreUnavailable."""
+    # A decision's coupon is good until the decision ends, though the offer may end before.
+    promised = timedelta(seconds=settings.decision_keep_s)
+
+    def sweep() -> None:
+        now = datetime.now(UTC)
+        upgrade(ledger)
+        expire_reservations(ledger, now=now)
+        revoke_pending(ledger, now=now)
+        expire_due(ledger, now=now - promised)
+        forget_old(ledger, now=now)
+        forget_receipts(ledger, now=now, keep=RECEIPTS_KEEP)
+
+    return sweep
+
+
+class StoreZones:
+    """The column `time_zone` of the store table, read again when an import has replaced it."""
+
+    def __init__(self, path: Path, *, default: str) -> None:
+        self._path = path
+        self._default = default
+        self._state: tuple[int, int, int] | None = None
+        self._zones: Mapping[str, str] = {}
+
+    def of(self, store_id: str | None) -> str:
+        """The store's zone, or the default for a store without one and for no store; raises StoreUnavailable."""
+        if store_id is None:
+            return self._default
+        self._refresh()
+        return self._zones.get(store_id, self._default)
+
+    def _refresh(self) -> None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            self._zones, self._state = {}, None
+            return
+        state = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if state != self._state:
+            self._zones, self._state = self._read(), state
+
+    def _read(self) -> dict[str, str]:
+        table = _columns(self._path, "store_id", ["time_zone"])
+        if "time_zone" not in table.columns:
+            return {}
+        named = dict(table.drop_nulls().iter_rows())
+        unknown = {store_id: zone for store_id, zone in named.items() if not is_zone(zone)}
+        if unknown:
+            detail = ", ".join(f"{store_id}: {zone}" for store_id, zone in list(unknown.items())[:5])
+            _log.error("stores name no time zone; the default holds for them", extra={"detail": detail})
+        return {store_id: zone for store_id, zone in named.items() if store_id not in unknown}
+
+
+class ProductAttributes:
+    """Columns of the product table that rules ask for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def of(self, product_ids: Collection[str], names: Collection[str]) -> dict[str, dict[str, str]]:
+        """What the table says of these products under these names, as far as it does; raises StoreUnavailable."""
+        if not names or not self._path.exists():
+            return {}
+        table = _columns(self._path, "product_id", names)
+        table = table.filter(pl.col("product_id").is_in(list(product_ids))).cast(pl.String)
+        rows = table.iter_rows(named=True)
+        return {
+            row.pop("product_id"): {name: value for name, value in row.items() if value is not None} for row in rows
+        }
+
+
+def _columns(path: Path, key: str, names: Collection[str]) -> pl.DataFrame:
+    try:
+        there = [name for name in pl.read_parquet_schema(path) if name in names]
+        return pl.read_parquet(path, columns=[key, *there])
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StoreUnavailable(f"{path} cannot be read ({error!r}); import it again") from error
