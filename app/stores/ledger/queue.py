@@ -12,8 +12,10 @@ Insert = postgresql.Insert | sqlite.Insert
 
 
 def insert(connection: Connection, table: Table) -> Insert:
-    """An INSERT that may say ON CONFLICT, in the words of the connection's database."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    """An INSERT that may say ON CONFLICT, in the words of the connection's database, and tells its row count."""
+    statement = postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    # Without this SQLAlchemy answers -1 for a PostgreSQL that inserted nothing.
+    return statement.execution_options(preserve_rowcount=True)
 
 
 def enqueue(connection: Connection, subjects: Iterable[str], *, now: datetime) -> None:
