@@ -148,7 +148,7 @@ def _wrong_time(condition: AtTime, now_at: datetime, pointer: str) -> Refusal | 
     weekday = _WEEKDAYS[day.weekday()]
     if is_time and (not condition.weekdays or weekday in condition.weekdays):
         return None
-    hours = f"{start:%H:%M}-{end or '24:00':.5}" if condition.start or end else ""
+    hours = f"{start:%H:%M}-{'24:00' if end is None else f'{end:%H:%M}'}" if condition.start or end else ""
     required = " ".join(filter(None, (",".join(condition.weekdays), hours, condition.time_zone)))
     actual = f"{_WEEKDAYS[local.weekday()]} {local:%H:%M} {condition.time_zone}"
     return Refusal(ReasonCode.CONDITION_NOT_MET, "not at this time", required, actual, pointer)
