@@ -1,0 +1,136 @@
+"""The keys as a server knows them: at once, for a minute without the ledger, and never longer."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from app.domain import Scope
+from app.errors import StoreUnavailable
+from app.stores.ledger.keyring import HOLD_S, KeyRing
+from app.stores.ledger.keys import BOOTSTRAP, LOCAL, Grant, KeyBook, hash_of
+
+TILL = Grant("key_1", "till-12", frozenset({Scope.REDEEM}))
+FIRST_KEY = b"first-key-of-all"
+
+
+@dataclass
+class Shelf:
+    """Keys that can be read, or not, at an instant that the test sets."""
+
+    keys: dict[bytes, Grant] = field(default_factory=dict)
+    is_there: bool = True
+    now_s: float = 1000.0
+    read_count: int = 0
+
+    def read(self) -> KeyBook:
+        self.read_count += 1
+        if not self.is_there:
+            raise StoreUnavailable("away")
+        return KeyBook({hash_of(key): grant for key, grant in self.keys.items()}, is_empty=not self.keys)
+
+    def ring(self, *, bootstrap: str | None = None, may_be_open: bool = True) -> KeyRing:
+        return KeyRing(self.read, bootstrap=bootstrap, may_be_open=may_be_open, clock=lambda: self.now_s)
+
+
+def run(ring: KeyRing, work: Coroutine[Any, Any, None]) -> None:
+    async def whole() -> None:
+        try:
+            await work
+        finally:
+            await ring.aclose()
+
+    asyncio.run(whole())
+
+
+def test_nothing_is_known_before_the_first_read() -> None:
+    with pytest.raises(StoreUnavailable):
+        Shelf().ring().find(b"")
+
+
+def test_without_keys_everybody_is_local_but_only_where_nobody_else_reaches() -> None:
+    for may_be_open, expected in ((True, LOCAL), (False, None)):
+        ring = Shelf().ring(may_be_open=may_be_open)
+
+        async def work(ring: KeyRing = ring, expected: str | None = expected) -> None:
+            assert await ring.refresh()
+            found = ring.find(b"")
+            assert (found and found.client) == expected
+
+        run(ring, work())
+
+
+def test_first_key_ends_the_open_service() -> None:
+    shelf = Shelf()
+    ring = shelf.ring()
+
+    async def work() -> None:
+        await ring.refresh()
+        shelf.keys[b"k"] = TILL
+        await ring.refresh()
+        assert (ring.find(b""), ring.find(b"other"), ring.find(b"k")) == (None, None, TILL)
+
+    run(ring, work())
+
+
+def test_bootstrap_key_has_all_scopes_and_closes_the_service() -> None:
+    ring = Shelf().ring(bootstrap=FIRST_KEY.decode())
+
+    async def work() -> None:
+        await ring.refresh()
+        assert ring.find(FIRST_KEY) == Grant(BOOTSTRAP, BOOTSTRAP, frozenset(Scope))
+        assert ring.find(b"") is None
+
+    run(ring, work())
+
+
+def test_last_known_keys_hold_for_a_minute_and_then_only_the_bootstrap_key() -> None:
+    shelf = Shelf({b"k": TILL})
+    ring = shelf.ring(bootstrap=FIRST_KEY.decode())
+
+    async def work() -> None:
+        await ring.refresh()
+        shelf.is_there = False
+        shelf.now_s += HOLD_S
+        assert not await ring.refresh()
+        assert ring.find(b"k") == TILL
+        shelf.now_s += 0.001
+        for key in (b"k", b"", b"unknown"):
+            with pytest.raises(StoreUnavailable):
+                ring.find(key)
+        assert ring.find(FIRST_KEY) is not None
+        shelf.is_there = True
+        await ring.refresh()
+        assert ring.find(b"k") == TILL
+
+    run(ring, work())
+
+
+def test_unknown_key_is_looked_up_and_not_called_unknown_while_nobody_can_tell() -> None:
+    shelf = Shelf({b"k": TILL})
+    ring = shelf.ring()
+
+    async def work() -> None:
+        await ring.refresh()
+        shelf.keys[b"new"] = TILL
+        assert await ring.find_again(b"new") == TILL
+        shelf.is_there = False
+        with pytest.raises(StoreUnavailable):
+            await ring.find_again(b"newer")
+
+    run(ring, work())
+
+
+def test_strangers_at_once_share_one_read() -> None:
+    shelf = Shelf({b"k": TILL})
+    ring = shelf.ring()
+
+    async def work() -> None:
+        await ring.refresh()
+        found = await asyncio.gather(*(ring.find_again(b"%d" % number) for number in range(200)))
+        assert set(found) == {None}
+        assert shelf.read_count == 2
+
+    run(ring, work())
