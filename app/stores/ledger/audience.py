@@ -82,6 +82,11 @@ def issue_to_audience(
     return IssueReport(campaign_id, people, issued, done - issued)
 
 
+def audience_key(offer_id: str, customer_id: str) -> str:
+    """The issue key of the one coupon of an offer that somebody in the audience gets."""
+    return f"{BY_AUDIENCE}:{offer_id}:{customer_id}"
+
+
 def activate(connection: Connection, offer_id: str, customer_id: str, *, now: datetime) -> Coupon:
     """The customer's coupon of an offer that is issued by decision: issued by the first call, the same ever after.
 
@@ -144,5 +149,5 @@ def _next(connection: Connection, *, campaign_id: str, last: str) -> Sequence[st
 def _issue_batch(
     connection: Connection, *, campaign: Campaign, offer: Offer, customer_ids: Sequence[str], now: datetime
 ) -> int:
-    keys = [f"{BY_AUDIENCE}:{offer.offer_id}:{customer_id}" for customer_id in customer_ids]
+    keys = [audience_key(offer.offer_id, customer_id) for customer_id in customer_ids]
     return len(issue(connection, offer, campaign, customer_ids, issued_by=BY_AUDIENCE, issue_keys=keys, now=now))
