@@ -84,9 +84,8 @@ def change_campaign(
     """
     before = find_campaign(connection, campaign_id)
     table = campaigns.c
-    guard = table.campaign_id == campaign_id
-    if revision is not None:
-        guard &= table.revision == revision
+    revision = before.revision if revision is None else revision
+    guard = (table.campaign_id == campaign_id) & (table.revision == revision)
     if terms.budget_minor is not None:
         guard &= table.spent_minor + table.held_minor <= terms.budget_minor
     if (terms.currency, terms.funder) != (before.terms.currency, before.terms.funder):
@@ -249,8 +248,8 @@ def _enter_budget(connection: Connection, campaign_id: str, terms: CampaignTerms
     connection.execute(insert(budget_ledger).values(entry | {"entered_at": now}))
 
 
-def _why_unchanged(campaign: Campaign, terms: CampaignTerms, revision: int | None) -> Conflict:
-    if revision is not None and revision != campaign.revision:
+def _why_unchanged(campaign: Campaign, terms: CampaignTerms, revision: int) -> Conflict:
+    if revision != campaign.revision:
         return RevisionConflict(
             f"campaign {campaign.campaign_id!r} is at revision {campaign.revision}, not {revision}; "
             "look at it and try again"

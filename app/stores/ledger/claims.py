@@ -4,8 +4,10 @@ Every transaction takes in the same order: coupons, counters, campaigns, each by
 transaction, so nothing is ever half taken; what gives back is conditional too, so that twice is once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, or_, update
 
@@ -59,14 +61,45 @@ def has_budget_for(cost_minor: int) -> ColumnElement[bool]:
     return or_(table.budget_minor.is_(None), table.spent_minor + table.held_minor + cost_minor <= table.budget_minor)
 
 
+class _Step(NamedTuple):
+    """One row that a transaction changes; `turn` is 0 for giving back and 1 for taking, so that both fit in one row."""
+
+    table: int
+    key: tuple[str, ...]
+    turn: int
+    change: Callable[[Connection], None]
+
+
 def take(connection: Connection, claims: Sequence[Claim], *, as_hold: bool) -> None:
     """All claims at once, as redemptions or as a reservation's holds; raises ClaimFailed when one guard fails."""
-    for claim in sorted(claims, key=lambda claim: claim.coupon_id):
-        _take_coupon(connection, claim.coupon_id, as_hold=as_hold)
-    for key, limit in sorted(counted for claim in claims for counted in claim.limits):
-        _take_counter(connection, key, limit)
+    _change(connection, _taking(claims, as_hold=as_hold))
+
+
+def take_instead(
+    connection: Connection, claims: Sequence[Claim], taken: Sequence["Taken"], money: Sequence[tuple[str, int]]
+) -> None:
+    """All claims at once as redemptions, in exchange for what a reservation held; raises ClaimFailed."""
+    _change(connection, [*_giving_back(taken, money, was_hold=True), *_taking(claims, as_hold=False)])
+
+
+def _change(connection: Connection, steps: Iterable[_Step]) -> None:
+    """Every step, in the order that all transactions keep, so that two never wait for each other in a ring."""
+    for step in sorted(steps, key=lambda step: step[:3]):
+        step.change(connection)
+
+
+def _taking(claims: Sequence[Claim], *, as_hold: bool) -> Iterator[_Step]:
+    for claim in claims:
+        yield _Step(0, (claim.coupon_id,), 1, partial(_take_coupon, coupon_id=claim.coupon_id, as_hold=as_hold))
+        for key, limit in claim.limits:
+            yield _Step(1, _place(key), 1, partial(_take_counter, key=key, limit=limit))
     for campaign, cost_minor in _by_campaign(claims):
-        _take_budget(connection, campaign, cost_minor, as_hold=as_hold)
+        change = partial(_take_budget, campaign=campaign, cost_minor=cost_minor, as_hold=as_hold)
+        yield _Step(2, (campaign.campaign_id,), 1, change)
+
+
+def _place(key: CounterKey) -> tuple[str, ...]:
+    return (key.campaign_id, key.scope, key.subject, key.period)
 
 
 def _take_coupon(connection: Connection, coupon_id: str, *, as_hold: bool) -> None:
@@ -119,18 +152,35 @@ def give_back(
 
     The caller made sure, by a conditional change of its own, that it is the first to do so.
     """
-    for one in sorted(taken, key=lambda one: one.coupon_id):
-        table = coupons.c
-        uses, holds = table.uses - int(not was_hold), table.holds - int(was_hold)
-        values = {"uses": uses, "holds": holds, "status": _status(uses, holds)}
-        _must_change(connection, update(coupons).where(table.coupon_id == one.coupon_id).values(values))
-    for key in sorted(key for one in taken for key in one.counters):
-        _must_change(connection, update(counters).where(_is_counter(key)).values(used=counters.c.used - 1))
-    amount = campaigns.c.held_minor if was_hold else campaigns.c.spent_minor
-    for campaign_id in sorted({campaign_id for campaign_id, _ in money}):
+    _change(connection, _giving_back(taken, money, was_hold=was_hold))
+
+
+def _giving_back(taken: Sequence[Taken], money: Sequence[tuple[str, int]], *, was_hold: bool) -> Iterator[_Step]:
+    for one in taken:
+        yield _Step(0, (one.coupon_id,), 0, partial(_free_coupon, coupon_id=one.coupon_id, was_hold=was_hold))
+        for key in one.counters:
+            yield _Step(1, _place(key), 0, partial(_free_counter, key=key))
+    for campaign_id in {campaign_id for campaign_id, _ in money}:
         total = sum(minor for of, minor in money if of == campaign_id)
-        statement = update(campaigns).where(campaigns.c.campaign_id == campaign_id)
-        _must_change(connection, statement.values({amount: amount - total}))
+        change = partial(_free_budget, campaign_id=campaign_id, cost_minor=total, was_hold=was_hold)
+        yield _Step(2, (campaign_id,), 0, change)
+
+
+def _free_coupon(connection: Connection, coupon_id: str, *, was_hold: bool) -> None:
+    table = coupons.c
+    uses, holds = table.uses - int(not was_hold), table.holds - int(was_hold)
+    values = {"uses": uses, "holds": holds, "status": _status(uses, holds)}
+    _must_change(connection, update(coupons).where(table.coupon_id == coupon_id).values(values))
+
+
+def _free_counter(connection: Connection, key: CounterKey) -> None:
+    _must_change(connection, update(counters).where(_is_counter(key)).values(used=counters.c.used - 1))
+
+
+def _free_budget(connection: Connection, campaign_id: str, *, cost_minor: int, was_hold: bool) -> None:
+    amount = campaigns.c.held_minor if was_hold else campaigns.c.spent_minor
+    statement = update(campaigns).where(campaigns.c.campaign_id == campaign_id)
+    _must_change(connection, statement.values({amount: amount - cost_minor}))
 
 
 def _status(uses: ColumnElement[int], holds: ColumnElement[int]) -> ColumnElement[str]:

@@ -61,13 +61,17 @@ def claim_key(connection: Connection, once: Once) -> Answer | None:
 
     PostgreSQL waits here for a transaction in flight with the same key, SQLite before it.
     """
-    outdated = (idempotency.c.client == once.client) & (idempotency.c.key == once.key)
-    connection.execute(delete(idempotency).where(outdated, idempotency.c.created_at < once.now - KEEP))
+    mine = (idempotency.c.client == once.client) & (idempotency.c.key == once.key)
     row = {"client": once.client, "key": once.key, "fingerprint": once.fingerprint, "created_at": once.now}
     statement = insert(connection, idempotency).values(**row, status=0, body=b"").on_conflict_do_nothing()
-    if connection.execute(statement).rowcount:
-        return None
-    return earlier_answer(connection, once)
+    while True:
+        connection.execute(delete(idempotency).where(mine, idempotency.c.created_at < once.now - KEEP))
+        if connection.execute(statement).rowcount:
+            return None
+        earlier = earlier_answer(connection, once)
+        # None: the record that was in the way is outdated or forgotten by now, so the key is still to be taken.
+        if earlier is not None:
+            return earlier
 
 
 def keep_answer(connection: Connection, once: Once, answer: Answer) -> Answer:

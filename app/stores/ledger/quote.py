@@ -31,7 +31,8 @@ class Promise:
 class Question:
     """Which coupons on which basket: typed `codes`, and with `wallet` every open coupon of the customer.
 
-    `reveals_recipients`: the caller may learn that a code is somebody else's.
+    `reveals_recipients`: the caller may learn that a code is somebody else's. `is_to_reserve`: the answer becomes a
+    reservation, so that coupons which need one may be in it.
     """
 
     basket: Basket
@@ -41,6 +42,7 @@ class Question:
     reservation_id: str | None = None
     promise: Promise | None = None
     reveals_recipients: bool = False
+    is_to_reserve: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,15 @@ class Quote:
 
 @dataclass(slots=True)
 class _Freed:
-    """Uses that a quote may count as free: of reservations that are over, and of the caller's own reservation."""
+    """Uses that a quote may count as free: of reservations that are over, and of the caller's own reservation.
+
+    `reserved` are the coupons of the latter.
+    """
 
     holds: dict[str, int] = field(default_factory=dict)
     money: dict[str, int] = field(default_factory=dict)
     counted: dict[CounterKey, int] = field(default_factory=dict)
+    reserved: set[str] = field(default_factory=set)
     has_overdue: bool = False
 
 
@@ -190,6 +196,8 @@ def _freed(connection: Connection, question: Question, campaign_ids: Sequence[st
     freed = _Freed()
     for row in connection.execute(query).mappings():
         freed.has_overdue |= row["expires_at"] <= now
+        if row["reservation_id"] == question.reservation_id:
+            freed.reserved.add(row["coupon_id"])
         freed.holds[row["coupon_id"]] = freed.holds.get(row["coupon_id"], 0) + 1
         freed.money[row["campaign_id"]] = freed.money.get(row["campaign_id"], 0) + row["cost_minor"]
         for parts in row["counters"]:
@@ -214,6 +222,7 @@ def _standing(
         or _outside_validity(coupon, terms, as_of)
         or _not_running(campaign, as_of)
         or _of_other_kind(terms, campaign, question)
+        or _unreserved(coupon, terms, question, freed)
     )
 
 
@@ -263,14 +272,18 @@ def _of_other_kind(terms: OfferTerms, campaign: Campaign, question: Question) ->
             campaign.terms.currency,
             question.basket.currency,
         )
-    if terms.reservation_required and question.reservation_id is None:
-        return Refusal(ReasonCode.RESERVATION_REQUIRED, "make a reservation first and redeem with its reservation_id")
     per_customer = any(limit.scope == "customer" for limit in campaign.terms.limits)
     if per_customer and question.situation.customer_id is None:
         return Refusal(
             ReasonCode.CUSTOMER_LIMIT_REACHED, "the campaign counts per customer; give customer_id", "customer_id"
         )
     return None
+
+
+def _unreserved(coupon: Coupon, terms: OfferTerms, question: Question, freed: _Freed) -> Refusal | None:
+    if not terms.reservation_required or question.is_to_reserve or coupon.coupon_id in freed.reserved:
+        return None
+    return Refusal(ReasonCode.RESERVATION_REQUIRED, "make a reservation first and redeem with its reservation_id")
 
 
 def _limits(coupon: Coupon, campaign: Campaign, situation: Situation) -> list[tuple[CounterKey, int]]:

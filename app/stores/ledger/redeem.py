@@ -1,8 +1,8 @@
 """Redemptions and reservations, each quoted without a lock and then claimed under guards in one transaction."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -12,13 +12,21 @@ from app.errors import StoreUnavailable
 from app.offers.codes import new_id
 from app.offers.money import shares
 from app.stores.ledger.answers import quote_document, refused_documents
-from app.stores.ledger.claims import ClaimFailed, take
+from app.stores.ledger.claims import ClaimFailed, take_instead
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.entries import Entry, enter, touched_by
 from app.stores.ledger.idempotency import Answer, Once, do_once, earlier_answer
 from app.stores.ledger.queue import enqueue
 from app.stores.ledger.quote import Question, Quote, quote
-from app.stores.ledger.reserve import check_held, end_reservation, expire_reservations, hold, use_rows
+from app.stores.ledger.reserve import (
+    check_held,
+    close_reservation,
+    expire_reservations,
+    hold,
+    money_of,
+    taken_of,
+    use_rows,
+)
 from app.stores.ledger.tables import redemption_lines, redemptions, uses
 
 ROUNDS = 50
@@ -57,7 +65,7 @@ def reserve(ledger: Ledger, question: Question, *, order_id: str | None, ttl: ti
             return _nothing(quoted)
         return hold(connection, quoted, once, order_id=order_id, ttl=ttl)
 
-    return _quote_and_claim(ledger, question, once, claim)
+    return _quote_and_claim(ledger, replace(question, is_to_reserve=True), once, claim)
 
 
 def _quote_and_claim(
@@ -88,13 +96,8 @@ def _quote_and_claim(
 
 def _redeemed(connection: Connection, quoted: Quote, order: Order, once: Once) -> Answer:
     question, redemption_id = quoted.question, new_id("rdm")
-    freed: tuple[str, ...] = ()
-    if question.reservation_id is not None:
-        ended = end_reservation(connection, question.reservation_id, "redeemed", now=once.now)
-        if ended is None:
-            raise ClaimFailed
-        freed = ended
-    take(connection, quoted.claims, as_hold=False)
+    held = _held(connection, question, now=once.now)
+    take_instead(connection, quoted.claims, [taken_of(row) for row in held], money_of(held))
     told = {
         "redemption_id": redemption_id,
         "status": "redeemed",
@@ -122,9 +125,19 @@ def _redeemed(connection: Connection, quoted: Quote, order: Order, once: Once) -
     connection.execute(insert(redemption_lines), _lines(quoted, rows, redemption_id))
     enter(connection, [Entry("spend", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows],
           channel=question.situation.channel, now=once.now)  # fmt: skip
-    touched = tuple(sorted({*freed, *touched_by(connection, rows)}))
+    touched = touched_by(connection, [*held, *rows])
     enqueue(connection, touched, now=once.now)
     return Answer(201, orjson.dumps(told), touched)
+
+
+def _held(connection: Connection, question: Question, *, now: datetime) -> Sequence[Any]:
+    """The uses of the question's reservation, which is redeemed now; raises ClaimFailed when it is over."""
+    if question.reservation_id is None:
+        return ()
+    rows = close_reservation(connection, question.reservation_id, "redeemed", now=now)
+    if rows is None:
+        raise ClaimFailed
+    return rows
 
 
 def _lines(quoted: Quote, rows: list[dict[str, Any]], redemption_id: str) -> list[dict[str, Any]]:

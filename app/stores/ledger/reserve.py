@@ -108,19 +108,28 @@ def end_reservation(
     connection: Connection, reservation_id: str, status: str, *, now: datetime, guard: ColumnElement[bool] | None = None
 ) -> tuple[str, ...] | None:
     """Ends a reservation that is held and frees what it held; None when it was over already, so twice is once."""
+    rows = close_reservation(connection, reservation_id, status, now=now, guard=guard)
+    if rows is None:
+        return None
+    give_back(connection, [taken_of(row) for row in rows], money_of(rows), was_hold=True)
+    touched = touched_by(connection, rows)
+    enqueue(connection, touched, now=now)
+    return touched
+
+
+def close_reservation(
+    connection: Connection, reservation_id: str, status: str, *, now: datetime, guard: ColumnElement[bool] | None = None
+) -> Sequence[Any] | None:
+    """Its uses, which the caller must give back in the same transaction; None when it was over already."""
     is_held = (reservations.c.reservation_id == reservation_id) & (reservations.c.status == "held")
     is_held = is_held if guard is None else is_held & guard
     if not connection.execute(update(reservations).where(is_held).values(status=status)).rowcount:
         return None
     rows = _open_uses(connection, reservation_id)
-    money = [(row["campaign_id"], row["cost_minor"]) for row in rows]
-    give_back(connection, [taken_of(row) for row in rows], money, was_hold=True)
     connection.execute(update(uses).where(uses.c.reservation_id == reservation_id).values(is_open=False))
     enter(connection, [Entry("release", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows],
           channel=None, now=now)  # fmt: skip
-    touched = touched_by(connection, rows)
-    enqueue(connection, touched, now=now)
-    return touched
+    return rows
 
 
 def release(connection: Connection, reservation_id: str, *, now: datetime) -> Answer:
@@ -149,6 +158,11 @@ def expire_reservations(ledger: Ledger, *, now: datetime) -> int:
 def taken_of(row: Any) -> Taken:
     """A row of `uses` as it is given back."""
     return Taken(row["coupon_id"], tuple(CounterKey(*parts) for parts in row["counters"]))
+
+
+def money_of(rows: Sequence[Any]) -> list[tuple[str, int]]:
+    """What rows of `uses` cost, each with its campaign."""
+    return [(row["campaign_id"], row["cost_minor"]) for row in rows]
 
 
 def _open_uses(connection: Connection, reservation_id: str) -> Sequence[Any]:

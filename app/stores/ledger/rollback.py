@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from app.errors import BadInput, Missing
 from app.offers.codes import new_id
+from app.offers.money import exact
 from app.stores.ledger.claims import give_back
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.entries import Entry, enter, touched_by
@@ -28,7 +29,7 @@ class RedemptionNotFound(Missing):
 
 
 class ReturnExceeds(BadInput):
-    """More is given back than was redeemed, or a line that has no discount."""
+    """More is given back than was redeemed, a line that has no discount, or one line twice."""
 
     code = "return_exceeds"
 
@@ -43,26 +44,31 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What comes back of one coupon on one line."""
+    """What comes back of one coupon on one line; quantities as the decimals that were written down."""
 
     row: RowMapping
-    quantity: float
+    quantity: Fraction
+
+    @property
+    def after(self) -> Fraction:
+        """How much of the line is back with it."""
+        return exact(self.row["returned_quantity"]) + self.quantity
 
     def of(self, column: str) -> int:
         """The part of this column that comes back now: the parts of all returns add up to the whole, to the cent."""
-        whole, before = self.row[column], self.row["returned_quantity"]
-        return _until(whole, before + self.quantity, self.row) - _until(whole, before, self.row)
+        whole, quantity = self.row[column], self.row["quantity"]
+        before = returned_part(whole, exact(self.row["returned_quantity"]), quantity)
+        return returned_part(whole, self.after, quantity) - before
 
     @property
     def is_last(self) -> bool:
         """True when nothing of the line is left after it."""
-        return bool(self.row["returned_quantity"] + self.quantity >= self.row["quantity"])
+        return self.after >= exact(self.row["quantity"])
 
 
-def _until(whole: int, returned_quantity: float, row: RowMapping) -> int:
-    if returned_quantity >= row["quantity"]:
-        return whole
-    return int(whole * Fraction(returned_quantity) / Fraction(row["quantity"]))
+def returned_part(whole: int, returned: Fraction, quantity: float) -> int:
+    """What came back of `whole` by the time that so much of the line's quantity is back, rounded down."""
+    return whole if returned >= exact(quantity) else int(whole * returned / exact(quantity))
 
 
 def roll_back(ledger: Ledger, redemption_id: str, lines: Sequence[Returned] | None, once: Once) -> Answer:
@@ -96,8 +102,7 @@ def _locked(connection: Connection, redemption_id: str) -> RowMapping:
 def _parts(rows: Rows, lines: Sequence[Returned] | None) -> list[_Part]:
     """What comes back of each coupon's lines; raises ReturnExceeds."""
     if lines is None:
-        left = [(row, row["quantity"] - row["returned_quantity"]) for row in rows]
-        return [_Part(row, quantity) for row, quantity in left if quantity > 0]
+        return [_Part(row, left) for row in rows if (left := _left(row)) > 0]
     parts = []
     for place, returned in enumerate(lines):
         mine = [row for row in rows if row["line_id"] == returned.line_id]
@@ -106,18 +111,27 @@ def _parts(rows: Rows, lines: Sequence[Returned] | None) -> list[_Part]:
                 f"line {returned.line_id!r} had no coupon in this redemption; leave it out",
                 pointer=f"/lines/{place}/line_id",
             )
+        if any(earlier.line_id == returned.line_id for earlier in lines[:place]):
+            raise ReturnExceeds(
+                f"line {returned.line_id!r} is named twice; name it once with all that comes back of it",
+                pointer=f"/lines/{place}/line_id",
+            )
         for row in mine:
-            left_quantity = row["quantity"] - row["returned_quantity"]
-            quantity = left_quantity if returned.quantity is None else returned.quantity
-            if quantity > left_quantity:
+            left = _left(row)
+            quantity = left if returned.quantity is None else exact(returned.quantity)
+            if quantity > left:
                 raise ReturnExceeds(
-                    f"line {returned.line_id!r}: {quantity:g} to return, but {left_quantity:g} left of "
+                    f"line {returned.line_id!r}: {returned.quantity:g} to return, but {float(left):g} left of "
                     f"{row['quantity']:g}",
                     pointer=f"/lines/{place}/quantity",
                 )
             if quantity > 0:
                 parts.append(_Part(row, quantity))
     return parts
+
+
+def _left(row: RowMapping) -> Fraction:
+    return exact(row["quantity"]) - exact(row["returned_quantity"])
 
 
 def _give_back(
@@ -174,7 +188,7 @@ def _count_lines(connection: Connection, redemption_id: str, parts: Sequence[_Pa
             {
                 "use": part.row["use_id"],
                 "of": part.row["line_id"],
-                "back": part.row["quantity"] if part.is_last else part.row["returned_quantity"] + part.quantity,
+                "back": float(part.after),
             }
             for part in parts
         ],
@@ -204,7 +218,7 @@ def _line_documents(parts: Sequence[_Part]) -> list[dict[str, Any]]:
     for part in parts:
         told = by_line.setdefault(
             part.row["line_id"],
-            {"line_id": part.row["line_id"], "quantity": part.quantity, "discount_minor": 0, "points": 0},
+            {"line_id": part.row["line_id"], "quantity": float(part.quantity), "discount_minor": 0, "points": 0},
         )
         told["discount_minor"] += part.of("discount_minor")
         told["points"] += part.of("points")
