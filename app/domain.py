@@ -54,6 +54,7 @@ class Degraded(StrEnum):
     OVERLOAD = "overload"
     BUNDLE_MISSING = "bundle_missing"
     SLATE_SHORT = "slate_short"
+    COUPONS_UNKNOWN = "coupons_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Event:
     store_id: str | None = None
     session_id: str | None = None
     decision_id: str | None = None
+    offer_id: str | None = None
 
     @property
     def subject(self) -> str:
@@ -97,6 +99,33 @@ class LiveEvent(NamedTuple):
     time_s: float
     product_id: str | None
     quantity: float = 1.0
+    offer_id: str | None = None
+
+
+class WalletCoupon(NamedTuple):
+    """An open coupon as decisions see it; instants are unix seconds, None = no bound."""
+
+    coupon_id: str
+    code: str
+    offer_id: str
+    valid_from_s: float | None
+    valid_until_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """A customer's open coupons, as projected from the ledger: it may be behind, so it proposes and never approves.
+
+    `taken`: offers that the customer has activated. `remaining_minor`: what is left of running campaigns' budgets, by
+    campaign id. The two counts: coupons redeemed so far, campaigns that were meant for the customer.
+    """
+
+    coupons: Sequence[WalletCoupon]
+    tier: str | None = None
+    taken: frozenset[str] = frozenset()
+    redeemed_count: float = 0.0
+    campaign_count: float = 0.0
+    remaining_minor: Mapping[str, int] = field(default_factory=dict)
 
 
 class Objective(StrEnum):
@@ -153,7 +182,8 @@ class Query:
 
     `new_products`: how many places (0 or 1) are kept for products newer than the bundle.
     `exclude_purchased` None leaves it to the bundle: where hardly anything is bought twice, what is owned is left out.
-    `policy` None: the slate is what the score makes it.
+    `policy` None: the slate is what the score makes it. `coupon_places`: where products and coupons are asked for, so
+    many coupons get in whatever their score, and no more than `max_coupons`.
     """
 
     placement: str
@@ -171,6 +201,8 @@ class Query:
     recent: Sequence[ProductId] = ()
     new_products: int = 1
     policy: SlatePolicy | None = None
+    coupon_places: int = 1
+    max_coupons: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +231,27 @@ class Reason(NamedTuple):
     text: str
 
 
+class CouponPlace(NamedTuple):
+    """What a coupon's proposition tells besides: which coupon (None: one to be activated), and what it applies to.
+
+    `saving_minor` is what it takes off one piece of the first product; `ends_s` unix seconds, None = no end.
+    """
+
+    coupon_id: str | None
+    code: str | None
+    offer_id: str
+    offer_revision: int
+    campaign_id: str
+    applies_to: Sequence[str]
+    saving_minor: int | None
+    ends_s: float | None
+
+
 class Proposition(NamedTuple):
-    """One place of a slate. `expected_minor` = probability × price, or × margin where that is the objective."""
+    """One place of a slate. `expected_minor` = probability × price, or × margin where that is the objective.
+
+    Of a coupon `product_id` is the product that it is shown for, and `coupon` tells the rest.
+    """
 
     kind: str
     product_id: ProductId
@@ -213,6 +264,8 @@ class Proposition(NamedTuple):
     currency: str | None = None
     name: str | None = None
     factors: Mapping[str, float] | None = None
+    price_minor: int | None = None
+    coupon: CouponPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)

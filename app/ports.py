@@ -4,20 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.domain import CustomerFeatures, Degraded, LiveEvent
+from app.domain import CustomerFeatures, Degraded, LiveEvent, Wallet
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """What is known of one person this millisecond: the Feast row, the last events, and what could not be read."""
+    """What is known of one person this millisecond: the Feast row, the last events, the coupons where they were asked
+    for, and what could not be read."""
 
     features: CustomerFeatures | None = None
     events: Sequence[LiveEvent] = ()
     degraded: Sequence[Degraded] = ()
+    wallet: Wallet | None = None
 
 
 class CustomerStore(Protocol):
     """Where a decision reads the person from; evaluation hands states to `rank` and needs none."""
 
-    async def read(self, customer_id: str | None, anonymous_id: str | None) -> CustomerState:
+    async def read(
+        self, customer_id: str | None, anonymous_id: str | None, *, with_wallet: bool = False
+    ) -> CustomerState:
         """The state of one person; never raises and never waits beyond its own deadline."""

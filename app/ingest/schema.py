@@ -63,6 +63,7 @@ class EventRow(BaseModel):
     store_id: Id | None = None
     session_id: Id | None = None
     decision_id: Id | None = None
+    offer_id: Id | None = Field(default=None, description="The offer that a promotion event is about")
 
     @model_validator(mode="after")
     def _names_whom_and_what(self) -> "EventRow":
@@ -129,6 +130,7 @@ def _event(parsed: EventRow) -> Event:
         store_id=parsed.store_id,
         session_id=parsed.session_id,
         decision_id=parsed.decision_id,
+        offer_id=parsed.offer_id,
     )
 
 

@@ -11,7 +11,8 @@ from app.ports import CustomerState
 from app.stores.breaker import Breaker
 from app.stores.feast import CUSTOMER_FIELDS, customer_key, decode_customer
 from app.stores.pipelined import PipelinedRedis
-from app.stores.redis import Keys, pack_arguments, pack_command, unpack_live
+from app.stores.redis import REMAINING, Keys, pack_arguments, pack_command, unpack_live
+from app.stores.wallets import unpack_wallet
 
 LAST_KNOWN_COUNT = 2000
 
@@ -45,23 +46,33 @@ class RedisCustomers:
         self._last_known_s = last_known_s
         self._last_known: OrderedDict[str, _LastKnown] = OrderedDict()
 
-    async def read(self, customer_id: str | None, anonymous_id: str | None) -> CustomerState:
+    async def read(
+        self, customer_id: str | None, anonymous_id: str | None, *, with_wallet: bool = False
+    ) -> CustomerState:
         """The person's state; a store that fails or is late costs the features, never the answer."""
         owner = f"{customer_id!r}/{anonymous_id!r}"
         commands = self._commands(customer_id, anonymous_id)
+        has_wallet = with_wallet and customer_id is not None
+        if has_wallet:
+            commands += [pack_command(b"GET", self._keys.wallet(str(customer_id)).encode()), _READ_REMAINING]
         packed = b"".join(commands)
         try:
             answers = await self._breaker.call(
                 lambda: self._redis.ask(packed, len(commands)), timeout_s=self._timeout_s
             )
         except StoreUnavailable:
-            return self._fallback(owner)
+            return self._fallback(owner, with_wallet=has_wallet)
+        wallet = None
+        if has_wallet:
+            *answers, packed_wallet, remaining = answers
+            wallet = unpack_wallet(packed_wallet, remaining)
         subjects = _subjects(customer_id, anonymous_id)
         values = answers[0] if customer_id is not None else []
         lists = answers[1:] if customer_id is not None else answers
         events = [event for subject, packed in zip(subjects, lists, strict=True) for event in _live(packed, subject)]
         self._remember(_LastKnown(owner, monotonic(), values, events))
-        return CustomerState(_decoded(values), events)
+        unknown = (Degraded.COUPONS_UNKNOWN,) if has_wallet and wallet is None else ()
+        return CustomerState(_decoded(values), events, unknown, wallet)
 
     def _commands(self, customer_id: str | None, anonymous_id: str | None) -> list[bytes]:
         commands = [_read_features(customer_id)] if customer_id is not None else []
@@ -77,13 +88,16 @@ class RedisCustomers:
         if len(self._last_known) > LAST_KNOWN_COUNT:
             self._last_known.popitem(last=False)
 
-    def _fallback(self, owner: str) -> CustomerState:
+    def _fallback(self, owner: str, *, with_wallet: bool) -> CustomerState:
+        """What was known last; never a coupon: nobody knows what became of it since."""
+        unknown = (Degraded.COUPONS_UNKNOWN,) if with_wallet else ()
         known = self._last_known.get(owner)
         if known is None or known.owner != owner or monotonic() - known.read_at > self._last_known_s:
-            return CustomerState(degraded=(Degraded.FEATURES_MISSING,))
-        return CustomerState(_decoded(known.values), known.events, (Degraded.FEATURES_STALE,))
+            return CustomerState(degraded=(Degraded.FEATURES_MISSING, *unknown))
+        return CustomerState(_decoded(known.values), known.events, (Degraded.FEATURES_STALE, *unknown))
 
 
+_READ_REMAINING = pack_command(b"HGETALL", REMAINING.encode())
 _HMGET = b"*%d\r\n%b" % (2 + len(CUSTOMER_FIELDS), pack_arguments(b"HMGET"))
 _FIELDS = pack_arguments(*CUSTOMER_FIELDS)
 
@@ -99,7 +113,8 @@ def _subjects(customer_id: str | None, anonymous_id: str | None) -> list[str]:
 
 
 def _live(packed: Sequence[bytes], subject: str) -> list[LiveEvent]:
-    return [LiveEvent._make(row[:5]) for row in unpack_live(packed, subject)]
+    # Entries of earlier versions end before the offer.
+    return [LiveEvent(*row[:5], *row[15:16]) for row in unpack_live(packed, subject)]
 
 
 def _decoded(values: Sequence[bytes | None]) -> CustomerFeatures | None:

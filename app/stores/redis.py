@@ -15,6 +15,8 @@ from app.domain import Event
 WORKER_GROUP = "history"
 FEATURES_AS_OF = "features:as_of"
 """Key with the instant (unix seconds) that the served batch features look at."""
+REMAINING = "offers:remaining"
+"""Hash of what is left of each running campaign's budget; its field "" tells that the projections were made."""
 FEATURES_HISTORY = "features:history"
 """Key with the version of the history that they were computed from."""
 
@@ -63,6 +65,11 @@ class Keys:
         """Entries that could not be stored, with the reason."""
         return f"{{p{partition}}}:dead"
 
+    def wallet(self, customer_id: str) -> str:
+        """The customer's open coupons, projected from the ledger (`app.stores.projections`)."""
+        subject = f"c:{customer_id}"
+        return f"{{p{self.partition(subject)}}}:wallet:{subject}"
+
     @staticmethod
     def decision(decision_id: str) -> str:
         """One decision with its trace, for a while."""
@@ -101,6 +108,7 @@ def pack_event(event: Event) -> bytes:
             event.store_id,
             event.session_id,
             event.decision_id,
+            event.offer_id,
         ]
     )
 
@@ -110,7 +118,7 @@ def unpack_event(packed: bytes) -> Event:
     try:
         row = orjson.loads(packed)
         event_id, kind, time_s, product_id, quantity, _, channel, *rest = row
-        customer_id, anonymous_id, basket_id, amount_minor, currency, store_id, session_id, decision_id = rest
+        customer_id, anonymous_id, basket_id, amount_minor, currency, store_id, session_id, decision_id, *offer = rest
         return Event(
             event_id=str(event_id),
             type=str(kind),
@@ -126,6 +134,7 @@ def unpack_event(packed: bytes) -> Event:
             store_id=store_id,
             session_id=session_id,
             decision_id=decision_id,
+            offer_id=offer[0] if offer else None,
         )
     except (TypeError, OverflowError) as error:
         raise ValueError(f"not a packed event: {error}") from error

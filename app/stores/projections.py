@@ -1,0 +1,179 @@
+"""Wallets and remaining budgets in Redis, made from the ledger after each commit and again by a sweep.
+
+They say what may be shown; what may be redeemed only the ledger says. Whoever commits makes the projections at once,
+and the queue that the transaction left makes them once more, so that neither a crash nor a race leaves an old one.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, delete, func, select, tuple_
+
+from app.domain import Wallet, WalletCoupon
+from app.errors import StoreUnavailable
+from app.offers.records import CouponStatus
+from app.offers.status import CampaignStatus
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.tables import (
+    audience,
+    campaigns,
+    coupons,
+    memberships,
+    projection_queue,
+    redemptions,
+    uses,
+)
+from app.stores.redis import REMAINING, Keys, WorkerClient
+from app.stores.wallets import MADE, pack_wallet
+
+SETTLE = timedelta(seconds=1)
+"""A queued subject is projected again so long after its commit: whoever raced with that is done by then."""
+BATCH = 500
+
+_log = logging.getLogger(__name__)
+
+
+class Projections:
+    """Writes projections of one ledger to one Redis."""
+
+    def __init__(self, ledger: Ledger, client: WorkerClient, keys: Keys) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._keys = keys
+
+    def refresh(self, subjects: Iterable[str]) -> bool:
+        """Makes these (`customer:<id>`, `campaign:<id>`) anew; False where a store failed: then the sweep will."""
+        try:
+            self._project(sorted(subjects))
+        except (RedisError, OSError, StoreUnavailable) as error:
+            _log.warning("projections not made, the sweep will", extra={"detail": repr(error)})
+            return False
+        return True
+
+    def close(self) -> None:
+        """Closes the connection to Redis."""
+        self._client.close()
+
+    def sweep(self, *, now: datetime) -> int:
+        """Makes what is queued and settled; all of it where Redis has lost the projections. Returns how many.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            if not self._client.hexists(REMAINING, MADE.decode()):
+                return self.rebuild()
+            return self._sweep(now)
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"projections cannot be made: {error!r}") from error
+
+    def rebuild(self) -> int:
+        """Makes every projection anew and returns how many wallets; raises RedisError or StoreUnavailable."""
+        self._client.delete(REMAINING)
+        count = 0
+        for customer_ids in self._everybody():
+            self._project([f"customer:{customer_id}" for customer_id in customer_ids])
+            count += len(customer_ids)
+        running = select(campaigns.c.campaign_id).where(campaigns.c.status != CampaignStatus.ENDED)
+        found = self._ledger.read(lambda connection: connection.execute(running).scalars().all())
+        self._project([f"campaign:{campaign_id}" for campaign_id in found])
+        self._client.hset(REMAINING, MADE.decode(), "1")
+        return count
+
+    def _sweep(self, now: datetime) -> int:
+        is_settled = projection_queue.c.queued_at <= now - SETTLE
+        query = select(projection_queue).where(is_settled).order_by(projection_queue.c.queued_at).limit(BATCH)
+        rows = self._ledger.read(lambda connection: connection.execute(query).all())
+        if not rows:
+            return 0
+        self._project([row.subject for row in rows])
+        done = [(row.subject, row.queued_at) for row in rows]
+        # What was queued again meanwhile stays.
+        is_done = tuple_(projection_queue.c.subject, projection_queue.c.queued_at).in_(done)
+        self._ledger.write(lambda connection: connection.execute(delete(projection_queue).where(is_done)))
+        return len(rows)
+
+    def _everybody(self) -> Iterator[Sequence[str]]:
+        """Customers who have an open coupon, a tier or a campaign, in batches by id."""
+        known = (
+            select(coupons.c.customer_id.label("customer_id")).where(coupons.c.customer_id.is_not(None)).union(
+                select(audience.c.customer_id), select(memberships.c.customer_id)
+            ).subquery()
+        )  # fmt: skip
+        last = ""
+        while True:
+            query = select(known.c.customer_id).where(known.c.customer_id > last).order_by(known.c.customer_id)
+            batch = self._ledger.read(lambda connection, q=query: connection.execute(q.limit(BATCH)).scalars().all())  # type: ignore[misc]
+            if not batch:
+                return
+            yield batch
+            last = batch[-1]
+
+    def _project(self, subjects: Sequence[str]) -> None:
+        customer_ids = [subject.partition(":")[2] for subject in subjects if subject.startswith("customer:")]
+        campaign_ids = [subject.partition(":")[2] for subject in subjects if subject.startswith("campaign:")]
+        pipeline = self._client.pipeline(transaction=False)
+        if customer_ids:
+            for customer_id, wallet in self._ledger.read(lambda c: wallets(c, customer_ids)).items():
+                pipeline.set(self._keys.wallet(customer_id), pack_wallet(wallet))
+        if campaign_ids:
+            left = self._ledger.read(lambda connection: remaining_minor(connection, campaign_ids))
+            for campaign_id in campaign_ids:
+                if campaign_id in left:
+                    pipeline.hset(REMAINING, campaign_id, str(left[campaign_id]))
+                else:
+                    pipeline.hdel(REMAINING, campaign_id)
+        if len(pipeline):
+            pipeline.execute()
+
+
+def remaining_minor(connection: Connection, campaign_ids: Sequence[str]) -> Mapping[str, int]:
+    """What is left of the budgets of those of the campaigns that have one and have not ended."""
+    table = campaigns.c
+    query = select(table.campaign_id, (table.budget_minor - table.spent_minor - table.held_minor).label("left")).where(
+        table.campaign_id.in_(campaign_ids), table.budget_minor.is_not(None), table.status != CampaignStatus.ENDED
+    )
+    return {row.campaign_id: row.left for row in connection.execute(query)}
+
+
+def wallets(connection: Connection, customer_ids: Sequence[str]) -> dict[str, Wallet]:
+    """Each customer's wallet, empty for those who have nothing."""
+    is_theirs = coupons.c.customer_id.in_(customer_ids)
+    is_open = (coupons.c.status == CouponStatus.ISSUED) & (
+        coupons.c.max_uses.is_(None) | (coupons.c.uses + coupons.c.holds < coupons.c.max_uses)
+    )
+    held: dict[str, list[WalletCoupon]] = {customer_id: [] for customer_id in customer_ids}
+    for row in connection.execute(select(coupons).where(is_theirs, is_open).order_by(coupons.c.coupon_id)):
+        bounds = [None if at is None else at.timestamp() for at in (row.valid_from, row.valid_until)]
+        held[row.customer_id].append(WalletCoupon(row.coupon_id, row.code, row.offer_id, *bounds))
+    tiers = select(memberships.c.customer_id, memberships.c.tier).where(memberships.c.customer_id.in_(customer_ids))
+    tier_of = {row.customer_id: row.tier for row in connection.execute(tiers)}
+    taken: dict[str, set[str]] = {}
+    for row in connection.execute(select(coupons.c.customer_id, coupons.c.offer_id).where(
+        is_theirs, coupons.c.issued_by == "decision"
+    )):  # fmt: skip
+        taken.setdefault(row.customer_id, set()).add(row.offer_id)
+    redeemed = (
+        select(redemptions.c.customer_id, func.count().label("number"))
+        .join(uses, uses.c.redemption_id == redemptions.c.redemption_id)
+        .where(redemptions.c.customer_id.in_(customer_ids))
+        .group_by(redemptions.c.customer_id)
+    )
+    redeemed_count = {row.customer_id: row.number for row in connection.execute(redeemed)}
+    meant = (
+        select(audience.c.customer_id, func.count().label("number"))
+        .where(audience.c.customer_id.in_(customer_ids))
+        .group_by(audience.c.customer_id)
+    )
+    campaign_count = {row.customer_id: row.number for row in connection.execute(meant)}
+    return {
+        customer_id: Wallet(
+            held[customer_id],
+            tier_of.get(customer_id),
+            frozenset(taken.get(customer_id, ())),
+            redeemed_count.get(customer_id, 0),
+            campaign_count.get(customer_id, 0),
+        )
+        for customer_id in customer_ids
+    }

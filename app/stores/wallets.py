@@ -1,0 +1,39 @@
+"""A customer's wallet as it lies in Redis: one JSON document, packed by the projections, read by decisions."""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from app.domain import Wallet, WalletCoupon
+
+MADE = b""
+"""Field of the hash of remaining budgets that is there once the projections were made."""
+
+
+def pack_wallet(wallet: Wallet) -> bytes:
+    """All but the remaining budgets, which all customers share."""
+    return orjson.dumps(
+        [wallet.coupons, wallet.tier, sorted(wallet.taken), wallet.redeemed_count, wallet.campaign_count]
+    )
+
+
+def unpack_wallet(packed: bytes | None, remaining: Sequence[bytes] | Mapping[bytes, bytes]) -> Wallet | None:
+    """The wallet that `pack_wallet` packed, empty where there is none; None while the projections were not made.
+
+    `remaining` is what HGETALL answered: names and values in turn.
+    """
+    left = dict(remaining if isinstance(remaining, Mapping) else zip(remaining[::2], remaining[1::2], strict=True))
+    if left.pop(MADE, None) is None:
+        return None
+    remaining_minor = {name.decode(): int(minor) for name, minor in left.items()}
+    if packed is None:
+        return Wallet((), remaining_minor=remaining_minor)
+    coupons, tier, taken, redeemed_count, campaign_count = orjson.loads(packed)
+    return Wallet(
+        [WalletCoupon._make(row) for row in coupons],
+        tier,
+        frozenset(taken),
+        redeemed_count,
+        campaign_count,
+        remaining_minor,
+    )
