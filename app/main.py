@@ -34,10 +34,15 @@ from app.stores.ledger.engine import open_ledger
 from app.stores.ledger.keyring import KeyRing
 from app.stores.ledger.keys import read_keys
 from app.stores.ledger.schema import upgrade
+from app.stores.ledger.shelves import Shelves
 from app.stores.pipelined import PipelinedRedis
-from app.stores.redis import Keys
+from app.stores.projections import Projections
+from app.stores.redis import Keys, worker_client
 from app.stores.watch import StoreWatch
 from app.telemetry import Metrics
+
+SHELVES_S = 0.5
+"""A changed campaign shows so soon; each look costs two small queries."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,11 +69,13 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
     faiss.omp_set_num_threads(1)
     metrics = Metrics()
     placements = settings.placements()
-    options = Options(stale_after_s=settings.features_stale_after_s)
+    ledger = open_ledger(settings.ledger_url)
+    shelves = Shelves(ledger)
+    options = Options(stale_after_s=settings.features_stale_after_s, shelf_of=shelves.shelf_of)
     live = LiveBundle(
         settings.bundles_dir,
         tables_dir=settings.tables_dir,
-        warm=lambda bundle: _warm(bundle, options, next(iter(placements))),
+        warm=lambda bundle: _warm(bundle, options, next(iter(placements)), shelves),
         on_refused=lambda _: metrics.bundle_refusals.inc(),
         on_live=lambda bundle: _announce(bundle, metrics, placements),
         on_canary=lambda version: metrics.canary_decisions.labels(version).inc(),
@@ -107,19 +114,33 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         timeout_s=settings.feature_timeout_ms / 1000,
         on_lost=metrics.record_failures.inc,
     )
-    ledger = open_ledger(settings.ledger_url)
+    projections = Projections(ledger, worker_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000), keys)
     key_ring = KeyRing(lambda: read_keys(ledger), bootstrap=settings.api_key, may_be_open=settings.is_loopback)
     guesses = GuessLimit(
         per_customer=settings.guesses_per_customer_per_minute,
         per_client=settings.guesses_per_client_per_minute,
         on_refused=lambda: metrics.refusals.add("too_many_guesses"),
     )
-    service = Service(settings, placements, live, ladder, event_store, decision_log, metrics, ledger, key_ring, guesses)
+    service = Service(
+        settings,
+        placements,
+        live,
+        ladder,
+        event_store,
+        decision_log,
+        metrics,
+        ledger,
+        shelves,
+        projections,
+        key_ring,
+        guesses,
+    )
     return service, [reads, writes]
 
 
-def _warm(bundle: Bundle, options: Options, placement: str) -> None:
-    """Warms a new bundle on every rung; a bundle that fails here is never served."""
+def _warm(bundle: Bundle, options: Options, placement: str, shelves: Shelves) -> None:
+    """Lays the offers out for a new bundle, and warms it on every rung; one that fails here is never served."""
+    shelves.prepare(bundle)
     exercise_rungs(bundle, options, placement)
     # A bundle lives long: the garbage collector need not walk it again and again. A decision makes some 700 objects
     # and no cycle, so the default threshold would start a collection for each.
@@ -160,11 +181,13 @@ def _lifespan(service: Service, connections: list[PipelinedRedis]) -> Lifespan:
         service.live.on_shadow = _shadow_changes(service)
         await asyncio.to_thread(upgrade, service.ledger)
         await service.keys.refresh()
+        await asyncio.to_thread(service.shelves.refresh)
         await asyncio.to_thread(service.live.refresh)
         settings = service.settings
         watch = StoreWatch(connections[-1], Keys(settings.stream_partition_count), service.metrics)
         async with AsyncExitStack() as stack:
             stack.callback(service.ledger.close)
+            stack.callback(service.projections.close)
             stack.push_async_callback(service.keys.aclose)
             for connection in connections:
                 stack.push_async_callback(connection.aclose)
@@ -173,6 +196,7 @@ def _lifespan(service: Service, connections: list[PipelinedRedis]) -> Lifespan:
             for job in (
                 service.live.watch(settings.reload_interval_ms / 1000),
                 service.decisions.flush_for_ever(),
+                service.shelves.watch(SHELVES_S),
                 service.keys.watch(),
                 watch.watch(),
             ):

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from app.api.wire import DecisionRequest, answer_body, to_query
 from app.errors import BadInput, BundleMissing, EndcapError, pointer_to
 from app.main import build_service
 from app.settings import Settings
+from app.stores.ledger.schema import upgrade
 from app.telemetry import no_laps
 
 PATIENT_TIMEOUT_MS = 5000
@@ -55,6 +57,8 @@ async def recommend(
     """
     patient = settings.model_copy(update={"feature_timeout_ms": PATIENT_TIMEOUT_MS})
     service, connections = build_service(patient, redis_url)
+    upgrade(service.ledger)
+    service.shelves.refresh()
     if not service.live.refresh() or service.live.bundle is None:
         raise BundleMissing(service.live.problem or f"no bundle in {settings.bundles_dir}; run `endcap train` first")
     started = perf_counter()
@@ -94,7 +98,8 @@ async def _answer(service: Service, line: bytes) -> tuple[bytes, int | None]:
         ), None
     except EndcapError as error:
         return bytes(problem(422, error.code, error.message, pointer=error.pointer).body), None
-    body = answer_body(slate, currency=service.settings.currency, with_trace=query.explain)
+    expires_at = datetime.now(UTC) + timedelta(seconds=service.settings.decision_keep_s)
+    body = answer_body(slate, currency=service.settings.currency, with_trace=query.explain, expires_at=expires_at)
     return body, len(slate.degraded)
 
 

@@ -59,6 +59,7 @@ class Placement(BaseModel):
     """A place where slates appear; `fallback` is shown when there is no model at all.
 
     `new_products`: 1 keeps the last place for a product newer than the model that fits the customer, 0 does not.
+    `coupon_places` are kept for coupons where a question asks for both kinds; more than `max_coupons` never get in.
     What the other fields do to a slate: docs/ranking.md.
     """
 
@@ -67,6 +68,8 @@ class Placement(BaseModel):
     size: int = Field(default=10, ge=1, le=100)
     fallback: tuple[str, ...] = ()
     new_products: int = Field(default=1, ge=0, le=1)
+    coupon_places: int = Field(default=1, ge=0, le=100)
+    max_coupons: int = Field(default=3, ge=0, le=100)
     objective: Objective = Objective.RELEVANCE
     max_per_category: int | None = Field(default=None, ge=1)
     max_per_brand: int | None = Field(default=None, ge=1)

@@ -13,6 +13,8 @@ from app.settings import Placement, Settings
 from app.stores.decisions import DecisionLog
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.keyring import KeyRing
+from app.stores.ledger.shelves import Shelves
+from app.stores.projections import Projections
 from app.telemetry import Metrics
 
 
@@ -28,6 +30,8 @@ class Service:
     decisions: DecisionLog
     metrics: Metrics
     ledger: Ledger
+    shelves: Shelves
+    projections: Projections
     keys: KeyRing
     guesses: GuessLimit
     in_flight: set[tuple[str, str]] = field(default_factory=set)

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from app.decision.due import MAX_HORIZON_DAYS, Due, DueQuery, Replenishment
-from app.domain import Channel, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
+from app.domain import Channel, CouponPlace, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
 from app.errors import UnknownPlacement
 from app.ingest.schema import EventRow, Id
 from app.settings import Placement
@@ -121,6 +121,8 @@ def to_query(request: DecisionRequest, placements: Mapping[str, Placement]) -> Q
         basket=tuple(Line(ProductId(line.product_id), line.quantity) for line in context.basket),
         recent=tuple(ProductId(product_id) for product_id in context.recent),
         new_products=placement.new_products,
+        coupon_places=placement.coupon_places,
+        max_coupons=placement.max_coupons,
         policy=placement.policy if request.objective is None else _policy(placement, request.objective),
     )
 
@@ -145,8 +147,24 @@ class ReasonAnswer(BaseModel):
     text: str
 
 
+class CouponAnswer(BaseModel):
+    """A coupon of the customer's, or with `coupon_id` null an offer that they may activate (`POST /v1/coupons`).
+
+    `saving` is what it takes off one piece of the first of the products that it `applies_to`, null where unknown.
+    """
+
+    coupon_id: str | None
+    code: str | None
+    offer_id: str
+    offer_revision: int
+    campaign_id: str
+    applies_to: list[str]
+    saving: Money | None
+    valid_until: datetime | None
+
+
 class PropositionAnswer(BaseModel):
-    """One place of the slate.
+    """One place of the slate. A coupon's `product_id` is the product that it is shown for; `coupon` tells the rest.
 
     `factors` tells, under explain, what each column added to the score, and what the placement made of it.
     """
@@ -160,13 +178,19 @@ class PropositionAnswer(BaseModel):
     propensity: float
     reasons: list[ReasonAnswer]
     name: str | None
+    price: Money | None = Field(description="What one piece costs; held until `expires_at` of the decision")
+    coupon: CouponAnswer | None = None
     factors: dict[str, float] | None = None
 
 
 class DecisionAnswer(BaseModel):
-    """The slate, which model and policy made it, and in `degraded` what was missing."""
+    """The slate, which model and policy made it, and in `degraded` what was missing.
+
+    Prices and coupons of the propositions hold until `expires_at`, redeemed with this `decision_id`.
+    """
 
     decision_id: str
+    expires_at: datetime
     model_version: str | None
     policy: str
     degraded: list[str]
@@ -174,10 +198,11 @@ class DecisionAnswer(BaseModel):
     trace: dict[str, Any] | None = None
 
 
-def answer_body(slate: Slate, *, currency: str, with_trace: bool) -> bytes:
+def answer_body(slate: Slate, *, currency: str, with_trace: bool, expires_at: datetime) -> bytes:
     """The JSON body of an answer, in the shape of DecisionAnswer."""
     body: dict[str, Any] = {
         "decision_id": slate.decision_id,
+        "expires_at": expires_at,
         "model_version": slate.model_version,
         "policy": slate.policy,
         "degraded": slate.degraded,
@@ -203,13 +228,32 @@ def _propositions(propositions: Sequence[Proposition], currency: str) -> list[di
             "propensity": proposition.propensity,
             "reasons": [{"code": code, "text": text} for code, text in proposition.reasons],
             "name": proposition.name,
+            "price": None
+            if proposition.price_minor is None
+            else {"amount_minor": proposition.price_minor, "currency": proposition.currency or currency},
         }
         for proposition, (score, chance) in zip(propositions, numbers.round(6).tolist(), strict=True)
     ]
     for shown, proposition in zip(wire, propositions, strict=True):
         if proposition.factors is not None:
             shown["factors"] = proposition.factors
+        if proposition.coupon is not None:
+            shown["coupon"] = _coupon(proposition.coupon, proposition.currency or currency)
     return wire
+
+
+def _coupon(place: CouponPlace, currency: str) -> dict[str, Any]:
+    saving = place.saving_minor
+    return {
+        "coupon_id": place.coupon_id,
+        "code": place.code,
+        "offer_id": place.offer_id,
+        "offer_revision": place.offer_revision,
+        "campaign_id": place.campaign_id,
+        "applies_to": place.applies_to,
+        "saving": None if saving is None else {"amount_minor": saving, "currency": currency},
+        "valid_until": None if place.ends_s is None else datetime.fromtimestamp(place.ends_s, UTC),
+    }
 
 
 class ReplenishmentRequest(BaseModel):

@@ -23,13 +23,14 @@ MIN_SLOPE = 1e-3
 class Arranged:
     """`places` in `Scored` of the slate's products in order, what each owes to the placement, and what the trace tells.
 
-    `is_pinned` and `factors` run in parallel with `places`.
+    `is_pinned`, `factors` and `keys`, which ordered the candidates, run in parallel with `places`.
     """
 
     places: Ints
     is_pinned: Sequence[bool]
     factors: Sequence[Mapping[str, float]]
     trace: Mapping[str, object]
+    keys: Sequence[float] = ()
 
 
 def with_pinned(context: Context, candidates: Candidates) -> Candidates:
@@ -81,6 +82,7 @@ def arrange(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) ->
             "pinned_count": len(pins),
             "over_cap_count": sum(cap.over_count(chosen) for cap in caps),
         },
+        keys=keys[chosen].tolist(),
     )
 
 

@@ -1,6 +1,6 @@
 """From a question and a customer's state to arrays in one bundle's item space: the first stage of a decision."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from app.decision.foldin import MAX_ITEM_COUNT, confidence, fold_in, strength
 from app.decision.linear import linear_scores
 from app.decision.live import LiveProfile, LivePurchase, live_profile
-from app.domain import CustomerFeatures, Degraded, Floats, Ints, Query
+from app.domain import CustomerFeatures, Degraded, Floats, Ints, LiveEvent, Query, Wallet
 from app.model.bundle import Bundle
 from app.ports import CustomerState
 
@@ -57,6 +57,8 @@ class Context:
     user: Floats | None
     linear: Floats | None
     degraded: tuple[Degraded, ...]
+    wallet: Wallet | None = None
+    events: Sequence[LiveEvent] = ()
 
 
 def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_after_s: float) -> Context:
@@ -86,6 +88,8 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
             *state.degraded,
             *_flags(query, state, live, bundle, stale=now_s - as_of_s > stale_after_s),
         ),
+        wallet=state.wallet,
+        events=state.events,
     )
 
 

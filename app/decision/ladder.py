@@ -62,7 +62,7 @@ class Ladder:
         self, query: Query, bundle: Bundle, laps: Laps, shadow: Callable[[Query, CustomerState, Slate], None]
     ) -> Slate:
         """As `decide`; question, state and slate go to the shadow as well."""
-        state = await self.customers.read(query.customer_id, query.anonymous_id)
+        state = await self.customers.read(query.customer_id, query.anonymous_id, with_wallet="coupon" in query.kinds)
         laps.lap("features")
         slate = rank(query, bundle, state, self.options, laps)
         shadow(query, state, slate)

@@ -1,7 +1,7 @@
 """The request path: from a question to a slate in one straight function."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +9,15 @@ import numpy as np
 from app.decision.arrangement import Arranged, arrange, due_places, with_pinned
 from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.context import Context, make_context
+from app.decision.coupons import CouponCandidates, coupon_candidates
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
 from app.decision.newcomers import fitting_newcomers, with_newcomers
+from app.decision.offered import with_coupons
 from app.decision.scoring import NOT_A_SCORE, Scored, score
 from app.decision.slate import make_slate
 from app.domain import Degraded, Ints, Proposition, Query, Slate
 from app.model.bundle import Bundle
+from app.offers.shelf import Shelf
 from app.ports import CustomerState, CustomerStore
 from app.telemetry import Laps, no_laps
 
@@ -24,14 +27,18 @@ TRACED_DROPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a decision needs to know besides the question; features older than `stale_after_s` are flagged."""
+    """What a decision needs to know besides the question; features older than `stale_after_s` are flagged.
+
+    `shelf_of` gives the offers that may be shown, laid out for a bundle; None while there is none.
+    """
 
     stale_after_s: float
+    shelf_of: Callable[[Bundle], Shelf | None] = lambda _: None
 
 
 async def decide(query: Query, bundle: Bundle, customers: CustomerStore, options: Options, laps: Laps) -> Slate:
     """The best slate for `query` from the state of this millisecond; the store read is its only wait."""
-    state = await customers.read(query.customer_id, query.anonymous_id)
+    state = await customers.read(query.customer_id, query.anonymous_id, with_wallet="coupon" in query.kinds)
     laps.lap("features")
     return rank(query, bundle, state, options, laps)
 
@@ -51,7 +58,12 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, l
     laps.lap("scoring")
     arranged = None if query.policy is None else arrange(context, query.policy, scored, new)
     propositions = make_slate(context, scored, new, arranged) if "product" in query.kinds else []
-    slate = _slate(context, candidates, dropped, scored, propositions, arranged)
+    shelf = options.shelf_of(bundle) if "coupon" in query.kinds else None
+    coupons = None if shelf is None else coupon_candidates(context, shelf, scored, rules)
+    if shelf is not None and coupons is not None:
+        propositions = with_coupons(context, shelf, scored, propositions, coupons, arranged)
+        laps.lap("coupons")
+    slate = _slate(context, candidates, dropped, scored, propositions, arranged, coupons)
     laps.lap("slate")
     return slate
 
@@ -68,6 +80,7 @@ def _slate(
     scored: Scored,
     propositions: Sequence[Proposition],
     arranged: Arranged | None,
+    coupons: CouponCandidates | None,
 ) -> Slate:
     degraded = list(context.degraded)
     if candidates.failed:
@@ -80,18 +93,25 @@ def _slate(
         policy=POLICY,
         degraded=degraded,
         propositions=propositions,
-        trace=_trace(context, candidates, dropped, scored, arranged),
+        trace=_trace(context, candidates, dropped, scored, arranged, coupons),
     )
 
 
 def _trace(
-    context: Context, candidates: Candidates, dropped: dict[str, Ints], scored: Scored, arranged: Arranged | None
+    context: Context,
+    candidates: Candidates,
+    dropped: dict[str, Ints],
+    scored: Scored,
+    arranged: Arranged | None,
+    coupons: CouponCandidates | None,
 ) -> dict[str, object]:
     ids = context.bundle.catalogue.product_ids
     newcomers = context.bundle.newcomers
     told: dict[str, object] = {} if newcomers is None else {"newcomers": len(newcomers.items)}
     if arranged is not None:
         told["placement"] = arranged.trace
+    if coupons is not None:
+        told["coupons"] = coupons.trace()
     return told | {
         "candidates": {name: len(items) for name, items in candidates.by_source.items()},
         "failed_sources": list(candidates.failed),

@@ -39,6 +39,7 @@ def make_slate(context: Context, scored: Scored, new: Ints, arranged: Arranged |
     score = scored.score[places]
     chance = probability(context, score)
     reasons = told_as_new(context, items, reasons_for(context, items, contributions), new)
+    price = catalogue.price_minor[items].tolist()
     columns = zip(
         items.tolist(),
         score.tolist(),
@@ -46,14 +47,26 @@ def make_slate(context: Context, scored: Scored, new: Ints, arranged: Arranged |
         reasons if arranged is None else _told_as_pinned(reasons, arranged),
         _expected_minor(chance, worth_of(catalogue, context.query.policy, items)),
         _told(context, scored, places, arranged) if context.query.explain else [None] * len(items),
+        [minor if minor >= 0 else None for minor in price],
         strict=True,
     )
     ids, names, currency = catalogue.product_ids, catalogue.names, catalogue.currency
     return [
         Proposition(
-            "product", ProductId(ids[item]), rank, score, chance, (reason,), 1.0, worth, currency, names[item], added
+            "product",
+            ProductId(ids[item]),
+            rank,
+            score,
+            chance,
+            (reason,),
+            1.0,
+            worth,
+            currency,
+            names[item],
+            added,
+            price,
         )
-        for rank, (item, score, chance, reason, worth, added) in enumerate(columns, start=1)
+        for rank, (item, score, chance, reason, worth, added, price) in enumerate(columns, start=1)
     ]
 
 
