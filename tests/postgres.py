@@ -78,17 +78,19 @@ def running_postgres(programs: Path) -> Iterator[PostgresServer]:
     options: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL} | _other_user(folder)
     data = folder / "data"
     port = free_port()
-    words = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"]
-    subprocess.run([programs / "initdb", "-D", data, *words], check=True, **options)
+    cluster = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    subprocess.run([programs / "initdb", "-D", data, *cluster], check=True, **options)
     settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
-    process = subprocess.Popen([programs / "postgres", "-D", data, "-p", str(port), *settings], **options)
+    with (folder / "log").open("wb") as log:
+        words = [programs / "postgres", "-D", data, "-p", str(port), *settings]
+        process = subprocess.Popen(words, **options, stderr=log)
     try:
         server = PostgresServer(f"postgresql://postgres@127.0.0.1:{port}")
-        wait_until(lambda: _answers(server.url), "PostgreSQL answers")
+        wait_until(lambda: _answers(process, folder, server.url), "PostgreSQL answers")
         server.migrate_template()
         yield server
     finally:
-        # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
+        # PostgreSQL's fast shutdown: it does not wait for clients.
         process.send_signal(signal.SIGINT)
         process.wait(timeout=20)
         shutil.rmtree(folder)
@@ -103,7 +105,8 @@ def _other_user(folder: Path) -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def _answers(url: str) -> bool:
+def _answers(process: "subprocess.Popen[bytes]", folder: Path, url: str) -> bool:
+    assert process.poll() is None, f"PostgreSQL ended: {(folder / 'log').read_text()}"
     try:
         psycopg.connect(f"{url}/postgres").close()
     except psycopg.OperationalError:
