@@ -82,8 +82,8 @@ def running_postgres(programs: Path) -> Iterator[PostgresServer]:
     subprocess.run([programs / "initdb", "-D", data, *cluster], check=True, **options)
     settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
     with (folder / "log").open("wb") as log:
-        words = [programs / "postgres", "-D", data, "-p", str(port), *settings]
-        process = subprocess.Popen(words, **options, stderr=log)
+        words = [str(programs / "postgres"), "-D", str(data), "-p", str(port), *settings]
+        process: subprocess.Popen[bytes] = subprocess.Popen(words, **options, stderr=log)
     try:
         server = PostgresServer(f"postgresql://postgres@127.0.0.1:{port}")
         wait_until(lambda: _answers(process, folder, server.url), "PostgreSQL answers")
@@ -105,7 +105,7 @@ def _other_user(folder: Path) -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def _answers(process: "subprocess.Popen[bytes]", folder: Path, url: str) -> bool:
+def _answers(process: subprocess.Popen[bytes], folder: Path, url: str) -> bool:
     assert process.poll() is None, f"PostgreSQL ended: {(folder / 'log').read_text()}"
     try:
         psycopg.connect(f"{url}/postgres").close()
