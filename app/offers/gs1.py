@@ -32,6 +32,13 @@ def check_digit(digits: str) -> int:
     return -sum(weighted) % 10
 
 
+def gcn_of(digits: str) -> str:
+    """The number of twelve digits (company prefix and coupon reference) with its check digit; raises ValueError."""
+    if not re.fullmatch(r"[0-9]{12}", digits):
+        raise ValueError("Input should be 12 digits: the number without its check digit")
+    return digits + str(check_digit(digits))
+
+
 def checked_gcn(gcn: str) -> str:
     """The number itself; raises ValueError when it is none."""
     if not re.fullmatch(r"[0-9]{13}", gcn):

@@ -1,13 +1,16 @@
 """Coupons as pictures for a wallet: QR codes of any text, and GS1 DataBars of element strings."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from io import BytesIO
 
 import zxingcpp
 from PIL import Image
 
 from app.errors import BadInput
-from app.offers.gs1 import parse_element_string
+from app.offers.gs1 import element_string, parse_element_string
+from app.offers.records import Coupon
+from app.offers.zones import local_date
 
 QR_MAX_SIGNS = 2331
 """What the largest QR code holds at error correction M (ISO/IEC 18004, table 7)."""
@@ -30,13 +33,24 @@ def qr_png(text: str) -> bytes:
     return file.getvalue()
 
 
-def barcode_svg(element_string: str) -> str:
+def element_string_of(coupon: Coupon, *, time_zone: str) -> str | None:
+    """What a till scans: GCN and serial, and the last day the coupon is good on in its campaign's time zone.
+
+    None for a coupon whose offer had no GCN when it was issued.
+    """
+    if coupon.gcn is None or coupon.serial is None:
+        return None
+    end = coupon.valid_until
+    expires_on = None if end is None else local_date(end - timedelta(microseconds=1), time_zone)
+    return element_string(coupon.gcn, coupon.serial, expires_on=expires_on)
+
+
+def barcode_svg(elements: str) -> str:
     """A coupon's element string, (255)…, as GS1 DataBar Expanded Stacked with the same below in figures, in SVG.
 
     The symbol that GS1 has for coupons at tills, and narrow enough for a telephone. Raises BadInput when it is none.
     """
-    elements = parse_element_string(element_string)
-    figures = [f"({identifier}){value}" for identifier, value in elements.items()]
+    figures = [f"({identifier}){value}" for identifier, value in parse_element_string(elements).items()]
     return _svg(zxingcpp.create_barcode("".join(figures), zxingcpp.BarcodeFormat.DataBarExpStk), below=figures)
 
 
