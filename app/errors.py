@@ -3,6 +3,7 @@
 EndcapError
 ├── BadInput            a file, a row, a request or a setting the caller must mend
 │   ├── UnknownPlacement
+│   ├── InvalidRequest  a request that is well-formed says what cannot be
 │   ├── BadSetting
 │   └── InvalidTerms    what an offer or a campaign would promise is no valid document
 ├── IdempotencyKeyMissing  a write came without the header that makes it happen once
@@ -47,6 +48,12 @@ class UnknownPlacement(BadInput):
     """No placement of that name is configured."""
 
     code = "unknown_placement"
+
+
+class InvalidRequest(BadInput):
+    """A request that is well-formed says what cannot be; `pointer` leads to it."""
+
+    code = "invalid_request"
 
 
 class BadSetting(BadInput):

@@ -12,7 +12,7 @@ import faiss
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import decisions, events, health, replenishment
+from app.api import campaigns, decisions, events, health, redemptions, replenishment, wallet
 from app.api.access import Access, RouteScopes, describe_access
 from app.api.direct import DirectDecisions
 from app.api.edge import Edge
@@ -52,7 +52,17 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     service, connections = build_service(settings, redis_url)
     app = FastAPI(title="Endcap", version=__version__, lifespan=_lifespan(service, connections), redoc_url=None)
     app.state.service = service
-    for router in (decisions.router, events.router, replenishment.router, health.router):
+    routers = (
+        decisions.router,
+        events.router,
+        replenishment.router,
+        redemptions.router,
+        wallet.router,
+        campaigns.router,
+        health.router,
+        campaigns.actions,
+    )
+    for router in routers:
         # Not include_router: FastAPI then asks each router in turn, 10 µs per request.
         app.router.routes.extend(router.routes)
     install_problems(app)

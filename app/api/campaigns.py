@@ -1,0 +1,245 @@
+"""`/v1/campaigns` and `/v1/offers`: what the retailer promises, with whose money, and where that money went."""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Literal
+
+import orjson
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from app.api.access import needs
+from app.api.offer_wire import (
+    AudienceAnswer,
+    AudienceRequest,
+    BudgetAnswer,
+    CampaignAnswer,
+    CampaignChange,
+    CampaignList,
+    CampaignRequest,
+    OfferAnswer,
+    OfferChange,
+    OfferList,
+    OfferRequest,
+    SettlementAnswer,
+    campaign_body,
+    campaign_document,
+    offer_body,
+    offer_document,
+)
+from app.api.once import answered, keyed, once_of
+from app.api.problems import documented
+from app.api.state import service_of
+from app.api.wire import Instant
+from app.domain import Scope
+from app.errors import InvalidRequest
+from app.ingest.schema import Id
+from app.offers.records import Campaign, Offer
+from app.offers.status import Action
+from app.stores.ledger.audience import add_audience, add_segment
+from app.stores.ledger.campaigns import (
+    act_on_campaign,
+    change_campaign,
+    change_offer,
+    create_campaign,
+    create_offer,
+    find_campaign,
+    find_offer,
+    list_campaigns,
+    list_offers,
+    withdraw_offer,
+)
+from app.stores.ledger.idempotency import Answer, do_once
+from app.stores.ledger.reports import campaign_budget, settlement
+
+router = APIRouter(tags=["campaigns"])
+actions = APIRouter(tags=["campaigns"])
+"""For one route whose last part is a name: asked after all others, which it would hide.
+
+Writes are `async` for what the event loop keeps, and leave their SQL to a thread; reads run in one altogether."""
+
+
+@router.post(
+    "/v1/campaigns",
+    status_code=201,
+    response_model=CampaignAnswer,
+    responses=documented(400, 409, 413, 422),
+    **keyed(Scope.ADMIN),
+)
+async def create(body: CampaignRequest, request: Request) -> Response:
+    """A new campaign, which is a draft until it is scheduled."""
+    service, once, terms = service_of(request), await once_of(request), body.parsed()
+    make = partial(create_campaign, campaign_id=body.campaign_id, terms=terms, now=once.now)
+    work = partial(do_once, service.ledger, once, lambda connection: _campaign(make(connection), 201, now=once.now))
+    return await answered(service, once, work)
+
+
+@router.get("/v1/campaigns", response_model=CampaignList, responses=documented(422), **needs(Scope.ADMIN))
+def list_all(request: Request, after: Id | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
+    """Campaigns by id."""
+    now = datetime.now(UTC)
+    found = service_of(request).ledger.read(partial(list_campaigns, after=after, limit=limit + 1))
+    page = found[:limit]
+    told = {
+        "campaigns": [campaign_document(one, now=now) for one in page],
+        "next": page[-1].campaign_id if len(found) > limit else None,
+    }
+    return _json(told)
+
+
+@router.get(
+    "/v1/campaigns/{campaign_id}",
+    response_model=CampaignAnswer,
+    responses=documented(404, 422),
+    **needs(Scope.ADMIN),
+)
+def find(campaign_id: Id, request: Request) -> Response:
+    """One campaign."""
+    campaign = service_of(request).ledger.read(lambda connection: find_campaign(connection, campaign_id))
+    return Response(campaign_body(campaign, now=datetime.now(UTC)), media_type="application/json")
+
+
+@router.put(
+    "/v1/campaigns/{campaign_id}",
+    response_model=CampaignAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.ADMIN),
+)
+async def change(campaign_id: Id, body: CampaignChange, request: Request) -> Response:
+    """The campaign with other terms; a budget below what is spent or held is refused, as is an outdated revision."""
+    service, once, terms = service_of(request), await once_of(request), body.parsed()
+    make = partial(change_campaign, campaign_id=campaign_id, terms=terms, revision=body.revision, now=once.now)
+    work = partial(do_once, service.ledger, once, lambda connection: _campaign(make(connection), now=once.now))
+    return await answered(service, once, work)
+
+
+@router.get(
+    "/v1/campaigns/{campaign_id}/budget",
+    response_model=BudgetAnswer,
+    responses=documented(404, 422),
+    **needs(Scope.ADMIN),
+)
+def budget(campaign_id: Id, request: Request) -> Response:
+    """The campaign's budget, what is spent, held and left of it, per channel, and its last ledger entries."""
+    found = service_of(request).ledger.read(lambda connection: campaign_budget(connection, campaign_id))
+    return _json(found.to_dict())
+
+
+@router.post(
+    "/v1/campaigns/{campaign_id}/offers",
+    status_code=201,
+    response_model=OfferAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.ADMIN),
+)
+async def add_offer(campaign_id: Id, body: OfferRequest, request: Request) -> Response:
+    """A new offer of the campaign."""
+    service, once, terms = service_of(request), await once_of(request), body.parsed()
+    make = partial(create_offer, campaign_id=campaign_id, offer_id=body.offer_id, terms=terms, now=once.now)
+    work = partial(do_once, service.ledger, once, lambda connection: _offer(make(connection), 201))
+    return await answered(service, once, work)
+
+
+@router.get(
+    "/v1/campaigns/{campaign_id}/offers",
+    response_model=OfferList,
+    responses=documented(404, 422),
+    **needs(Scope.ADMIN),
+)
+def offers_of(campaign_id: Id, request: Request) -> Response:
+    """All offers of the campaign."""
+    ledger = service_of(request).ledger
+    found = ledger.read(lambda connection: list_offers(connection, find_campaign(connection, campaign_id).campaign_id))
+    return _json({"offers": [offer_document(offer) for offer in found]})
+
+
+@router.post(
+    "/v1/campaigns/{campaign_id}/audience",
+    response_model=AudienceAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.ADMIN),
+)
+async def add_to_audience(campaign_id: Id, body: AudienceRequest, request: Request) -> Response:
+    """Adds customers to those whom the campaign is for; they get coupons when these are issued to the audience."""
+    service, once = service_of(request), await once_of(request)
+    if body.tier is None:
+        add = partial(add_audience, campaign_id=campaign_id, customer_ids=body.customer_ids or (), now=once.now)
+    else:
+        add = partial(add_segment, campaign_id=campaign_id, tier=body.tier, now=once.now)
+    work = partial(do_once, service.ledger, once, lambda connection: _added(campaign_id, add(connection)))
+    return await answered(service, once, work)
+
+
+@actions.post(
+    "/v1/campaigns/{campaign_id}/{action}",
+    response_model=CampaignAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.ADMIN),
+)
+async def act(campaign_id: Id, action: Annotated[Action, Path()], request: Request) -> Response:
+    """Schedules a draft, pauses, resumes, ends, or reopens what has ended, which is paused then."""
+    service, once = service_of(request), await once_of(request)
+    make = partial(act_on_campaign, campaign_id=campaign_id, action=action, now=once.now)
+    work = partial(do_once, service.ledger, once, lambda connection: _campaign(make(connection), now=once.now))
+    return await answered(service, once, work)
+
+
+@router.get("/v1/offers/{offer_id}", response_model=OfferAnswer, responses=documented(404, 422), **needs(Scope.ADMIN))
+def find_one_offer(offer_id: Id, request: Request) -> Response:
+    """One offer."""
+    offer = service_of(request).ledger.read(lambda connection: find_offer(connection, offer_id))
+    return Response(offer_body(offer), media_type="application/json")
+
+
+@router.put(
+    "/v1/offers/{offer_id}",
+    response_model=OfferAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.ADMIN),
+)
+async def change_one_offer(offer_id: Id, body: OfferChange, request: Request) -> Response:
+    """The offer in a new revision."""
+    service, once, terms = service_of(request), await once_of(request), body.parsed()
+    make = partial(change_offer, offer_id=offer_id, terms=terms, revision=body.revision, now=once.now)
+    work = partial(do_once, service.ledger, once, lambda connection: _offer(make(connection)))
+    return await answered(service, once, work)
+
+
+@router.delete(
+    "/v1/offers/{offer_id}",
+    response_model=OfferAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.ADMIN),
+)
+async def withdraw(offer_id: Id, request: Request) -> Response:
+    """The offer, no longer issued or shown; coupons that are out stay good."""
+    service, once = service_of(request), await once_of(request)
+    make = partial(withdraw_offer, offer_id=offer_id, now=once.now)
+    work = partial(do_once, service.ledger, once, lambda connection: _offer(make(connection)))
+    return await answered(service, once, work)
+
+
+@router.get("/v1/settlements", response_model=SettlementAnswer, responses=documented(422), **needs(Scope.ADMIN))
+def settle(
+    request: Request, from_at: Annotated[Instant, Query(alias="from")], to_at: Annotated[Instant, Query(alias="to")]
+) -> Response:
+    """What each funder owes for the redemptions of a period."""
+    if to_at <= from_at:
+        raise InvalidRequest("to must be after from", pointer="/query/to")
+    found = service_of(request).ledger.read(lambda connection: settlement(connection, from_at, to_at))
+    return _json({"from": from_at, "to": to_at, "funders": [one.to_dict() for one in found]})
+
+
+def _campaign(campaign: Campaign, status: Literal[200, 201] = 200, *, now: datetime) -> Answer:
+    return Answer(status, campaign_body(campaign, now=now), (f"campaign:{campaign.campaign_id}",))
+
+
+def _offer(offer: Offer, status: Literal[200, 201] = 200) -> Answer:
+    return Answer(status, offer_body(offer), (f"campaign:{offer.campaign_id}",))
+
+
+def _added(campaign_id: str, count: int) -> Answer:
+    return Answer(200, orjson.dumps({"campaign_id": campaign_id, "added_count": count}))
+
+
+def _json(told: object) -> Response:
+    return Response(orjson.dumps(told), media_type="application/json")

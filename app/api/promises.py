@@ -1,0 +1,43 @@
+"""What a decision promised: its prices and the terms of its coupons hold until it expires, whatever changes meanwhile.
+
+Only what was shown is kept by it; budgets, limits and what was redeemed count as they are, and so does a campaign
+that somebody paused or ended.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import orjson
+
+from app.api.state import Service
+from app.errors import DecisionNotFound, StoreUnavailable
+from app.stores.ledger.quote import Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """A decision's terms for the ledger, and the prices that it showed, by product; nothing where there is none."""
+
+    promise: Promise | None = None
+    prices_minor: Mapping[str, int] = field(default_factory=dict)
+
+
+async def promised_by(service: Service, decision_id: str | None, *, now: datetime) -> Promised:
+    """What this decision promised; nothing when it is unknown, over, or cannot be looked up: then today's terms hold."""
+    if decision_id is None:
+        return Promised()
+    try:
+        told = orjson.loads(await service.decisions.find(decision_id))
+    except (DecisionNotFound, StoreUnavailable):
+        return Promised()
+    expires_at = datetime.fromisoformat(told["expires_at"])
+    if now >= expires_at:
+        return Promised()
+    decided_at = expires_at - timedelta(seconds=service.settings.decision_keep_s)
+    coupons = [one["coupon"] for one in told["propositions"] if one.get("coupon") is not None]
+    prices_minor = {
+        one["product_id"]: one["price"]["amount_minor"] for one in told["propositions"] if one.get("price") is not None
+    }
+    revisions = {coupon["offer_id"]: coupon["offer_revision"] for coupon in coupons}
+    return Promised(Promise(decided_at, revisions), prices_minor)

@@ -1,0 +1,273 @@
+"""Coupons at the till: what they would give, held for an order, redeemed for it, and given back."""
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from time import monotonic
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from app.api.access import client_of, needs, scopes_of
+from app.api.basket_of import basket_of
+from app.api.once import answered, done, keyed, once_of, response_of
+from app.api.problems import documented
+from app.api.promises import promise_of
+from app.api.state import Service, service_of
+from app.api.till_wire import (
+    REFUSED_PROBLEM,
+    BasketRequest,
+    CouponsRequest,
+    QualificationAnswer,
+    QualificationRequest,
+    RedemptionAnswer,
+    RedemptionRequest,
+    RedemptionState,
+    ReservationAnswer,
+    ReservationRequest,
+    ReservationState,
+    RollbackAnswer,
+    RollbackRequest,
+    ValidationAnswer,
+    ValidationRequest,
+)
+from app.domain import Scope
+from app.errors import InvalidRequest
+from app.ingest.schema import Id
+from app.offers.basket import Situation
+from app.offers.reasons import ReasonCode
+from app.stores.ledger.answers import quote_document
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.idempotency import Answer, Once, do_once
+from app.stores.ledger.quote import Promise, Question, Quote, quote
+from app.stores.ledger.redeem import Order, redeem, reserve
+from app.stores.ledger.redemptions import find_redemption
+from app.stores.ledger.reserve import check_held, find_reservation, release
+from app.stores.ledger.rollback import Returned, roll_back
+
+router = APIRouter(tags=["redemptions"])
+REFUSED: dict[int | str, dict[str, Any]] = {
+    409: {
+        "description": "No coupon gives anything, or something stands against it; `refused` tells why",
+        "content": {"application/problem+json": {"schema": REFUSED_PROBLEM}},
+    }
+}
+NOBODY = "-"
+"""Whose guesses they are where no customer is told."""
+
+
+@router.post(
+    "/v1/qualifications",
+    response_model=QualificationAnswer,
+    responses=documented(400, 413, 422),
+    **needs(Scope.REDEEM),
+)
+async def qualify(body: QualificationRequest, request: Request) -> Response:
+    """What the customer's coupons and these codes give on this basket, and what is missing for the rest.
+
+    Changes nothing.
+    """
+    if body.customer_id is None and not body.codes:
+        raise InvalidRequest("/customer_id: give customer_id, codes, or both", pointer="/customer_id")
+    question = _question(body, request, now=datetime.now(UTC), wallet=body.customer_id is not None)
+    found = await _quoted(request, question)
+    near = [_near(refused) for refused in found["refused"] if _is_near(refused)]
+    return _json(found | {"near": near})
+
+
+@router.post(
+    "/v1/validations",
+    response_model=ValidationAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **needs(Scope.REDEEM),
+)
+async def validate(
+    body: ValidationRequest,
+    request: Request,
+    dry_run: Annotated[bool, Query(description="Lets `now` ask about another time")] = False,
+) -> Response:
+    """What a redemption of the same would give. Changes nothing, whatever `dry_run` says."""
+    if body.now is not None and not dry_run:
+        raise InvalidRequest("/now: another time than now needs dry_run=true", pointer="/now")
+    now = body.now or datetime.now(UTC)
+    _check_names_coupons(body, body.reservation_id)
+    question = await _promised(body, request, now=now, reservation_id=body.reservation_id)
+    found = await _quoted(request, question)
+    return _json(found | {"is_redeemable": bool(found["applied"])})
+
+
+@router.post(
+    "/v1/reservations",
+    status_code=201,
+    response_model=ReservationAnswer,
+    responses=documented(400, 413, 422) | REFUSED,
+    **keyed(Scope.REDEEM),
+)
+async def make_reservation(body: ReservationRequest, request: Request) -> Response:
+    """Holds coupons and the money that they cost for one order."""
+    once = await once_of(request)
+    _check_names_coupons(body, None)
+    question = await _promised(body, request, now=once.now)
+    ttl = timedelta(seconds=body.ttl_s)
+    ledger = service_of(request).ledger
+    work = partial(reserve, ledger, question, order_id=body.order_id, ttl=ttl, once=once)
+    return await _guarded(request, question, once, work)
+
+
+@router.get(
+    "/v1/reservations/{reservation_id}",
+    response_model=ReservationState,
+    responses=documented(404, 422),
+    **needs(Scope.REDEEM),
+)
+def show_reservation(reservation_id: Id, request: Request) -> Response:
+    """The reservation and what became of it."""
+    found = service_of(request).ledger.read(lambda connection: find_reservation(connection, reservation_id))
+    is_over = datetime.fromisoformat(found["expires_at"]) <= datetime.now(UTC)
+    return _json(found | {"status": "expired"} if found["status"] == "held" and is_over else found)
+
+
+@router.delete(
+    "/v1/reservations/{reservation_id}",
+    response_model=ReservationState,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.REDEEM),
+)
+async def give_up(reservation_id: Id, request: Request) -> Response:
+    """Gives the reservation up; what it held is free at once."""
+    service, once = service_of(request), await once_of(request)
+    free = partial(release, reservation_id=reservation_id, now=once.now)
+    return await answered(service, once, partial(do_once, service.ledger, once, free))
+
+
+@router.post(
+    "/v1/redemptions",
+    status_code=201,
+    response_model=RedemptionAnswer,
+    responses=documented(400, 404, 413, 422) | REFUSED,
+    **keyed(Scope.REDEEM),
+)
+async def redeem_coupons(body: RedemptionRequest, request: Request) -> Response:
+    """Redeems the best combination of the coupons named, to the cent on every line, exactly once per key."""
+    once = await once_of(request)
+    _check_names_coupons(body, body.reservation_id)
+    question = await _promised(body, request, now=once.now, reservation_id=body.reservation_id)
+    order = Order(body.order_id, body.decision_id, body.expected_discount_minor)
+    work = partial(redeem, service_of(request).ledger, question, order, once)
+    return await _guarded(request, question, once, work)
+
+
+@router.get(
+    "/v1/redemptions/{redemption_id}",
+    response_model=RedemptionState,
+    responses=documented(404, 422),
+    **needs(Scope.REDEEM),
+)
+def show_redemption(redemption_id: Id, request: Request) -> Response:
+    """The redemption as it stands."""
+    return _json(service_of(request).ledger.read(lambda connection: find_redemption(connection, redemption_id)))
+
+
+@router.post(
+    "/v1/redemptions/{redemption_id}/rollback",
+    response_model=RollbackAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.REDEEM),
+)
+async def roll_back_redemption(redemption_id: Id, body: RollbackRequest, request: Request) -> Response:
+    """Takes the redemption back, whole or the lines that come back; what is back already stays so."""
+    service, once = service_of(request), await once_of(request)
+    lines = None if body.lines is None else [Returned(line.line_id, line.quantity) for line in body.lines]
+    for number, line in enumerate(lines or ()):
+        if line.line_id in {before.line_id for before in (lines or ())[:number]}:
+            pointer = f"/lines/{number}/line_id"
+            raise InvalidRequest(f"{pointer}: line {line.line_id!r} comes twice", pointer=pointer)
+    return await answered(service, once, partial(roll_back, service.ledger, redemption_id, lines, once))
+
+
+def _check_names_coupons(body: CouponsRequest, reservation_id: str | None) -> None:
+    if body.wallet and body.customer_id is None:
+        raise InvalidRequest("/wallet: the wallet is that of a customer; give customer_id", pointer="/wallet")
+    if not body.codes and not body.wallet and reservation_id is None:
+        raise InvalidRequest("/codes: give codes, wallet or a reservation_id", pointer="/codes")
+
+
+async def _promised(
+    body: CouponsRequest, request: Request, *, now: datetime, reservation_id: str | None = None
+) -> Question:
+    service = service_of(request)
+    promise = await promise_of(service, body.decision_id, customer_id=body.customer_id, now=now)
+    return _question(body, request, now=now, wallet=body.wallet, reservation_id=reservation_id, promise=promise)
+
+
+def _question(
+    body: BasketRequest,
+    request: Request,
+    *,
+    now: datetime,
+    wallet: bool,
+    reservation_id: str | None = None,
+    promise: Promise | None = None,
+) -> Question:
+    return Question(
+        basket=basket_of(service_of(request), body),
+        situation=Situation(now, body.customer_id, None, body.channel, body.store_id),
+        codes=tuple(body.codes),
+        wallet=wallet,
+        reservation_id=reservation_id,
+        promise=promise,
+        reveals_recipients=Scope.STAFF in scopes_of(request),
+    )
+
+
+async def _quoted(request: Request, question: Question) -> dict[str, Any]:
+    """The quote as a document, guesses at codes counted; raises TooManyGuesses and what a reservation may."""
+    service = service_of(request)
+    _check_guesses(service, client_of(request), question)
+    found = quote_document(await run_in_threadpool(_quote, service.ledger, question))
+    _count_guesses(service, client_of(request), question, found)
+    return found
+
+
+def _quote(ledger: Ledger, question: Question) -> Quote:
+    def look(connection: Any) -> Quote:
+        if question.reservation_id is not None:
+            check_held(connection, question.reservation_id, now=question.situation.now_at)
+        return quote(connection, question)
+
+    return ledger.read(look)
+
+
+async def _guarded(request: Request, question: Question, once: Once, work: "partial[Answer]") -> Response:
+    """The response to a write about codes, guesses counted, those of a repeated answer not again."""
+    service = service_of(request)
+    _check_guesses(service, once.client, question)
+    answer = await done(service, once, work)
+    if question.codes and not answer.is_replay:
+        _count_guesses(service, once.client, question, orjson.loads(answer.body))
+    return response_of(answer)
+
+
+def _check_guesses(service: Service, client: str, question: Question) -> None:
+    if question.codes:
+        service.guesses.check(client, question.situation.customer_id or NOBODY, monotonic())
+
+
+def _count_guesses(service: Service, client: str, question: Question, found: dict[str, Any]) -> None:
+    failed = sum(refused["reason"]["code"] == ReasonCode.COUPON_NOT_FOUND for refused in found["refused"])
+    service.guesses.failed(client, question.situation.customer_id or NOBODY, failed, monotonic())
+
+
+def _is_near(refused: dict[str, Any]) -> bool:
+    return bool(refused["reason"]["code"] == ReasonCode.MINIMUM_BASKET_NOT_MET)
+
+
+def _near(refused: dict[str, Any]) -> dict[str, Any]:
+    reason = refused["reason"]
+    named = {name: value for name, value in refused.items() if name != "reason"}
+    return named | {"missing_minor": reason["required"] - reason["actual"]}
+
+
+def _json(told: object) -> Response:
+    return Response(orjson.dumps(told), media_type="application/json")

@@ -1,0 +1,183 @@
+"""Coupons and those who have them: wallets, pictures of codes, offers activated, coupons handed out and taken back."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from app.api.access import needs
+from app.api.coupon_wire import CouponAnswer, IssueAnswer, WalletAnswer, coupon_document
+from app.api.offer_wire import ActivationRequest, IssueRequest, MembershipAnswer, MembershipRequest
+from app.api.once import answered, keyed, once_of
+from app.api.problems import documented
+from app.api.state import service_of
+from app.domain import Scope
+from app.errors import Missing
+from app.ingest.schema import Id
+from app.offers.images import barcode_svg, qr_png, qr_svg
+from app.stores.ledger.audience import activate, issue_to_audience
+from app.stores.ledger.campaigns import set_tier
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.handouts import Held, hand_out, held, take_back, wallet_of, with_terms
+from app.stores.ledger.idempotency import Answer, Once, do_once, earlier_answer
+
+router = APIRouter(tags=["coupons"])
+SVG, PNG = "image/svg+xml", "image/png"
+KEEP = {"Cache-Control": "private, max-age=86400"}
+"""A coupon's code never changes."""
+
+
+class NoBarcode(Missing):
+    """The coupon has no GS1 coupon number."""
+
+    code = "no_barcode"
+
+
+@router.get(
+    "/v1/customers/{customer_id}/wallet",
+    response_model=WalletAnswer,
+    responses=documented(422),
+    **needs(Scope.DECIDE),
+)
+def show_wallet(customer_id: Id, request: Request) -> Response:
+    """All coupons of the customer, those that have come to their end among them."""
+    now = datetime.now(UTC)
+    coupons = service_of(request).ledger.read(lambda connection: wallet_of(connection, customer_id))
+    told = {"customer_id": customer_id, "coupons": [coupon_document(one, now=now) for one in coupons]}
+    return Response(orjson.dumps(told), media_type="application/json")
+
+
+@router.put(
+    "/v1/customers/{customer_id}/membership",
+    response_model=MembershipAnswer,
+    responses=documented(400, 409, 413, 422),
+    **keyed(Scope.STAFF),
+)
+async def change_tier(customer_id: Id, body: MembershipRequest, request: Request) -> Response:
+    """From now on the customer is of this loyalty tier; coupons for tiers follow at once."""
+    service, once = service_of(request), await once_of(request)
+    told = orjson.dumps({"customer_id": customer_id, "tier": body.tier})
+
+    def change(connection: Any) -> Answer:
+        set_tier(connection, customer_id, body.tier, now=once.now)
+        return Answer(200, told, (f"customer:{customer_id}",))
+
+    return await answered(service, once, partial(do_once, service.ledger, once, change))
+
+
+@router.post(
+    "/v1/campaigns/{campaign_id}/coupons",
+    status_code=201,
+    response_model=IssueAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.ADMIN),
+)
+async def issue_coupons(campaign_id: Id, body: IssueRequest, request: Request) -> Response:
+    """Coupons for some customers or the campaign's audience, or one with a code of its own that anybody may use.
+
+    An audience is gone through in steps: where it breaks off, the same request goes on, and nobody gets two.
+    """
+    service, once = service_of(request), await once_of(request)
+    if body.audience:
+        work = partial(_issued_to_audience, service.ledger, campaign_id, body.offer_id, once)
+    else:
+        customer_ids: Sequence[str | None] = body.customer_ids or [None]
+        give = partial(hand_out, campaign_id=campaign_id, offer_id=body.offer_id, customer_ids=customer_ids)
+        work = partial(
+            do_once,
+            service.ledger,
+            once,
+            lambda connection: _issued(give(connection, code=body.code, now=once.now), once),
+        )
+    return await answered(service, once, work)
+
+
+@router.post(
+    "/v1/coupons",
+    status_code=201,
+    response_model=CouponAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.DECIDE),
+)
+async def activate_offer(body: ActivationRequest, request: Request) -> Response:
+    """The customer's coupon of an offer that is issued by decision; asked for again it is the same coupon."""
+    service, once = service_of(request), await once_of(request)
+
+    def take(connection: Any) -> Answer:
+        coupon = activate(connection, body.offer_id, body.customer_id, now=once.now)
+        return _coupon(with_terms(connection, coupon), 201, once)
+
+    return await answered(service, once, partial(do_once, service.ledger, once, take))
+
+
+@router.post(
+    "/v1/coupons/{coupon_id}/revoke",
+    response_model=CouponAnswer,
+    responses=documented(400, 404, 409, 413, 422),
+    **keyed(Scope.ADMIN),
+)
+async def revoke_coupon(coupon_id: Id, request: Request) -> Response:
+    """The coupon, good for nothing from now on; one that is used or reserved is refused."""
+    service, once = service_of(request), await once_of(request)
+    end = partial(take_back, coupon_id=coupon_id, now=once.now)
+    work = partial(do_once, service.ledger, once, lambda connection: _coupon(end(connection), 200, once))
+    return await answered(service, once, work)
+
+
+def _pictured(media_type: str) -> dict[int | str, dict[str, Any]]:
+    picture = {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+    return {200: {"description": "The picture"} | picture} | documented(404, 422)
+
+
+@router.get("/v1/coupons/{coupon_id}/qr.svg", response_class=Response, responses=_pictured(SVG), **needs(Scope.DECIDE))
+def draw_qr_svg(coupon_id: Id, request: Request) -> Response:
+    """The coupon's code as a QR code."""
+    return Response(qr_svg(_held(request, coupon_id).coupon.code), headers=KEEP, media_type=SVG)
+
+
+@router.get("/v1/coupons/{coupon_id}/qr.png", response_class=Response, responses=_pictured(PNG), **needs(Scope.DECIDE))
+def draw_qr_png(coupon_id: Id, request: Request) -> Response:
+    """The coupon's code as a QR code."""
+    return Response(qr_png(_held(request, coupon_id).coupon.code), headers=KEEP, media_type=PNG)
+
+
+@router.get(
+    "/v1/coupons/{coupon_id}/barcode.svg", response_class=Response, responses=_pictured(SVG), **needs(Scope.DECIDE)
+)
+def draw_barcode(coupon_id: Id, request: Request) -> Response:
+    """The coupon's GS1 element string as a DataBar, which tills scan."""
+    gs1 = _held(request, coupon_id).gs1
+    if gs1 is None:
+        raise NoBarcode(f"coupon {coupon_id!r} has no GS1 coupon number, its offer named no gcn; use the QR code")
+    return Response(barcode_svg(gs1), headers=KEEP, media_type=SVG)
+
+
+def _held(request: Request, coupon_id: str) -> Held:
+    return service_of(request).ledger.read(lambda connection: held(connection, coupon_id))
+
+
+def _issued(coupons: Sequence[Held], once: Once) -> Answer:
+    documents = [coupon_document(one, now=once.now) for one in coupons]
+    told = {"issued_count": len(coupons), "known_count": 0, "coupons": documents}
+    return Answer(201, orjson.dumps(told), _holders(coupons))
+
+
+def _coupon(one: Held, status: int, once: Once) -> Answer:
+    return Answer(status, orjson.dumps(coupon_document(one, now=once.now)), _holders([one]))
+
+
+def _holders(coupons: Sequence[Held]) -> tuple[str, ...]:
+    return tuple({f"customer:{one.coupon.customer_id}": None for one in coupons if one.coupon.customer_id})
+
+
+def _issued_to_audience(ledger: Ledger, campaign_id: str, offer_id: str, once: Once) -> Answer:
+    """Many transactions, each of which issues nobody's coupon twice; the last one keeps the answer."""
+    earlier = ledger.read(lambda connection: earlier_answer(connection, once))
+    if earlier is not None:
+        return earlier
+    report = issue_to_audience(ledger, campaign_id, offer_id, now=once.now, progress=lambda _done, _total: None)
+    told = {"issued_count": report.issued_count, "known_count": report.known_count, "coupons": []}
+    return do_once(ledger, once, lambda _: Answer(201, orjson.dumps(told)))

@@ -1,0 +1,119 @@
+"""Coupons as their holders see them, each with what it promises; handed out and taken back by the retailer's people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from app.errors import Conflict, Missing
+from app.offers.gs1 import element_string
+from app.offers.records import Campaign, Coupon, CouponStatus, Offer
+from app.offers.status import CampaignStatus, effective_status
+from app.offers.zones import local_date
+from app.stores.ledger.audience import NotIssuable
+from app.stores.ledger.campaigns import find_campaign, find_offer, find_offers
+from app.stores.ledger.coupons import coupons_of, find_coupon, issue, revoke
+
+BY_STAFF = "staff"
+_MOMENT = timedelta(microseconds=1)
+
+
+class CouponNotFound(Missing):
+    """No coupon has this id."""
+
+    code = "coupon_not_found"
+
+
+class NotRevocable(Conflict):
+    """The coupon has been used, or is reserved just now."""
+
+    code = "not_revocable"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A coupon with its offer and campaign as they are now."""
+
+    coupon: Coupon
+    offer: Offer
+    campaign: Campaign
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """The instant from which it gives nothing any more, whatever it is that ends first."""
+        ends = (self.coupon.valid_until, self.offer.terms.valid_until, self.campaign.terms.ends_at)
+        return min((end for end in ends if end is not None), default=None)
+
+    @property
+    def gs1(self) -> str | None:
+        """Its GS1 element string, as (255)…; None where its offer had no coupon number at the issue."""
+        coupon = self.coupon
+        if coupon.gcn is None or coupon.serial is None:
+            return None
+        # What ends at midnight is good on no moment of the day that begins then.
+        last_at = None if coupon.valid_until is None else coupon.valid_until - _MOMENT
+        last_on = None if last_at is None else local_date(last_at, self.campaign.terms.time_zone)
+        return element_string(coupon.gcn, coupon.serial, expires_on=last_on)
+
+
+def wallet_of(connection: Connection, customer_id: str) -> list[Held]:
+    """All coupons that the customer ever had, latest first."""
+    coupons = coupons_of(connection, customer_id, open_only=False)
+    offers = find_offers(connection, [coupon.offer_id for coupon in coupons])
+    campaign_ids = sorted({coupon.campaign_id for coupon in coupons})
+    campaigns = {campaign_id: find_campaign(connection, campaign_id) for campaign_id in campaign_ids}
+    return [Held(coupon, offers[coupon.offer_id], campaigns[coupon.campaign_id]) for coupon in coupons]
+
+
+def held(connection: Connection, coupon_id: str) -> Held:
+    """One coupon; raises CouponNotFound."""
+    coupon = find_coupon(connection, coupon_id)
+    if coupon is None:
+        raise CouponNotFound(f"no coupon {coupon_id!r}")
+    return with_terms(connection, coupon)
+
+
+def with_terms(connection: Connection, coupon: Coupon) -> Held:
+    """The coupon with its offer and campaign."""
+    return Held(coupon, find_offer(connection, coupon.offer_id), find_campaign(connection, coupon.campaign_id))
+
+
+def hand_out(
+    connection: Connection,
+    campaign_id: str,
+    offer_id: str,
+    customer_ids: Sequence[str | None],
+    *,
+    code: str | None = None,
+    now: datetime,
+) -> list[Held]:
+    """New coupons of one offer, however else it is issued; with `code` one that whoever knows the code may use.
+
+    Raises CampaignNotFound, OfferNotFound, NotIssuable, BadInput for what is no code, and CodeTaken.
+    """
+    campaign, offer = find_campaign(connection, campaign_id), find_offer(connection, offer_id)
+    if offer.campaign_id != campaign_id:
+        raise NotIssuable(f"offer {offer_id!r} is one of campaign {offer.campaign_id!r}, not of {campaign_id!r}")
+    if not offer.is_active:
+        raise NotIssuable(f"offer {offer_id!r} was withdrawn")
+    terms = campaign.terms
+    status = effective_status(
+        CampaignStatus(campaign.status), starts_at=terms.starts_at, ends_at=terms.ends_at, now=now
+    )
+    if status is CampaignStatus.ENDED:
+        raise NotIssuable(f"campaign {campaign_id!r} has ended; reopen it or change ends_at first")
+    coupons = issue(connection, offer, campaign, customer_ids, issued_by=BY_STAFF, code=code, now=now)
+    return [Held(coupon, offer, campaign) for coupon in coupons]
+
+
+def take_back(connection: Connection, coupon_id: str, *, now: datetime) -> Held:
+    """The coupon, revoked for ever; once more is the same. Raises CouponNotFound and NotRevocable."""
+    revoke(connection, coupon_id, now=now)
+    found = held(connection, coupon_id)
+    if found.coupon.status is not CouponStatus.REVOKED:
+        raise NotRevocable(
+            f"coupon {coupon_id!r} is {found.coupon.status}, used {found.coupon.uses} times, reserved"
+            f" {found.coupon.holds} times; only one that is neither used nor reserved can be revoked"
+        )
+    return found
