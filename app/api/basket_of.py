@@ -10,11 +10,13 @@ from app.offers.basket import Basket, BasketLine
 from app.offers.money import MAX_MINOR, exact, half_up
 
 
-def basket_of(service: Service, asked: BasketRequest) -> Basket:
-    """The basket; raises InvalidRequest for a line_id that comes twice and for money beyond what JSON keeps exactly."""
+def basket_of(service: Service, asked: BasketRequest, promised_minor: Mapping[str, int]) -> Basket:
+    """The basket, no piece dearer than the price promised for its product by `promised_minor`; raises InvalidRequest for a line_id that comes twice and for money beyond what JSON keeps exactly."""
     bundle = service.live.bundle
     catalogue = None if bundle is None else bundle.catalogue
-    lines = tuple(_line(number, line, catalogue) for number, line in enumerate(asked.lines))
+    lines = tuple(
+        _line(number, line, catalogue, promised_minor.get(line.product_id)) for number, line in enumerate(asked.lines)
+    )
     _check_line_ids([line.line_id for line in lines])
     basket = Basket(lines, asked.currency or service.settings.currency)
     if basket.total_minor > MAX_MINOR:
@@ -22,19 +24,21 @@ def basket_of(service: Service, asked: BasketRequest) -> Basket:
     return basket
 
 
-def _line(number: int, line: LineRequest, catalogue: Catalogue | None) -> BasketLine:
+def _line(number: int, line: LineRequest, catalogue: Catalogue | None, prices_minor: Mapping[str, int]) -> BasketLine:
     attributes = line.attributes if catalogue is None else {**line.attributes, **_known(line.product_id, catalogue)}
-    return BasketLine(
-        line.line_id or str(number + 1), line.product_id, line.quantity, _amount_minor(number, line), attributes
-    )
+    amount_minor = line.amount_minor
+    if amount_minor is None:
+        amount_minor = _pieces_minor(number, line, prices_minor)
+    return BasketLine(line.line_id or str(number + 1), line.product_id, line.quantity, amount_minor, attributes)
 
 
-def _amount_minor(number: int, line: LineRequest) -> int:
-    """What the line costs; part of a unit, as of something weighed, is rounded half up."""
-    if line.unit_price_minor is None:
-        assert line.amount_minor is not None
-        return line.amount_minor
-    amount = line.unit_price_minor * exact(line.quantity)
+def _pieces_minor(number: int, line: LineRequest, prices_minor: Mapping[str, int]) -> int:
+    """What all pieces cost; part of a unit, as of something weighed, is rounded half up."""
+    price_minor = prices_minor.get(line.product_id) if line.unit_price_minor is None else line.unit_price_minor
+    if price_minor is None:
+        told = "give unit_price_minor, amount_minor, or the decision_id of a decision that showed its price"
+        raise InvalidRequest(f"/lines/{number}: {told}", pointer=f"/lines/{number}")
+    amount = price_minor * exact(line.quantity)
     amount_minor = half_up(amount.numerator, amount.denominator)
     if amount_minor > MAX_MINOR:
         pointer = f"/lines/{number}/unit_price_minor"

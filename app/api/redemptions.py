@@ -13,7 +13,7 @@ from app.api.access import client_of, needs, scopes_of
 from app.api.basket_of import basket_of
 from app.api.once import answered, done, keyed, once_of, response_of
 from app.api.problems import documented
-from app.api.promises import promise_of
+from app.api.promises import NOTHING_PROMISED, Promised, promised_by
 from app.api.state import Service, service_of
 from app.api.till_wire import (
     REFUSED_PROBLEM,
@@ -40,7 +40,7 @@ from app.offers.reasons import ReasonCode
 from app.stores.ledger.answers import quote_document
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.idempotency import Answer, Once, do_once
-from app.stores.ledger.quote import Promise, Question, Quote, quote
+from app.stores.ledger.quote import Question, Quote, quote
 from app.stores.ledger.redeem import Order, redeem, reserve
 from app.stores.ledger.redemptions import find_redemption
 from app.stores.ledger.reserve import check_held, find_reservation, release
@@ -53,6 +53,7 @@ REFUSED: dict[int | str, dict[str, Any]] = {
         "content": {"application/problem+json": {"schema": REFUSED_PROBLEM}},
     }
 }
+NOTHING_PROMISED = Promised()
 NOBODY = "-"
 """Whose guesses they are where no customer is told."""
 
@@ -197,8 +198,8 @@ async def _promised(
     body: CouponsRequest, request: Request, *, now: datetime, reservation_id: str | None = None
 ) -> Question:
     service = service_of(request)
-    promise = await promise_of(service, body.decision_id, customer_id=body.customer_id, now=now)
-    return _question(body, request, now=now, wallet=body.wallet, reservation_id=reservation_id, promise=promise)
+    promised = await promised_by(service, body.decision_id, now=now)
+    return _question(body, request, now=now, wallet=body.wallet, reservation_id=reservation_id, promised=promised)
 
 
 def _question(
@@ -208,15 +209,15 @@ def _question(
     now: datetime,
     wallet: bool,
     reservation_id: str | None = None,
-    promise: Promise | None = None,
+    promised: Promised = NOTHING_PROMISED,
 ) -> Question:
     return Question(
-        basket=basket_of(service_of(request), body),
+        basket=basket_of(service_of(request), body, promised.prices_minor),
         situation=Situation(now, body.customer_id, None, body.channel, body.store_id),
         codes=tuple(body.codes),
         wallet=wallet,
         reservation_id=reservation_id,
-        promise=promise,
+        promise=promised.promise,
         reveals_recipients=Scope.STAFF in scopes_of(request),
     )
 

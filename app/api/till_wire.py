@@ -25,7 +25,7 @@ AttributeText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 class LineRequest(Sent):
     """One line of the basket: what a piece costs, or the whole line; before coupons.
 
-    `attributes` are the product's columns as category or brand; where the catalogue has one, that counts.
+    Without either it costs what the decision of `decision_id` showed. `attributes` are the product's columns as category or brand; where the catalogue has one, that counts.
     """
 
     line_id: Id | None = Field(default=None, description="Default: the line's number, from 1")
@@ -36,9 +36,9 @@ class LineRequest(Sent):
     attributes: dict[AttributeText, AttributeText] = Field(default_factory=dict, max_length=50)
 
     @model_validator(mode="after")
-    def _costs_something_told(self) -> Self:
-        if (self.unit_price_minor is None) == (self.amount_minor is None):
-            raise ValueError("give unit_price_minor or amount_minor")
+    def _costs_one_thing(self) -> Self:
+        if self.unit_price_minor is not None and self.amount_minor is not None:
+            raise ValueError("give unit_price_minor or amount_minor, not both")
         return self
 
 
