@@ -93,15 +93,11 @@ def told_products(selections: Iterable[Selected]) -> str:
     return ",".join(words if len(words) <= _SELECTIONS_TOLD else [*words[:_SELECTIONS_TOLD], "…"])
 
 
-def selected_lines(selections: Iterable[Selected], lines: Sequence[BasketLine]) -> tuple[BasketLine, ...]:
+def selected_lines(selections: Sequence[Selected], lines: Sequence[BasketLine]) -> tuple[BasketLine, ...]:
     """Those lines whose product one of the selections names, in their order; selections may list many thousands."""
-    product_ids: set[str] = set()
-    for one in selections:
-        if one.attribute is None:
-            product_ids.update(one.product_ids)
-        else:
-            product_ids.update(line.product_id for line in lines if line.is_in(one))
-    return tuple(line for line in lines if line.product_id in product_ids)
+    by_attribute = [one for one in selections if one.attribute is not None]
+    by_id: set[str] = set().union(*(one.product_ids for one in selections if one.attribute is None))
+    return tuple(line for line in lines if line.product_id in by_id or any(line.is_in(one) for one in by_attribute))
 
 
 def _total_out_of_bounds(condition: BasketTotal, total_minor: int, pointer: str) -> Refusal | None:
