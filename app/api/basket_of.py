@@ -10,40 +10,55 @@ from app.offers.basket import Basket, BasketLine
 from app.offers.money import MAX_MINOR, exact, half_up
 
 
+Prices = Mapping[tuple[str, str], int]
+"""Minor units of one piece by product id and currency, as a decision showed them."""
+
+
 def basket_of(service: Service, asked: BasketRequest, promised_minor: Mapping[str, int]) -> Basket:
-    """The basket, no piece dearer than the price promised for its product by `promised_minor`; raises InvalidRequest for a line_id that comes twice and for money beyond what JSON keeps exactly."""
+    """The basket, no piece of it dearer than `promised_minor`, a decision's prices by product, which a line may leave
+    its price to.
+
+    Raises InvalidRequest for a line without any price, a line_id that comes twice, and money beyond what JSON keeps
+    exactly.
+    """
     bundle = service.live.bundle
     catalogue = None if bundle is None else bundle.catalogue
+    currency = asked.currency or service.settings.currency
+    promised = promised_minor if currency == service.settings.currency else {}
     lines = tuple(
-        _line(number, line, catalogue, promised_minor.get(line.product_id)) for number, line in enumerate(asked.lines)
+        _line(number, line, catalogue, promised.get(line.product_id)) for number, line in enumerate(asked.lines)
     )
     _check_line_ids([line.line_id for line in lines])
-    basket = Basket(lines, asked.currency or service.settings.currency)
+    basket = Basket(lines, currency)
     if basket.total_minor > MAX_MINOR:
         raise InvalidRequest(f"/lines: the basket costs more than {MAX_MINOR}", pointer="/lines")
     return basket
 
 
-def _line(number: int, line: LineRequest, catalogue: Catalogue | None, prices_minor: Mapping[str, int]) -> BasketLine:
+def _line(number: int, line: LineRequest, catalogue: Catalogue | None, promised_minor: int | None) -> BasketLine:
     attributes = line.attributes if catalogue is None else {**line.attributes, **_known(line.product_id, catalogue)}
-    amount_minor = line.amount_minor
-    if amount_minor is None:
-        amount_minor = _pieces_minor(number, line, prices_minor)
+    amount_minor = _amount_minor(number, line, promised_minor)
     return BasketLine(line.line_id or str(number + 1), line.product_id, line.quantity, amount_minor, attributes)
 
 
-def _pieces_minor(number: int, line: LineRequest, prices_minor: Mapping[str, int]) -> int:
-    """What all pieces cost; part of a unit, as of something weighed, is rounded half up."""
-    price_minor = prices_minor.get(line.product_id) if line.unit_price_minor is None else line.unit_price_minor
-    if price_minor is None:
-        told = "give unit_price_minor, amount_minor, or the decision_id of a decision that showed its price"
+def _amount_minor(number: int, line: LineRequest, promised_minor: int | None) -> int:
+    """What the line costs as it was sent or as it was promised, whichever is less."""
+    amounts = [] if line.amount_minor is None else [line.amount_minor]
+    prices = (line.unit_price_minor, promised_minor)
+    amounts += [_pieces_minor(price_minor, line.quantity) for price_minor in prices if price_minor is not None]
+    if not amounts:
+        told = "give unit_price_minor, amount_minor, or the decision_id of a decision that shows its price"
         raise InvalidRequest(f"/lines/{number}: {told}", pointer=f"/lines/{number}")
-    amount = price_minor * exact(line.quantity)
-    amount_minor = half_up(amount.numerator, amount.denominator)
-    if amount_minor > MAX_MINOR:
+    if min(amounts) > MAX_MINOR:
         pointer = f"/lines/{number}/unit_price_minor"
         raise InvalidRequest(f"{pointer}: the line costs more than {MAX_MINOR}", pointer=pointer)
-    return amount_minor
+    return min(amounts)
+
+
+def _pieces_minor(price_minor: int, quantity: float) -> int:
+    """What so many pieces cost; part of a unit, as of something weighed, is rounded half up."""
+    amount = price_minor * exact(quantity)
+    return half_up(amount.numerator, amount.denominator)
 
 
 def _known(product_id: str, catalogue: Catalogue) -> Mapping[str, str]:

@@ -17,27 +17,32 @@ from app.stores.ledger.quote import Promise
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """A decision's terms for the ledger, and the prices that it showed, by product; nothing where there is none."""
+    """A decision's terms for the ledger, and the prices that it showed; nothing where there is none.
+
+    `prices_minor` by product id and currency.
+    """
 
     promise: Promise | None = None
-    prices_minor: Mapping[str, int] = field(default_factory=dict)
+    prices_minor: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+NOTHING_PROMISED = Promised()
 
 
 async def promised_by(service: Service, decision_id: str | None, *, now: datetime) -> Promised:
     """What this decision promised; nothing when it is unknown, over, or cannot be looked up: then today's terms hold."""
     if decision_id is None:
-        return Promised()
+        return NOTHING_PROMISED
     try:
         told = orjson.loads(await service.decisions.find(decision_id))
     except (DecisionNotFound, StoreUnavailable):
-        return Promised()
+        return NOTHING_PROMISED
     expires_at = datetime.fromisoformat(told["expires_at"])
     if now >= expires_at:
-        return Promised()
+        return NOTHING_PROMISED
     decided_at = expires_at - timedelta(seconds=service.settings.decision_keep_s)
     coupons = [one["coupon"] for one in told["propositions"] if one.get("coupon") is not None]
-    prices_minor = {
-        one["product_id"]: one["price"]["amount_minor"] for one in told["propositions"] if one.get("price") is not None
-    }
+    prices = [(one["product_id"], one["price"]) for one in told["propositions"] if one.get("price") is not None]
+    prices_minor = {(product_id, price["currency"]): price["amount_minor"] for product_id, price in prices}
     revisions = {coupon["offer_id"]: coupon["offer_revision"] for coupon in coupons}
     return Promised(Promise(decided_at, revisions), prices_minor)

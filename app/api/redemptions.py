@@ -53,7 +53,6 @@ REFUSED: dict[int | str, dict[str, Any]] = {
         "content": {"application/problem+json": {"schema": REFUSED_PROBLEM}},
     }
 }
-NOTHING_PROMISED = Promised()
 NOBODY = "-"
 """Whose guesses they are where no customer is told."""
 

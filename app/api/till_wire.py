@@ -25,7 +25,8 @@ AttributeText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 class LineRequest(Sent):
     """One line of the basket: what a piece costs, or the whole line; before coupons.
 
-    Without either it costs what the decision of `decision_id` showed. `attributes` are the product's columns as category or brand; where the catalogue has one, that counts.
+    It costs no more than the decision of `decision_id` showed, and just that where no price is sent. `attributes` are
+    the product's columns as category or brand; where the catalogue has one, that counts.
     """
 
     line_id: Id | None = Field(default=None, description="Default: the line's number, from 1")
