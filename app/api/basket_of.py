@@ -9,14 +9,12 @@ from app.model.bundle import Catalogue
 from app.offers.basket import Basket, BasketLine
 from app.offers.money import MAX_MINOR, exact, half_up
 
-
 Prices = Mapping[tuple[str, str], int]
 """Minor units of one piece by product id and currency, as a decision showed them."""
 
 
-def basket_of(service: Service, asked: BasketRequest, promised_minor: Mapping[str, int]) -> Basket:
-    """The basket, no piece of it dearer than `promised_minor`, a decision's prices by product, which a line may leave
-    its price to.
+def basket_of(service: Service, asked: BasketRequest, promised_minor: Prices) -> Basket:
+    """The basket, no piece of it dearer than a decision's `promised_minor`, which a line may leave its price to.
 
     Raises InvalidRequest for a line without any price, a line_id that comes twice, and money beyond what JSON keeps
     exactly.
@@ -24,9 +22,9 @@ def basket_of(service: Service, asked: BasketRequest, promised_minor: Mapping[st
     bundle = service.live.bundle
     catalogue = None if bundle is None else bundle.catalogue
     currency = asked.currency or service.settings.currency
-    promised = promised_minor if currency == service.settings.currency else {}
     lines = tuple(
-        _line(number, line, catalogue, promised.get(line.product_id)) for number, line in enumerate(asked.lines)
+        _line(number, line, catalogue, promised_minor.get((line.product_id, currency)))
+        for number, line in enumerate(asked.lines)
     )
     _check_line_ids([line.line_id for line in lines])
     basket = Basket(lines, currency)

@@ -30,7 +30,7 @@ NOTHING_PROMISED = Promised()
 
 
 async def promised_by(service: Service, decision_id: str | None, *, now: datetime) -> Promised:
-    """What this decision promised; nothing when it is unknown, over, or cannot be looked up: then today's terms hold."""
+    """What this decision promised; nothing when it is unknown or over, or when Redis does not say."""
     if decision_id is None:
         return NOTHING_PROMISED
     try:
