@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,8 @@ from app.stores.ledger.campaigns import act_on_campaign, create_campaign, create
 from app.stores.ledger.coupons import issue
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.tables import budget_ledger, campaigns, counters, coupons, redemption_lines, redemptions, uses
-from benchmarks.stampede import Ask, Crowd, Told
+from benchmarks.stampede import Crowd, Told
+from benchmarks.tills import Ask
 
 DISCOUNT_MINOR = 101
 """Odd on purpose: over three lines it must be shared out to the cent."""
@@ -77,13 +78,16 @@ class Verdict:
 
 def race(
     ledger: Ledger, crowd: Crowd, stake: Stake, *, winner_count: int, seed: int, now: datetime,
-    without_guards: bool = False,
+    without_guards: bool = False, servers: Sequence[str] = (), meanwhile: Callable[[], object] = list,
 ) -> Verdict:  # fmt: skip
-    """Lays out a field, lets the crowd at it, and audits: while it runs, and in the end."""
+    """Lays out a field, lets the crowd at it, and audits: while it runs, and in the end.
+
+    The orders go to `servers` on this ledger, without any to the ledger itself. `meanwhile` is done again and again.
+    """
     field = lay_out(ledger, stake, winner_count=winner_count, seed=seed, now=now)
-    url = ledger.engine.url.render_as_string(hide_password=False).replace("+psycopg", "")
-    with watched(ledger, field.campaign_id) as sightings:
-        told = crowd.storm(url, field.asks, seed=seed, without_guards=without_guards)
+    addresses = servers or [ledger.engine.url.render_as_string(hide_password=False).replace("+psycopg", "")]
+    with watched(ledger, field.campaign_id, meanwhile) as sightings:
+        told = crowd.storm(addresses, field.asks, seed=seed, without_guards=without_guards)
     winners = {one.key for one in told if one.status == 201}
     faults = [*_faults_in_answers(field, told), *ledger.read(lambda one: list(_faults_in_ledger(one, field, told)))]
     return Verdict(len(winners), len(field.asks), len(told), (*faults, *sorted(set(sightings))))
@@ -130,13 +134,14 @@ def lay_out(ledger: Ledger, stake: Stake, *, winner_count: int, seed: int, now: 
 
 
 @contextmanager
-def watched(ledger: Ledger, campaign_id: str) -> Iterator[list[str]]:
-    """What was wrong at any glance at the campaign while the block ran."""
+def watched(ledger: Ledger, campaign_id: str, meanwhile: Callable[[], object]) -> Iterator[list[str]]:
+    """What was wrong at any glance at the campaign while the block ran; between two glances `meanwhile` is done."""
     sightings: list[str] = []
     is_over = Event()
 
     def look() -> None:
         while not is_over.wait(GLANCE_S):
+            meanwhile()
             sightings.extend(ledger.read(lambda connection: list(_faults_in_money(connection, campaign_id))))
 
     watcher = Thread(target=look)

@@ -6,25 +6,19 @@ attempt is still running, or send it to another process as well.
 
 import multiprocessing
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from multiprocessing.synchronize import Barrier
 
 import orjson
 from sqlalchemy import true
 
-from app.errors import StoreUnavailable
-from app.offers.basket import Basket, BasketLine, Situation
 from app.stores.ledger import claims
-from app.stores.ledger.engine import Ledger, open_ledger
-from app.stores.ledger.idempotency import Answer, Once
-from app.stores.ledger.quote import Question
-from app.stores.ledger.redeem import Order, redeem, reserve
+from benchmarks.tills import Ask, Till, till_at
 
 PROCESS_COUNT = 3
 CLIENT_COUNT = 8
@@ -34,23 +28,8 @@ PATIENCE_S = 0.02
 """The longest that an impatient client waits before it sends its order again."""
 ELSEWHERE_RATIO = 0.15
 """Orders that go to two processes."""
-ATTEMPT_COUNT = 5
 GUARDS = ("has_use_left", "is_below", "has_budget_for")
 """Where app.stores.ledger.claims states its conditions: without them a ledger must overspend."""
-BASKET = Basket(
-    tuple(BasketLine(f"line-{minor}", f"product-{minor}", 1.0, minor) for minor in (333, 667, 1001)), currency="EUR"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One order: who pays it with which code. One that `reserves` holds the coupon first, and pays when it `pays`."""
-
-    key: str
-    customer_id: str
-    code: str
-    reserves: bool = False
-    pays: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +58,10 @@ class Crowd:
     def __exit__(self, *_: object) -> None:
         self._processes.shutdown()
 
-    def storm(self, url: str, asks: Sequence[Ask], *, seed: int, without_guards: bool = False) -> list[Told]:
-        """Every answer that any attempt got at the ledger's URL."""
+    def storm(
+        self, addresses: Sequence[str], asks: Sequence[Ask], *, seed: int, without_guards: bool = False
+    ) -> list[Told]:
+        """Every answer that any attempt got, at a ledger's address or at those of servers."""
         chance = random.Random(seed)
         shares: list[list[Ask]] = [[] for _ in range(PROCESS_COUNT)]
         for ask in chance.sample(asks, len(asks)):
@@ -89,7 +70,7 @@ class Crowd:
             if chance.random() < ELSEWHERE_RATIO:
                 shares[elsewhere].append(ask)
         # Each waits at the barrier, so that none gets two shares.
-        running = [self._processes.submit(run_share, url, share, seed, without_guards) for share in shares]
+        running = [self._processes.submit(run_share, addresses, share, seed, without_guards) for share in shares]
         return [told for share in running for told in share.result()]
 
 
@@ -101,11 +82,11 @@ def _stand_behind(barrier: Barrier) -> None:
 _barrier: Barrier
 
 
-def run_share(url: str, asks: Sequence[Ask], seed: int, without_guards: bool) -> list[Told]:
+def run_share(addresses: Sequence[str], asks: Sequence[Ask], seed: int, without_guards: bool) -> list[Told]:
     """In one process: the answers to its part of the orders."""
     chance = random.Random(seed)
-    patience = [chance.uniform(0, PATIENCE_S) if chance.random() < IMPATIENT_RATIO else None for _ in asks]
-    ledger = open_ledger(url)
+    patience = [chance.uniform(0.001, PATIENCE_S) if chance.random() < IMPATIENT_RATIO else None for _ in asks]
+    till = till_at(addresses)
     try:
         with (
             no_guards() if without_guards else nullcontext(),
@@ -114,10 +95,10 @@ def run_share(url: str, asks: Sequence[Ask], seed: int, without_guards: bool) ->
             ThreadPoolExecutor(CLIENT_COUNT) as clients,
         ):
             _barrier.wait()
-            answers = clients.map(lambda ask, patience_s: _place(ledger, attempts, ask, patience_s), asks, patience)
+            answers = clients.map(lambda ask, patience_s: _place(till, attempts, ask, patience_s), asks, patience)
             return [told for one in answers for told in one]
     finally:
-        ledger.close()
+        till.close()
 
 
 @contextmanager
@@ -133,47 +114,33 @@ def no_guards() -> Iterator[None]:
             setattr(claims, name, guard)
 
 
-def _place(ledger: Ledger, attempts: ThreadPoolExecutor, ask: Ask, patience_s: float | None) -> list[Told]:
-    """The answers of all attempts of one order; who is impatient makes a second one beside the first."""
-    running: list[Future[list[Told]]] = [attempts.submit(_attempt, ledger, ask)]
+def _place(till: Till, attempts: ThreadPoolExecutor, ask: Ask, patience_s: float | None) -> list[Told]:
+    """The answers of all attempts of one order; who is impatient makes a second one beside or after the first."""
+    running: list[Future[list[Told]]] = [attempts.submit(_attempt, till, ask, patience_s)]
     if patience_s is not None:
         wait_for(running, timeout=patience_s)
-        running.append(attempts.submit(_attempt, ledger, ask))
+        running.append(attempts.submit(_attempt, till, ask, None))
     return [told for attempt in running for told in attempt.result()]
 
 
-def _attempt(ledger: Ledger, ask: Ask) -> list[Told]:
-    now = datetime.now(UTC)
-    situation = Situation(now, ask.customer_id, channel="store")
-    question = Question(BASKET, situation, (ask.code,))
-    if not ask.reserves:
-        return [_told(ask, "redeem", _insist(lambda: redeem(ledger, question, Order(ask.key), _once(ask, "redeem"))))]
-    held = _insist(lambda: reserve(
-        ledger, question, order_id=ask.key, ttl=timedelta(hours=1), once=_once(ask, "reserve")
-    ))  # fmt: skip
-    told = [_told(ask, "reserve", held)]
-    if held.status == 201 and ask.pays:
-        paid_for = Question(BASKET, situation, reservation_id=orjson.loads(held.body)["reservation_id"])
-        paid = _insist(lambda: redeem(ledger, paid_for, Order(ask.key), _once(ask, "redeem")))
-        told.append(_told(ask, "redeem", paid))
+def _attempt(till: Till, ask: Ask, patience_s: float | None) -> list[Told]:
+    """What one attempt was answered before its client hung up."""
+    told: list[Told] = []
+    try:
+        reservation_id = None
+        if ask.reserves:
+            status, body = till.reserve(ask, patience_s=patience_s)
+            told.append(_told(ask, "reserve", status, body))
+            if status != 201 or not ask.pays:
+                return told
+            reservation_id = orjson.loads(body)["reservation_id"]
+        status, body = till.redeem(ask, reservation_id=reservation_id, patience_s=patience_s)
+        told.append(_told(ask, "redeem", status, body))
+    except TimeoutError:
+        pass
     return told
 
 
-def _insist(send: Callable[[], Answer]) -> Answer:
-    """The answer, asked for again under the same key while the ledger is too busy to give one."""
-    for _ in range(ATTEMPT_COUNT - 1):
-        try:
-            return send()
-        except StoreUnavailable:
-            continue
-    return send()
-
-
-def _once(ask: Ask, step: str) -> Once:
-    asked = sha256(f"{step} {ask}".encode()).hexdigest()
-    return Once("till", f"{step}-{ask.key}", asked, datetime.now(UTC))
-
-
-def _told(ask: Ask, step: str, answer: Answer) -> Told:
-    code = None if answer.status == 201 else orjson.loads(answer.body)["code"]
-    return Told(ask.key, step, answer.status, sha256(answer.body).hexdigest(), code)
+def _told(ask: Ask, step: str, status: int, body: bytes) -> Told:
+    code = None if status == 201 else orjson.loads(body)["code"]
+    return Told(ask.key, step, status, sha256(body).hexdigest(), code)

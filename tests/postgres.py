@@ -18,7 +18,7 @@ import psycopg
 from app.stores.embedded import free_port
 from app.stores.ledger.engine import open_ledger
 from app.stores.ledger.schema import upgrade
-from tests.server import wait_until
+from tests.waiting import wait_until
 
 EMPTY = "template0"
 MIGRATED = "migrated"

@@ -1,16 +1,21 @@
 """Fifty times as many orders as a campaign can pay, at once, from several processes: exactly so many win."""
 
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
+import httpx
 import pytest
+import redis
 
+from app.stores.embedded import free_port
 from app.stores.ledger.engine import Ledger
 from benchmarks.stakes import STAKES, race
 from benchmarks.stampede import Crowd
+from tests.e2e.running import bare_environment, endcap
+from tests.waiting import wait_until
 
-# benchmarks.races runs many more of them.
-RACES = [(name, 0) for name in STAKES] + [(name, 1) for name in STAKES if STAKES[name].has_budget]
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -21,8 +26,34 @@ def crowd() -> Iterator[Crowd]:
         yield crowd
 
 
-@pytest.mark.parametrize(("name", "seed"), RACES)
-def test_exactly_as_many_orders_win_as_the_campaign_can_pay(ledger: Ledger, crowd: Crowd, name: str, seed: int) -> None:
+@pytest.fixture
+def servers(ledger_url: str, valkey: str, tmp_path: Path) -> Iterator[list[str]]:
+    """The addresses of two API processes on one ledger and one Redis."""
+    environment = bare_environment() | {"ENDCAP_DATABASE_URL": ledger_url, "ENDCAP_REDIS_URL": valkey}
+    ports = [free_port() for _ in range(2)]
+    processes = [
+        subprocess.Popen(
+            [*endcap("serve"), "--port", str(port), "--data-dir", str(tmp_path)],
+            env=environment | {"OMP_NUM_THREADS": "1"},
+            stderr=subprocess.DEVNULL,
+        )
+        for port in ports
+    ]
+    addresses = [f"http://127.0.0.1:{port}" for port in ports]
+    try:
+        for address in addresses:
+            wait_until(lambda address=address: answers(address), f"{address} answers", timeout_s=60)
+        yield addresses
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=20)
+
+
+@pytest.mark.parametrize(("seed", "name"), enumerate(STAKES))
+def test_exactly_as_many_orders_win_as_the_campaign_can_pay(ledger: Ledger, crowd: Crowd, seed: int, name: str) -> None:
+    # benchmarks.races does the same with many more seeds.
     verdict = race(ledger, crowd, STAKES[name], winner_count=3, seed=seed, now=NOW)
     assert verdict.faults == ()
     assert verdict.winner_count == 3
@@ -34,3 +65,24 @@ def test_claims_without_their_guards_are_found_out(ledger: Ledger, crowd: Crowd,
     verdict = race(ledger, crowd, STAKES[name], winner_count=3, seed=0, now=NOW, without_guards=True)
     assert verdict.winner_count > 3
     assert any("orders won, not 3" in fault for fault in verdict.faults)
+
+
+def test_redis_flushed_amid_redemptions_changes_nothing(
+    ledger: Ledger, servers: list[str], crowd: Crowd, valkey: str
+) -> None:
+    with redis.Redis.from_url(valkey) as client:
+        for seed, name in enumerate(("budget, one code", "budget, reserved")):
+            verdict = race(
+                ledger, crowd, STAKES[name], winner_count=3, seed=seed, now=NOW,
+                servers=servers, meanwhile=client.flushdb,
+            )  # fmt: skip
+            assert verdict.faults == ()
+        assert client.info("commandstats")["cmdstat_flushdb"]["calls"] > 3
+
+
+def answers(address: str) -> bool:
+    """True once the server at this address answers."""
+    try:
+        return httpx.get(f"{address}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
