@@ -11,6 +11,7 @@ from app.model.bundle import current_version, load_bundle
 from app.settings import Settings
 from app.stores.embedded import find_running
 from app.stores.ledger.engine import open_ledger
+from app.stores.ledger.reconcile import reconcile
 from app.stores.ledger.schema import is_current, why_read_only
 from app.stores.redis import FEATURES_AS_OF, Keys, worker_client
 
@@ -38,6 +39,7 @@ def examine(settings: Settings) -> list[Finding]:
         "history": _history,
         "bundle": _bundle,
         "ledger": _ledger,
+        "ledger accounts": _accounts,
         "redis": _redis,
         "features": _features,
         "event stream": _stream,
@@ -95,6 +97,27 @@ def _ledger(settings: Settings) -> Finding:
     if reason is not None:
         return Finding("ledger", False, f"{kind}: nothing can be written: {reason}; see docs/operations.md")
     return Finding("ledger", True, f"{kind}, schema current, writable")
+
+
+def _accounts(settings: Settings) -> Finding:
+    if settings.database_url is None and not (settings.data_dir / "ledger.db").exists():
+        return Finding("ledger accounts", True, "nothing is in them yet")
+    ledger = open_ledger(settings.ledger_url)
+    try:
+        if not is_current(ledger):
+            return Finding("ledger accounts", True, "not looked at: the schema is an older one")
+        found = ledger.read(reconcile)
+    finally:
+        ledger.close()
+    if not found:
+        return Finding("ledger accounts", True, "budgets, uses, limits and lines add up to the last cent")
+    first = found[0]
+    return Finding(
+        "ledger accounts",
+        False,
+        f"{len(found):,} figures do not add up, the first: {first.what} {first.subject}: {first.expected} expected, "
+        f"{first.found} found; stop redemptions and see docs/operations.md",
+    )
 
 
 def _redis_url(settings: Settings) -> str | None:
