@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from app.domain import Floats, Ints
+from app.domain import Floats, Ints, Mask
 from app.settings import Settings
 
 Days = npt.NDArray[np.float64]
@@ -40,12 +40,16 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What is known of the n products, in the dataset's order. Money int64 (n), -1 = unknown."""
+    """What is known of the n products, in the dataset's order. Money int64 (n), -1 = unknown.
+
+    `is_listed`: the price is the product table's; others are the mean of what was paid.
+    """
 
     names: list[str | None]
     attributes: Mapping[str, Attribute]
     price_minor: npt.NDArray[np.int64]
     unit_cost_minor: npt.NDArray[np.int64]
+    is_listed: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,15 +300,17 @@ def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.D
     if products is not None:
         told = products.unique("product_id", keep="last")
         table = table.join(told, on="product_id", how="left", maintain_order="left", suffix="_told")
-    price = pl.coalesce("price_minor", "paid") if "price_minor" in table.columns else pl.col("paid")
+    listed = pl.col("price_minor") if "price_minor" in table.columns else pl.lit(None, pl.Int64)
     names = table["name"].to_list() if "name" in table.columns else [None] * table.height
     further = [] if products is None else [name for name in products.columns if _groups_products(products[name])]
     attributes = {name: Attribute(*_encode(table[name].cast(pl.String))) for name in further}
     cost = pl.col("unit_cost_minor") if "unit_cost_minor" in table.columns else pl.lit(None)
     money = table.select(
-        price.fill_null(-1).cast(pl.Int64).alias("price"), cost.cast(pl.Int64).fill_null(-1).alias("cost")
+        pl.coalesce(listed, "paid").fill_null(-1).cast(pl.Int64).alias("price"),
+        cost.cast(pl.Int64).fill_null(-1).alias("cost"),
+        listed.is_not_null().alias("is_listed"),
     )
-    return Catalogue(names, attributes, money["price"].to_numpy(), money["cost"].to_numpy())
+    return Catalogue(names, attributes, *(money[name].to_numpy() for name in ("price", "cost", "is_listed")))
 
 
 def _groups_products(column: pl.Series) -> bool:

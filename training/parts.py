@@ -101,6 +101,8 @@ def learn_parts(
         "trending_idx": trends.index,
         "trending_score": trends.score,
     }
+    if dataset.catalogue.is_listed.any():
+        arrays["price_listed"] = dataset.catalogue.is_listed
     if (dataset.catalogue.unit_cost_minor >= 0).any():
         arrays["unit_cost_minor"] = dataset.catalogue.unit_cost_minor
     arrays |= {f"attribute_{column}": attribute.codes for column, attribute in attributes.items()}

@@ -39,7 +39,7 @@ def make_slate(context: Context, scored: Scored, new: Ints, arranged: Arranged |
     score = scored.score[places]
     chance = probability(context, score)
     reasons = told_as_new(context, items, reasons_for(context, items, contributions), new)
-    price = catalogue.price_minor[items].tolist()
+    price = np.where(catalogue.is_listed[items], catalogue.price_minor[items], -1).tolist()
     columns = zip(
         items.tolist(),
         score.tolist(),

@@ -29,6 +29,7 @@ from app.model.replenishment import DOCUMENT, RebuyModel, habits_file, rebuy_mod
 SCHEMA_VERSION = 2
 POINTER = "current"
 UNIT_COSTS = "unit_cost_minor.npy"
+LISTED = "price_listed.npy"
 HEAD_COUNTS = (3_000, 8_000, 16_000)
 """Longest vectors that a search looks at first; of 68,077 the first 3,000 settle 63 to 92 % of customers' best 60."""
 
@@ -44,7 +45,10 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The products of one bundle most buyers first; row = ItemIdx. Money is in `currency`, -1 unknown."""
+    """The products of one bundle most buyers first; row = ItemIdx. Money is in `currency`, -1 unknown.
+
+    `is_listed` (n,): the price is the product table's, and may be shown; others are the mean of what was paid.
+    """
 
     product_ids: Sequence[str]
     item_of: Mapping[str, ItemIdx]
@@ -54,6 +58,7 @@ class Catalogue:
     attributes: Mapping[str, Attribute]
     currency: str | None
     keys: KeyTable
+    is_listed: Mask
 
     def known(self, product_ids: Sequence[str]) -> Ints:
         """The items of those products that this bundle holds, in the order given."""
@@ -233,7 +238,13 @@ def _catalogue(files: "_VerifiedFiles") -> Catalogue:
         attributes=attributes,
         currency=described.get("currency"),
         keys=KeyTable(keys),
+        is_listed=_listed(files, len(product_ids)),
     )
+
+
+def _listed(files: "_VerifiedFiles", count: int) -> Mask:
+    """Nowhere where training had no product table with prices, and in older bundles."""
+    return files.array(LISTED, np.bool_) if files.has(LISTED) else np.zeros(count, np.bool_)
 
 
 def _unit_costs(files: "_VerifiedFiles", count: int) -> npt.NDArray[np.int64]:
@@ -246,7 +257,7 @@ def _unit_costs(files: "_VerifiedFiles", count: int) -> npt.NDArray[np.int64]:
 def _same_length(folder: Path, catalogue: Catalogue, files: "_VerifiedFiles", item_factors: Floats) -> None:
     count = len(catalogue.product_ids)
     lengths = {"item_factors.npy": len(item_factors), "price_minor.npy": len(catalogue.price_minor)}
-    lengths[UNIT_COSTS] = len(catalogue.unit_cost_minor)
+    lengths |= {UNIT_COSTS: len(catalogue.unit_cost_minor), LISTED: len(catalogue.is_listed)}
     lengths |= {name: len(files.array(name, None)) for name in ("popularity.npy", "neighbours_idx.npy")}
     for name, length in lengths.items():
         if length != count:

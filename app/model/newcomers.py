@@ -63,17 +63,26 @@ def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
     names = _names(before.names, rows)
     price_minor = _money(before.price_minor, rows, "price_minor")
     unit_cost_minor = _money(before.unit_cost_minor, rows, "unit_cost_minor")
+    is_listed = _listed(before.is_listed, rows)
     attributes = {name: _attribute(column, rows, name) for name, column in before.attributes.items()}
     is_same = (
         rows.height == len(before.product_ids)
         and names is before.names
         and np.array_equal(price_minor, before.price_minor)
         and np.array_equal(unit_cost_minor, before.unit_cost_minor)
+        and np.array_equal(is_listed, before.is_listed)
         and all(attributes[name] is column for name, column in before.attributes.items())
     )
     if is_same:
         return before
-    told = replace(before, names=names, price_minor=price_minor, unit_cost_minor=unit_cost_minor, attributes=attributes)
+    told = replace(
+        before,
+        names=names,
+        price_minor=price_minor,
+        unit_cost_minor=unit_cost_minor,
+        is_listed=is_listed,
+        attributes=attributes,
+    )
     later = rows["product_id"][len(before.product_ids) :].to_list()
     return _with_ids(told, later) if later else told
 
@@ -102,6 +111,16 @@ def _money(before: npt.NDArray[np.int64], rows: pl.DataFrame, column: str) -> np
     if column not in rows.columns:
         return known
     told: npt.NDArray[np.int64] = rows[column].cast(pl.Int64).fill_null(pl.Series(known)).to_numpy()
+    return told
+
+
+def _listed(before: Mask, rows: pl.DataFrame) -> Mask:
+    """Where the table tells a price, else as training found it."""
+    known = np.zeros(rows.height, np.bool_)
+    known[: len(before)] = before
+    if "price_minor" not in rows.columns:
+        return known
+    told: Mask = known | rows["price_minor"].is_not_null().to_numpy()
     return told
 
 

@@ -37,6 +37,7 @@ def shop(**catalogue: object) -> tuple[Dataset, Floats]:
         "attributes": {"category": Attribute(CATEGORIES, codes)},
         "price_minor": np.full(count, -1),
         "unit_cost_minor": np.full(count, -1),
+        "is_listed": np.zeros(count, np.bool_),
     }
     dataset = Dataset(
         product_ids=[f"p{number}" for number in range(count)],
