@@ -126,16 +126,20 @@ def import_(
     products: Annotated[Path | None, typer.Option(help="CSV or Parquet of products.")] = None,
     stores: Annotated[Path | None, typer.Option(help="CSV or Parquet of stores.")] = None,
     events: Annotated[Path | None, typer.Option(help="JSON lines of events in the API's form.")] = None,
+    campaigns: Annotated[Path | None, typer.Option(help="CSV or Parquet of campaigns.")] = None,
+    offers: Annotated[Path | None, typer.Option(help="CSV or Parquet of offers, a row per product.")] = None,
+    audience: Annotated[Path | None, typer.Option(help="CSV or Parquet of who a campaign is for.")] = None,
+    redemptions: Annotated[Path | None, typer.Option(help="CSV or Parquet of coupons redeemed elsewhere.")] = None,
     source: Annotated[str | None, typer.Option(help="A known data set: complete-journey.")] = None,
     shift_to_now: Annotated[bool, typer.Option("--shift-to-now", help="Move the history to end yesterday.")] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read history and catalogue into the data directory; the same rows again change nothing."""
+    """Read history, catalogue and campaigns; the same rows again change nothing."""
     from app.imports.run import Sources, run_imports
 
     settings = Settings.load(data_dir=data_dir)
-    sources = Sources(transactions, products, stores, events, source)
+    sources = Sources(transactions, products, stores, events, source, campaigns, offers, audience, redemptions)
     with progress_bar() as bar:
         reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=datetime.now(UTC), progress=bar)
     if as_json:

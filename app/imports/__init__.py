@@ -1,5 +1,6 @@
 """Canonical tables on their way in: read, check row by row, list what is refused, keep the rest."""
 
+from app.imports.campaigns import import_campaigns
 from app.imports.catalogue import import_products, import_stores
 from app.imports.complete_journey import import_complete_journey
 from app.imports.event_file import import_events
@@ -9,6 +10,7 @@ from app.imports.transactions import import_transactions
 __all__ = [
     "ImportReport",
     "Progress",
+    "import_campaigns",
     "import_complete_journey",
     "import_events",
     "import_products",

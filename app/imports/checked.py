@@ -1,6 +1,6 @@
 """Join parsed columns to a frame of sound rows and list every fault of the others."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,6 +17,12 @@ class Checked:
     frame: pl.DataFrame
     sound: pl.Series
     rejects: list[Reject]
+
+
+def columns_of(block: Block) -> Callable[[str], pl.Series]:
+    """Gives the block's columns by name; one that the file lacks is all null."""
+    absent = pl.repeat(None, block.frame.height, dtype=pl.String, eager=True)
+    return lambda name: block.frame[name] if name in block.frame.columns else absent
 
 
 def check(block: Block, parsed: Mapping[str, Parsed]) -> Checked:

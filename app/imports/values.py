@@ -57,11 +57,11 @@ def text(raw: pl.Series) -> pl.Series:
     return trimmed.set(trimmed == "", None)
 
 
-def identifiers(raw: pl.Series, *, compulsory: bool = False) -> Parsed:
+def identifiers(raw: pl.Series, *, compulsory: bool = False, length_max: int = ID_LENGTH_MAX) -> Parsed:
     """Ids as text, leading zeros kept."""
     values = text(raw)
     faults = [
-        (f"longer than {ID_LENGTH_MAX} characters", values.str.len_chars() > ID_LENGTH_MAX),
+        (f"longer than {length_max} characters", values.str.len_chars() > length_max),
         ("holds a control character", values.str.contains(r"[\x00-\x1f\x7f]")),
     ]
     if compulsory:
@@ -96,6 +96,17 @@ def quantities(raw: pl.Series) -> Parsed:
     values = given.values.cast(pl.Float32)
     too_large = ("too large", values.is_infinite() & given.values.is_finite())
     return Parsed(values.fill_null(1.0), [*given.faults, too_large])
+
+
+def percents(raw: pl.Series) -> Parsed:
+    """float64 above 0 and at most 100, in whole hundredths; absent stays absent."""
+    given = _number(raw)
+    bounds = ("not above 0 and at most 100", (given.values <= 0) | (given.values > 100))
+    hundredths = given.values * 100
+    return Parsed(
+        given.values,
+        [*given.faults, bounds, ("more than two decimals", (hundredths - hundredths.round()).abs() > 1e-6)],
+    )
 
 
 def money(raw: pl.Series, currency: pl.Series) -> Parsed:

@@ -20,7 +20,7 @@ installed = pytest.mark.skipif(find_spec(PACKAGE) is None, reason='needs pip ins
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[ImportReport]]:
     settings = Settings.load(data_dir=tmp_path_factory.mktemp("journey") / "var")
-    reports = import_complete_journey(settings, shift_to_now=True, now=NOW, progress=lambda done, total: None)
+    reports = import_complete_journey(settings, shift_to_now=True, now=NOW, progress=lambda name, done, total: None)
     return settings, reports
 
 
@@ -28,7 +28,16 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[I
 def test_every_row_arrives(imported: tuple[Settings, list[ImportReport]]) -> None:
     _, reports = imported
     counts = [(report.table, report.rows_added, report.rows_rejected) for report in reports]
-    assert counts == [("transactions", 1_469_307, 0), ("products", 92_331, 0), ("stores", 457, 0)]
+    assert counts == [
+        ("transactions", 1_469_307, 0),
+        ("products", 92_331, 0),
+        ("stores", 457, 0),
+        ("campaigns", 27, 0),
+        ("offers", 111_332, 0),
+        ("audience", 6_589, 0),
+        ("redemptions", 2_102, 0),
+        ("coupons", 15_942, 0),
+    ]
 
 
 @installed

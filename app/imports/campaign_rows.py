@@ -1,0 +1,193 @@
+"""Rows of campaigns, offers, audiences and redemptions: each value checked, then made what the ledger takes."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from app.imports import values
+from app.imports.checked import columns_of
+from app.imports.table_file import Block
+from app.imports.values import Fault, Parsed
+from app.offers.money import MAX_MINOR, minor_per_major
+from app.offers.terms import RETAILER, Amount, CampaignTerms, Discount, OfferTerms, Percent
+from app.settings import Selected
+from app.stores.ledger.past import KnownCampaign, PastRedemption
+
+ID_LENGTH_MAX = 128
+"""As long as the ledger's ids may be."""
+EVERY_PRODUCT = "*"
+
+Columns = Mapping[str, Parsed]
+
+
+def parse_campaigns(block: Block, *, default_currency: str) -> Columns:
+    """campaign_id, name, funder, currency, budget, starts_at, ends_at."""
+    column = columns_of(block)
+    currency = values.currencies(column("currency"), default=default_currency)
+    starts_at, ends_at = values.instants(column("starts_at")), values.instants(column("ends_at"))
+    ends_first = ("not after starts_at", ends_at.values <= starts_at.values)
+    parsed = {
+        "campaign_id": _id(column("campaign_id")),
+        "name": values.identifiers(column("name")),
+        "funder": values.identifiers(column("funder")),
+        "currency": currency,
+        "budget": _money(column("budget"), currency.values, least=0),
+        "starts_at": starts_at,
+        "ends_at": Parsed(ends_at.values, [*ends_at.faults, ends_first]),
+    }
+    return _alike(parsed, "campaign_id", [name for name in parsed if name != "campaign_id"])
+
+
+def campaign_terms(frame: pl.DataFrame, *, time_zone: str, shift: timedelta) -> dict[str, CampaignTerms]:
+    """Terms by campaign id, times moved by `shift`."""
+    return {
+        row["campaign_id"]: CampaignTerms(
+            name=row["name"] or f"Campaign {row['campaign_id']}",
+            funder=row["funder"] or RETAILER,
+            currency=row["currency"],
+            budget_minor=row["budget"],
+            starts_at=row["starts_at"],
+            ends_at=row["ends_at"],
+            time_zone=time_zone,
+        )
+        for row in _in_utc(frame, "starts_at", "ends_at", shift=shift).unique("campaign_id").iter_rows(named=True)
+    }
+
+
+def parse_offers(block: Block, *, campaigns: Mapping[str, KnownCampaign], offers: Mapping[str, str]) -> Columns:
+    """offer_id, campaign_id, product_id, name, amount, percent; `offers` gives the campaign of those there are."""
+    column = columns_of(block)
+    offer, campaign = _id(column("offer_id")), _known(column("campaign_id"), campaigns, "campaign")
+    other = offer.values.replace_strict(offers, default=None, return_dtype=pl.String)
+    elsewhere: Fault = ("the ledger has this offer in another campaign", other != campaign.values)
+    amount = _money(column("amount"), _currencies(campaign.values, campaigns), least=1)
+    percent = values.percents(column("percent"))
+    given = values.text(column("amount")).is_not_null(), values.text(column("percent")).is_not_null()
+    parsed = {
+        "offer_id": Parsed(offer.values, [*offer.faults, elsewhere]),
+        "campaign_id": campaign,
+        "product_id": values.identifiers(column("product_id"), compulsory=True),
+        "name": values.identifiers(column("name")),
+        "amount": Parsed(
+            amount.values, [*amount.faults, ("give amount or percent, one of them", given[0] == given[1])]
+        ),
+        "percent": percent,
+    }
+    return _alike(parsed, "offer_id", ["campaign_id", "name", "amount", "percent"])
+
+
+def offer_terms(frame: pl.DataFrame, *, campaigns: Mapping[str, KnownCampaign]) -> dict[str, tuple[str, OfferTerms]]:
+    """Campaign and terms by offer id. Coupons are good once, and beside others."""
+    each = frame.group_by("offer_id").agg(
+        pl.col("campaign_id", "name", "amount", "percent").first(), pl.col("product_id").unique().sort()
+    )
+    found = {}
+    for row in each.sort("offer_id").iter_rows(named=True):
+        discount = _discount(row)
+        products: Sequence[str] = row["product_id"]
+        applies_to = () if EVERY_PRODUCT in products else (Selected(product_ids=tuple(products)),)
+        name = row["name"] or _told(discount, campaigns[row["campaign_id"]].currency)
+        terms = OfferTerms(name=name, discount=discount, applies_to=applies_to, combinable=True)
+        found[row["offer_id"]] = (row["campaign_id"], terms)
+    return found
+
+
+def parse_audience(block: Block, *, campaigns: Mapping[str, KnownCampaign]) -> Columns:
+    """campaign_id, customer_id, timestamp."""
+    column = columns_of(block)
+    return {
+        "campaign_id": _known(column("campaign_id"), campaigns, "campaign"),
+        "customer_id": _id(column("customer_id")),
+        "timestamp": values.instants(column("timestamp")),
+    }
+
+
+def assignments(
+    frame: pl.DataFrame, *, campaigns: Mapping[str, KnownCampaign], shift: timedelta, now: datetime
+) -> list[tuple[str, str, datetime]]:
+    """(campaign_id, customer_id, assigned_at): without a time as of the campaign's start, else of `now`."""
+    rows = _in_utc(frame, "timestamp", shift=shift).select("campaign_id", "customer_id", "timestamp")
+    return [
+        (campaign_id, customer_id, assigned_at or campaigns[campaign_id].starts_at or now)
+        for campaign_id, customer_id, assigned_at in rows.unique(["campaign_id", "customer_id"]).sort(pl.all()).rows()
+    ]
+
+
+def parse_redemptions(block: Block, *, campaigns: Mapping[str, KnownCampaign], offers: Mapping[str, str]) -> Columns:
+    """offer_id, customer_id, timestamp, discount, channel."""
+    column = columns_of(block)
+    offer = _known(column("offer_id"), offers, "offer")
+    campaign = offer.values.replace_strict(offers, default=None, return_dtype=pl.String)
+    at = values.instants(column("timestamp"))
+    return {
+        "offer_id": offer,
+        "customer_id": _id(column("customer_id")),
+        "timestamp": Parsed(at.values, [*at.faults, ("missing", values.text(column("timestamp")).is_null())]),
+        "discount": _money(column("discount"), _currencies(campaign, campaigns), least=0),
+        "channel": values.channels(column("channel")),
+    }
+
+
+def past_redemptions(frame: pl.DataFrame, *, shift: timedelta) -> list[PastRedemption]:
+    """The same as the ledger takes them, in the file's order."""
+    rows = _in_utc(frame, "timestamp", shift=shift)
+    columns = rows.select("offer_id", "customer_id", "timestamp", pl.col("discount").fill_null(0), "channel")
+    return [PastRedemption(*row) for row in columns.iter_rows()]
+
+
+def _id(raw: pl.Series) -> Parsed:
+    return values.identifiers(raw, compulsory=True, length_max=ID_LENGTH_MAX)
+
+
+def _known(raw: pl.Series, known: Collection[str], what: str) -> Parsed:
+    found = _id(raw)
+    unknown = found.values.is_not_null() & ~found.values.is_in(list(known))
+    return Parsed(found.values, [*found.faults, (f"the ledger has no such {what}: import it first", unknown)])
+
+
+def _currencies(campaign: pl.Series, campaigns: Mapping[str, KnownCampaign]) -> pl.Series:
+    of = {campaign_id: known.currency for campaign_id, known in campaigns.items()}
+    return campaign.replace_strict(of, default="EUR", return_dtype=pl.String)
+
+
+def _money(raw: pl.Series, currency: pl.Series, *, least: int) -> Parsed:
+    found = values.money(raw, currency)
+    bounds = [
+        ("negative" if least == 0 else "not above 0", found.values < least),
+        ("too large", found.values > MAX_MINOR),
+    ]
+    return Parsed(found.values, [*found.faults, *bounds])
+
+
+def _alike(parsed: dict[str, Parsed], key: str, names: Sequence[str]) -> Columns:
+    """The same, with a fault where a sound row says something else than the first sound one of its `key`."""
+    faults = [mask.fill_null(False) for column in parsed.values() for _, mask in column.faults]
+    frame = pl.DataFrame([column.values.alias(name) for name, column in parsed.items()])
+    is_sound = ~pl.any_horizontal(faults) if faults else pl.lit(True)
+    frame = frame.with_columns(is_sound.alias("is sound"))
+    for name in names:
+        first = pl.col(name).filter(pl.col("is sound")).first().over(key)
+        differs = frame.select(pl.col("is sound") & pl.col(name).ne_missing(first)).to_series()
+        fault = (f"not as in an earlier row of the same {key}", differs)
+        parsed[name] = Parsed(parsed[name].values, [*parsed[name].faults, fault])
+    return parsed
+
+
+def _in_utc(frame: pl.DataFrame, *names: str, shift: timedelta) -> pl.DataFrame:
+    return frame.with_columns((pl.col(name).dt.replace_time_zone("UTC") + shift) for name in names)
+
+
+def _discount(row: Mapping[str, Any]) -> Discount:
+    if row["percent"] is not None:
+        return Percent(type="percent", percent=row["percent"])
+    return Amount(type="amount", amount_minor=row["amount"])
+
+
+def _told(discount: Discount, currency: str) -> str:
+    if isinstance(discount, Percent):
+        return f"{discount.percent:g} % off"
+    assert isinstance(discount, Amount)
+    major = minor_per_major(currency)
+    return f"{discount.amount_minor / major:.{len(str(major)) - 1}f} {currency} off"

@@ -1,0 +1,171 @@
+"""Import campaigns: what was offered to whom and what was redeemed goes into the ledger, and from there to training."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import polars as pl
+
+from app.imports import campaign_rows as rows
+from app.imports.checked import check
+from app.imports.report import ImportReport, Rejects
+from app.imports.table_file import Block, TableFile, open_table, whole
+from app.offers.records import Campaign
+from app.offers.status import CampaignStatus, effective_status
+from app.settings import Settings
+from app.stores.ledger import past
+from app.stores.ledger.audience import issue_to_audience
+from app.stores.ledger.campaigns import find_campaign
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.outcomes import export_outcomes, opened_ledger
+
+Named = Callable[[str, int, int | None], None]
+
+COLUMNS = {
+    "campaigns": ("campaign_id", "name", "funder", "currency", "budget", "starts_at", "ends_at"),
+    "offers": ("offer_id", "campaign_id", "product_id", "name", "amount", "percent"),
+    "audience": ("campaign_id", "customer_id", "timestamp"),
+    "redemptions": ("offer_id", "customer_id", "timestamp", "discount", "channel"),
+}
+COMPULSORY = {
+    "campaigns": COLUMNS["campaigns"][:1],
+    "offers": COLUMNS["offers"][:3],
+    "audience": COLUMNS["audience"][:2],
+    "redemptions": COLUMNS["redemptions"][:3],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignFiles:
+    """Open tables with the columns in `COLUMNS`; None = not given."""
+
+    campaigns: TableFile | None = None
+    offers: TableFile | None = None
+    audience: TableFile | None = None
+    redemptions: TableFile | None = None
+
+
+def open_campaign_file(table: str, path: Path | None) -> TableFile | None:
+    """The file as one of the tables; raises BadInput when it is none."""
+    return None if path is None else open_table(path, compulsory=COMPULSORY[table], wanted=COLUMNS[table])
+
+
+def import_campaigns(
+    settings: Settings, files: CampaignFiles, *, shift_days: int, now: datetime, progress: Named
+) -> list[ImportReport]:
+    """Adds to the ledger what it lacks of the files, each in one transaction; the same files again add nothing.
+
+    Campaigns that run at `now` give coupons to their audience. Nobody else gets one: of a campaign that is over,
+    offers and audience tell who could have redeemed what. At last the tables for training are written anew.
+    """
+    with opened_ledger(settings) as ledger:
+        work = _Import(settings, ledger, timedelta(days=shift_days), now, progress)
+        steps = {
+            "campaigns": (files.campaigns, work.campaigns),
+            "offers": (files.offers, work.offers),
+            "audience": (files.audience, work.audience),
+            "redemptions": (files.redemptions, work.redemptions),
+        }
+        reports = [step(file) for file, step in steps.values() if file is not None]
+        if reports:
+            reports.append(work.coupons())
+            export_outcomes(ledger, settings)
+        return reports
+
+
+class _Import:
+    """One import on its way, table by table; notes which campaigns it touched."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, shift: timedelta, now: datetime, progress: Named) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._shift = shift
+        self._now = now
+        self._progress = progress
+        self._touched: set[str] = set()
+
+    def campaigns(self, file: TableFile) -> ImportReport:
+        def keep(frame: pl.DataFrame) -> int:
+            wanted = rows.campaign_terms(frame, time_zone=self._settings.time_zone, shift=self._shift)
+            return self._ledger.write(partial(past.add_campaigns, wanted=wanted, now=self._now))
+
+        parse = partial(rows.parse_campaigns, default_currency=self._settings.currency)
+        return self._import("campaigns", file, parse, keep)
+
+    def offers(self, file: TableFile) -> ImportReport:
+        known = self._ledger.read(past.known_campaigns)
+
+        def keep(frame: pl.DataFrame) -> int:
+            wanted = rows.offer_terms(frame, campaigns=known)
+            return self._ledger.write(partial(past.add_offers, wanted=wanted, now=self._now))
+
+        offers = self._ledger.read(past.campaigns_of_offers)
+        return self._import("offers", file, partial(rows.parse_offers, campaigns=known, offers=offers), keep)
+
+    def audience(self, file: TableFile) -> ImportReport:
+        known = self._ledger.read(past.known_campaigns)
+
+        def keep(frame: pl.DataFrame) -> int:
+            wanted = rows.assignments(frame, campaigns=known, shift=self._shift, now=self._now)
+            return self._ledger.write(partial(past.add_assigned, assigned=wanted, now=self._now))
+
+        return self._import("audience", file, partial(rows.parse_audience, campaigns=known), keep)
+
+    def redemptions(self, file: TableFile) -> ImportReport:
+        known, offers = self._ledger.read(past.known_campaigns), self._ledger.read(past.campaigns_of_offers)
+
+        def keep(frame: pl.DataFrame) -> int:
+            wanted = rows.past_redemptions(frame, shift=self._shift)
+            return self._ledger.write(partial(past.add_redemptions, wanted=wanted, now=self._now))
+
+        return self._import("redemptions", file, partial(rows.parse_redemptions, campaigns=known, offers=offers), keep)
+
+    def coupons(self) -> ImportReport:
+        """Issues what the touched campaigns that run now owe their audience."""
+        begun_s = perf_counter()
+        issued = known = 0
+        for campaign_id in sorted(self._touched):
+            if _runs(self._ledger.read(partial(find_campaign, campaign_id=campaign_id)), self._now):
+                told = partial(self._progress, f"coupons of {campaign_id}")
+                done = issue_to_audience(self._ledger, campaign_id, None, now=self._now, progress=told)
+                issued, known = issued + done.issued_count, known + done.known_count
+        return ImportReport("coupons", issued + known, issued, known, 0, None, perf_counter() - begun_s)
+
+    def _import(
+        self,
+        table: str,
+        file: TableFile,
+        parse: Callable[[Block], rows.Columns],
+        keep: Callable[[pl.DataFrame], int],
+    ) -> ImportReport:
+        begun_s = perf_counter()
+        with Rejects(self._settings.rejects_dir, table=table, source=file.path) as rejects:
+            block = whole(file)
+            checked = check(block, parse(block))
+            rejects.add(checked.rejects)
+            added = keep(checked.frame)
+            if "campaign_id" in checked.frame.columns:
+                self._touched.update(checked.frame["campaign_id"].unique())
+            self._progress(table, file.total, file.total)
+            return ImportReport(
+                table=table,
+                rows_read=checked.frame.height + rejects.rows,
+                rows_added=added,
+                rows_known=checked.frame.height - added,
+                rows_rejected=rejects.rows,
+                rejects_path=rejects.finish(),
+                seconds=perf_counter() - begun_s,
+                ignored_columns=tuple(name for name in file.columns if name not in COLUMNS[table]),
+                shift_days=self._shift.days or None,
+            )
+
+
+def _runs(campaign: Campaign, now: datetime) -> bool:
+    terms = campaign.terms
+    status = effective_status(
+        CampaignStatus(campaign.status), starts_at=terms.starts_at, ends_at=terms.ends_at, now=now
+    )
+    return status is CampaignStatus.RUNNING
