@@ -127,14 +127,14 @@ def _sending(event_id: str) -> str:
 
 
 def is_in_time(line: ReceiptLine, rule: ByReceipt, *, time_zone: str) -> bool:
-    """True when the line came in on the day it was bought, in the store's time zone, or little enough later."""
+    """True when the line came in on the day it was bought, in the store's time zone, or little enough after it."""
     if not rule.same_day:
         return True
     bought_on = local_date(line.occurred_at, time_zone)
     if local_date(line.accepted_at, time_zone) == bought_on:
         return True
     late = line.accepted_at - day_start(bought_on + timedelta(days=1), time_zone)
-    return timedelta() <= late <= timedelta(minutes=rule.grace_minutes)
+    return rule.grace_minutes > 0 and timedelta() <= late <= timedelta(minutes=rule.grace_minutes)
 
 
 @dataclass(frozen=True, slots=True)
