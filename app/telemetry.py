@@ -17,7 +17,7 @@ LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
 OVERLAP_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TIMED_ONE_IN = 16
 """One decision in so many has its stages timed: seven observations cost 12 µs, and a sample tells as much."""
-STAGES = ("features", "context", "candidates", "eligibility", "scoring", "slate", "encode")
+STAGES = ("features", "context", "candidates", "eligibility", "scoring", "coupons", "slate", "encode")
 
 
 class Laps(Protocol):

@@ -12,9 +12,9 @@ MADE = b""
 
 def pack_wallet(wallet: Wallet) -> bytes:
     """All but the remaining budgets, which all customers share."""
-    return orjson.dumps(
-        [wallet.coupons, wallet.tier, sorted(wallet.taken), wallet.redeemed_count, wallet.campaign_count]
-    )
+    # orjson takes plain tuples only.
+    coupons = [tuple(coupon) for coupon in wallet.coupons]
+    return orjson.dumps([coupons, wallet.tier, sorted(wallet.taken), wallet.redeemed_count, wallet.campaign_count])
 
 
 def unpack_wallet(packed: bytes | None, remaining: Sequence[bytes] | Mapping[bytes, bytes]) -> Wallet | None:
