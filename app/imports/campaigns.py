@@ -38,19 +38,22 @@ COMPULSORY = {
 }
 
 
+Opener = Callable[[], TableFile]
+
+
 @dataclass(frozen=True, slots=True)
 class CampaignFiles:
-    """Open tables with the columns in `COLUMNS`; None = not given."""
+    """What opens the tables, each with the columns in `COLUMNS`; None = not given."""
 
-    campaigns: TableFile | None = None
-    offers: TableFile | None = None
-    audience: TableFile | None = None
-    redemptions: TableFile | None = None
+    campaigns: Opener | None = None
+    offers: Opener | None = None
+    audience: Opener | None = None
+    redemptions: Opener | None = None
 
 
-def open_campaign_file(table: str, path: Path | None) -> TableFile | None:
-    """The file as one of the tables; raises BadInput when it is none."""
-    return None if path is None else open_table(path, compulsory=COMPULSORY[table], wanted=COLUMNS[table])
+def campaign_file(table: str, path: Path | None) -> Opener | None:
+    """What opens the file as one of the tables, and raises BadInput when it is none."""
+    return None if path is None else partial(open_table, path, compulsory=COMPULSORY[table], wanted=COLUMNS[table])
 
 
 def import_campaigns(
@@ -69,7 +72,7 @@ def import_campaigns(
             "audience": (files.audience, work.audience),
             "redemptions": (files.redemptions, work.redemptions),
         }
-        reports = [step(file) for file, step in steps.values() if file is not None]
+        reports = [step(opened()) for opened, step in steps.values() if opened is not None]
         if reports:
             reports.append(work.coupons())
             export_outcomes(ledger, settings)

@@ -1,5 +1,6 @@
 """The Complete Journey's campaigns, coupons and redemptions as the tables that any retailer gives."""
 
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -19,10 +20,10 @@ def campaign_files(folder: Path) -> CampaignFiles:
     redeemed = pl.read_parquet(folder / "coupon_redemptions.parquet").with_columns(OFFER)
     redeemed = _with_discounts(redeemed, coupons, folder)
     return CampaignFiles(
-        campaigns=frame_table(folder / "campaign_descriptions.parquet", _campaigns(folder)),
-        offers=frame_table(folder / "coupons.parquet", _offers(folder, coupons, redeemed)),
-        audience=frame_table(folder / "campaigns.parquet", _audience(folder)),
-        redemptions=frame_table(folder / "coupon_redemptions.parquet", _redemptions(redeemed)),
+        campaigns=partial(frame_table, folder / "campaign_descriptions.parquet", _campaigns(folder)),
+        offers=partial(frame_table, folder / "coupons.parquet", _offers(folder, coupons, redeemed)),
+        audience=partial(frame_table, folder / "campaigns.parquet", _audience(folder)),
+        redemptions=partial(frame_table, folder / "coupon_redemptions.parquet", _redemptions(redeemed)),
     )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from app.errors import BadInput
-from app.imports.campaigns import CampaignFiles, Named, import_campaigns, open_campaign_file
+from app.imports.campaigns import CampaignFiles, Named, campaign_file, import_campaigns
 from app.imports.catalogue import import_products, import_stores
 from app.imports.complete_journey import import_complete_journey
 from app.imports.event_file import import_events
@@ -35,12 +35,12 @@ class Sources:
     redemptions: Path | None = None
 
     def campaign_files(self) -> CampaignFiles:
-        """The files about campaigns, open; raises BadInput for one that is no such table."""
+        """The files about campaigns."""
         return CampaignFiles(
-            open_campaign_file("campaigns", self.campaigns),
-            open_campaign_file("offers", self.offers),
-            open_campaign_file("audience", self.audience),
-            open_campaign_file("redemptions", self.redemptions),
+            campaign_file("campaigns", self.campaigns),
+            campaign_file("offers", self.offers),
+            campaign_file("audience", self.audience),
+            campaign_file("redemptions", self.redemptions),
         )
 
 
