@@ -1,4 +1,4 @@
-"""Every table of the ledger. Money is integer minor units; what has happened is added, never changed."""
+"""Every table of the ledger: money is integer minor units, and what has happened is added, never changed."""
 
 from sqlalchemy import (
     JSON,

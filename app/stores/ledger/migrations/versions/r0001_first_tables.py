@@ -15,6 +15,7 @@ def upgrade() -> None:
     _create_campaigns()
     _create_coupons()
     _create_redemptions()
+    _create_uses()
     _create_budget_ledger()
     _create_receipts()
     _create_clients()
@@ -160,6 +161,9 @@ def _create_redemptions() -> None:
         sa.Column("decision_id", sa.String(128)),
         sa.Column("redeemed_at", _INSTANT, nullable=False, index=True),
     )
+
+
+def _create_uses() -> None:
     op.create_table(
         "uses",
         sa.Column("use_id", sa.String(40), primary_key=True),
