@@ -75,6 +75,21 @@ def test_first_key_ends_the_open_service() -> None:
     run(ring, work())
 
 
+def test_open_service_does_not_take_a_made_key_for_anybody_s() -> None:
+    shelf = Shelf()
+    ring = shelf.ring()
+
+    async def work() -> None:
+        await ring.refresh()
+        assert ring.find(b"endcap_x") is None
+        assert await ring.find_again(b"endcap_x") is None
+        shelf.keys[b"endcap_x"] = TILL
+        assert await ring.find_again(b"endcap_x") == TILL
+        assert ring.find(b"") is None
+
+    run(ring, work())
+
+
 def test_bootstrap_key_has_all_scopes_and_closes_the_service() -> None:
     ring = Shelf().ring(bootstrap=FIRST_KEY.decode())
 
