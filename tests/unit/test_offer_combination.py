@@ -76,6 +76,13 @@ def test_floor_that_leaves_nothing_is_the_reason() -> None:
     assert told(beside.refused["b"]) == (ReasonCode.PRICE_FLOOR, 800, 800, None)
 
 
+def test_highest_floor_holds_whichever_coupon_comes_first() -> None:
+    high, low = coupon("a", FIVE_EUROS, price_floor_minor=600), coupon("b", amount(100), price_floor_minor=300)
+    combination = combine(basket(line("x", 1000)), high, low)
+    assert given(combination) == {"a": 400}
+    assert told(combination.refused["b"]) == (ReasonCode.PRICE_FLOOR, 600, 600, "/price_floor_minor")
+
+
 def test_price_below_the_floor_is_left_as_it_is() -> None:
     combination = combine(basket(line("a", 300), line("b", 900)), coupon("x", FIVE_EUROS, price_floor_minor=800))
     assert given(combination) == {"x": 100}
@@ -125,6 +132,13 @@ def test_equal_discounts_are_decided_by_points_then_fewer_coupons_then_ids() -> 
     assert given(combine(TEN_EUROS, coupon("b", FIVE_EUROS), coupon("c", FIVE_EUROS), coupon("x", free))) == {"x": 1000}
     twins = [coupon(name, FIVE_EUROS, combinable=False) for name in ("b", "a", "c")]
     assert given(combine(TEN_EUROS, *twins)) == {"a": 500}
+
+
+def test_ids_decide_between_equals_that_the_search_meets_last() -> None:
+    late, early = coupon("a", FIVE_EUROS, group="g"), coupon("b", FIVE_EUROS, group="g")
+    third = replace(coupon("c", FIVE_EUROS), offer_id="o3")
+    combination = combine(TEN_EUROS, replace(late, offer_id="o2"), replace(early, offer_id="o1"), third)
+    assert given(combination) == {"a": 500, "c": 500}
 
 
 def test_points_alone_are_an_effect() -> None:
