@@ -1,13 +1,17 @@
 """What the API's tests share: one running service on the small retailer."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from app.settings import Settings
+from tests.postgres import PostgresServer
 from tests.server import serving
+from tests.shop import Shop
 from tests.world import World
 
 Ask = Callable[..., dict[str, Any]]
@@ -45,3 +49,17 @@ def own_api(own_world: World) -> Iterator[httpx.Client]:
     settings = own_world.settings.model_copy(update={"reload_interval_ms": 10})
     with serving(settings, own_world.redis_url) as client:
         yield client
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def shop(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, valkey_server: str
+) -> Iterator[Shop]:
+    """A service without a model and without keys, its ledger on each engine."""
+    with ExitStack() as stack:
+        settings = Settings.load(data_dir=tmp_path_factory.mktemp("shop"))
+        if request.param == "postgresql":
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            settings = settings.model_copy(update={"database_url": stack.enter_context(server.database())})
+        client = stack.enter_context(serving(settings, valkey_server.removesuffix("/0") + "/4"))
+        yield Shop(client, settings.ledger_url)
