@@ -11,6 +11,7 @@ import typer
 
 from app.cli_keys import keys
 from app.cli_releases import add_release_commands
+from app.cli_settlement import settle
 from app.errors import BadInput, EndcapError, ReleaseRefused
 from app.settings import MlflowSettings, Settings
 from app.terminal import AsJson, DataDir, progress_bar, screen, show, show_json
@@ -183,6 +184,7 @@ def train(
 ) -> None:
     """Learn from the history: tune, train, evaluate, materialize features and publish a bundle."""
     from app.stores.embedded import redis_for
+    from app.stores.ledger.outcomes import export_if_there
     from training.plan import read_config
     from training.run import train as run_training
     from training.tracking import Told, track, tracking_at
@@ -193,6 +195,7 @@ def train(
     tracking = tracking_at(
         plan.mlflow_tracking_uri or mlflow.tracking_uri, plan.mlflow_experiment or mlflow.experiment_name or "endcap"
     )
+    export_if_there(settings)
     with redis_for(settings) as redis_url, progress_bar() as bar:
         report = run_training(
             settings,
@@ -270,6 +273,7 @@ def demo(
 
 
 add_release_commands(cli)
+cli.command("settlement")(settle)
 cli.add_typer(keys, name="keys")
 
 if __name__ == "__main__":

@@ -1,19 +1,15 @@
 """The commands about API keys: make one, list them, end one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app.domain import Scope
 from app.settings import Settings
-from app.stores.ledger.engine import Ledger, open_ledger
 from app.stores.ledger.keys import ApiKey, create_key, list_keys, revoke_key
-from app.stores.ledger.schema import upgrade
+from app.stores.ledger.schema import opened_ledger
 from app.terminal import AsJson, DataDir, show, table_of
 
 COLUMNS = ("key", "client", "scopes", "per second", "made", "revoked")
@@ -36,7 +32,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, once; a client has two live keys at most."""
-    with _ledger(data_dir) as ledger:
+    with opened_ledger(Settings.load(data_dir=data_dir)) as ledger:
         key_id, key = create_key(ledger, client, scope, per_second=per_second, now=datetime.now(UTC))
     show(as_json, {"key_id": key_id, "client": client, "key": key}, f"{key_id} of {client}\n{key}\n{ONCE}")
 
@@ -44,7 +40,7 @@ def create(
 @keys.command("list")
 def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List all keys, live and revoked; none is shown itself."""
-    with _ledger(data_dir) as ledger:
+    with opened_ledger(Settings.load(data_dir=data_dir)) as ledger:
         found = list_keys(ledger)
     rows = [
         (
@@ -63,7 +59,7 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @keys.command()
 def revoke(key_id: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """End a key for ever; servers refuse it within a second."""
-    with _ledger(data_dir) as ledger:
+    with opened_ledger(Settings.load(data_dir=data_dir)) as ledger:
         revoke_key(ledger, key_id, now=datetime.now(UTC))
     show(as_json, {"revoked": key_id}, f"{key_id} is revoked")
 
@@ -71,13 +67,3 @@ def revoke(key_id: str, data_dir: DataDir = None, as_json: AsJson = False) -> No
 def _told(key: ApiKey) -> dict[str, Any]:
     revoked_at = None if key.revoked_at is None else key.revoked_at.isoformat()
     return asdict(key) | {"created_at": key.created_at.isoformat(), "revoked_at": revoked_at}
-
-
-@contextmanager
-def _ledger(data_dir: Path | None) -> Iterator[Ledger]:
-    ledger = open_ledger(Settings.load(data_dir=data_dir).ledger_url)
-    try:
-        upgrade(ledger)
-        yield ledger
-    finally:
-        ledger.close()

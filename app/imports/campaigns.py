@@ -20,7 +20,8 @@ from app.stores.ledger import past
 from app.stores.ledger.audience import issue_to_audience
 from app.stores.ledger.campaigns import find_campaign
 from app.stores.ledger.engine import Ledger
-from app.stores.ledger.outcomes import export_outcomes, opened_ledger
+from app.stores.ledger.outcomes import export_outcomes
+from app.stores.ledger.schema import opened_ledger
 
 Named = Callable[[str, int, int | None], None]
 

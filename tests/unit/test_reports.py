@@ -1,16 +1,22 @@
 """What funders owe and where a campaign's budget went adds up to what was redeemed and rolled back."""
 
+import json
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import func, select
 
+from app.cli import cli
+from app.errors import BadInput
 from app.offers.terms import Amount, CampaignTerms, OfferTerms, Points
+from app.settings import Settings
 from app.stores.ledger.campaigns import CampaignNotFound
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.reports import FunderTotal, campaign_budget, settlement
 from app.stores.ledger.rollback import Returned
+from app.stores.ledger.schema import opened_ledger
 from app.stores.ledger.tables import redemptions, rollbacks
 from tests.tills import START, give, pay, run_campaign, take_back
 
@@ -133,3 +139,41 @@ def test_a_campaign_without_money_has_its_budget_and_no_channel(ledger: Ledger) 
 def test_an_unknown_campaign_is_not_found(ledger: Ledger) -> None:
     with pytest.raises(CampaignNotFound, match="'nobody'"):
         ledger.read(lambda connection: campaign_budget(connection, "nobody"))
+
+
+def told_by(capsys: pytest.CaptureFixture[str], data_dir: Path, *words: str) -> str:
+    """What `endcap settlement` prints for November."""
+    command = ["settlement", "--from", "2026-11-01", "--to", "2026-12-01", "--data-dir", str(data_dir), *words]
+    cli(command, standalone_mode=False)
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def billed(tmp_path: Path) -> Path:
+    """A data directory whose ledger has one redemption of three euros."""
+    settings = Settings.load(data_dir=tmp_path / "var")
+    with opened_ledger(settings) as ledger:
+        run_campaign(ledger, "own", CampaignTerms(name="own", currency="EUR"), three_euros_off())
+        pay(ledger, give(ledger, "own-0", "anna"), [1000])
+    return settings.data_dir
+
+
+def test_command_tells_the_bill_to_people_programs_and_spreadsheets(
+    billed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = told_by(capsys, billed)
+    assert "retailer" in words
+    assert "3.00" in words
+    funders = json.loads(told_by(capsys, billed, "--json"))["funders"]
+    assert [(one["funder"], one["net_minor"]) for one in funders] == [("retailer", 300)]
+    header, row = told_by(capsys, billed, "--csv").splitlines()
+    assert dict(zip(header.split(","), row.split(","), strict=True))["net_minor"] == "300"
+
+
+def test_command_says_what_is_missing_or_wrong(billed: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no ledger yet"):
+        cli(["settlement", "--from", "2026-11-01", "--to", "2026-12-01", "--data-dir", str(tmp_path)],
+            standalone_mode=False)  # fmt: skip
+    for begin, end, words in (("soon", "2026-12-01", "no day or time"), ("2026-12-01", "2026-12-01", "after --from")):
+        with pytest.raises(BadInput, match=words):
+            cli(["settlement", "--from", begin, "--to", end, "--data-dir", str(billed)], standalone_mode=False)

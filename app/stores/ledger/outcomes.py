@@ -1,8 +1,7 @@
 """What became of every coupon leaves the ledger as three Parquet tables beside the history, for training."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +11,7 @@ from app.offers.terms import OfferTerms
 from app.settings import Selected, Settings
 from app.stores.ledger.campaigns import list_offers
 from app.stores.ledger.engine import Ledger, open_ledger
-from app.stores.ledger.schema import is_current, upgrade
+from app.stores.ledger.schema import has_ledger, is_current
 from app.stores.ledger.tables import audience, campaigns, coupons, redemptions, uses
 
 OFFERS, AUDIENCE, REDEMPTIONS = "coupon_offers", "coupon_audience", "coupon_redemptions"
@@ -29,20 +28,9 @@ _TABLES: dict[str, dict[str, pl.DataType]] = {
 }
 
 
-@contextmanager
-def opened_ledger(settings: Settings) -> Iterator[Ledger]:
-    """The ledger of these settings, made or migrated where needed, until the block ends."""
-    ledger = open_ledger(settings.ledger_url)
-    try:
-        upgrade(ledger)
-        yield ledger
-    finally:
-        ledger.close()
-
-
 def export_if_there(settings: Settings) -> None:
     """`export_outcomes` where there is a ledger; one that this Endcap does not know the schema of is left alone."""
-    if settings.database_url is None and not (settings.data_dir / "ledger.db").exists():
+    if not has_ledger(settings):
         return
     ledger = open_ledger(settings.ledger_url)
     try:

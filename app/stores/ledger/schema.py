@@ -1,13 +1,16 @@
 """The ledger's schema: brought up to this code's revision at start, and told from older and newer ones."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, false, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import BadSetting
-from app.stores.ledger.engine import Ledger
+from app.settings import Settings
+from app.stores.ledger.engine import Ledger, open_ledger
 from app.stores.ledger.tables import idempotency
 
 HEAD = "0001"
@@ -17,6 +20,22 @@ LOCK = 0x656E64636170
 
 _version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def opened_ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger of these settings, made or migrated where needed, until the block ends."""
+    ledger = open_ledger(settings.ledger_url)
+    try:
+        upgrade(ledger)
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def has_ledger(settings: Settings) -> bool:
+    """False while an SQLite ledger of the data directory's own was never made."""
+    return settings.database_url is not None or (settings.data_dir / "ledger.db").exists()
 
 
 def upgrade(ledger: Ledger) -> None:

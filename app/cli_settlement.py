@@ -1,0 +1,74 @@
+"""The command that tells each funder's bill: `endcap settlement`."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from app.errors import BadInput
+from app.offers.money import minor_per_major
+from app.settings import Settings
+from app.stores.ledger.reports import FunderTotal, settlement
+from app.stores.ledger.schema import has_ledger, opened_ledger
+from app.terminal import AsJson, DataDir, show, table_of
+
+COLUMNS = (
+    "funder",
+    "currency",
+    "campaign_id",
+    "spent_minor",
+    "returned_minor",
+    "net_minor",
+    "spent_count",
+    "returned_count",
+)
+
+From = Annotated[str, typer.Option("--from", help="First day or instant, as 2026-11-01.")]
+To = Annotated[str, typer.Option("--to", help="Day or instant that is billed no more, as 2026-12-01.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print a row per funder and campaign as CSV.")]
+
+
+def settle(from_: From, to: To, data_dir: DataDir = None, as_csv: AsCsv = False, as_json: AsJson = False) -> None:
+    """Tell what each funder owes for coupons redeemed and taken back in a period."""
+    settings = Settings.load(data_dir=data_dir)
+    from_at, to_at = _instant(from_, "--from", settings), _instant(to, "--to", settings)
+    if to_at <= from_at:
+        raise BadInput(f"--to {to} must be after --from {from_}")
+    if not has_ledger(settings):
+        raise BadInput(f"{settings.data_dir} has no ledger yet; import campaigns or start the service first")
+    with opened_ledger(settings) as ledger:
+        totals = ledger.read(lambda connection: settlement(connection, from_at, to_at))
+    if as_csv:
+        _print_csv(totals)
+        return
+    facts = {"from": from_at.isoformat(), "to": to_at.isoformat(), "funders": [total.to_dict() for total in totals]}
+    columns = ("funder", "currency", "redeemed", "taken back", "owes", "coupons")
+    show(as_json, facts, table_of(columns, map(_row, totals)))
+
+
+def _instant(text: str, option: str, settings: Settings) -> datetime:
+    """A day begins in the retailer's time zone, and so do times without a zone."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"{option} {text!r} is no day or time; write 2026-11-01 or 2026-11-01T00:00:00Z") from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(settings.time_zone))
+
+
+def _row(total: FunderTotal) -> Sequence[str]:
+    major = minor_per_major(total.currency)
+    digits = len(str(major)) - 1
+    amounts = (f"{minor / major:,.{digits}f}" for minor in (total.spent_minor, total.returned_minor, total.net_minor))
+    return total.funder, total.currency, *amounts, f"{total.spent_count:,}"
+
+
+def _print_csv(totals: Sequence[FunderTotal]) -> None:
+    writer = csv.writer(sys.stdout)
+    writer.writerow(COLUMNS)
+    for total in totals:
+        for one in total.campaigns:
+            writer.writerow((total.funder, total.currency, *(getattr(one, name) for name in COLUMNS[2:])))
