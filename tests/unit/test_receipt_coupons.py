@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 
@@ -214,15 +216,19 @@ def test_without_a_rule_nothing_is_kept(ledger: Ledger) -> None:
 
 def test_two_workers_with_half_a_receipt_each_issue_one_coupon(ledger: Ledger) -> None:
     run(ledger)
-    with ThreadPoolExecutor(4) as pool:
-        for number in range(20):
-            halves = [
-                replace(line(2600, f"e:{half}", f"p{half}"), receipt_id=f"r{number}", customer_id=f"c{number}")
-                for half in (0, 1)
-            ]
-            taken = list(pool.map(lambda one: take(ledger, one), [*halves, *halves]))
-            assert sum(one.issued_count for one in taken) == 1
-            assert len(wallet(ledger, f"c{number}")) == 1
+    # Where both could be in the midst of their transactions they would meet, each with its own half alone.
+    meeting = Barrier(2)
+
+    def meet(product_ids: Collection[str], names: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        with suppress(BrokenBarrierError):
+            meeting.wait(timeout=0.5)
+        return attributes_of(product_ids, names)
+
+    halves = [line(2600, "e:0", "p"), line(2600, "e:1", "q")]
+    with ThreadPoolExecutor(2) as pool:
+        taken = pool.map(lambda half: take_receipts(ledger, [half], Shop(zone_of, meet), now=NOON), halves)
+        assert sorted(one.issued_count for one in taken) == [0, 1]
+    assert statuses(ledger) == [ISSUED]
 
 
 def test_forgotten_receipt_keeps_its_coupon(ledger: Ledger) -> None:
