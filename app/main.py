@@ -108,6 +108,30 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         fallbacks={name: placement.fallback for name, placement in placements.items()},
         max_in_flight_count=settings.max_in_flight_count,
     )
+    event_store, decision_log = _writers(writes, keys, settings, metrics)
+    projections = Projections(ledger, worker_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000), keys)
+    key_ring = KeyRing(lambda: read_keys(ledger), bootstrap=settings.api_key, may_be_open=settings.is_loopback)
+    guesses = _guess_limit(settings, metrics)
+    service = Service(
+        settings,
+        placements,
+        live,
+        ladder,
+        event_store,
+        decision_log,
+        metrics,
+        ledger,
+        shelves,
+        projections,
+        key_ring,
+        guesses,
+    )
+    return service, [reads, writes]
+
+
+def _writers(
+    writes: PipelinedRedis, keys: Keys, settings: Settings, metrics: Metrics
+) -> tuple[RedisEvents, DecisionLog]:
     event_store = RedisEvents(
         writes,
         keys,
@@ -124,28 +148,15 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         timeout_s=settings.feature_timeout_ms / 1000,
         on_lost=metrics.record_failures.inc,
     )
-    projections = Projections(ledger, worker_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000), keys)
-    key_ring = KeyRing(lambda: read_keys(ledger), bootstrap=settings.api_key, may_be_open=settings.is_loopback)
-    guesses = GuessLimit(
+    return event_store, decision_log
+
+
+def _guess_limit(settings: Settings, metrics: Metrics) -> GuessLimit:
+    return GuessLimit(
         per_customer=settings.guesses_per_customer_per_minute,
         per_client=settings.guesses_per_client_per_minute,
         on_refused=lambda: metrics.refusals.add("too_many_guesses"),
     )
-    service = Service(
-        settings,
-        placements,
-        live,
-        ladder,
-        event_store,
-        decision_log,
-        metrics,
-        ledger,
-        shelves,
-        projections,
-        key_ring,
-        guesses,
-    )
-    return service, [reads, writes]
 
 
 def _warm(bundle: Bundle, options: Options, placement: str, shelves: Shelves) -> None:
