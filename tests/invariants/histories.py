@@ -1,0 +1,396 @@
+"""Any history of campaigns, coupons, tills and time, every step of which the plain books must tell beforehand."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import orjson
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from app.errors import BadTransition
+from app.offers.basket import Basket, BasketLine, Situation
+from app.offers.status import Action
+from app.offers.terms import CampaignTerms, OfferTerms
+from app.stores.ledger.answers import quote_document
+from app.stores.ledger.campaigns import (
+    BudgetBelowSpend,
+    act_on_campaign,
+    change_campaign,
+    change_offer,
+    create_campaign,
+    create_offer,
+    find_campaign,
+    find_offer,
+)
+from app.stores.ledger.coupons import expire_due, issue, revoke
+from app.stores.ledger.engine import Ledger
+from app.stores.ledger.idempotency import KEEP, Answer, IdempotencyMismatch, Once, do_once
+from app.stores.ledger.quote import Promise, Question, quote
+from app.stores.ledger.reconcile import reconcile
+from app.stores.ledger.redeem import Order, redeem, reserve
+from app.stores.ledger.reserve import ReservationOver, expire_reservations, release
+from app.stores.ledger.rollback import Returned, ReturnExceeds, roll_back
+from tests.invariants import menus
+from tests.invariants.books import (
+    LEADS_TO,
+    Asked,
+    Books,
+    CampaignBook,
+    CouponBook,
+    Given,
+    OfferBook,
+    Redemption,
+    Reservation,
+    Use,
+)
+from tests.invariants.tables import dump, money_and_uses, state_of
+from tests.invariants.told import check_told, exact, state_told, uses_told
+from tests.tills import START
+
+T = TypeVar("T")
+
+FIRST_COUPONS, MOST_COUPONS = 5, 9
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write as its client may send it again."""
+
+    send: Callable[[Once], Answer]
+    once: Once
+    answer: Answer
+
+
+class Histories(RuleBasedStateMachine):
+    """`seen` counts over all runs what happened, so that a test can tell that everything did."""
+
+    def __init__(self, ledger: Ledger, seen: Counter[str]) -> None:
+        super().__init__()
+        self.ledger, self.seen = ledger, seen
+        self.books, self.now, self.writes, self.key_count = Books(), START, list[Write](), 0
+        self.step_count = 0
+
+    @initialize(terms=st.tuples(menus.campaign_terms, menus.campaign_terms), of=st.tuples(menus.offers, menus.offers))
+    def open_campaigns(self, terms: Sequence[CampaignTerms], of: Sequence[Sequence[OfferTerms]]) -> None:
+        for place, (one, offers) in enumerate(zip(terms, of, strict=True)):
+            book = CampaignBook(f"campaign-{place}", one)
+            self.books.campaigns.append(book)
+            self.ledger.write(partial(create_campaign, campaign_id=book.campaign_id, terms=one, now=self.now))
+            self._act(book, "schedule")
+            for number, offer in enumerate(offers):
+                offer_id = f"offer-{place}-{number}"
+                self.books.offers.append(OfferBook(offer_id, book, [offer]))
+                self.ledger.write(partial(
+                    create_offer, campaign_id=book.campaign_id, offer_id=offer_id, terms=offer, now=self.now
+                ))  # fmt: skip
+        for number in range(FIRST_COUPONS):
+            self.issue_coupon(number, menus.CUSTOMERS[number % 2])
+
+    @rule(step=menus.steps)
+    def take_step(self, step: tuple[str, ...]) -> None:
+        """One step; time passes where there is nothing yet for it to be done with."""
+        name, *rest = step
+        self.seen["runs of 30 steps"] += self.step_count == 29
+        self.step_count += 1
+        if _NEEDS.get(name, _nothing)(self):
+            getattr(self, name)(*rest)
+        else:
+            self.let_time_pass(0.05)
+
+    def issue_coupon(self, offer: int, customer: str | None) -> None:
+        book = _one(self.books.offers, offer)
+
+        def work(connection: Any) -> list[Any]:
+            found = find_offer(connection, book.offer_id)
+            campaign = find_campaign(connection, found.campaign_id)
+            return issue(connection, found, campaign, [customer], issued_by="test", now=self.now)
+
+        (coupon,) = self.ledger.write(work)
+        last = coupon.valid_until
+        self.books.coupons.append(
+            CouponBook(coupon.coupon_id, coupon.code, book, customer, book.revisions[-1].uses_per_code, last)
+        )
+
+    def let_time_pass(self, hours: float) -> None:
+        self.now += timedelta(hours=hours)
+
+    # --- tills ---
+
+    def pay(
+        self, codes: list[int], customer: str | None, wallet: bool, lines: tuple[BasketLine, ...], held: int | None,
+        promised: int | None,
+    ) -> None:  # fmt: skip
+        """A quote that changes nothing, and the redemption, which must give the same."""
+        reservation = _one(self.books.reservations, held) if held is not None and self.books.reservations else None
+        asked, question = self._question(codes, customer, wallet, lines, reservation, promised)
+        send = lambda once: redeem(self.ledger, question, Order("order"), once)  # noqa: E731 - sent again later
+        if reservation is not None and (reservation.status != "held" or reservation.expires_at <= self.now):
+            self._refused(send, ReservationOver)
+            return
+        told = self._quoted(question)
+        answer = self._write(send)
+        given, uses = self._check_answer(asked, answer, told)
+        if not given:
+            self.seen["redemption refused"] += 1
+            return
+        if reservation is not None:
+            self.books.end(reservation, "redeemed")
+            self.seen["reservation redeemed"] += 1
+        self.books.redeem(Redemption(orjson.loads(answer.body)["redemption_id"], uses))
+        self.seen[f"redeemed {min(len(uses), 2)}"] += 1
+
+    def hold(self, codes: list[int], customer: str, wallet: bool, lines: tuple[BasketLine, ...], minutes: int) -> None:
+        asked, question = self._question(codes, customer, wallet, lines, None, None)
+        asked = replace(asked, is_to_reserve=True)
+        told = self._quoted(replace(question, is_to_reserve=True))
+        ttl = timedelta(minutes=minutes)
+        answer = self._write(lambda once: reserve(self.ledger, question, order_id=None, ttl=ttl, once=once))
+        given, uses = self._check_answer(asked, answer, told)
+        if given:
+            reservation_id = orjson.loads(answer.body)["reservation_id"]
+            self.books.hold(Reservation(reservation_id, self.now + ttl, uses))
+        self.seen["held" if given else "reservation refused"] += 1
+
+    def give_up(self, pick: int) -> None:
+        one = _one(self.books.reservations, pick)
+        now = self.now
+        send = lambda once: do_once(  # noqa: E731 - sent again later
+            self.ledger, once, lambda connection: release(connection, one.reservation_id, now=now)
+        )
+        if one.status == "redeemed":
+            self._refused(send, ReservationOver)
+            return
+        answer = self._write(send)
+        if one.status == "held":
+            self.books.end(one, "released")
+            self.seen["released"] += 1
+        assert orjson.loads(answer.body)["status"] == one.status
+
+    def take_back(self, pick: int, parts: list[tuple[int, float | None]] | None) -> None:
+        """All of a redemption, or some lines of it, or parts of them; more than there is is refused."""
+        one = _one(self.books.redemptions, pick)
+        quantities = {line_id: share.quantity for use in one.uses for line_id, share in use.shares.items()}
+        left = {line_id: quantity - one.back.get(line_id, 0) for line_id, quantity in quantities.items()}
+        lines = None if parts is None else [Returned(_one(sorted(left), place), part) for place, part in parts]
+        send = lambda once: roll_back(self.ledger, one.redemption_id, lines, once)  # noqa: E731 - sent again later
+        wanted = [(line, left[line.line_id]) for line in lines or ()]
+        back = {line.line_id: exact(line.quantity) if line.quantity else rest for line, rest in wanted}
+        if len(back) < len(wanted) or any(back[line.line_id] > rest for line, rest in wanted):
+            self._refused(send, ReturnExceeds)
+            self.seen["return refused"] += 1
+            return
+        was = one.status
+        told = orjson.loads(self._write(send).body)
+        returned = self.books.give_back(one, left if lines is None else back)
+        assert (told["returned_minor"], told["status"]) == (returned, one.status)
+        self.seen[f"{was}, then {one.status}"] += 1
+
+    def pay_with_all_of_the_wallet(self, customer: str, lines: tuple[BasketLine, ...]) -> None:
+        self.pay([], customer, True, lines, None, None)
+
+    def pay_with_what_is_held(self, pick: int, lines: tuple[BasketLine, ...]) -> None:
+        one = _one(self.books.reservations, -1 - pick % 3)
+        self.pay([], one.uses[0].given.coupon.customer or menus.CUSTOMERS[0], False, lines, -1 - pick % 3, None)
+
+    def pay_and_take_back(self, codes: list[int], lines: tuple[BasketLine, ...]) -> None:
+        """There and back again: budgets, limits and wallets are as before, and back once more is nothing."""
+        self.sweep()
+        before = money_and_uses(self.ledger)
+        count = len(self.books.redemptions)
+        self.pay(codes, menus.OWNER, True, lines, None, None)
+        if len(self.books.redemptions) > count:
+            self.take_back(count, None)
+            assert money_and_uses(self.ledger) == before
+            after = dump(self.ledger, but="idempotency")
+            self.take_back(count, None)
+            assert dump(self.ledger, but="idempotency") == after
+            self.seen["there and back"] += 1
+
+    # --- the same again ---
+
+    def send_again(self, pick: int, times: int) -> None:
+        write = _one(self.writes, -1 - pick)
+        once = replace(write.once, now=self.now)
+        if write.once.now < self.now - KEEP:
+            return
+        before = dump(self.ledger)
+        for _ in range(times):
+            again = write.send(once)
+            assert (again.status, again.body, again.is_replay) == (write.answer.status, write.answer.body, True)
+        assert dump(self.ledger) == before
+        self.seen[f"answered {again.status} again"] += 1
+
+    def send_another_body(self, pick: int) -> None:
+        write = _one(self.writes, -1 - pick)
+        if write.once.now < self.now - KEEP:
+            return
+        before = dump(self.ledger)
+        with pytest.raises(IdempotencyMismatch):
+            write.send(replace(write.once, now=self.now, fingerprint="another"))
+        assert dump(self.ledger) == before
+        self.seen["another body refused"] += 1
+
+    # --- the house ---
+
+    def sweep(self) -> None:
+        """What the worker does by and by."""
+        overdue = self.books.overdue(self.now)
+        assert expire_reservations(self.ledger, now=self.now) == len(overdue)
+        for reservation in overdue:
+            self.books.end(reservation, "expired")
+        due = [one for one in self.books.coupons if one.status == "issued" and not one.holds and _is_due(one, self.now)]
+        assert expire_due(self.ledger, now=self.now) == len(due)
+        for coupon in due:
+            coupon.ended = "expired"
+        self.seen["reservation expired"] += len(overdue)
+        self.seen["coupon expired"] += len(due)
+
+    def revoke_coupon(self, pick: int) -> None:
+        coupon = _one(self.books.coupons, pick)
+        is_unused = coupon.status == "issued" and not coupon.uses and not coupon.holds
+        assert self.ledger.write(lambda c: revoke(c, coupon.coupon_id, now=self.now)) is is_unused
+        coupon.ended = "revoked" if is_unused else coupon.ended
+        self.seen["revoked"] += is_unused
+
+    def change_budget(self, pick: int, more: int) -> None:
+        """A budget by so much above what is spent and held; below is refused."""
+        book = _one(self.books.campaigns, pick)
+        terms = book.terms.model_copy(update={"budget_minor": max(book.spent + book.held + more, 0)})
+        work = lambda c: change_campaign(c, book.campaign_id, terms, revision=None, now=self.now)  # noqa: E731
+        if book.spent + book.held + more < 0 or more >= 0:
+            self.ledger.write(work)
+            book.terms = terms
+            return
+        before = dump(self.ledger)
+        with pytest.raises(BudgetBelowSpend):
+            self.ledger.write(work)
+        assert dump(self.ledger) == before
+        self.seen["budget refused"] += 1
+
+    def act(self, pick: int, action: Action) -> None:
+        self._act(_one(self.books.campaigns, pick), action)
+
+    def change_offer_terms(self, pick: int, terms: OfferTerms) -> None:
+        book = _one(self.books.offers, pick)
+        self.ledger.write(lambda c: change_offer(c, book.offer_id, terms, revision=None, now=self.now))
+        book.revisions.append(terms)
+
+    # --- what holds after every step ---
+
+    @invariant()
+    def accounts_add_up(self) -> None:
+        assert self.ledger.read(reconcile) == []
+        assert self.ledger.read(state_of) == state_told(self.books)
+        for book in self.books.campaigns:
+            budget = book.terms.budget_minor
+            assert budget is None or book.spent + book.held <= budget
+            limits = {one.scope + one.period: one.count for one in book.terms.limits}
+            assert all(
+                used <= limits[scope + ("total" if period == "total" else "day")]
+                for (_, scope, _, period), used in book.counts.items()
+            )
+            assert all(used >= 0 for used in book.counts.values())
+
+    def _act(self, book: CampaignBook, action: Action) -> None:
+        work = lambda c: act_on_campaign(c, book.campaign_id, action, now=self.now)  # noqa: E731
+        after = LEADS_TO.get((book.status, action))
+        if after is None:
+            with pytest.raises(BadTransition):
+                self.ledger.write(work)
+            return
+        self.ledger.write(work)
+        book.status = after
+
+    def _question(
+        self, codes: Sequence[int], customer: str | None, wallet: bool, lines: tuple[BasketLine, ...],
+        reservation: Reservation | None, promised: int | None,
+    ) -> tuple[Asked, Question]:  # fmt: skip
+        typed = [_one(self.books.coupons, pick) for pick in codes]
+        if customer == menus.OWNER:
+            customer = next((one.customer for one in typed if one.customer), menus.CUSTOMERS[0])
+        held = [] if reservation is None else [use.given.coupon for use in reservation.uses]
+        own = [one for one in self.books.coupons if one.customer == customer and one.status in ("issued", "reserved")]
+        coupons = tuple(dict.fromkeys([*typed, *held, *(own if wallet and customer else ())]))
+        promise = None
+        if promised is not None:
+            offer = _one(self.books.offers, promised)
+            decided_at = max(self.now - timedelta(hours=3), START)
+            promise = Promise(decided_at, {offer.offer_id: 1 + promised % len(offer.revisions)})
+        asked = Asked(
+            coupons, customer, lines, self.now, reservation,
+            promise.decided_at if promise else None, promise.revisions if promise else {},
+        )  # fmt: skip
+        question = Question(
+            Basket(lines, "EUR"), Situation(self.now, customer), tuple(one.code for one in typed), wallet,
+            reservation.reservation_id if reservation else None, promise,
+        )  # fmt: skip
+        return asked, question
+
+    def _quoted(self, question: Question) -> dict[str, Any]:
+        before = dump(self.ledger)
+        told = quote_document(self.ledger.read(lambda connection: quote(connection, question)))
+        assert dump(self.ledger) == before
+        return told
+
+    def _check_answer(self, asked: Asked, answer: Answer, told: dict[str, Any]) -> tuple[list[Given], list[Use]]:
+        """What was given, as the books say and as the dry run said; reservations that were in the way are over."""
+        given, refused = self.books.expected(asked)
+        body = orjson.loads(answer.body)
+        assert answer.status == (201 if given else 409), body
+        assert body["refused"] == told["refused"]
+        if given:
+            assert {name: body[name] for name in told} == told
+        check_told(told, given, refused)
+        overdue = self.books.overdue(self.now)
+        touched = {coupon.offer.campaign.campaign_id for coupon in asked.coupons}
+        if any(use.given.coupon.offer.campaign.campaign_id in touched for one in overdue for use in one.uses):
+            for one in overdue:
+                self.books.end(one, "expired")
+            self.seen["overdue reservation in the way"] += 1
+        return given, uses_told(asked, given, told)
+
+    def _write(self, send: Callable[[Once], Answer]) -> Answer:
+        once = self._once()
+        answer = send(once)
+        assert not answer.is_replay
+        self.writes.append(Write(send, once, answer))
+        return answer
+
+    def _refused(self, send: Callable[[Once], Answer], error: type[Exception]) -> None:
+        before = dump(self.ledger)
+        with pytest.raises(error):
+            send(self._once())
+        assert dump(self.ledger) == before
+        self.seen[error.__name__] += 1
+
+    def _once(self) -> Once:
+        self.key_count += 1
+        return Once("till", f"key {self.key_count}", f"body {self.key_count}", self.now)
+
+
+_NEEDS: dict[str, Callable[[Histories], object]] = {
+    "issue_coupon": lambda one: len(one.books.coupons) < MOST_COUPONS,
+    "revoke_coupon": lambda one: len(one.books.coupons) > FIRST_COUPONS,
+    "pay_with_what_is_held": lambda one: one.books.reservations,
+    "give_up": lambda one: one.books.reservations,
+    "take_back": lambda one: one.books.redemptions,
+    "send_again": lambda one: one.writes,
+    "send_another_body": lambda one: one.writes,
+}
+
+
+def _nothing(_: Histories) -> bool:
+    return True
+
+
+def _one(items: Sequence[T], pick: int) -> T:
+    return items[pick % len(items)]
+
+
+def _is_due(coupon: CouponBook, now: datetime) -> bool:
+    return coupon.valid_until is not None and coupon.valid_until <= now
