@@ -5,11 +5,15 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import typer
 
 from app.cli import cli
 from app.domain import Degraded
+from app.offers.conditions import Condition
+from app.offers.reasons import ReasonCode
+from app.offers.terms import CampaignTerms, Discount, OfferTerms
 from app.settings import Settings
 from app.telemetry import Metrics
 
@@ -29,6 +33,29 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def test_every_error_code_is_documented_and_every_documented_code_exists() -> None:
     headings = set(re.findall(r"^### (\w+)$", (DOCS / "errors.md").read_text(), re.MULTILINE))
     assert headings == {code for path in (ROOT / "app").rglob("*.py") for code in codes_in(path)}
+
+
+def test_every_reason_is_documented_with_what_helps() -> None:
+    rows = list(rows_below("coupon-rules.md", "Reasons"))
+    assert {cells[0].strip("`") for cells in rows} == set(ReasonCode)
+    assert all(len(cells) == 3 and all(cells) for cells in rows)
+
+
+def test_every_field_of_offers_and_campaigns_is_documented() -> None:
+    for heading, model in (("Fields of an offer", OfferTerms), ("Fields of a campaign", CampaignTerms)):
+        rows = {cells[0].strip("`"): cells[2] for cells in rows_below("coupon-rules.md", heading)}
+        required = {name for name, field in model.model_fields.items() if field.is_required()}
+        assert set(rows) == set(model.model_fields)
+        assert {name for name, default in rows.items() if default == "required"} == required
+
+
+def test_every_discount_and_condition_is_documented() -> None:
+    for heading, kinds in (("Discounts", Discount), ("Conditions", Condition)):
+        models = get_args(get_args(kinds)[0])
+        rows = {cells[0].strip("`"): cells[2] for cells in rows_below("coupon-rules.md", heading)}
+        fields = {get_args(model.model_fields["type"].annotation)[0]: set(model.model_fields) for model in models}
+        assert set(rows) == set(fields)
+        assert all(f"`{field}`" in rows[kind] for kind in rows for field in fields[kind] - {"type"})
 
 
 def test_every_degradation_is_documented() -> None:
@@ -83,6 +110,14 @@ def table_rows(page: Path) -> Iterator[list[str]]:
             yield [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
+def rows_below(page: str, heading: str) -> Iterator[list[str]]:
+    """The rows of the tables between this heading and the next, those that begin with a name."""
+    section = (DOCS / page).read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            yield [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
 def codes_in(path: Path) -> Iterator[str]:
     """The error codes that a file states: `code = …`, problem(status, code), RejectedEvent(code), a CODES table."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -93,7 +128,7 @@ def codes_in(path: Path) -> Iterator[str]:
                 yield from (code for value in node.value.values for code in strings(value))
         elif isinstance(node, ast.Call):
             called = node.func.id if isinstance(node.func, ast.Name) else ""
-            place = {"problem": 1, "RejectedEvent": 0, "RowResult": 2}.get(called)
+            place = {"problem": 1, "_problem": 0, "RejectedEvent": 0, "RowResult": 2}.get(called)
             if place is not None and len(node.args) > place:
                 yield from strings(node.args[place])
 

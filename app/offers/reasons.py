@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class ReasonCode(StrEnum):
-    """Public and stable; docs/coupons.md tells what each means and what helps."""
+    """Public and stable; docs/coupon-rules.md tells what each means and what helps."""
 
     COUPON_NOT_FOUND = "coupon_not_found"
     COUPON_EXPIRED = "coupon_expired"

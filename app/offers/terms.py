@@ -113,7 +113,7 @@ Issuing = Annotated[ByAudience | ByDecision | ByReceipt, Field(discriminator="by
 
 
 class OfferTerms(Document):
-    """What is promised. Empty tuples and None promise without that condition; docs/coupons.md tells every field.
+    """What is promised. Empty tuples and None promise without that condition; docs/coupon-rules.md tells every field.
 
     `applies_to` empty: the whole basket. `price_floor_minor`: no piece it applies to gets cheaper than that.
     A coupon is valid for `valid_days` from its issue, within `valid_from` and `valid_until`.
