@@ -52,14 +52,18 @@ def find_best(
         best = single if single.is_better_than(best) else best
     kinds = list({tuple(one.floors.items()): None for one in combinable if one.floors})
     bits = {one.coupon_id: 1 << kinds.index(tuple(one.floors.items())) if one.floors else 0 for one in combinable}
+    ranked = sorted(combinable, key=lambda one: one.rank)
+    points = {one.coupon_id: most_points(one, sheet) for one in ranked}
     for floored in sorted(range(1 << len(kinds)), key=int.bit_count, reverse=True):
-        members = [one for one in combinable if not bits[one.coupon_id] & ~floored]
-        best = _Search(members, bits, floored, sheet, capacities, best).best()
+        members = [one for one in ranked if not bits[one.coupon_id] & ~floored]
+        most = (_most_together(members, sum(sheet.amounts)), sum(points[one.coupon_id] for one in members))
+        if most >= (best.discount_minor, best.points):
+            best = _Search(members, bits, floored, sheet, capacities, best).best()
     return best
 
 
 class _Search:
-    """One set of price floors: the combinations in which each of these occurs, and no other."""
+    """One set of price floors: the combinations of the members, given in their order, in which each of these occurs."""
 
     def __init__(
         self,
@@ -70,7 +74,7 @@ class _Search:
         capacities: Mapping[str, int],
         best: Found,
     ) -> None:
-        self._members = sorted(members, key=lambda one: one.rank)
+        self._members = members
         self._bits = [bits[one.coupon_id] for one in self._members]
         self._bits_to_come = list(accumulate(reversed(self._bits), or_))[::-1]
         self._points_to_come = _sums_from_the_end([most_points(one, sheet) for one in self._members])
@@ -96,9 +100,7 @@ class _Search:
         room_minor = sum([max(0, left - floor) for left, floor in zip(chosen.left, self._floors, strict=True)])
         to_come = _sums_from_the_end([most_of(one, chosen.left) for one in self._members[start:]])
         for place in range(start, len(self._members)):
-            ratio, less = self._least_left[place]
-            # One unit more than the bound: floats are no exact sums.
-            most_minor = min(to_come[place - start], room_minor, int(left_minor * (1 - ratio + 1e-12) + less) + 1)
+            most_minor = min(to_come[place - start], room_minor, _most_taken(left_minor, *self._least_left[place]))
             most = (found.discount_minor + most_minor, found.points + self._points_to_come[place])
             if missing & ~self._bits_to_come[place] or most < (self._best.discount_minor, self._best.points):
                 return
@@ -129,11 +131,21 @@ def _sums_from_the_end(values: Sequence[int]) -> list[int]:
     return list(accumulate(reversed(values)))[::-1]
 
 
+def _most_together(members: Sequence[Contender], left_minor: int) -> int:
+    """A bound on what the members, in their order, take off lines that cost so much together."""
+    return min(sum(one.most_minor for one in members), _most_taken(left_minor, *_least_left(members)[0]))
+
+
+def _most_taken(left_minor: int, ratio: float, less: float) -> int:
+    """What may be taken where at least `ratio` of what is left stays but for `less`; one more, for floats round."""
+    return int(left_minor * (1 - ratio + 1e-12) + less) + 1
+
+
 def _least_left(members: Sequence[Contender]) -> list[tuple[float, float]]:
-    """For each place `app.offers.discounts.least_left` of the members from there on, one after the other."""
+    """For each place, and beyond the last, the `least_left` of the members from there on, one after the other."""
     bounds = [(1.0, 0.0)]
     for one in reversed(members):
         ratio, less = bounds[-1]
         own_ratio, own_less = least_left(one.discount, one.most_minor)
         bounds.append((ratio * own_ratio, ratio * own_less + less))
-    return bounds[:0:-1]
+    return bounds[::-1]
