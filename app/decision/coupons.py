@@ -1,11 +1,13 @@
 """Coupons in a decision: four gates, each with its reason, then what a redemption is worth, on the products' scale.
 
 A coupon's odds of being redeemed count by what a redemption leaves: odds × (1 + (margin − cost) / price), where the
-margin is unknown 0 stands for it, and a discount that somebody else funds costs nothing.
+margin is unknown 0 stands for it, and a discount that somebody else funds costs nothing. docs/coupon-ranking.md tells
+it in words.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,49 +16,61 @@ from app.decision.context import Context
 from app.decision.coupon_features import COLUMNS, CouponHabit, coupon_table, offers_holding
 from app.decision.eligibility import Rule, all_allowed
 from app.decision.scoring import Scored
-from app.domain import Floats, Ints, Mask, Objective, WalletCoupon
+from app.domain import Ints, Mask, Objective, Wallet, WalletCoupon
 from app.offers.basket import Situation
-from app.offers.presence import refusal_without_basket
+from app.offers.presence import reason_against
 from app.offers.reasons import ReasonCode
 from app.offers.shelf import Shelf
 
 VIEW_CAP, VIEW_DAYS = 10, 7
-"""An offer that was shown so often in so many days without being taken up rests."""
+"""An offer that was shown so often in so many days rests."""
 DISMISS_DAYS = 30
 """What the customer waved away stays away so long."""
 DAY_S = 86_400.0
 LEAST_WEIGHT, MOST_WEIGHT = 0.1, 2.0
-APPLIES_TO_COUNT = 5
 TRACED_DROPS = 20
 COUPON_RULES_SKIPPED = frozenset({"purchased", "in_basket"})
 """What the customer owns or is about to buy is no new product, but a coupon for it is welcome."""
 PRIOR_CHANCE = 0.02
 """P(redeem) before anything was learned: of the order of what retailers report for personal coupons."""
+MIN_SLOPE = 1e-3
 
 Wide = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+Dropped = dict[str, list[str]]
+"""Offer ids by the reason of the gate that dropped them."""
+
+
+class Liked(NamedTuple):
+    """Pairs of a candidate product and a row of the shelf that holds it, what the customer likes best first."""
+
+    items: Ints
+    rows: Ints
 
 
 @dataclass(frozen=True, slots=True)
 class CouponCandidates:
     """The coupons that passed every gate, as parallel columns (n,), best first, and why the others did not.
 
-    `target` is the item that each is shown for, `keys` order them among the products. `saving_minor` is NaN where the
-    price is unknown.
+    `target` is the item that each is shown for, `keys` order them among the products, `net_minor` is what a redemption
+    brings in by the objective. Money is NaN where unknown.
     """
 
     rows: Ints
     coupons: Sequence[WalletCoupon | None]
     target: Ints
     in_basket: Mask
-    chance: Floats
-    weight: Wide
+    chance: Wide
     score: Wide
     keys: Wide
-    saving_minor: Wide
+    weight: Wide
     price_minor: Wide
     margin_minor: Wide
+    saving_minor: Wide
     cost_minor: Wide
-    dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    net_minor: Wide
+    liked: Liked
+    dropped: Mapping[str, Sequence[str]]
 
     def trace(self) -> dict[str, object]:
         """How many passed, and those that did not by the reason of the gate that dropped them."""
@@ -66,122 +80,142 @@ class CouponCandidates:
         return {"passed": len(self.rows), "dropped": dropped}
 
 
-def coupon_candidates(context: Context, shelf: Shelf, scored: Scored, rules: Sequence[Rule]) -> CouponCandidates:
-    """Judges the customer's coupons, and offers that need none yet. About 120 µs for 30 coupons."""
-    gates = _Gates(context, shelf)
-    gates.pass_eligible()
-    gates.pass_applicable_here()
-    target, in_basket = _targets(context, shelf, gates.rows, scored, rules)
-    is_available = target >= 0
-    gates.keep(ReasonCode.OUT_OF_STOCK, is_available)
-    target, in_basket = target[is_available], in_basket[is_available]
-    catalogue = context.bundle.catalogue
-    price = np.where(catalogue.price_minor[target] > 0, catalogue.price_minor[target], np.nan)
-    unit_cost = np.where(catalogue.unit_cost_minor[target] >= 0, catalogue.unit_cost_minor[target], np.nan)
-    saving = shelf.discounts.saving_minor(gates.rows, price)
-    cost = np.where(shelf.is_retailers[gates.rows], saving + shelf.discounts.cost_minor[gates.rows], 0.0)
-    # Suitable: it takes something off, and leaves the retailer what the product cost.
-    has_effect = (saving > 0) | np.isnan(price) | (shelf.discounts.cost_minor[gates.rows] > 0)
-    is_suitable = has_effect & ~(price - cost < unit_cost)
-    gates.keep(ReasonCode.NO_EFFECT, has_effect)
-    gates.keep(ReasonCode.PRICE_FLOOR, is_suitable[has_effect])
-    is_welcome = gates.pass_contact_policy()
-    kept = is_suitable.nonzero()[0][is_welcome]
+def coupon_candidates(
+    context: Context, shelf: Shelf, scored: Scored, rules: Sequence[Rule], objective: Objective
+) -> CouponCandidates:
+    """Judges the customer's coupons, and offers that need none yet. About 150 µs for 30 coupons."""
+    dropped: Dropped = {}
+    rows, coupons = _at_hand(context, shelf, dropped)
+    gates = _Gates(len(rows))
+    _judge_eligible(gates, context, shelf, rows)
+    _judge_applicable_here(gates, context, shelf, rows)
+    liked = _liked(shelf, scored)
+    target, in_basket = _targets(context, shelf, rows, liked, rules)
+    gates.refuse(ReasonCode.OUT_OF_STOCK, target < 0)
+    price, unit_cost = _money(context, target)
+    saving, cost = shelf.discounts.of_piece(rows, price)
+    cost *= shelf.is_retailers.take(rows)
+    # Suitable: it gives something, and leaves the retailer what the product cost.
+    gives = (saving > 0) | np.isnan(price) | shelf.discounts.gives_points.take(rows)
+    gates.refuse(ReasonCode.NO_EFFECT, ~gives)
+    gates.refuse(ReasonCode.PRICE_FLOOR, (cost > 0) & (price - cost < unit_cost))
+    _judge_welcome(gates, context, shelf, rows)
+    gates.tell(shelf, rows, dropped)
+    kept = gates.passed()
+    columns = np.array((price, price - unit_cost, saving, cost)).take(kept, axis=1)
     return _valued(
-        context, shelf, gates,
-        target=target[kept], in_basket=in_basket[kept], saving=saving[kept], price=price[kept],
-        margin=price[kept] - unit_cost[kept], cost=cost[kept],
-    )  # fmt: skip
+        context,
+        shelf,
+        rows.take(kept),
+        columns,
+        coupons=[coupons[place] for place in kept.tolist()],
+        target=target.take(kept),
+        in_basket=in_basket.take(kept),
+        objective=objective,
+        liked=liked,
+        dropped=dropped,
+    )
 
 
 class _Gates:
-    """Rows of the shelf on their way through the gates, with their coupons; what is dropped is told with its reason."""
+    """Of n rows the reason why each is refused: that of the first gate which does."""
 
-    def __init__(self, context: Context, shelf: Shelf) -> None:
-        self._context = context
-        self._shelf = shelf
-        self._now_s = context.query.now_at.timestamp()
-        self.dropped: dict[str, list[str]] = {}
-        self.coupons: list[WalletCoupon | None] = []
-        rows: list[int] = []
-        if context.wallet is not None and context.query.customer_id is not None:
-            rows = self._wallet_rows(context.wallet.coupons)
-            held = {*rows}
-            for row in shelf.by_decision.tolist():
-                if row not in held and shelf.offers[row].offer_id not in context.wallet.taken:
-                    rows.append(row)
-                    self.coupons.append(None)
-        self.rows: Ints = np.array(rows, np.int32)
+    def __init__(self, count: int) -> None:
+        self._reasons = [""]
+        self._why = np.zeros(count, np.int8)
 
-    def _wallet_rows(self, coupons: Sequence[WalletCoupon]) -> list[int]:
-        """The row of each offer in the wallet once, with the coupon that ends first."""
-        best: dict[int, WalletCoupon] = {}
-        for coupon in coupons:
-            row = self._shelf.row_of.get(coupon.offer_id)
-            if row is None:
-                self._drop(ReasonCode.CAMPAIGN_NOT_RUNNING, coupon.offer_id)
-            elif coupon.valid_from_s is not None and coupon.valid_from_s > self._now_s:
-                self._drop(ReasonCode.COUPON_NOT_YET_VALID, coupon.offer_id)
-            elif coupon.valid_until_s is not None and coupon.valid_until_s <= self._now_s:
-                self._drop(ReasonCode.COUPON_EXPIRED, coupon.offer_id)
-            elif row not in best or (coupon.valid_until_s or np.inf) < (best[row].valid_until_s or np.inf):
-                best[row] = coupon
-        self.coupons = list(best.values())
-        return list(best)
+    def refuse(self, reason: str, fails: Mask) -> None:
+        """Those that fail, unless a gate before refused them."""
+        if fails.any():
+            self._why[fails & (self._why == 0)] = len(self._reasons)
+            self._reasons.append(reason)
 
-    def _drop(self, reason: str, offer_id: str) -> None:
-        self.dropped.setdefault(str(reason), []).append(offer_id)
+    def passed(self) -> Places:
+        """The places that no gate refused so far."""
+        places: Places = (self._why == 0).nonzero()[0]
+        return places
 
-    def keep(self, reason: str, passes: Mask) -> None:
-        """Goes on with the rows that pass."""
-        if passes.all():
-            return
-        for row in self.rows[~passes].tolist():
-            self._drop(reason, self._shelf.offers[row].offer_id)
-        self.rows = self.rows[passes]
-        self.coupons = [coupon for coupon, is_kept in zip(self.coupons, passes.tolist(), strict=True) if is_kept]
+    def tell(self, shelf: Shelf, rows: Ints, dropped: Dropped) -> None:
+        """Adds the refused offers to `dropped`."""
+        for place in self._why.nonzero()[0].tolist():
+            offer_id = shelf.offers[rows[place]].offer_id
+            dropped.setdefault(str(self._reasons[self._why[place]]), []).append(offer_id)
 
-    def pass_eligible(self) -> None:
-        """Eligible: the campaign runs, and has money left."""
-        opens, closes = self._shelf.opens_s[self.rows], self._shelf.closes_s[self.rows]
-        self.keep(ReasonCode.CAMPAIGN_NOT_RUNNING, (opens <= self._now_s) & (self._now_s < closes))
-        remaining = {} if self._context.wallet is None else self._context.wallet.remaining_minor
-        campaigns = self._shelf.campaigns
-        left = [
-            campaigns[row].terms.budget_minor is None or remaining.get(campaigns[row].campaign_id, 0) > 0
-            for row in self.rows.tolist()
-        ]
-        self.keep(ReasonCode.BUDGET_EXHAUSTED, np.array(left, np.bool_))
 
-    def pass_applicable_here(self) -> None:
-        """Applicable now, as far as person, place and time decide it."""
-        particular = self._shelf.is_particular[self.rows]
-        if not particular.any():
-            return
-        query, wallet = self._context.query, self._context.wallet
-        situation = Situation(
-            query.now_at, query.customer_id, None if wallet is None else wallet.tier, query.channel, query.store_id
-        )
-        passes = np.ones(len(self.rows), np.bool_)
-        reasons: dict[int, str] = {}
-        for place in particular.nonzero()[0].tolist():
-            refusal = refusal_without_basket(self._shelf.offers[self.rows[place]].terms, situation)
-            if refusal is not None:
-                passes[place], reasons[place] = False, refusal.code
-        for place, reason in reasons.items():
-            self._drop(reason, self._shelf.offers[self.rows[place]].offer_id)
-        self.coupons = [coupon for coupon, is_kept in zip(self.coupons, passes.tolist(), strict=True) if is_kept]
-        self.rows = self.rows[passes]
+def _at_hand(context: Context, shelf: Shelf, dropped: Dropped) -> tuple[Ints, list[WalletCoupon | None]]:
+    """Each offer once: of the wallet's coupons the one that ends first, None for an offer to be activated."""
+    wallet = context.wallet
+    if wallet is None or context.query.customer_id is None:
+        return np.zeros(0, np.int32), []
+    best = _valid_coupons(wallet, shelf, dropped, now_s=context.query.now_at.timestamp())
+    rows, coupons = list(best), [*best.values()]
+    if len(shelf.by_decision):
+        is_free = np.ones(len(shelf.offers), np.bool_)
+        is_free[rows] = False
+        is_free[[shelf.row_of[offer_id] for offer_id in wallet.taken if offer_id in shelf.row_of]] = False
+        others = shelf.by_decision[is_free[shelf.by_decision]].tolist()
+        rows += others
+        coupons += [None] * len(others)
+    return np.array(rows, np.int32), coupons
 
-    def pass_contact_policy(self) -> Mask:
-        """Contact policy: nothing that was waved away lately, or shown too often; which rows passed."""
-        resting = _resting(self._context, self._now_s)
-        passes = np.ones(len(self.rows), np.bool_)
-        if resting:
-            ids = [self._shelf.offers[row].offer_id for row in self.rows.tolist()]
-            passes = np.array([offer_id not in resting for offer_id in ids], np.bool_)
-            self.keep(ReasonCode.CAPPED, passes)
-        return passes
+
+def _valid_coupons(wallet: Wallet, shelf: Shelf, dropped: Dropped, *, now_s: float) -> dict[int, WalletCoupon | None]:
+    best: dict[int, WalletCoupon | None] = {}
+    ends: dict[int, float] = {}
+    for coupon in wallet.coupons:
+        _, _, offer_id, valid_from_s, valid_until_s = coupon
+        row = shelf.row_of.get(offer_id)
+        if row is None:
+            dropped.setdefault(str(ReasonCode.CAMPAIGN_NOT_RUNNING), []).append(offer_id)
+        elif valid_from_s is not None and valid_from_s > now_s:
+            dropped.setdefault(str(ReasonCode.COUPON_NOT_YET_VALID), []).append(offer_id)
+        elif valid_until_s is not None and valid_until_s <= now_s:
+            dropped.setdefault(str(ReasonCode.COUPON_EXPIRED), []).append(offer_id)
+        else:
+            until_s = np.inf if valid_until_s is None else valid_until_s
+            if row not in best or until_s < ends[row]:
+                best[row], ends[row] = coupon, until_s
+    return best
+
+
+def _judge_eligible(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
+    """Eligible: the campaign runs, has money left, and pays in the money of the prices."""
+    now_s = context.query.now_at.timestamp()
+    runs = (shelf.opens_s.take(rows) <= now_s) & (now_s < shelf.closes_s.take(rows))
+    gates.refuse(ReasonCode.CAMPAIGN_NOT_RUNNING, ~runs)
+    if shelf.budgeted and context.wallet is not None:
+        remaining = context.wallet.remaining_minor
+        # Place -1 is the last one: no budget, never exhausted.
+        is_spent = np.array([*(remaining.get(one, 0) <= 0 for one in shelf.budgeted), False])
+        gates.refuse(ReasonCode.BUDGET_EXHAUSTED, is_spent[shelf.budget.take(rows)])
+    gates.refuse(ReasonCode.CURRENCY_MISMATCH, shelf.is_foreign.take(rows))
+
+
+def _judge_applicable_here(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
+    """Applicable now, as far as person, place and time decide it."""
+    places = gates.passed()
+    places = places[shelf.is_particular[rows[places]]]
+    if not len(places):
+        return
+    query, wallet = context.query, context.wallet
+    tier = None if wallet is None else wallet.tier
+    situation = Situation(query.now_at, query.customer_id, tier, query.channel, query.store_id)
+    failing: dict[ReasonCode, Mask] = {}
+    for place in places.tolist():
+        presence = shelf.offers[rows[place]].presence
+        reason = None if presence is None else reason_against(presence, situation)
+        if reason is not None:
+            failing.setdefault(reason, np.zeros(len(rows), np.bool_))[place] = True
+    for reason, fails in failing.items():
+        gates.refuse(reason, fails)
+
+
+def _judge_welcome(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
+    """Contact policy: nothing that was waved away lately, or shown too often."""
+    resting = _resting(context, context.query.now_at.timestamp())
+    resting_rows = [shelf.row_of[offer_id] for offer_id in resting if offer_id in shelf.row_of]
+    if resting_rows:
+        gates.refuse(ReasonCode.CAPPED, np.isin(rows, resting_rows))
 
 
 def _resting(context: Context, now_s: float) -> set[str]:
@@ -198,22 +232,27 @@ def _resting(context: Context, now_s: float) -> set[str]:
     return resting | {offer_id for offer_id, count in views.items() if count >= VIEW_CAP}
 
 
-def _targets(context: Context, shelf: Shelf, rows: Ints, scored: Scored, rules: Sequence[Rule]) -> tuple[Ints, Mask]:
+def _liked(shelf: Shelf, scored: Scored) -> Liked:
+    items = scored.items.take((-scored.score).argsort(kind="stable"))
+    place, rows = offers_holding(shelf.items, items)
+    return Liked(items.take(place), rows)
+
+
+def _targets(context: Context, shelf: Shelf, rows: Ints, liked: Liked, rules: Sequence[Rule]) -> tuple[Ints, Mask]:
     """Per row the item that the coupon is shown for, -1 = nothing of it may be shown; and whether it is in the basket.
 
     First what is in the basket, then the candidate that the customer likes best, then what most people buy.
     """
     count = shelf.items.count
     best = np.full(count, -1, np.int32)
-    falling = scored.score.argsort(kind="stable")
-    place, offer = offers_holding(shelf.items, scored.items.take(falling))
     # Of several writes to one place the last counts: that of the best score.
-    best[offer] = scored.items.take(falling).take(place)
-    in_basket = np.zeros(count, np.bool_)
-    if len(context.basket):
-        place, offer = offers_holding(shelf.items, context.basket)
-        best[offer], in_basket[offer] = context.basket.take(place), True
+    best[liked.rows[::-1]] = liked.items[::-1]
     allowed = all_allowed([rule for rule in rules if rule.reason not in COUPON_RULES_SKIPPED])
+    in_basket = np.zeros(count, np.bool_)
+    basket = context.basket if allowed is None else context.basket[allowed[context.basket]]
+    if len(basket):
+        place, offer = offers_holding(shelf.items, basket)
+        best[offer], in_basket[offer] = basket.take(place), True
     target = best.take(rows)
     missing = (target < 0).nonzero()[0]
     if len(missing):
@@ -226,7 +265,7 @@ def _first_allowed(shelf: Shelf, rows: Ints, allowed: Mask | None) -> Ints:
     top = shelf.top[rows]
     if allowed is None:
         return top[:, 0]
-    passes = allowed.take(top, mode="wrap") & (top >= 0)
+    passes = allowed.take(top) & (top >= 0)
     found = np.where(passes.any(axis=1), top[np.arange(len(rows)), passes.argmax(axis=1)], -1).astype(np.int32)
     items = shelf.items
     for place in (found < 0).nonzero()[0].tolist():
@@ -237,60 +276,68 @@ def _first_allowed(shelf: Shelf, rows: Ints, allowed: Mask | None) -> Ints:
     return found
 
 
+def _money(context: Context, target: Ints) -> tuple[Wide, Wide]:
+    """Price and unit cost of each target, NaN where unknown."""
+    catalogue = context.bundle.catalogue
+    price = catalogue.price_minor.take(target).astype(np.float64)
+    unit_cost = catalogue.unit_cost_minor.take(target).astype(np.float64)
+    price[price <= 0] = np.nan
+    unit_cost[unit_cost < 0] = np.nan
+    return price, unit_cost
+
+
 def _valued(
     context: Context,
     shelf: Shelf,
-    gates: _Gates,
+    rows: Ints,
+    columns: Wide,
     *,
+    coupons: list[WalletCoupon | None],
     target: Ints,
     in_basket: Mask,
-    saving: Wide,
-    price: Wide,
-    margin: Wide,
-    cost: Wide,
+    objective: Objective,
+    liked: Liked,
+    dropped: Dropped,
 ) -> CouponCandidates:
-    """The rows that passed with chance, weight, score and key, best first."""
-    rows = gates.rows
+    """The rows that passed with chance, weight, score and key, best first; `columns` are the money."""
+    price, margin, saving, cost = columns
     chance = _chances(context, shelf, rows)
-    weight = (1 + np.nan_to_num((np.nan_to_num(margin) - cost) / price)).clip(LEAST_WEIGHT, MOST_WEIGHT)
+    gain = (np.where(np.isnan(margin), 0, margin) - cost) / price
+    weight = (1 + np.where(np.isnan(gain), 0, gain)).clip(LEAST_WEIGHT, MOST_WEIGHT)
     calibration = context.bundle.scoring["calibration"]
-    odds = chance / (1 - chance) * weight
-    slope = max(float(calibration["slope"]), 1e-3)
-    score = (np.log(odds) - calibration["intercept"]) / slope
-    keys = _keys(context, score, chance, price=price, margin=margin, cost=cost)
-    best = np.argsort(-keys, kind="stable")
+    slope = max(float(calibration["slope"]), MIN_SLOPE)
+    score = (np.log(chance / (1 - chance) * weight) - calibration["intercept"]) / slope
+    net = (margin if objective == Objective.MARGIN else price) - cost
+    keys = score if objective == Objective.RELEVANCE else chance * np.where(np.isnan(net), 0, net)
+    best = (-keys).argsort(kind="stable")
+    chance, score, keys, weight, price, margin, saving, cost, net = np.array(
+        (chance, score, keys, weight, price, margin, saving, cost, net)
+    ).take(best, axis=1)
     return CouponCandidates(
-        rows=rows[best],
-        coupons=[gates.coupons[place] for place in best.tolist()],
-        target=target[best],
-        in_basket=in_basket[best],
-        chance=chance[best],
-        weight=weight[best],
-        score=score[best],
-        keys=keys[best],
-        saving_minor=saving[best],
-        price_minor=price[best],
-        margin_minor=margin[best],
-        cost_minor=cost[best],
-        dropped=gates.dropped,
+        rows.take(best),
+        [coupons[place] for place in best.tolist()],
+        target.take(best),
+        in_basket.take(best),
+        chance,
+        score,
+        keys,
+        weight,
+        price,
+        margin,
+        saving,
+        cost,
+        net,
+        liked,
+        dropped,
     )
 
 
-def _chances(context: Context, shelf: Shelf, rows: Ints) -> Floats:
+def _chances(context: Context, shelf: Shelf, rows: Ints) -> Wide:
     """P(redeem) per row: by what training learned, else the same for all."""
     model = context.bundle.coupons
     if model is None or not len(rows):
-        return np.full(len(rows), PRIOR_CHANCE, np.float32)
+        return np.full(len(rows), PRIOR_CHANCE)
     wallet = context.wallet
     habit = None if wallet is None else CouponHabit(wallet.redeemed_count, wallet.campaign_count)
     table = coupon_table(context, shelf.items, habit=habit)
-    return model.chances(table[rows], COLUMNS).clip(1e-6, 1 - 1e-6)
-
-
-def _keys(context: Context, score: Wide, chance: Floats, *, price: Wide, margin: Wide, cost: Wide) -> Wide:
-    """What orders coupons among products: the score, or what is expected of a redemption as the objective has it."""
-    policy = context.query.policy
-    if policy is None or policy.objective == Objective.RELEVANCE:
-        return score
-    each = margin if policy.objective == Objective.MARGIN else price
-    return chance.astype(np.float64) * np.nan_to_num(each - cost)
+    return model.chances(table[rows], COLUMNS).clip(1e-6, 1 - 1e-6).astype(np.float64)

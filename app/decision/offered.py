@@ -1,127 +1,185 @@
 """Coupons and products in one slate: coupons take the places that they win, and those that are kept for them."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
 from app.decision.arrangement import Arranged
 from app.decision.context import Context
-from app.decision.coupon_features import offers_holding
-from app.decision.coupons import APPLIES_TO_COUNT, CouponCandidates
+from app.decision.coupons import CouponCandidates, coupon_candidates
+from app.decision.eligibility import Rule
+from app.decision.newcomers import MIN_SLATE
 from app.decision.scoring import Scored
-from app.domain import CouponPlace, ProductId, Proposition, Reason
+from app.domain import CouponPlace, Ints, Objective, ProductId, Proposition, Reason
+from app.model.bundle import Bundle
 from app.offers.codes import shown_code
 from app.offers.shelf import Shelf
+
+APPLIES_TO_COUNT = 5
+
+_log = logging.getLogger(__name__)
+
+
+class Offered(NamedTuple):
+    """A slate of both kinds and what the trace tells of its coupons; `failed`: they could not be had."""
+
+    propositions: Sequence[Proposition]
+    trace: Mapping[str, object]
+    failed: bool = False
+
+
+def offer_coupons(
+    context: Context,
+    shelf: Shelf,
+    scored: Scored,
+    rules: Sequence[Rule],
+    products: Sequence[Proposition],
+    arranged: Arranged | None,
+) -> Offered:
+    """The products with the customer's coupons among them; the products alone where that fails."""
+    objective = Objective.RELEVANCE if arranged is None else Objective(str(arranged.trace["objective"]))
+    try:
+        coupons = coupon_candidates(context, shelf, scored, rules, objective)
+        return Offered(with_coupons(context, shelf, products, coupons, arranged), coupons.trace())
+    except Exception:  # noqa: BLE001 - the border of one kind: the other still answers
+        _log.exception("coupons failed")
+        return Offered(products, {}, failed=True)
 
 
 def with_coupons(
     context: Context,
     shelf: Shelf,
-    scored: Scored,
     products: Sequence[Proposition],
     coupons: CouponCandidates,
     arranged: Arranged | None,
 ) -> list[Proposition]:
-    """The slate of `query.size` places: both kinds by falling key, pinned products where they are.
+    """The slate of `query.size` places: both kinds by falling key, products that were set at a rank where they are.
 
-    At least `query.coupon_places` coupons where so many passed, and at most `query.max_coupons`; where no product is
-    asked for, coupons alone.
+    At least `query.coupon_places` coupons where so many passed, but never instead of the only place, and at most
+    `query.max_coupons`; where no product is asked for, coupons alone.
     """
     query = context.query
     if "product" not in query.kinds:
-        shown = range(min(query.size, len(coupons.rows)))
-        return [_proposition(context, shelf, scored, coupons, place, rank) for rank, place in enumerate(shown, start=1)]
-    most = min(query.max_coupons, len(coupons.rows), query.size)
-    ranks = _ranks(context, products, coupons, arranged, most)
+        shown = min(query.size, len(coupons.rows))
+        return _propositions(context, shelf, coupons, list(range(1, shown + 1)))
+    ranks = _ranks(context, products, coupons, arranged)
+    if not ranks:
+        return list(products)
+    set_at = {rank: products[rank - 1] for rank in _set_ranks(context, products, arranged)}
+    set_at |= {one.rank: one for one in _propositions(context, shelf, coupons, ranks)}
+    others = iter([product for product in products if set_at.get(product.rank) is not product])
     slate: list[Proposition] = []
-    rest = iter(products)
     for rank in range(1, query.size + 1):
-        if rank in ranks:
-            slate.append(_proposition(context, shelf, scored, coupons, ranks[rank], rank))
-        elif (product := next(rest, None)) is not None:
-            slate.append(product._replace(rank=rank))
+        one = set_at.get(rank) or next(others, None)
+        if one is not None:
+            # A slate that is too short for its pins closes up.
+            place = len(slate) + 1
+            slate.append(one if one.rank == place else one._replace(rank=place))
     return slate
 
 
+def _set_ranks(context: Context, products: Sequence[Proposition], arranged: Arranged | None) -> set[int]:
+    """Ranks that no coupon takes or moves: of pinned products, and the last one where it is kept for a new product."""
+    is_pinned = [False] * len(products) if arranged is None else arranged.is_pinned
+    ranks = {rank for rank, is_set in enumerate(is_pinned, start=1) if is_set}
+    newcomers = context.bundle.newcomers
+    last = next((product for product in reversed(products) if product.rank not in ranks), None)
+    is_kept = context.query.new_products and len(products) >= MIN_SLATE
+    if newcomers is not None and is_kept and last is not None:
+        item = context.bundle.catalogue.item_of[last.product_id]
+        if (newcomers.items == item).any():
+            ranks.add(last.rank)
+    return ranks
+
+
 def _ranks(
-    context: Context,
-    products: Sequence[Proposition],
-    coupons: CouponCandidates,
-    arranged: Arranged | None,
-    most: int,
-) -> dict[int, int]:
-    """Rank → place in `coupons`. A coupon stands before the first product that is worth less, and never moves a pin."""
-    size = context.query.size
-    pinned = set() if arranged is None else {rank for rank, is_pin in enumerate(arranged.is_pinned, 1) if is_pin}
-    free = [rank for rank in range(1, size + 1) if rank not in pinned]
-    keys = _product_keys(context, products, arranged)
-    ranks: dict[int, int] = {}
-    place = 0
-    others = iter([key for rank, key in enumerate(keys, start=1) if rank not in pinned])
-    key = next(others, None)
+    context: Context, products: Sequence[Proposition], coupons: CouponCandidates, arranged: Arranged | None
+) -> list[int]:
+    """The ranks of the best coupons, ascending: each before the first product that is worth less, or kept for it."""
+    query = context.query
+    most = min(query.max_coupons, len(coupons.rows), query.size)
+    taken = _set_ranks(context, products, arranged) if most else set()
+    free = [rank for rank in range(1, query.size + 1) if rank not in taken]
+    keys = [product.score for product in products] if arranged is None else arranged.keys
+    others = iter([key for rank, key in enumerate(keys, start=1) if rank not in taken])
+    offered = islice(coupons.keys.tolist(), most)
+    ranks: list[int] = []
+    coupon, product = next(offered, None), next(others, None)
     for rank in free:
-        if place < most and (key is None or coupons.keys[place] > key):
-            ranks[rank] = place
-            place += 1
-        else:
-            key = next(others, None)
-    # The kept places, from the end.
-    for rank in reversed(free):
-        if place >= min(context.query.coupon_places, most):
+        if coupon is None:
             break
-        if rank not in ranks:
-            ranks[rank] = place
-            place += 1
-    # The best coupon stands first.
-    return dict(zip(sorted(ranks), sorted(ranks.values()), strict=True))
+        if product is None or coupon > product:
+            ranks.append(rank)
+            coupon = next(offered, None)
+        else:
+            product = next(others, None)
+    kept = min(query.coupon_places, most, query.size - 1)
+    lacking = max(kept - len(ranks), 0)
+    left = [rank for rank in free if rank not in ranks]
+    return sorted(ranks + left[len(left) - lacking :])
 
 
-def _product_keys(context: Context, products: Sequence[Proposition], arranged: Arranged | None) -> list[float]:
-    """What the products were ordered by: the score, or what was expected of them where that is the objective."""
-    return [product.score for product in products] if arranged is None else list(arranged.keys)
-
-
-def _proposition(
-    context: Context, shelf: Shelf, scored: Scored, coupons: CouponCandidates, place: int, rank: int
-) -> Proposition:
-    row, target = int(coupons.rows[place]), int(coupons.target[place])
-    offer, coupon = shelf.offers[row], coupons.coupons[place]
-    catalogue = context.bundle.catalogue
-    saving, chance = float(coupons.saving_minor[place]), float(coupons.chance[place])
-    closes_s = float(shelf.closes_s[row])
-    if coupon is not None and coupon.valid_until_s is not None:
-        closes_s = min(closes_s, coupon.valid_until_s)
-    net = float(np.nan_to_num(coupons.price_minor[place])) - float(np.nan_to_num(coupons.cost_minor[place]))
-    return Proposition(
-        kind="coupon",
-        product_id=ProductId(catalogue.product_ids[target]),
-        rank=rank,
-        score=float(coupons.score[place]),
-        probability=chance,
-        reasons=(_reason(context, coupons, place, target),),
-        expected_minor=round(chance * net) if coupons.price_minor[place] > 0 else None,
-        currency=shelf.campaigns[row].terms.currency,
-        name=offer.terms.name,
-        factors=_factors(coupons, place) if context.query.explain else None,
-        coupon=CouponPlace(
-            coupon_id=None if coupon is None else coupon.coupon_id,
-            code=None if coupon is None else shown_code(coupon.code),
-            offer_id=offer.offer_id,
-            offer_revision=offer.revision,
-            campaign_id=offer.campaign_id,
-            applies_to=_applies_to(context, shelf, scored, row, target),
-            saving_minor=None if np.isnan(saving) else round(saving),
-            ends_s=None if np.isinf(closes_s) else closes_s,
-        ),
+def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ranks: Sequence[int]) -> list[Proposition]:
+    """The best coupons at these ranks."""
+    count = len(ranks)
+    columns = (coupons.rows, coupons.target, coupons.in_basket, coupons.score, coupons.chance)
+    money = (coupons.price_minor, coupons.saving_minor, coupons.chance * coupons.net_minor)
+    values = zip(
+        ranks,
+        coupons.coupons[:count],
+        *(column[:count].tolist() for column in columns),
+        *(_whole(column[:count].tolist()) for column in money),
+        strict=True,
     )
-
-
-def _applies_to(context: Context, shelf: Shelf, scored: Scored, row: int, target: int) -> list[str]:
-    """The products of the offer that the customer likes best, the one it is shown for first."""
-    place, offer = offers_holding(shelf.items, scored.items)
-    theirs = place[offer == row]
-    liked = scored.items[theirs[np.argsort(-scored.score[theirs], kind="stable")]][:APPLIES_TO_COUNT]
     ids = context.bundle.catalogue.product_ids
+    slate = []
+    for place, one in enumerate(values):
+        rank, coupon, row, target, in_basket, score, chance, price, saving, expected = one
+        offer = shelf.offers[row]
+        ends_s = float(shelf.closes_s[row])
+        if coupon is not None and coupon.valid_until_s is not None:
+            ends_s = min(ends_s, coupon.valid_until_s)
+        slate.append(
+            Proposition(
+                "coupon",
+                ProductId(ids[target]),
+                rank,
+                score,
+                chance,
+                (_reason(context, target, in_basket=in_basket, is_held=coupon is not None),),
+                1.0,
+                expected,
+                offer.currency,
+                offer.name,
+                _factors(coupons, place) if context.query.explain else None,
+                price,
+                CouponPlace(
+                    None if coupon is None else coupon.coupon_id,
+                    None if coupon is None else shown_code(coupon.code),
+                    offer.offer_id,
+                    offer.revision,
+                    offer.campaign_id,
+                    _applies_to(context.bundle, coupons, row, target),
+                    saving,
+                    None if ends_s == np.inf else ends_s,
+                ),
+            )
+        )
+    return slate
+
+
+def _whole(minor: Sequence[float]) -> list[int | None]:
+    # What is no number is unequal to itself.
+    return [round(one) if one == one else None for one in minor]
+
+
+def _applies_to(bundle: Bundle, coupons: CouponCandidates, row: int, target: int) -> list[str]:
+    """The products of the offer that the customer likes best, the one it is shown for first."""
+    liked: Ints = coupons.liked.items[coupons.liked.rows == row][:APPLIES_TO_COUNT]
+    ids = bundle.catalogue.product_ids
     return [ids[item] for item in dict.fromkeys([target, *liked.tolist()])][:APPLIES_TO_COUNT]
 
 
@@ -138,12 +196,11 @@ def _factors(coupons: CouponCandidates, place: int) -> dict[str, float]:
     return {name: float(value) for name, value in told.items() if not np.isnan(value)}
 
 
-def _reason(context: Context, coupons: CouponCandidates, place: int, target: int) -> Reason:
+def _reason(context: Context, target: int, *, in_basket: bool, is_held: bool) -> Reason:
     name = context.bundle.catalogue.names[target] or "a product"
-    if coupons.in_basket[place]:
-        return Reason("coupon_for_basket", f"Your coupon is good for {name} in your basket")
+    what = "Your coupon" if is_held else "This offer"
+    if in_basket:
+        return Reason("coupon_for_basket", f"{what} is good for {name} in your basket")
     if (context.bought.items == target).any():
-        return Reason("coupon_for_bought", f"Your coupon is good for {name}, which you buy")
-    if coupons.coupons[place] is None:
-        return Reason("offer_for_you", f"An offer for you, on {name} for one")
-    return Reason("coupon_applies", f"Your coupon is good for {name}")
+        return Reason("coupon_for_bought", f"{what} is good for {name}, which you buy")
+    return Reason("coupon_applies" if is_held else "offer_for_you", f"{what} is good for {name}")

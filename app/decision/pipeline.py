@@ -1,7 +1,7 @@
 """The request path: from a question to a slate in one straight function."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,12 @@ import numpy as np
 from app.decision.arrangement import Arranged, arrange, due_places, with_pinned
 from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.context import Context, make_context
-from app.decision.coupons import CouponCandidates, coupon_candidates
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
 from app.decision.newcomers import fitting_newcomers, with_newcomers
-from app.decision.offered import with_coupons
+from app.decision.offered import Offered, offer_coupons
 from app.decision.scoring import NOT_A_SCORE, Scored, score
 from app.decision.slate import make_slate
-from app.domain import Degraded, Ints, Proposition, Query, Slate
+from app.domain import Degraded, Ints, Query, Slate
 from app.model.bundle import Bundle
 from app.offers.shelf import Shelf
 from app.ports import CustomerState, CustomerStore
@@ -59,11 +58,11 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, l
     arranged = None if query.policy is None else arrange(context, query.policy, scored, new)
     propositions = make_slate(context, scored, new, arranged) if "product" in query.kinds else []
     shelf = options.shelf_of(bundle) if "coupon" in query.kinds else None
-    coupons = None if shelf is None else coupon_candidates(context, shelf, scored, rules)
-    if shelf is not None and coupons is not None:
-        propositions = with_coupons(context, shelf, scored, propositions, coupons, arranged)
+    offered = Offered(propositions, {})
+    if shelf is not None:
+        offered = offer_coupons(context, shelf, scored, rules, propositions, arranged)
         laps.lap("coupons")
-    slate = _slate(context, candidates, dropped, scored, propositions, arranged, coupons)
+    slate = _slate(context, candidates, dropped, scored, arranged, offered)
     laps.lap("slate")
     return slate
 
@@ -78,22 +77,23 @@ def _slate(
     candidates: Candidates,
     dropped: dict[str, Ints],
     scored: Scored,
-    propositions: Sequence[Proposition],
     arranged: Arranged | None,
-    coupons: CouponCandidates | None,
+    offered: Offered,
 ) -> Slate:
     degraded = list(context.degraded)
     if candidates.failed:
         degraded.append(Degraded.MODEL_UNAVAILABLE)
-    if len(propositions) < context.query.size and "product" in context.query.kinds:
+    if offered.failed and Degraded.COUPONS_UNKNOWN not in degraded:
+        degraded.append(Degraded.COUPONS_UNKNOWN)
+    if len(offered.propositions) < context.query.size and "product" in context.query.kinds:
         degraded.append(Degraded.SLATE_SHORT)
     return Slate(
         decision_id=new_decision_id(),
         model_version=context.bundle.version,
         policy=POLICY,
         degraded=degraded,
-        propositions=propositions,
-        trace=_trace(context, candidates, dropped, scored, arranged, coupons),
+        propositions=offered.propositions,
+        trace=_trace(context, candidates, dropped, scored, arranged, offered),
     )
 
 
@@ -103,15 +103,15 @@ def _trace(
     dropped: dict[str, Ints],
     scored: Scored,
     arranged: Arranged | None,
-    coupons: CouponCandidates | None,
+    offered: Offered,
 ) -> dict[str, object]:
     ids = context.bundle.catalogue.product_ids
     newcomers = context.bundle.newcomers
     told: dict[str, object] = {} if newcomers is None else {"newcomers": len(newcomers.items)}
     if arranged is not None:
         told["placement"] = arranged.trace
-    if coupons is not None:
-        told["coupons"] = coupons.trace()
+    if offered.trace:
+        told["coupons"] = offered.trace
     return told | {
         "candidates": {name: len(items) for name, items in candidates.by_source.items()},
         "failed_sources": list(candidates.failed),

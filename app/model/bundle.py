@@ -78,7 +78,7 @@ class Newcomers:
     on_offer: Mask | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Bundle:
     """One model version, whole. n items, k factors, g groups, m indexed items; arrays are read-only.
 

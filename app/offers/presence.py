@@ -1,47 +1,75 @@
 """What speaks against an offer before there is a basket: a coupon is shown where it can be used, whatever is bought."""
 
+from dataclasses import dataclass
+from typing import Literal
+
+from app.domain import Channel
 from app.offers.basket import Basket, Situation
-from app.offers.conditions import AllOf, AnyOf, BasketTotal, Condition, Contains, InChannel, InStore, Not, OfTier
-from app.offers.judgement import not_among, unmet
-from app.offers.reasons import ReasonCode, Refusal
+from app.offers.conditions import AllOf, AnyOf, BasketTotal, Condition, Contains, InChannel, InStore, Not
+from app.offers.judgement import unmet
+from app.offers.reasons import ReasonCode
 from app.offers.terms import OfferTerms
 
 _NO_BASKET = Basket((), "")
+_Verdict = ReasonCode | Literal[True] | None
+"""Why a condition is not met; True = it is; None = the basket, or what was not told, decides."""
 
 
-def refusal_without_basket(terms: OfferTerms, situation: Situation) -> Refusal | None:
-    """The first of channel, store, tier and condition that is not met; what was not told speaks against nothing."""
-    for allowed, actual, pointer, code in (
-        (terms.channels, situation.channel, "/channels", ReasonCode.CHANNEL_NOT_ALLOWED),
-        (terms.store_ids, situation.store_id, "/store_ids", ReasonCode.STORE_NOT_ALLOWED),
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Where, by whom and when an offer may be used, as its terms say; empty tuples and None demand nothing."""
+
+    channels: tuple[Channel, ...]
+    store_ids: tuple[str, ...]
+    tiers: tuple[str, ...]
+    condition: Condition | None
+
+
+def presence_of(terms: OfferTerms) -> Presence | None:
+    """What the terms demand besides products, time and money; None when that is nothing."""
+    if not (terms.channels or terms.store_ids or terms.tiers or terms.condition):
+        return None
+    return Presence(terms.channels, terms.store_ids, terms.tiers, terms.condition)
+
+
+def reason_against(presence: Presence, situation: Situation) -> ReasonCode | None:
+    """Why the offer cannot be used here whatever the basket: the first of channel, store, tier and condition.
+
+    A channel or store that was not told speaks against nothing. A tier is always known: who has none is of none.
+    """
+    for allowed, actual, code in (
+        (presence.channels, situation.channel, ReasonCode.CHANNEL_NOT_ALLOWED),
+        (presence.store_ids, situation.store_id, ReasonCode.STORE_NOT_ALLOWED),
     ):
-        if allowed and actual is not None and (refusal := not_among(allowed, actual, pointer, code)):
-            return refusal
-    if terms.tiers and (refusal := not_among(terms.tiers, situation.tier, "/tiers", ReasonCode.TIER_NOT_ALLOWED)):
-        return refusal
-    condition = None if terms.condition is None else _decided(terms.condition, situation)
-    return None if condition is None else unmet(condition, _NO_BASKET, situation)
+        if allowed and actual is not None and actual not in allowed:
+            return code
+    if presence.tiers and situation.tier not in presence.tiers:
+        return ReasonCode.TIER_NOT_ALLOWED
+    verdict = True if presence.condition is None else _verdict(presence.condition, situation)
+    return verdict if isinstance(verdict, ReasonCode) else None
 
 
-def _decided(condition: Condition, situation: Situation) -> Condition | None:
-    """The part of the condition that is decided without a basket; None when there is none."""
+def _verdict(condition: Condition, situation: Situation) -> _Verdict:
+    """Kleene's logic of three values."""
     match condition:
         case AllOf():
-            parts = [part for one in condition.of if (part := _decided(one, situation)) is not None]
-            return AllOf(type="all", of=tuple(parts)) if parts else None
+            verdicts = [_verdict(one, situation) for one in condition.of]
+            reasons = [verdict for verdict in verdicts if isinstance(verdict, ReasonCode)]
+            return reasons[0] if reasons else None if None in verdicts else True
         case AnyOf():
-            parts = [part for one in condition.of if (part := _decided(one, situation)) is not None]
-            return AnyOf(type="any", of=tuple(parts)) if len(parts) == len(condition.of) else None
+            verdicts = [_verdict(one, situation) for one in condition.of]
+            return True if True in verdicts else None if None in verdicts else verdicts[0]
         case Not():
-            # Only a part that is decided whole may be turned round.
-            return condition if _decided(condition.of, situation) == condition.of else None
+            verdict = _verdict(condition.of, situation)
+            if verdict is None:
+                return None
+            return ReasonCode.CONDITION_NOT_MET if verdict is True else True
         case BasketTotal() | Contains():
             return None
-        case InChannel():
-            return None if situation.channel is None else condition
-        case InStore():
-            return None if situation.store_id is None else condition
-        case OfTier():
-            return None if situation.tier is None else condition
+        case InChannel() if situation.channel is None:
+            return None
+        case InStore() if situation.store_id is None:
+            return None
         case _:
-            return condition
+            refusal = unmet(condition, _NO_BASKET, situation)
+            return True if refusal is None else refusal.code

@@ -1,9 +1,10 @@
 """The offers that may be shown now or soon, laid out for one bundle: made when campaigns change, read by decisions."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import inf
+from math import inf, nan
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,10 @@ import numpy.typing as npt
 from app.domain import Floats, Ints, Mask
 from app.model.bundle import Bundle
 from app.model.offer_items import OfferItems, offer_items
+from app.offers.money import minor_per_major
+from app.offers.presence import Presence, presence_of
 from app.offers.records import Campaign, Offer
-from app.offers.status import CampaignStatus, effective_status
+from app.offers.status import CampaignStatus
 from app.offers.terms import RETAILER, Amount, FixedPrice, NForM, OfferTerms, Percent, Points
 from app.settings import Selected
 
@@ -25,37 +28,51 @@ Wide = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Discounts:
-    """What n offers take off one piece, a term per kind: shares of the price, minor units, a price, limits of both.
+    """What n offers take off one piece: `table` (7, n), a row per name below; `gives_points` (n,).
 
-    `cost_minor` is what an offer costs besides its discount (points).
+    Share of the price, amount, fixed price, the most it takes off, price floor, and what it costs besides its discount
+    (points): as an amount, and as a share of the price. Money in minor units; what an offer lacks is 0, limits inf.
     """
 
-    price_share: Wide
-    amount_minor: Wide
-    fixed_price_minor: Wide
-    at_most_minor: Wide
-    floor_minor: Wide
-    cost_minor: Wide
+    table: Wide
+    gives_points: Mask
 
-    def saving_minor(self, rows: Ints, price_minor: Wide) -> Wide:
-        """What each of these offers takes off a piece of this price; of an unknown price (NaN) only a plain amount."""
-        amount, price = self.amount_minor[rows], np.nan_to_num(price_minor)
-        saving = price * self.price_share[rows] + amount + np.maximum(price - self.fixed_price_minor[rows], 0)
-        saving = np.minimum(saving, self.at_most_minor[rows])
-        left = np.maximum(price - self.floor_minor[rows], 0)
-        return np.where(np.isnan(price_minor), amount, np.minimum(saving, left))
+    def of_piece(self, rows: Ints, price_minor: Wide) -> tuple[Wide, Wide]:
+        """What each of these offers takes off a piece of this price, and its cost with points.
+
+        Of an unknown price (NaN) only a plain amount is told.
+        """
+        share, amount, fixed, most, floor, cost, cost_share = self.table.take(rows, axis=1)
+        off = price_minor * share + amount + np.maximum(price_minor - fixed, 0)
+        saving = np.minimum(np.minimum(off, most), np.maximum(price_minor - floor, 0))
+        is_unknown = np.isnan(price_minor)
+        saving[is_unknown] = amount[is_unknown]
+        besides = cost + cost_share * np.maximum(price_minor - saving, 0)
+        besides[is_unknown] = cost[is_unknown]
+        return saving, saving + besides
+
+
+@dataclass(frozen=True, slots=True)
+class ShownOffer:
+    """What an answer tells of an offer, and where it may be used (None: wherever its products are)."""
+
+    offer_id: str
+    revision: int
+    campaign_id: str
+    name: str
+    currency: str
+    presence: Presence | None
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """n offers with their campaigns, as parallel columns. Instants are unix seconds, `closes_s` excluded.
+    """n offers as parallel columns. Instants are unix seconds, `closes_s` excluded.
 
-    `top` (n, TOP_COUNT): the most popular products of each offer, -1 where there are fewer. `is_particular`: the terms
-    set more than products and time. `by_decision`: rows that customers need no coupon for.
+    `top` (n, TOP_COUNT): the most popular products of each offer, -1 where there are fewer. `budget` (n,): the place of
+    its campaign in `budgeted`, -1 where that has no budget. `by_decision`: rows that customers need no coupon for.
     """
 
-    offers: Sequence[Offer]
-    campaigns: Sequence[Campaign]
+    offers: Sequence[ShownOffer]
     row_of: dict[str, int]
     items: OfferItems
     top: Ints
@@ -63,6 +80,9 @@ class Shelf:
     closes_s: Wide
     is_particular: Mask
     is_retailers: Mask
+    is_foreign: Mask
+    budget: Ints
+    budgeted: Sequence[str]
     by_decision: Ints
     discounts: Discounts
 
@@ -70,45 +90,48 @@ class Shelf:
 def make_shelf(
     bundle: Bundle, campaigns: Sequence[Campaign], offers: Sequence[Offer], *, now: datetime
 ) -> Shelf | None:
-    """The shelf of what runs at `now` or will; None when that is nothing."""
+    """The shelf of what runs at `now` or will, without withdrawn offers; None when that is nothing.
+
+    Some 20 ms for a hundred offers of the Complete Journey, 100 ms for twelve hundred.
+    """
     standing = {campaign.campaign_id: campaign for campaign in campaigns if _may_run(campaign, now)}
-    shown = [offer for offer in offers if offer.campaign_id in standing]
-    if not shown:
+    on_offer = [offer for offer in offers if offer.is_active and offer.campaign_id in standing]
+    if not on_offer:
         return None
-    theirs = [standing[offer.campaign_id] for offer in shown]
-    items = [_items_of(bundle, offer.terms) for offer in shown]
-    price = np.where(bundle.catalogue.price_minor > 0, bundle.catalogue.price_minor, np.nan)
-    discounts = _discounts([offer.terms for offer in shown])
-    by_campaign = [campaign.campaign_id for campaign in theirs]
-    siblings = np.array([by_campaign.count(campaign_id) for campaign_id in by_campaign], np.float32)
+    theirs = [standing[offer.campaign_id] for offer in on_offer]
+    items = [_items_of(bundle, offer.terms) for offer in on_offer]
+    windows = np.array([_window(offer, campaign) for offer, campaign in zip(on_offer, theirs, strict=True)])
+    shown = [_shown(offer, campaign) for offer, campaign in zip(on_offer, theirs, strict=True)]
+    discounts = _discounts([offer.terms for offer in on_offer], [campaign.terms.currency for campaign in theirs])
+    budgeted = sorted({one.campaign_id for one in theirs if one.terms.budget_minor is not None})
+    place_of = {campaign_id: place for place, campaign_id in enumerate(budgeted)}
+    size = Counter(offer.campaign_id for offer in on_offer)
     return Shelf(
         offers=shown,
-        campaigns=theirs,
         row_of={offer.offer_id: row for row, offer in enumerate(shown)},
         items=offer_items(
             bundle,
             items,
-            discount_ratio=_depth(discounts, items, price),
-            sibling_count=siblings,
+            discount_ratio=_depth(bundle, discounts, items),
+            sibling_count=np.array([size[offer.campaign_id] for offer in on_offer], np.float32),
         ),
         top=_top(items),
-        opens_s=np.array([_window(o, c)[0] for o, c in zip(shown, theirs, strict=True)]),
-        closes_s=np.array([_window(o, c)[1] for o, c in zip(shown, theirs, strict=True)]),
-        is_particular=np.array([_is_particular(offer.terms) for offer in shown]),
+        opens_s=windows[:, 0].copy(),
+        closes_s=windows[:, 1].copy(),
+        is_particular=np.array([offer.presence is not None for offer in shown]),
         is_retailers=np.array([campaign.terms.funder == RETAILER for campaign in theirs]),
+        is_foreign=np.array([bundle.catalogue.currency not in (None, offer.currency) for offer in shown]),
+        budget=np.array([place_of.get(offer.campaign_id, -1) for offer in shown], np.int32),
+        budgeted=budgeted,
         by_decision=np.array(
-            [row for row, offer in enumerate(shown) if offer.is_active and offer.terms.issue.by == "decision"], np.int32
+            [row for row, offer in enumerate(on_offer) if offer.terms.issue.by == "decision"], np.int32
         ),
         discounts=discounts,
     )
 
 
 def _may_run(campaign: Campaign, now: datetime) -> bool:
-    terms = campaign.terms
-    status = effective_status(
-        CampaignStatus(campaign.status), starts_at=terms.starts_at, ends_at=terms.ends_at, now=now
-    )
-    return status in (CampaignStatus.SCHEDULED, CampaignStatus.RUNNING)
+    return campaign.status_at(now) in (CampaignStatus.SCHEDULED, CampaignStatus.RUNNING)
 
 
 def _items_of(bundle: Bundle, terms: OfferTerms) -> Ints:
@@ -149,18 +172,26 @@ def _window(offer: Offer, campaign: Campaign) -> tuple[float, float]:
     return max(starts, default=-inf), min(ends, default=inf)
 
 
-def _is_particular(terms: OfferTerms) -> bool:
-    return bool(terms.channels or terms.store_ids or terms.tiers or terms.condition)
+def _shown(offer: Offer, campaign: Campaign) -> ShownOffer:
+    terms = offer.terms
+    return ShownOffer(
+        offer.offer_id,
+        offer.revision,
+        offer.campaign_id,
+        terms.name,
+        campaign.terms.currency,
+        presence_of(terms),
+    )
 
 
-def _discounts(terms: Sequence[OfferTerms]) -> Discounts:
-    rows = np.array([_discount_row(one) for one in terms])
-    return Discounts(*rows.T)
+def _discounts(terms: Sequence[OfferTerms], currencies: Sequence[str]) -> Discounts:
+    rows = [_discount_row(one, minor_per_major(currency)) for one, currency in zip(terms, currencies, strict=True)]
+    return Discounts(np.array(rows).T.copy(), np.array([isinstance(one.discount, Points) for one in terms]))
 
 
-def _discount_row(terms: OfferTerms) -> tuple[float, ...]:
-    """Price share, amount, fixed price, most, floor, other cost."""
-    share, amount, fixed, most, cost = 0.0, 0.0, inf, inf, 0.0
+def _discount_row(terms: OfferTerms, per_major: int) -> tuple[float, ...]:
+    """A column of `Discounts.table`."""
+    share, amount, fixed, most, cost, cost_share = 0.0, 0.0, inf, inf, 0.0, 0.0
     discount = terms.discount
     if isinstance(discount, Percent):
         share, most = discount.percent / 100, discount.max_discount_minor or inf
@@ -172,17 +203,19 @@ def _discount_row(terms: OfferTerms) -> tuple[float, ...]:
         share = 1 - discount.pay / discount.take
     elif isinstance(discount, Points):
         cost = discount.points * discount.point_cost_minor
-    return share, amount, fixed, most, terms.price_floor_minor or 0, cost
+        cost_share = discount.points_per_major * discount.point_cost_minor / per_major
+    return share, amount, fixed, most, terms.price_floor_minor or 0, cost, cost_share
 
 
-def _depth(discounts: Discounts, items: Sequence[Ints], price: Wide) -> Floats:
+def _depth(bundle: Bundle, discounts: Discounts, items: Sequence[Ints]) -> Floats:
     """Per offer the share of the price that it takes off its products, at their mean price; NaN where unknown."""
+    price = np.where(bundle.catalogue.price_minor > 0, bundle.catalogue.price_minor, np.nan)
     mean = np.array([_mean(price[its]) for its in items])
-    saving = discounts.saving_minor(np.arange(len(items), dtype=np.int32), mean)
+    saving, _ = discounts.of_piece(np.arange(len(items), dtype=np.int32), mean)
     depth: Floats = (saving / mean).astype(np.float32)
     return depth
 
 
 def _mean(values: Wide) -> float:
     known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    return float(known.mean()) if len(known) else nan

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from threading import Lock
+from weakref import ref
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Integer, Row, cast, func, select
 
 from app.errors import StoreUnavailable
 from app.model.bundle import Bundle
@@ -16,70 +18,96 @@ from app.stores.ledger.campaigns import campaign_of, offer_of
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.tables import campaigns, offers
 
-KEPT_BUNDLES = 4
-"""A live bundle, a canary, a shadow, and one on its way."""
 OPEN = (CampaignStatus.SCHEDULED, CampaignStatus.RUNNING)
+
+_State = tuple[object, ...]
+_OnOffer = tuple[Sequence[Campaign], Sequence[Offer]]
 
 _log = logging.getLogger(__name__)
 
 
 class Shelves:
-    """One shelf per bundle. While the ledger cannot be read the last one stands: it shows, it approves nothing."""
+    """One shelf per bundle in use. While the ledger cannot be read the last ones stand: they show, and approve nothing.
+
+    Reading takes no lock; whatever makes shelves takes turns.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._seen: Row[tuple[object, ...]] | None = None
-        self._campaigns: list[Campaign] = []
-        self._offers: list[Offer] = []
-        self._shelves: OrderedDict[int, tuple[Bundle, Shelf | None]] = OrderedDict()
+        self._turn = Lock()
+        self._seen: _State | None = None
+        self._shelves: tuple[tuple[ref[Bundle], Shelf | None], ...] = ()
 
     def shelf_of(self, bundle: Bundle) -> Shelf | None:
         """The shelf of this bundle; None when nothing is on offer, or the bundle was never prepared."""
-        found = self._shelves.get(id(bundle))
-        return None if found is None or found[0] is not bundle else found[1]
+        return next((shelf for known, shelf in self._shelves if known() is bundle), None)
 
     def prepare(self, bundle: Bundle) -> None:
-        """Lays the offers out for a bundle that is about to go live."""
-        self._shelves[id(bundle)] = bundle, self._made(bundle)
-        while len(self._shelves) > KEPT_BUNDLES:
-            self._shelves.popitem(last=False)
+        """Lays the offers out for a bundle that is about to go live; never raises for the ledger's sake."""
+        with self._turn:
+            try:
+                shelf = _laid_out(bundle, self._ledger.read(_on_offer))
+            except StoreUnavailable as error:
+                _log.warning("offers not laid out", extra={"detail": error.message})
+                shelf, self._seen = None, None
+            self._shelves = ((ref(bundle), shelf), *self._in_use(but=bundle))
 
     def refresh(self) -> bool:
-        """Reads what changed in the ledger; True when it did. Never raises."""
-        try:
-            seen = self._ledger.read(_state)
-            if seen == self._seen:
+        """Reads what changed in the ledger; True when it did. Never raises for the ledger's sake."""
+        with self._turn:
+            try:
+                seen = self._ledger.read(_state)
+                if seen == self._seen:
+                    return False
+                found = self._ledger.read(_on_offer)
+            except StoreUnavailable as error:
+                _log.warning("offers not refreshed", extra={"detail": error.message})
                 return False
-            self._campaigns, self._offers = self._ledger.read(_on_offer)
-        except StoreUnavailable as error:
-            _log.warning("offers not refreshed", extra={"detail": error.message})
-            return False
-        for bundle, _ in list(self._shelves.values()):
-            self.prepare(bundle)
-        self._seen = seen
-        return True
+            bundles = [bundle for known, _ in self._in_use() if (bundle := known()) is not None]
+            self._shelves = tuple((ref(bundle), _laid_out(bundle, found)) for bundle in bundles)
+            self._seen = seen
+            return True
 
     async def watch(self, interval_s: float) -> None:
         """Refreshes for ever, in a thread, so that requests go on."""
         while True:
             await asyncio.sleep(interval_s)
-            await asyncio.to_thread(self.refresh)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except Exception:  # noqa: BLE001 - the task border: the last shelves stand
+                _log.exception("offers not refreshed")
 
-    def _made(self, bundle: Bundle) -> Shelf | None:
-        return make_shelf(bundle, self._campaigns, self._offers, now=datetime.now(UTC))
+    def _in_use(self, *, but: Bundle | None = None) -> list[tuple[ref[Bundle], Shelf | None]]:
+        """The shelves of bundles that somebody still holds."""
+        return [
+            (known, shelf) for known, shelf in self._shelves if (bundle := known()) is not None and bundle is not but
+        ]
 
 
-def _state(connection: Connection) -> Row[tuple[object, ...]]:
+def _laid_out(bundle: Bundle, found: _OnOffer) -> Shelf | None:
+    return make_shelf(bundle, *found, now=datetime.now(UTC))
+
+
+def _state(connection: Connection) -> _State:
     """What differs whenever a campaign or an offer was changed; money that moves does not count."""
-    of_campaigns = select(func.count(), func.sum(campaigns.c.revision), func.max(campaigns.c.updated_at))
-    of_offers = select(func.count(), func.sum(offers.c.revision), func.max(offers.c.updated_at))
-    first, second = connection.execute(of_campaigns).one(), connection.execute(of_offers).one()
-    return (*first, *second)  # type: ignore[return-value]
+    columns = campaigns.c
+    of_campaigns = select(func.count(), func.sum(columns.revision), func.max(columns.updated_at))
+    active = func.sum(cast(offers.c.is_active, Integer))
+    of_offers = select(func.count(), func.sum(offers.c.revision), active, func.max(offers.c.updated_at))
+    first: Row[_State] = connection.execute(of_campaigns).one()
+    second: Row[_State] = connection.execute(of_offers).one()
+    return (*first, *second)
 
 
-def _on_offer(connection: Connection) -> tuple[list[Campaign], list[Offer]]:
-    rows = connection.execute(select(campaigns).where(campaigns.c.status.in_(OPEN))).mappings()
-    found = [campaign_of(row) for row in rows]
-    of_these = offers.c.campaign_id.in_([campaign.campaign_id for campaign in found])
-    theirs = connection.execute(select(offers).where(of_these).order_by(offers.c.offer_id)).mappings()
-    return found, [offer_of(row) for row in theirs]
+def _on_offer(connection: Connection) -> _OnOffer:
+    """Campaigns that run or will, and their offers that were not withdrawn."""
+    ends_at, is_open = campaigns.c.ends_at, campaigns.c.status.in_(OPEN)
+    is_not_over = ends_at.is_(None) | (ends_at > datetime.now(UTC))
+    found = [campaign_of(row) for row in connection.execute(select(campaigns).where(is_open, is_not_over)).mappings()]
+    theirs = (
+        select(offers)
+        .join(campaigns, campaigns.c.campaign_id == offers.c.campaign_id)
+        .where(is_open, is_not_over, offers.c.is_active)
+        .order_by(offers.c.offer_id)
+    )
+    return found, [offer_of(row) for row in connection.execute(theirs).mappings()]
