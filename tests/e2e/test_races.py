@@ -51,7 +51,7 @@ def servers(ledger_url: str, valkey: str, tmp_path: Path) -> Iterator[list[str]]
             process.wait(timeout=20)
 
 
-@pytest.mark.parametrize(("seed", "name"), enumerate(STAKES))
+@pytest.mark.parametrize(("seed", "name"), list(enumerate(STAKES)))
 def test_exactly_as_many_orders_win_as_the_campaign_can_pay(ledger: Ledger, crowd: Crowd, seed: int, name: str) -> None:
     # benchmarks.races does the same with many more seeds.
     verdict = race(ledger, crowd, STAKES[name], winner_count=3, seed=seed, now=NOW)
