@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from app.errors import Conflict, Missing
 from app.offers.gs1 import element_string
 from app.offers.records import Campaign, Coupon, CouponStatus, Offer
-from app.offers.status import CampaignStatus, effective_status
+from app.offers.status import CampaignStatus
 from app.offers.zones import local_date
 from app.stores.ledger.audience import NotIssuable
 from app.stores.ledger.campaigns import find_campaign, find_offer, find_offers
@@ -97,11 +97,7 @@ def hand_out(
         raise NotIssuable(f"offer {offer_id!r} is one of campaign {offer.campaign_id!r}, not of {campaign_id!r}")
     if not offer.is_active:
         raise NotIssuable(f"offer {offer_id!r} was withdrawn")
-    terms = campaign.terms
-    status = effective_status(
-        CampaignStatus(campaign.status), starts_at=terms.starts_at, ends_at=terms.ends_at, now=now
-    )
-    if status is CampaignStatus.ENDED:
+    if campaign.status_at(now) is CampaignStatus.ENDED:
         raise NotIssuable(f"campaign {campaign_id!r} has ended; reopen it or change ends_at first")
     coupons = issue(connection, offer, campaign, customer_ids, issued_by=BY_STAFF, code=code, now=now)
     return [Held(coupon, offer, campaign) for coupon in coupons]
