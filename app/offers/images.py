@@ -1,16 +1,13 @@
 """Coupons as pictures for a wallet: QR codes of any text, and GS1 DataBars of element strings."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from io import BytesIO
 
 import zxingcpp
 from PIL import Image
 
 from app.errors import BadInput
-from app.offers.gs1 import element_string, parse_element_string
-from app.offers.records import Coupon
-from app.offers.zones import local_date
+from app.offers.gs1 import parse_element_string
 
 QR_MAX_SIGNS = 2331
 """What the largest QR code holds at error correction M (ISO/IEC 18004, table 7)."""
@@ -31,18 +28,6 @@ def qr_png(text: str) -> bytes:
     file = BytesIO()
     image.convert("1").save(file, "PNG", optimize=True)
     return file.getvalue()
-
-
-def element_string_of(coupon: Coupon, *, time_zone: str) -> str | None:
-    """What a till scans: GCN and serial, and the last day the coupon is good on in its campaign's time zone.
-
-    None for a coupon whose offer had no GCN when it was issued.
-    """
-    if coupon.gcn is None or coupon.serial is None:
-        return None
-    end = coupon.valid_until
-    expires_on = None if end is None else local_date(end - timedelta(microseconds=1), time_zone)
-    return element_string(coupon.gcn, coupon.serial, expires_on=expires_on)
 
 
 def barcode_svg(elements: str) -> str:
