@@ -20,9 +20,6 @@ from app.stores.ledger.receipts import Shop, forget_receipts, take_receipts
 from app.stores.ledger.reserve import expire_reservations
 from app.stores.ledger.schema import upgrade
 
-RECEIPTS_KEEP = timedelta(days=90)
-"""So long after the sale a refund may come."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +66,7 @@ def upkeep(ledger: Ledger, settings: Settings) -> Callable[[], None]:
         revoke_pending(ledger, now=now)
         expire_due(ledger, now=now - promised)
         forget_old(ledger, now=now)
-        forget_receipts(ledger, now=now, keep=RECEIPTS_KEEP)
+        forget_receipts(ledger, now=now, keep=timedelta(seconds=settings.receipt_keep_s))
 
     return sweep
 
