@@ -1,4 +1,4 @@
-"""`endcap demo`: from nothing to one decision on a grocer's year, then serving on."""
+"""`endcap demo`: from nothing to one decision on a grocer's year and its coupons, then serving on."""
 
 import json
 import threading
@@ -10,18 +10,20 @@ from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any
 
-import polars as pl
 from rich.console import Console
 from rich.table import Table
 
 from app import supervisor
-from app.errors import BadSetting, StoreUnavailable
-from app.history import CUSTOMER_ID, PURCHASE, STORE_ID, TYPE, History
+from app.demo_coupons import Shopper, basket_of, couponed_product, find_shopper, show_qualification
+from app.domain import Degraded
+from app.errors import StoreUnavailable
 from app.imports.run import Sources, run_imports
 from app.settings import Settings
 from app.stores.embedded import free_port, redis_for
 
 READY_TIMEOUT_S = 60.0
+WALLETS_TIMEOUT_S = 20.0
+"""So long the worker may take to project every wallet into Redis; after that the demo shows what there is."""
 
 Named = Callable[[str, int, int | None], None]
 BarFactory = Callable[[], AbstractContextManager[Named]]
@@ -56,7 +58,8 @@ def _prepare(settings: Settings, screen: Console, *, budget_s: float, bar: BarFa
         reports = run_imports(settings, sources, shift_to_now=True, now=datetime.now(UTC), progress=progress)
     for report in reports:
         screen.print(f"{report.table}: {report.rows_added:,} new of {report.rows_read:,} rows ({report.seconds:.1f} s)")
-    if is_up_to_date(settings):
+    has_news = any(report.rows_added for report in reports)
+    if is_up_to_date(settings) and not has_news:
         screen.print("The live bundle was trained on this very history; nothing to learn.")
         return
     with redis_for(settings) as redis_url, bar() as progress:
@@ -70,8 +73,11 @@ def _show(
     try:
         base = f"http://{settings.host}:{settings.port}"
         _wait_until_ready(base)
-        body = _question(settings)
-        _print_decision(screen, base, body, _post(f"{base}/v1/decisions", body, settings.api_key))
+        shopper = find_shopper(settings, now=datetime.now(UTC))
+        body = _question(shopper)
+        _print_decision(screen, base, body, _decision(f"{base}/v1/decisions", body, settings.api_key))
+        if shopper.has_coupons:
+            _show_coupons(settings, screen, base, shopper)
         if not check:
             screen.print(f"Serving on {base} (API at {base}/docs). Ctrl-C ends it.")
     except (OSError, EndcapFailure) as error:
@@ -100,15 +106,29 @@ def _wait_until_ready(base: str) -> None:
     raise EndcapFailure(f"not ready after {READY_TIMEOUT_S:.0f} s: {detail}")
 
 
-def _question(settings: Settings) -> dict[str, Any]:
-    """A question about a customer with a full year of baskets, in the store they know best."""
-    purchases = History(settings.history_dir).scan().filter(pl.col(TYPE) == PURCHASE)
-    counted = purchases.group_by(CUSTOMER_ID, STORE_ID).len().sort("len", CUSTOMER_ID, descending=True)
-    row = counted.head(1).collect(engine="streaming").to_dicts()
-    if not row:
-        raise BadSetting(f"{settings.history_dir} holds no purchase; run `endcap import` first")
-    context = {"channel": "app", "store_id": row[0][STORE_ID]}
-    return {"customer_id": row[0][CUSTOMER_ID], "placement": "app_home", "size": 10, "context": context}
+def _question(shopper: Shopper) -> dict[str, Any]:
+    """What to show to the customer in the store they know best."""
+    context = {"channel": "app", "store_id": shopper.store_id}
+    kinds = ["product", "coupon"]
+    return {
+        "customer_id": shopper.customer_id, "placement": "app_home", "size": 10, "kinds": kinds, "context": context
+    }  # fmt: skip
+
+
+def _decision(url: str, body: dict[str, Any], api_key: str | None) -> dict[str, Any]:
+    """The answer once the wallets are in Redis, which the worker sees to after the start."""
+    deadline = monotonic() + WALLETS_TIMEOUT_S
+    while Degraded.COUPONS_UNKNOWN in (answer := _post(url, body, api_key))["degraded"] and monotonic() < deadline:
+        sleep(0.1)
+    return answer
+
+
+def _show_coupons(settings: Settings, screen: Console, base: str, shopper: Shopper) -> None:
+    bought = couponed_product(settings, shopper.customer_id)
+    if bought is None:
+        return
+    answer = _post(f"{base}/v1/qualifications", basket_of(shopper, bought), settings.api_key)
+    show_qualification(screen, answer, bought.name)
 
 
 def _post(url: str, body: dict[str, Any], api_key: str | None) -> dict[str, Any]:
@@ -123,11 +143,12 @@ def _post(url: str, body: dict[str, Any], api_key: str | None) -> dict[str, Any]
 
 def _print_decision(screen: Console, base: str, body: dict[str, Any], answer: dict[str, Any]) -> None:
     table = Table(title=f"What customer {body['customer_id']} should see now (model {answer['model_version']})")
-    for column in ("#", "product", "name", "score", "P(buy)", "why"):
+    for column in ("#", "kind", "product", "name", "score", "P", "why"):
         table.add_column(column)
     for proposition in answer["propositions"]:
         table.add_row(
             str(proposition["rank"]),
+            proposition["kind"],
             proposition["product_id"],
             proposition["name"] or "",
             f"{proposition['score']:.3f}",

@@ -131,7 +131,8 @@ def add_assigned(connection: Connection, assigned: Iterable[tuple[str, str, date
     rows = [dict(zip(("campaign_id", "customer_id", "assigned_at"), one, strict=True)) for one in assigned]
     statement = insert_or(connection, audience).on_conflict_do_nothing().returning(audience.c.customer_id)
     added = sum(len(connection.execute(statement, chunk).all()) for chunk in _chunks(rows))
-    enqueue(connection, {f"campaign:{row['campaign_id']}" for row in rows}, now=now)
+    if added:
+        enqueue(connection, {f"campaign:{row['campaign_id']}" for row in rows}, now=now)
     return added
 
 

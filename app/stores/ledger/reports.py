@@ -7,8 +7,9 @@ from itertools import groupby
 
 from sqlalchemy import ColumnElement, Connection, Row, case, cast, func, select
 
+from app.offers.records import CouponStatus
 from app.stores.ledger.campaigns import find_campaign
-from app.stores.ledger.tables import budget_ledger, campaigns
+from app.stores.ledger.tables import budget_ledger, campaigns, coupons
 
 SPEND, RETURN = "spend", "return"
 ENTRY_COUNT = 20
@@ -131,6 +132,21 @@ def campaign_budget(connection: Connection, campaign_id: str, *, entry_count: in
         _channels(connection, campaign_id),
         _last_entries(connection, campaign_id, entry_count),
     )
+
+
+def coupon_holders(connection: Connection, *, now: datetime, limit: int) -> list[str]:
+    """Customers who hold open coupons of campaigns that end after `now`, those with most first."""
+    table = coupons.c
+    is_usable = (table.status == CouponStatus.ISSUED) & ((campaigns.c.ends_at > now) | campaigns.c.ends_at.is_(None))
+    query = (
+        select(table.customer_id)
+        .join(campaigns, table.campaign_id == campaigns.c.campaign_id)
+        .where(is_usable, table.customer_id.is_not(None))
+        .group_by(table.customer_id)
+        .order_by(func.count().desc(), table.customer_id)
+        .limit(limit)
+    )
+    return [str(customer_id) for customer_id in connection.execute(query).scalars()]
 
 
 def _funder_total(funder: str, currency: str, rows: Iterable[Row[tuple[str, ...]]]) -> FunderTotal:
