@@ -9,6 +9,8 @@ from app.model.bundle import Catalogue
 from app.offers.basket import Basket, BasketLine
 from app.offers.money import MAX_MINOR, exact, half_up
 
+MAX_BASKET_MINOR = 10**12
+"""Ten billion euros; with it the points of the most generous offer still fit into 64 bits."""
 Prices = Mapping[tuple[str, str], int]
 """Minor units of one piece by product id and currency, as a decision showed them."""
 
@@ -28,8 +30,8 @@ def basket_of(service: Service, asked: BasketRequest, promised_minor: Prices) ->
     )
     _check_line_ids([line.line_id for line in lines])
     basket = Basket(lines, currency)
-    if basket.total_minor > MAX_MINOR:
-        raise InvalidRequest(f"/lines: the basket costs more than {MAX_MINOR}", pointer="/lines")
+    if basket.total_minor > MAX_BASKET_MINOR:
+        raise InvalidRequest(f"/lines: the basket costs more than {MAX_BASKET_MINOR}", pointer="/lines")
     return basket
 
 

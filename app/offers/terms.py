@@ -74,8 +74,8 @@ class Points(Document):
 
     type: Literal["points"]
     points: Annotated[int, Field(ge=0, le=10**9)] = 0
-    points_per_major: Annotated[int, Field(ge=0, le=10**6)] = 0
-    point_cost_minor: Annotated[int, Field(ge=0, le=10**6)] = 0
+    points_per_major: Annotated[int, Field(ge=0, le=10**4)] = 0
+    point_cost_minor: Annotated[int, Field(ge=0, le=10**3)] = 0
 
     @model_validator(mode="after")
     def _gives_something(self) -> "Points":

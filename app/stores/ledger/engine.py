@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.types import DateTime, TypeDecorator
 
 from app.errors import BadSetting, StoreUnavailable
@@ -19,7 +20,9 @@ T = TypeVar("T")
 BUSY_TIMEOUT_S = 10
 """So long a transaction waits for those before it."""
 GIVE_UP_S = 15.0
-RETRY_S = 0.01
+UNREACHABLE_S = 2.0
+"""So long a database that cannot be reached is asked again: a restart of PostgreSQL takes about as long."""
+FIRST_RETRY_S, LAST_RETRY_S = 0.01, 0.2
 IS_WRITE = "endcap_is_write"
 TRANSIENT = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})
 """PostgreSQL's states after which the same transaction may succeed: serialization, deadlock, lock wait, restart."""
@@ -69,17 +72,21 @@ class Ledger:
         return self._run(work, is_write=False)
 
     def _run(self, work: Callable[[Connection], T], *, is_write: bool) -> T:
-        deadline = monotonic() + GIVE_UP_S
+        begun, pause_s = monotonic(), FIRST_RETRY_S
         while True:
             try:
                 return self._attempt(work, is_write=is_write)
+            except NoConnectionLeft as error:
+                raise StoreUnavailable("the ledger has no connection to spare; try again") from error
             except DBAPIError as error:
-                if not _is_transient(error):
+                patience_s = _patience_s(error)
+                if patience_s is None:
                     raise
-                if monotonic() > deadline:
-                    raise StoreUnavailable(f"the ledger did not answer in time ({error.orig}); try again") from error
+                if monotonic() - begun >= patience_s:
+                    raise StoreUnavailable(f"the ledger cannot be used ({error.orig}); try again") from error
                 _log.info("ledger transaction tried again", extra={"detail": str(error.orig)})
-                sleep(RETRY_S)
+                sleep(pause_s)
+                pause_s = min(2 * pause_s, LAST_RETRY_S)
 
     def _attempt(self, work: Callable[[Connection], T], *, is_write: bool) -> T:
         turn = self._turn if is_write else nullcontext()
@@ -129,11 +136,10 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
 
-def _is_transient(error: DBAPIError) -> bool:
-    if error.connection_invalidated:
-        return True
-    if isinstance(error, OperationalError) and error.orig is not None:
-        told = str(error.orig)
-        if "database is locked" in told or "connection" in told:
-            return True
-    return getattr(error.orig, "sqlstate", None) in TRANSIENT
+def _patience_s(error: DBAPIError) -> float | None:
+    """How long the same transaction is worth trying again: not at all on a full disk; None for a mistake of ours."""
+    if getattr(error.orig, "sqlstate", None) in TRANSIENT or "database is locked" in str(error.orig):
+        return GIVE_UP_S
+    if error.connection_invalidated or "connection" in str(error.orig):
+        return UNREACHABLE_S
+    return 0.0 if isinstance(error, OperationalError) else None
