@@ -106,11 +106,19 @@ class Worker:
         if not entries:
             entries = self._stream.read(self._batch_count)
         if entries:
-            self.handle(entries)
+            self._try(entries)
         elif now >= self._compact_at:
             self._compact_at = now + COMPACT_EVERY_S
             self._history.compact()
         return len(entries)
+
+    def _try(self, entries: Sequence[Entry]) -> None:
+        try:
+            self.handle(entries)
+        except StoreUnavailable:
+            # What failed is claimed again later; meanwhile new events enter the history.
+            self._claim_at = monotonic() + CLAIM_EVERY_S
+            raise
 
     def handle(self, entries: Sequence[Entry]) -> None:
         """History, then coupons, then acknowledge: a failure before that repeats the batch, which changes nothing."""
