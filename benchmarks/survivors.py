@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Condition, Thread
+from threading import Condition
 from time import monotonic, sleep
 from types import TracebackType
 from zlib import crc32
@@ -103,13 +103,14 @@ class Servers:
     def wait_until_ready(self, place: int) -> None:
         """Returns once this server answers; raises RuntimeError when that takes too long."""
         deadline = monotonic() + PATIENCE_S
-        while monotonic() < deadline:
+        while monotonic() < deadline and self._processes[place].poll() is None:
             try:
                 if exchange(self.ports[place], "GET", "/healthz")[0] == 200:
                     return
             except (OSError, http.client.HTTPException):
                 sleep(PAUSE_S)
-        raise RuntimeError(f"the server on port {self.ports[place]} did not start")
+        status = self._processes[place].poll()
+        raise RuntimeError(f"the server on port {self.ports[place]} did not start (status {status})")
 
     def _started(self, port: int) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), *self._words]
@@ -189,23 +190,23 @@ def pay_amid_kills(
     burst = len(orders) // kill_count
 
     def kill_by_and_by() -> None:
-        for number in range(kill_count):
-            place = number % SERVER_COUNT
-            servers.wait_until_ready(place)
-            gate.open_to((number + 1) * burst)
-            gate.wait_for(number * burst + chance.randrange(1, burst))
-            sleep(chance.uniform(0, LATEST_S))
-            servers.kill(place)
-            faults.get(number, lambda: None)()
-        gate.open_to(len(orders))
+        try:
+            for number in range(kill_count):
+                place = number % SERVER_COUNT
+                servers.wait_until_ready(place)
+                gate.open_to((number + 1) * burst)
+                gate.wait_for(number * burst + chance.randrange(1, burst))
+                sleep(chance.uniform(0, LATEST_S))
+                servers.kill(place)
+                faults.get(number, lambda: None)()
+        finally:
+            gate.open_to(len(orders))
 
-    killer = Thread(target=kill_by_and_by)
-    killer.start()
-    with ThreadPoolExecutor(CLIENT_COUNT) as clients:
-        waiting = [clients.submit(_serve, Client(servers, log), order, gate) for order in orders]
-        for one in waiting:
+    with ThreadPoolExecutor(1) as killer, ThreadPoolExecutor(CLIENT_COUNT) as clients:
+        killing = killer.submit(kill_by_and_by)
+        for one in [clients.submit(_serve, Client(servers, log), order, gate) for order in orders]:
             one.result()
-    killer.join()
+        killing.result()
     return log
 
 

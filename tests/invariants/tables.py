@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.tables import campaigns, counters, coupons, metadata, redemptions, reservations
 
-_DUMPED = {table.name: select(table) for table in metadata.sorted_tables}
+_TABLES = tuple(metadata.tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ def dump(ledger: Ledger, *, but: str | None = None) -> dict[str, list[str]]:
     """Every row of every table but one."""
     return ledger.read(
         lambda connection: {
-            name: sorted(map(repr, connection.execute(query))) for name, query in _DUMPED.items() if name != but
+            name: sorted(map(repr, connection.exec_driver_sql(f"SELECT * FROM {name}")))
+            for name in _TABLES
+            if name != but
         }
     )
 

@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.stores.ledger.engine import Ledger, open_ledger
 from app.stores.ledger.schema import upgrade
 from tests.invariants.conftest import STEPS
 from tests.invariants.histories import Histories
+from tests.postgres import PostgresServer
 
 HAPPENED = {
     "redeemed 1", "redeemed 2", "redemption refused", "held", "reservation refused", "released", "reservation expired",
@@ -58,6 +60,18 @@ def test_any_history_keeps_budgets_limits_and_every_cent(
     assert {what for what in HAPPENED if not seen[what]} == set()
 
 
+def test_any_history_on_postgresql_does_the_same(postgres_server: PostgresServer) -> None:
+    with ExitStack() as opened:
+
+        def emptied() -> Ledger:
+            opened.close()
+            ledger = open_ledger(opened.enter_context(postgres_server.database()))
+            opened.callback(ledger.close)
+            return ledger
+
+        assert tried(emptied, settings.get_profile("few"))["there and back"]
+
+
 def tried(emptied: Callable[[], Ledger], profile: settings) -> Counter[str]:
     """What happened in as many histories as the profile says."""
     seen: Counter[str] = Counter()
@@ -68,5 +82,4 @@ def tried(emptied: Callable[[], Ledger], profile: settings) -> Counter[str]:
     # Hypothesis may stop a run early unless it is told not to, which only this argument does.
     run_state_machine_as_test(begun, settings=profile, _min_steps=STEPS)  # type: ignore[arg-type]  # it only calls it
     assert seen["runs of 30 steps"] >= profile.max_examples
-
     return seen

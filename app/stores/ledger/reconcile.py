@@ -46,7 +46,7 @@ _LINES_OF_USE = """
            SUM(CASE WHEN returned_quantity > 0 THEN 1 ELSE 0 END) AS returned_count
     FROM redemption_lines GROUP BY use_id
 """
-_QUERIES = {
+_SQL = {
     "money held of a campaign": f"""
         SELECT c.campaign_id, COALESCE(e.held, 0), c.held_minor
         FROM campaigns c LEFT JOIN ({_ENTERED}) e ON e.campaign_id = c.campaign_id
@@ -131,11 +131,12 @@ _QUERIES = {
     "answer of an idempotency key": "SELECT key, 'an answer', status FROM idempotency WHERE status = 0",
 }
 """What must be one figure: queries of (subject, expected, found) that find nothing in a sound ledger."""
+_QUERIES = {what: text(query) for what, query in _SQL.items()}
 
 
 def _sums(connection: Connection) -> Iterator[Discrepancy]:
     for what, query in _QUERIES.items():
-        for subject, expected, found in connection.execute(text(query)):
+        for subject, expected, found in connection.execute(query):
             yield Discrepancy(what, str(subject), expected, found)
 
 
