@@ -12,7 +12,7 @@ import faiss
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import campaigns, decisions, events, health, redemptions, replenishment, wallet
+from app.api import campaigns, decisions, events, health, redemptions, replenishment, simulation, wallet
 from app.api.access import Access, RouteScopes, describe_access
 from app.api.direct import DirectDecisions
 from app.api.edge import Edge
@@ -59,6 +59,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         redemptions.router,
         wallet.router,
         campaigns.router,
+        simulation.router,
         health.router,
         campaigns.actions,
     )

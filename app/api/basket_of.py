@@ -36,7 +36,9 @@ def basket_of(service: Service, asked: BasketRequest, promised_minor: Prices) ->
 
 
 def _line(number: int, line: LineRequest, catalogue: Catalogue | None, promised_minor: int | None) -> BasketLine:
-    attributes = line.attributes if catalogue is None else {**line.attributes, **_known(line.product_id, catalogue)}
+    attributes = (
+        line.attributes if catalogue is None else {**line.attributes, **known_attributes(line.product_id, catalogue)}
+    )
     amount_minor = _amount_minor(number, line, promised_minor)
     return BasketLine(line.line_id or str(number + 1), line.product_id, line.quantity, amount_minor, attributes)
 
@@ -61,7 +63,7 @@ def _pieces_minor(price_minor: int, quantity: float) -> int:
     return half_up(amount.numerator, amount.denominator)
 
 
-def _known(product_id: str, catalogue: Catalogue) -> Mapping[str, str]:
+def known_attributes(product_id: str, catalogue: Catalogue) -> Mapping[str, str]:
     """What the catalogue says of the product; nothing of one that it does not have."""
     item = catalogue.item_of.get(product_id)
     if item is None:

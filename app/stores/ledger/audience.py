@@ -61,6 +61,12 @@ def add_segment(connection: Connection, campaign_id: str, *, tier: str, now: dat
     ).rowcount
 
 
+def customers_of(connection: Connection, campaign_id: str) -> set[str]:
+    """The campaign's whole audience."""
+    query = select(audience.c.customer_id).where(audience.c.campaign_id == campaign_id)
+    return set(connection.execute(query).scalars())
+
+
 def issue_to_audience(
     ledger: Ledger, campaign_id: str, offer_id: str | None, *, now: datetime, progress: Progress
 ) -> IssueReport:

@@ -197,6 +197,11 @@ def tier_of(connection: Connection, customer_id: str | None) -> str | None:
     return connection.execute(query).scalar_one_or_none()
 
 
+def list_tiers(connection: Connection) -> dict[str, str]:
+    """The loyalty tier of every customer who has one."""
+    return {row.customer_id: row.tier for row in connection.execute(select(memberships))}
+
+
 def campaign_of(row: RowMapping) -> Campaign:
     """A row of the table as a Campaign."""
     return Campaign(
