@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, StringConstra
 from app.ingest.schema import Id
 from app.offers.documents import parse_document
 from app.offers.records import Campaign, Offer
-from app.offers.status import CampaignStatus, effective_status
+from app.offers.status import CampaignStatus
 from app.offers.terms import CampaignTerms, OfferTerms
 
 ChosenId = Annotated[
@@ -243,14 +243,11 @@ class MembershipAnswer(BaseModel):
 
 def campaign_document(campaign: Campaign, *, now: datetime) -> dict[str, Any]:
     """A campaign in the shape of CampaignAnswer."""
-    terms = campaign.terms
     return {
         "campaign_id": campaign.campaign_id,
-        "status": effective_status(
-            CampaignStatus(campaign.status), starts_at=terms.starts_at, ends_at=terms.ends_at, now=now
-        ),
+        "status": campaign.status_at(now),
         "revision": campaign.revision,
-        "terms": terms.model_dump(mode="json"),
+        "terms": campaign.terms.model_dump(mode="json"),
         "spent_minor": campaign.spent_minor,
         "held_minor": campaign.held_minor,
         "remaining_minor": campaign.remaining_minor,

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from fastapi import Request, Response
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from app.api.access import client_of, needs
@@ -68,26 +69,25 @@ def _canonical(body: bytes) -> bytes:
 
 async def answered(service: Service, once: Once, work: Callable[[], Answer]) -> Response:
     """The response to one write, whose `work` runs in a thread; raises RequestInFlight, and what `work` raises."""
-    return response_of(await done(service, once, work))
+    return response_of(service, await done(service, once, work))
 
 
 async def done(service: Service, once: Once, work: Callable[[], Answer]) -> Answer:
     """The same as an Answer."""
     with _in_flight(service, once):
-        answer = await run_in_threadpool(work)
-    await after(service, answer)
-    return answer
+        return await run_in_threadpool(work)
 
 
-async def after(service: Service, answer: Answer) -> None:
-    """What follows a write that is safe; it fails for nobody."""
-
-
-def response_of(answer: Answer) -> Response:
+def response_of(service: Service, answer: Answer) -> Response:
     """The answer over HTTP; `Idempotent-Replayed` tells that it was given before."""
     media_type = "application/json" if answer.status < 400 else "application/problem+json"
     headers = {"Idempotent-Replayed": "true"} if answer.is_replay else None
-    return Response(answer.body, answer.status, headers, media_type=media_type)
+    return Response(answer.body, answer.status, headers, media_type, background=after(service, answer))
+
+
+def after(service: Service, answer: Answer) -> BackgroundTask | None:
+    """What follows the response: the projections that the write made stale are made anew, else by the sweep."""
+    return BackgroundTask(service.projections.refresh, answer.touched) if answer.touched else None
 
 
 @contextmanager

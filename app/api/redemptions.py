@@ -246,7 +246,7 @@ async def _guarded(request: Request, question: Question, once: Once, work: "part
     answer = await done(service, once, work)
     if question.codes and not answer.is_replay:
         _count_guesses(service, once.client, question, orjson.loads(answer.body))
-    return response_of(answer)
+    return response_of(service, answer)
 
 
 def _check_guesses(service: Service, client: str, question: Question) -> None:
