@@ -43,7 +43,7 @@ from benchmarks.full_path import (
     redis_off_the_measured_core,
 )
 from benchmarks.questions import full_questions, known_customers
-from benchmarks.servers import SERVE_EMPTY, SERVE_ENDCAP, post, post_json, python_server
+from benchmarks.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, post, post_json, python_server
 from training.coupon_history import CouponHistory
 
 LAST_DAY = datetime(2017, 12, 31, tzinfo=UTC)
@@ -96,13 +96,16 @@ def questions(bodies: Sequence[bytes]) -> dict[str, list[bytes]]:
     return {PRODUCTS: list(bodies), BOTH: both, EMPTY: list(bodies)}
 
 
-def measure(connections: Mapping[str, HTTPConnection], bodies: Mapping[str, Sequence[bytes]]) -> dict[str, object]:
+def measure(servers: Mapping[str, Server], bodies: Mapping[str, Sequence[bytes]]) -> dict[str, object]:
     """Alternating blocks of all kinds of question, so that a slow spell of the machine hits every one."""
-    taken_s: dict[str, list[float]] = {name: [] for name in connections}
+    taken_s: dict[str, list[float]] = {name: [] for name in servers}
+    cpu_s = dict.fromkeys(servers, 0.0)
+    connections: dict[str, HTTPConnection] = {name: server.connection() for name, server in servers.items()}
     lesser = shown = 0
     count = len(bodies[PRODUCTS])
     for start in range(-WARM_UP_CALLS, count, BLOCK):
         for name, connection in connections.items():
+            before_s = servers[name].cpu_s()
             for body in bodies[name][max(start, 0) : max(start, 0) + BLOCK]:
                 started = perf_counter()
                 status, answer = post(connection, "/v1/decisions", body)
@@ -111,6 +114,8 @@ def measure(connections: Mapping[str, HTTPConnection], bodies: Mapping[str, Sequ
                     shown += name == BOTH and b'"kind":"coupon"' in answer
                 assert status == 200, (status, answer)
                 lesser += any(flag in answer for flag in (*LESSER, b'"coupons_unknown"'))
+            if start >= 0:
+                cpu_s[name] += servers[name].cpu_s() - before_s
     if lesser > MAX_LESSER_SHARE * count:
         raise SystemExit(f"{lesser} answers did not come from the full path: that would flatter it")
     median = {name: statistics.median(taken) for name, taken in taken_s.items()}
@@ -118,8 +123,10 @@ def measure(connections: Mapping[str, HTTPConnection], bodies: Mapping[str, Sequ
         "calls_each": count,
         "answers_with_coupons": shown,
         "both_to_products": round(median[BOTH] / median[PRODUCTS], 3),
+        "both_to_products_cpu": round(cpu_s[BOTH] / cpu_s[PRODUCTS], 3),
         "to_empty": {name: round(median[name] / median[EMPTY], 2) for name in (PRODUCTS, BOTH)},
         "latency_ms": {name: quantiles_ms(taken) for name, taken in taken_s.items()},
+        "cpu_ms_per_call": {name: round(1000 * used / count, 3) for name, used in cpu_s.items()},
     }
 
 
@@ -160,7 +167,7 @@ def main() -> None:
         yardstick = {"EMPTY_BODY": orjson.dumps(answer).decode(), "EMPTY_AS_BYTES": "0"}
         empty = stack.enter_context(python_server(SERVE_EMPTY, yardstick, cpu=SERVER_CPU))
         servers = {PRODUCTS: endcap, BOTH: endcap, EMPTY: empty}
-        found = measure({name: server.connection() for name, server in servers.items()}, bodies)
+        found = measure(servers, bodies)
         end_bytes = endcap.resident_bytes()
     machine.show(
         {

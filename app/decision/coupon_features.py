@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from app.decision.context import DAY_S, Bought, Context
 from app.domain import Floats, Ints
-from app.model.offer_items import OfferItems
+from app.model.offer_items import KIN, PLACE, UNHELD, OfferItems
 
 OWN_COLUMNS = ("own_count", "own_recent", "own_value", "own_last")
 LIKE_COLUMNS = ("kin", "kin_share", "category", "department")
@@ -40,18 +40,20 @@ def coupon_table(context: Context, offers: OfferItems, *, habit: CouponHabit | N
     """
     table = np.empty((len(COLUMNS), offers.count), np.float32)
     bought = context.bought
-    table[0:4] = _own(context, offers)
-    table[4:8] = np.log1p(_alike(bought, offers))
+    # A contiguous row per column.
+    codes = np.ascontiguousarray(offers.codes.take(bought.items, axis=0).T)
+    table[0:4] = _own(context, offers, codes[PLACE])
+    table[4:8] = np.log1p(_alike(bought, offers, codes))
     table[8:13] = offers.standing
     table[13:17] = np.array(_person(context, habit), np.float32)[:, None]
     return table.T
 
 
-def _own(context: Context, offers: OfferItems) -> Wide:
+def _own(context: Context, offers: OfferItems, place: Ints) -> Wide:
     """(4, n): log1p of baskets, decayed lines, and price times baskets; nearness of the last purchase in [0, 1]."""
     bought = context.bought
     own = np.zeros((4, offers.count))
-    row, offer = offers_holding(offers, bought.items)
+    row, offer = _holding(offers, place)
     if len(row):
         count, items = bought.count.take(row), bought.items.take(row)
         own[0] = np.bincount(offer, count, offers.count)
@@ -66,7 +68,10 @@ def _own(context: Context, offers: OfferItems) -> Wide:
 
 def offers_holding(offers: OfferItems, items: Ints) -> tuple[npt.NDArray[np.intp], Ints]:
     """Every pair of a row of `items` with an offer that holds it."""
-    place = offers.place_of.take(items)
+    return _holding(offers, offers.codes.take(items, axis=0)[:, PLACE])
+
+
+def _holding(offers: OfferItems, place: Ints) -> tuple[npt.NDArray[np.intp], Ints]:
     known = (place >= 0).nonzero()[0]
     place = place.take(known)
     first = offers.holder_starts.take(place)
@@ -77,21 +82,17 @@ def offers_holding(offers: OfferItems, items: Ints) -> tuple[npt.NDArray[np.intp
     return known.repeat(counts), offers.holders.take(spot)
 
 
-def _alike(bought: Bought, offers: OfferItems) -> Wide:
+def _alike(bought: Bought, offers: OfferItems, codes: Ints) -> Wide:
     """(4, n): baskets with kin of any of the offer's products; decayed lines of kin, category and department, each
     worth the share of the offer's products that are of it."""
-    groups, items, weight = offers.groups, bought.items, bought.weight_112d
+    weight = bought.weight_112d
+    count_by_kin = _by_code(codes[KIN], bought.count, offers.code_count)
+    weight_by_code = _by_code(codes[KIN:].ravel(), np.concatenate((weight, weight, weight)), offers.code_count)
+    count_by_kin[UNHELD] = 0
     alike = np.empty((4, offers.count))
-    kin = groups.kin.take(items)
-    count_by_kin = _by_code(kin, bought.count, groups.kin_count + 1)
-    count_by_kin[-1] = 0
-    alike[0] = _run_sums(count_by_kin.take(offers.kin), offers.kin_starts)
-    weight_by_kin = _by_code(kin, weight, groups.kin_count + 1)
-    alike[1] = _run_sums(weight_by_kin.take(offers.kin) * offers.kin_share, offers.kin_starts)
-    by_category = _by_code(groups.category.take(items), weight, groups.category_count + 1)
-    alike[2] = by_category.astype(np.float32) @ offers.category_share
-    by_department = _by_code(groups.department.take(items), weight, groups.department_count + 1)
-    alike[3] = by_department.astype(np.float32) @ offers.department_share
+    alike[0] = _run_sums(count_by_kin.take(offers.kin_codes), offers.kin_starts)
+    shared = weight_by_code.take(offers.share_codes) * offers.shares
+    alike[1:] = _run_sums(shared, offers.alike_starts).reshape(3, -1)
     return alike
 
 

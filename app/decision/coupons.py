@@ -33,6 +33,7 @@ COUPON_RULES_SKIPPED = frozenset({"purchased", "in_basket"})
 """What the customer owns or is about to buy is no new product, but a coupon for it is welcome."""
 PRIOR_CHANCE = 0.02
 """P(redeem) before anything was learned: of the order of what retailers report for personal coupons."""
+LEAST_CHANCE = 1e-6
 MIN_SLOPE = 1e-3
 
 Wide = npt.NDArray[np.float64]
@@ -42,7 +43,7 @@ Dropped = dict[str, list[str]]
 
 
 class Liked(NamedTuple):
-    """Pairs of a candidate product and a row of the shelf that holds it, what the customer likes best first."""
+    """Pairs of a product and a row of the shelf that holds it: of the basket, then what the customer likes best."""
 
     items: Ints
     rows: Ints
@@ -50,7 +51,9 @@ class Liked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CouponCandidates:
-    """The coupons that passed every gate, as parallel columns (n,), best first, and why the others did not.
+    """The best coupons that passed every gate, as parallel columns (n,), best first, and why others did not.
+
+    No more than the slate has places; `passed_count` tells how many passed.
 
     `target` is the item that each is shown for, `keys` order them among the products, `net_minor` is what a redemption
     brings in by the objective. Money is NaN where unknown.
@@ -59,7 +62,6 @@ class CouponCandidates:
     rows: Ints
     coupons: Sequence[WalletCoupon | None]
     target: Ints
-    in_basket: Mask
     chance: Wide
     score: Wide
     keys: Wide
@@ -70,6 +72,7 @@ class CouponCandidates:
     cost_minor: Wide
     net_minor: Wide
     liked: Liked
+    passed_count: int
     dropped: Mapping[str, Sequence[str]]
 
     def trace(self) -> dict[str, object]:
@@ -77,7 +80,7 @@ class CouponCandidates:
         dropped = {
             reason: {"count": len(ids), "offer_ids": list(ids[:TRACED_DROPS])} for reason, ids in self.dropped.items()
         }
-        return {"passed": len(self.rows), "dropped": dropped}
+        return {"passed": self.passed_count, "dropped": dropped}
 
 
 def coupon_candidates(
@@ -89,8 +92,9 @@ def coupon_candidates(
     gates = _Gates(len(rows))
     _judge_eligible(gates, context, shelf, rows)
     _judge_applicable_here(gates, context, shelf, rows)
-    liked = _liked(shelf, scored)
-    target, in_basket = _targets(context, shelf, rows, liked, rules)
+    allowed = all_allowed([rule for rule in rules if rule.reason not in COUPON_RULES_SKIPPED])
+    liked = _liked(shelf, scored, context.basket if allowed is None else context.basket[allowed[context.basket]])
+    target = _targets(shelf, rows, liked, allowed)
     gates.refuse(ReasonCode.OUT_OF_STOCK, target < 0)
     price, unit_cost = _money(context, target)
     saving, cost = shelf.discounts.of_piece(rows, price)
@@ -100,17 +104,18 @@ def coupon_candidates(
     gates.refuse(ReasonCode.NO_EFFECT, ~gives)
     gates.refuse(ReasonCode.PRICE_FLOOR, (cost > 0) & (price - cost < unit_cost))
     _judge_welcome(gates, context, shelf, rows)
-    gates.tell(shelf, rows, dropped)
-    kept = gates.passed()
-    columns = np.array((price, price - unit_cost, saving, cost)).take(kept, axis=1)
+    kept = gates.judge(shelf, rows, dropped)
+    columns = np.array((price, price - unit_cost, saving, cost))
+    if len(kept) < len(rows):
+        rows, target, columns = rows.take(kept), target.take(kept), columns.take(kept, axis=1)
+        coupons = [coupons[place] for place in kept.tolist()]
     return _valued(
         context,
         shelf,
-        rows.take(kept),
+        rows,
         columns,
-        coupons=[coupons[place] for place in kept.tolist()],
-        target=target.take(kept),
-        in_basket=in_basket.take(kept),
+        coupons=coupons,
+        target=target,
         objective=objective,
         liked=liked,
         dropped=dropped,
@@ -122,24 +127,22 @@ class _Gates:
 
     def __init__(self, count: int) -> None:
         self._reasons = [""]
-        self._why = np.zeros(count, np.int8)
+        self._fails = [np.zeros(count, np.bool_)]
 
     def refuse(self, reason: str, fails: Mask) -> None:
         """Those that fail, unless a gate before refused them."""
-        if fails.any():
-            self._why[fails & (self._why == 0)] = len(self._reasons)
-            self._reasons.append(reason)
+        self._reasons.append(reason)
+        self._fails.append(fails)
 
-    def passed(self) -> Places:
-        """The places that no gate refused so far."""
-        places: Places = (self._why == 0).nonzero()[0]
-        return places
-
-    def tell(self, shelf: Shelf, rows: Ints, dropped: Dropped) -> None:
-        """Adds the refused offers to `dropped`."""
-        for place in self._why.nonzero()[0].tolist():
-            offer_id = shelf.offers[rows[place]].offer_id
-            dropped.setdefault(str(self._reasons[self._why[place]]), []).append(offer_id)
+    def judge(self, shelf: Shelf, rows: Ints, dropped: Dropped) -> Places:
+        """The places that no gate refused; the offers of the others join `dropped`."""
+        fails = np.array(self._fails)
+        is_refused: Mask = np.logical_or.reduce(fails)
+        passed: Places = np.flatnonzero(~is_refused)
+        if len(passed) < len(rows):
+            for place, why in zip(np.flatnonzero(is_refused).tolist(), fails.argmax(axis=0)[is_refused], strict=True):
+                dropped.setdefault(str(self._reasons[why]), []).append(shelf.offers[rows[place]].offer_id)
+        return passed
 
 
 def _at_hand(context: Context, shelf: Shelf, dropped: Dropped) -> tuple[Ints, list[WalletCoupon | None]]:
@@ -193,8 +196,7 @@ def _judge_eligible(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -
 
 def _judge_applicable_here(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
     """Applicable now, as far as person, place and time decide it."""
-    places = gates.passed()
-    places = places[shelf.is_particular[rows[places]]]
+    places = shelf.is_particular.take(rows).nonzero()[0]
     if not len(places):
         return
     query, wallet = context.query, context.wallet
@@ -232,32 +234,26 @@ def _resting(context: Context, now_s: float) -> set[str]:
     return resting | {offer_id for offer_id, count in views.items() if count >= VIEW_CAP}
 
 
-def _liked(shelf: Shelf, scored: Scored) -> Liked:
-    items = scored.items.take((-scored.score).argsort(kind="stable"))
+def _liked(shelf: Shelf, scored: Scored, basket: Ints) -> Liked:
+    """What is in the basket, then the candidates by falling score, as far as offers hold them."""
+    items = np.concatenate([basket, scored.items])
     place, rows = offers_holding(shelf.items, items)
-    return Liked(items.take(place), rows)
+    score = np.concatenate([np.full(len(basket), np.inf, np.float32), scored.score]).take(place)
+    falling = (-score).argsort(kind="stable")
+    return Liked(items.take(place.take(falling)), rows.take(falling))
 
 
-def _targets(context: Context, shelf: Shelf, rows: Ints, liked: Liked, rules: Sequence[Rule]) -> tuple[Ints, Mask]:
-    """Per row the item that the coupon is shown for, -1 = nothing of it may be shown; and whether it is in the basket.
-
-    First what is in the basket, then the candidate that the customer likes best, then what most people buy.
-    """
-    count = shelf.items.count
-    best = np.full(count, -1, np.int32)
-    # Of several writes to one place the last counts: that of the best score.
+def _targets(shelf: Shelf, rows: Ints, liked: Liked, allowed: Mask | None) -> Ints:
+    """Per row the item that the coupon is shown for: what is liked best, then what most people buy; -1 = no item of it
+    may be shown."""
+    best = np.full(shelf.items.count, -1, np.int32)
+    # Of several writes to one place the last counts: that of the best.
     best[liked.rows[::-1]] = liked.items[::-1]
-    allowed = all_allowed([rule for rule in rules if rule.reason not in COUPON_RULES_SKIPPED])
-    in_basket = np.zeros(count, np.bool_)
-    basket = context.basket if allowed is None else context.basket[allowed[context.basket]]
-    if len(basket):
-        place, offer = offers_holding(shelf.items, basket)
-        best[offer], in_basket[offer] = basket.take(place), True
     target = best.take(rows)
     missing = (target < 0).nonzero()[0]
     if len(missing):
         target[missing] = _first_allowed(shelf, rows.take(missing), allowed)
-    return target, in_basket.take(rows)
+    return target
 
 
 def _first_allowed(shelf: Shelf, rows: Ints, allowed: Mask | None) -> Ints:
@@ -294,7 +290,6 @@ def _valued(
     *,
     coupons: list[WalletCoupon | None],
     target: Ints,
-    in_basket: Mask,
     objective: Objective,
     liked: Liked,
     dropped: Dropped,
@@ -302,14 +297,16 @@ def _valued(
     """The rows that passed with chance, weight, score and key, best first; `columns` are the money."""
     price, margin, saving, cost = columns
     chance = _chances(context, shelf, rows)
-    gain = (np.where(np.isnan(margin), 0, margin) - cost) / price
-    weight = (1 + np.where(np.isnan(gain), 0, gain)).clip(LEAST_WEIGHT, MOST_WEIGHT)
+    known_margin = np.where(np.isnan(margin), 0, margin)
+    weight = 1 + (known_margin - cost) / price
+    weight[np.isnan(price)] = 1
+    weight = np.minimum(np.maximum(weight, LEAST_WEIGHT), MOST_WEIGHT)
     calibration = context.bundle.scoring["calibration"]
     slope = max(float(calibration["slope"]), MIN_SLOPE)
     score = (np.log(chance / (1 - chance) * weight) - calibration["intercept"]) / slope
     net = (margin if objective == Objective.MARGIN else price) - cost
     keys = score if objective == Objective.RELEVANCE else chance * np.where(np.isnan(net), 0, net)
-    best = (-keys).argsort(kind="stable")
+    best = (-keys).argsort(kind="stable")[: context.query.size]
     chance, score, keys, weight, price, margin, saving, cost, net = np.array(
         (chance, score, keys, weight, price, margin, saving, cost, net)
     ).take(best, axis=1)
@@ -317,7 +314,6 @@ def _valued(
         rows.take(best),
         [coupons[place] for place in best.tolist()],
         target.take(best),
-        in_basket.take(best),
         chance,
         score,
         keys,
@@ -328,6 +324,7 @@ def _valued(
         cost,
         net,
         liked,
+        len(rows),
         dropped,
     )
 
@@ -340,4 +337,5 @@ def _chances(context: Context, shelf: Shelf, rows: Ints) -> Wide:
     wallet = context.wallet
     habit = None if wallet is None else CouponHabit(wallet.redeemed_count, wallet.campaign_count)
     table = coupon_table(context, shelf.items, habit=habit)
-    return model.chances(table[rows], COLUMNS).clip(1e-6, 1 - 1e-6).astype(np.float64)
+    chance = model.chances(table.take(rows, axis=0), COLUMNS).astype(np.float64)
+    return np.minimum(np.maximum(chance, LEAST_CHANCE), 1 - LEAST_CHANCE)

@@ -77,7 +77,7 @@ def with_coupons(
         if one is not None:
             # A slate that is too short for its pins closes up.
             place = len(slate) + 1
-            slate.append(one if one.rank == place else one._replace(rank=place))
+            slate.append(one if one.rank == place else Proposition._make((*one[:2], place, *one[3:])))
     return slate
 
 
@@ -125,7 +125,7 @@ def _ranks(
 def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ranks: Sequence[int]) -> list[Proposition]:
     """The best coupons at these ranks."""
     count = len(ranks)
-    columns = (coupons.rows, coupons.target, coupons.in_basket, coupons.score, coupons.chance)
+    columns = (coupons.rows, coupons.target, coupons.score, coupons.chance)
     money = (coupons.price_minor, coupons.saving_minor, coupons.chance * coupons.net_minor)
     values = zip(
         ranks,
@@ -137,7 +137,7 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
     ids = context.bundle.catalogue.product_ids
     slate = []
     for place, one in enumerate(values):
-        rank, coupon, row, target, in_basket, score, chance, price, saving, expected = one
+        rank, coupon, row, target, score, chance, price, saving, expected = one
         offer = shelf.offers[row]
         ends_s = float(shelf.closes_s[row])
         if coupon is not None and coupon.valid_until_s is not None:
@@ -149,7 +149,7 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
                 rank,
                 score,
                 chance,
-                (_reason(context, target, in_basket=in_basket, is_held=coupon is not None),),
+                (_reason(context, target, is_held=coupon is not None),),
                 1.0,
                 expected,
                 offer.currency,
@@ -196,11 +196,11 @@ def _factors(coupons: CouponCandidates, place: int) -> dict[str, float]:
     return {name: float(value) for name, value in told.items() if not np.isnan(value)}
 
 
-def _reason(context: Context, target: int, *, in_basket: bool, is_held: bool) -> Reason:
+def _reason(context: Context, target: int, *, is_held: bool) -> Reason:
     name = context.bundle.catalogue.names[target] or "a product"
     what = "Your coupon" if is_held else "This offer"
-    if in_basket:
+    if target in context.basket:
         return Reason("coupon_for_basket", f"{what} is good for {name} in your basket")
-    if (context.bought.items == target).any():
+    if target in context.bought.items:
         return Reason("coupon_for_bought", f"{what} is good for {name}, which you buy")
     return Reason("coupon_applies" if is_held else "offer_for_you", f"{what} is good for {name}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,11 @@ from app.model.bundle import Bundle
 
 KIN_ATTRIBUTES = ("department", "category", "product_type", "brand")
 """Products that agree in all of these which the catalogue has are kin: the same thing in another size or flavour."""
+
+PLACE, KIN, CATEGORY, DEPARTMENT = range(4)
+"""The columns of `OfferItems.codes`."""
+UNHELD = 0
+"""The code of what no offer holds, and of what is unknown."""
 
 Numbers = npt.NDArray[np.signedinteger | np.floating]
 
@@ -35,9 +41,13 @@ class ItemGroups:
 class OfferItems:
     """n offers and the items that each is good for: offer o has `items[starts[o]:starts[o + 1]]`, distinct, ascending.
 
-    What does not depend on the customer stands ready: `holders[holder_starts[p]:holder_starts[p + 1]]` are the offers
-    of the item whose `place_of` is p (-1 = in no offer). An offer's `kin` and `kin_share` begin at its place of
-    `kin_starts` (n,), each run closed by "unknown" with share 0. `category_share`, `department_share`: (codes, n).
+    What does not depend on the customer stands ready. `codes` (i, 4) holds each item's place among those in any offer
+    (-1 = in none), kin, category and department, the latter three numbered in one row and those that no offer holds all
+    UNHELD: what a customer bought is looked up in one stroke, and counted in a short table of `code_count`.
+    `holders[holder_starts[p]:holder_starts[p + 1]]` are the offers of the item whose place is p. `shares` says which
+    share of an offer's items has each of `share_codes`: offers' kin, then their categories, then departments; each run
+    begins at its place of `alike_starts` (3n,) and ends with UNHELD and share 0. `kin_codes` and `kin_starts` (n,) are
+    the first third.
     `standing` (5, n): log1p of breadth, of popularity, of mean price and of the offers in its campaign; discount ratio.
     NaN = unknown.
     """
@@ -45,14 +55,15 @@ class OfferItems:
     starts: Ints
     items: Ints
     groups: ItemGroups
-    place_of: Ints
+    codes: Ints
+    code_count: int
     holder_starts: Ints
     holders: Ints
     kin_starts: Ints
-    kin: Ints
-    kin_share: Floats
-    category_share: Floats
-    department_share: Floats
+    kin_codes: Ints
+    alike_starts: Ints
+    share_codes: Ints
+    shares: Floats
     standing: Floats
 
     @property
@@ -112,7 +123,8 @@ def offer_items(
     flat = np.concatenate([np.zeros(0, np.int32), *distinct])
     owner = np.repeat(np.arange(len(distinct), dtype=np.int32), sizes)
     place_of, holder_starts, holders = _holders(flat, owner, bundle.item_count)
-    kin_starts, kin, kin_share = _kin_runs(groups, flat, owner, sizes)
+    codes, code_count = _codes(groups, flat, place_of)
+    runs = [_runs(codes[flat, column], owner, sizes, code_count) for column in (KIN, CATEGORY, DEPARTMENT)]
     standing = np.full((5, len(distinct)), np.nan, np.float32)
     standing[0] = np.log1p(sizes)
     sold = (bundle.popularity if popularity is None else popularity)[flat]
@@ -129,14 +141,11 @@ def offer_items(
         starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32),
         items=flat,
         groups=groups,
-        place_of=place_of,
+        codes=codes,
+        code_count=code_count,
         holder_starts=holder_starts,
         holders=holders,
-        kin_starts=kin_starts,
-        kin=kin,
-        kin_share=kin_share,
-        category_share=_shares(groups.category[flat], groups.category_count, owner, sizes),
-        department_share=_shares(groups.department[flat], groups.department_count, owner, sizes),
+        **_joined(runs),
         standing=standing,
     )
 
@@ -150,21 +159,49 @@ def _holders(flat: Ints, owner: Ints, item_count: int) -> tuple[Ints, Ints, Ints
     return place_of, holder_starts, owner[np.argsort(flat, kind="stable")]
 
 
-def _kin_runs(groups: ItemGroups, flat: Ints, owner: Ints, sizes: Ints) -> tuple[Ints, Ints, Floats]:
-    """Per offer its distinct known kin with their shares of its items, then the closing "unknown"."""
-    width = groups.kin_count + 1
-    key = owner.astype(np.int64) * width + groups.kin[flat]
-    closing = np.arange(len(sizes), dtype=np.int64) * width + groups.kin_count
+def _codes(groups: ItemGroups, flat: Ints, place_of: Ints) -> tuple[Ints, int]:
+    """`OfferItems.codes` and how many codes there are."""
+    columns, count = [place_of], 1
+    for codes, unknown in (
+        (groups.kin, groups.kin_count),
+        (groups.category, groups.category_count),
+        (groups.department, groups.department_count),
+    ):
+        held = np.unique(codes[flat])
+        held = held[held < unknown]
+        anew = np.full(unknown + 1, UNHELD, np.int32)
+        anew[held] = np.arange(count, count + len(held))
+        columns.append(anew[codes])
+        count += len(held)
+    return np.stack(columns, axis=1), count
+
+
+class _Runs(NamedTuple):
+    starts: Ints
+    codes: Ints
+    shares: Floats
+
+
+def _runs(codes: Ints, owner: Ints, sizes: Ints, code_count: int) -> _Runs:
+    """Per offer its distinct held codes with their shares of its items, then the closing UNHELD."""
+    key = owner.astype(np.int64) * code_count + np.where(codes == UNHELD, code_count, codes) - 1
+    closing = np.arange(len(sizes), dtype=np.int64) * code_count + code_count - 1
     keys, counts = np.unique(np.concatenate([key, closing]), return_counts=True)
-    run, kin = np.divmod(keys, width)
-    share = np.where(kin < groups.kin_count, counts / np.maximum(sizes[run], 1), 0)
-    return np.searchsorted(run, np.arange(len(sizes))).astype(np.int32), kin.astype(np.int32), share.astype(np.float32)
+    run, found = np.divmod(keys, code_count)
+    is_closing = found == code_count - 1
+    share = np.where(is_closing, 0, counts / np.maximum(sizes[run], 1)).astype(np.float32)
+    starts = np.searchsorted(run, np.arange(len(sizes))).astype(np.int32)
+    return _Runs(starts, np.where(is_closing, UNHELD, found + 1).astype(np.int32), share)
 
 
-def _shares(codes: Ints, count: int, owner: Ints, sizes: Ints) -> Floats:
-    """(count + 1, n): which share of each offer's items has each code; none has the unknown one."""
-    table = np.zeros((count + 1, len(sizes)), np.float32)
-    np.add.at(table, (codes, owner), 1)
-    table[count] = 0
-    table /= np.maximum(sizes, 1)
-    return table
+def _joined(runs: Sequence[_Runs]) -> dict[str, Any]:
+    """The runs of kin, categories and departments one after the other."""
+    kin = runs[0]
+    before = np.concatenate([[0], np.cumsum([len(one.codes) for one in runs])])
+    return {
+        "kin_starts": kin.starts,
+        "kin_codes": kin.codes,
+        "alike_starts": np.concatenate([one.starts + at for one, at in zip(runs, before[:-1], strict=True)]),
+        "share_codes": np.concatenate([one.codes for one in runs]),
+        "shares": np.concatenate([one.shares for one in runs]),
+    }

@@ -1,6 +1,7 @@
 """A customer's wallet as it lies in Redis: one JSON document, packed by the projections, read by decisions."""
 
 from collections.abc import Mapping, Sequence
+from itertools import starmap
 
 import orjson
 
@@ -30,7 +31,7 @@ def unpack_wallet(packed: bytes | None, remaining: Sequence[bytes] | Mapping[byt
         return Wallet((), remaining_minor=remaining_minor)
     coupons, tier, taken, redeemed_count, campaign_count = orjson.loads(packed)
     return Wallet(
-        [WalletCoupon._make(row) for row in coupons],
+        list(starmap(WalletCoupon, coupons)),
         tier,
         frozenset(taken),
         redeemed_count,
