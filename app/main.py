@@ -12,7 +12,7 @@ import faiss
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import campaigns, decisions, events, health, redemptions, replenishment, simulation, wallet
+from app.api import campaigns, decisions, events, generation, health, redemptions, replenishment, simulation, wallet
 from app.api.access import Access, RouteScopes, describe_access
 from app.api.direct import DirectDecisions
 from app.api.edge import Edge
@@ -60,6 +60,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         wallet.router,
         campaigns.router,
         simulation.router,
+        generation.router,
         health.router,
         campaigns.actions,
     )

@@ -42,10 +42,13 @@ class RequestInFlight(Conflict):
     code = "request_in_flight"
 
 
-def keyed(scope: Scope) -> dict[str, Any]:
-    """What a write's decorator says: the scope that it needs, and that it needs an Idempotency-Key."""
+def keyed(scope: Scope, *, is_required: bool = True) -> dict[str, Any]:
+    """What a write's decorator says: the scope that it needs, and that it needs an Idempotency-Key.
+
+    Not `is_required` where a request may ask for no write at all.
+    """
     told = needs(scope)
-    return {"openapi_extra": told["openapi_extra"] | {"parameters": [_PARAMETER]}}
+    return {"openapi_extra": told["openapi_extra"] | {"parameters": [_PARAMETER | {"required": is_required}]}}
 
 
 async def once_of(request: Request) -> Once:

@@ -1,0 +1,174 @@
+"""`/v1/campaigns/{campaign_id}/offers/generate`: offers from a template, one per product and tier."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from app.api.offer_wire import OfferAnswer, Sent, offer_document
+from app.api.once import answered, keyed, once_of
+from app.api.problems import documented
+from app.api.state import Service, service_of
+from app.domain import ItemIdx, Mask, Scope
+from app.errors import BundleMissing, InvalidRequest
+from app.ingest.schema import Id
+from app.model.bundle import Catalogue
+from app.offers.generation import (
+    Generated,
+    GeneratedOffer,
+    Guardrails,
+    LeftOutReason,
+    PricedProduct,
+    ValueTier,
+    generated_offers,
+)
+from app.offers.records import Campaign
+from app.settings import Selected
+from app.stores.ledger.campaigns import create_offer, find_campaign
+from app.stores.ledger.idempotency import Answer, do_once
+
+router = APIRouter(tags=["campaigns"])
+
+MAX_GENERATED = 1_000
+MAX_TIERS = 20
+DEFAULT_COUNT = 100
+
+
+class GenerationRequest(Sent):
+    """Which products get an offer, of what value, and what none may go beyond.
+
+    `template` holds the other fields of an offer's terms; its name may hold {product} and {value}. `products`: of all
+    that are selected the `product_count` with most buyers. Without `save` nothing is written.
+    """
+
+    products: Annotated[list[Selected], Field(min_length=1, max_length=100)]
+    value_tiers: Annotated[list[ValueTier], Field(min_length=1, max_length=MAX_TIERS)]
+    guardrails: Guardrails = Guardrails()
+    template: dict[str, Any] = Field(default_factory=dict, description="An offer's terms without discount and products")
+    product_count: Annotated[int, Field(ge=1, le=MAX_GENERATED)] = DEFAULT_COUNT
+    save: bool = False
+
+
+class Draft(BaseModel):
+    """An offer that may be saved as it is; `terms` is what POST /v1/campaigns/{campaign_id}/offers takes.
+
+    `price_is_listed` False: the price is the mean of what was paid, because the product table tells none.
+    """
+
+    product_id: str
+    tier: int
+    price_minor: int
+    price_is_listed: bool
+    discount_minor: int
+    terms: dict[str, Any]
+
+
+class NoOffer(BaseModel):
+    """A product that gets no offer in a tier, counted from 0."""
+
+    product_id: str
+    tier: int
+    reason: LeftOutReason
+
+
+class GenerationAnswer(BaseModel):
+    """Drafts and, with `save`, the offers made of them in the same order; and what was left out."""
+
+    campaign_id: str
+    drafts: list[Draft]
+    saved: list[OfferAnswer]
+    left_out: list[NoOffer]
+
+
+@router.post(
+    "/v1/campaigns/{campaign_id}/offers/generate",
+    response_model=GenerationAnswer,
+    responses={**documented(400, 404, 409, 413, 422), 201: {"model": GenerationAnswer}},
+    **keyed(Scope.ADMIN, is_required=False),
+)
+async def generate(campaign_id: Id, body: GenerationRequest, request: Request) -> Response:
+    """Makes offers within the guardrails: drafts to look at, or with `save` all of them at once under one key."""
+    service = service_of(request)
+    catalogue = _catalogue(service)
+    work = partial(_generated, service, catalogue, campaign_id, body, now=datetime.now(UTC))
+    found = await run_in_threadpool(work)
+    drafts = [_draft(one, catalogue) for one in found.offers]
+    told = {"campaign_id": campaign_id, "drafts": drafts, "saved": [], "left_out": found.left_out}
+    if not body.save:
+        return Response(orjson.dumps(told), media_type="application/json")
+    once = await once_of(request)
+
+    def save(connection: Any) -> Answer:
+        offers = [create_offer(connection, campaign_id, None, one.terms, now=once.now) for one in found.offers]
+        saved = told | {"saved": [offer_document(offer) for offer in offers]}
+        return Answer(201, orjson.dumps(saved), (f"campaign:{campaign_id}",))
+
+    return await answered(service, once, partial(do_once, service.ledger, once, save))
+
+
+def _catalogue(service: Service) -> Catalogue:
+    """The products of the live bundle; raises BundleMissing."""
+    if service.live.bundle is None:
+        raise BundleMissing("no model is live, so no product has a price; run `endcap train` first")
+    return service.live.bundle.catalogue
+
+
+def _generated(
+    service: Service, catalogue: Catalogue, campaign_id: str, body: GenerationRequest, *, now: datetime
+) -> Generated:
+    """Raises CampaignNotFound, InvalidTerms, and InvalidRequest for too many offers."""
+    campaign = service.ledger.read(partial(find_campaign, campaign_id=campaign_id))
+    products = list(_products(catalogue, body, campaign))
+    count = len(products) * len(body.value_tiers)
+    if count > MAX_GENERATED:
+        detail = f"{len(products)} products in {len(body.value_tiers)} tiers are {count} offers"
+        raise InvalidRequest(f"/product_count: {detail}; at most {MAX_GENERATED}", pointer="/product_count")
+    return generated_offers(
+        body.template, products, body.value_tiers, body.guardrails, currency=campaign.terms.currency, now=now
+    )
+
+
+def _products(catalogue: Catalogue, body: GenerationRequest, campaign: Campaign) -> Iterator[PricedProduct]:
+    """The products selected, most buyers first; one in another currency than the campaign's has no price here."""
+    chosen = np.zeros(len(catalogue.product_ids), np.bool_)
+    for one in body.products:
+        chosen |= _named(catalogue, one)
+    is_priced = catalogue.currency in (None, campaign.terms.currency)
+    for item in np.flatnonzero(chosen)[: body.product_count]:
+        price_minor, cost_minor = int(catalogue.price_minor[item]), int(catalogue.unit_cost_minor[item])
+        yield PricedProduct(
+            catalogue.product_ids[item],
+            catalogue.names[item] or catalogue.product_ids[item],
+            price_minor if is_priced and price_minor >= 0 else None,
+            cost_minor if is_priced and cost_minor >= 0 else None,
+        )
+
+
+def _named(catalogue: Catalogue, selected: Selected) -> Mask:
+    mask = np.zeros(len(catalogue.product_ids), np.bool_)
+    if selected.attribute is None:
+        mask[catalogue.known(selected.product_ids)] = True
+        return mask
+    attribute = catalogue.attributes.get(selected.attribute)
+    if attribute is None:
+        return mask
+    codes = [attribute.code_of[value] for value in selected.values if value in attribute.code_of]
+    return np.isin(attribute.codes, codes)
+
+
+def _draft(offer: GeneratedOffer, catalogue: Catalogue) -> dict[str, Any]:
+    item: ItemIdx = catalogue.item_of[offer.product_id]
+    return {
+        "product_id": offer.product_id,
+        "tier": offer.tier,
+        "price_minor": offer.price_minor,
+        "price_is_listed": bool(catalogue.is_listed[item]),
+        "discount_minor": offer.discount_minor,
+        "terms": offer.terms.model_dump(mode="json"),
+    }
