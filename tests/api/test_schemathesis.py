@@ -44,6 +44,8 @@ OF_THE_LEDGER = [
     ("/v1/campaigns/{campaign_id}/budget", "GET"),
     ("/v1/campaigns/{campaign_id}/offers", "POST"),
     ("/v1/campaigns/{campaign_id}/offers", "GET"),
+    ("/v1/campaigns/{campaign_id}/offers/generate", "POST"),
+    ("/v1/campaigns/{campaign_id}/simulate", "POST"),
     ("/v1/campaigns/{campaign_id}/audience", "POST"),
     ("/v1/campaigns/{campaign_id}/coupons", "POST"),
     ("/v1/campaigns/{campaign_id}/{action}", "POST"),
