@@ -154,8 +154,9 @@ def _at_hand(context: Context, shelf: Shelf, dropped: Dropped) -> tuple[Ints, li
     rows, coupons = list(best), [*best.values()]
     if len(shelf.by_decision):
         is_free = np.ones(len(shelf.offers), np.bool_)
-        is_free[rows] = False
-        is_free[[shelf.row_of[offer_id] for offer_id in wallet.taken if offer_id in shelf.row_of]] = False
+        # Who had a coupon gets no second one, whether the first is valid yet, or still.
+        had = wallet.taken.union(coupon.offer_id for coupon in wallet.coupons)
+        is_free[[shelf.row_of[offer_id] for offer_id in had if offer_id in shelf.row_of]] = False
         others = shelf.by_decision[is_free[shelf.by_decision]].tolist()
         rows += others
         coupons += [None] * len(others)

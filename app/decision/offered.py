@@ -134,7 +134,7 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
         *(_whole(column[:count].tolist()) for column in money),
         strict=True,
     )
-    ids = context.bundle.catalogue.product_ids
+    catalogue = context.bundle.catalogue
     slate = []
     for place, one in enumerate(values):
         rank, coupon, row, target, score, chance, price, saving, expected = one
@@ -145,7 +145,7 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
         slate.append(
             Proposition(
                 "coupon",
-                ProductId(ids[target]),
+                ProductId(catalogue.product_ids[target]),
                 rank,
                 score,
                 chance,
@@ -155,7 +155,7 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
                 offer.currency,
                 offer.name,
                 _factors(coupons, place) if context.query.explain else None,
-                price,
+                price if catalogue.is_listed[target] else None,
                 CouponPlace(
                     None if coupon is None else coupon.coupon_id,
                     None if coupon is None else shown_code(coupon.code),
