@@ -1,6 +1,7 @@
 """The Complete Journey arrives whole, with names that a customer can read."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.util import find_spec
 
 import polars as pl
@@ -10,7 +11,13 @@ from app.errors import BadInput
 from app.history import History
 from app.imports import ImportReport, import_complete_journey
 from app.imports.complete_journey import PACKAGE, data_folder
+from app.offers.terms import Amount
 from app.settings import Settings
+from app.stores.ledger.audience import customers_of
+from app.stores.ledger.campaigns import find_campaign, list_offers
+from app.stores.ledger.reports import coupon_holders, settlement
+from app.stores.ledger.schema import opened_ledger
+from training.coupon_history import coupon_history
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -84,6 +91,47 @@ def test_products_have_names_and_say_whether_they_are_goods(imported: tuple[Sett
     assert rows["26190"]["recommendable"] == "yes"
     assert products["name"].null_count() == 0
     assert products["name"].str.contains(r"^[A-Z0-9]").all()
+
+
+@installed
+def test_campaigns_keep_their_time_and_their_audience(imported: tuple[Settings, list[ImportReport]]) -> None:
+    settings, reports = imported
+    shift = timedelta(days=reports[0].shift_days or 0)
+    with opened_ledger(settings) as ledger:
+        campaign = ledger.read(partial(find_campaign, campaign_id="18"))
+        people = ledger.read(partial(customers_of, campaign_id="18"))
+        holders = ledger.read(partial(coupon_holders, now=NOW, limit=10_000))
+    assert campaign.terms.name == "Campaign 18 (Type A)"
+    assert campaign.terms.funder == "manufacturer"
+    assert campaign.terms.starts_at == datetime(2017, 10, 30, tzinfo=UTC) + shift
+    assert campaign.terms.ends_at == datetime(2017, 12, 25, tzinfo=UTC) + shift
+    assert len(people) == 1133
+    # Of the five that run on beyond the data.
+    assert 0 < len(holders) < 17 + 244 + 65 + 276 + 183
+
+
+@installed
+def test_discounts_are_those_that_tills_gave(imported: tuple[Settings, list[ImportReport]]) -> None:
+    settings, _ = imported
+    with opened_ledger(settings) as ledger:
+        totals = ledger.read(partial(settlement, from_at=NOW - timedelta(days=900), to_at=NOW))
+        offers = ledger.read(list_offers)
+    assert [(total.funder, total.currency, total.spent_minor, total.spent_count) for total in totals] == [
+        ("manufacturer", "USD", 95_660, 2_102)
+    ]
+    terms = {offer.offer_id: offer.terms for offer in offers}
+    assert len(terms) == 1_197
+    assert terms["10-54110030074"].name == "$5.00 off suntan"
+    assert terms["10-54110030074"].discount == Amount(type="amount", amount_minor=500)
+    assert len(terms["18-10000085478"].applies_to[0].product_ids) == 14_477
+
+
+@installed
+def test_training_finds_all_of_it(imported: tuple[Settings, list[ImportReport]]) -> None:
+    history = coupon_history(imported[0])
+    assert history is not None
+    assert (history.offers.height, history.assigned.height, history.redeemed.height) == (111_332, 6_589, 2_102)
+    assert history.assigned["expires_at"].null_count() == 0
 
 
 def test_a_missing_package_is_answered_with_what_to_install() -> None:
