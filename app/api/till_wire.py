@@ -6,11 +6,12 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from app.api.offer_wire import Sent
-from app.api.wire import Instant, Problem
+from app.api.wire import Problem
 from app.domain import Channel
 from app.ingest.schema import Id
 from app.offers.money import MAX_MINOR
 from app.offers.reasons import ReasonCode
+from app.offers.zones import PlannedInstant
 
 MAX_LINES = 500
 MAX_CODES = 20
@@ -71,7 +72,7 @@ class ValidationRequest(CouponsRequest):
     """What would these coupons give? `now`, only with dry_run, asks about another time."""
 
     reservation_id: Id | None = None
-    now: Instant | None = None
+    now: PlannedInstant | None = None
 
 
 class ReservationRequest(CouponsRequest):

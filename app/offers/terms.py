@@ -3,19 +3,21 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.domain import Channel
 from app.offers.conditions import Condition
 from app.offers.gs1 import checked_gcn
 from app.offers.money import MAX_MINOR
+from app.offers.zones import PlannedInstant
 from app.settings import Selected, TimeZone
 
 RETAILER = "retailer"
 """The funder whose money the retailer's own margin is; any other name is a supplier or partner."""
 
 Minor = Annotated[int, Field(ge=1, le=MAX_MINOR)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 
 
 class Document(BaseModel):
@@ -129,13 +131,13 @@ class OfferTerms(Document):
     store_ids: tuple[Name, ...] = ()
     tiers: tuple[Name, ...] = ()
     condition: Condition | None = None
-    valid_from: AwareDatetime | None = None
-    valid_until: AwareDatetime | None = None
+    valid_from: PlannedInstant | None = None
+    valid_until: PlannedInstant | None = None
     valid_days: Annotated[int, Field(ge=1, le=3660)] | None = None
     price_floor_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
     combinable: bool = False
     group: Name | None = None
-    uses_per_code: Annotated[int, Field(ge=1)] | None = 1
+    uses_per_code: Count | None = 1
     reservation_required: bool = False
     issue: Issuing = ByAudience(by="audience")
     gcn: Annotated[str, AfterValidator(checked_gcn)] | None = None
@@ -150,7 +152,7 @@ class Limit(Document):
     """At most `count` redemptions in each `period` of the campaign's time zone, per code, per customer or in all."""
 
     scope: Literal["code", "customer", "campaign"]
-    count: Annotated[int, Field(ge=1)]
+    count: Count
     period: Literal["day", "week", "month", "total"] = "total"
 
 
@@ -161,8 +163,8 @@ class CampaignTerms(Document):
     funder: Name = RETAILER
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
     budget_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
+    starts_at: PlannedInstant | None = None
+    ends_at: PlannedInstant | None = None
     time_zone: TimeZone = "UTC"
     limits: Annotated[tuple[Limit, ...], Field(max_length=20)] = ()
 

@@ -74,6 +74,10 @@ DEEP = {"type": "all", "of": [{"type": "any", "of": [{"type": "basket_total", "a
         ({"budget_minor": -1}, "/terms/budget_minor"),
         ({"limits": [{"scope": "code", "count": 1}, {"scope": "moon", "count": 1}]}, "/terms/limits/1/scope"),
         ({"budget": 5}, "/terms/budget"),
+        ({"funder": "a\x00b"}, "/terms/funder"),
+        ({"starts_at": "0001-01-01T00:00:00+14:00"}, "/terms/starts_at"),
+        ({"ends_at": "9999-12-31T23:59:59-14:00"}, "/terms/ends_at"),
+        ({"limits": [{"scope": "campaign", "count": 2**31}]}, "/terms/limits/0/count"),
     ],
 )
 def test_pointer_leads_to_the_fault_of_a_campaign(shop: Shop, fault: dict[str, Any], pointer: str) -> None:

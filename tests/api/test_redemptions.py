@@ -203,6 +203,7 @@ LINE = {"product_id": "p", "amount_minor": 100}
         ({"expected_discount_minor": -1}, "/expected_discount_minor"),
         ({"order_id": ""}, "/order_id"),
         ({"now": "2026-11-22T12:00:00Z"}, "/now"),
+        ({"codes": ["a\x00b"]}, "/codes/0"),
     ],
 )
 def test_pointer_leads_to_the_fault_of_an_order(shop: Shop, fault: dict[str, Any], pointer: str) -> None:
