@@ -10,7 +10,18 @@ import polars as pl
 from rich.console import Console
 
 from app.errors import BadSetting
-from app.history import AMOUNT_MINOR, CURRENCY, CUSTOMER_ID, PRODUCT_ID, PURCHASE, QUANTITY, STORE_ID, TYPE, History
+from app.history import (
+    AMOUNT_MINOR,
+    CURRENCY,
+    CUSTOMER_ID,
+    PRODUCT_ID,
+    PURCHASE,
+    QUANTITY,
+    STORE_ID,
+    TIME,
+    TYPE,
+    History,
+)
 from app.settings import Settings
 from app.stores.ledger.campaigns import find_offers
 from app.stores.ledger.coupons import coupons_of
@@ -63,7 +74,7 @@ def couponed_product(settings: Settings, customer_id: str) -> Bought | None:
     none = pl.DataFrame(schema={PRODUCT_ID: pl.String})
     wanted = {product_id for offer in offers.values() for product_id in products_of(offer.terms, none)}
     theirs = _purchases(settings).filter(pl.col(CUSTOMER_ID) == customer_id, pl.col(PRODUCT_ID).is_in(list(wanted)))
-    piece = (pl.col(AMOUNT_MINOR) / pl.col(QUANTITY)).last().round().cast(pl.Int64)
+    piece = (pl.col(AMOUNT_MINOR) / pl.col(QUANTITY)).sort_by(TIME).last().round().cast(pl.Int64)
     paid = theirs.filter(pl.col(AMOUNT_MINOR) > 0, pl.col(QUANTITY) > 0)
     each = paid.group_by(PRODUCT_ID).agg(pl.len(), piece.alias("price"), pl.col(CURRENCY).last())
     rows = each.sort("len", PRODUCT_ID, descending=True).head(1).collect(engine="streaming").to_dicts()
