@@ -40,13 +40,13 @@ class Discounts:
     def of_piece(self, rows: Ints, price_minor: Wide) -> tuple[Wide, Wide]:
         """What each of these offers takes off a piece of this price, and its cost with points.
 
-        Of an unknown price (NaN) only a plain amount is told.
+        Of an unknown price (NaN) only a plain amount is known.
         """
         share, amount, fixed, most, floor, cost, cost_share = self.table.take(rows, axis=1)
         off = price_minor * share + amount + np.maximum(price_minor - fixed, 0)
         saving = np.minimum(np.minimum(off, most), np.maximum(price_minor - floor, 0))
         is_unknown = np.isnan(price_minor)
-        saving[is_unknown] = amount[is_unknown]
+        saving[is_unknown & (amount > 0)] = amount[is_unknown & (amount > 0)]
         besides = cost + cost_share * np.maximum(price_minor - saving, 0)
         besides[is_unknown] = cost[is_unknown]
         return saving, saving + besides
