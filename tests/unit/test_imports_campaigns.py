@@ -20,6 +20,7 @@ from app.stores.ledger.coupons import coupons_of
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.outcomes import export_if_there, export_outcomes
 from app.stores.ledger.past import BudgetTooSmall
+from app.stores.ledger.reconcile import reconcile
 from app.stores.ledger.reports import campaign_budget, settlement
 from app.stores.ledger.tables import coupons, metadata
 from tests.tills import START, give, pay, run_campaign, take_back
@@ -169,6 +170,12 @@ def test_redemptions_spend_the_budget_of_their_day(settings: Settings, tmp_path:
     assert [(one.channel, one.net_minor) for one in report.channels] == [("store", 95), (None, 0)]
     march = ledger.read(partial(settlement, from_at=START.replace(month=3), to_at=START.replace(month=4)))
     assert [(total.funder, total.net_minor, total.spent_count) for total in march] == [("Dairy Ltd", 95, 3)]
+
+
+def test_the_ledger_reconciles_after_an_import(settings: Settings, tmp_path: Path, ledger: Ledger) -> None:
+    bring(settings, tmp_path, {table: text for table, text in FILES.items() if table != "redemptions"})
+    bring(settings, tmp_path)
+    assert ledger.read(reconcile) == []
 
 
 def test_redemptions_beyond_the_budget_are_refused_whole(settings: Settings, tmp_path: Path, ledger: Ledger) -> None:

@@ -15,6 +15,7 @@ from app.offers.terms import Amount
 from app.settings import Settings
 from app.stores.ledger.audience import customers_of
 from app.stores.ledger.campaigns import find_campaign, list_offers
+from app.stores.ledger.reconcile import reconcile
 from app.stores.ledger.reports import coupon_holders, settlement
 from app.stores.ledger.schema import opened_ledger
 from training.coupon_history import coupon_history
@@ -116,6 +117,7 @@ def test_discounts_are_those_that_tills_gave(imported: tuple[Settings, list[Impo
     with opened_ledger(settings) as ledger:
         totals = ledger.read(partial(settlement, from_at=NOW - timedelta(days=900), to_at=NOW))
         offers = ledger.read(list_offers)
+        assert ledger.read(reconcile) == []
     assert [(total.funder, total.currency, total.spent_minor, total.spent_count) for total in totals] == [
         ("manufacturer", "USD", 95_660, 2_102)
     ]
