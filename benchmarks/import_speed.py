@@ -84,7 +84,7 @@ def timed(name: str, run: Callable[[Path, Path], None], data_dir: Path, file: Pa
 def from_package(data_dir: Path, _: Path) -> None:
     """Import all tables of the installed package."""
     import_complete_journey(
-        Settings.load(data_dir=data_dir), shift_to_now=True, now=datetime.now(UTC), progress=_silent
+        Settings.load(data_dir=data_dir), shift_to_now=True, now=datetime.now(UTC), progress=_unnamed
     )
 
 
@@ -96,6 +96,10 @@ def from_csv(data_dir: Path, file: Path) -> None:
 
 
 def _silent(done: int, total: int | None) -> None:
+    pass
+
+
+def _unnamed(name: str, done: int, total: int | None) -> None:
     pass
 
 
