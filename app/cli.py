@@ -3,7 +3,9 @@
 import asyncio
 import os
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -170,6 +172,22 @@ def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         {"as_of": report.as_of.isoformat(), "rows": dict(report.rows)},
         f"features as of {report.as_of}: {rows}",
     )
+
+
+@cli.command()
+def project(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Write the wallets and budgets that decisions look at to Redis, all anew from the ledger."""
+    from app.stores.embedded import redis_for
+    from app.stores.ledger.schema import opened_ledger
+    from app.stores.projections import Projections
+    from app.stores.redis import Keys, worker_client
+
+    settings = Settings.load(data_dir=data_dir)
+    with redis_for(settings) as redis_url, opened_ledger(settings) as ledger, progress_bar() as bar:
+        projections = Projections(ledger, worker_client(redis_url), Keys(settings.stream_partition_count))
+        with closing(projections):
+            count = projections.rebuild(progress=partial(bar, "wallets"))
+    show(as_json, {"wallets": count}, f"wallets written: {count:,}")
 
 
 @cli.command()

@@ -5,11 +5,13 @@ and the queue that the transaction left makes them once more, so that neither a 
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, delete, func, select, tuple_
+from sqlalchemy import CompoundSelect, Connection, Select, delete, func, select, tuple_
 
 from app.domain import Wallet, WalletCoupon
 from app.errors import StoreUnavailable
@@ -30,7 +32,12 @@ from app.stores.wallets import MADE, pack_wallet
 
 SETTLE = timedelta(seconds=1)
 """A queued subject is projected again so long after its commit: whoever raced with that is done by then."""
+ATTEMPTS = 5
 BATCH = 500
+BATCHES = 20
+"""So many at most in one sweep, which the events of the same worker wait for."""
+
+Progress = Callable[[int, int], None]
 
 _log = logging.getLogger(__name__)
 
@@ -63,22 +70,40 @@ class Projections:
         """
         try:
             if not self._client.hexists(REMAINING, MADE.decode()):
-                return self.rebuild()
-            return self._sweep(now)
+                return self._rebuild(_unseen)
+            count = 0
+            for _ in range(BATCHES):
+                done = self._sweep(now)
+                count += done
+                if done < BATCH:
+                    break
+            return count
         except (RedisError, OSError) as error:
             raise StoreUnavailable(f"projections cannot be made: {error!r}") from error
 
-    def rebuild(self) -> int:
-        """Makes every projection anew and returns how many wallets; raises RedisError or StoreUnavailable."""
-        self._client.delete(REMAINING)
+    def rebuild(self, *, progress: Progress | None = None) -> int:
+        """Makes every projection anew and returns how many wallets; raises StoreUnavailable.
+
+        Decisions go on meanwhile, with the old ones as far as there are any. `progress` hears of wallets done and all.
+        """
+        try:
+            return self._rebuild(progress or _unseen)
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"projections cannot be made: {error!r}") from error
+
+    def _rebuild(self, progress: Progress) -> int:
+        total = self._ledger.read(lambda connection: connection.execute(_how_many(_everybody())).scalar_one())
         count = 0
-        for customer_ids in self._everybody():
+        for customer_ids in self._in_batches():
             self._project([f"customer:{customer_id}" for customer_id in customer_ids])
             count += len(customer_ids)
-        running = select(campaigns.c.campaign_id).where(campaigns.c.status != CampaignStatus.ENDED)
-        found = self._ledger.read(lambda connection: connection.execute(running).scalars().all())
-        self._project([f"campaign:{campaign_id}" for campaign_id in found])
-        self._client.hset(REMAINING, MADE.decode(), "1")
+            progress(count, total)
+        left = self._ledger.read(remaining_minor)
+        # Old budgets and new ones at no moment together, and the mark that all is there at the very end.
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.delete(REMAINING)
+        pipeline.hset(REMAINING, mapping={**left, MADE.decode(): 1})
+        pipeline.execute()
         return count
 
     def _sweep(self, now: datetime) -> int:
@@ -94,13 +119,9 @@ class Projections:
         self._ledger.write(lambda connection: connection.execute(delete(projection_queue).where(is_done)))
         return len(rows)
 
-    def _everybody(self) -> Iterator[Sequence[str]]:
-        """Customers who have an open coupon, a tier or a campaign, in batches by id."""
-        known = (
-            select(coupons.c.customer_id.label("customer_id")).where(coupons.c.customer_id.is_not(None)).union(
-                select(audience.c.customer_id), select(memberships.c.customer_id)
-            ).subquery()
-        )  # fmt: skip
+    def _in_batches(self) -> Iterator[Sequence[str]]:
+        """Everybody by id."""
+        known = _everybody().subquery()
         last = ""
         while True:
             query = select(known.c.customer_id).where(known.c.customer_id > last).order_by(known.c.customer_id)
@@ -111,6 +132,14 @@ class Projections:
             last = batch[-1]
 
     def _project(self, subjects: Sequence[str]) -> None:
+        """Reads and writes these, again where that took so long that a sweep may have come in between."""
+        for _ in range(ATTEMPTS):
+            started = monotonic()
+            self._copy(subjects)
+            if monotonic() - started < SETTLE.total_seconds() / 2:
+                return
+
+    def _copy(self, subjects: Sequence[str]) -> None:
         customer_ids = [subject.partition(":")[2] for subject in subjects if subject.startswith("customer:")]
         campaign_ids = [subject.partition(":")[2] for subject in subjects if subject.startswith("campaign:")]
         pipeline = self._client.pipeline(transaction=False)
@@ -128,12 +157,29 @@ class Projections:
             pipeline.execute()
 
 
-def remaining_minor(connection: Connection, campaign_ids: Sequence[str]) -> Mapping[str, int]:
-    """What is left of the budgets of those of the campaigns that have one and have not ended."""
+def _unseen(_done: int, _total: int) -> None:
+    """Nobody watches."""
+
+
+def _everybody() -> CompoundSelect[Any]:
+    """Customers who have a coupon, a tier or a campaign."""
+    return select(coupons.c.customer_id.label("customer_id")).where(coupons.c.customer_id.is_not(None)).union(
+        select(audience.c.customer_id), select(memberships.c.customer_id)
+    )  # fmt: skip
+
+
+def _how_many(people: CompoundSelect[Any]) -> Select[Any]:
+    return select(func.count()).select_from(people.subquery())
+
+
+def remaining_minor(connection: Connection, campaign_ids: Sequence[str] | None = None) -> Mapping[str, int]:
+    """What is left of the budgets of those of the campaigns (None: of all) that have one and have not ended."""
     table = campaigns.c
     query = select(table.campaign_id, (table.budget_minor - table.spent_minor - table.held_minor).label("left")).where(
-        table.campaign_id.in_(campaign_ids), table.budget_minor.is_not(None), table.status != CampaignStatus.ENDED
+        table.budget_minor.is_not(None), table.status != CampaignStatus.ENDED
     )
+    if campaign_ids is not None:
+        query = query.where(table.campaign_id.in_(campaign_ids))
     return {row.campaign_id: row.left for row in connection.execute(query)}
 
 

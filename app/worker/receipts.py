@@ -19,6 +19,7 @@ from app.stores.ledger.idempotency import forget_old
 from app.stores.ledger.receipts import Shop, forget_receipts, take_receipts
 from app.stores.ledger.reserve import expire_reservations
 from app.stores.ledger.schema import upgrade
+from app.stores.projections import Projections
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +55,9 @@ def issuing(ledger: Ledger, settings: Settings) -> Callable[[Sequence[Arrival]],
     return take
 
 
-def upkeep(ledger: Ledger, settings: Settings) -> Callable[[], None]:
-    """A function that ends what is over in the ledger and forgets what nobody needs; raises StoreUnavailable."""
+def upkeep(ledger: Ledger, settings: Settings, projections: Projections) -> Callable[[], None]:
+    """A function that ends what is over in the ledger, forgets what nobody needs, and makes Redis's projections of what
+    changed; raises StoreUnavailable."""
     # A decision's coupon is good until the decision ends, though the offer may end before.
     promised = timedelta(seconds=settings.decision_keep_s)
 
@@ -67,6 +69,7 @@ def upkeep(ledger: Ledger, settings: Settings) -> Callable[[], None]:
         expire_due(ledger, now=now - promised)
         forget_old(ledger, now=now)
         forget_receipts(ledger, now=now, keep=timedelta(seconds=settings.receipt_keep_s))
+        projections.sweep(now=now)
 
     return sweep
 

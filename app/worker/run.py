@@ -13,6 +13,7 @@ from app.settings import Settings
 from app.stores.feast_push import ActivityPusher
 from app.stores.ledger.engine import open_ledger
 from app.stores.live import LiveLists
+from app.stores.projections import Projections
 from app.stores.redis import Keys, worker_client
 from app.stores.stream import EventStream
 from app.worker.activity import activity_push
@@ -38,7 +39,7 @@ def run_worker(settings: Settings, redis_url: str) -> None:
     duties = Duties(
         issue=issuing(ledger, settings),
         push=activity_push(live, ActivityPusher(settings, redis_url)),
-        sweep=upkeep(ledger, settings),
+        sweep=upkeep(ledger, settings, Projections(ledger, client, keys)),
     )
     worker = Worker(
         stream,

@@ -3,12 +3,14 @@
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+import redis
 
 from app.domain import Event, ProductId
 from app.errors import StoreUnavailable
@@ -17,6 +19,8 @@ from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
 from app.stores.ledger.coupons import coupons_of
 from app.stores.ledger.engine import Ledger, open_ledger
+from app.stores.projections import Projections
+from app.stores.redis import Keys, worker_client
 from app.worker.receipts import Arrival, ProductAttributes, StoreZones, issuing, upkeep
 from tests.tills import give, run_campaign
 
@@ -157,7 +161,9 @@ def test_batch_without_a_purchase_needs_no_ledger(tmp_path: Path) -> None:
     nowhere.close()
 
 
-def test_sweep_ends_what_is_over_but_not_what_a_decision_still_promises(ledger: Ledger, tmp_path: Path) -> None:
+def test_sweep_ends_what_is_over_but_not_what_a_decision_still_promises(
+    ledger: Ledger, tmp_path: Path, valkey: str
+) -> None:
     settings = Settings(data_dir=tmp_path, decision_keep_s=900)
     now = datetime.now(UTC)
     offers = [
@@ -167,7 +173,11 @@ def test_sweep_ends_what_is_over_but_not_what_a_decision_still_promises(ledger: 
     run_campaign(ledger, "c", CampaignTerms(name="c", currency="EUR"), *offers)
     for number in (0, 1):
         give(ledger, f"c-{number}", "ann")
-    upkeep(ledger, settings)()
+    keys = Keys(1)
+    with closing(Projections(ledger, worker_client(valkey), keys)) as projections:
+        upkeep(ledger, settings, projections)()
+    with redis.Redis.from_url(valkey) as client:
+        assert client.exists(keys.wallet("ann"))
     assert {coupon.offer_id: coupon.status for coupon in wallet(ledger)} == {
         "c-0": CouponStatus.EXPIRED,
         "c-1": CouponStatus.ISSUED,
