@@ -14,7 +14,7 @@ from app.offers.status import CampaignStatus
 from app.stores.ledger.campaigns import find_campaign, find_offer, list_offers
 from app.stores.ledger.coupons import CHUNK_ROWS, coupon_issued_for, issue
 from app.stores.ledger.engine import Ledger
-from app.stores.ledger.queue import insert
+from app.stores.ledger.queue import enqueue, insert
 from app.stores.ledger.tables import audience, memberships
 
 BY_AUDIENCE = "audience"
@@ -47,6 +47,7 @@ def add_audience(connection: Connection, campaign_id: str, customer_ids: Sequenc
     rows = [{"campaign_id": campaign_id, "customer_id": one, "assigned_at": now} for one in sorted(set(customer_ids))]
     if rows:
         connection.execute(insert(connection, audience).on_conflict_do_nothing(), rows)
+        enqueue(connection, (f"customer:{customer_id}" for customer_id in customer_ids), now=now)
     return _count(connection, campaign_id) - before
 
 
@@ -56,6 +57,8 @@ def add_segment(connection: Connection, campaign_id: str, *, tier: str, now: dat
     members = select(literal(campaign_id, String), memberships.c.customer_id, literal(now, audience.c.assigned_at.type))
     members = members.where(memberships.c.tier == tier).order_by(memberships.c.customer_id)
     names = [column.name for column in audience.columns]
+    of_tier = connection.execute(select(memberships.c.customer_id).where(memberships.c.tier == tier)).scalars()
+    enqueue(connection, (f"customer:{customer_id}" for customer_id in of_tier), now=now)
     return connection.execute(
         insert(connection, audience).from_select(names, members).on_conflict_do_nothing()
     ).rowcount
