@@ -62,9 +62,10 @@ def survive(
     upgrade(ledger)
     orders = lay_out(ledger, order_count=order_count, seed=seed)
     after_kill = {round((place + 1) * kill_count / (len(faults) + 1)): fault for place, fault in enumerate(faults)}
+    words = ["--data-dir", str(data_dir)]
     with (
         redis_for(Settings.load(data_dir=data_dir)) as redis_url,
-        Servers(["--data-dir", str(data_dir)], environment(url, redis_url)) as servers,
+        Servers(words, environment(url, redis_url), log_path=data_dir / "servers.log") as servers,
     ):
         log = pay_amid_kills(servers, orders, kill_count=kill_count, seed=seed, faults=after_kill)
         servers.wait_until_ready(0)

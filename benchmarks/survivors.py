@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Condition
 from time import monotonic, sleep
 from types import TracebackType
@@ -81,8 +82,8 @@ class Log:
 class Servers:
     """Servers on one ledger, each on a port of its own; one that is killed is started again at once."""
 
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._words, self._environment = words, environment
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], *, log_path: Path) -> None:
+        self._words, self._environment, self._log_path = words, environment, log_path
         self.ports = [free_port() for _ in range(SERVER_COUNT)]
         self._processes = [self._started(port) for port in self.ports]
 
@@ -109,12 +110,14 @@ class Servers:
                     return
             except (OSError, http.client.HTTPException):
                 sleep(PAUSE_S)
-        status = self._processes[place].poll()
-        raise RuntimeError(f"the server on port {self.ports[place]} did not start (status {status})")
+        raise RuntimeError(
+            f"the server on port {self.ports[place]} did not start: {self._log_path.read_text()[-3000:]}"
+        )
 
     def _started(self, port: int) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), *self._words]
-        return subprocess.Popen(command, env=dict(self._environment), stderr=subprocess.DEVNULL)
+        with self._log_path.open("ab") as log:
+            return subprocess.Popen(command, env=dict(self._environment), stderr=log)
 
 
 class Gate:

@@ -23,7 +23,9 @@ OFFERS = (
     OfferTerms(name="10 %", discount=Percent(type="percent", percent=10), combinable=True),
     OfferTerms(name="33.33 %, 400 at most", discount=Percent(type="percent", percent=33.33, max_discount_minor=400)),
     OfferTerms(name="250 off, one of g", discount=_amount(250), combinable=True, group="g", uses_per_code=3),
-    OfferTerms(name="301 off, one of g", discount=_amount(301), combinable=True, group="g", valid_days=1),
+    OfferTerms(
+        name="301 off, one of g", discount=_amount(301), combinable=True, group="g", valid_days=1, uses_per_code=2
+    ),
     OfferTerms(
         name="p1 for 99", applies_to=P1, combinable=True, discount=FixedPrice(type="fixed_price", price_minor=99)
     ),
@@ -76,17 +78,17 @@ _seldom = {
     "take_back": (_pick, st.none() | st.lists(_part, max_size=3)),
     "send_another_body": (_late,),
     "revoke_coupon": (_pick,),
-    "change_offer_terms": (_pick, st.sampled_from(OFFERS)),
     "act": (_pick, st.sampled_from(("pause", "resume", "resume", "end", "reopen"))),
 }
 _often = {
     "issue_coupon": (_pick, st.sampled_from((*CUSTOMERS, None))),
+    "change_offer_terms": (_pick, st.sampled_from(OFFERS)),
     "let_time_pass": (st.sampled_from((0.05, 0.2, 1, 9, 30)),),
-    "pay": (_codes, _whose, st.booleans(), baskets, st.none(), st.none()),
+    "pay": (_codes, _whose, st.booleans(), baskets, st.none(), st.none() | _pick),
     "pay_with_all_of_the_wallet": (_customer, baskets),
     "pay_with_what_is_held": (_pick, baskets),
     "pay_and_take_back": (_codes, baskets),
-    "hold": (_codes, _whose, st.booleans(), baskets, st.sampled_from((2, 15, 120))),
+    "hold": (_codes, _whose, st.booleans(), baskets, st.sampled_from((2, 15, 120, 4000))),
     "sweep": (),
     "take_back": (_pick, st.lists(_part, min_size=1, max_size=2)),
     "send_again": (_late, st.integers(1, 5)),
