@@ -15,10 +15,12 @@ from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.records import Coupon
 from app.offers.terms import Amount, CampaignTerms, OfferTerms, Percent
 from app.stores.ledger.campaigns import change_campaign, find_campaign
+from app.stores.ledger.coupons import expire_due
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.idempotency import KEEP, Answer, Once, do_once
 from app.stores.ledger.quote import Question
 from app.stores.ledger.redeem import Order, redeem, reserve
+from app.stores.ledger.reserve import release
 from app.stores.ledger.rollback import Returned, ReturnExceeds, roll_back
 from app.stores.ledger.tables import budget_ledger, campaigns, coupons, redemption_lines
 from tests.server import wait_until
@@ -94,6 +96,16 @@ def test_thirds_of_a_weighed_line_come_back_to_the_last_gram_and_cent(ledger: Le
     assert told[-1]["status"] == "rolled_back"
     returned = ledger.read(lambda connection: connection.execute(select(redemption_lines.c.returned_quantity)).scalar())
     assert returned == 0.3
+
+
+def test_code_for_two_that_is_held_once_outlives_its_validity_until_the_reservation_is_over(ledger: Ledger) -> None:
+    run_campaign(ledger, "spring", CAMPAIGN, OFFER.model_copy(update={"uses_per_code": 2, "valid_days": 1}))
+    coupon = give(ledger, "spring-0", "ada")
+    reservation_id = held(ledger, coupon)
+    late = START + timedelta(days=3)
+    assert expire_due(ledger, now=late) == 0
+    ledger.write(lambda connection: release(connection, reservation_id, now=late))
+    assert expire_due(ledger, now=late) == 1
 
 
 @pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
