@@ -1,6 +1,8 @@
 """The one feature function of coupons: a customer's columns per offer, the same when serving and training."""
 
 from dataclasses import dataclass
+from math import log, log1p, nan
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,29 +34,56 @@ class CouponHabit:
     campaign_count: float
 
 
-def coupon_table(context: Context, offers: OfferItems, *, habit: CouponHabit | None = None) -> Floats:
+class LookedUp(NamedTuple):
+    """What offers know of some items: `codes` (4, i) as in `OfferItems`, and every pair of an item's place in that list
+    with an offer that holds it, ascending by the place."""
+
+    codes: Ints
+    places: npt.NDArray[np.intp]
+    offers: Ints
+
+
+def look_up(offers: OfferItems, items: Ints) -> LookedUp:
+    """The codes and offers of these items."""
+    codes = np.ascontiguousarray(offers.codes.take(items, axis=0).T)
+    place = codes[PLACE]
+    held = (place >= 0).nonzero()[0]
+    place = place.take(held)
+    first = offers.holder_starts.take(place)
+    counts = offers.holder_starts.take(place + 1) - first
+    ends = counts.cumsum()
+    total = int(ends[-1]) if len(ends) else 0
+    spot = np.arange(total) + (first - ends + counts).repeat(counts)
+    return LookedUp(codes, held.repeat(counts), offers.holders.take(spot))
+
+
+def coupon_table(
+    context: Context, offers: OfferItems, *, habit: CouponHabit | None = None, looked_up: LookedUp | None = None
+) -> Floats:
     """(n, f): one row per offer, one column per name in COLUMNS; NaN = unknown.
 
     Amounts are logarithms. Own: the customer's purchases of the offer's products. Kin, category, department: purchases
-    of what is like them. `own_value` holds prices, not what was paid. About 60 µs for 30 offers.
+    of what is like them. `own_value` holds prices, not what was paid. `looked_up`, where it is at hand, begins with
+    what the customer bought. About 45 µs for 30 offers.
     """
     table = np.empty((len(COLUMNS), offers.count), np.float32)
     bought = context.bought
-    # A contiguous row per column.
-    codes = np.ascontiguousarray(offers.codes.take(bought.items, axis=0).T)
-    table[0:4] = _own(context, offers, codes[PLACE])
+    found = look_up(offers, bought.items) if looked_up is None else looked_up
+    codes = found.codes[:, : len(bought.items)]
+    table[0:4] = _own(context, offers, found)
     table[4:8] = np.log1p(_alike(bought, offers, codes))
     table[8:13] = offers.standing
     table[13:17] = np.array(_person(context, habit), np.float32)[:, None]
     return table.T
 
 
-def _own(context: Context, offers: OfferItems, place: Ints) -> Wide:
+def _own(context: Context, offers: OfferItems, found: LookedUp) -> Wide:
     """(4, n): log1p of baskets, decayed lines, and price times baskets; nearness of the last purchase in [0, 1]."""
     bought = context.bought
     own = np.zeros((4, offers.count))
-    row, offer = _holding(offers, place)
-    if len(row):
+    pairs = int(found.places.searchsorted(len(bought.items)))
+    row, offer = found.places[:pairs], found.offers[:pairs]
+    if pairs:
         count, items = bought.count.take(row), bought.items.take(row)
         own[0] = np.bincount(offer, count, offers.count)
         own[1] = np.bincount(offer, bought.weight_112d.take(row), offers.count)
@@ -64,22 +93,6 @@ def _own(context: Context, offers: OfferItems, place: Ints) -> Wide:
         age = np.maximum(today - bought.last_day.take(row), 0)
         np.maximum.at(own[3], offer, np.exp2(age / -LAST_HALF_LIFE_DAYS))
     return own
-
-
-def offers_holding(offers: OfferItems, items: Ints) -> tuple[npt.NDArray[np.intp], Ints]:
-    """Every pair of a row of `items` with an offer that holds it."""
-    return _holding(offers, offers.codes.take(items, axis=0)[:, PLACE])
-
-
-def _holding(offers: OfferItems, place: Ints) -> tuple[npt.NDArray[np.intp], Ints]:
-    known = (place >= 0).nonzero()[0]
-    place = place.take(known)
-    first = offers.holder_starts.take(place)
-    counts = offers.holder_starts.take(place + 1) - first
-    ends = counts.cumsum()
-    total = int(ends[-1]) if len(ends) else 0
-    spot = np.arange(total) + (first - ends + counts).repeat(counts)
-    return known.repeat(counts), offers.holders.take(spot)
 
 
 def _alike(bought: Bought, offers: OfferItems, codes: Ints) -> Wide:
@@ -108,13 +121,13 @@ def _run_sums(values: Wide, starts: Ints) -> Wide:
 
 def _person(context: Context, habit: CouponHabit | None) -> tuple[float, ...]:
     """What is the same for all offers: it moves the probability, not the order."""
-    activity = float(np.log1p(context.bought.weight_112d.sum()))
-    rate = np.nan
+    activity = log1p(context.bought.weight_112d.sum())
+    rate = nan
     if habit is not None:
-        rate = np.log((habit.redeemed_count + REDEEMED_PRIOR) / (habit.campaign_count + 1))
+        rate = log((habit.redeemed_count + REDEEMED_PRIOR) / (habit.campaign_count + 1))
     if context.features is None:
-        return activity, np.nan, np.nan, rate
+        return activity, nan, nan, rate
     scalars = context.features.scalars
     visits = float(scalars.get("basket_count") or 0.0)  # type: ignore[arg-type]
     reduced = scalars.get("coupon_share")
-    return activity, np.log1p(visits), reduced if isinstance(reduced, float) else np.nan, rate
+    return activity, log1p(visits), reduced if isinstance(reduced, float) else nan, rate

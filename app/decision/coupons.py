@@ -7,13 +7,14 @@ it in words.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from app.decision.context import Context
-from app.decision.coupon_features import COLUMNS, CouponHabit, coupon_table, offers_holding
+from app.decision.coupon_features import COLUMNS, CouponHabit, LookedUp, coupon_table, look_up
 from app.decision.eligibility import Rule, all_allowed
 from app.decision.scoring import Scored
 from app.domain import Ints, Mask, Objective, Wallet, WalletCoupon
@@ -33,7 +34,8 @@ COUPON_RULES_SKIPPED = frozenset({"purchased", "in_basket"})
 """What the customer owns or is about to buy is no new product, but a coupon for it is welcome."""
 PRIOR_CHANCE = 0.02
 """P(redeem) before anything was learned: of the order of what retailers report for personal coupons."""
-LEAST_CHANCE = 1e-6
+MOST_LOG_ODDS = 14.0
+"""Beyond one in a million nothing was learned."""
 MIN_SLOPE = 1e-3
 
 Wide = npt.NDArray[np.float64]
@@ -93,7 +95,10 @@ def coupon_candidates(
     _judge_eligible(gates, context, shelf, rows)
     _judge_applicable_here(gates, context, shelf, rows)
     allowed = all_allowed([rule for rule in rules if rule.reason not in COUPON_RULES_SKIPPED])
-    liked = _liked(shelf, scored, context.basket if allowed is None else context.basket[allowed[context.basket]])
+    basket = context.basket if allowed is None else context.basket[allowed[context.basket]]
+    bought = context.bought.items
+    found = look_up(shelf.items, np.concatenate((bought, basket, scored.items)))
+    liked = _liked(found, scored, basket, begins_at=len(bought))
     target = _targets(shelf, rows, liked, allowed)
     gates.refuse(ReasonCode.OUT_OF_STOCK, target < 0)
     price, unit_cost = _money(context, target)
@@ -114,6 +119,7 @@ def coupon_candidates(
         shelf,
         rows,
         columns,
+        log_odds=_log_odds(context, shelf, rows, found),
         coupons=coupons,
         target=target,
         objective=objective,
@@ -235,13 +241,20 @@ def _resting(context: Context, now_s: float) -> set[str]:
     return resting | {offer_id for offer_id, count in views.items() if count >= VIEW_CAP}
 
 
-def _liked(shelf: Shelf, scored: Scored, basket: Ints) -> Liked:
-    """What is in the basket, then the candidates by falling score, as far as offers hold them."""
-    items = np.concatenate([basket, scored.items])
-    place, rows = offers_holding(shelf.items, items)
-    score = np.concatenate([np.full(len(basket), np.inf, np.float32), scored.score]).take(place)
-    falling = (-score).argsort(kind="stable")
-    return Liked(items.take(place.take(falling)), rows.take(falling))
+def _liked(found: LookedUp, scored: Scored, basket: Ints, *, begins_at: int) -> Liked:
+    """What is in the basket, then the candidates by falling score, as far as offers hold them.
+
+    They were looked up in this order, from place `begins_at` on.
+    """
+    first, candidates = found.places.searchsorted((begins_at, begins_at + len(basket))).tolist()
+    rows = found.offers[candidates:]
+    place = found.places[candidates:] - (begins_at + len(basket))
+    falling = (-scored.score.take(place)).argsort(kind="stable")
+    in_basket = basket.take(found.places[first:candidates] - begins_at)
+    return Liked(
+        np.concatenate((in_basket, scored.items.take(place.take(falling)))),
+        np.concatenate((found.offers[first:candidates], rows.take(falling))),
+    )
 
 
 def _targets(shelf: Shelf, rows: Ints, liked: Liked, allowed: Mask | None) -> Ints:
@@ -289,6 +302,7 @@ def _valued(
     rows: Ints,
     columns: Wide,
     *,
+    log_odds: Wide,
     coupons: list[WalletCoupon | None],
     target: Ints,
     objective: Objective,
@@ -297,14 +311,14 @@ def _valued(
 ) -> CouponCandidates:
     """The rows that passed with chance, weight, score and key, best first; `columns` are the money."""
     price, margin, saving, cost = columns
-    chance = _chances(context, shelf, rows)
+    chance = np.reciprocal(1 + np.exp(-log_odds))
     known_margin = np.where(np.isnan(margin), 0, margin)
     weight = 1 + (known_margin - cost) / price
     weight[np.isnan(price)] = 1
     weight = np.minimum(np.maximum(weight, LEAST_WEIGHT), MOST_WEIGHT)
     calibration = context.bundle.scoring["calibration"]
     slope = max(float(calibration["slope"]), MIN_SLOPE)
-    score = (np.log(chance / (1 - chance) * weight) - calibration["intercept"]) / slope
+    score = (log_odds + np.log(weight) - calibration["intercept"]) / slope
     net = (margin if objective == Objective.MARGIN else price) - cost
     keys = score if objective == Objective.RELEVANCE else chance * np.where(np.isnan(net), 0, net)
     best = (-keys).argsort(kind="stable")[: context.query.size]
@@ -330,13 +344,13 @@ def _valued(
     )
 
 
-def _chances(context: Context, shelf: Shelf, rows: Ints) -> Wide:
-    """P(redeem) per row: by what training learned, else the same for all."""
+def _log_odds(context: Context, shelf: Shelf, rows: Ints, found: LookedUp) -> Wide:
+    """Of being redeemed, per row: by what training learned, else the same for all."""
     model = context.bundle.coupons
     if model is None or not len(rows):
-        return np.full(len(rows), PRIOR_CHANCE)
+        return np.full(len(rows), log(PRIOR_CHANCE / (1 - PRIOR_CHANCE)))
     wallet = context.wallet
     habit = None if wallet is None else CouponHabit(wallet.redeemed_count, wallet.campaign_count)
-    table = coupon_table(context, shelf.items, habit=habit)
-    chance = model.chances(table.take(rows, axis=0), COLUMNS).astype(np.float64)
-    return np.minimum(np.maximum(chance, LEAST_CHANCE), 1 - LEAST_CHANCE)
+    table = coupon_table(context, shelf.items, habit=habit, looked_up=found)
+    log_odds = model.log_odds(table.take(rows, axis=0), COLUMNS).astype(np.float64)
+    return np.minimum(np.maximum(log_odds, -MOST_LOG_ODDS), MOST_LOG_ODDS)

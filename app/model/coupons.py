@@ -29,20 +29,25 @@ class CouponModel:
     weights: Floats
     intercept: float
     measured: Mapping[str, float] = field(default_factory=dict)
+    per_unit: Floats = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Makes the reciprocal scale once, 0 where a column never varied."""
+        per_unit = np.divide(1, self.scale, out=np.zeros_like(self.scale), where=self.scale > 0)
+        object.__setattr__(self, "per_unit", per_unit)
 
     def log_odds(self, table: Floats, columns: Sequence[str]) -> Floats:
         """(n,) of the rows of `table` (n, columns); raises BundleRefused when a column of the model is not there."""
         if tuple(columns) != self.columns:
             table = table[:, [_place(columns, name) for name in self.columns]]
-        steps: Floats = self.standard(table) @ self.weights + np.float32(self.intercept)
-        return steps
+        odds: Floats = self.standard(table) @ self.weights + np.float32(self.intercept)
+        return odds
 
     def standard(self, table: Floats) -> Floats:
         """The table (n, f) in standard deviations from the mean, at most MAX_DEVIATION of them; unknown is 0."""
-        per_unit = np.divide(1, self.scale, out=np.zeros_like(self.scale), where=self.scale > 0)
-        off: Floats = (table - self.mean) * per_unit
+        off: Floats = (table - self.mean) * self.per_unit
         off[np.isnan(off)] = 0
-        return off.clip(-MAX_DEVIATION, MAX_DEVIATION)
+        return np.minimum(np.maximum(off, -MAX_DEVIATION, out=off), MAX_DEVIATION, out=off)
 
     def chances(self, table: Floats, columns: Sequence[str]) -> Floats:
         """(n,): P(redeemed while valid) of the rows of `table` (n, columns)."""
