@@ -32,6 +32,12 @@ class Arranged:
     trace: Mapping[str, object]
     keys: Sequence[float] = ()
 
+    def only(self, kept: Sequence[int]) -> "Arranged":
+        """The same with these products alone, by their number in the slate."""
+        parts = (self.is_pinned, self.factors, self.keys)
+        is_pinned, factors, keys = ([part[number] for number in kept] if part else part for part in parts)
+        return replace(self, places=self.places[list(kept)], is_pinned=is_pinned, factors=factors, keys=keys)  # type: ignore[arg-type]
+
 
 def with_pinned(context: Context, candidates: Candidates) -> Candidates:
     """The candidates and the pinned products; as they are where nothing is pinned."""

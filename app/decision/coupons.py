@@ -53,14 +53,14 @@ class Liked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CouponCandidates:
-    """The best coupons that passed every gate, as parallel columns (n,), best first, and why others did not.
+    """The coupons that passed every gate, as parallel columns (n,), and why others did not.
 
-    No more than the slate has places; `passed_count` tells how many passed.
-
-    `target` is the item that each is shown for, `keys` order them among the products, `net_minor` is what a redemption
-    brings in by the objective. Money is NaN where unknown.
+    `best` are the places of the best of them, best first, no more than the slate has. `target` is the item that each is
+    shown for, `keys` order them among the products, `net_minor` is what a redemption brings in by the objective. Money
+    is NaN where unknown.
     """
 
+    best: Sequence[int]
     rows: Ints
     coupons: Sequence[WalletCoupon | None]
     target: Ints
@@ -74,7 +74,6 @@ class CouponCandidates:
     cost_minor: Wide
     net_minor: Wide
     liked: Liked
-    passed_count: int
     dropped: Mapping[str, Sequence[str]]
 
     def trace(self) -> dict[str, object]:
@@ -82,7 +81,7 @@ class CouponCandidates:
         dropped = {
             reason: {"count": len(ids), "offer_ids": list(ids[:TRACED_DROPS])} for reason, ids in self.dropped.items()
         }
-        return {"passed": self.passed_count, "dropped": dropped}
+        return {"passed": len(self.rows), "dropped": dropped}
 
 
 def coupon_candidates(
@@ -191,14 +190,16 @@ def _valid_coupons(wallet: Wallet, shelf: Shelf, dropped: Dropped, *, now_s: flo
 def _judge_eligible(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
     """Eligible: the campaign runs, has money left, and pays in the money of the prices."""
     now_s = context.query.now_at.timestamp()
-    runs = (shelf.opens_s.take(rows) <= now_s) & (now_s < shelf.closes_s.take(rows))
-    gates.refuse(ReasonCode.CAMPAIGN_NOT_RUNNING, ~runs)
-    if shelf.budgeted and context.wallet is not None:
-        remaining = context.wallet.remaining_minor
-        # Place -1 is the last one: no budget, never exhausted.
-        is_spent = np.array([*(remaining.get(one, 0) <= 0 for one in shelf.budgeted), False])
-        gates.refuse(ReasonCode.BUDGET_EXHAUSTED, is_spent[shelf.budget.take(rows)])
-    gates.refuse(ReasonCode.CURRENCY_MISMATCH, shelf.is_foreign.take(rows))
+    opened_s, closing_s = shelf.all_run_s
+    if not opened_s <= now_s < closing_s:
+        runs = (shelf.opens_s.take(rows) <= now_s) & (now_s < shelf.closes_s.take(rows))
+        gates.refuse(ReasonCode.CAMPAIGN_NOT_RUNNING, ~runs)
+    remaining = {} if context.wallet is None else context.wallet.remaining_minor
+    spent = [place for place, campaign_id in enumerate(shelf.budgeted) if remaining.get(campaign_id, 0) <= 0]
+    if spent:
+        gates.refuse(ReasonCode.BUDGET_EXHAUSTED, np.isin(shelf.budget.take(rows), spent))
+    if shelf.has_foreign:
+        gates.refuse(ReasonCode.CURRENCY_MISMATCH, shelf.is_foreign.take(rows))
 
 
 def _judge_applicable_here(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
@@ -260,21 +261,19 @@ def _liked(found: LookedUp, scored: Scored, basket: Ints, *, begins_at: int) -> 
 def _targets(shelf: Shelf, rows: Ints, liked: Liked, allowed: Mask | None) -> Ints:
     """Per row the item that the coupon is shown for: what is liked best, then what most people buy; -1 = no item of it
     may be shown."""
-    best = np.full(shelf.items.count, -1, np.int32)
+    best = shelf.top[:, 0].copy() if allowed is None else np.full(shelf.items.count, -1, np.int32)
     # Of several writes to one place the last counts: that of the best.
     best[liked.rows[::-1]] = liked.items[::-1]
     target = best.take(rows)
-    missing = (target < 0).nonzero()[0]
-    if len(missing):
+    if allowed is not None:
+        missing = (target < 0).nonzero()[0]
         target[missing] = _first_allowed(shelf, rows.take(missing), allowed)
     return target
 
 
-def _first_allowed(shelf: Shelf, rows: Ints, allowed: Mask | None) -> Ints:
+def _first_allowed(shelf: Shelf, rows: Ints, allowed: Mask) -> Ints:
     """Per row its most popular item that may be shown, -1 where there is none."""
     top = shelf.top[rows]
-    if allowed is None:
-        return top[:, 0]
     passes = allowed.take(top) & (top >= 0)
     found = np.where(passes.any(axis=1), top[np.arange(len(rows)), passes.argmax(axis=1)], -1).astype(np.int32)
     items = shelf.items
@@ -309,7 +308,7 @@ def _valued(
     liked: Liked,
     dropped: Dropped,
 ) -> CouponCandidates:
-    """The rows that passed with chance, weight, score and key, best first; `columns` are the money."""
+    """The rows that passed with chance, weight, score and key; `columns` are the money."""
     price, margin, saving, cost = columns
     chance = np.reciprocal(1 + np.exp(-log_odds))
     known_margin = np.where(np.isnan(margin), 0, margin)
@@ -321,14 +320,11 @@ def _valued(
     score = (log_odds + np.log(weight) - calibration["intercept"]) / slope
     net = (margin if objective == Objective.MARGIN else price) - cost
     keys = score if objective == Objective.RELEVANCE else chance * np.where(np.isnan(net), 0, net)
-    best = (-keys).argsort(kind="stable")[: context.query.size]
-    chance, score, keys, weight, price, margin, saving, cost, net = np.array(
-        (chance, score, keys, weight, price, margin, saving, cost, net)
-    ).take(best, axis=1)
     return CouponCandidates(
-        rows.take(best),
-        [coupons[place] for place in best.tolist()],
-        target.take(best),
+        (-keys).argsort(kind="stable")[: context.query.size].tolist(),
+        rows,
+        coupons,
+        target,
         chance,
         score,
         keys,
@@ -339,7 +335,6 @@ def _valued(
         cost,
         net,
         liked,
-        len(rows),
         dropped,
     )
 

@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from math import inf, isnan
+from operator import attrgetter
 from typing import NamedTuple
-
-import numpy as np
 
 from app.decision.arrangement import Arranged
 from app.decision.context import Context
@@ -13,6 +12,7 @@ from app.decision.coupons import CouponCandidates, coupon_candidates
 from app.decision.eligibility import Rule
 from app.decision.newcomers import MIN_SLATE
 from app.decision.scoring import Scored
+from app.decision.slate import make_slate
 from app.domain import CouponPlace, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle
 from app.offers.codes import shown_code
@@ -36,24 +36,27 @@ def offer_coupons(
     shelf: Shelf,
     scored: Scored,
     rules: Sequence[Rule],
-    products: Sequence[Proposition],
+    places: Ints,
+    new: Ints,
     arranged: Arranged | None,
 ) -> Offered:
-    """The products with the customer's coupons among them; the products alone where that fails."""
+    """The products at `places` with the customer's coupons among them; the products alone where that fails."""
     objective = Objective.RELEVANCE if arranged is None else Objective(str(arranged.trace["objective"]))
     try:
         coupons = coupon_candidates(context, shelf, scored, rules, objective)
-        return Offered(with_coupons(context, shelf, products, coupons, arranged), coupons.trace())
+        return Offered(_with_coupons(context, shelf, scored, coupons, places, new, arranged), coupons.trace())
     except Exception:  # noqa: BLE001 - the border of one kind: the other still answers
         _log.exception("coupons failed")
-        return Offered(products, {}, failed=True)
+        return Offered(make_slate(context, scored, places, new, arranged), {}, failed=True)
 
 
-def with_coupons(
+def _with_coupons(
     context: Context,
     shelf: Shelf,
-    products: Sequence[Proposition],
+    scored: Scored,
     coupons: CouponCandidates,
+    places: Ints,
+    new: Ints,
     arranged: Arranged | None,
 ) -> list[Proposition]:
     """The slate of `query.size` places: both kinds by falling key, products that were set at a rank where they are.
@@ -61,101 +64,101 @@ def with_coupons(
     At least `query.coupon_places` coupons where so many passed, but never instead of the only place, and at most
     `query.max_coupons`; where no product is asked for, coupons alone.
     """
-    query = context.query
-    if "product" not in query.kinds:
-        shown = min(query.size, len(coupons.rows))
-        return _propositions(context, shelf, coupons, list(range(1, shown + 1)))
-    ranks = _ranks(context, products, coupons, arranged)
+    if "product" not in context.query.kinds:
+        return _propositions(context, shelf, coupons, range(1, len(coupons.best) + 1))
+    most = min(context.query.max_coupons, len(coupons.best))
+    set_ranks = _set_ranks(context, scored, places, arranged) if most else set()
+    keys = scored.score.take(places).tolist() if arranged is None else arranged.keys
+    offered = [float(coupons.keys[place]) for place in coupons.best[:most]]
+    ranks = coupon_ranks(offered, keys, set_ranks, size=context.query.size, kept_count=context.query.coupon_places)
     if not ranks:
-        return list(products)
-    set_at = {rank: products[rank - 1] for rank in _set_ranks(context, products, arranged)}
-    set_at |= {one.rank: one for one in _propositions(context, shelf, coupons, ranks)}
-    others = iter([product for product in products if set_at.get(product.rank) is not product])
-    slate: list[Proposition] = []
-    for rank in range(1, query.size + 1):
-        one = set_at.get(rank) or next(others, None)
-        if one is not None:
-            # A slate that is too short for its pins closes up.
-            place = len(slate) + 1
-            slate.append(one if one.rank == place else Proposition._make((*one[:2], place, *one[3:])))
+        return make_slate(context, scored, places, new, arranged)
+    kept, product_ranks = _seated(len(places), set_ranks, ranks, size=context.query.size)
+    products = make_slate(
+        context, scored, places.take(kept), new, None if arranged is None else arranged.only(kept), ranks=product_ranks
+    )
+    slate = sorted([*products, *_propositions(context, shelf, coupons, ranks)], key=_rank)
+    if slate[-1].rank > len(slate):
+        # Too few products to reach a pin's rank, or a coupon's: the slate closes up.
+        slate = [one._replace(rank=rank) for rank, one in enumerate(slate, start=1)]
     return slate
 
 
-def _set_ranks(context: Context, products: Sequence[Proposition], arranged: Arranged | None) -> set[int]:
+_rank = attrgetter("rank")
+
+
+def _set_ranks(context: Context, scored: Scored, places: Ints, arranged: Arranged | None) -> set[int]:
     """Ranks that no coupon takes or moves: of pinned products, and the last one where it is kept for a new product."""
-    is_pinned = [False] * len(products) if arranged is None else arranged.is_pinned
+    is_pinned = () if arranged is None else arranged.is_pinned
     ranks = {rank for rank, is_set in enumerate(is_pinned, start=1) if is_set}
     newcomers = context.bundle.newcomers
-    last = next((product for product in reversed(products) if product.rank not in ranks), None)
-    is_kept = context.query.new_products and len(products) >= MIN_SLATE
-    if newcomers is not None and is_kept and last is not None:
-        item = context.bundle.catalogue.item_of[last.product_id]
-        if (newcomers.items == item).any():
-            ranks.add(last.rank)
+    if newcomers is not None and context.query.new_products and len(places) >= MIN_SLATE:
+        last = next((rank for rank in range(len(places), 0, -1) if rank not in ranks), None)
+        if last is not None and scored.items[places[last - 1]] in newcomers.items:
+            ranks.add(last)
     return ranks
 
 
-def _ranks(
-    context: Context, products: Sequence[Proposition], coupons: CouponCandidates, arranged: Arranged | None
+def coupon_ranks(
+    coupons: Sequence[float], products: Sequence[float], set_ranks: set[int], *, size: int, kept_count: int
 ) -> list[int]:
-    """The ranks of the best coupons, ascending: each before the first product that is worth less, or kept for it."""
-    query = context.query
-    most = min(query.max_coupons, len(coupons.rows), query.size)
-    taken = _set_ranks(context, products, arranged) if most else set()
-    free = [rank for rank in range(1, query.size + 1) if rank not in taken]
-    keys = [product.score for product in products] if arranged is None else arranged.keys
-    others = iter([key for rank, key in enumerate(keys, start=1) if rank not in taken])
-    offered = islice(coupons.keys.tolist(), most)
+    """The ranks of coupons with these keys, falling: each before the first product that is worth less, or kept for it.
+
+    `products` are the keys by rank; those at `set_ranks` stay where they are.
+    """
+    free = [rank for rank in range(1, size + 1) if rank not in set_ranks]
+    others = [key for rank, key in enumerate(products, start=1) if rank not in set_ranks]
     ranks: list[int] = []
-    coupon, product = next(offered, None), next(others, None)
+    passed = 0
     for rank in free:
-        if coupon is None:
+        if len(ranks) == len(coupons):
             break
-        if product is None or coupon > product:
+        if passed == len(others) or coupons[len(ranks)] > others[passed]:
             ranks.append(rank)
-            coupon = next(offered, None)
         else:
-            product = next(others, None)
-    kept = min(query.coupon_places, most, query.size - 1)
-    lacking = max(kept - len(ranks), 0)
-    left = [rank for rank in free if rank not in ranks]
-    return sorted(ranks + left[len(left) - lacking :])
+            passed += 1
+    lacking = max(min(kept_count, len(coupons), size - 1) - len(ranks), 0)
+    left = [rank for rank in free if rank not in ranks] if lacking else []
+    return sorted(ranks + left[max(len(left) - lacking, 0) :])
+
+
+def _seated(count: int, set_ranks: set[int], taken: Sequence[int], *, size: int) -> tuple[list[int], list[int]]:
+    """Of `count` products the numbers of those that still have a place, and their ranks."""
+    others = iter([number for number in range(count) if number + 1 not in set_ranks])
+    seated: list[tuple[int, int]] = []
+    for rank in range(1, size + 1):
+        if rank not in taken:
+            number = rank - 1 if rank in set_ranks else next(others, None)
+            if number is not None:
+                seated.append((number, rank))
+    return [number for number, _ in seated], [rank for _, rank in seated]
 
 
 def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ranks: Sequence[int]) -> list[Proposition]:
     """The best coupons at these ranks."""
-    count = len(ranks)
-    columns = (coupons.rows, coupons.target, coupons.score, coupons.chance)
-    money = (coupons.price_minor, coupons.saving_minor, coupons.chance * coupons.net_minor)
-    values = zip(
-        ranks,
-        coupons.coupons[:count],
-        *(column[:count].tolist() for column in columns),
-        *(_whole(column[:count].tolist()) for column in money),
-        strict=True,
-    )
-    catalogue = context.bundle.catalogue
+    catalogue, basket = context.bundle.catalogue, context.basket.tolist()
     slate = []
-    for place, one in enumerate(values):
-        rank, coupon, row, target, score, chance, price, saving, expected = one
+    for rank, place in zip(ranks, coupons.best, strict=False):
+        row, target, coupon = int(coupons.rows[place]), int(coupons.target[place]), coupons.coupons[place]
         offer = shelf.offers[row]
         ends_s = float(shelf.closes_s[row])
         if coupon is not None and coupon.valid_until_s is not None:
             ends_s = min(ends_s, coupon.valid_until_s)
+        chance = float(coupons.chance[place])
         slate.append(
             Proposition(
                 "coupon",
                 ProductId(catalogue.product_ids[target]),
                 rank,
-                score,
+                float(coupons.score[place]),
                 chance,
-                (_reason(context, target, is_held=coupon is not None),),
+                (_reason(context, target, in_basket=target in basket, is_held=coupon is not None),),
                 1.0,
-                expected,
+                _whole(chance * coupons.net_minor[place]),
                 offer.currency,
                 offer.name,
                 _factors(coupons, place) if context.query.explain else None,
-                price if catalogue.is_listed[target] else None,
+                _whole(coupons.price_minor[place]) if catalogue.is_listed[target] else None,
                 CouponPlace(
                     None if coupon is None else coupon.coupon_id,
                     None if coupon is None else shown_code(coupon.code),
@@ -163,17 +166,16 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
                     offer.revision,
                     offer.campaign_id,
                     _applies_to(context.bundle, coupons, row, target),
-                    saving,
-                    None if ends_s == np.inf else ends_s,
+                    _whole(coupons.saving_minor[place]),
+                    None if ends_s == inf else ends_s,
                 ),
             )
         )
     return slate
 
 
-def _whole(minor: Sequence[float]) -> list[int | None]:
-    # What is no number is unequal to itself.
-    return [round(one) if one == one else None for one in minor]
+def _whole(minor: float) -> int | None:
+    return None if isnan(minor) else round(minor)
 
 
 def _applies_to(bundle: Bundle, coupons: CouponCandidates, row: int, target: int) -> list[str]:
@@ -193,14 +195,15 @@ def _factors(coupons: CouponCandidates, place: int) -> dict[str, float]:
         "margin_minor": coupons.margin_minor[place],
         "odds_weight": coupons.weight[place],
     }
-    return {name: float(value) for name, value in told.items() if not np.isnan(value)}
+    return {name: float(value) for name, value in told.items() if not isnan(value)}
 
 
-def _reason(context: Context, target: int, *, is_held: bool) -> Reason:
+def _reason(context: Context, target: int, *, in_basket: bool, is_held: bool) -> Reason:
     name = context.bundle.catalogue.names[target] or "a product"
     what = "Your coupon" if is_held else "This offer"
-    if target in context.basket:
+    if in_basket:
         return Reason("coupon_for_basket", f"{what} is good for {name} in your basket")
-    if target in context.bought.items:
+    bought = context.bought.items
+    if len(bought) and bought.take(bought.searchsorted(target), mode="clip") == target:
         return Reason("coupon_for_bought", f"{what} is good for {name}, which you buy")
     return Reason("coupon_applies" if is_held else "offer_for_you", f"{what} is good for {name}")

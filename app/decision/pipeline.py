@@ -12,8 +12,8 @@ from app.decision.context import Context, make_context
 from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
 from app.decision.newcomers import fitting_newcomers, with_newcomers
 from app.decision.offered import Offered, offer_coupons
-from app.decision.scoring import NOT_A_SCORE, Scored, score
-from app.decision.slate import make_slate
+from app.decision.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score
+from app.decision.slate import make_slate, slate_places
 from app.domain import Degraded, Ints, Query, Slate
 from app.model.bundle import Bundle
 from app.offers.shelf import Shelf
@@ -56,11 +56,12 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, l
     scored = score(context, kept, always=due_places(context, new))
     laps.lap("scoring")
     arranged = None if query.policy is None else arrange(context, query.policy, scored, new)
-    propositions = make_slate(context, scored, new, arranged) if "product" in query.kinds else []
+    places = slate_places(context, scored, new, arranged) if "product" in query.kinds else NO_ITEMS
     shelf = options.shelf_of(bundle) if "coupon" in query.kinds else None
-    offered = Offered(propositions, {})
-    if shelf is not None:
-        offered = offer_coupons(context, shelf, scored, rules, propositions, arranged)
+    if shelf is None:
+        offered = Offered(make_slate(context, scored, places, new, arranged) if len(places) else [], {})
+    else:
+        offered = offer_coupons(context, shelf, scored, rules, places, new, arranged)
         laps.lap("coupons")
     slate = _slate(context, candidates, dropped, scored, arranged, offered)
     laps.lap("slate")

@@ -1,6 +1,7 @@
 """The last stage: the best candidates in order, with reasons in words that a customer understands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 
 import numpy as np
 
@@ -24,16 +25,27 @@ def top_places(scored: Scored, size: int) -> Ints:
     return best[falling[best].argsort(kind="stable")][:size].astype(np.int32)
 
 
-def make_slate(context: Context, scored: Scored, new: Ints, arranged: Arranged | None) -> list[Proposition]:
-    """At most `query.size` propositions, ranked from 1; `new` are the new products that fit, best first.
+def slate_places(context: Context, scored: Scored, new: Ints, arranged: Arranged | None) -> Ints:
+    """Places in `scored` of at most `query.size` products, best first; `new` are the new products that fit, best first.
 
     Without a placement that `arranged` them, they are the best by score.
     """
+    if arranged is not None:
+        return arranged.places
+    return with_new_place(context, scored, top_places(scored, context.query.size), new)
+
+
+def make_slate(
+    context: Context,
+    scored: Scored,
+    places: Ints,
+    new: Ints,
+    arranged: Arranged | None,
+    *,
+    ranks: Iterable[int] | None = None,
+) -> list[Proposition]:
+    """The propositions of the products at `places`, ranked from 1 where no `ranks` are given."""
     catalogue = context.bundle.catalogue
-    if arranged is None:
-        places = with_new_place(context, scored, top_places(scored, context.query.size), new)
-    else:
-        places = arranged.places
     items = scored.items[places]
     contributions = scored.contributions(places)
     score = scored.score[places]
@@ -66,7 +78,7 @@ def make_slate(context: Context, scored: Scored, new: Ints, arranged: Arranged |
             added,
             price,
         )
-        for rank, (item, score, chance, reason, worth, added, price) in enumerate(columns, start=1)
+        for rank, (item, score, chance, reason, worth, added, price) in zip(ranks or count(1), columns, strict=False)
     ]
 
 

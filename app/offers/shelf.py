@@ -69,7 +69,8 @@ class Shelf:
     """n offers as parallel columns. Instants are unix seconds, `closes_s` excluded.
 
     `top` (n, TOP_COUNT): the most popular products of each offer, -1 where there are fewer. `budget` (n,): the place of
-    its campaign in `budgeted`, -1 where that has no budget. `by_decision`: rows that customers need no coupon for.
+    its campaign in `budgeted`, -1 where that has no budget. `all_run_s`: from when until when every offer runs.
+    `by_decision`: rows that customers need no coupon for.
     """
 
     offers: Sequence[ShownOffer]
@@ -78,9 +79,11 @@ class Shelf:
     top: Ints
     opens_s: Wide
     closes_s: Wide
+    all_run_s: tuple[float, float]
     is_particular: Mask
     is_retailers: Mask
     is_foreign: Mask
+    has_foreign: bool
     budget: Ints
     budgeted: Sequence[str]
     by_decision: Ints
@@ -105,6 +108,7 @@ def make_shelf(
     discounts = _discounts([offer.terms for offer in on_offer], [campaign.terms.currency for campaign in theirs])
     budgeted = sorted({one.campaign_id for one in theirs if one.terms.budget_minor is not None})
     place_of = {campaign_id: place for place, campaign_id in enumerate(budgeted)}
+    is_foreign = np.array([bundle.catalogue.currency not in (None, offer.currency) for offer in shown])
     size = Counter(offer.campaign_id for offer in on_offer)
     return Shelf(
         offers=shown,
@@ -118,9 +122,11 @@ def make_shelf(
         top=_top(items),
         opens_s=windows[:, 0].copy(),
         closes_s=windows[:, 1].copy(),
+        all_run_s=(float(windows[:, 0].max()), float(windows[:, 1].min())),
         is_particular=np.array([offer.presence is not None for offer in shown]),
         is_retailers=np.array([campaign.terms.funder == RETAILER for campaign in theirs]),
-        is_foreign=np.array([bundle.catalogue.currency not in (None, offer.currency) for offer in shown]),
+        is_foreign=is_foreign,
+        has_foreign=bool(is_foreign.any()),
         budget=np.array([place_of.get(offer.campaign_id, -1) for offer in shown], np.int32),
         budgeted=budgeted,
         by_decision=np.array(
