@@ -115,6 +115,7 @@ class Use:
     given: Given
     keys: tuple[Key, ...]
     shares: dict[str, Share]
+    revision: int
     is_open: bool = True
 
 
@@ -123,6 +124,7 @@ class Reservation:
     """What is held for an order."""
 
     reservation_id: str
+    made_at: datetime
     expires_at: datetime
     uses: list[Use]
     status: str = "held"
@@ -147,7 +149,10 @@ class Redemption:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which coupons, for whom, on which basket, when; `revisions` of offers were promised at `decided_at`."""
+    """Which coupons, for whom, on which basket, when; `revisions` of offers were promised at `decided_at`.
+
+    What is promised holds first, then what the reservation holds, then what is said today.
+    """
 
     coupons: tuple[CouponBook, ...]
     customer: str | None
@@ -160,12 +165,24 @@ class Asked:
 
     def terms(self, coupon: CouponBook) -> OfferTerms:
         """The terms that hold for this coupon."""
-        return coupon.offer.revisions[self.revisions.get(coupon.offer.offer_id, 0) - 1]
+        return coupon.offer.revisions[self.revision(coupon) - 1]
+
+    def revision(self, coupon: CouponBook) -> int:
+        """Their number, from 1."""
+        promised = self.revisions.get(coupon.offer.offer_id)
+        if promised is not None:
+            return promised
+        reserved = [use.revision for use in self._reserved(coupon)]
+        return reserved[0] if reserved else len(coupon.offer.revisions)
+
+    def _reserved(self, coupon: CouponBook) -> list[Use]:
+        return [] if self.reservation is None else [use for use in self.reservation.uses if use.given.coupon is coupon]
 
     def as_of(self, coupon: CouponBook) -> datetime:
         """The instant that validity is judged at."""
-        is_promised = self.decided_at is not None and coupon.offer.offer_id in self.revisions
-        return self.decided_at if is_promised and self.decided_at is not None else self.now
+        if self.decided_at is not None and coupon.offer.offer_id in self.revisions:
+            return self.decided_at
+        return self.reservation.made_at if self.reservation is not None and self._reserved(coupon) else self.now
 
 
 @dataclass(slots=True)

@@ -153,7 +153,7 @@ class Histories(RuleBasedStateMachine):
         given, uses = self._check_answer(asked, answer, told)
         if given:
             reservation_id = orjson.loads(answer.body)["reservation_id"]
-            self.books.hold(Reservation(reservation_id, self.now + ttl, uses))
+            self.books.hold(Reservation(reservation_id, self.now, self.now + ttl, uses))
         self.seen["held" if given else "reservation refused"] += 1
 
     def give_up(self, pick: int) -> None:
@@ -252,10 +252,11 @@ class Histories(RuleBasedStateMachine):
 
     def revoke_coupon(self, pick: int) -> None:
         coupon = _one(self.books.coupons, pick)
-        is_unused = coupon.status == "issued" and not coupon.uses and not coupon.holds
-        assert self.ledger.write(lambda c: revoke(c, coupon.coupon_id, now=self.now)) is is_unused
-        coupon.ended = "revoked" if is_unused else coupon.ended
-        self.seen["revoked"] += is_unused
+        is_unused = not coupon.uses and not coupon.holds
+        is_revocable = coupon.status == "issued" and (is_unused or coupon.max_uses != 1)
+        assert self.ledger.write(lambda c: revoke(c, coupon.coupon_id, now=self.now)) is is_revocable
+        coupon.ended = "revoked" if is_revocable else coupon.ended
+        self.seen["revoked"] += is_revocable
 
     def change_budget(self, pick: int, more: int) -> None:
         """A budget by so much above what is spent and held; below is refused."""

@@ -39,7 +39,7 @@ def uses_told(asked: Asked, given: Sequence[Given], told: dict[str, Any]) -> lis
             for place, (line_id, discount) in enumerate(zip(ids, discounts, strict=True))
         }
         keys = one.coupon.offer.campaign.limits(one.coupon.coupon_id, asked.customer, asked.now)
-        uses.append(Use(one, tuple(keys), shares))
+        uses.append(Use(one, tuple(keys), shares, asked.revision(one.coupon)))
     return uses
 
 

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 OPEN = (CouponStatus.ISSUED, CouponStatus.RESERVED)
 _UNUSED = (coupons.c.status == CouponStatus.ISSUED) & (coupons.c.uses == 0) & (coupons.c.holds == 0)
+_FOR_MANY = (coupons.c.status == CouponStatus.ISSUED) & (coupons.c.max_uses.is_(None) | (coupons.c.max_uses > 1))
 _COLUMNS = tuple(field.name for field in fields(Coupon))
 KEEP_PENDING = timedelta(days=90)
 CHUNK_ROWS = 1000
@@ -119,8 +120,12 @@ def coupons_of(connection: Connection, customer_id: str, *, open_only: bool) -> 
 
 
 def revoke(connection: Connection, coupon_id: str, *, now: datetime) -> bool:
-    """True when the coupon is revoked now; one that was ever used, is reserved or has come to its end stays."""
-    statement = update(coupons).where(coupons.c.coupon_id == coupon_id, _UNUSED).values(status=CouponStatus.REVOKED)
+    """True when the coupon is revoked now; one that was used, is reserved or has come to its end stays.
+
+    A code for many is revoked though some have used it: who has reserved it is refused when they redeem.
+    """
+    is_revocable = (coupons.c.coupon_id == coupon_id) & (_UNUSED | _FOR_MANY)
+    statement = update(coupons).where(is_revocable).values(status=CouponStatus.REVOKED)
     customers = connection.execute(statement.returning(coupons.c.customer_id)).scalars().all()
     enqueue(connection, _subjects(customers), now=now)
     return bool(customers)

@@ -47,11 +47,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One coupon or code: what it gives, or why it does not. `typed` is None for one out of the wallet."""
+    """One coupon or code: what it gives, or why it does not. `typed` is None for one out of the wallet.
+
+    `revision` is that of the offer which it was judged by.
+    """
 
     typed: str | None
     coupon: Coupon | None
     offer: Offer | None
+    revision: int
     applied: Applied | None
     refusal: Refusal | None
 
@@ -70,30 +74,31 @@ class Quote:
         """What each coupon in the best combination gives."""
         return [one.applied for one in self.judged if one.applied is not None]
 
-    def revision_of(self, one: Judged) -> int:
-        """The revision of the offer that this coupon was judged by."""
-        assert one.offer is not None
-        promise = self.question.promise
-        promised = None if promise is None else promise.revisions.get(one.offer.offer_id)
-        return promised or one.offer.revision
-
     @property
     def discount_minor(self) -> int:
         """What all coupons take off together."""
         return sum(applied.discount_minor for applied in self.applied)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a coupon is judged by: this revision of its offer, valid as of this instant."""
+
+    as_of: datetime
+    revision: int
+
+
 @dataclass(slots=True)
 class _Freed:
     """Uses that a quote may count as free: of reservations that are over, and of the caller's own reservation.
 
-    `reserved` are the coupons of the latter.
+    `reserved` are the coupons of the latter, as they stood when it was made.
     """
 
     holds: dict[str, int] = field(default_factory=dict)
     money: dict[str, int] = field(default_factory=dict)
     counted: dict[CounterKey, int] = field(default_factory=dict)
-    reserved: set[str] = field(default_factory=set)
+    reserved: dict[str, _Kept] = field(default_factory=dict)
     has_overdue: bool = False
 
 
@@ -108,14 +113,15 @@ def quote(connection: Connection, question: Question) -> Quote:
     situation = Situation(situation.now_at, situation.customer_id, tier, situation.channel, situation.store_id)
     refused: dict[str, Refusal] = {}
     candidates: list[Candidate] = []
+    kept: dict[str, _Kept] = {}
     limits: dict[str, list[tuple[CounterKey, int]]] = {}
     for _, coupon in found:
         if coupon is None:
             continue
         offer = offers[coupon.offer_id]
         campaign = of_campaigns[offer.campaign_id]
-        terms = _promised_terms(connection, offer, question.promise)
-        refusal = _standing(coupon, terms, campaign, question, freed)
+        terms, kept[coupon.coupon_id] = _kept(connection, coupon, offer, question, freed)
+        refusal = _standing(coupon, terms, campaign, question, freed, as_of=kept[coupon.coupon_id].as_of)
         if refusal is not None:
             refused[coupon.coupon_id] = refusal
             continue
@@ -124,7 +130,7 @@ def quote(connection: Connection, question: Question) -> Quote:
         candidates.append(Candidate(coupon.coupon_id, offer.offer_id, offer.campaign_id, terms, keys))
     capacities = _capacities(connection, limits, of_campaigns, freed)
     combination = best_combination(candidates, question.basket, situation, capacities)
-    judged = tuple(_judged(typed, coupon, offers, combination, refused) for typed, coupon in found)
+    judged = tuple(_judged(typed, coupon, offers, kept, combination, refused) for typed, coupon in found)
     claims = tuple(
         Claim(one.coupon_id, of_campaigns[one.campaign_id], one.cost_minor, tuple(limits[one.coupon_id]))
         for one in combination.applied
@@ -139,16 +145,17 @@ def _judged(
     typed: str | None,
     coupon: Coupon | None,
     offers: Mapping[str, Offer],
+    kept: Mapping[str, _Kept],
     combination: Combination,
     refused: Mapping[str, Refusal],
 ) -> Judged:
     if coupon is None:
-        return Judged(typed, None, None, None, NOT_FOUND)
+        return Judged(typed, None, None, 0, None, NOT_FOUND)
     refusal = refused.get(coupon.coupon_id) or combination.refused.get(coupon.coupon_id)
     if refusal is not None and refusal.code is ReasonCode.COUPON_NOT_FOUND:
-        return Judged(typed, None, None, None, NOT_FOUND)
+        return Judged(typed, None, None, 0, None, NOT_FOUND)
     applied = next((one for one in combination.applied if one.coupon_id == coupon.coupon_id), None)
-    return Judged(typed, coupon, offers[coupon.offer_id], applied, refusal)
+    return Judged(typed, coupon, offers[coupon.offer_id], kept[coupon.coupon_id].revision, applied, refusal)
 
 
 def _find_coupons(connection: Connection, question: Question) -> list[tuple[str | None, Coupon | None]]:
@@ -175,12 +182,19 @@ def _campaigns(connection: Connection, campaign_ids: set[str]) -> dict[str, Camp
     return {row["campaign_id"]: campaign_of(row) for row in rows}
 
 
-def _promised_terms(connection: Connection, offer: Offer, promise: Promise | None) -> OfferTerms:
-    """The terms that a decision promised, else those that hold now."""
-    revision = None if promise is None else promise.revisions.get(offer.offer_id)
-    if revision is None or revision == offer.revision:
-        return offer.terms
-    return terms_at(connection, offer.offer_id, revision) or offer.terms
+def _kept(
+    connection: Connection, coupon: Coupon, offer: Offer, question: Question, freed: _Freed
+) -> tuple[OfferTerms, _Kept]:
+    """As a decision promised it, else as the caller's own reservation held it, else as it is now."""
+    promise, kept = question.promise, freed.reserved.get(coupon.coupon_id)
+    if promise is not None and offer.offer_id in promise.revisions:
+        kept = _Kept(promise.decided_at, promise.revisions[offer.offer_id])
+    if kept is not None and kept.revision == offer.revision:
+        return offer.terms, kept
+    terms = None if kept is None else terms_at(connection, offer.offer_id, kept.revision)
+    if kept is None or terms is None:
+        return offer.terms, _Kept(question.situation.now_at, offer.revision)
+    return terms, kept
 
 
 def _freed(connection: Connection, question: Question, campaign_ids: Sequence[str]) -> _Freed:
@@ -189,7 +203,7 @@ def _freed(connection: Connection, question: Question, campaign_ids: Sequence[st
     if question.reservation_id is not None:
         is_over |= reservations.c.reservation_id == question.reservation_id
     query = (
-        select(uses, reservations.c.expires_at)
+        select(uses, reservations.c.expires_at, reservations.c.created_at)
         .join(reservations, uses.c.reservation_id == reservations.c.reservation_id)
         .where(reservations.c.status == "held", is_over, uses.c.campaign_id.in_(campaign_ids))
     )
@@ -197,7 +211,7 @@ def _freed(connection: Connection, question: Question, campaign_ids: Sequence[st
     for row in connection.execute(query).mappings():
         freed.has_overdue |= row["expires_at"] <= now
         if row["reservation_id"] == question.reservation_id:
-            freed.reserved.add(row["coupon_id"])
+            freed.reserved[row["coupon_id"]] = _Kept(row["created_at"], row["offer_revision"])
         freed.holds[row["coupon_id"]] = freed.holds.get(row["coupon_id"], 0) + 1
         freed.money[row["campaign_id"]] = freed.money.get(row["campaign_id"], 0) + row["cost_minor"]
         for parts in row["counters"]:
@@ -207,13 +221,10 @@ def _freed(connection: Connection, question: Question, campaign_ids: Sequence[st
 
 
 def _standing(
-    coupon: Coupon, terms: OfferTerms, campaign: Campaign, question: Question, freed: _Freed
+    coupon: Coupon, terms: OfferTerms, campaign: Campaign, question: Question, freed: _Freed, *, as_of: datetime
 ) -> Refusal | None:
     """Why this coupon cannot be used now whatever is in the basket; None when it can."""
-    situation = question.situation
-    promise = question.promise if question.promise and coupon.offer_id in question.promise.revisions else None
-    as_of = situation.now_at if promise is None else promise.decided_at
-    if coupon.customer_id is not None and coupon.customer_id != situation.customer_id:
+    if coupon.customer_id is not None and coupon.customer_id != question.situation.customer_id:
         if not question.reveals_recipients:
             return NOT_FOUND
         return Refusal(ReasonCode.RECIPIENT_MISMATCH, "the coupon was issued to another customer")

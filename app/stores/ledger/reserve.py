@@ -69,7 +69,7 @@ def use_rows(quote: Quote, **of: str) -> list[dict[str, Any]]:
             "coupon_id": one.applied.coupon_id,
             "campaign_id": one.applied.campaign_id,
             "offer_id": one.applied.offer_id,
-            "offer_revision": quote.revision_of(one),
+            "offer_revision": one.revision,
             "discount_minor": one.applied.discount_minor,
             "points": one.applied.points,
             "cost_minor": one.applied.cost_minor,
