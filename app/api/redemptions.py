@@ -39,7 +39,7 @@ from app.offers.basket import Situation
 from app.offers.reasons import ReasonCode
 from app.stores.ledger.answers import quote_document
 from app.stores.ledger.engine import Ledger
-from app.stores.ledger.idempotency import Answer, Once, do_once
+from app.stores.ledger.idempotency import Answer, Once, do_once, earlier_answer
 from app.stores.ledger.quote import Question, Quote, quote
 from app.stores.ledger.redeem import Order, redeem, reserve
 from app.stores.ledger.redemptions import find_redemption
@@ -108,6 +108,8 @@ async def make_reservation(body: ReservationRequest, request: Request) -> Respon
     """Holds coupons and the money that they cost for one order."""
     once = await once_of(request)
     _check_names_coupons(body, None)
+    if (earlier := await _earlier(request, once)) is not None:
+        return earlier
     question = await _promised(body, request, now=once.now)
     ttl = timedelta(seconds=body.ttl_s)
     ledger = service_of(request).ledger
@@ -152,6 +154,8 @@ async def redeem_coupons(body: RedemptionRequest, request: Request) -> Response:
     """Redeems the best combination of the coupons named, to the cent on every line, exactly once per key."""
     once = await once_of(request)
     _check_names_coupons(body, body.reservation_id)
+    if (earlier := await _earlier(request, once)) is not None:
+        return earlier
     question = await _promised(body, request, now=once.now, reservation_id=body.reservation_id)
     order = Order(body.order_id, body.decision_id, body.expected_discount_minor)
     work = partial(redeem, service_of(request).ledger, question, order, once)
@@ -184,6 +188,14 @@ async def roll_back_redemption(redemption_id: Id, body: RollbackRequest, request
             pointer = f"/lines/{number}/line_id"
             raise InvalidRequest(f"{pointer}: line {line.line_id!r} comes twice", pointer=pointer)
     return await answered(service, once, partial(roll_back, service.ledger, redemption_id, lines, once))
+
+
+async def _earlier(request: Request, once: Once) -> Response | None:
+    """What this key was answered before: looked up first, for a decision that priced the basket may be over by now."""
+    service = service_of(request)
+    look = partial(earlier_answer, once=once)
+    earlier = await run_in_threadpool(service.ledger.read, look)
+    return None if earlier is None else response_of(service, earlier)
 
 
 def _check_names_coupons(body: CouponsRequest, reservation_id: str | None) -> None:
