@@ -242,3 +242,38 @@ def test_coupons_alone_may_be_none_at_all(counter: Counter, shop: Shop) -> None:
     answer = counter.decide(new_name(), kinds=["coupon"], filters={"department": ["COFFEE"]})
     assert answer["propositions"] == []
     assert "slate_short" not in answer["degraded"]
+
+
+def test_what_a_decision_showed_is_redeemed_though_offer_and_price_change(counter: Counter, shop: Shop) -> None:
+    who = new_name()
+    offer_id = shop.offer(discount=HALF, applies_to=[{"product_ids": TEAS}])
+    coupon = shop.give(offer_id, who)
+    counter.wait(who, [offer_id])
+    answer = counter.decide(who, context={"basket": [{"product_id": TEAS[0]}]})
+    (shown,) = coupons(answer)
+    lesser = {"name": "Less", "discount": {"type": "percent", "percent": 10}, "applies_to": [{"product_ids": TEAS}]}
+    shop.put(f"/v1/offers/{offer_id}", {"terms": lesser, "revision": 1})
+    dearer = [{"product_id": TEAS[0], "quantity": 2, "unit_price_minor": 300}]
+    asked = {"customer_id": who, "codes": [coupon["code"]], "lines": dearer}
+    assert shop.validate(**asked)["discount_minor"] == 60
+    kept = shop.validate(**asked, decision_id=answer["decision_id"])
+    assert kept["basket_minor"] == 2 * shown["price"]["amount_minor"]
+    assert kept["discount_minor"] == 2 * shown["coupon"]["saving"]["amount_minor"]
+
+
+def test_redemption_is_told_again_though_the_decision_that_priced_it_is_gone(counter: Counter, shop: Shop) -> None:
+    who, key = new_name(), uuid4().hex
+    offer_id = shop.offer(discount=HALF, applies_to=[{"product_ids": TEAS}])
+    coupon = shop.give(offer_id, who)
+    counter.wait(who, [offer_id])
+    answer = counter.decide(who, context={"basket": [{"product_id": TEAS[0]}]})
+    body = {
+        "order_id": "o-1", "customer_id": who, "codes": [coupon["code"]], "decision_id": answer["decision_id"],
+        "lines": [{"product_id": TEAS[0]}],
+    }  # fmt: skip
+    send = lambda: shop.client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": key})  # noqa: E731
+    first = send()
+    counter.redis.flushdb()
+    again = send()
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert (again.content, again.headers["Idempotent-Replayed"]) == (first.content, "true")
