@@ -35,11 +35,12 @@ class CouponHabit:
 
 
 class LookedUp(NamedTuple):
-    """What offers know of some items: `codes` (4, i) as in `OfferItems`, and every pair of an item's place in that list
-    with an offer that holds it, ascending by the place."""
+    """What offers know of some items: `codes` (4, i) as in `OfferItems`, and for every pair of an item and an offer
+    that holds it the item's place in that list, ascending, the pair's in `OfferItems.items`, and the offer."""
 
     codes: Ints
     places: npt.NDArray[np.intp]
+    pairs: Ints
     offers: Ints
 
 
@@ -54,7 +55,8 @@ def look_up(offers: OfferItems, items: Ints) -> LookedUp:
     ends = counts.cumsum()
     total = int(ends[-1]) if len(ends) else 0
     spot = np.arange(total) + (first - ends + counts).repeat(counts)
-    return LookedUp(codes, held.repeat(counts), offers.holders.take(spot))
+    pairs = offers.holder_pairs.take(spot)
+    return LookedUp(codes, held.repeat(counts), pairs, offers.owner.take(pairs))
 
 
 def coupon_table(

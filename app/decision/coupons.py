@@ -17,25 +17,22 @@ from app.decision.context import Context
 from app.decision.coupon_features import COLUMNS, CouponHabit, LookedUp, coupon_table, look_up
 from app.decision.eligibility import Rule, all_allowed
 from app.decision.scoring import Scored
-from app.domain import Ints, Mask, Objective, Wallet, WalletCoupon
+from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.offers.basket import Situation
 from app.offers.presence import reason_against
 from app.offers.reasons import ReasonCode
-from app.offers.shelf import Shelf
+from app.offers.shelf import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, Shelf
 
 VIEW_CAP, VIEW_DAYS = 10, 7
 """An offer that was shown so often in so many days rests."""
 DISMISS_DAYS = 30
 """What the customer waved away stays away so long."""
 DAY_S = 86_400.0
-LEAST_WEIGHT, MOST_WEIGHT = 0.1, 2.0
 TRACED_DROPS = 20
 COUPON_RULES_SKIPPED = frozenset({"purchased", "in_basket"})
 """What the customer owns or is about to buy is no new product, but a coupon for it is welcome."""
 PRIOR_CHANCE = 0.02
 """P(redeem) before anything was learned: of the order of what retailers report for personal coupons."""
-MOST_LOG_ODDS = 14.0
-"""Beyond one in a million nothing was learned."""
 MIN_SLOPE = 1e-3
 
 Wide = npt.NDArray[np.float64]
@@ -45,9 +42,10 @@ Dropped = dict[str, list[str]]
 
 
 class Liked(NamedTuple):
-    """Pairs of a product and a row of the shelf that holds it: of the basket, then what the customer likes best."""
+    """Pairs (`OfferItems.items`) of a product and the offer that holds it, and the offers: first products of the
+    basket, then what the customer likes best."""
 
-    items: Ints
+    pairs: Ints
     rows: Ints
 
 
@@ -55,23 +53,18 @@ class Liked(NamedTuple):
 class CouponCandidates:
     """The coupons that passed every gate, as parallel columns (n,), and why others did not.
 
-    `best` are the places of the best of them, best first, no more than the slate has. `target` is the item that each is
-    shown for, `keys` order them among the products, `net_minor` is what a redemption brings in by the objective. Money
-    is NaN where unknown.
+    `best` are the places of the best of them, best first, no more than the slate has. `pairs` are the products that
+    they are shown for, `keys` order them among the products, `net_minor` is what a redemption brings in by the
+    objective, NaN where unknown.
     """
 
     best: Sequence[int]
     rows: Ints
     coupons: Sequence[WalletCoupon | None]
-    target: Ints
-    chance: Wide
+    pairs: Ints
+    log_odds: Floats | Wide
     score: Wide
     keys: Wide
-    weight: Wide
-    price_minor: Wide
-    margin_minor: Wide
-    saving_minor: Wide
-    cost_minor: Wide
     net_minor: Wide
     liked: Liked
     dropped: Mapping[str, Sequence[str]]
@@ -98,33 +91,25 @@ def coupon_candidates(
     bought = context.bought.items
     found = look_up(shelf.items, np.concatenate((bought, basket, scored.items)))
     liked = _liked(found, scored, basket, begins_at=len(bought))
-    target = _targets(shelf, rows, liked, allowed)
-    gates.refuse(ReasonCode.OUT_OF_STOCK, target < 0)
-    price, unit_cost = _money(context, target)
-    saving, cost = shelf.discounts.of_piece(rows, price)
-    cost *= shelf.is_retailers.take(rows)
+    pairs = _pairs(shelf, rows, liked, allowed)
     # Suitable: it gives something, and leaves the retailer what the product cost.
-    gives = (saving > 0) | np.isnan(price) | shelf.discounts.gives_points.take(rows)
-    gates.refuse(ReasonCode.NO_EFFECT, ~gives)
-    gates.refuse(ReasonCode.PRICE_FLOOR, (cost > 0) & (price - cost < unit_cost))
+    fault = shelf.worths.fault.take(pairs)
+    if fault.any():
+        for code in (OUT_OF_STOCK, NO_EFFECT, PRICE_FLOOR):
+            gates.refuse(str(FAULTS[code]), fault == code)
     _judge_welcome(gates, context, shelf, rows)
     kept = gates.judge(shelf, rows, dropped)
-    columns = np.array((price, price - unit_cost, saving, cost))
     if len(kept) < len(rows):
-        rows, target, columns = rows.take(kept), target.take(kept), columns.take(kept, axis=1)
-        coupons = [coupons[place] for place in kept.tolist()]
-    return _valued(
-        context,
-        shelf,
-        rows,
-        columns,
-        log_odds=_log_odds(context, shelf, rows, found),
-        coupons=coupons,
-        target=target,
-        objective=objective,
-        liked=liked,
-        dropped=dropped,
-    )
+        rows, pairs, coupons = rows.take(kept), pairs.take(kept), [coupons[place] for place in kept.tolist()]
+    log_odds = _log_odds(context, shelf, rows, found)
+    calibration = context.bundle.scoring["calibration"]
+    price, margin, _, cost, log_weight = shelf.worths.money.take(pairs, axis=1)
+    keys = score = (log_odds + log_weight - calibration["intercept"]) / max(float(calibration["slope"]), MIN_SLOPE)
+    net = (margin if objective == Objective.MARGIN else price) - cost
+    if objective != Objective.RELEVANCE:
+        keys = np.where(np.isnan(net), 0, net) / (1 + np.exp(-log_odds))
+    best = (-keys).argsort(kind="stable")[: context.query.size].tolist()
+    return CouponCandidates(best, rows, coupons, pairs, log_odds, score, keys, net, liked, dropped)
 
 
 class _Gates:
@@ -248,98 +233,40 @@ def _liked(found: LookedUp, scored: Scored, basket: Ints, *, begins_at: int) -> 
     They were looked up in this order, from place `begins_at` on.
     """
     first, candidates = found.places.searchsorted((begins_at, begins_at + len(basket))).tolist()
-    rows = found.offers[candidates:]
-    place = found.places[candidates:] - (begins_at + len(basket))
-    falling = (-scored.score.take(place)).argsort(kind="stable")
-    in_basket = basket.take(found.places[first:candidates] - begins_at)
-    return Liked(
-        np.concatenate((in_basket, scored.items.take(place.take(falling)))),
-        np.concatenate((found.offers[first:candidates], rows.take(falling))),
-    )
+    score = scored.score.take(found.places[candidates:] - (begins_at + len(basket)))
+    order = np.concatenate((np.arange(first, candidates), candidates + (-score).argsort(kind="stable")))
+    return Liked(found.pairs.take(order), found.offers.take(order))
 
 
-def _targets(shelf: Shelf, rows: Ints, liked: Liked, allowed: Mask | None) -> Ints:
-    """Per row the item that the coupon is shown for: what is liked best, then what most people buy; -1 = no item of it
-    may be shown."""
-    best = shelf.top[:, 0].copy() if allowed is None else np.full(shelf.items.count, -1, np.int32)
+def _pairs(shelf: Shelf, rows: Ints, liked: Liked, allowed: Mask | None) -> Ints:
+    """Per row the pair of the product that the coupon is shown for: what is liked best, then what most people buy, the
+    last one ("no product") where nothing of it may be shown."""
+    nothing = len(shelf.items.items)
+    best = shelf.first.copy() if allowed is None else np.full(len(shelf.first), nothing, np.int32)
     # Of several writes to one place the last counts: that of the best.
-    best[liked.rows[::-1]] = liked.items[::-1]
-    target = best.take(rows)
+    best[liked.rows[::-1]] = liked.pairs[::-1]
+    pairs = best.take(rows)
     if allowed is not None:
-        missing = (target < 0).nonzero()[0]
-        target[missing] = _first_allowed(shelf, rows.take(missing), allowed)
-    return target
+        missing = (pairs == nothing).nonzero()[0]
+        pairs[missing] = _first_allowed(shelf, rows.take(missing), allowed)
+    return pairs
 
 
 def _first_allowed(shelf: Shelf, rows: Ints, allowed: Mask) -> Ints:
-    """Per row its most popular item that may be shown, -1 where there is none."""
+    """Per row the pair of its most popular item that may be shown, the last one where there is none."""
+    items, nothing = shelf.items, len(shelf.items.items)
     top = shelf.top[rows]
     passes = allowed.take(top) & (top >= 0)
-    found = np.where(passes.any(axis=1), top[np.arange(len(rows)), passes.argmax(axis=1)], -1).astype(np.int32)
-    items = shelf.items
-    for place in (found < 0).nonzero()[0].tolist():
-        its = items.items[items.starts[rows[place]] : items.starts[rows[place] + 1]]
-        passing = its[allowed[its]]
+    found = np.where(passes.any(axis=1), shelf.first.take(rows) + passes.argmax(axis=1), nothing).astype(np.int32)
+    for place in (found == nothing).nonzero()[0].tolist():
+        start, end = items.starts[rows[place] : rows[place] + 2].tolist()
+        passing = allowed[items.items[start:end]].nonzero()[0]
         if len(passing):
-            found[place] = passing[0]
+            found[place] = start + passing[0]
     return found
 
 
-def _money(context: Context, target: Ints) -> tuple[Wide, Wide]:
-    """Price and unit cost of each target, NaN where unknown."""
-    catalogue = context.bundle.catalogue
-    price = catalogue.price_minor.take(target).astype(np.float64)
-    unit_cost = catalogue.unit_cost_minor.take(target).astype(np.float64)
-    price[price <= 0] = np.nan
-    unit_cost[unit_cost < 0] = np.nan
-    return price, unit_cost
-
-
-def _valued(
-    context: Context,
-    shelf: Shelf,
-    rows: Ints,
-    columns: Wide,
-    *,
-    log_odds: Wide,
-    coupons: list[WalletCoupon | None],
-    target: Ints,
-    objective: Objective,
-    liked: Liked,
-    dropped: Dropped,
-) -> CouponCandidates:
-    """The rows that passed with chance, weight, score and key; `columns` are the money."""
-    price, margin, saving, cost = columns
-    chance = np.reciprocal(1 + np.exp(-log_odds))
-    known_margin = np.where(np.isnan(margin), 0, margin)
-    weight = 1 + (known_margin - cost) / price
-    weight[np.isnan(price)] = 1
-    weight = np.minimum(np.maximum(weight, LEAST_WEIGHT), MOST_WEIGHT)
-    calibration = context.bundle.scoring["calibration"]
-    slope = max(float(calibration["slope"]), MIN_SLOPE)
-    score = (log_odds + np.log(weight) - calibration["intercept"]) / slope
-    net = (margin if objective == Objective.MARGIN else price) - cost
-    keys = score if objective == Objective.RELEVANCE else chance * np.where(np.isnan(net), 0, net)
-    return CouponCandidates(
-        (-keys).argsort(kind="stable")[: context.query.size].tolist(),
-        rows,
-        coupons,
-        target,
-        chance,
-        score,
-        keys,
-        weight,
-        price,
-        margin,
-        saving,
-        cost,
-        net,
-        liked,
-        dropped,
-    )
-
-
-def _log_odds(context: Context, shelf: Shelf, rows: Ints, found: LookedUp) -> Wide:
+def _log_odds(context: Context, shelf: Shelf, rows: Ints, found: LookedUp) -> Floats | Wide:
     """Of being redeemed, per row: by what training learned, else the same for all."""
     model = context.bundle.coupons
     if model is None or not len(rows):
@@ -347,5 +274,5 @@ def _log_odds(context: Context, shelf: Shelf, rows: Ints, found: LookedUp) -> Wi
     wallet = context.wallet
     habit = None if wallet is None else CouponHabit(wallet.redeemed_count, wallet.campaign_count)
     table = coupon_table(context, shelf.items, habit=habit, looked_up=found)
-    log_odds = model.log_odds(table.take(rows, axis=0), COLUMNS).astype(np.float64)
-    return np.minimum(np.maximum(log_odds, -MOST_LOG_ODDS), MOST_LOG_ODDS)
+    log_odds: Floats = model.log_odds(table.take(rows, axis=0), COLUMNS)
+    return log_odds

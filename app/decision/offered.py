@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from math import inf, isnan
+from math import exp, inf, isnan
 from operator import attrgetter
 from typing import NamedTuple
+
+from scipy.special import expit
 
 from app.decision.arrangement import Arranged
 from app.decision.context import Context
@@ -139,12 +141,13 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
     catalogue, basket = context.bundle.catalogue, context.basket.tolist()
     slate = []
     for rank, place in zip(ranks, coupons.best, strict=False):
-        row, target, coupon = int(coupons.rows[place]), int(coupons.target[place]), coupons.coupons[place]
-        offer = shelf.offers[row]
+        row, pair, coupon = int(coupons.rows[place]), int(coupons.pairs[place]), coupons.coupons[place]
+        offer, target = shelf.offers[row], int(shelf.items.items[pair])
         ends_s = float(shelf.closes_s[row])
         if coupon is not None and coupon.valid_until_s is not None:
             ends_s = min(ends_s, coupon.valid_until_s)
-        chance = float(coupons.chance[place])
+        chance = float(expit(coupons.log_odds[place]))
+        price, _, saving, _, _ = shelf.worths.money[:, pair].tolist()
         slate.append(
             Proposition(
                 "coupon",
@@ -154,19 +157,19 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
                 chance,
                 (_reason(context, target, in_basket=target in basket, is_held=coupon is not None),),
                 1.0,
-                _whole(chance * coupons.net_minor[place]),
+                _whole(chance * float(coupons.net_minor[place])),
                 offer.currency,
                 offer.name,
-                _factors(coupons, place) if context.query.explain else None,
-                _whole(coupons.price_minor[place]) if catalogue.is_listed[target] else None,
+                _factors(shelf, pair, chance) if context.query.explain else None,
+                _whole(price) if catalogue.is_listed[target] else None,
                 CouponPlace(
                     None if coupon is None else coupon.coupon_id,
                     None if coupon is None else shown_code(coupon.code),
                     offer.offer_id,
                     offer.revision,
                     offer.campaign_id,
-                    _applies_to(context.bundle, coupons, row, target),
-                    _whole(coupons.saving_minor[place]),
+                    _applies_to(context.bundle, shelf, coupons, row, target),
+                    _whole(saving),
                     None if ends_s == inf else ends_s,
                 ),
             )
@@ -178,24 +181,26 @@ def _whole(minor: float) -> int | None:
     return None if isnan(minor) else round(minor)
 
 
-def _applies_to(bundle: Bundle, coupons: CouponCandidates, row: int, target: int) -> list[str]:
+def _applies_to(bundle: Bundle, shelf: Shelf, coupons: CouponCandidates, row: int, target: int) -> list[str]:
     """The products of the offer that the customer likes best, the one it is shown for first."""
-    liked: Ints = coupons.liked.items[coupons.liked.rows == row][:APPLIES_TO_COUNT]
+    pairs: Ints = coupons.liked.pairs[coupons.liked.rows == row][:APPLIES_TO_COUNT]
     ids = bundle.catalogue.product_ids
-    return [ids[item] for item in dict.fromkeys([target, *liked.tolist()])][:APPLIES_TO_COUNT]
+    items = dict.fromkeys([target, *shelf.items.items.take(pairs).tolist()])
+    return [ids[item] for item in items][:APPLIES_TO_COUNT]
 
 
-def _factors(coupons: CouponCandidates, place: int) -> dict[str, float]:
+def _factors(shelf: Shelf, pair: int, chance: float) -> dict[str, float]:
     """What made the score: the chance, what a redemption costs and leaves, and the weight that follows."""
+    price, margin, saving, cost, log_weight = shelf.worths.money[:, pair].tolist()
     told = {
-        "p_redeem": coupons.chance[place],
-        "saving_minor": coupons.saving_minor[place],
-        "cost_minor": coupons.cost_minor[place],
-        "price_minor": coupons.price_minor[place],
-        "margin_minor": coupons.margin_minor[place],
-        "odds_weight": coupons.weight[place],
+        "p_redeem": chance,
+        "saving_minor": saving,
+        "cost_minor": cost,
+        "price_minor": price,
+        "margin_minor": margin,
+        "odds_weight": exp(log_weight),
     }
-    return {name: float(value) for name, value in told.items() if not isnan(value)}
+    return {name: value for name, value in told.items() if not isnan(value)}
 
 
 def _reason(context: Context, target: int, *, in_basket: bool, is_held: bool) -> Reason:

@@ -44,10 +44,10 @@ class OfferItems:
     What does not depend on the customer stands ready. `codes` (i, 4) holds each item's place among those in any offer
     (-1 = in none), kin, category and department, the latter three numbered in one row and those that no offer holds all
     UNHELD: what a customer bought is looked up in one stroke, and counted in a short table of `code_count`.
-    `holders[holder_starts[p]:holder_starts[p + 1]]` are the offers of the item whose place is p. `shares` says which
-    share of an offer's items has each of `share_codes`: offers' kin, then their categories, then departments; each run
-    begins at its place of `alike_starts` (3n,) and ends with UNHELD and share 0. `kin_codes` and `kin_starts` (n,) are
-    the first third.
+    `holder_pairs[holder_starts[p]:holder_starts[p + 1]]` tell where in `items` the item with place p stands; `owner`
+    says whose each of `items` is. `shares` says which share of an offer's items has each of `share_codes`: offers' kin, then
+    their categories, then departments; each run begins at its place of `alike_starts` (3n,) and ends with UNHELD and
+    share 0. `kin_codes` and `kin_starts` (n,) are the first third.
     `standing` (5, n): log1p of breadth, of popularity, of mean price and of the offers in its campaign; discount ratio.
     NaN = unknown.
     """
@@ -58,7 +58,8 @@ class OfferItems:
     codes: Ints
     code_count: int
     holder_starts: Ints
-    holders: Ints
+    holder_pairs: Ints
+    owner: Ints
     kin_starts: Ints
     kin_codes: Ints
     alike_starts: Ints
@@ -122,7 +123,7 @@ def offer_items(
     sizes = np.array([len(its) for its in distinct], np.int32)
     flat = np.concatenate([np.zeros(0, np.int32), *distinct])
     owner = np.repeat(np.arange(len(distinct), dtype=np.int32), sizes)
-    place_of, holder_starts, holders = _holders(flat, owner, bundle.item_count)
+    place_of, holder_starts = _places(flat, bundle.item_count)
     codes, code_count = _codes(groups, flat, place_of)
     runs = [_runs(codes[flat, column], owner, sizes, code_count) for column in (KIN, CATEGORY, DEPARTMENT)]
     standing = np.full((5, len(distinct)), np.nan, np.float32)
@@ -144,19 +145,19 @@ def offer_items(
         codes=codes,
         code_count=code_count,
         holder_starts=holder_starts,
-        holders=holders,
+        holder_pairs=np.argsort(flat, kind="stable").astype(np.int32),
+        owner=owner,
         **_joined(runs),
         standing=standing,
     )
 
 
-def _holders(flat: Ints, owner: Ints, item_count: int) -> tuple[Ints, Ints, Ints]:
-    """Where each item stands among those in any offer, and their offers."""
+def _places(flat: Ints, item_count: int) -> tuple[Ints, Ints]:
+    """Where each item stands among those in any offer, and where their holders begin."""
     offered, counts = np.unique(flat, return_counts=True)
     place_of = np.full(item_count, -1, np.int32)
     place_of[offered] = np.arange(len(offered))
-    holder_starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return place_of, holder_starts, owner[np.argsort(flat, kind="stable")]
+    return place_of, np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
 
 
 def _codes(groups: ItemGroups, flat: Ints, place_of: Ints) -> tuple[Ints, int]:

@@ -14,6 +14,7 @@ from app.model.bundle import Bundle
 from app.model.offer_items import OfferItems, offer_items
 from app.offers.money import minor_per_major
 from app.offers.presence import Presence, presence_of
+from app.offers.reasons import ReasonCode
 from app.offers.records import Campaign, Offer
 from app.offers.status import CampaignStatus
 from app.offers.terms import RETAILER, Amount, FixedPrice, NForM, OfferTerms, Percent, Points
@@ -22,6 +23,10 @@ from app.settings import Selected
 WHOLE_BASKET_COUNT = 5000
 """An offer on the whole basket stands for so many products, the most popular ones."""
 TOP_COUNT = 8
+LEAST_WEIGHT, MOST_WEIGHT = 0.1, 2.0
+FAULTS = (None, ReasonCode.OUT_OF_STOCK, ReasonCode.NO_EFFECT, ReasonCode.PRICE_FLOOR)
+NO_FAULT, OUT_OF_STOCK, NO_EFFECT, PRICE_FLOOR = range(4)
+"""The places in FAULTS."""
 
 Wide = npt.NDArray[np.float64]
 
@@ -53,6 +58,18 @@ class Discounts:
 
 
 @dataclass(frozen=True, slots=True)
+class PairWorths:
+    """What a coupon is worth on each product of its offer: m pairs as in `OfferItems.items`, then "no product".
+
+    `money` (5, m + 1): price, margin, saving and cost in minor units, NaN where unknown, and the logarithm of what the
+    odds of a redemption count by. `fault` (m + 1,): the place in FAULTS of what speaks against it.
+    """
+
+    money: Wide
+    fault: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
 class ShownOffer:
     """What an answer tells of an offer, and where it may be used (None: wherever its products are)."""
 
@@ -68,26 +85,26 @@ class ShownOffer:
 class Shelf:
     """n offers as parallel columns. Instants are unix seconds, `closes_s` excluded.
 
-    `top` (n, TOP_COUNT): the most popular products of each offer, -1 where there are fewer. `budget` (n,): the place of
-    its campaign in `budgeted`, -1 where that has no budget. `all_run_s`: from when until when every offer runs.
-    `by_decision`: rows that customers need no coupon for.
+    `top` (n, TOP_COUNT): the most popular products of each offer, -1 where there are fewer, `first` (n,) the pair in
+    `worths` of the most popular one. `budget` (n,): the place of its campaign in `budgeted`, -1 where it has no budget.
+    `all_run_s`: from when until when every offer runs. `by_decision`: rows that customers need no coupon for.
     """
 
     offers: Sequence[ShownOffer]
     row_of: dict[str, int]
     items: OfferItems
     top: Ints
+    first: Ints
+    worths: PairWorths
     opens_s: Wide
     closes_s: Wide
     all_run_s: tuple[float, float]
     is_particular: Mask
-    is_retailers: Mask
     is_foreign: Mask
     has_foreign: bool
     budget: Ints
     budgeted: Sequence[str]
     by_decision: Ints
-    discounts: Discounts
 
 
 def make_shelf(
@@ -109,22 +126,25 @@ def make_shelf(
     budgeted = sorted({one.campaign_id for one in theirs if one.terms.budget_minor is not None})
     place_of = {campaign_id: place for place, campaign_id in enumerate(budgeted)}
     is_foreign = np.array([bundle.catalogue.currency not in (None, offer.currency) for offer in shown])
+    is_retailers = np.array([campaign.terms.funder == RETAILER for campaign in theirs])
     size = Counter(offer.campaign_id for offer in on_offer)
+    layout = offer_items(
+        bundle,
+        items,
+        discount_ratio=_depth(bundle, discounts, items),
+        sibling_count=np.array([size[offer.campaign_id] for offer in on_offer], np.float32),
+    )
     return Shelf(
         offers=shown,
         row_of={offer.offer_id: row for row, offer in enumerate(shown)},
-        items=offer_items(
-            bundle,
-            items,
-            discount_ratio=_depth(bundle, discounts, items),
-            sibling_count=np.array([size[offer.campaign_id] for offer in on_offer], np.float32),
-        ),
+        items=layout,
         top=_top(items),
+        first=np.where(np.diff(layout.starts) > 0, layout.starts[:-1], len(layout.items)).astype(np.int32),
+        worths=pair_worths(bundle, layout, discounts, is_retailers=is_retailers),
         opens_s=windows[:, 0].copy(),
         closes_s=windows[:, 1].copy(),
         all_run_s=(float(windows[:, 0].max()), float(windows[:, 1].min())),
         is_particular=np.array([offer.presence is not None for offer in shown]),
-        is_retailers=np.array([campaign.terms.funder == RETAILER for campaign in theirs]),
         is_foreign=is_foreign,
         has_foreign=bool(is_foreign.any()),
         budget=np.array([place_of.get(offer.campaign_id, -1) for offer in shown], np.int32),
@@ -132,7 +152,29 @@ def make_shelf(
         by_decision=np.array(
             [row for row, offer in enumerate(on_offer) if offer.terms.issue.by == "decision"], np.int32
         ),
-        discounts=discounts,
+    )
+
+
+def pair_worths(bundle: Bundle, items: OfferItems, discounts: Discounts, *, is_retailers: Mask) -> PairWorths:
+    """What each offer is worth on each of its products; `is_retailers` (n,): whose money the discount is.
+
+    The odds count by 1 + (margin − cost) / price, where the margin is unknown 0 stands for it.
+    """
+    price = bundle.catalogue.price_minor[items.items].astype(np.float64)
+    unit_cost = bundle.catalogue.unit_cost_minor[items.items].astype(np.float64)
+    price[price <= 0] = nan
+    unit_cost[unit_cost < 0] = nan
+    saving, cost = discounts.of_piece(items.owner, price)
+    cost[~is_retailers[items.owner]] = 0
+    margin = price - unit_cost
+    weight = 1 + (np.nan_to_num(margin) - cost) / price
+    weight = np.where(np.isnan(price), 1, weight).clip(LEAST_WEIGHT, MOST_WEIGHT)
+    gives = (saving > 0) | np.isnan(price) | discounts.gives_points[items.owner]
+    is_dear = (cost > 0) & (price - cost < unit_cost)
+    fault = np.where(~gives, NO_EFFECT, np.where(is_dear, PRICE_FLOOR, NO_FAULT)).astype(np.int8)
+    money = np.array((price, margin, saving, cost, np.log(weight)))
+    return PairWorths(
+        np.concatenate([money, [[nan]] * 4 + [[0.0]]], axis=1), np.append(fault, OUT_OF_STOCK).astype(np.int8)
     )
 
 

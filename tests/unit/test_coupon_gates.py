@@ -233,7 +233,7 @@ def test_nobody_without_a_name_or_a_wallet_gets_a_coupon(bundle: Bundle) -> None
 def test_coupons_that_break_leave_the_products_and_say_so(bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
     shelf = shelf_of(bundle, offer("o", "p1"))
     assert shelf is not None
-    broken = replace(shelf, top=np.zeros(0, np.int32))
+    broken = replace(shelf, first=np.zeros(0, np.int32))
     found = decided(bundle, broken, wallet("o"), **both(size=3))
     assert [one.kind for one in found.propositions] == ["product"] * 3
     assert Degraded.COUPONS_UNKNOWN in found.degraded

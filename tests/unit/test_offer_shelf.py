@@ -3,6 +3,7 @@
 import gc
 from dataclasses import replace
 from datetime import timedelta
+from math import exp
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from app.model.bundle import Bundle
 from app.offers.records import Offer
-from app.offers.shelf import TOP_COUNT, Shelf
+from app.offers.shelf import FAULTS, TOP_COUNT, Shelf
 from app.offers.terms import CampaignTerms, OfferTerms
 from app.stores.ledger.campaigns import act_on_campaign, change_offer, find_offer, withdraw_offer
 from app.stores.ledger.engine import Ledger, open_ledger
@@ -104,10 +105,20 @@ def test_window_is_the_narrower_of_campaign_and_offer(bundle: Bundle) -> None:
 def test_each_kind_of_discount_on_a_piece_of_four_euros(
     bundle: Bundle, discount: dict[str, Any], others: dict[str, Any], saving: float, cost: float
 ) -> None:
-    shelf = full(shelf_of(bundle, offer("o", "p1", discount=discount, **others)))
-    found = shelf.discounts.of_piece(np.zeros(1, np.int32), np.array([400.0]))
-    assert [column.tolist() for column in found] == [[saving], [cost]]
-    assert shelf.discounts.gives_points.tolist() == [discount["type"] == "points"]
+    one, supplier = offer("o", "p3", discount=discount, **others), campaign(funder="a brewery")
+    worths = full(shelf_of(bundle, one)).worths
+    price, margin, off, costs, log_weight = worths.money[:, 0].tolist()
+    assert (price, margin, off, costs) == (400, 200, saving, cost)
+    assert exp(log_weight) == pytest.approx(1 + (200 - cost) / 400)
+    gives = saving > 0 or discount["type"] == "points"
+    assert FAULTS[worths.fault[0]] == ("no_effect" if not gives else "price_floor" if cost > 200 else None)
+    assert full(shelf_of(bundle, one, campaigns=[supplier])).worths.money[2:4, 0].tolist() == [saving, 0]
+
+
+def test_last_pair_is_no_product(bundle: Bundle) -> None:
+    shelf = full(shelf_of(bundle, offer("none", "p99"), offer("one", "p3")))
+    assert shelf.first.tolist() == [1, 0]
+    assert [FAULTS[fault] for fault in shelf.worths.fault] == [None, "out_of_stock"]
 
 
 def test_features_know_depth_and_siblings_of_each_offer(bundle: Bundle) -> None:
