@@ -35,7 +35,7 @@ class CouponHabit:
 
 
 class LookedUp(NamedTuple):
-    """What offers know of some items: `codes` (4, i) as in `OfferItems`, and for every pair of an item and an offer
+    """What offers know of some items: `codes` (i, 4) as in `OfferItems`, and for every pair of an item and an offer
     that holds it the item's place in that list, ascending, the pair's in `OfferItems.items`, and the offer."""
 
     codes: Ints
@@ -46,8 +46,8 @@ class LookedUp(NamedTuple):
 
 def look_up(offers: OfferItems, items: Ints) -> LookedUp:
     """The codes and offers of these items."""
-    codes = np.ascontiguousarray(offers.codes.take(items, axis=0).T)
-    place = codes[PLACE]
+    codes = offers.codes.take(items, axis=0)
+    place = codes[:, PLACE]
     held = (place >= 0).nonzero()[0]
     place = place.take(held)
     first = offers.holder_starts.take(place)
@@ -71,9 +71,8 @@ def coupon_table(
     table = np.empty((len(COLUMNS), offers.count), np.float32)
     bought = context.bought
     found = look_up(offers, bought.items) if looked_up is None else looked_up
-    codes = found.codes[:, : len(bought.items)]
     table[0:4] = _own(context, offers, found)
-    table[4:8] = np.log1p(_alike(bought, offers, codes))
+    table[4:8] = np.log1p(_alike(bought, offers, found.codes[: len(bought.items)]))
     table[8:13] = offers.standing
     table[13:17] = np.array(_person(context, habit), np.float32)[:, None]
     return table.T
@@ -100,9 +99,8 @@ def _own(context: Context, offers: OfferItems, found: LookedUp) -> Wide:
 def _alike(bought: Bought, offers: OfferItems, codes: Ints) -> Wide:
     """(4, n): baskets with kin of any of the offer's products; decayed lines of kin, category and department, each
     worth the share of the offer's products that are of it."""
-    weight = bought.weight_112d
-    count_by_kin = _by_code(codes[KIN], bought.count, offers.code_count)
-    weight_by_code = _by_code(codes[KIN:].ravel(), np.concatenate((weight, weight, weight)), offers.code_count)
+    count_by_kin = _by_code(codes[:, KIN], bought.count, offers.code_count)
+    weight_by_code = _by_code(codes[:, KIN:].ravel(), bought.weight_112d.repeat(3), offers.code_count)
     count_by_kin[UNHELD] = 0
     alike = np.empty((4, offers.count))
     alike[0] = _run_sums(count_by_kin.take(offers.kin_codes), offers.kin_starts)

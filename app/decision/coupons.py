@@ -6,8 +6,7 @@ it in words.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import log
+from math import inf, log
 from typing import NamedTuple
 
 import numpy as np
@@ -49,13 +48,11 @@ class Liked(NamedTuple):
     rows: Ints
 
 
-@dataclass(frozen=True, slots=True)
-class CouponCandidates:
+class CouponCandidates(NamedTuple):
     """The coupons that passed every gate, as parallel columns (n,), and why others did not.
 
     `best` are the places of the best of them, best first, no more than the slate has. `pairs` are the products that
-    they are shown for, `keys` order them among the products, `net_minor` is what a redemption brings in by the
-    objective, NaN where unknown.
+    they are shown for, `keys` order them among the products.
     """
 
     best: Sequence[int]
@@ -65,7 +62,7 @@ class CouponCandidates:
     log_odds: Floats | Wide
     score: Wide
     keys: Wide
-    net_minor: Wide
+    objective: Objective
     liked: Liked
     dropped: Mapping[str, Sequence[str]]
 
@@ -83,7 +80,7 @@ def coupon_candidates(
     """Judges the customer's coupons, and offers that need none yet. About 150 µs for 30 coupons."""
     dropped: Dropped = {}
     rows, coupons = _at_hand(context, shelf, dropped)
-    gates = _Gates(len(rows))
+    gates = _Gates()
     _judge_eligible(gates, context, shelf, rows)
     _judge_applicable_here(gates, context, shelf, rows)
     allowed = all_allowed([rule for rule in rules if rule.reason not in COUPON_RULES_SKIPPED])
@@ -99,40 +96,39 @@ def coupon_candidates(
             gates.refuse(str(FAULTS[code]), fault == code)
     _judge_welcome(gates, context, shelf, rows)
     kept = gates.judge(shelf, rows, dropped)
-    if len(kept) < len(rows):
+    if kept is not None:
         rows, pairs, coupons = rows.take(kept), pairs.take(kept), [coupons[place] for place in kept.tolist()]
     log_odds = _log_odds(context, shelf, rows, found)
     calibration = context.bundle.scoring["calibration"]
-    price, margin, _, cost, log_weight = shelf.worths.money.take(pairs, axis=1)
-    keys = score = (log_odds + log_weight - calibration["intercept"]) / max(float(calibration["slope"]), MIN_SLOPE)
-    net = (margin if objective == Objective.MARGIN else price) - cost
+    slope = max(float(calibration["slope"]), MIN_SLOPE)
+    keys = score = (log_odds + shelf.worths.log_weight.take(pairs) - calibration["intercept"]) / slope
     if objective != Objective.RELEVANCE:
-        keys = np.where(np.isnan(net), 0, net) / (1 + np.exp(-log_odds))
+        keys = np.nan_to_num(shelf.worths.net_minor(pairs, objective)) / (1 + np.exp(-log_odds))
     best = (-keys).argsort(kind="stable")[: context.query.size].tolist()
-    return CouponCandidates(best, rows, coupons, pairs, log_odds, score, keys, net, liked, dropped)
+    return CouponCandidates(best, rows, coupons, pairs, log_odds, score, keys, objective, liked, dropped)
 
 
 class _Gates:
-    """Of n rows the reason why each is refused: that of the first gate which does."""
+    """The reason why each row is refused: that of the first gate which does."""
 
-    def __init__(self, count: int) -> None:
-        self._reasons = [""]
-        self._fails = [np.zeros(count, np.bool_)]
+    def __init__(self) -> None:
+        self._reasons: list[str] = []
+        self._fails: list[Mask] = []
 
     def refuse(self, reason: str, fails: Mask) -> None:
         """Those that fail, unless a gate before refused them."""
         self._reasons.append(reason)
         self._fails.append(fails)
 
-    def judge(self, shelf: Shelf, rows: Ints, dropped: Dropped) -> Places:
-        """The places that no gate refused; the offers of the others join `dropped`."""
+    def judge(self, shelf: Shelf, rows: Ints, dropped: Dropped) -> Places | None:
+        """The places that no gate refused, None for all; the offers of the others join `dropped`."""
+        if not self._fails:
+            return None
         fails = np.array(self._fails)
         is_refused: Mask = np.logical_or.reduce(fails)
-        passed: Places = np.flatnonzero(~is_refused)
-        if len(passed) < len(rows):
-            for place, why in zip(np.flatnonzero(is_refused).tolist(), fails.argmax(axis=0)[is_refused], strict=True):
-                dropped.setdefault(str(self._reasons[why]), []).append(shelf.offers[rows[place]].offer_id)
-        return passed
+        for place, why in zip(np.flatnonzero(is_refused).tolist(), fails.argmax(axis=0)[is_refused], strict=True):
+            dropped.setdefault(str(self._reasons[why]), []).append(shelf.offers[rows[place]].offer_id)
+        return np.flatnonzero(~is_refused)
 
 
 def _at_hand(context: Context, shelf: Shelf, dropped: Dropped) -> tuple[Ints, list[WalletCoupon | None]]:
@@ -141,7 +137,7 @@ def _at_hand(context: Context, shelf: Shelf, dropped: Dropped) -> tuple[Ints, li
     if wallet is None or context.query.customer_id is None:
         return np.zeros(0, np.int32), []
     best = _valid_coupons(wallet, shelf, dropped, now_s=context.query.now_at.timestamp())
-    rows, coupons = list(best), [*best.values()]
+    rows, coupons = list(best), list[WalletCoupon | None](best.values())
     if len(shelf.by_decision):
         is_free = np.ones(len(shelf.offers), np.bool_)
         # Who had a coupon gets no second one, whether the first is valid yet, or still.
@@ -153,22 +149,20 @@ def _at_hand(context: Context, shelf: Shelf, dropped: Dropped) -> tuple[Ints, li
     return np.array(rows, np.int32), coupons
 
 
-def _valid_coupons(wallet: Wallet, shelf: Shelf, dropped: Dropped, *, now_s: float) -> dict[int, WalletCoupon | None]:
-    best: dict[int, WalletCoupon | None] = {}
-    ends: dict[int, float] = {}
+def _valid_coupons(wallet: Wallet, shelf: Shelf, dropped: Dropped, *, now_s: float) -> dict[int, WalletCoupon]:
+    best: dict[int, WalletCoupon] = {}
+    row_of = shelf.row_of.get
     for coupon in wallet.coupons:
         _, _, offer_id, valid_from_s, valid_until_s = coupon
-        row = shelf.row_of.get(offer_id)
+        row = row_of(offer_id)
         if row is None:
             dropped.setdefault(str(ReasonCode.CAMPAIGN_NOT_RUNNING), []).append(offer_id)
         elif valid_from_s is not None and valid_from_s > now_s:
             dropped.setdefault(str(ReasonCode.COUPON_NOT_YET_VALID), []).append(offer_id)
         elif valid_until_s is not None and valid_until_s <= now_s:
             dropped.setdefault(str(ReasonCode.COUPON_EXPIRED), []).append(offer_id)
-        else:
-            until_s = np.inf if valid_until_s is None else valid_until_s
-            if row not in best or until_s < ends[row]:
-                best[row], ends[row] = coupon, until_s
+        elif row not in best or (valid_until_s or inf) < (best[row].valid_until_s or inf):
+            best[row] = coupon
     return best
 
 
@@ -189,9 +183,9 @@ def _judge_eligible(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -
 
 def _judge_applicable_here(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
     """Applicable now, as far as person, place and time decide it."""
-    places = shelf.is_particular.take(rows).nonzero()[0]
-    if not len(places):
+    if not shelf.has_particular:
         return
+    places = shelf.is_particular.take(rows).nonzero()[0]
     query, wallet = context.query, context.wallet
     tier = None if wallet is None else wallet.tier
     situation = Situation(query.now_at, query.customer_id, tier, query.channel, query.store_id)
@@ -207,6 +201,8 @@ def _judge_applicable_here(gates: _Gates, context: Context, shelf: Shelf, rows: 
 
 def _judge_welcome(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
     """Contact policy: nothing that was waved away lately, or shown too often."""
+    if not context.events:
+        return
     resting = _resting(context, context.query.now_at.timestamp())
     resting_rows = [shelf.row_of[offer_id] for offer_id in resting if offer_id in shelf.row_of]
     if resting_rows:
@@ -274,5 +270,5 @@ def _log_odds(context: Context, shelf: Shelf, rows: Ints, found: LookedUp) -> Fl
     wallet = context.wallet
     habit = None if wallet is None else CouponHabit(wallet.redeemed_count, wallet.campaign_count)
     table = coupon_table(context, shelf.items, habit=habit, looked_up=found)
-    log_odds: Floats = model.log_odds(table.take(rows, axis=0), COLUMNS)
+    log_odds: Floats = model.log_odds(table, COLUMNS).take(rows)
     return log_odds

@@ -108,8 +108,11 @@ def coupon_ranks(
 
     `products` are the keys by rank; those at `set_ranks` stay where they are.
     """
-    free = [rank for rank in range(1, size + 1) if rank not in set_ranks]
-    others = [key for rank, key in enumerate(products, start=1) if rank not in set_ranks]
+    free: Sequence[int] = range(1, size + 1)
+    others = products
+    if set_ranks:
+        free = [rank for rank in free if rank not in set_ranks]
+        others = [key for rank, key in enumerate(products, start=1) if rank not in set_ranks]
     ranks: list[int] = []
     passed = 0
     for rank in free:
@@ -139,15 +142,17 @@ def _seated(count: int, set_ranks: set[int], taken: Sequence[int], *, size: int)
 def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ranks: Sequence[int]) -> list[Proposition]:
     """The best coupons at these ranks."""
     catalogue, basket = context.bundle.catalogue, context.basket.tolist()
+    best = coupons.best[: len(ranks)]
+    net = shelf.worths.net_minor(coupons.pairs[best], coupons.objective).tolist()
     slate = []
-    for rank, place in zip(ranks, coupons.best, strict=False):
+    for rank, place, net_minor in zip(ranks, best, net, strict=True):
         row, pair, coupon = int(coupons.rows[place]), int(coupons.pairs[place]), coupons.coupons[place]
         offer, target = shelf.offers[row], int(shelf.items.items[pair])
         ends_s = float(shelf.closes_s[row])
         if coupon is not None and coupon.valid_until_s is not None:
             ends_s = min(ends_s, coupon.valid_until_s)
         chance = float(expit(coupons.log_odds[place]))
-        price, _, saving, _, _ = shelf.worths.money[:, pair].tolist()
+        price, _, saving, _ = shelf.worths.money[:, pair].tolist()
         slate.append(
             Proposition(
                 "coupon",
@@ -157,7 +162,7 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
                 chance,
                 (_reason(context, target, in_basket=target in basket, is_held=coupon is not None),),
                 1.0,
-                _whole(chance * float(coupons.net_minor[place])),
+                _whole(chance * net_minor),
                 offer.currency,
                 offer.name,
                 _factors(shelf, pair, chance) if context.query.explain else None,
@@ -191,14 +196,14 @@ def _applies_to(bundle: Bundle, shelf: Shelf, coupons: CouponCandidates, row: in
 
 def _factors(shelf: Shelf, pair: int, chance: float) -> dict[str, float]:
     """What made the score: the chance, what a redemption costs and leaves, and the weight that follows."""
-    price, margin, saving, cost, log_weight = shelf.worths.money[:, pair].tolist()
+    price, margin, saving, cost = shelf.worths.money[:, pair].tolist()
     told = {
         "p_redeem": chance,
         "saving_minor": saving,
         "cost_minor": cost,
         "price_minor": price,
         "margin_minor": margin,
-        "odds_weight": exp(log_weight),
+        "odds_weight": exp(shelf.worths.log_weight[pair]),
     }
     return {name: value for name, value in told.items() if not isnan(value)}
 

@@ -45,9 +45,9 @@ class OfferItems:
     (-1 = in none), kin, category and department, the latter three numbered in one row and those that no offer holds all
     UNHELD: what a customer bought is looked up in one stroke, and counted in a short table of `code_count`.
     `holder_pairs[holder_starts[p]:holder_starts[p + 1]]` tell where in `items` the item with place p stands; `owner`
-    says whose each of `items` is. `shares` says which share of an offer's items has each of `share_codes`: offers' kin, then
-    their categories, then departments; each run begins at its place of `alike_starts` (3n,) and ends with UNHELD and
-    share 0. `kin_codes` and `kin_starts` (n,) are the first third.
+    says whose each of `items` is. `shares` says which share of an offer's items has each of `share_codes`: offers' kin,
+    then their categories, then departments; each run begins at its place of `alike_starts` (3n,) and ends with UNHELD
+    and share 0. `kin_codes` and `kin_starts` (n,) are the first third.
     `standing` (5, n): log1p of breadth, of popularity, of mean price and of the offers in its campaign; discount ratio.
     NaN = unknown.
     """

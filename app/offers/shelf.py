@@ -9,7 +9,7 @@ from math import inf, nan
 import numpy as np
 import numpy.typing as npt
 
-from app.domain import Floats, Ints, Mask
+from app.domain import Floats, Ints, Mask, Objective
 from app.model.bundle import Bundle
 from app.model.offer_items import OfferItems, offer_items
 from app.offers.money import minor_per_major
@@ -61,12 +61,19 @@ class Discounts:
 class PairWorths:
     """What a coupon is worth on each product of its offer: m pairs as in `OfferItems.items`, then "no product".
 
-    `money` (5, m + 1): price, margin, saving and cost in minor units, NaN where unknown, and the logarithm of what the
-    odds of a redemption count by. `fault` (m + 1,): the place in FAULTS of what speaks against it.
+    `money` (4, m + 1): price, margin, saving and cost in minor units, NaN where unknown. `log_weight` (m + 1,): the
+    logarithm of what the odds of a redemption count by. `fault` (m + 1,): what speaks against it, a place in FAULTS.
     """
 
     money: Wide
+    log_weight: Wide
     fault: npt.NDArray[np.int8]
+
+    def net_minor(self, pairs: Ints, objective: Objective) -> Wide:
+        """What a redemption brings in: price, or margin where that is the objective, without the cost."""
+        worth = self.money[1 if objective == Objective.MARGIN else 0]
+        net: Wide = worth.take(pairs) - self.money[3].take(pairs)
+        return net
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,7 @@ class Shelf:
     closes_s: Wide
     all_run_s: tuple[float, float]
     is_particular: Mask
+    has_particular: bool
     is_foreign: Mask
     has_foreign: bool
     budget: Ints
@@ -145,6 +153,7 @@ def make_shelf(
         closes_s=windows[:, 1].copy(),
         all_run_s=(float(windows[:, 0].max()), float(windows[:, 1].min())),
         is_particular=np.array([offer.presence is not None for offer in shown]),
+        has_particular=any(offer.presence is not None for offer in shown),
         is_foreign=is_foreign,
         has_foreign=bool(is_foreign.any()),
         budget=np.array([place_of.get(offer.campaign_id, -1) for offer in shown], np.int32),
@@ -172,9 +181,11 @@ def pair_worths(bundle: Bundle, items: OfferItems, discounts: Discounts, *, is_r
     gives = (saving > 0) | np.isnan(price) | discounts.gives_points[items.owner]
     is_dear = (cost > 0) & (price - cost < unit_cost)
     fault = np.where(~gives, NO_EFFECT, np.where(is_dear, PRICE_FLOOR, NO_FAULT)).astype(np.int8)
-    money = np.array((price, margin, saving, cost, np.log(weight)))
+    money = np.array((price, margin, saving, cost))
     return PairWorths(
-        np.concatenate([money, [[nan]] * 4 + [[0.0]]], axis=1), np.append(fault, OUT_OF_STOCK).astype(np.int8)
+        np.concatenate([money, [[nan]] * 4], axis=1),
+        np.append(np.log(weight), 0.0),
+        np.append(fault, OUT_OF_STOCK).astype(np.int8),
     )
 
 

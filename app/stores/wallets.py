@@ -1,7 +1,8 @@
 """A customer's wallet as it lies in Redis: one JSON document, packed by the projections, read by decisions."""
 
-from collections.abc import Mapping, Sequence
-from itertools import starmap
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import orjson
 
@@ -9,6 +10,10 @@ from app.domain import Wallet, WalletCoupon
 
 MADE = b""
 """Field of the hash of remaining budgets that is there once the projections were made."""
+
+
+_coupon: Callable[[list[Any]], WalletCoupon] = partial(tuple.__new__, WalletCoupon)
+"""What WalletCoupon._make does, in a third of the time."""
 
 
 def pack_wallet(wallet: Wallet) -> bytes:
@@ -31,7 +36,7 @@ def unpack_wallet(packed: bytes | None, remaining: Sequence[bytes] | Mapping[byt
         return Wallet((), remaining_minor=remaining_minor)
     coupons, tier, taken, redeemed_count, campaign_count = orjson.loads(packed)
     return Wallet(
-        list(starmap(WalletCoupon, coupons)),
+        list(map(_coupon, coupons)),
         tier,
         frozenset(taken),
         redeemed_count,
