@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from app.decision.context import DAY_S, Bought, Context
 from app.domain import Floats, Ints
-from app.model.offer_items import KIN, PLACE, UNHELD, OfferItems
+from app.model.offer_items import KIN, PLACE, UNHELD, OfferItems, Places
 
 OWN_COLUMNS = ("own_count", "own_recent", "own_value", "own_last")
 LIKE_COLUMNS = ("kin", "kin_share", "category", "department")
@@ -39,9 +39,9 @@ class LookedUp(NamedTuple):
     that holds it the item's place in that list, ascending, the pair's in `OfferItems.items`, and the offer."""
 
     codes: Ints
-    places: npt.NDArray[np.intp]
-    pairs: Ints
-    offers: Ints
+    places: Places
+    pairs: Places
+    offers: Places
 
 
 def look_up(offers: OfferItems, items: Ints) -> LookedUp:
@@ -85,11 +85,10 @@ def _own(context: Context, offers: OfferItems, found: LookedUp) -> Wide:
     pairs = int(found.places.searchsorted(len(bought.items)))
     row, offer = found.places[:pairs], found.offers[:pairs]
     if pairs:
-        count, items = bought.count.take(row), bought.items.take(row)
-        own[0] = np.bincount(offer, count, offers.count)
-        own[1] = np.bincount(offer, bought.weight_112d.take(row), offers.count)
-        own[2] = np.bincount(offer, count * offers.groups.price.take(items), offers.count)
-        np.log1p(own[:3], out=own[:3])
+        count, price = bought.count.take(row), offers.price.take(found.pairs[:pairs])
+        summed = np.concatenate((count, bought.weight_112d.take(row), count * price))
+        cells = np.concatenate((offer, offer + offers.count, offer + 2 * offers.count))
+        np.log1p(np.bincount(cells, summed, 3 * offers.count).reshape(3, -1), out=own[:3])
         today = context.query.now_at.timestamp() / DAY_S
         age = np.maximum(today - bought.last_day.take(row), 0)
         np.maximum.at(own[3], offer, np.exp2(age / -LAST_HALF_LIFE_DAYS))
@@ -114,7 +113,7 @@ def _by_code(codes: Ints, weight: Floats, count: int) -> Wide:
     return np.bincount(codes, weight, count).astype(np.float64, copy=False)
 
 
-def _run_sums(values: Wide, starts: Ints) -> Wide:
+def _run_sums(values: Wide, starts: Places) -> Wide:
     sums: Wide = np.add.reduceat(values, starts) if len(starts) else np.zeros(0)
     return sums
 

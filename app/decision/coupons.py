@@ -17,6 +17,7 @@ from app.decision.coupon_features import COLUMNS, CouponHabit, LookedUp, coupon_
 from app.decision.eligibility import Rule, all_allowed
 from app.decision.scoring import Scored
 from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon
+from app.model.offer_items import Places
 from app.offers.basket import Situation
 from app.offers.presence import reason_against
 from app.offers.reasons import ReasonCode
@@ -35,7 +36,6 @@ PRIOR_CHANCE = 0.02
 MIN_SLOPE = 1e-3
 
 Wide = npt.NDArray[np.float64]
-Places = npt.NDArray[np.intp]
 Dropped = dict[str, list[str]]
 """Offer ids by the reason of the gate that dropped them."""
 
@@ -44,8 +44,8 @@ class Liked(NamedTuple):
     """Pairs (`OfferItems.items`) of a product and the offer that holds it, and the offers: first products of the
     basket, then what the customer likes best."""
 
-    pairs: Ints
-    rows: Ints
+    pairs: Places
+    rows: Places
 
 
 class CouponCandidates(NamedTuple):
@@ -56,9 +56,9 @@ class CouponCandidates(NamedTuple):
     """
 
     best: Sequence[int]
-    rows: Ints
+    rows: Places
     coupons: Sequence[WalletCoupon | None]
-    pairs: Ints
+    pairs: Places
     log_odds: Floats | Wide
     score: Wide
     keys: Wide
@@ -120,7 +120,7 @@ class _Gates:
         self._reasons.append(reason)
         self._fails.append(fails)
 
-    def judge(self, shelf: Shelf, rows: Ints, dropped: Dropped) -> Places | None:
+    def judge(self, shelf: Shelf, rows: Places, dropped: Dropped) -> Places | None:
         """The places that no gate refused, None for all; the offers of the others join `dropped`."""
         if not self._fails:
             return None
@@ -131,11 +131,11 @@ class _Gates:
         return np.flatnonzero(~is_refused)
 
 
-def _at_hand(context: Context, shelf: Shelf, dropped: Dropped) -> tuple[Ints, list[WalletCoupon | None]]:
+def _at_hand(context: Context, shelf: Shelf, dropped: Dropped) -> tuple[Places, list[WalletCoupon | None]]:
     """Each offer once: of the wallet's coupons the one that ends first, None for an offer to be activated."""
     wallet = context.wallet
     if wallet is None or context.query.customer_id is None:
-        return np.zeros(0, np.int32), []
+        return np.zeros(0, np.intp), []
     best = _valid_coupons(wallet, shelf, dropped, now_s=context.query.now_at.timestamp())
     rows, coupons = list(best), list[WalletCoupon | None](best.values())
     if len(shelf.by_decision):
@@ -146,7 +146,7 @@ def _at_hand(context: Context, shelf: Shelf, dropped: Dropped) -> tuple[Ints, li
         others = shelf.by_decision[is_free[shelf.by_decision]].tolist()
         rows += others
         coupons += [None] * len(others)
-    return np.array(rows, np.int32), coupons
+    return np.array(rows, np.intp), coupons
 
 
 def _valid_coupons(wallet: Wallet, shelf: Shelf, dropped: Dropped, *, now_s: float) -> dict[int, WalletCoupon]:
@@ -166,7 +166,7 @@ def _valid_coupons(wallet: Wallet, shelf: Shelf, dropped: Dropped, *, now_s: flo
     return best
 
 
-def _judge_eligible(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
+def _judge_eligible(gates: _Gates, context: Context, shelf: Shelf, rows: Places) -> None:
     """Eligible: the campaign runs, has money left, and pays in the money of the prices."""
     now_s = context.query.now_at.timestamp()
     opened_s, closing_s = shelf.all_run_s
@@ -181,7 +181,7 @@ def _judge_eligible(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -
         gates.refuse(ReasonCode.CURRENCY_MISMATCH, shelf.is_foreign.take(rows))
 
 
-def _judge_applicable_here(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
+def _judge_applicable_here(gates: _Gates, context: Context, shelf: Shelf, rows: Places) -> None:
     """Applicable now, as far as person, place and time decide it."""
     if not shelf.has_particular:
         return
@@ -199,7 +199,7 @@ def _judge_applicable_here(gates: _Gates, context: Context, shelf: Shelf, rows: 
         gates.refuse(reason, fails)
 
 
-def _judge_welcome(gates: _Gates, context: Context, shelf: Shelf, rows: Ints) -> None:
+def _judge_welcome(gates: _Gates, context: Context, shelf: Shelf, rows: Places) -> None:
     """Contact policy: nothing that was waved away lately, or shown too often."""
     if not context.events:
         return
@@ -234,11 +234,11 @@ def _liked(found: LookedUp, scored: Scored, basket: Ints, *, begins_at: int) -> 
     return Liked(found.pairs.take(order), found.offers.take(order))
 
 
-def _pairs(shelf: Shelf, rows: Ints, liked: Liked, allowed: Mask | None) -> Ints:
+def _pairs(shelf: Shelf, rows: Places, liked: Liked, allowed: Mask | None) -> Places:
     """Per row the pair of the product that the coupon is shown for: what is liked best, then what most people buy, the
     last one ("no product") where nothing of it may be shown."""
     nothing = len(shelf.items.items)
-    best = shelf.first.copy() if allowed is None else np.full(len(shelf.first), nothing, np.int32)
+    best = shelf.first.copy() if allowed is None else np.full(len(shelf.first), nothing)
     # Of several writes to one place the last counts: that of the best.
     best[liked.rows[::-1]] = liked.pairs[::-1]
     pairs = best.take(rows)
@@ -248,12 +248,12 @@ def _pairs(shelf: Shelf, rows: Ints, liked: Liked, allowed: Mask | None) -> Ints
     return pairs
 
 
-def _first_allowed(shelf: Shelf, rows: Ints, allowed: Mask) -> Ints:
+def _first_allowed(shelf: Shelf, rows: Places, allowed: Mask) -> Places:
     """Per row the pair of its most popular item that may be shown, the last one where there is none."""
     items, nothing = shelf.items, len(shelf.items.items)
     top = shelf.top[rows]
     passes = allowed.take(top) & (top >= 0)
-    found = np.where(passes.any(axis=1), shelf.first.take(rows) + passes.argmax(axis=1), nothing).astype(np.int32)
+    found = np.where(passes.any(axis=1), shelf.first.take(rows) + passes.argmax(axis=1), nothing)
     for place in (found == nothing).nonzero()[0].tolist():
         start, end = items.starts[rows[place] : rows[place] + 2].tolist()
         passing = allowed[items.items[start:end]].nonzero()[0]
@@ -262,7 +262,7 @@ def _first_allowed(shelf: Shelf, rows: Ints, allowed: Mask) -> Ints:
     return found
 
 
-def _log_odds(context: Context, shelf: Shelf, rows: Ints, found: LookedUp) -> Floats | Wide:
+def _log_odds(context: Context, shelf: Shelf, rows: Places, found: LookedUp) -> Floats | Wide:
     """Of being redeemed, per row: by what training learned, else the same for all."""
     model = context.bundle.coupons
     if model is None or not len(rows):

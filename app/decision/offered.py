@@ -17,6 +17,7 @@ from app.decision.scoring import Scored
 from app.decision.slate import make_slate
 from app.domain import CouponPlace, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle
+from app.model.offer_items import Places
 from app.offers.codes import shown_code
 from app.offers.shelf import Shelf
 
@@ -129,6 +130,9 @@ def coupon_ranks(
 
 def _seated(count: int, set_ranks: set[int], taken: Sequence[int], *, size: int) -> tuple[list[int], list[int]]:
     """Of `count` products the numbers of those that still have a place, and their ranks."""
+    if not set_ranks:
+        ranks = [rank for rank in range(1, size + 1) if rank not in taken][:count]
+        return list(range(len(ranks))), ranks
     others = iter([number for number in range(count) if number + 1 not in set_ranks])
     seated: list[tuple[int, int]] = []
     for rank in range(1, size + 1):
@@ -188,7 +192,7 @@ def _whole(minor: float) -> int | None:
 
 def _applies_to(bundle: Bundle, shelf: Shelf, coupons: CouponCandidates, row: int, target: int) -> list[str]:
     """The products of the offer that the customer likes best, the one it is shown for first."""
-    pairs: Ints = coupons.liked.pairs[coupons.liked.rows == row][:APPLIES_TO_COUNT]
+    pairs: Places = coupons.liked.pairs[coupons.liked.rows == row][:APPLIES_TO_COUNT]
     ids = bundle.catalogue.product_ids
     items = dict.fromkeys([target, *shelf.items.items.take(pairs).tolist()])
     return [ids[item] for item in items][:APPLIES_TO_COUNT]

@@ -18,6 +18,8 @@ PLACE, KIN, CATEGORY, DEPARTMENT = range(4)
 UNHELD = 0
 """The code of what no offer holds, and of what is unknown."""
 
+Places = npt.NDArray[np.intp]
+"""What arrays are indexed with again and again: numpy would turn other integers into these each time."""
 Numbers = npt.NDArray[np.signedinteger | np.floating]
 
 
@@ -45,9 +47,9 @@ class OfferItems:
     (-1 = in none), kin, category and department, the latter three numbered in one row and those that no offer holds all
     UNHELD: what a customer bought is looked up in one stroke, and counted in a short table of `code_count`.
     `holder_pairs[holder_starts[p]:holder_starts[p + 1]]` tell where in `items` the item with place p stands; `owner`
-    says whose each of `items` is. `shares` says which share of an offer's items has each of `share_codes`: offers' kin,
-    then their categories, then departments; each run begins at its place of `alike_starts` (3n,) and ends with UNHELD
-    and share 0. `kin_codes` and `kin_starts` (n,) are the first third.
+    and `price` are whose each of `items` is, and what it costs. `shares` says which share of an offer's items has each
+    of `share_codes`: offers' kin, then their categories, then departments; each run begins at its place of
+    `alike_starts` (3n,) and ends with UNHELD and share 0. `kin_codes` and `kin_starts` (n,) are the first third.
     `standing` (5, n): log1p of breadth, of popularity, of mean price and of the offers in its campaign; discount ratio.
     NaN = unknown.
     """
@@ -57,13 +59,14 @@ class OfferItems:
     groups: ItemGroups
     codes: Ints
     code_count: int
-    holder_starts: Ints
-    holder_pairs: Ints
-    owner: Ints
-    kin_starts: Ints
-    kin_codes: Ints
-    alike_starts: Ints
-    share_codes: Ints
+    price: Floats
+    holder_starts: Places
+    holder_pairs: Places
+    owner: Places
+    kin_starts: Places
+    kin_codes: Places
+    alike_starts: Places
+    share_codes: Places
     shares: Floats
     standing: Floats
 
@@ -122,7 +125,7 @@ def offer_items(
     distinct = [np.unique(its).astype(np.int32) for its in items]
     sizes = np.array([len(its) for its in distinct], np.int32)
     flat = np.concatenate([np.zeros(0, np.int32), *distinct])
-    owner = np.repeat(np.arange(len(distinct), dtype=np.int32), sizes)
+    owner = np.repeat(np.arange(len(distinct)), sizes)
     place_of, holder_starts = _places(flat, bundle.item_count)
     codes, code_count = _codes(groups, flat, place_of)
     runs = [_runs(codes[flat, column], owner, sizes, code_count) for column in (KIN, CATEGORY, DEPARTMENT)]
@@ -145,19 +148,20 @@ def offer_items(
         codes=codes,
         code_count=code_count,
         holder_starts=holder_starts,
-        holder_pairs=np.argsort(flat, kind="stable").astype(np.int32),
+        holder_pairs=np.argsort(flat, kind="stable"),
         owner=owner,
+        price=price,
         **_joined(runs),
         standing=standing,
     )
 
 
-def _places(flat: Ints, item_count: int) -> tuple[Ints, Ints]:
+def _places(flat: Ints, item_count: int) -> tuple[Ints, Places]:
     """Where each item stands among those in any offer, and where their holders begin."""
     offered, counts = np.unique(flat, return_counts=True)
     place_of = np.full(item_count, -1, np.int32)
     place_of[offered] = np.arange(len(offered))
-    return place_of, np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return place_of, np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
 
 
 def _codes(groups: ItemGroups, flat: Ints, place_of: Ints) -> tuple[Ints, int]:
@@ -178,21 +182,21 @@ def _codes(groups: ItemGroups, flat: Ints, place_of: Ints) -> tuple[Ints, int]:
 
 
 class _Runs(NamedTuple):
-    starts: Ints
-    codes: Ints
+    starts: Places
+    codes: Places
     shares: Floats
 
 
-def _runs(codes: Ints, owner: Ints, sizes: Ints, code_count: int) -> _Runs:
+def _runs(codes: Ints, owner: Places, sizes: Ints, code_count: int) -> _Runs:
     """Per offer its distinct held codes with their shares of its items, then the closing UNHELD."""
-    key = owner.astype(np.int64) * code_count + np.where(codes == UNHELD, code_count, codes) - 1
+    key = owner * code_count + np.where(codes == UNHELD, code_count, codes) - 1
     closing = np.arange(len(sizes), dtype=np.int64) * code_count + code_count - 1
     keys, counts = np.unique(np.concatenate([key, closing]), return_counts=True)
     run, found = np.divmod(keys, code_count)
     is_closing = found == code_count - 1
     share = np.where(is_closing, 0, counts / np.maximum(sizes[run], 1)).astype(np.float32)
-    starts = np.searchsorted(run, np.arange(len(sizes))).astype(np.int32)
-    return _Runs(starts, np.where(is_closing, UNHELD, found + 1).astype(np.int32), share)
+    starts = np.searchsorted(run, np.arange(len(sizes)))
+    return _Runs(starts, np.where(is_closing, UNHELD, found + 1), share)
 
 
 def _joined(runs: Sequence[_Runs]) -> dict[str, Any]:

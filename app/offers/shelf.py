@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from app.domain import Floats, Ints, Mask, Objective
 from app.model.bundle import Bundle
-from app.model.offer_items import OfferItems, offer_items
+from app.model.offer_items import OfferItems, Places, offer_items
 from app.offers.money import minor_per_major
 from app.offers.presence import Presence, presence_of
 from app.offers.reasons import ReasonCode
@@ -42,7 +42,7 @@ class Discounts:
     table: Wide
     gives_points: Mask
 
-    def of_piece(self, rows: Ints, price_minor: Wide) -> tuple[Wide, Wide]:
+    def of_piece(self, rows: Places, price_minor: Wide) -> tuple[Wide, Wide]:
         """What each of these offers takes off a piece of this price, and its cost with points.
 
         Of an unknown price (NaN) only a plain amount is known.
@@ -69,7 +69,7 @@ class PairWorths:
     log_weight: Wide
     fault: npt.NDArray[np.int8]
 
-    def net_minor(self, pairs: Ints, objective: Objective) -> Wide:
+    def net_minor(self, pairs: Places, objective: Objective) -> Wide:
         """What a redemption brings in: price, or margin where that is the objective, without the cost."""
         worth = self.money[1 if objective == Objective.MARGIN else 0]
         net: Wide = worth.take(pairs) - self.money[3].take(pairs)
@@ -101,7 +101,7 @@ class Shelf:
     row_of: dict[str, int]
     items: OfferItems
     top: Ints
-    first: Ints
+    first: Places
     worths: PairWorths
     opens_s: Wide
     closes_s: Wide
@@ -110,7 +110,7 @@ class Shelf:
     has_particular: bool
     is_foreign: Mask
     has_foreign: bool
-    budget: Ints
+    budget: Places
     budgeted: Sequence[str]
     by_decision: Ints
 
@@ -147,7 +147,7 @@ def make_shelf(
         row_of={offer.offer_id: row for row, offer in enumerate(shown)},
         items=layout,
         top=_top(items),
-        first=np.where(np.diff(layout.starts) > 0, layout.starts[:-1], len(layout.items)).astype(np.int32),
+        first=np.where(np.diff(layout.starts) > 0, layout.starts[:-1], len(layout.items)).astype(np.intp),
         worths=pair_worths(bundle, layout, discounts, is_retailers=is_retailers),
         opens_s=windows[:, 0].copy(),
         closes_s=windows[:, 1].copy(),
@@ -156,7 +156,7 @@ def make_shelf(
         has_particular=any(offer.presence is not None for offer in shown),
         is_foreign=is_foreign,
         has_foreign=bool(is_foreign.any()),
-        budget=np.array([place_of.get(offer.campaign_id, -1) for offer in shown], np.int32),
+        budget=np.array([place_of.get(offer.campaign_id, -1) for offer in shown]),
         budgeted=budgeted,
         by_decision=np.array(
             [row for row, offer in enumerate(on_offer) if offer.terms.issue.by == "decision"], np.int32
@@ -270,7 +270,7 @@ def _depth(bundle: Bundle, discounts: Discounts, items: Sequence[Ints]) -> Float
     """Per offer the share of the price that it takes off its products, at their mean price; NaN where unknown."""
     price = np.where(bundle.catalogue.price_minor > 0, bundle.catalogue.price_minor, np.nan)
     mean = np.array([_mean(price[its]) for its in items])
-    saving, _ = discounts.of_piece(np.arange(len(items), dtype=np.int32), mean)
+    saving, _ = discounts.of_piece(np.arange(len(items)), mean)
     depth: Floats = (saving / mean).astype(np.float32)
     return depth
 

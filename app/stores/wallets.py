@@ -1,6 +1,6 @@
 """A customer's wallet as it lies in Redis: one JSON document, packed by the projections, read by decisions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,23 +23,17 @@ def pack_wallet(wallet: Wallet) -> bytes:
     return orjson.dumps([coupons, wallet.tier, sorted(wallet.taken), wallet.redeemed_count, wallet.campaign_count])
 
 
-def unpack_wallet(packed: bytes | None, remaining: Sequence[bytes] | Mapping[bytes, bytes]) -> Wallet | None:
+def unpack_wallet(packed: bytes | None, remaining: Sequence[bytes]) -> Wallet | None:
     """The wallet that `pack_wallet` packed, empty where there is none; None while the projections were not made.
 
     `remaining` is what HGETALL answered: names and values in turn.
     """
-    left = dict(remaining if isinstance(remaining, Mapping) else zip(remaining[::2], remaining[1::2], strict=True))
-    if left.pop(MADE, None) is None:
+    left = dict(zip(remaining[::2], remaining[1::2], strict=True))
+    if MADE not in left:
         return None
-    remaining_minor = {name.decode(): int(minor) for name, minor in left.items()}
+    remaining_minor = {name.decode(): int(minor) for name, minor in left.items() if name}
     if packed is None:
         return Wallet((), remaining_minor=remaining_minor)
     coupons, tier, taken, redeemed_count, campaign_count = orjson.loads(packed)
-    return Wallet(
-        list(map(_coupon, coupons)),
-        tier,
-        frozenset(taken),
-        redeemed_count,
-        campaign_count,
-        remaining_minor,
-    )
+    held = list(map(_coupon, coupons))
+    return Wallet(held, tier, frozenset(taken), redeemed_count, campaign_count, remaining_minor)

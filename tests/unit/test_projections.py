@@ -52,7 +52,8 @@ def projections(ledger: Ledger, valkey: str) -> Iterator[Projections]:
 
 
 def in_redis(client: Any, customer_id: str) -> Wallet | None:
-    return unpack_wallet(client.get(KEYS.wallet(customer_id)), client.hgetall(REMAINING))
+    remaining = client.hgetall(REMAINING)
+    return unpack_wallet(client.get(KEYS.wallet(customer_id)), [part for pair in remaining.items() for part in pair])
 
 
 def codes(wallet: Wallet | None) -> list[str]:
@@ -67,11 +68,11 @@ def queued(ledger: Ledger) -> int:
 def test_packed_wallet_is_the_wallet() -> None:
     coupons = [WalletCoupon("c1", "CODE", "o1", None, 5.5), WalletCoupon("c2", "EDOC", "o2", 1.0, None)]
     wallet = Wallet(coupons, "gold", frozenset({"o3"}), 2, 7)
-    found = unpack_wallet(pack_wallet(wallet), {MADE: b"1", b"k": b"-3"})
+    found = unpack_wallet(pack_wallet(wallet), [MADE, b"1", b"k", b"-3"])
     assert found is not None
     assert found == Wallet(coupons, "gold", frozenset({"o3"}), 2, 7, {"k": -3})
     assert isinstance(found.coupons[0], WalletCoupon)
-    assert unpack_wallet(pack_wallet(wallet), {b"k": b"1"}) is None
+    assert unpack_wallet(pack_wallet(wallet), [b"k", b"1"]) is None
     assert unpack_wallet(None, [MADE, b"1"]) == Wallet(())
 
 
