@@ -153,16 +153,18 @@ def _valid_coupons(wallet: Wallet, shelf: Shelf, dropped: Dropped, *, now_s: flo
     best: dict[int, WalletCoupon] = {}
     row_of = shelf.row_of.get
     for coupon in wallet.coupons:
-        _, _, offer_id, valid_from_s, valid_until_s = coupon
-        row = row_of(offer_id)
+        row = row_of(coupon.offer_id)
         if row is None:
-            dropped.setdefault(str(ReasonCode.CAMPAIGN_NOT_RUNNING), []).append(offer_id)
-        elif valid_from_s is not None and valid_from_s > now_s:
-            dropped.setdefault(str(ReasonCode.COUPON_NOT_YET_VALID), []).append(offer_id)
-        elif valid_until_s is not None and valid_until_s <= now_s:
-            dropped.setdefault(str(ReasonCode.COUPON_EXPIRED), []).append(offer_id)
-        elif row not in best or (valid_until_s or inf) < (best[row].valid_until_s or inf):
-            best[row] = coupon
+            reason = ReasonCode.CAMPAIGN_NOT_RUNNING
+        elif (coupon.valid_from_s or 0) > now_s:
+            reason = ReasonCode.COUPON_NOT_YET_VALID
+        elif (coupon.valid_until_s or inf) <= now_s:
+            reason = ReasonCode.COUPON_EXPIRED
+        else:
+            if row not in best or (coupon.valid_until_s or inf) < (best[row].valid_until_s or inf):
+                best[row] = coupon
+            continue
+        dropped.setdefault(str(reason), []).append(coupon.offer_id)
     return best
 
 

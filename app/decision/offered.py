@@ -6,8 +6,6 @@ from math import exp, inf, isnan
 from operator import attrgetter
 from typing import NamedTuple
 
-from scipy.special import expit
-
 from app.decision.arrangement import Arranged
 from app.decision.context import Context
 from app.decision.coupons import CouponCandidates, coupon_candidates
@@ -17,7 +15,6 @@ from app.decision.scoring import Scored
 from app.decision.slate import make_slate
 from app.domain import CouponPlace, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle
-from app.model.offer_items import Places
 from app.offers.codes import shown_code
 from app.offers.shelf import Shelf
 
@@ -146,17 +143,16 @@ def _seated(count: int, set_ranks: set[int], taken: Sequence[int], *, size: int)
 def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ranks: Sequence[int]) -> list[Proposition]:
     """The best coupons at these ranks."""
     catalogue, basket = context.bundle.catalogue, context.basket.tolist()
-    best = coupons.best[: len(ranks)]
-    net = shelf.worths.net_minor(coupons.pairs[best], coupons.objective).tolist()
+    is_margin = coupons.objective == Objective.MARGIN
     slate = []
-    for rank, place, net_minor in zip(ranks, best, net, strict=True):
+    for rank, place in zip(ranks, coupons.best, strict=False):
         row, pair, coupon = int(coupons.rows[place]), int(coupons.pairs[place]), coupons.coupons[place]
         offer, target = shelf.offers[row], int(shelf.items.items[pair])
         ends_s = float(shelf.closes_s[row])
         if coupon is not None and coupon.valid_until_s is not None:
             ends_s = min(ends_s, coupon.valid_until_s)
-        chance = float(expit(coupons.log_odds[place]))
-        price, _, saving, _ = shelf.worths.money[:, pair].tolist()
+        chance = 1 / (1 + exp(-coupons.log_odds[place]))
+        price, margin, saving, cost = shelf.worths.money[:, pair].tolist()
         slate.append(
             Proposition(
                 "coupon",
@@ -166,7 +162,7 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
                 chance,
                 (_reason(context, target, in_basket=target in basket, is_held=coupon is not None),),
                 1.0,
-                _whole(chance * net_minor),
+                _whole(chance * ((margin if is_margin else price) - cost)),
                 offer.currency,
                 offer.name,
                 _factors(shelf, pair, chance) if context.query.explain else None,
@@ -192,10 +188,9 @@ def _whole(minor: float) -> int | None:
 
 def _applies_to(bundle: Bundle, shelf: Shelf, coupons: CouponCandidates, row: int, target: int) -> list[str]:
     """The products of the offer that the customer likes best, the one it is shown for first."""
-    pairs: Places = coupons.liked.pairs[coupons.liked.rows == row][:APPLIES_TO_COUNT]
-    ids = bundle.catalogue.product_ids
-    items = dict.fromkeys([target, *shelf.items.items.take(pairs).tolist()])
-    return [ids[item] for item in items][:APPLIES_TO_COUNT]
+    theirs = coupons.liked.pairs[coupons.liked.rows == row][:APPLIES_TO_COUNT]
+    items = dict.fromkeys([target, *shelf.items.items.take(theirs).tolist()])
+    return [bundle.catalogue.product_ids[item] for item in items][:APPLIES_TO_COUNT]
 
 
 def _factors(shelf: Shelf, pair: int, chance: float) -> dict[str, float]:
