@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Integer, Row, cast, func, select
 
 from app.errors import StoreUnavailable
 from app.model.bundle import Bundle
+from app.model.memory import give_back
 from app.offers.records import Campaign, Offer
 from app.offers.shelf import Shelf, make_shelf
 from app.offers.status import CampaignStatus
@@ -85,7 +86,9 @@ class Shelves:
 
 
 def _laid_out(bundle: Bundle, found: _OnOffer) -> Shelf | None:
-    return make_shelf(bundle, *found, now=datetime.now(UTC))
+    shelf = make_shelf(bundle, *found, now=datetime.now(UTC))
+    give_back()
+    return shelf
 
 
 def _state(connection: Connection) -> _State:
