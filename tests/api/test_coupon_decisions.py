@@ -254,7 +254,7 @@ def test_what_a_decision_showed_is_redeemed_though_offer_and_price_change(counte
     lesser = {"name": "Less", "discount": {"type": "percent", "percent": 10}, "applies_to": [{"product_ids": TEAS}]}
     shop.put(f"/v1/offers/{offer_id}", {"terms": lesser, "revision": 1})
     dearer = [{"product_id": TEAS[0], "quantity": 2, "unit_price_minor": 300}]
-    asked = {"customer_id": who, "codes": [coupon["code"]], "lines": dearer}
+    asked: dict[str, Any] = {"customer_id": who, "codes": [coupon["code"]], "lines": dearer}
     assert shop.validate(**asked)["discount_minor"] == 60
     kept = shop.validate(**asked, decision_id=answer["decision_id"])
     assert kept["basket_minor"] == 2 * shown["price"]["amount_minor"]
@@ -271,9 +271,8 @@ def test_redemption_is_told_again_though_the_decision_that_priced_it_is_gone(cou
         "order_id": "o-1", "customer_id": who, "codes": [coupon["code"]], "decision_id": answer["decision_id"],
         "lines": [{"product_id": TEAS[0]}],
     }  # fmt: skip
-    send = lambda: shop.client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": key})  # noqa: E731
-    first = send()
+    first = shop.send("POST", "/v1/redemptions", body, key=key)
     counter.redis.flushdb()
-    again = send()
+    again = shop.send("POST", "/v1/redemptions", body, key=key)
     assert (first.status_code, again.status_code) == (201, 201)
     assert (again.content, again.headers["Idempotent-Replayed"]) == (first.content, "true")

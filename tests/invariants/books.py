@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from app.offers.basket import BasketLine
 from app.offers.terms import Amount, CampaignTerms, FixedPrice, OfferTerms, Percent, Points
+from tests.invariants.sums import half_up
 
 Key = tuple[str, str, str, str]
 LEADS_TO = {
@@ -291,16 +292,6 @@ class Books:
 _LIMIT_CODES = {"code_limit_reached", "customer_limit_reached", "campaign_limit_reached"}
 
 
-def spread(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` by the weights: rounded down, then one more for the largest remainders, ties to the earlier."""
-    exact = [Fraction(total * weight, sum(weights)) for weight in weights]
-    parts = [int(one) for one in exact]
-    by_remainder = sorted(range(len(parts)), key=lambda place: parts[place] - exact[place])
-    for place in by_remainder[: total - sum(parts)]:
-        parts[place] += 1
-    return parts
-
-
 def _part(whole: int, back: Fraction, share: Share) -> int:
     return int(whole * back / share.quantity)
 
@@ -386,10 +377,10 @@ def _give(subset: Iterable[CouponBook], asked: Asked) -> list[Given] | None:
         discount = points = cost = 0
         match asked.terms(coupon).discount:
             case FixedPrice(price_minor=price) if piece is not None:
-                discount = max(0, piece_left - _half_up(price * Fraction(str(piece.quantity))))
+                discount = max(0, piece_left - half_up(price * Fraction(str(piece.quantity))))
                 piece_left -= discount
             case Percent(percent=percent, max_discount_minor=most):
-                discount = min(_half_up(total * Fraction(str(percent)) / 100), total if most is None else most)
+                discount = min(half_up(total * Fraction(str(percent)) / 100), total if most is None else most)
             case Amount(amount_minor=amount):
                 discount = min(amount, total)
             case Points() as one:
@@ -405,7 +396,3 @@ def _give(subset: Iterable[CouponBook], asked: Asked) -> list[Given] | None:
 def _turn(coupon: CouponBook, asked: Asked) -> tuple[int, bool, str, str]:
     terms = asked.terms(coupon)
     return ORDER.index(terms.discount.type), not terms.applies_to, coupon.offer.offer_id, coupon.coupon_id
-
-
-def _half_up(value: Fraction) -> int:
-    return int(value + Fraction(1, 2))

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from tests.invariants.books import Asked, Books, Given, Share, Use, spread
+from tests.invariants.books import Asked, Books, Given, Share, Use
+from tests.invariants.sums import spread
 from tests.invariants.tables import State
 
 

@@ -1,0 +1,19 @@
+"""Sums to the cent, as the reference model of the ledger makes them."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+
+def spread(total: int, weights: Sequence[int]) -> list[int]:
+    """`total` by the weights: rounded down, then one more for the largest remainders, ties to the earlier."""
+    exact = [Fraction(total * weight, sum(weights)) for weight in weights]
+    parts = [int(one) for one in exact]
+    by_remainder = sorted(range(len(parts)), key=lambda place: parts[place] - exact[place])
+    for place in by_remainder[: total - sum(parts)]:
+        parts[place] += 1
+    return parts
+
+
+def half_up(value: Fraction) -> int:
+    """The nearest whole number, the greater of two."""
+    return int(value + Fraction(1, 2))
