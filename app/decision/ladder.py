@@ -121,12 +121,13 @@ def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]]) -> Slate:
             reasons=(Reason("fallback", "Our recommendation"),),
         )
         for rank, product_id in enumerate(fallbacks.get(query.placement, ())[: query.size], start=1)
+        if "product" in query.kinds
     ]
     return _bare_slate(query, None, [Degraded.BUNDLE_MISSING], propositions)
 
 
 def _bare_slate(query: Query, version: str | None, degraded: list[Degraded], propositions: list[Proposition]) -> Slate:
-    if len(propositions) < query.size:
+    if len(propositions) < query.size and "product" in query.kinds:
         degraded = [*degraded, Degraded.SLATE_SHORT]
     return Slate(new_decision_id(), version, POLICY, degraded, propositions, {"rung": degraded[0]})
 

@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.decision.coupons import PRIOR_CHANCE
+from app.decision.ladder import popular_slate, static_slate
 from app.decision.offered import APPLIES_TO_COUNT
-from app.domain import Objective, Pin, Proposition, Slate, SlatePolicy, Wallet
+from app.decision.pipeline import Options
+from app.domain import Degraded, Objective, Pin, Proposition, Query, Slate, SlatePolicy, Wallet
 from app.model.bundle import Bundle, Newcomers
 from app.model.coupons import CouponModel
 from app.offers.shelf import LEAST_WEIGHT, Shelf
-from tests.shelves import HALF, ONE, both, campaign, coupon, decided, offer, shelf_of, shown, small_bundle, wallet
+from tests.shelves import HALF, NOW, ONE, both, campaign, coupon, decided, offer, shelf_of, shown, small_bundle, wallet
 
 NAMES = [f"o{number}" for number in range(6)]
 
@@ -228,3 +230,14 @@ def test_every_slate_keeps_its_promises(
     assert unpinned == [product_id for product_id in order if product_id in unpinned]
     if len(order) == size:
         assert all(found.propositions[rank - 1].product_id == name for rank, name in pins.items() if rank <= size)
+
+
+def test_lower_rungs_answer_a_question_for_coupons_alone_with_nothing(bundle: Bundle) -> None:
+    query = Query("app_home", 5, NOW, customer_id="u0", kinds=frozenset({"coupon"}))
+    options = Options(stale_after_s=1e9)
+    for slate in (
+        popular_slate(query, bundle, options, why=Degraded.OVERLOAD),
+        static_slate(query, {"app_home": ["p1", "p2"]}),
+    ):
+        assert not slate.propositions
+        assert Degraded.SLATE_SHORT not in slate.degraded
