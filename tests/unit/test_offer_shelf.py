@@ -210,6 +210,16 @@ def test_bundle_prepared_while_the_ledger_is_away_gets_its_shelf_later(
     run_campaign(ledger, "k", EUROS, half_off("p1"))
     assert shelves.refresh()
     assert on_shelf(shelves, bundle) == ["k-0"]
+    # Nothing changes, but a bundle comes while the ledger is away once more.
+    ledger.close()
+    path.parent.rename(tmp_path / "gone")
+    later = replace(bundle, version="later")
+    shelves.prepare(later)
+    (tmp_path / "gone").rename(path.parent)
+    assert on_shelf(shelves, bundle) == ["k-0"]
+    assert on_shelf(shelves, later) == []
+    assert shelves.refresh()
+    assert on_shelf(shelves, later) == ["k-0"]
     ledger.close()
 
 

@@ -19,10 +19,11 @@ from app.offers.records import Coupon
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.ledger.audience import activate, add_audience
 from app.stores.ledger.campaigns import act_on_campaign, set_tier
+from app.stores.ledger.coupons import expire_due
 from app.stores.ledger.engine import Ledger, open_ledger
 from app.stores.ledger.idempotency import Once
 from app.stores.ledger.quote import Question
-from app.stores.ledger.redeem import Order, redeem
+from app.stores.ledger.redeem import Order, redeem, reserve
 from app.stores.ledger.schema import upgrade
 from app.stores.ledger.tables import projection_queue
 from app.stores.projections import SETTLE, Projections, wallets
@@ -93,6 +94,38 @@ def test_wallet_holds_open_coupons_tier_and_counts(ledger: Ledger, projections: 
     assert (wallet.tier, wallet.taken) == ("gold", frozenset({"free-0"}))
     assert (wallet.redeemed_count, wallet.campaign_count) == (1, 1)
     assert wallet.remaining_minor == {"k": 700}
+
+
+def test_reserved_coupon_and_its_money_are_out_of_sight(ledger: Ledger, projections: Projections, client: Any) -> None:
+    run_campaign(ledger, "k", TERMS, FIVE)
+    coupon = give(ledger, "k-0", "ann")
+    question = Question(
+        Basket((BasketLine("1", "p1", 1.0, 2000),), "EUR"), Situation(START, "ann"), codes=(coupon.code,)
+    )
+    reserve(ledger, question, order_id="1", ttl=timedelta(hours=1), once=Once("till", "hold", "f", START))
+    projections.rebuild()
+    wallet = in_redis(client, "ann")
+    assert wallet is not None
+    assert (codes(wallet), wallet.remaining_minor) == ([], {"k": 700})
+
+
+def test_coupon_of_two_uses_is_open_until_both_are_taken_and_an_expired_one_is_not(
+    ledger: Ledger, projections: Projections, client: Any
+) -> None:
+    ending = FIVE.model_copy(update={"valid_until": LATER})
+    run_campaign(ledger, "k", TERMS, FIVE.model_copy(update={"uses_per_code": 2}), ending)
+    twice = give(ledger, "k-0", "ann")
+    give(ledger, "k-1", "ann")
+    pay(ledger, twice, [2000])
+    expire_due(ledger, now=LATER + SETTLE)
+    projections.rebuild()
+    assert codes(in_redis(client, "ann")) == [twice.code]
+    question = Question(
+        Basket((BasketLine("1", "p1", 1.0, 2000),), "EUR"), Situation(START, "ann"), codes=(twice.code,)
+    )
+    reserve(ledger, question, order_id="1", ttl=timedelta(hours=1), once=Once("till", "hold", "f", START))
+    projections.rebuild()
+    assert codes(in_redis(client, "ann")) == []
 
 
 def test_first_sweep_after_redis_lost_all_makes_everything_again(
