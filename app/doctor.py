@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -12,7 +13,7 @@ from app.settings import Settings
 from app.stores.embedded import find_running
 from app.stores.ledger.engine import open_ledger
 from app.stores.ledger.reconcile import reconcile
-from app.stores.ledger.schema import is_current, why_read_only
+from app.stores.ledger.schema import has_ledger, is_current, why_read_only
 from app.stores.redis import FEATURES_AS_OF, Keys, worker_client
 
 DAY_S = 86_400
@@ -83,32 +84,26 @@ def _bundle(settings: Settings) -> Finding:
 def _ledger(settings: Settings) -> Finding:
     is_own_file = settings.database_url is None
     kind = "SQLite, ledger.db in the data directory" if is_own_file else settings.ledger_url.split(":", 1)[0]
-    if is_own_file and not (settings.data_dir / "ledger.db").exists():
+    if not has_ledger(settings):
         return Finding("ledger", True, f"{kind}: not made yet; the first start of a server makes it")
-    ledger = open_ledger(settings.ledger_url)
-    try:
+    with closing(open_ledger(settings.ledger_url)) as ledger:
         if not is_current(ledger):
             return Finding(
                 "ledger", False, f"{kind}: the schema is an older one; the next start of a server migrates it"
             )
         reason = why_read_only(ledger)
-    finally:
-        ledger.close()
     if reason is not None:
         return Finding("ledger", False, f"{kind}: nothing can be written: {reason}; see docs/operations.md")
     return Finding("ledger", True, f"{kind}, schema current, writable")
 
 
 def _accounts(settings: Settings) -> Finding:
-    if settings.database_url is None and not (settings.data_dir / "ledger.db").exists():
+    if not has_ledger(settings):
         return Finding("ledger accounts", True, "nothing is in them yet")
-    ledger = open_ledger(settings.ledger_url)
-    try:
+    with closing(open_ledger(settings.ledger_url)) as ledger:
         if not is_current(ledger):
             return Finding("ledger accounts", True, "not looked at: the schema is an older one")
         found = ledger.read(reconcile)
-    finally:
-        ledger.close()
     if not found:
         return Finding("ledger accounts", True, "budgets, uses, limits and lines add up to the last cent")
     first = found[0]

@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import BinaryIO
@@ -98,8 +97,12 @@ async def _answer(service: Service, line: bytes) -> tuple[bytes, int | None]:
         ), None
     except EndcapError as error:
         return bytes(problem(422, error.code, error.message, pointer=error.pointer).body), None
-    expires_at = datetime.now(UTC) + timedelta(seconds=service.settings.decision_keep_s)
-    body = answer_body(slate, currency=service.settings.currency, with_trace=query.explain, expires_at=expires_at)
+    body = answer_body(
+        slate,
+        currency=service.settings.currency,
+        with_trace=query.explain,
+        keep_s=service.settings.decision_keep_s,
+    )
     return body, len(slate.degraded)
 
 

@@ -60,7 +60,7 @@ async def measure(settings: Settings, redis_url: str, bodies: list[bytes]) -> di
         query = to_query(DecisionRequest.model_validate_json(body), placements)
         watch.lap("parse")
         slate = await service.ladder.answer(query, watch)
-        answer_body(slate, currency=settings.currency, with_trace=False, expires_at=query.now_at)
+        answer_body(slate, currency=settings.currency, with_trace=False, keep_s=settings.decision_keep_s)
         watch.lap("encode")
         total_us.append((perf_counter() - started) * 1e6)
         flags.update(slate.degraded)

@@ -8,6 +8,7 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.api.access import needs
+from app.api.answers import json_answer
 from app.api.offer_wire import (
     AudienceAnswer,
     AudienceRequest,
@@ -83,7 +84,7 @@ def list_all(request: Request, after: Id | None = None, limit: Annotated[int, Qu
         "campaigns": [campaign_document(one, now=now) for one in page],
         "next": page[-1].campaign_id if len(found) > limit else None,
     }
-    return _json(told)
+    return json_answer(told)
 
 
 @router.get(
@@ -121,7 +122,7 @@ async def change(campaign_id: Id, body: CampaignChange, request: Request) -> Res
 def budget(campaign_id: Id, request: Request) -> Response:
     """The campaign's budget, what is spent, held and left of it, per channel, and its last ledger entries."""
     found = service_of(request).ledger.read(lambda connection: campaign_budget(connection, campaign_id))
-    return _json(found.to_dict())
+    return json_answer(found.to_dict())
 
 
 @router.post(
@@ -149,7 +150,7 @@ def offers_of(campaign_id: Id, request: Request) -> Response:
     """All offers of the campaign."""
     ledger = service_of(request).ledger
     found = ledger.read(lambda connection: list_offers(connection, find_campaign(connection, campaign_id).campaign_id))
-    return _json({"offers": [offer_document(offer) for offer in found]})
+    return json_answer({"offers": [offer_document(offer) for offer in found]})
 
 
 @router.post(
@@ -226,7 +227,7 @@ def settle(
     if to_at <= from_at:
         raise InvalidRequest("to must be after from", pointer="/query/to")
     found = service_of(request).ledger.read(lambda connection: settlement(connection, from_at, to_at))
-    return _json({"from": from_at, "to": to_at, "funders": [one.to_dict() for one in found]})
+    return json_answer({"from": from_at, "to": to_at, "funders": [one.to_dict() for one in found]})
 
 
 def _campaign(campaign: Campaign, status: Literal[200, 201] = 200, *, now: datetime) -> Answer:
@@ -239,7 +240,3 @@ def _offer(offer: Offer, status: Literal[200, 201] = 200) -> Answer:
 
 def _added(campaign_id: str, count: int) -> Answer:
     return Answer(200, orjson.dumps({"campaign_id": campaign_id, "added_count": count}))
-
-
-def _json(told: object) -> Response:
-    return Response(orjson.dumps(told), media_type="application/json")

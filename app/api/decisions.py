@@ -1,7 +1,5 @@
 """`/v1/decisions`: one question in, one slate out, and the slate again for a while."""
 
-from datetime import UTC, datetime, timedelta
-
 from fastapi import APIRouter, Request, Response
 
 from app.api.access import needs
@@ -30,8 +28,12 @@ async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate,
     query = to_query(question, service.placements)
     laps = stage_laps(service.metrics)
     slate = await service.ladder.answer(query, laps)
-    expires_at = datetime.now(UTC) + timedelta(seconds=service.settings.decision_keep_s)
-    answer = answer_body(slate, currency=service.settings.currency, with_trace=query.explain, expires_at=expires_at)
+    answer = answer_body(
+        slate,
+        currency=service.settings.currency,
+        with_trace=query.explain,
+        keep_s=service.settings.decision_keep_s,
+    )
     service.decisions.record(slate.decision_id, answer, None if query.explain else slate.trace)
     laps.lap("encode")
     return slate, answer

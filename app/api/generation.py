@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from app.api.answers import json_answer
 from app.api.offer_wire import OfferAnswer, Sent, offer_document
 from app.api.once import answered, keyed, once_of
 from app.api.problems import documented
@@ -101,7 +102,7 @@ async def generate(campaign_id: Id, body: GenerationRequest, request: Request) -
     drafts = [_draft(one, catalogue) for one in found.offers]
     told = {"campaign_id": campaign_id, "drafts": drafts, "saved": [], "left_out": found.left_out}
     if not body.save:
-        return Response(orjson.dumps(told), media_type="application/json")
+        return json_answer(told)
     once = await once_of(request)
 
     def save(connection: Any) -> Answer:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api.access import client_of, needs, scopes_of
+from app.api.answers import json_answer
 from app.api.basket_of import basket_of
 from app.api.once import answered, done, keyed, once_of, response_of
 from app.api.problems import documented
@@ -73,7 +74,7 @@ async def qualify(body: QualificationRequest, request: Request) -> Response:
     question = _question(body, request, now=datetime.now(UTC), wallet=body.customer_id is not None)
     found = await _quoted(request, question)
     near = [_near(refused) for refused in found["refused"] if _is_near(refused)]
-    return _json(found | {"near": near})
+    return json_answer(found | {"near": near})
 
 
 @router.post(
@@ -94,7 +95,7 @@ async def validate(
     _check_names_coupons(body, body.reservation_id)
     question = await _promised(body, request, now=now, reservation_id=body.reservation_id)
     found = await _quoted(request, question)
-    return _json(found | {"is_redeemable": bool(found["applied"])})
+    return json_answer(found | {"is_redeemable": bool(found["applied"])})
 
 
 @router.post(
@@ -127,7 +128,7 @@ def show_reservation(reservation_id: Id, request: Request) -> Response:
     """The reservation and what became of it."""
     found = service_of(request).ledger.read(lambda connection: find_reservation(connection, reservation_id))
     is_over = datetime.fromisoformat(found["expires_at"]) <= datetime.now(UTC)
-    return _json(found | {"status": "expired"} if found["status"] == "held" and is_over else found)
+    return json_answer(found | {"status": "expired"} if found["status"] == "held" and is_over else found)
 
 
 @router.delete(
@@ -170,7 +171,7 @@ async def redeem_coupons(body: RedemptionRequest, request: Request) -> Response:
 )
 def show_redemption(redemption_id: Id, request: Request) -> Response:
     """The redemption as it stands."""
-    return _json(service_of(request).ledger.read(lambda connection: find_redemption(connection, redemption_id)))
+    return json_answer(service_of(request).ledger.read(lambda connection: find_redemption(connection, redemption_id)))
 
 
 @router.post(
@@ -279,7 +280,3 @@ def _near(refused: dict[str, Any]) -> dict[str, Any]:
     reason = refused["reason"]
     named = {name: value for name, value in refused.items() if name != "reason"}
     return named | {"missing_minor": reason["required"] - reason["actual"]}
-
-
-def _json(told: object) -> Response:
-    return Response(orjson.dumps(told), media_type="application/json")

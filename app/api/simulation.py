@@ -6,11 +6,11 @@ from functools import partial
 from time import perf_counter, sleep
 from typing import Annotated, Any, Self
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, SkipValidation, model_validator
 
 from app.api.access import needs
+from app.api.answers import json_answer
 from app.api.basket_of import known_attributes
 from app.api.offer_wire import ChosenId, Sent
 from app.api.problems import documented
@@ -128,8 +128,7 @@ def try_out(campaign_id: Id, body: SimulationRequest, request: Request) -> Respo
         sample = _drawn(service, body, audience)
         # Decisions go first: sleep lets them have the interpreter between two baskets.
         found = simulate(trial, sample, pause=partial(sleep, 0))
-    return Response(orjson.dumps(_told(campaign_id, body, trial, found, perf_counter() - begun_s)),
-                    media_type="application/json")  # fmt: skip
+    return json_answer(_told(campaign_id, body, trial, found, perf_counter() - begun_s))
 
 
 def _asked(service: Service, campaign_id: str, body: SimulationRequest) -> tuple[Trial, set[str] | None]:

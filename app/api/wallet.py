@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from app.api.access import needs
+from app.api.answers import json_answer
 from app.api.coupon_wire import CouponAnswer, IssueAnswer, WalletAnswer, coupon_document
 from app.api.offer_wire import ActivationRequest, IssueRequest, MembershipAnswer, MembershipRequest
 from app.api.once import answered, keyed, once_of
@@ -47,7 +48,7 @@ def show_wallet(customer_id: Id, request: Request) -> Response:
     now = datetime.now(UTC)
     coupons = service_of(request).ledger.read(lambda connection: wallet_of(connection, customer_id))
     told = {"customer_id": customer_id, "coupons": [coupon_document(one, now=now) for one in coupons]}
-    return Response(orjson.dumps(told), media_type="application/json")
+    return json_answer(told)
 
 
 @router.put(

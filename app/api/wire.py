@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -198,11 +198,11 @@ class DecisionAnswer(BaseModel):
     trace: dict[str, Any] | None = None
 
 
-def answer_body(slate: Slate, *, currency: str, with_trace: bool, expires_at: datetime) -> bytes:
-    """The JSON body of an answer, in the shape of DecisionAnswer."""
+def answer_body(slate: Slate, *, currency: str, with_trace: bool, keep_s: int) -> bytes:
+    """The JSON body of an answer, in the shape of DecisionAnswer; it holds for `keep_s` from now on."""
     body: dict[str, Any] = {
         "decision_id": slate.decision_id,
-        "expires_at": expires_at,
+        "expires_at": datetime.now(UTC) + timedelta(seconds=keep_s),
         "model_version": slate.model_version,
         "policy": slate.policy,
         "degraded": slate.degraded,

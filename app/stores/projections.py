@@ -15,8 +15,10 @@ from sqlalchemy import CompoundSelect, Connection, Select, delete, func, select,
 
 from app.domain import Wallet, WalletCoupon
 from app.errors import StoreUnavailable
-from app.offers.records import CouponStatus
 from app.offers.status import CampaignStatus
+from app.stores.ledger.audience import BY_DECISION
+from app.stores.ledger.campaigns import tiers_of
+from app.stores.ledger.claims import has_use_left
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.tables import (
     audience,
@@ -189,18 +191,14 @@ def remaining_minor(connection: Connection, campaign_ids: Sequence[str] | None =
 def wallets(connection: Connection, customer_ids: Sequence[str]) -> dict[str, Wallet]:
     """Each customer's wallet, empty for those who have nothing."""
     is_theirs = coupons.c.customer_id.in_(customer_ids)
-    is_open = (coupons.c.status == CouponStatus.ISSUED) & (
-        coupons.c.max_uses.is_(None) | (coupons.c.uses + coupons.c.holds < coupons.c.max_uses)
-    )
     held: dict[str, list[WalletCoupon]] = {customer_id: [] for customer_id in customer_ids}
-    for row in connection.execute(select(coupons).where(is_theirs, is_open).order_by(coupons.c.coupon_id)):
+    for row in connection.execute(select(coupons).where(is_theirs, has_use_left()).order_by(coupons.c.coupon_id)):
         bounds = [None if at is None else at.timestamp() for at in (row.valid_from, row.valid_until)]
         held[row.customer_id].append(WalletCoupon(row.coupon_id, row.code, row.offer_id, *bounds))
-    tiers = select(memberships.c.customer_id, memberships.c.tier).where(memberships.c.customer_id.in_(customer_ids))
-    tier_of = {row.customer_id: row.tier for row in connection.execute(tiers)}
+    tier_of = tiers_of(connection, customer_ids)
     taken: dict[str, set[str]] = {}
     for row in connection.execute(select(coupons.c.customer_id, coupons.c.offer_id).where(
-        is_theirs, coupons.c.issued_by == "decision"
+        is_theirs, coupons.c.issued_by == BY_DECISION
     )):  # fmt: skip
         taken.setdefault(row.customer_id, set()).add(row.offer_id)
     redeemed = (

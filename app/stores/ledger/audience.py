@@ -12,7 +12,8 @@ from app.errors import Conflict
 from app.offers.records import Campaign, Coupon, Offer
 from app.offers.status import CampaignStatus
 from app.stores.ledger.campaigns import find_campaign, find_offer, list_offers
-from app.stores.ledger.coupons import CHUNK_ROWS, coupon_issued_for, issue
+from app.stores.ledger.chunks import CHUNK_ROWS
+from app.stores.ledger.coupons import coupon_issued_for, issue
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.queue import enqueue, insert
 from app.stores.ledger.tables import audience, memberships
@@ -123,23 +124,39 @@ def _issuable(
     connection: Connection, campaign_id: str, offer_id: str | None, now: datetime
 ) -> tuple[Campaign, list[Offer]]:
     campaign = find_campaign(connection, campaign_id)
-    if campaign.status_at(now) is CampaignStatus.ENDED:
-        raise NotIssuable(f"campaign {campaign_id!r} has ended; reopen it or change ends_at first")
+    check_not_over(campaign, now)
     if offer_id is None:
         every = list_offers(connection, campaign_id)
         return campaign, [one for one in every if one.is_active and one.terms.issue.by == BY_AUDIENCE]
+    offer = offer_in(connection, campaign_id, offer_id)
+    _check(offer, campaign, BY_AUDIENCE, now)
+    return campaign, [offer]
+
+
+def offer_in(connection: Connection, campaign_id: str, offer_id: str) -> Offer:
+    """The offer of just this campaign; raises OfferNotFound and NotIssuable."""
     offer = find_offer(connection, offer_id)
     if offer.campaign_id != campaign_id:
         raise NotIssuable(f"offer {offer_id!r} is one of campaign {offer.campaign_id!r}, not of {campaign_id!r}")
-    _check(offer, campaign, BY_AUDIENCE, now)
-    return campaign, [offer]
+    return offer
+
+
+def check_active(offer: Offer) -> None:
+    """Raises NotIssuable for an offer that was withdrawn."""
+    if not offer.is_active:
+        raise NotIssuable(f"offer {offer.offer_id!r} was withdrawn")
+
+
+def check_not_over(campaign: Campaign, now: datetime) -> None:
+    """Raises NotIssuable for a campaign that has ended."""
+    if campaign.status_at(now) is CampaignStatus.ENDED:
+        raise NotIssuable(f"campaign {campaign.campaign_id!r} has ended; reopen it or change ends_at first")
 
 
 def _check(offer: Offer, campaign: Campaign, issued_by: str, now: datetime) -> None:
     if offer.terms.issue.by != issued_by:
         raise NotIssuable(f"offer {offer.offer_id!r} is issued by {offer.terms.issue.by}, not by {issued_by}")
-    if not offer.is_active:
-        raise NotIssuable(f"offer {offer.offer_id!r} was withdrawn")
+    check_active(offer)
     if offer.terms.valid_until is not None and now >= offer.terms.valid_until:
         raise NotIssuable(f"offer {offer.offer_id!r} was valid until {offer.terms.valid_until.isoformat()}")
 

@@ -12,6 +12,7 @@ from app.offers.records import Campaign, Offer
 from app.offers.status import Action, CampaignStatus, changed
 from app.offers.terms import CampaignTerms, OfferTerms
 from app.stores.ledger import queue
+from app.stores.ledger.chunks import chunks
 from app.stores.ledger.tables import budget_ledger, campaigns, memberships, offer_revisions, offers
 
 
@@ -200,6 +201,16 @@ def tier_of(connection: Connection, customer_id: str | None) -> str | None:
 def list_tiers(connection: Connection) -> dict[str, str]:
     """The loyalty tier of every customer who has one."""
     return {row.customer_id: row.tier for row in connection.execute(select(memberships))}
+
+
+def tiers_of(connection: Connection, customer_ids: Sequence[str]) -> dict[str, str]:
+    """The loyalty tiers of those of the customers whose tier is known."""
+    found: dict[str, str] = {}
+    members = select(memberships.c.customer_id, memberships.c.tier)
+    for chunk in chunks(customer_ids):
+        ours = members.where(memberships.c.customer_id.in_(chunk))
+        found.update((row.customer_id, row.tier) for row in connection.execute(ours))
+    return found
 
 
 def campaign_of(row: RowMapping) -> Campaign:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, select, update
 
@@ -15,19 +15,16 @@ from app.offers.records import Campaign, Coupon, CouponStatus, Offer
 from app.offers.status import CampaignStatus
 from app.offers.terms import OfferTerms
 from app.offers.zones import day_start, local_date
+from app.stores.ledger.chunks import CHUNK_ROWS, chunks
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.queue import enqueue, insert
 from app.stores.ledger.tables import coupons, pending_revocations
-
-T = TypeVar("T")
 
 OPEN = (CouponStatus.ISSUED, CouponStatus.RESERVED)
 _UNUSED = (coupons.c.status == CouponStatus.ISSUED) & (coupons.c.uses == 0) & (coupons.c.holds == 0)
 _FOR_MANY = (coupons.c.status == CouponStatus.ISSUED) & (coupons.c.max_uses.is_(None) | (coupons.c.max_uses > 1))
 _COLUMNS = tuple(field.name for field in fields(Coupon))
 KEEP_PENDING = timedelta(days=90)
-CHUNK_ROWS = 1000
-"""Rows of one statement; both databases bound the parameters of one."""
 ATTEMPTS = 5
 """Of a million serials under one number, one in a million meets another: five times in a row never happens."""
 
@@ -240,7 +237,7 @@ def _insert(connection: Connection, pending: Sequence[_Keyed]) -> set[str]:
     """The ids of those that are in the table now."""
     statement = insert(connection, coupons).on_conflict_do_nothing().returning(coupons.c.coupon_id)
     new_ids: set[str] = set()
-    for chunk in _chunks(pending):
+    for chunk in chunks(pending):
         rows = [_row(coupon, key) for coupon, key in chunk]
         new_ids.update(connection.execute(statement, rows).scalars())
     return new_ids
@@ -253,18 +250,13 @@ def _row(coupon: Coupon, issue_key: str | None) -> dict[str, Any]:
 def _not_yet_issued(connection: Connection, refused: Sequence[_Keyed]) -> list[_Keyed]:
     """Those that were refused for their code or serial, not because the same issue happened before."""
     keys = [key for _, key in refused if key is not None]
-    known = {key for chunk in _chunks(keys) for key in _known_keys(connection, chunk)}
+    known = {key for chunk in chunks(keys) for key in _known_keys(connection, chunk)}
     return [one for one in refused if one[1] not in known]
 
 
 def _known_keys(connection: Connection, keys: Sequence[str]) -> Iterator[str]:
     query = select(coupons.c.issue_key).where(coupons.c.issue_key.in_(keys))
     yield from connection.execute(query).scalars()
-
-
-def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(rows), CHUNK_ROWS):
-        yield rows[start : start + CHUNK_ROWS]
 
 
 def _one(connection: Connection, condition: Any) -> Coupon | None:

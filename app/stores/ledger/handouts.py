@@ -9,9 +9,8 @@ from sqlalchemy import Connection
 from app.errors import Conflict, Missing
 from app.offers.gs1 import element_string
 from app.offers.records import Campaign, Coupon, CouponStatus, Offer
-from app.offers.status import CampaignStatus
 from app.offers.zones import local_date
-from app.stores.ledger.audience import NotIssuable
+from app.stores.ledger.audience import check_active, check_not_over, offer_in
 from app.stores.ledger.campaigns import find_campaign, find_offer, find_offers
 from app.stores.ledger.coupons import coupons_of, find_coupon, issue, revoke
 
@@ -92,13 +91,9 @@ def hand_out(
 
     Raises CampaignNotFound, OfferNotFound, NotIssuable, BadInput for what is no code, and CodeTaken.
     """
-    campaign, offer = find_campaign(connection, campaign_id), find_offer(connection, offer_id)
-    if offer.campaign_id != campaign_id:
-        raise NotIssuable(f"offer {offer_id!r} is one of campaign {offer.campaign_id!r}, not of {campaign_id!r}")
-    if not offer.is_active:
-        raise NotIssuable(f"offer {offer_id!r} was withdrawn")
-    if campaign.status_at(now) is CampaignStatus.ENDED:
-        raise NotIssuable(f"campaign {campaign_id!r} has ended; reopen it or change ends_at first")
+    campaign, offer = find_campaign(connection, campaign_id), offer_in(connection, campaign_id, offer_id)
+    check_active(offer)
+    check_not_over(campaign, now)
     coupons = issue(connection, offer, campaign, customer_ids, issued_by=BY_STAFF, code=code, now=now)
     return [Held(coupon, offer, campaign) for coupon in coupons]
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -32,12 +33,9 @@ def export_if_there(settings: Settings) -> None:
     """`export_outcomes` where there is a ledger; one that this Endcap does not know the schema of is left alone."""
     if not has_ledger(settings):
         return
-    ledger = open_ledger(settings.ledger_url)
-    try:
+    with closing(open_ledger(settings.ledger_url)) as ledger:
         if is_current(ledger):
             export_outcomes(ledger, settings)
-    finally:
-        ledger.close()
 
 
 def export_outcomes(ledger: Ledger, settings: Settings) -> dict[str, int]:

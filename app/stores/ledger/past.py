@@ -1,10 +1,10 @@
 """Campaigns that ran elsewhere come into the ledger: what is new is added, and nothing that is there is changed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
@@ -15,6 +15,7 @@ from app.offers.terms import CampaignTerms, OfferTerms
 from app.settings import Selected
 from app.stores.ledger.audience import audience_key
 from app.stores.ledger.campaigns import act_on_campaign, change_offer, create_campaign, create_offer, find_offer
+from app.stores.ledger.chunks import chunks
 from app.stores.ledger.claims import has_budget_for
 from app.stores.ledger.queue import enqueue
 from app.stores.ledger.queue import insert as insert_or
@@ -30,11 +31,7 @@ from app.stores.ledger.tables import (
     uses,
 )
 
-T = TypeVar("T")
-
 CLIENT = "import"
-CHUNK_ROWS = 500
-"""Values of one IN list; both databases bound the parameters of a statement."""
 LINE_ID, ANY_PRODUCT = "1", "*"
 """The one line of an imported redemption: the order and its products are not known."""
 
@@ -130,7 +127,7 @@ def add_assigned(connection: Connection, assigned: Iterable[tuple[str, str, date
     """How many of (campaign_id, customer_id, assigned_at) are new to the campaigns' audiences."""
     rows = [dict(zip(("campaign_id", "customer_id", "assigned_at"), one, strict=True)) for one in assigned]
     statement = insert_or(connection, audience).on_conflict_do_nothing().returning(audience.c.customer_id)
-    added = sum(len(connection.execute(statement, chunk).all()) for chunk in _chunks(rows))
+    added = sum(len(connection.execute(statement, chunk).all()) for chunk in chunks(rows))
     if added:
         enqueue(connection, {f"campaign:{row['campaign_id']}" for row in rows}, now=now)
     return added
@@ -226,7 +223,7 @@ def _offers_of(connection: Connection, offer_ids: set[str]) -> dict[str, Any]:
     query = select(*columns).join(campaigns, offers.c.campaign_id == campaigns.c.campaign_id)
     return {
         row.offer_id: row
-        for chunk in _chunks(sorted(offer_ids))
+        for chunk in chunks(sorted(offer_ids))
         for row in connection.execute(query.where(offers.c.offer_id.in_(chunk)))
     }
 
@@ -236,7 +233,7 @@ def _known_redemptions(connection: Connection, offer_ids: Iterable[str]) -> set[
     query = query.join(redemptions, uses.c.redemption_id == redemptions.c.redemption_id)
     return {
         (row.offer_id, row.customer_id, row.redeemed_at)
-        for chunk in _chunks(list(offer_ids))
+        for chunk in chunks(list(offer_ids))
         for row in connection.execute(query.where(uses.c.offer_id.in_(chunk)))
     }
 
@@ -262,7 +259,7 @@ def _redeemed_coupons(connection: Connection, wanted: Sequence[PastRedemption], 
     if rows:
         connection.execute(insert(coupons), rows)
     redeemed = {"uses": 1, "status": CouponStatus.REDEEMED}
-    for chunk in _chunks(mended):
+    for chunk in chunks(mended):
         statement = update(coupons).where(table.coupon_id.in_(chunk), is_unused).values(redeemed)
         if connection.execute(statement).rowcount != len(chunk):
             raise Conflict("a coupon of the file was redeemed or reserved at the same moment; import the file again")
@@ -276,7 +273,7 @@ def _coupons_of(
     table = coupons.c
     open_ids: dict[tuple[str, str | None], list[str]] = defaultdict(list)
     taken_keys: set[str] = set()
-    for chunk in _chunks(list(offer_ids)):
+    for chunk in chunks(list(offer_ids)):
         query = select(table.offer_id, table.customer_id, table.coupon_id).where(table.offer_id.in_(chunk), is_unused)
         for row in connection.execute(query):
             open_ids[row.offer_id, row.customer_id].append(row.coupon_id)
@@ -312,8 +309,3 @@ def _spend(connection: Connection, made: Iterable[_Made]) -> None:
             raise BudgetTooSmall(
                 f"campaign {campaign_id!r}: {minor} more were redeemed than its budget covers; raise budget_minor first"
             )
-
-
-def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(rows), CHUNK_ROWS):
-        yield rows[start : start + CHUNK_ROWS]

@@ -11,11 +11,11 @@ from app.offers.combination import Applied, Candidate, Capacity, Combination, be
 from app.offers.periods import period_key
 from app.offers.reasons import ReasonCode, Refusal
 from app.offers.records import Campaign, Coupon, CouponStatus, Offer
-from app.offers.status import CampaignStatus, effective_status
+from app.offers.status import CampaignStatus
 from app.offers.terms import OfferTerms
 from app.stores.ledger.campaigns import campaign_of, find_offers, terms_at, tier_of
 from app.stores.ledger.claims import Claim, CounterKey
-from app.stores.ledger.coupons import coupons_of, find_by_code
+from app.stores.ledger.coupons import coupon_of, coupons_of, find_by_code
 from app.stores.ledger.tables import campaigns, counters, coupons, reservations, uses
 
 
@@ -166,11 +166,9 @@ def _find_coupons(connection: Connection, question: Question) -> list[tuple[str 
         found.setdefault(coupon.coupon_id if coupon else typed, (typed, coupon))
     if question.reservation_id is not None:
         held = select(uses.c.coupon_id).where(uses.c.reservation_id == question.reservation_id)
-        query = select(coupons.c.code).where(coupons.c.coupon_id.in_(held)).order_by(coupons.c.coupon_id)
-        for code in connection.execute(query).scalars():
-            coupon = find_by_code(connection, code)
-            if coupon is not None:
-                found.setdefault(coupon.coupon_id, (None, coupon))
+        query = select(coupons).where(coupons.c.coupon_id.in_(held)).order_by(coupons.c.coupon_id)
+        for row in connection.execute(query).mappings():
+            found.setdefault(row["coupon_id"], (None, coupon_of(row)))
     if question.wallet and question.situation.customer_id is not None:
         for coupon in coupons_of(connection, question.situation.customer_id, open_only=True):
             found.setdefault(coupon.coupon_id, (None, coupon))
@@ -265,9 +263,7 @@ def _outside_validity(coupon: Coupon, terms: OfferTerms, as_of: datetime) -> Ref
 
 
 def _not_running(campaign: Campaign, as_of: datetime) -> Refusal | None:
-    status = effective_status(
-        CampaignStatus(campaign.status), starts_at=campaign.terms.starts_at, ends_at=campaign.terms.ends_at, now=as_of
-    )
+    status = campaign.status_at(as_of)
     if status is CampaignStatus.RUNNING:
         return None
     return Refusal(

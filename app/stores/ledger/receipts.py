@@ -11,11 +11,12 @@ from app.offers.receipts import Receipt, ReceiptLine, Verdict, judge, receipt_of
 from app.offers.records import Campaign, Offer
 from app.offers.status import CampaignStatus
 from app.offers.terms import ByReceipt
-from app.stores.ledger.campaigns import campaign_of, offer_of
-from app.stores.ledger.coupons import CHUNK_ROWS, coupon_issued_for, issue, revoke_when_unused
+from app.stores.ledger.campaigns import campaign_of, offer_of, tiers_of
+from app.stores.ledger.chunks import chunks
+from app.stores.ledger.coupons import coupon_issued_for, issue, revoke_when_unused
 from app.stores.ledger.engine import Ledger
 from app.stores.ledger.queue import insert
-from app.stores.ledger.tables import campaigns, memberships, offers, receipt_lines
+from app.stores.ledger.tables import campaigns, offers, receipt_lines
 
 BY_RECEIPT = "receipt"
 LOCK = 0x656E64636172
@@ -81,7 +82,7 @@ def _take(connection: Connection, lines: Sequence[ReceiptLine], shop: Shop, now:
     line_count = _insert(connection, lines)
     rules = _rules(connection, now)
     receipts = _receipts(connection, sorted({line.receipt_id for line in lines}), rules, shop)
-    tiers = _tiers(connection, [receipt.customer_id for receipt in receipts if receipt.customer_id is not None])
+    tiers = tiers_of(connection, [receipt.customer_id for receipt in receipts if receipt.customer_id is not None])
     issued_count = revoked_count = 0
     for rule in rules:
         currency = rule.campaign.terms.currency
@@ -130,20 +131,10 @@ def _receipts(connection: Connection, receipt_ids: Sequence[str], rules: Sequenc
 
 
 def _stored(connection: Connection, receipt_ids: Sequence[str]) -> Iterator[ReceiptLine]:
-    for start in range(0, len(receipt_ids), CHUNK_ROWS):
-        chunk = receipt_ids[start : start + CHUNK_ROWS]
+    for chunk in chunks(receipt_ids):
         query = select(receipt_lines).where(receipt_lines.c.receipt_id.in_(chunk))
         for row in connection.execute(query).mappings():
             yield ReceiptLine(**row)
-
-
-def _tiers(connection: Connection, customer_ids: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    members = select(memberships.c.customer_id, memberships.c.tier)
-    for start in range(0, len(customer_ids), CHUNK_ROWS):
-        ours = memberships.c.customer_id.in_(customer_ids[start : start + CHUNK_ROWS])
-        found.update((row.customer_id, row.tier) for row in connection.execute(members.where(ours)))
-    return found
 
 
 def _key(rule: Rule, receipt: Receipt) -> str:

@@ -169,14 +169,10 @@ def _nothing(quoted: Quote) -> Answer:
     refusals = [one.refusal for one in quoted.judged if one.refusal is not None]
     if not refusals:
         return _problem("no_coupon", "no coupon was given, and the wallet holds none that may be used", [])
-    first = refusals[0]
-    return (
-        _problem(first.code.value, first.detail, refused_documents(quoted.judged))
-        if len(refusals) == 1
-        else _problem(
-            "not_redeemable", "none of the coupons can be used; `refused` tells why", refused_documents(quoted.judged)
-        )
-    )
+    refused = refused_documents(quoted.judged)
+    if len(refusals) == 1:
+        return _problem(refusals[0].code.value, refusals[0].detail, refused)
+    return _problem("not_redeemable", "none of the coupons can be used; `refused` tells why", refused)
 
 
 def _changed(quoted: Quote, expected: int) -> Answer:
@@ -185,6 +181,5 @@ def _changed(quoted: Quote, expected: int) -> Answer:
 
 
 def _problem(code: str, detail: str, refused: list[dict[str, Any]]) -> Answer:
-    title = "Conflict"
-    body = {"type": f"urn:endcap:error:{code}", "title": title, "status": 409, "code": code, "detail": detail}
+    body = {"type": f"urn:endcap:error:{code}", "title": "Conflict", "status": 409, "code": code, "detail": detail}
     return Answer(409, orjson.dumps(body | {"refused": refused}))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, false, inspect, select, text
@@ -25,12 +25,9 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def opened_ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger of these settings, made or migrated where needed, until the block ends."""
-    ledger = open_ledger(settings.ledger_url)
-    try:
+    with closing(open_ledger(settings.ledger_url)) as ledger:
         upgrade(ledger)
         yield ledger
-    finally:
-        ledger.close()
 
 
 def has_ledger(settings: Settings) -> bool:
