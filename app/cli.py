@@ -178,9 +178,9 @@ def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def project(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Write the wallets and budgets that decisions look at to Redis, all anew from the ledger."""
     from app.stores.embedded import redis_for
-    from app.stores.ledger.schema import opened_ledger
     from app.stores.projections import Projections
     from app.stores.redis import Keys, worker_client
+    from app.stores.sql.database.schema import opened_ledger
 
     settings = Settings.load(data_dir=data_dir)
     with redis_for(settings) as redis_url, opened_ledger(settings) as ledger, progress_bar() as bar:

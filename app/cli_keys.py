@@ -9,7 +9,7 @@ import typer
 from app.domain import Scope
 from app.settings import Settings
 from app.stores.ledger.keys import ApiKey, create_key, list_keys, revoke_key
-from app.stores.ledger.schema import opened_ledger
+from app.stores.sql.database.schema import opened_ledger
 from app.terminal import AsJson, DataDir, show, table_of
 
 COLUMNS = ("key", "client", "scopes", "per second", "made", "revoked")

@@ -27,7 +27,7 @@ from app.stores.ledger.campaigns import find_offers
 from app.stores.ledger.coupons import coupons_of
 from app.stores.ledger.outcomes import products_of
 from app.stores.ledger.reports import coupon_holders
-from app.stores.ledger.schema import opened_ledger
+from app.stores.sql.database.schema import opened_ledger
 
 HOLDER_COUNT = 100
 """Out of so many who hold most coupons the one with most purchases is asked about."""

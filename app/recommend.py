@@ -15,7 +15,7 @@ from app.api.wire import DecisionRequest, answer_body, to_query
 from app.errors import BadInput, BundleMissing, EndcapError, pointer_to
 from app.main import build_service
 from app.settings import Settings
-from app.stores.ledger.schema import upgrade
+from app.stores.sql.database.schema import upgrade
 from app.telemetry import no_laps
 
 PATIENT_TIMEOUT_MS = 5000

@@ -24,8 +24,8 @@ import psycopg
 from app.errors import BadSetting
 from app.settings import Settings
 from app.stores.embedded import redis_for
-from app.stores.ledger.engine import open_ledger
-from app.stores.ledger.schema import upgrade
+from app.stores.sql.database.engine import open_ledger
+from app.stores.sql.database.schema import upgrade
 from benchmarks import machine
 from benchmarks.survivors import Servers, faults_of, lay_out, pay_amid_kills
 from tests.postgres import binaries, running_postgres

@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from app.errors import BadSetting
-from app.stores.ledger.engine import Ledger, open_ledger
-from app.stores.ledger.schema import upgrade
+from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.database.schema import upgrade
 from benchmarks import machine
 from benchmarks.stakes import STAKES, Stake, race
 from benchmarks.stampede import Crowd

@@ -16,8 +16,16 @@ from app.offers.reasons import ReasonCode
 from app.offers.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.stores.ledger.campaigns import act_on_campaign, create_campaign, create_offer
 from app.stores.ledger.coupons import issue
-from app.stores.ledger.engine import Ledger
-from app.stores.ledger.tables import budget_ledger, campaigns, counters, coupons, redemption_lines, redemptions, uses
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.tables import (
+    budget_ledger,
+    campaigns,
+    counters,
+    coupons,
+    redemption_lines,
+    redemptions,
+    uses,
+)
 from benchmarks.stampede import Crowd, Told
 from benchmarks.tills import Ask
 

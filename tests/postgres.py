@@ -16,8 +16,8 @@ from typing import Any
 import psycopg
 
 from app.stores.embedded import free_port
-from app.stores.ledger.engine import open_ledger
-from app.stores.ledger.schema import upgrade
+from app.stores.sql.database.engine import open_ledger
+from app.stores.sql.database.schema import upgrade
 from tests.waiting import wait_until
 
 EMPTY = "template0"

@@ -10,11 +10,11 @@ from app.offers.records import Coupon
 from app.offers.terms import CampaignTerms, OfferTerms
 from app.stores.ledger.campaigns import act_on_campaign, create_campaign, create_offer, find_campaign, find_offer
 from app.stores.ledger.coupons import issue
-from app.stores.ledger.engine import Ledger
 from app.stores.ledger.idempotency import Once
 from app.stores.ledger.quote import Question
 from app.stores.ledger.redeem import Order, redeem
 from app.stores.ledger.rollback import Returned, roll_back
+from app.stores.sql.database.engine import Ledger
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 _numbers = count(1)

@@ -11,10 +11,10 @@ from app.ingest.accept import EventStore
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
 from app.stores.decisions import DecisionLog
-from app.stores.ledger.engine import Ledger
 from app.stores.ledger.keyring import KeyRing
 from app.stores.ledger.shelves import Shelves
 from app.stores.projections import Projections
+from app.stores.sql.database.engine import Ledger
 from app.telemetry import Metrics
 
 

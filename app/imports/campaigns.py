@@ -19,9 +19,9 @@ from app.settings import Settings
 from app.stores.ledger import past
 from app.stores.ledger.audience import issue_to_audience
 from app.stores.ledger.campaigns import find_campaign
-from app.stores.ledger.engine import Ledger
 from app.stores.ledger.outcomes import export_outcomes
-from app.stores.ledger.schema import opened_ledger
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.schema import opened_ledger
 
 Named = Callable[[str, int, int | None], None]
 

@@ -19,8 +19,9 @@ from app.offers.status import CampaignStatus
 from app.stores.ledger.audience import BY_DECISION
 from app.stores.ledger.campaigns import tiers_of
 from app.stores.ledger.claims import has_use_left
-from app.stores.ledger.engine import Ledger
-from app.stores.ledger.tables import (
+from app.stores.redis import REMAINING, Keys, WorkerClient
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.tables import (
     audience,
     campaigns,
     coupons,
@@ -29,7 +30,6 @@ from app.stores.ledger.tables import (
     redemptions,
     uses,
 )
-from app.stores.redis import REMAINING, Keys, WorkerClient
 from app.stores.wallets import MADE, pack_wallet
 
 SETTLE = timedelta(seconds=1)

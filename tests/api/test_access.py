@@ -12,8 +12,8 @@ import pytest
 
 from app.domain import Scope
 from app.settings import Settings
-from app.stores.ledger.engine import Ledger, open_ledger
 from app.stores.ledger.keys import create_key, revoke_key
+from app.stores.sql.database.engine import Ledger, open_ledger
 from tests.server import serving, wait_until
 
 BOOTSTRAP_KEY = "a-key-of-decent-length"

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.stores.ledger.engine import open_ledger
-from app.stores.ledger.tables import metadata
+from app.stores.sql.database.engine import open_ledger
+from app.stores.sql.database.tables import metadata
 from tests.shop import Shop, new_name, order, reasons, told
 from tests.world import product
 

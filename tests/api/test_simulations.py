@@ -7,8 +7,8 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from app.stores.ledger.engine import open_ledger
-from app.stores.ledger.tables import metadata
+from app.stores.sql.database.engine import open_ledger
+from app.stores.sql.database.tables import metadata
 from tests.server import serving
 from tests.shop import Shop, new_name
 from tests.world import CUSTOMERS_PER_TASTE, World, customer, product

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from app.stores.embedded import free_port
-from app.stores.ledger.engine import Ledger
+from app.stores.sql.database.engine import Ledger
 from benchmarks.stakes import STAKES, race
 from benchmarks.stampede import Crowd
 from tests.e2e.running import bare_environment, endcap

@@ -12,8 +12,8 @@ import redis
 
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.ledger.coupons import coupons_of
-from app.stores.ledger.engine import Ledger, open_ledger
-from app.stores.ledger.schema import upgrade
+from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.database.schema import upgrade
 from tests.e2e.running import Up, endcap_up
 from tests.tills import run_campaign
 from tests.waiting import wait_until

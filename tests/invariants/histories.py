@@ -28,13 +28,13 @@ from app.stores.ledger.campaigns import (
     find_offer,
 )
 from app.stores.ledger.coupons import expire_due, issue, revoke
-from app.stores.ledger.engine import Ledger
 from app.stores.ledger.idempotency import KEEP, Answer, IdempotencyMismatch, Once, do_once
 from app.stores.ledger.quote import Promise, Question, quote
 from app.stores.ledger.reconcile import reconcile
 from app.stores.ledger.redeem import Order, redeem, reserve
 from app.stores.ledger.reserve import ReservationOver, expire_reservations, release
 from app.stores.ledger.rollback import Returned, ReturnExceeds, roll_back
+from app.stores.sql.database.engine import Ledger
 from tests.invariants import menus
 from tests.invariants.books import (
     LEADS_TO,

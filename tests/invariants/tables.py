@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from app.stores.ledger.engine import Ledger
-from app.stores.ledger.tables import campaigns, counters, coupons, metadata, redemptions, reservations
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.tables import campaigns, counters, coupons, metadata, redemptions, reservations
 
 _TABLES = tuple(metadata.tables)
 

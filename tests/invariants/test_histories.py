@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import event
 
-from app.stores.ledger.engine import Ledger, open_ledger
-from app.stores.ledger.schema import upgrade
+from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.database.schema import upgrade
 from tests.invariants.conftest import STEPS
 from tests.invariants.histories import Histories
 from tests.postgres import PostgresServer

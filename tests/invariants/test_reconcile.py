@@ -8,9 +8,9 @@ from sqlalchemy import text
 from app.doctor import examine
 from app.offers.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.settings import Settings
-from app.stores.ledger.engine import Ledger
 from app.stores.ledger.reconcile import reconcile
 from app.stores.ledger.rollback import Returned, roll_back
+from app.stores.sql.database.engine import Ledger
 from tests.invariants.test_edges import OFFER, held, once, paid, question
 from tests.tills import give, run_campaign
 

@@ -10,7 +10,7 @@ from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.ledger import audience, coupons
 from app.stores.ledger.audience import IssueReport, NotIssuable
 from app.stores.ledger.campaigns import CampaignNotFound, OfferNotFound, act_on_campaign, set_tier, withdraw_offer
-from app.stores.ledger.engine import Ledger
+from app.stores.sql.database.engine import Ledger
 from tests.tills import START, run_campaign
 
 PEOPLE = [f"c{number:04}" for number in range(2300)]

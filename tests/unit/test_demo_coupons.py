@@ -12,7 +12,7 @@ from app.errors import BadSetting
 from app.imports.run import Sources, run_imports
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Selected, Settings
-from app.stores.ledger.schema import opened_ledger
+from app.stores.sql.database.schema import opened_ledger
 from tests.tills import START, give, run_campaign
 from tests.world import no_progress
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from app.doctor import Finding, examine
 from app.settings import Settings
-from app.stores.ledger.engine import Ledger
+from app.stores.sql.database.engine import Ledger
 from tests.postgres import EMPTY, PostgresServer
 
 

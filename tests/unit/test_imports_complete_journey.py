@@ -17,7 +17,7 @@ from app.stores.ledger.audience import customers_of
 from app.stores.ledger.campaigns import find_campaign, list_offers
 from app.stores.ledger.reconcile import reconcile
 from app.stores.ledger.reports import coupon_holders, settlement
-from app.stores.ledger.schema import opened_ledger
+from app.stores.sql.database.schema import opened_ledger
 from training.coupon_history import coupon_history
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

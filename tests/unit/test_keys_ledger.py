@@ -7,7 +7,6 @@ import pytest
 
 from app.domain import Scope
 from app.errors import BadInput
-from app.stores.ledger.engine import Ledger, open_ledger
 from app.stores.ledger.keys import (
     KEY_BYTES,
     PREFIX,
@@ -21,6 +20,7 @@ from app.stores.ledger.keys import (
     read_keys,
     revoke_key,
 )
+from app.stores.sql.database.engine import Ledger, open_ledger
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, text
 
 from app.errors import StoreUnavailable
 from app.stores.embedded import free_port
-from app.stores.ledger.engine import Ledger, open_ledger
+from app.stores.sql.database.engine import Ledger, open_ledger
 
 
 def test_database_that_cannot_be_reached_is_told_as_unavailable() -> None:

@@ -15,11 +15,11 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import BadSetting
-from app.stores.ledger import schema
-from app.stores.ledger.engine import Ledger, open_ledger
-from app.stores.ledger.tables import metadata
+from app.stores.sql.database import schema
+from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.database.tables import metadata
 
-LOGGER = "app.stores.ledger.schema"
+LOGGER = "app.stores.sql.database.schema"
 
 
 def test_upgrade_of_an_empty_database_makes_the_tables_the_code_names(empty_ledger_url: str) -> None:
@@ -85,7 +85,7 @@ def test_entries_of_the_budget_ledger_can_neither_be_changed_nor_deleted(ledger:
 
 def test_stated_head_is_the_last_revision() -> None:
     config = Config()
-    config.set_main_option("script_location", "app.stores.ledger:migrations")
+    config.set_main_option("script_location", "app.stores.sql.database:migrations")
     scripts = ScriptDirectory.from_config(config)
     assert scripts.get_current_head() == schema.HEAD
     revisions = [script.revision for script in scripts.walk_revisions()]

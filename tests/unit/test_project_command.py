@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from app.cli import cli
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
-from app.stores.ledger.schema import opened_ledger
 from app.stores.redis import REMAINING, Keys
+from app.stores.sql.database.schema import opened_ledger
 from app.stores.wallets import unpack_wallet
 from tests.tills import give, run_campaign
 

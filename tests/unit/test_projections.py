@@ -20,14 +20,14 @@ from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.ledger.audience import activate, add_audience
 from app.stores.ledger.campaigns import act_on_campaign, set_tier
 from app.stores.ledger.coupons import expire_due
-from app.stores.ledger.engine import Ledger, open_ledger
 from app.stores.ledger.idempotency import Once
 from app.stores.ledger.quote import Question
 from app.stores.ledger.redeem import Order, redeem, reserve
-from app.stores.ledger.schema import upgrade
-from app.stores.ledger.tables import projection_queue
 from app.stores.projections import SETTLE, Projections, wallets
 from app.stores.redis import REMAINING, Keys, worker_client
+from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.database.schema import upgrade
+from app.stores.sql.database.tables import projection_queue
 from app.stores.wallets import MADE, pack_wallet, unpack_wallet
 from tests.tills import START, give, pay, run_campaign, take_back
 

@@ -16,12 +16,12 @@ from app.offers.records import Coupon, CouponStatus
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.ledger.campaigns import act_on_campaign, set_tier, withdraw_offer
 from app.stores.ledger.coupons import coupons_of, revoke_pending
-from app.stores.ledger.engine import Ledger
 from app.stores.ledger.idempotency import Once
 from app.stores.ledger.quote import Question
 from app.stores.ledger.receipts import Shop, Taken, forget_receipts, take_receipts
 from app.stores.ledger.redeem import reserve
 from app.stores.ledger.reserve import expire_reservations
+from app.stores.sql.database.engine import Ledger
 from tests.tills import START, pay, run_campaign, take_back
 
 NOON = START + timedelta(days=20, hours=12)

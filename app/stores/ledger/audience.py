@@ -12,11 +12,11 @@ from app.errors import Conflict
 from app.offers.records import Campaign, Coupon, Offer
 from app.offers.status import CampaignStatus
 from app.stores.ledger.campaigns import find_campaign, find_offer, list_offers
-from app.stores.ledger.chunks import CHUNK_ROWS
 from app.stores.ledger.coupons import coupon_issued_for, issue
-from app.stores.ledger.engine import Ledger
-from app.stores.ledger.queue import enqueue, insert
-from app.stores.ledger.tables import audience, memberships
+from app.stores.sql.database.chunks import CHUNK_ROWS
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.projection_queue import enqueue, insert
+from app.stores.sql.database.tables import audience, memberships
 
 BY_AUDIENCE = "audience"
 BY_DECISION = "decision"

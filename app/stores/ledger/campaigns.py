@@ -11,9 +11,9 @@ from app.offers.codes import new_id
 from app.offers.records import Campaign, Offer
 from app.offers.status import Action, CampaignStatus, changed
 from app.offers.terms import CampaignTerms, OfferTerms
-from app.stores.ledger import queue
-from app.stores.ledger.chunks import chunks
-from app.stores.ledger.tables import budget_ledger, campaigns, memberships, offer_revisions, offers
+from app.stores.sql.database import projection_queue as queue
+from app.stores.sql.database.chunks import chunks
+from app.stores.sql.database.tables import budget_ledger, campaigns, memberships, offer_revisions, offers
 
 
 class CampaignNotFound(Missing):

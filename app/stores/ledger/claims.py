@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Connection, and_, case, or_, update
 
 from app.offers.records import Campaign, CouponStatus
 from app.offers.status import CampaignStatus
-from app.stores.ledger.queue import insert
-from app.stores.ledger.tables import campaigns, counters, coupons
+from app.stores.sql.database.projection_queue import insert
+from app.stores.sql.database.tables import campaigns, counters, coupons
 
 
 class ClaimFailed(Exception):

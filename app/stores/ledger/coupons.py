@@ -15,10 +15,10 @@ from app.offers.records import Campaign, Coupon, CouponStatus, Offer
 from app.offers.status import CampaignStatus
 from app.offers.terms import OfferTerms
 from app.offers.zones import day_start, local_date
-from app.stores.ledger.chunks import CHUNK_ROWS, chunks
-from app.stores.ledger.engine import Ledger
-from app.stores.ledger.queue import enqueue, insert
-from app.stores.ledger.tables import coupons, pending_revocations
+from app.stores.sql.database.chunks import CHUNK_ROWS, chunks
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.projection_queue import enqueue, insert
+from app.stores.sql.database.tables import coupons, pending_revocations
 
 OPEN = (CouponStatus.ISSUED, CouponStatus.RESERVED)
 _UNUSED = (coupons.c.status == CouponStatus.ISSUED) & (coupons.c.uses == 0) & (coupons.c.holds == 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from app.stores.ledger.tables import budget_ledger, campaigns, coupons
+from app.stores.sql.database.tables import budget_ledger, campaigns, coupons
 
 
 @dataclass(frozen=True, slots=True)

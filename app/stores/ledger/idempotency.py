@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, select, update
 
 from app.errors import BadInput
-from app.stores.ledger.engine import Ledger
-from app.stores.ledger.queue import insert
-from app.stores.ledger.tables import idempotency
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.projection_queue import insert
+from app.stores.sql.database.tables import idempotency
 
 KEEP = timedelta(hours=24)
 

@@ -13,9 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.domain import Scope
 from app.errors import BadInput, Conflict, Missing, StoreUnavailable
 from app.offers.codes import new_id
-from app.stores.ledger.engine import Ledger
-from app.stores.ledger.queue import insert
-from app.stores.ledger.tables import api_keys
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.projection_queue import insert
+from app.stores.sql.database.tables import api_keys
 
 BOOTSTRAP = "bootstrap"
 """The client of ENDCAP_API_KEY."""

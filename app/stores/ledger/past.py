@@ -15,12 +15,12 @@ from app.offers.terms import CampaignTerms, OfferTerms
 from app.settings import Selected
 from app.stores.ledger.audience import audience_key
 from app.stores.ledger.campaigns import act_on_campaign, change_offer, create_campaign, create_offer, find_offer
-from app.stores.ledger.chunks import chunks
 from app.stores.ledger.claims import has_budget_for
-from app.stores.ledger.queue import enqueue
-from app.stores.ledger.queue import insert as insert_or
 from app.stores.ledger.reports import SPEND
-from app.stores.ledger.tables import (
+from app.stores.sql.database.chunks import chunks
+from app.stores.sql.database.projection_queue import enqueue
+from app.stores.sql.database.projection_queue import insert as insert_or
+from app.stores.sql.database.tables import (
     audience,
     budget_ledger,
     campaigns,

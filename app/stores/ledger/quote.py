@@ -16,7 +16,7 @@ from app.offers.terms import OfferTerms
 from app.stores.ledger.campaigns import campaign_of, find_offers, terms_at, tier_of
 from app.stores.ledger.claims import Claim, CounterKey
 from app.stores.ledger.coupons import coupon_of, coupons_of, find_by_code
-from app.stores.ledger.tables import campaigns, counters, coupons, reservations, uses
+from app.stores.sql.database.tables import campaigns, counters, coupons, reservations, uses
 
 
 @dataclass(frozen=True, slots=True)

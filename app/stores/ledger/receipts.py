@@ -12,11 +12,11 @@ from app.offers.records import Campaign, Offer
 from app.offers.status import CampaignStatus
 from app.offers.terms import ByReceipt
 from app.stores.ledger.campaigns import campaign_of, offer_of, tiers_of
-from app.stores.ledger.chunks import chunks
 from app.stores.ledger.coupons import coupon_issued_for, issue, revoke_when_unused
-from app.stores.ledger.engine import Ledger
-from app.stores.ledger.queue import insert
-from app.stores.ledger.tables import campaigns, offers, receipt_lines
+from app.stores.sql.database.chunks import chunks
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.projection_queue import insert
+from app.stores.sql.database.tables import campaigns, offers, receipt_lines
 
 BY_RECEIPT = "receipt"
 LOCK = 0x656E64636172

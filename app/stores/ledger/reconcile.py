@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, func, select, text
 
 from app.offers.money import exact
 from app.stores.ledger.rollback import returned_part
-from app.stores.ledger.tables import budget_ledger, counters, redemption_lines, redemptions, rollbacks, uses
+from app.stores.sql.database.tables import budget_ledger, counters, redemption_lines, redemptions, rollbacks, uses
 
 
 @dataclass(frozen=True, slots=True)

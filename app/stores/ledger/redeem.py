@@ -13,10 +13,8 @@ from app.offers.codes import new_id
 from app.offers.money import shares
 from app.stores.ledger.answers import quote_document, refused_documents
 from app.stores.ledger.claims import ClaimFailed, take_instead
-from app.stores.ledger.engine import Ledger
 from app.stores.ledger.entries import Entry, enter, touched_by
 from app.stores.ledger.idempotency import Answer, Once, do_once, earlier_answer
-from app.stores.ledger.queue import enqueue
 from app.stores.ledger.quote import Question, Quote, quote
 from app.stores.ledger.reserve import (
     check_held,
@@ -27,7 +25,9 @@ from app.stores.ledger.reserve import (
     taken_of,
     use_rows,
 )
-from app.stores.ledger.tables import redemption_lines, redemptions, uses
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.projection_queue import enqueue
+from app.stores.sql.database.tables import redemption_lines, redemptions, uses
 
 ROUNDS = 50
 """A failed claim means that somebody else's succeeded, so rounds end; so many at most."""

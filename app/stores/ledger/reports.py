@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, cast, func, select
 
 from app.offers.records import CouponStatus
 from app.stores.ledger.campaigns import find_campaign
-from app.stores.ledger.tables import budget_ledger, campaigns, coupons
+from app.stores.sql.database.tables import budget_ledger, campaigns, coupons
 
 SPEND, RETURN = "spend", "return"
 ENTRY_COUNT = 20

@@ -11,12 +11,12 @@ from app.errors import Conflict, Missing
 from app.offers.codes import new_id
 from app.stores.ledger.answers import quote_document
 from app.stores.ledger.claims import CounterKey, Taken, give_back, take
-from app.stores.ledger.engine import Ledger
 from app.stores.ledger.entries import Entry, enter, touched_by
 from app.stores.ledger.idempotency import Answer, Once
-from app.stores.ledger.queue import enqueue
 from app.stores.ledger.quote import Quote
-from app.stores.ledger.tables import reservations, uses
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.projection_queue import enqueue
+from app.stores.sql.database.tables import reservations, uses
 
 EXPIRE_COUNT = 500
 

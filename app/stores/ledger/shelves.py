@@ -16,8 +16,8 @@ from app.offers.records import Campaign, Offer
 from app.offers.shelf import Shelf, make_shelf
 from app.offers.status import CampaignStatus
 from app.stores.ledger.campaigns import campaign_of, offer_of
-from app.stores.ledger.engine import Ledger
-from app.stores.ledger.tables import campaigns, offers
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.tables import campaigns, offers
 
 OPEN = (CampaignStatus.SCHEDULED, CampaignStatus.RUNNING)
 

@@ -16,7 +16,7 @@ from sqlalchemy import (
     Table,
 )
 
-from app.stores.ledger.engine import Instant
+from app.stores.sql.database.engine import Instant
 
 metadata = MetaData(
     naming_convention={

@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import BadSetting
 from app.settings import Settings
-from app.stores.ledger.engine import Ledger, open_ledger
-from app.stores.ledger.tables import idempotency
+from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.database.tables import idempotency
 
 HEAD = "0001"
 """The last file in `migrations/versions`; stated here because importing alembic costs more than all the rest."""
@@ -94,6 +94,6 @@ def _migrate(connection: Connection) -> str | None:
         from alembic.config import Config
 
         config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "app.stores.ledger:migrations")
+        config.set_main_option("script_location", "app.stores.sql.database:migrations")
         command.upgrade(config, HEAD)
     return found

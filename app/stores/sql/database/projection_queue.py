@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.stores.ledger.tables import projection_queue
+from app.stores.sql.database.tables import projection_queue
 
 Insert = postgresql.Insert | sqlite.Insert
 

@@ -1,8 +1,0 @@
-"""What alembic runs to migrate: the revisions, on the connection and in the transaction of app.stores.ledger.schema."""
-
-from alembic import context
-
-from app.stores.ledger.tables import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
-context.run_migrations()
