@@ -32,10 +32,10 @@ from app.stores.decisions import DecisionLog
 from app.stores.events import RedisEvents
 from app.stores.ledger.keyring import KeyRing
 from app.stores.ledger.keys import read_keys
-from app.stores.ledger.shelves import Shelves
 from app.stores.pipelined import PipelinedRedis
 from app.stores.projections import Projections
 from app.stores.redis import Keys, worker_client
+from app.stores.sql.campaigns.offer_indexes import Shelves
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
 from app.stores.watch import StoreWatch

@@ -37,7 +37,9 @@ from app.ingest.schema import Id
 from app.offers.records import Campaign, Offer
 from app.offers.status import Action
 from app.stores.ledger.audience import add_audience, add_segment
-from app.stores.ledger.campaigns import (
+from app.stores.ledger.idempotency import Answer, do_once
+from app.stores.ledger.reports import campaign_budget, settlement
+from app.stores.sql.campaigns.campaigns import (
     act_on_campaign,
     change_campaign,
     change_offer,
@@ -49,8 +51,6 @@ from app.stores.ledger.campaigns import (
     list_offers,
     withdraw_offer,
 )
-from app.stores.ledger.idempotency import Answer, do_once
-from app.stores.ledger.reports import campaign_budget, settlement
 
 router = APIRouter(tags=["campaigns"])
 actions = APIRouter(tags=["campaigns"])

@@ -21,7 +21,8 @@ from app.offers.documents import parse_document
 from app.offers.simulation import Sample, Simulation, Trial, simulate
 from app.offers.terms import CampaignTerms, OfferTerms
 from app.stores.ledger.audience import customers_of
-from app.stores.ledger.campaigns import find_campaign, list_offers, list_tiers
+from app.stores.sql.campaigns.campaigns import find_campaign, list_offers
+from app.stores.sql.campaigns.memberships import list_tiers
 
 router = APIRouter(tags=["campaigns"])
 

@@ -18,8 +18,8 @@ from app.offers.status import CampaignStatus, effective_status
 from app.settings import Settings
 from app.stores.ledger import past
 from app.stores.ledger.audience import issue_to_audience
-from app.stores.ledger.campaigns import find_campaign
 from app.stores.ledger.outcomes import export_outcomes
+from app.stores.sql.campaigns.campaigns import find_campaign
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import opened_ledger
 

@@ -17,7 +17,14 @@ from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.status import Action
 from app.offers.terms import CampaignTerms, OfferTerms
 from app.stores.ledger.answers import quote_document
-from app.stores.ledger.campaigns import (
+from app.stores.ledger.coupons import expire_due, issue, revoke
+from app.stores.ledger.idempotency import KEEP, Answer, IdempotencyMismatch, Once, do_once
+from app.stores.ledger.quote import Promise, Question, quote
+from app.stores.ledger.reconcile import reconcile
+from app.stores.ledger.redeem import Order, redeem, reserve
+from app.stores.ledger.reserve import ReservationOver, expire_reservations, release
+from app.stores.ledger.rollback import Returned, ReturnExceeds, roll_back
+from app.stores.sql.campaigns.campaigns import (
     BudgetBelowSpend,
     act_on_campaign,
     change_campaign,
@@ -27,13 +34,6 @@ from app.stores.ledger.campaigns import (
     find_campaign,
     find_offer,
 )
-from app.stores.ledger.coupons import expire_due, issue, revoke
-from app.stores.ledger.idempotency import KEEP, Answer, IdempotencyMismatch, Once, do_once
-from app.stores.ledger.quote import Promise, Question, quote
-from app.stores.ledger.reconcile import reconcile
-from app.stores.ledger.redeem import Order, redeem, reserve
-from app.stores.ledger.reserve import ReservationOver, expire_reservations, release
-from app.stores.ledger.rollback import Returned, ReturnExceeds, roll_back
 from app.stores.sql.database.engine import Ledger
 from tests.invariants import menus
 from tests.invariants.books import (

@@ -9,7 +9,8 @@ from app.offers.records import Coupon, CouponStatus
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.ledger import audience, coupons
 from app.stores.ledger.audience import IssueReport, NotIssuable
-from app.stores.ledger.campaigns import CampaignNotFound, OfferNotFound, act_on_campaign, set_tier, withdraw_offer
+from app.stores.sql.campaigns.campaigns import CampaignNotFound, OfferNotFound, act_on_campaign, withdraw_offer
+from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.database.engine import Ledger
 from tests.tills import START, run_campaign
 

@@ -15,8 +15,8 @@ from app.model.bundle import Bundle
 from app.offers.records import Offer
 from app.offers.shelf import FAULTS, TOP_COUNT, Shelf
 from app.offers.terms import CampaignTerms, OfferTerms
-from app.stores.ledger.campaigns import act_on_campaign, change_offer, find_offer, withdraw_offer
-from app.stores.ledger.shelves import Shelves
+from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, find_offer, withdraw_offer
+from app.stores.sql.campaigns.offer_indexes import Shelves
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 from tests.shelves import HALF, NOW_S, ONE, campaign, offer, shelf_of, small_bundle, until

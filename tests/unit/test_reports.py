@@ -12,9 +12,9 @@ from app.cli import cli
 from app.errors import BadInput
 from app.offers.terms import Amount, CampaignTerms, OfferTerms, Points
 from app.settings import Settings
-from app.stores.ledger.campaigns import CampaignNotFound
 from app.stores.ledger.reports import FunderTotal, campaign_budget, settlement
 from app.stores.ledger.rollback import Returned
+from app.stores.sql.campaigns.campaigns import CampaignNotFound
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import opened_ledger
 from app.stores.sql.database.tables import redemptions, rollbacks

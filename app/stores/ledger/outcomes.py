@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select, union_all
 
 from app.offers.terms import OfferTerms
 from app.settings import Selected, Settings
-from app.stores.ledger.campaigns import list_offers
+from app.stores.sql.campaigns.campaigns import list_offers
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import has_ledger, is_current
 from app.stores.sql.database.tables import audience, campaigns, coupons, redemptions, uses

@@ -12,8 +12,7 @@ from app.offers.records import Campaign, Offer
 from app.offers.status import Action, CampaignStatus, changed
 from app.offers.terms import CampaignTerms, OfferTerms
 from app.stores.sql.database import projection_queue as queue
-from app.stores.sql.database.chunks import chunks
-from app.stores.sql.database.tables import budget_ledger, campaigns, memberships, offer_revisions, offers
+from app.stores.sql.database.tables import budget_ledger, campaigns, offer_revisions, offers
 
 
 class CampaignNotFound(Missing):
@@ -180,37 +179,6 @@ def withdraw_offer(connection: Connection, offer_id: str, *, is_active: bool = F
     connection.execute(update(offers).where(offers.c.offer_id == offer_id).values(values))
     queue.enqueue(connection, [f"campaign:{offer.campaign_id}"], now=now)
     return find_offer(connection, offer_id)
-
-
-def set_tier(connection: Connection, customer_id: str, tier: str, *, now: datetime) -> None:
-    """From now on the customer is of this loyalty tier."""
-    row = {"tier": tier, "updated_at": now}
-    statement = queue.insert(connection, memberships).values(customer_id=customer_id, **row)
-    connection.execute(statement.on_conflict_do_update(index_elements=["customer_id"], set_=row))
-    queue.enqueue(connection, [f"customer:{customer_id}"], now=now)
-
-
-def tier_of(connection: Connection, customer_id: str | None) -> str | None:
-    """The customer's loyalty tier; None where none is known."""
-    if customer_id is None:
-        return None
-    query = select(memberships.c.tier).where(memberships.c.customer_id == customer_id)
-    return connection.execute(query).scalar_one_or_none()
-
-
-def list_tiers(connection: Connection) -> dict[str, str]:
-    """The loyalty tier of every customer who has one."""
-    return {row.customer_id: row.tier for row in connection.execute(select(memberships))}
-
-
-def tiers_of(connection: Connection, customer_ids: Sequence[str]) -> dict[str, str]:
-    """The loyalty tiers of those of the customers whose tier is known."""
-    found: dict[str, str] = {}
-    members = select(memberships.c.customer_id, memberships.c.tier)
-    for chunk in chunks(customer_ids):
-        ours = members.where(memberships.c.customer_id.in_(chunk))
-        found.update((row.customer_id, row.tier) for row in connection.execute(ours))
-    return found
 
 
 def campaign_of(row: RowMapping) -> Campaign:
