@@ -25,10 +25,10 @@ from sqlalchemy import Connection
 
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Selected, Settings
-from app.stores.ledger.audience import add_audience, issue_to_audience
 from app.stores.projections import Projections
 from app.stores.redis import Keys, worker_client
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer
+from app.stores.sql.coupons.audience_issuing import add_audience, issue_to_audience
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 from benchmarks import machine

@@ -24,9 +24,9 @@ from sqlalchemy import select
 
 from app.offers.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.stores.embedded import free_port
-from app.stores.ledger.coupons import issue
 from app.stores.ledger.reconcile import reconcile
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer
+from app.stores.sql.coupons.issuing import issue
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import campaigns, idempotency, redemptions, reservations
 from benchmarks.tills import BASKET

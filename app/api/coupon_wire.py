@@ -9,8 +9,8 @@ from app.domain import Channel
 from app.offers.codes import shown_code
 from app.offers.terms import Discount
 from app.settings import Selected
-from app.stores.ledger.coupons import ShownStatus, shown_status
-from app.stores.ledger.handouts import Held
+from app.stores.sql.coupons.issuing import ShownStatus, shown_status
+from app.stores.sql.coupons.staff_issuing import Held
 
 
 class OfferSummary(BaseModel):

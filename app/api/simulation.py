@@ -20,9 +20,9 @@ from app.ingest.schema import Id
 from app.offers.documents import parse_document
 from app.offers.simulation import Sample, Simulation, Trial, simulate
 from app.offers.terms import CampaignTerms, OfferTerms
-from app.stores.ledger.audience import customers_of
 from app.stores.sql.campaigns.campaigns import find_campaign, list_offers
 from app.stores.sql.campaigns.memberships import list_tiers
+from app.stores.sql.coupons.audience_issuing import customers_of
 
 router = APIRouter(tags=["campaigns"])
 

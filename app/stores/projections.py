@@ -16,10 +16,10 @@ from sqlalchemy import CompoundSelect, Connection, Select, delete, func, select,
 from app.domain import Wallet, WalletCoupon
 from app.errors import StoreUnavailable
 from app.offers.status import CampaignStatus
-from app.stores.ledger.audience import BY_DECISION
 from app.stores.ledger.claims import has_use_left
 from app.stores.redis import REMAINING, Keys, WorkerClient
 from app.stores.sql.campaigns.memberships import tiers_of
+from app.stores.sql.coupons.audience_issuing import BY_DECISION
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import (
     audience,

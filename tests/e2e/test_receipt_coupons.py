@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
-from app.stores.ledger.coupons import coupons_of
+from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 from tests.e2e.running import Up, endcap_up

@@ -17,7 +17,6 @@ from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.status import Action
 from app.offers.terms import CampaignTerms, OfferTerms
 from app.stores.ledger.answers import quote_document
-from app.stores.ledger.coupons import expire_due, issue, revoke
 from app.stores.ledger.idempotency import KEEP, Answer, IdempotencyMismatch, Once, do_once
 from app.stores.ledger.quote import Promise, Question, quote
 from app.stores.ledger.reconcile import reconcile
@@ -34,6 +33,7 @@ from app.stores.sql.campaigns.campaigns import (
     find_campaign,
     find_offer,
 )
+from app.stores.sql.coupons.issuing import expire_due, issue, revoke
 from app.stores.sql.database.engine import Ledger
 from tests.invariants import menus
 from tests.invariants.books import (

@@ -7,10 +7,11 @@ import pytest
 
 from app.offers.records import Coupon, CouponStatus
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
-from app.stores.ledger import audience, coupons
-from app.stores.ledger.audience import IssueReport, NotIssuable
 from app.stores.sql.campaigns.campaigns import CampaignNotFound, OfferNotFound, act_on_campaign, withdraw_offer
 from app.stores.sql.campaigns.memberships import set_tier
+from app.stores.sql.coupons import audience_issuing as audience
+from app.stores.sql.coupons import issuing as coupons
+from app.stores.sql.coupons.audience_issuing import IssueReport, NotIssuable
 from app.stores.sql.database.engine import Ledger
 from tests.tills import START, run_campaign
 

@@ -11,10 +11,10 @@ from app.offers.codes import normal_code, shown_code
 from app.offers.gs1 import element_string
 from app.offers.records import Coupon, CouponStatus
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
-from app.stores.ledger import coupons
-from app.stores.ledger.coupons import CodeTaken, ShownStatus
-from app.stores.ledger.handouts import with_terms
 from app.stores.sql.campaigns.campaigns import act_on_campaign, find_campaign, find_offer
+from app.stores.sql.coupons import issuing as coupons
+from app.stores.sql.coupons.issuing import CodeTaken, ShownStatus
+from app.stores.sql.coupons.staff_issuing import with_terms
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import projection_queue
 from tests.tills import START, run_campaign

@@ -17,8 +17,6 @@ from app.errors import BadTransition, StoreUnavailable
 from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.records import Coupon
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
-from app.stores.ledger.audience import activate, add_audience
-from app.stores.ledger.coupons import expire_due
 from app.stores.ledger.idempotency import Once
 from app.stores.ledger.quote import Question
 from app.stores.ledger.redeem import Order, redeem, reserve
@@ -26,6 +24,8 @@ from app.stores.projections import SETTLE, Projections, wallets
 from app.stores.redis import REMAINING, Keys, worker_client
 from app.stores.sql.campaigns.campaigns import act_on_campaign
 from app.stores.sql.campaigns.memberships import set_tier
+from app.stores.sql.coupons.audience_issuing import activate, add_audience
+from app.stores.sql.coupons.issuing import expire_due
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 from app.stores.sql.database.tables import projection_queue

@@ -17,9 +17,9 @@ from app.errors import StoreUnavailable
 from app.offers.records import Coupon, CouponStatus
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
-from app.stores.ledger.coupons import coupons_of
 from app.stores.projections import Projections
 from app.stores.redis import Keys, worker_client
+from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.worker.receipts import Arrival, ProductAttributes, StoreZones, issuing, upkeep
 from tests.tills import give, run_campaign

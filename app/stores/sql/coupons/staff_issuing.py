@@ -10,9 +10,9 @@ from app.errors import Conflict, Missing
 from app.offers.gs1 import element_string
 from app.offers.records import Campaign, Coupon, CouponStatus, Offer
 from app.offers.zones import local_date
-from app.stores.ledger.audience import check_active, check_not_over, offer_in
-from app.stores.ledger.coupons import coupons_of, find_coupon, issue, revoke
 from app.stores.sql.campaigns.campaigns import find_campaign, find_offer, find_offers
+from app.stores.sql.coupons.audience_issuing import check_active, check_not_over, offer_in
+from app.stores.sql.coupons.issuing import coupons_of, find_coupon, issue, revoke
 
 BY_STAFF = "staff"
 _MOMENT = timedelta(microseconds=1)

@@ -11,9 +11,9 @@ from app.offers.receipts import Receipt, ReceiptLine, Verdict, judge, receipt_of
 from app.offers.records import Campaign, Offer
 from app.offers.status import CampaignStatus
 from app.offers.terms import ByReceipt
-from app.stores.ledger.coupons import coupon_issued_for, issue, revoke_when_unused
 from app.stores.sql.campaigns.campaigns import campaign_of, offer_of
 from app.stores.sql.campaigns.memberships import tiers_of
+from app.stores.sql.coupons.issuing import coupon_issued_for, issue, revoke_when_unused
 from app.stores.sql.database.chunks import chunks
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import insert

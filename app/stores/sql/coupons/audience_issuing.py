@@ -11,8 +11,8 @@ from sqlalchemy import Connection, String, func, literal, select
 from app.errors import Conflict
 from app.offers.records import Campaign, Coupon, Offer
 from app.offers.status import CampaignStatus
-from app.stores.ledger.coupons import coupon_issued_for, issue
 from app.stores.sql.campaigns.campaigns import find_campaign, find_offer, list_offers
+from app.stores.sql.coupons.issuing import coupon_issued_for, issue
 from app.stores.sql.database.chunks import CHUNK_ROWS
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue, insert
