@@ -17,7 +17,7 @@ from multiprocessing.synchronize import Barrier
 import orjson
 from sqlalchemy import true
 
-from app.stores.ledger import claims
+from app.stores.sql.redemption import claims
 from benchmarks.tills import Ask, Till, till_at
 
 PROCESS_COUNT = 3
@@ -29,7 +29,7 @@ PATIENCE_S = 0.02
 ELSEWHERE_RATIO = 0.15
 """Orders that go to two processes."""
 GUARDS = ("has_use_left", "is_below", "has_budget_for")
-"""Where app.stores.ledger.claims states its conditions: without them a ledger must overspend."""
+"""Where app.stores.sql.redemption.claims states its conditions: without them a ledger must overspend."""
 
 
 @dataclass(frozen=True, slots=True)

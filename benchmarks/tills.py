@@ -13,10 +13,10 @@ import orjson
 
 from app.errors import StoreUnavailable
 from app.offers.basket import Basket, BasketLine, Situation
-from app.stores.ledger.idempotency import Answer, Once
-from app.stores.ledger.quote import Question
-from app.stores.ledger.redeem import Order, redeem, reserve
 from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.redemption.idempotency import Answer, Once
+from app.stores.sql.redemption.quote import Question
+from app.stores.sql.redemption.redeem import Order, redeem, reserve
 
 PRICES_MINOR = (333, 667, 1001)
 BASKET = Basket(

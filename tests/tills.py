@@ -8,13 +8,13 @@ import orjson
 from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.records import Coupon
 from app.offers.terms import CampaignTerms, OfferTerms
-from app.stores.ledger.idempotency import Once
-from app.stores.ledger.quote import Question
-from app.stores.ledger.redeem import Order, redeem
-from app.stores.ledger.rollback import Returned, roll_back
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer, find_campaign, find_offer
 from app.stores.sql.coupons.issuing import issue
 from app.stores.sql.database.engine import Ledger
+from app.stores.sql.redemption.idempotency import Once
+from app.stores.sql.redemption.quote import Question
+from app.stores.sql.redemption.redeem import Order, redeem
+from app.stores.sql.redemption.rollback import Returned, roll_back
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 _numbers = count(1)

@@ -36,7 +36,6 @@ from app.errors import InvalidRequest
 from app.ingest.schema import Id
 from app.offers.records import Campaign, Offer
 from app.offers.status import Action
-from app.stores.ledger.idempotency import Answer, do_once
 from app.stores.ledger.reports import campaign_budget, settlement
 from app.stores.sql.campaigns.campaigns import (
     act_on_campaign,
@@ -51,6 +50,7 @@ from app.stores.sql.campaigns.campaigns import (
     withdraw_offer,
 )
 from app.stores.sql.coupons.audience_issuing import add_audience, add_segment
+from app.stores.sql.redemption.idempotency import Answer, do_once
 
 router = APIRouter(tags=["campaigns"])
 actions = APIRouter(tags=["campaigns"])

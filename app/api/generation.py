@@ -31,8 +31,8 @@ from app.offers.generation import (
 )
 from app.offers.records import Campaign
 from app.settings import Selected
-from app.stores.ledger.idempotency import Answer, do_once
 from app.stores.sql.campaigns.campaigns import create_offer, find_campaign
+from app.stores.sql.redemption.idempotency import Answer, do_once
 
 router = APIRouter(tags=["campaigns"])
 

@@ -16,7 +16,7 @@ from app.api.access import client_of, needs
 from app.api.state import Service
 from app.domain import Scope
 from app.errors import BadInput, Conflict, IdempotencyKeyMissing
-from app.stores.ledger.idempotency import Answer, Once
+from app.stores.sql.redemption.idempotency import Answer, Once
 
 HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255

@@ -12,7 +12,7 @@ import orjson
 
 from app.api.state import Service
 from app.errors import DecisionNotFound, StoreUnavailable
-from app.stores.ledger.quote import Promise
+from app.stores.sql.redemption.quote import Promise
 
 
 @dataclass(frozen=True, slots=True)

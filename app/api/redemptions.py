@@ -38,14 +38,14 @@ from app.errors import InvalidRequest
 from app.ingest.schema import Id
 from app.offers.basket import Situation
 from app.offers.reasons import ReasonCode
-from app.stores.ledger.answers import quote_document
-from app.stores.ledger.idempotency import Answer, Once, do_once, earlier_answer
-from app.stores.ledger.quote import Question, Quote, quote
-from app.stores.ledger.redeem import Order, redeem, reserve
-from app.stores.ledger.redemptions import find_redemption
-from app.stores.ledger.reserve import check_held, find_reservation, release
-from app.stores.ledger.rollback import Returned, roll_back
 from app.stores.sql.database.engine import Ledger
+from app.stores.sql.redemption.documents import quote_document
+from app.stores.sql.redemption.idempotency import Answer, Once, do_once, earlier_answer
+from app.stores.sql.redemption.quote import Question, Quote, quote
+from app.stores.sql.redemption.redeem import Order, redeem, reserve
+from app.stores.sql.redemption.redemptions import find_redemption
+from app.stores.sql.redemption.reservations import check_held, find_reservation, release
+from app.stores.sql.redemption.rollback import Returned, roll_back
 
 router = APIRouter(tags=["redemptions"])
 REFUSED: dict[int | str, dict[str, Any]] = {

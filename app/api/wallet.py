@@ -19,11 +19,11 @@ from app.domain import Scope
 from app.errors import Missing
 from app.ingest.schema import Id
 from app.offers.images import barcode_svg, qr_png, qr_svg
-from app.stores.ledger.idempotency import Answer, Once, do_once, earlier_answer
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.audience_issuing import activate, issue_to_audience
 from app.stores.sql.coupons.staff_issuing import Held, hand_out, held, take_back, wallet_of, with_terms
 from app.stores.sql.database.engine import Ledger
+from app.stores.sql.redemption.idempotency import Answer, Once, do_once, earlier_answer
 
 router = APIRouter(tags=["coupons"])
 SVG, PNG = "image/svg+xml", "image/png"

@@ -16,7 +16,6 @@ from sqlalchemy import CompoundSelect, Connection, Select, delete, func, select,
 from app.domain import Wallet, WalletCoupon
 from app.errors import StoreUnavailable
 from app.offers.status import CampaignStatus
-from app.stores.ledger.claims import has_use_left
 from app.stores.redis import REMAINING, Keys, WorkerClient
 from app.stores.sql.campaigns.memberships import tiers_of
 from app.stores.sql.coupons.audience_issuing import BY_DECISION
@@ -30,6 +29,7 @@ from app.stores.sql.database.tables import (
     redemptions,
     uses,
 )
+from app.stores.sql.redemption.claims import has_use_left
 from app.stores.wallets import MADE, pack_wallet
 
 SETTLE = timedelta(seconds=1)

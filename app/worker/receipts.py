@@ -13,13 +13,13 @@ from app.errors import StoreUnavailable
 from app.offers.receipts import receipt_line
 from app.offers.zones import is_zone
 from app.settings import Settings
-from app.stores.ledger.idempotency import forget_old
-from app.stores.ledger.reserve import expire_reservations
 from app.stores.projections import Projections
 from app.stores.sql.coupons.issuing import expire_due, revoke_pending
 from app.stores.sql.coupons.receipt_issuing import Shop, forget_receipts, take_receipts
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import upgrade
+from app.stores.sql.redemption.idempotency import forget_old
+from app.stores.sql.redemption.reservations import expire_reservations
 
 _log = logging.getLogger(__name__)
 

@@ -16,13 +16,7 @@ from app.errors import BadTransition
 from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.status import Action
 from app.offers.terms import CampaignTerms, OfferTerms
-from app.stores.ledger.answers import quote_document
-from app.stores.ledger.idempotency import KEEP, Answer, IdempotencyMismatch, Once, do_once
-from app.stores.ledger.quote import Promise, Question, quote
 from app.stores.ledger.reconcile import reconcile
-from app.stores.ledger.redeem import Order, redeem, reserve
-from app.stores.ledger.reserve import ReservationOver, expire_reservations, release
-from app.stores.ledger.rollback import Returned, ReturnExceeds, roll_back
 from app.stores.sql.campaigns.campaigns import (
     BudgetBelowSpend,
     act_on_campaign,
@@ -35,6 +29,12 @@ from app.stores.sql.campaigns.campaigns import (
 )
 from app.stores.sql.coupons.issuing import expire_due, issue, revoke
 from app.stores.sql.database.engine import Ledger
+from app.stores.sql.redemption.documents import quote_document
+from app.stores.sql.redemption.idempotency import KEEP, Answer, IdempotencyMismatch, Once, do_once
+from app.stores.sql.redemption.quote import Promise, Question, quote
+from app.stores.sql.redemption.redeem import Order, redeem, reserve
+from app.stores.sql.redemption.reservations import ReservationOver, expire_reservations, release
+from app.stores.sql.redemption.rollback import Returned, ReturnExceeds, roll_back
 from tests.invariants import menus
 from tests.invariants.books import (
     LEADS_TO,

@@ -14,15 +14,15 @@ from sqlalchemy import Connection, select, text, update
 from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.records import Coupon
 from app.offers.terms import Amount, CampaignTerms, OfferTerms, Percent
-from app.stores.ledger.idempotency import KEEP, Answer, Once, do_once
-from app.stores.ledger.quote import Question
-from app.stores.ledger.redeem import Order, redeem, reserve
-from app.stores.ledger.reserve import release
-from app.stores.ledger.rollback import Returned, ReturnExceeds, roll_back
 from app.stores.sql.campaigns.campaigns import change_campaign, find_campaign
 from app.stores.sql.coupons.issuing import expire_due
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import budget_ledger, campaigns, coupons, redemption_lines
+from app.stores.sql.redemption.idempotency import KEEP, Answer, Once, do_once
+from app.stores.sql.redemption.quote import Question
+from app.stores.sql.redemption.redeem import Order, redeem, reserve
+from app.stores.sql.redemption.reservations import release
+from app.stores.sql.redemption.rollback import Returned, ReturnExceeds, roll_back
 from tests.server import wait_until
 from tests.tills import START, give, run_campaign
 

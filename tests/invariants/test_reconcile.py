@@ -9,8 +9,8 @@ from app.doctor import examine
 from app.offers.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.settings import Settings
 from app.stores.ledger.reconcile import reconcile
-from app.stores.ledger.rollback import Returned, roll_back
 from app.stores.sql.database.engine import Ledger
+from app.stores.sql.redemption.rollback import Returned, roll_back
 from tests.invariants.test_edges import OFFER, held, once, paid, question
 from tests.tills import give, run_campaign
 

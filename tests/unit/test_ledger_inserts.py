@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Connection, literal, select
 
-from app.stores.ledger.idempotency import Answer, Once, do_once
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import insert
 from app.stores.sql.database.tables import memberships
+from app.stores.sql.redemption.idempotency import Answer, Once, do_once
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MEMBER = {"customer_id": "900", "tier": "gold", "updated_at": NOW}

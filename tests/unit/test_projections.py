@@ -17,9 +17,6 @@ from app.errors import BadTransition, StoreUnavailable
 from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.records import Coupon
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
-from app.stores.ledger.idempotency import Once
-from app.stores.ledger.quote import Question
-from app.stores.ledger.redeem import Order, redeem, reserve
 from app.stores.projections import SETTLE, Projections, wallets
 from app.stores.redis import REMAINING, Keys, worker_client
 from app.stores.sql.campaigns.campaigns import act_on_campaign
@@ -29,6 +26,9 @@ from app.stores.sql.coupons.issuing import expire_due
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 from app.stores.sql.database.tables import projection_queue
+from app.stores.sql.redemption.idempotency import Once
+from app.stores.sql.redemption.quote import Question
+from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.wallets import MADE, pack_wallet, unpack_wallet
 from tests.tills import START, give, pay, run_campaign, take_back
 

@@ -14,15 +14,15 @@ from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.receipts import PURCHASE, REFUND, ReceiptLine
 from app.offers.records import Coupon, CouponStatus
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
-from app.stores.ledger.idempotency import Once
-from app.stores.ledger.quote import Question
-from app.stores.ledger.redeem import reserve
-from app.stores.ledger.reserve import expire_reservations
 from app.stores.sql.campaigns.campaigns import act_on_campaign, withdraw_offer
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.issuing import coupons_of, revoke_pending
 from app.stores.sql.coupons.receipt_issuing import Shop, Taken, forget_receipts, take_receipts
 from app.stores.sql.database.engine import Ledger
+from app.stores.sql.redemption.idempotency import Once
+from app.stores.sql.redemption.quote import Question
+from app.stores.sql.redemption.redeem import reserve
+from app.stores.sql.redemption.reservations import expire_reservations
 from tests.tills import START, pay, run_campaign, take_back
 
 NOON = START + timedelta(days=20, hours=12)

@@ -13,11 +13,11 @@ from app.errors import BadInput
 from app.offers.terms import Amount, CampaignTerms, OfferTerms, Points
 from app.settings import Settings
 from app.stores.ledger.reports import FunderTotal, campaign_budget, settlement
-from app.stores.ledger.rollback import Returned
 from app.stores.sql.campaigns.campaigns import CampaignNotFound
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import opened_ledger
 from app.stores.sql.database.tables import redemptions, rollbacks
+from app.stores.sql.redemption.rollback import Returned
 from tests.tills import START, give, pay, run_campaign, take_back
 
 DAY = timedelta(days=1)

@@ -11,13 +11,13 @@ from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 from app.errors import BadInput, Missing
 from app.offers.codes import new_id
 from app.offers.money import exact
-from app.stores.ledger.claims import give_back
-from app.stores.ledger.entries import Entry, enter, touched_by
-from app.stores.ledger.idempotency import Answer, Once, do_once
-from app.stores.ledger.reserve import taken_of
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, rollbacks, uses
+from app.stores.sql.redemption.claims import give_back
+from app.stores.sql.redemption.entries import Entry, enter, touched_by
+from app.stores.sql.redemption.idempotency import Answer, Once, do_once
+from app.stores.sql.redemption.reservations import taken_of
 
 Rows = Sequence[RowMapping]
 

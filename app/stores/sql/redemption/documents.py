@@ -5,7 +5,7 @@ from typing import Any
 
 from app.offers.codes import shown_code
 from app.offers.reasons import Refusal
-from app.stores.ledger.quote import Judged, Quote
+from app.stores.sql.redemption.quote import Judged, Quote
 
 
 def quote_document(quote: Quote) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from sqlalchemy import Connection, insert
 from app.errors import StoreUnavailable
 from app.offers.codes import new_id
 from app.offers.money import shares
-from app.stores.ledger.answers import quote_document, refused_documents
-from app.stores.ledger.claims import ClaimFailed, take_instead
-from app.stores.ledger.entries import Entry, enter, touched_by
-from app.stores.ledger.idempotency import Answer, Once, do_once, earlier_answer
-from app.stores.ledger.quote import Question, Quote, quote
-from app.stores.ledger.reserve import (
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.projection_queue import enqueue
+from app.stores.sql.database.tables import redemption_lines, redemptions, uses
+from app.stores.sql.redemption.claims import ClaimFailed, take_instead
+from app.stores.sql.redemption.documents import quote_document, refused_documents
+from app.stores.sql.redemption.entries import Entry, enter, touched_by
+from app.stores.sql.redemption.idempotency import Answer, Once, do_once, earlier_answer
+from app.stores.sql.redemption.quote import Question, Quote, quote
+from app.stores.sql.redemption.reservations import (
     check_held,
     close_reservation,
     expire_reservations,
@@ -25,9 +28,6 @@ from app.stores.ledger.reserve import (
     taken_of,
     use_rows,
 )
-from app.stores.sql.database.engine import Ledger
-from app.stores.sql.database.projection_queue import enqueue
-from app.stores.sql.database.tables import redemption_lines, redemptions, uses
 
 ROUNDS = 50
 """A failed claim means that somebody else's succeeded, so rounds end; so many at most."""

@@ -9,14 +9,14 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from app.errors import Conflict, Missing
 from app.offers.codes import new_id
-from app.stores.ledger.answers import quote_document
-from app.stores.ledger.claims import CounterKey, Taken, give_back, take
-from app.stores.ledger.entries import Entry, enter, touched_by
-from app.stores.ledger.idempotency import Answer, Once
-from app.stores.ledger.quote import Quote
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import reservations, uses
+from app.stores.sql.redemption.claims import CounterKey, Taken, give_back, take
+from app.stores.sql.redemption.documents import quote_document
+from app.stores.sql.redemption.entries import Entry, enter, touched_by
+from app.stores.sql.redemption.idempotency import Answer, Once
+from app.stores.sql.redemption.quote import Quote
 
 EXPIRE_COUNT = 500
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from app.stores.ledger.rollback import RedemptionNotFound
 from app.stores.sql.database.tables import redemption_lines, redemptions, uses
+from app.stores.sql.redemption.rollback import RedemptionNotFound
 
 _TOLD = (
     "redemption_id", "status", "order_id", "customer_id", "channel", "store_id", "currency", "basket_minor",

@@ -13,11 +13,11 @@ from app.offers.reasons import ReasonCode, Refusal
 from app.offers.records import Campaign, Coupon, CouponStatus, Offer
 from app.offers.status import CampaignStatus
 from app.offers.terms import OfferTerms
-from app.stores.ledger.claims import Claim, CounterKey
 from app.stores.sql.campaigns.campaigns import campaign_of, find_offers, terms_at
 from app.stores.sql.campaigns.memberships import tier_of
 from app.stores.sql.coupons.issuing import coupon_of, coupons_of, find_by_code
 from app.stores.sql.database.tables import campaigns, counters, coupons, reservations, uses
+from app.stores.sql.redemption.claims import Claim, CounterKey
 
 
 @dataclass(frozen=True, slots=True)
