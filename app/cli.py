@@ -202,7 +202,7 @@ def train(
 ) -> None:
     """Learn from the history: tune, train, evaluate, materialize features and publish a bundle."""
     from app.stores.embedded import redis_for
-    from app.stores.ledger.outcomes import export_if_there
+    from app.stores.sql.accounts.outcomes import export_if_there
     from training.plan import read_config
     from training.run import train as run_training
     from training.tracking import Told, track, tracking_at

@@ -12,7 +12,7 @@ import typer
 from app.errors import BadInput
 from app.offers.money import minor_per_major
 from app.settings import Settings
-from app.stores.ledger.reports import FunderTotal, settlement
+from app.stores.sql.accounts.reports import FunderTotal, settlement
 from app.stores.sql.database.schema import has_ledger, opened_ledger
 from app.terminal import AsJson, DataDir, show, table_of
 

@@ -23,8 +23,8 @@ from app.history import (
     History,
 )
 from app.settings import Settings
-from app.stores.ledger.outcomes import products_of
-from app.stores.ledger.reports import coupon_holders
+from app.stores.sql.accounts.outcomes import products_of
+from app.stores.sql.accounts.reports import coupon_holders
 from app.stores.sql.campaigns.campaigns import find_offers
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.schema import opened_ledger

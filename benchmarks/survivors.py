@@ -24,7 +24,7 @@ from sqlalchemy import select
 
 from app.offers.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.stores.embedded import free_port
-from app.stores.ledger.reconcile import reconcile
+from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer
 from app.stores.sql.coupons.issuing import issue
 from app.stores.sql.database.engine import Ledger

@@ -36,7 +36,7 @@ from app.errors import InvalidRequest
 from app.ingest.schema import Id
 from app.offers.records import Campaign, Offer
 from app.offers.status import Action
-from app.stores.ledger.reports import campaign_budget, settlement
+from app.stores.sql.accounts.reports import campaign_budget, settlement
 from app.stores.sql.campaigns.campaigns import (
     act_on_campaign,
     change_campaign,

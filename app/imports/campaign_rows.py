@@ -13,7 +13,7 @@ from app.imports.values import Fault, Parsed
 from app.offers.money import MAX_MINOR, minor_per_major
 from app.offers.terms import RETAILER, Amount, CampaignTerms, Discount, OfferTerms, Percent
 from app.settings import Selected
-from app.stores.ledger.past import KnownCampaign, PastRedemption
+from app.stores.sql.accounts.backfill import KnownCampaign, PastRedemption
 
 ID_LENGTH_MAX = 128
 """As long as the ledger's ids may be."""

@@ -16,8 +16,8 @@ from app.imports.table_file import Block, TableFile, open_table, whole
 from app.offers.records import Campaign
 from app.offers.status import CampaignStatus, effective_status
 from app.settings import Settings
-from app.stores.ledger import past
-from app.stores.ledger.outcomes import export_outcomes
+from app.stores.sql.accounts import backfill as past
+from app.stores.sql.accounts.outcomes import export_outcomes
 from app.stores.sql.campaigns.campaigns import find_campaign
 from app.stores.sql.coupons.audience_issuing import issue_to_audience
 from app.stores.sql.database.engine import Ledger

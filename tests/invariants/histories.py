@@ -16,7 +16,7 @@ from app.errors import BadTransition
 from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.status import Action
 from app.offers.terms import CampaignTerms, OfferTerms
-from app.stores.ledger.reconcile import reconcile
+from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.campaigns.campaigns import (
     BudgetBelowSpend,
     act_on_campaign,

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from app.doctor import examine
 from app.offers.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.settings import Settings
-from app.stores.ledger.reconcile import reconcile
+from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.redemption.rollback import Returned, roll_back
 from tests.invariants.test_edges import OFFER, held, once, paid, question

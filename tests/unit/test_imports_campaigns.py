@@ -15,10 +15,10 @@ from app.imports.run import Sources, run_imports
 from app.offers.records import CouponStatus
 from app.offers.terms import Amount, CampaignTerms, OfferTerms, Percent
 from app.settings import Selected, Settings
-from app.stores.ledger.outcomes import export_if_there, export_outcomes
-from app.stores.ledger.past import BudgetTooSmall
-from app.stores.ledger.reconcile import reconcile
-from app.stores.ledger.reports import campaign_budget, settlement
+from app.stores.sql.accounts.backfill import BudgetTooSmall
+from app.stores.sql.accounts.outcomes import export_if_there, export_outcomes
+from app.stores.sql.accounts.reconcile import reconcile
+from app.stores.sql.accounts.reports import campaign_budget, settlement
 from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, find_campaign, find_offer, list_offers
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger

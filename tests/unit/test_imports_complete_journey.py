@@ -13,8 +13,8 @@ from app.imports import ImportReport, import_complete_journey
 from app.imports.complete_journey import PACKAGE, data_folder
 from app.offers.terms import Amount
 from app.settings import Settings
-from app.stores.ledger.reconcile import reconcile
-from app.stores.ledger.reports import coupon_holders, settlement
+from app.stores.sql.accounts.reconcile import reconcile
+from app.stores.sql.accounts.reports import coupon_holders, settlement
 from app.stores.sql.campaigns.campaigns import find_campaign, list_offers
 from app.stores.sql.coupons.audience_issuing import customers_of
 from app.stores.sql.database.schema import opened_ledger

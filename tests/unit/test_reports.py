@@ -12,7 +12,7 @@ from app.cli import cli
 from app.errors import BadInput
 from app.offers.terms import Amount, CampaignTerms, OfferTerms, Points
 from app.settings import Settings
-from app.stores.ledger.reports import FunderTotal, campaign_budget, settlement
+from app.stores.sql.accounts.reports import FunderTotal, campaign_budget, settlement
 from app.stores.sql.campaigns.campaigns import CampaignNotFound
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import opened_ledger

@@ -13,7 +13,7 @@ from app.offers.codes import new_code, new_id
 from app.offers.records import CouponStatus
 from app.offers.terms import CampaignTerms, OfferTerms
 from app.settings import Selected
-from app.stores.ledger.reports import SPEND
+from app.stores.sql.accounts.reports import SPEND
 from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, create_campaign, create_offer, find_offer
 from app.stores.sql.coupons.audience_issuing import audience_key
 from app.stores.sql.database.chunks import chunks
