@@ -8,7 +8,7 @@ import typer
 
 from app.domain import Scope
 from app.settings import Settings
-from app.stores.ledger.keys import ApiKey, create_key, list_keys, revoke_key
+from app.stores.sql.access.keys import ApiKey, create_key, list_keys, revoke_key
 from app.stores.sql.database.schema import opened_ledger
 from app.terminal import AsJson, DataDir, show, table_of
 

@@ -30,11 +30,11 @@ from app.stores.breaker import Breaker
 from app.stores.customers import RedisCustomers
 from app.stores.decisions import DecisionLog
 from app.stores.events import RedisEvents
-from app.stores.ledger.keyring import KeyRing
-from app.stores.ledger.keys import read_keys
 from app.stores.pipelined import PipelinedRedis
 from app.stores.projections import Projections
 from app.stores.redis import Keys, worker_client
+from app.stores.sql.access.keyring import KeyRing
+from app.stores.sql.access.keys import read_keys
 from app.stores.sql.campaigns.offer_indexes import Shelves
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade

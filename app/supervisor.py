@@ -18,7 +18,7 @@ from time import monotonic, sleep
 from app.errors import BadSetting
 from app.settings import Settings
 from app.stores import embedded
-from app.stores.ledger.keys import has_live_key
+from app.stores.sql.access.keys import has_live_key
 from app.stores.sql.database.engine import open_ledger
 
 CHECK_S = 0.2

@@ -15,8 +15,8 @@ from app.api.access import Access, RouteScopes
 from app.api.decisions import router
 from app.api.limits import RequestLimit
 from app.domain import Scope
-from app.stores.ledger.keyring import KeyRing
-from app.stores.ledger.keys import PREFIX, Grant, KeyBook, hash_of
+from app.stores.sql.access.keyring import KeyRing
+from app.stores.sql.access.keys import PREFIX, Grant, KeyBook, hash_of
 from benchmarks import machine
 
 ROUNDS = 30

@@ -14,7 +14,7 @@ from app.api.limits import RequestLimit
 from app.api.problems import documented, problem, retry_after
 from app.domain import Scope
 from app.errors import StoreUnavailable
-from app.stores.ledger.keyring import KeyRing
+from app.stores.sql.access.keyring import KeyRing
 
 DECLARED = "x-endcap-scope"
 CLIENT = "endcap.client"

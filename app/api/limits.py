@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
 from app.errors import TooManyGuesses
-from app.stores.ledger.keys import Grant
+from app.stores.sql.access.keys import Grant
 
 BURST_S = 2
 """A key that was quiet may ask so many seconds' worth of requests at once."""

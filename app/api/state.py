@@ -11,8 +11,8 @@ from app.ingest.accept import EventStore
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
 from app.stores.decisions import DecisionLog
-from app.stores.ledger.keyring import KeyRing
 from app.stores.projections import Projections
+from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.campaigns.offer_indexes import Shelves
 from app.stores.sql.database.engine import Ledger
 from app.telemetry import Metrics

@@ -12,7 +12,7 @@ import pytest
 
 from app.domain import Scope
 from app.settings import Settings
-from app.stores.ledger.keys import create_key, revoke_key
+from app.stores.sql.access.keys import create_key, revoke_key
 from app.stores.sql.database.engine import Ledger, open_ledger
 from tests.server import serving, wait_until
 

@@ -15,7 +15,7 @@ from app.offers.codes import ALPHABET, new_code
 from app.offers.records import Coupon
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
-from app.stores.ledger.keys import create_key
+from app.stores.sql.access.keys import create_key
 from app.stores.sql.database.engine import open_ledger
 from tests.server import serving
 from tests.tills import give, run_campaign

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from app.domain import Scope
 from app.settings import Settings
-from app.stores.ledger.keys import create_key
+from app.stores.sql.access.keys import create_key
 from app.stores.sql.database.engine import Ledger, open_ledger
 from tests.server import serving
 from tests.shop import Shop, new_name, order, told

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from app.cli import cli
 from app.errors import BadInput, BadSetting
 from app.settings import Settings
-from app.stores.ledger.keys import KeyNotFound, TooManyKeys, hash_of, read_keys
+from app.stores.sql.access.keys import KeyNotFound, TooManyKeys, hash_of, read_keys
 from app.stores.sql.database.engine import open_ledger
 from app.supervisor import check_bind
 

@@ -7,7 +7,7 @@ import pytest
 
 from app.domain import Scope
 from app.errors import BadInput
-from app.stores.ledger.keys import (
+from app.stores.sql.access.keys import (
     KEY_BYTES,
     PREFIX,
     Grant,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.api.limits import GuessLimit, RequestLimit
 from app.errors import TooManyGuesses
-from app.stores.ledger.keys import Grant
+from app.stores.sql.access.keys import Grant
 
 
 def a_grant(per_second: int | None, key_id: str = "key_1") -> Grant:

@@ -15,8 +15,8 @@ from app.api.limits import RequestLimit
 from app.domain import Scope
 from app.main import create_app
 from app.settings import Settings
-from app.stores.ledger.keyring import KeyRing
-from app.stores.ledger.keys import KeyBook
+from app.stores.sql.access.keyring import KeyRing
+from app.stores.sql.access.keys import KeyBook
 
 router = APIRouter()
 
