@@ -113,7 +113,7 @@ def worker(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
 
 def redis_url_of(settings: Settings) -> str:
     """The Redis that a part started alone uses; raises BadInput when there is none."""
-    from app.stores.embedded import find_running
+    from app.stores.redis.embedded import find_running
 
     if settings.redis_url is not None:
         return settings.redis_url
@@ -160,7 +160,7 @@ def import_(
 @cli.command()
 def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Compute the feature tables and write them to Redis."""
-    from app.stores.embedded import redis_for
+    from app.stores.redis.embedded import redis_for
     from training.materialize import materialize
 
     settings = Settings.load(data_dir=data_dir)
@@ -177,9 +177,9 @@ def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @cli.command()
 def project(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Write the wallets and budgets that decisions look at to Redis, all anew from the ledger."""
-    from app.stores.embedded import redis_for
-    from app.stores.projections import Projections
-    from app.stores.redis import Keys, worker_client
+    from app.stores.redis.embedded import redis_for
+    from app.stores.redis.keys import Keys, worker_client
+    from app.stores.redis.projections import Projections
     from app.stores.sql.database.schema import opened_ledger
 
     settings = Settings.load(data_dir=data_dir)
@@ -201,7 +201,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Learn from the history: tune, train, evaluate, materialize features and publish a bundle."""
-    from app.stores.embedded import redis_for
+    from app.stores.redis.embedded import redis_for
     from app.stores.sql.accounts.outcomes import export_if_there
     from training.plan import read_config
     from training.run import train as run_training
@@ -253,7 +253,7 @@ def recommend(
 ) -> None:
     """Answer a file of requests through the very pipeline that serves."""
     from app.recommend import recommend as run_recommend
-    from app.stores.embedded import redis_for
+    from app.stores.redis.embedded import redis_for
 
     settings = Settings.load(data_dir=data_dir)
     with redis_for(settings) as redis_url, progress_bar() as bar:

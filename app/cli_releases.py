@@ -36,7 +36,7 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Serve this bundle version from now on, unless the gate refuses it."""
-    from app.stores.embedded import redis_for
+    from app.stores.redis.embedded import redis_for
     from training.release import release
 
     if force and not (reason or "").strip():

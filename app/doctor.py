@@ -10,8 +10,8 @@ from app.errors import EndcapError
 from app.history import History
 from app.model.bundle import current_version, load_bundle
 from app.settings import Settings
-from app.stores.embedded import find_running
-from app.stores.redis import FEATURES_AS_OF, Keys, worker_client
+from app.stores.redis.embedded import find_running
+from app.stores.redis.keys import FEATURES_AS_OF, Keys, worker_client
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import has_ledger, is_current, why_read_only

@@ -26,19 +26,19 @@ from app.decision.shadow import Shadow
 from app.model.bundle import Bundle
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
-from app.stores.breaker import Breaker
-from app.stores.customers import RedisCustomers
-from app.stores.decisions import DecisionLog
-from app.stores.events import RedisEvents
-from app.stores.pipelined import PipelinedRedis
-from app.stores.projections import Projections
-from app.stores.redis import Keys, worker_client
+from app.stores.redis.breaker import Breaker
+from app.stores.redis.customers import RedisCustomers
+from app.stores.redis.decisions import DecisionLog
+from app.stores.redis.events import RedisEvents
+from app.stores.redis.keys import Keys, worker_client
+from app.stores.redis.pipelined import PipelinedRedis
+from app.stores.redis.projections import Projections
+from app.stores.redis.watch import StoreWatch
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
 from app.stores.sql.campaigns.offer_indexes import Shelves
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
-from app.stores.watch import StoreWatch
 from app.telemetry import Metrics
 
 SHELVES_S = 0.5

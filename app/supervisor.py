@@ -17,7 +17,7 @@ from time import monotonic, sleep
 
 from app.errors import BadSetting
 from app.settings import Settings
-from app.stores import embedded
+from app.stores.redis import embedded
 from app.stores.sql.access.keys import has_live_key
 from app.stores.sql.database.engine import open_ledger
 

@@ -25,8 +25,8 @@ from sqlalchemy import Connection
 
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Selected, Settings
-from app.stores.projections import Projections
-from app.stores.redis import Keys, worker_client
+from app.stores.redis.keys import Keys, worker_client
+from app.stores.redis.projections import Projections
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer
 from app.stores.sql.coupons.audience_issuing import add_audience, issue_to_audience
 from app.stores.sql.database.engine import Ledger, open_ledger

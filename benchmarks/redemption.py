@@ -23,7 +23,7 @@ from fastapi import FastAPI, Response
 
 from app.api.till_wire import RedemptionAnswer, RedemptionRequest
 from app.settings import Settings
-from app.stores.embedded import redis_for
+from app.stores.redis.embedded import redis_for
 from benchmarks import machine
 from benchmarks.servers import SERVE_ENDCAP, Server, python_server
 from tests.postgres import binaries, running_postgres

@@ -18,7 +18,7 @@ from app.api.wire import DecisionRequest, answer_body, to_query
 from app.domain import Degraded
 from app.main import build_service
 from app.settings import Settings
-from app.stores.embedded import redis_for
+from app.stores.redis.embedded import redis_for
 from benchmarks import machine
 from benchmarks.questions import full_questions, known_customers
 

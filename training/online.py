@@ -15,11 +15,11 @@ from app.errors import StoreUnavailable
 from app.feature_fields import NOT_SERVED, PROFILE, PURCHASES, Kind
 from app.history import CUSTOMER_ID, History
 from app.settings import Settings
-from app.stores.breaker import Breaker
-from app.stores.customers import RedisCustomers
 from app.stores.feast_push import bounded_client
-from app.stores.pipelined import PipelinedRedis
-from app.stores.redis import FEATURES_AS_OF, FEATURES_HISTORY, Keys
+from app.stores.redis.breaker import Breaker
+from app.stores.redis.customers import RedisCustomers
+from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY, Keys
+from app.stores.redis.pipelined import PipelinedRedis
 from training.dataset import product_table
 from training.features import customer_tables, rows_before
 from training.states import states_from_tables

@@ -10,8 +10,8 @@ from app.decision.ladder import Ladder
 from app.ingest.accept import EventStore
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
-from app.stores.decisions import DecisionLog
-from app.stores.projections import Projections
+from app.stores.redis.decisions import DecisionLog
+from app.stores.redis.projections import Projections
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.campaigns.offer_indexes import Shelves
 from app.stores.sql.database.engine import Ledger

@@ -8,7 +8,7 @@ from app.decision.live import PURCHASE
 from app.domain import Event
 from app.errors import Missing, StoreUnavailable
 from app.stores.feast_push import ActivityPusher, ActivityRow
-from app.stores.live import LiveLists
+from app.stores.redis.live import LiveLists
 
 DAY_S = 86_400
 

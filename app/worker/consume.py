@@ -9,8 +9,8 @@ from time import monotonic
 from app.domain import Event
 from app.errors import StoreUnavailable
 from app.history import History, event_rows
-from app.stores.redis import unpack_event
-from app.stores.stream import Entry, EventStream
+from app.stores.redis.keys import unpack_event
+from app.stores.redis.stream import Entry, EventStream
 from app.worker.receipts import Arrival
 
 CLAIM_IDLE_MS = 10_000

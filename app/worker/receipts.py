@@ -13,7 +13,7 @@ from app.errors import StoreUnavailable
 from app.offers.receipts import receipt_line
 from app.offers.zones import is_zone
 from app.settings import Settings
-from app.stores.projections import Projections
+from app.stores.redis.projections import Projections
 from app.stores.sql.coupons.issuing import expire_due, revoke_pending
 from app.stores.sql.coupons.receipt_issuing import Shop, forget_receipts, take_receipts
 from app.stores.sql.database.engine import Ledger

@@ -11,11 +11,11 @@ from app.errors import StoreUnavailable
 from app.history import History
 from app.settings import Settings
 from app.stores.feast_push import ActivityPusher
-from app.stores.live import LiveLists
-from app.stores.projections import Projections
-from app.stores.redis import Keys, worker_client
+from app.stores.redis.keys import Keys, worker_client
+from app.stores.redis.live import LiveLists
+from app.stores.redis.projections import Projections
+from app.stores.redis.stream import EventStream
 from app.stores.sql.database.engine import open_ledger
-from app.stores.stream import EventStream
 from app.worker.activity import activity_push
 from app.worker.consume import Duties, Worker
 from app.worker.receipts import issuing, upkeep

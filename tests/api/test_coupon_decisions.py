@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from app.offers.codes import normal_code
-from app.stores.projections import Projections
-from app.stores.redis import Keys, worker_client
+from app.stores.redis.keys import Keys, worker_client
+from app.stores.redis.projections import Projections
 from app.stores.sql.database.engine import open_ledger
 from tests.server import serving, wait_until
 from tests.shop import Shop, new_name

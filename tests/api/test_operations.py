@@ -8,7 +8,7 @@ import pytest
 
 from app.model.bundle import current_version
 from app.settings import Settings
-from app.stores.embedded import free_port
+from app.stores.redis.embedded import free_port
 from tests.bundles import copied
 from tests.server import serving, wait_until
 from tests.world import World, customer

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app.stores.embedded import free_port
+from app.stores.redis.embedded import free_port
 from tests.server import serving
 from tests.world import World
 

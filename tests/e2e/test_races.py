@@ -9,7 +9,7 @@ import httpx
 import pytest
 import redis
 
-from app.stores.embedded import free_port
+from app.stores.redis.embedded import free_port
 from app.stores.sql.database.engine import Ledger
 from benchmarks.stakes import STAKES, race
 from benchmarks.stampede import Crowd

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from app.stores.embedded import find_running
+from app.stores.redis.embedded import find_running
 from tests.e2e.running import bare_environment, command_of, endcap, endcap_up
 from tests.e2e.test_failures import times_in_history, view_of
 from tests.server import wait_until

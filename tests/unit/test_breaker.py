@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import StoreUnavailable
-from app.stores.breaker import Breaker
+from app.stores.redis.breaker import Breaker
 
 
 async def _answer(value: int) -> int:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from app.errors import StoreUnavailable
-from app.stores.embedded import free_port
+from app.stores.redis.embedded import free_port
 from app.stores.sql.database.engine import Ledger, open_ledger
 
 

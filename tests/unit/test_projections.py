@@ -17,8 +17,9 @@ from app.errors import BadTransition, StoreUnavailable
 from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.records import Coupon
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
-from app.stores.projections import SETTLE, Projections, wallets
-from app.stores.redis import REMAINING, Keys, worker_client
+from app.stores.redis.keys import REMAINING, Keys, worker_client
+from app.stores.redis.projections import SETTLE, Projections, wallets
+from app.stores.redis.wallets import MADE, pack_wallet, unpack_wallet
 from app.stores.sql.campaigns.campaigns import act_on_campaign
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.audience_issuing import activate, add_audience
@@ -29,7 +30,6 @@ from app.stores.sql.database.tables import projection_queue
 from app.stores.sql.redemption.idempotency import Once
 from app.stores.sql.redemption.quote import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
-from app.stores.wallets import MADE, pack_wallet, unpack_wallet
 from tests.tills import START, give, pay, run_campaign, take_back
 
 KEYS = Keys(4)

@@ -17,8 +17,8 @@ from app.errors import StoreUnavailable
 from app.offers.records import Coupon, CouponStatus
 from app.offers.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
-from app.stores.projections import Projections
-from app.stores.redis import Keys, worker_client
+from app.stores.redis.keys import Keys, worker_client
+from app.stores.redis.projections import Projections
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.worker.receipts import Arrival, ProductAttributes, StoreZones, issuing, upkeep

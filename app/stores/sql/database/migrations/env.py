@@ -1,4 +1,4 @@
-"""What alembic runs to migrate: the revisions, on the connection and in the transaction of app.stores.sql.database.schema."""
+"""What alembic runs to migrate: the revisions, in the transaction of app.stores.sql.database.schema."""
 
 from alembic import context
 

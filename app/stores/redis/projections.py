@@ -16,7 +16,8 @@ from sqlalchemy import CompoundSelect, Connection, Select, delete, func, select,
 from app.domain import Wallet, WalletCoupon
 from app.errors import StoreUnavailable
 from app.offers.status import CampaignStatus
-from app.stores.redis import REMAINING, Keys, WorkerClient
+from app.stores.redis.keys import REMAINING, Keys, WorkerClient
+from app.stores.redis.wallets import MADE, pack_wallet
 from app.stores.sql.campaigns.memberships import tiers_of
 from app.stores.sql.coupons.audience_issuing import BY_DECISION
 from app.stores.sql.database.engine import Ledger
@@ -30,7 +31,6 @@ from app.stores.sql.database.tables import (
     uses,
 )
 from app.stores.sql.redemption.claims import has_use_left
-from app.stores.wallets import MADE, pack_wallet
 
 SETTLE = timedelta(seconds=1)
 """A queued subject is projected again so long after its commit: whoever raced with that is done by then."""

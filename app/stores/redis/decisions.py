@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from app.errors import DecisionNotFound, StoreUnavailable
-from app.stores.breaker import Breaker
-from app.stores.pipelined import PipelinedRedis
-from app.stores.redis import Keys, pack_command
+from app.stores.redis.breaker import Breaker
+from app.stores.redis.keys import Keys, pack_command
+from app.stores.redis.pipelined import PipelinedRedis
 
 PENDING_COUNT = 5000
 FLUSH_COUNT = 500

@@ -8,11 +8,11 @@ from time import monotonic
 from app.domain import CustomerFeatures, Degraded, LiveEvent
 from app.errors import StoreUnavailable
 from app.ports import CustomerState
-from app.stores.breaker import Breaker
 from app.stores.feast import CUSTOMER_FIELDS, customer_key, decode_customer
-from app.stores.pipelined import PipelinedRedis
-from app.stores.redis import REMAINING, Keys, pack_arguments, pack_command, unpack_live
-from app.stores.wallets import unpack_wallet
+from app.stores.redis.breaker import Breaker
+from app.stores.redis.keys import REMAINING, Keys, pack_arguments, pack_command, unpack_live
+from app.stores.redis.pipelined import PipelinedRedis
+from app.stores.redis.wallets import unpack_wallet
 
 LAST_KNOWN_COUNT = 2000
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from app.stores.pipelined import PipelinedRedis
-from app.stores.redis import FEATURES_AS_OF, Keys, pack_command
+from app.stores.redis.keys import FEATURES_AS_OF, Keys, pack_command
+from app.stores.redis.pipelined import PipelinedRedis
 from app.telemetry import Metrics
 
 

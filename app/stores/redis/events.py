@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from app.domain import Event
-from app.stores.breaker import Breaker
-from app.stores.pipelined import PipelinedRedis
-from app.stores.redis import ACCEPT, Keys, pack_command, pack_event
+from app.stores.redis.breaker import Breaker
+from app.stores.redis.keys import ACCEPT, Keys, pack_command, pack_event
+from app.stores.redis.pipelined import PipelinedRedis
 
 
 class RedisEvents:

@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from app.errors import StoreUnavailable
-from app.stores.redis import WORKER_GROUP, Keys
+from app.stores.redis.keys import WORKER_GROUP, Keys
 
 _NEVER_DELIVERED = ">"
 

@@ -66,7 +66,7 @@ class Keys:
         return f"{{p{partition}}}:dead"
 
     def wallet(self, customer_id: str) -> str:
-        """The customer's open coupons, projected from the ledger (`app.stores.projections`)."""
+        """The customer's open coupons, projected from the ledger (`app.stores.redis.projections`)."""
         subject = f"c:{customer_id}"
         return f"{{p{self.partition(subject)}}}:wallet:{subject}"
 

@@ -6,7 +6,7 @@ from redis.exceptions import RedisError
 
 from app.domain import Event
 from app.errors import StoreUnavailable
-from app.stores.redis import Keys, WorkerClient, unpack_event
+from app.stores.redis.keys import Keys, WorkerClient, unpack_event
 
 
 class LiveLists:
