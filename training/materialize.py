@@ -22,7 +22,7 @@ from app.feature_fields import (
 )
 from app.history import History
 from app.settings import Settings
-from app.stores.feast_push import bounded_client, feature_store
+from app.stores.feast.push import bounded_client, feature_store
 from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY
 from feature_repo.repo import apply_definitions
 from feature_repo.sources import table_path

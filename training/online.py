@@ -15,7 +15,7 @@ from app.errors import StoreUnavailable
 from app.feature_fields import NOT_SERVED, PROFILE, PURCHASES, Kind
 from app.history import CUSTOMER_ID, History
 from app.settings import Settings
-from app.stores.feast_push import bounded_client
+from app.stores.feast.push import bounded_client
 from app.stores.redis.breaker import Breaker
 from app.stores.redis.customers import RedisCustomers
 from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY, Keys

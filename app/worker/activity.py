@@ -7,7 +7,7 @@ from time import time
 from app.decision.live import PURCHASE
 from app.domain import Event
 from app.errors import Missing, StoreUnavailable
-from app.stores.feast_push import ActivityPusher, ActivityRow
+from app.stores.feast.push import ActivityPusher, ActivityRow
 from app.stores.redis.live import LiveLists
 
 DAY_S = 86_400

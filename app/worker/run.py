@@ -10,7 +10,7 @@ from types import FrameType
 from app.errors import StoreUnavailable
 from app.history import History
 from app.settings import Settings
-from app.stores.feast_push import ActivityPusher
+from app.stores.feast.push import ActivityPusher
 from app.stores.redis.keys import Keys, worker_client
 from app.stores.redis.live import LiveLists
 from app.stores.redis.projections import Projections

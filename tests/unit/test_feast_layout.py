@@ -31,8 +31,8 @@ from app.feature_fields import (
 )
 from app.history import SCHEMA, History
 from app.settings import Settings
-from app.stores.feast import CUSTOMER_FIELDS, customer_key, decode_customer, timestamp_field
-from app.stores.feast_push import ActivityPusher, ActivityRow, connection_string, feature_store
+from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer, timestamp_field
+from app.stores.feast.push import ActivityPusher, ActivityRow, connection_string, feature_store
 from training.features import customer_tables
 from training.materialize import MAX_SNAPSHOT_COUNT, features_as_of, keep_snapshot, materialize
 
@@ -200,7 +200,7 @@ def test_bytes_that_are_no_feast_values_are_refused() -> None:
 
 
 def test_reader_does_not_import_the_sdk() -> None:
-    code = "import sys, app.stores.feast, app.stores.feast_push; sys.exit('feast' in sys.modules)"
+    code = "import sys, app.stores.feast.online_row, app.stores.feast.push; sys.exit('feast' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

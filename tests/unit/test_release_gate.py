@@ -13,7 +13,7 @@ from app.errors import BundleMissing
 from app.model.bundle import POINTER, current_version, load_bundle
 from app.model.release import CanaryTrial
 from app.settings import Settings
-from app.stores.feast import customer_key
+from app.stores.feast.online_row import customer_key
 from tests.bundles import array_of, copied, document_of, worse
 from tests.world import World, customer, no_progress
 from training.comparison import compare

@@ -8,7 +8,7 @@ from time import monotonic
 from app.domain import CustomerFeatures, Degraded, LiveEvent
 from app.errors import StoreUnavailable
 from app.ports import CustomerState
-from app.stores.feast import CUSTOMER_FIELDS, customer_key, decode_customer
+from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer
 from app.stores.redis.breaker import Breaker
 from app.stores.redis.keys import REMAINING, Keys, pack_arguments, pack_command, unpack_live
 from app.stores.redis.pipelined import PipelinedRedis
