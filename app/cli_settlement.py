@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from app.errors import BadInput
-from app.offers.money import minor_per_major
+from app.offers.terms.money import minor_per_major
 from app.settings import Settings
 from app.stores.sql.accounts.reports import FunderTotal, settlement
 from app.stores.sql.database.schema import has_ledger, opened_ledger

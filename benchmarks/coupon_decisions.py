@@ -23,7 +23,7 @@ import orjson
 import polars as pl
 from sqlalchemy import Connection
 
-from app.offers.terms import Amount, CampaignTerms, OfferTerms
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Selected, Settings
 from app.stores.redis.keys import Keys, worker_client
 from app.stores.redis.projections import Projections

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, func, literal, select
 
-from app.offers.codes import new_id
-from app.offers.reasons import ReasonCode
-from app.offers.terms import Amount, CampaignTerms, Limit, OfferTerms
+from app.offers.terms.codes import new_id
+from app.offers.terms.reasons import ReasonCode
+from app.offers.terms.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer
 from app.stores.sql.coupons.issuing import issue
 from app.stores.sql.database.engine import Ledger

@@ -22,7 +22,7 @@ from zlib import crc32
 import orjson
 from sqlalchemy import select
 
-from app.offers.terms import Amount, CampaignTerms, Limit, OfferTerms
+from app.offers.terms.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.stores.redis.embedded import free_port
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer

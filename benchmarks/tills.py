@@ -12,7 +12,7 @@ from typing import Protocol
 import orjson
 
 from app.errors import StoreUnavailable
-from app.offers.basket import Basket, BasketLine, Situation
+from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.redemption.idempotency import Answer, Once
 from app.stores.sql.redemption.quote import Question

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.combination import Candidate, Capacity, Combination, best_combination
-from app.offers.documents import parse_document
-from app.offers.terms import OfferTerms
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.documents import parse_document
+from app.offers.terms.terms import OfferTerms
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ANYBODY = Situation(NOON)

@@ -11,10 +11,10 @@ import numpy as np
 from app.decision.pipeline import Options, rank
 from app.domain import LiveEvent, Query, Slate, Wallet, WalletCoupon
 from app.model.bundle import Bundle
-from app.offers.documents import parse_document
-from app.offers.records import Campaign, Offer
 from app.offers.shelf import Shelf, make_shelf
-from app.offers.terms import CampaignTerms, OfferTerms
+from app.offers.terms.documents import parse_document
+from app.offers.terms.records import Campaign, Offer
+from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.ports import CustomerState
 from tests.coupon_world import bundle_from, history, products
 from training.dataset import load_interactions

@@ -11,9 +11,9 @@ import typer
 
 from app.cli import cli
 from app.domain import Degraded
-from app.offers.conditions import Condition
-from app.offers.reasons import ReasonCode
-from app.offers.terms import CampaignTerms, Discount, OfferTerms
+from app.offers.terms.conditions import Condition
+from app.offers.terms.reasons import ReasonCode
+from app.offers.terms.terms import CampaignTerms, Discount, OfferTerms
 from app.settings import Settings
 from app.telemetry import Metrics
 

@@ -5,9 +5,9 @@ from itertools import count
 
 import orjson
 
-from app.offers.basket import Basket, BasketLine, Situation
-from app.offers.records import Coupon
-from app.offers.terms import CampaignTerms, OfferTerms
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.records import Coupon
+from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer, find_campaign, find_offer
 from app.stores.sql.coupons.issuing import issue
 from app.stores.sql.database.engine import Ledger

@@ -6,8 +6,8 @@ from app.api.state import Service
 from app.api.till_wire import BasketRequest, LineRequest
 from app.errors import InvalidRequest
 from app.model.bundle import Catalogue
-from app.offers.basket import Basket, BasketLine
-from app.offers.money import MAX_MINOR, exact, half_up
+from app.offers.terms.basket import Basket, BasketLine
+from app.offers.terms.money import MAX_MINOR, exact, half_up
 
 MAX_BASKET_MINOR = 10**12
 """Ten billion euros; with it the points of the most generous offer still fit into 64 bits."""

@@ -34,8 +34,8 @@ from app.api.wire import Instant
 from app.domain import Scope
 from app.errors import InvalidRequest
 from app.ingest.schema import Id
-from app.offers.records import Campaign, Offer
-from app.offers.status import Action
+from app.offers.terms.records import Campaign, Offer
+from app.offers.terms.status import Action
 from app.stores.sql.accounts.reports import campaign_budget, settlement
 from app.stores.sql.campaigns.campaigns import (
     act_on_campaign,

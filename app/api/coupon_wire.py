@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from app.domain import Channel
-from app.offers.codes import shown_code
-from app.offers.terms import Discount
+from app.offers.terms.codes import shown_code
+from app.offers.terms.terms import Discount
 from app.settings import Selected
 from app.stores.sql.coupons.issuing import ShownStatus, shown_status
 from app.stores.sql.coupons.staff_issuing import Held

@@ -29,7 +29,7 @@ from app.offers.generation import (
     ValueTier,
     generated_offers,
 )
-from app.offers.records import Campaign
+from app.offers.terms.records import Campaign
 from app.settings import Selected
 from app.stores.sql.campaigns.campaigns import create_offer, find_campaign
 from app.stores.sql.redemption.idempotency import Answer, do_once

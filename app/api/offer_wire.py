@@ -7,10 +7,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, StringConstraints, model_validator
 
 from app.ingest.schema import Id
-from app.offers.documents import parse_document
-from app.offers.records import Campaign, Offer
-from app.offers.status import CampaignStatus
-from app.offers.terms import CampaignTerms, OfferTerms
+from app.offers.terms.documents import parse_document
+from app.offers.terms.records import Campaign, Offer
+from app.offers.terms.status import CampaignStatus
+from app.offers.terms.terms import CampaignTerms, OfferTerms
 
 ChosenId = Annotated[
     str,

@@ -19,8 +19,8 @@ from app.history import (
     TIME,
     TYPE,
 )
-from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.simulation import PastBasket, Sample
+from app.offers.terms.basket import Basket, BasketLine, Situation
 
 ROW, KEY = "row", "basket_key"
 

@@ -36,8 +36,8 @@ from app.api.till_wire import (
 from app.domain import Scope
 from app.errors import InvalidRequest
 from app.ingest.schema import Id
-from app.offers.basket import Situation
-from app.offers.reasons import ReasonCode
+from app.offers.terms.basket import Situation
+from app.offers.terms.reasons import ReasonCode
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.redemption.documents import quote_document
 from app.stores.sql.redemption.idempotency import Answer, Once, do_once, earlier_answer

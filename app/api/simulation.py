@@ -17,9 +17,9 @@ from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.domain import Scope
 from app.ingest.schema import Id
-from app.offers.documents import parse_document
 from app.offers.simulation import Sample, Simulation, Trial, simulate
-from app.offers.terms import CampaignTerms, OfferTerms
+from app.offers.terms.documents import parse_document
+from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import find_campaign, list_offers
 from app.stores.sql.campaigns.memberships import list_tiers
 from app.stores.sql.coupons.audience_issuing import customers_of

@@ -9,9 +9,9 @@ from app.api.offer_wire import Sent
 from app.api.wire import Problem
 from app.domain import Channel
 from app.ingest.schema import Id
-from app.offers.money import MAX_MINOR
-from app.offers.reasons import ReasonCode
-from app.offers.zones import PlannedInstant
+from app.offers.terms.money import MAX_MINOR
+from app.offers.terms.reasons import ReasonCode
+from app.offers.terms.time_zones import PlannedInstant
 
 MAX_LINES = 500
 MAX_CODES = 20

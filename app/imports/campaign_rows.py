@@ -10,8 +10,8 @@ from app.imports import values
 from app.imports.checked import columns_of
 from app.imports.table_file import Block
 from app.imports.values import Fault, Parsed
-from app.offers.money import MAX_MINOR, minor_per_major
-from app.offers.terms import RETAILER, Amount, CampaignTerms, Discount, OfferTerms, Percent
+from app.offers.terms.money import MAX_MINOR, minor_per_major
+from app.offers.terms.terms import RETAILER, Amount, CampaignTerms, Discount, OfferTerms, Percent
 from app.settings import Selected
 from app.stores.sql.accounts.backfill import KnownCampaign, PastRedemption
 

@@ -13,8 +13,8 @@ from app.imports import campaign_rows as rows
 from app.imports.checked import check
 from app.imports.report import ImportReport, Rejects
 from app.imports.table_file import Block, TableFile, open_table, whole
-from app.offers.records import Campaign
-from app.offers.status import CampaignStatus, effective_status
+from app.offers.terms.records import Campaign
+from app.offers.terms.status import CampaignStatus, effective_status
 from app.settings import Settings
 from app.stores.sql.accounts import backfill as past
 from app.stores.sql.accounts.outcomes import export_outcomes

@@ -8,7 +8,7 @@ from functools import partial
 import polars as pl
 
 from app.domain import Channel
-from app.offers.money import MINOR_DIGITS, MINOR_DIGITS_MOST
+from app.offers.terms.money import MINOR_DIGITS, MINOR_DIGITS_MOST
 
 ID_LENGTH_MAX = 200
 # Digits alone: up to here seconds, then milliseconds, then microseconds (each until the year 5138).

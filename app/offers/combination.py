@@ -4,12 +4,12 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.offers.applicability import refusal_of
-from app.offers.basket import Basket, Situation
 from app.offers.contest import Contender, Effect, Sheet, Turn, contender, overdrawn, sheet_of, turns
 from app.offers.explanation import lower_discount, why_not_beside, why_nothing
-from app.offers.reasons import Refusal
 from app.offers.search import Found, find_best
-from app.offers.terms import OfferTerms
+from app.offers.terms.basket import Basket, Situation
+from app.offers.terms.reasons import Refusal
+from app.offers.terms.terms import OfferTerms
 
 MAX_COMBINED = 12
 """Out of so many combinable coupons the best combination is found exactly: 4,096 subsets."""

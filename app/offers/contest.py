@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.offers.applicability import eligible_lines
-from app.offers.basket import Basket
 from app.offers.discounts import Pieces, most_taken_off, pieces_of, points_given, taken_off
-from app.offers.money import minor_per_major
-from app.offers.terms import Discount, OfferTerms, Points
+from app.offers.terms.basket import Basket
+from app.offers.terms.money import minor_per_major
+from app.offers.terms.terms import Discount, OfferTerms, Points
 
 ORDER = ("fixed_price", "n_for_m", "percent", "amount", "points")
 """Which kind of discount goes first; each works on what those before it left."""

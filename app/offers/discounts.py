@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
-from app.offers.money import exact, half_up, shares
-from app.offers.terms import Amount, Discount, FixedPrice, NForM, Percent, Points
+from app.offers.terms.money import exact, half_up, shares
+from app.offers.terms.terms import Amount, Discount, FixedPrice, NForM, Percent, Points
 
 _WHOLE = 100 * 100
 """A whole in hundredths of a percent."""

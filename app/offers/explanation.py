@@ -5,9 +5,9 @@ from typing import assert_never
 
 from app.offers.contest import Contender, Sheet, Turn, effect_of, highest_floors
 from app.offers.discounts import least_with_effect
-from app.offers.money import half_up
-from app.offers.reasons import ReasonCode, Refusal
-from app.offers.terms import Amount, FixedPrice, NForM, Percent, Points
+from app.offers.terms.money import half_up
+from app.offers.terms.reasons import ReasonCode, Refusal
+from app.offers.terms.terms import Amount, FixedPrice, NForM, Percent, Points
 
 
 def why_nothing(turn: Turn, together: Sequence[Contender], sheet: Sheet) -> Refusal:

@@ -11,11 +11,11 @@ from typing import Annotated
 from pydantic import Field
 
 from app.errors import InvalidTerms
-from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.combination import Candidate, best_combination
-from app.offers.documents import parse_document
-from app.offers.money import MAX_MINOR, exact, minor_per_major
-from app.offers.terms import Amount, Document, Name, OfferTerms, Percent
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.documents import parse_document
+from app.offers.terms.money import MAX_MINOR, exact, minor_per_major
+from app.offers.terms.terms import Amount, Document, Name, OfferTerms, Percent
 
 PRODUCT, VALUE = "{product}", "{value}"
 """What a template's name may hold in place of the product's name and of what it gets off."""

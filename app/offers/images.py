@@ -7,7 +7,7 @@ import zxingcpp
 from PIL import Image
 
 from app.errors import BadInput
-from app.offers.gs1 import parse_element_string
+from app.offers.terms.gs1 import parse_element_string
 
 QR_MAX_SIGNS = 2331
 """What the largest QR code holds at error correction M (ISO/IEC 18004, table 7)."""

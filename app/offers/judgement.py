@@ -5,8 +5,8 @@ from datetime import datetime, time, timedelta
 from typing import get_args
 from zoneinfo import ZoneInfo
 
-from app.offers.basket import Basket, BasketLine, Situation
-from app.offers.conditions import (
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.conditions import (
     AllOf,
     AnyOf,
     AtTime,
@@ -20,8 +20,8 @@ from app.offers.conditions import (
     OfTier,
     Weekday,
 )
-from app.offers.money import exact
-from app.offers.reasons import ReasonCode, Refusal, Told
+from app.offers.terms.money import exact
+from app.offers.terms.reasons import ReasonCode, Refusal, Told
 from app.settings import Selected
 
 _WEEKDAYS: tuple[str, ...] = get_args(Weekday)

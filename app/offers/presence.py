@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.domain import Channel
-from app.offers.basket import Basket, Situation
-from app.offers.conditions import AllOf, AnyOf, BasketTotal, Condition, Contains, InChannel, InStore, Not
 from app.offers.judgement import unmet
-from app.offers.reasons import ReasonCode
-from app.offers.terms import OfferTerms
+from app.offers.terms.basket import Basket, Situation
+from app.offers.terms.conditions import AllOf, AnyOf, BasketTotal, Condition, Contains, InChannel, InStore, Not
+from app.offers.terms.reasons import ReasonCode
+from app.offers.terms.terms import OfferTerms
 
 _NO_BASKET = Basket((), "")
 _Verdict = ReasonCode | Literal[True] | None

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from app.domain import Event
-from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.judgement import unmet
-from app.offers.money import shares
-from app.offers.terms import ByReceipt
-from app.offers.zones import day_start, local_date
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.money import shares
+from app.offers.terms.terms import ByReceipt
+from app.offers.terms.time_zones import day_start, local_date
 
 PURCHASE = "purchase"
 REFUND = "refund"

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from app.domain import Floats, Ints, Mask, Objective
 from app.model.bundle import Bundle
 from app.model.offer_items import OfferItems, Places, offer_items
-from app.offers.money import minor_per_major
 from app.offers.presence import Presence, presence_of
-from app.offers.reasons import ReasonCode
-from app.offers.records import Campaign, Offer
-from app.offers.status import CampaignStatus
-from app.offers.terms import RETAILER, Amount, FixedPrice, NForM, OfferTerms, Percent, Points
+from app.offers.terms.money import minor_per_major
+from app.offers.terms.reasons import ReasonCode
+from app.offers.terms.records import Campaign, Offer
+from app.offers.terms.status import CampaignStatus
+from app.offers.terms.terms import RETAILER, Amount, FixedPrice, NForM, OfferTerms, Percent, Points
 from app.settings import Selected
 
 WHOLE_BASKET_COUNT = 5000

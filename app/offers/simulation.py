@@ -7,12 +7,12 @@ from datetime import date
 from math import sqrt
 
 from app.offers.applicability import eligible_lines
-from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.combination import Applied, Candidate, Capacity, best_combination
-from app.offers.periods import period_key
-from app.offers.reasons import ReasonCode, Refusal
-from app.offers.terms import CampaignTerms, OfferTerms
-from app.offers.zones import local_date
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.periods import period_key
+from app.offers.terms.reasons import ReasonCode, Refusal
+from app.offers.terms.terms import CampaignTerms, OfferTerms
+from app.offers.terms.time_zones import local_date
 from app.settings import Selected
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from app.offers.codes import normal_code
+from app.offers.terms.codes import normal_code
 from app.stores.redis.keys import Keys, worker_client
 from app.stores.redis.projections import Projections
 from app.stores.sql.database.engine import open_ledger

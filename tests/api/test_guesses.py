@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from app.domain import Scope
-from app.offers.codes import ALPHABET, new_code
-from app.offers.records import Coupon
-from app.offers.terms import Amount, CampaignTerms, OfferTerms
+from app.offers.terms.codes import ALPHABET, new_code
+from app.offers.terms.records import Coupon
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
 from app.stores.sql.access.keys import create_key
 from app.stores.sql.database.engine import open_ledger

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from app.offers.terms import Amount, CampaignTerms, OfferTerms
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade

@@ -12,8 +12,8 @@ from fractions import Fraction
 from itertools import combinations
 from zoneinfo import ZoneInfo
 
-from app.offers.basket import BasketLine
-from app.offers.terms import Amount, CampaignTerms, FixedPrice, OfferTerms, Percent, Points
+from app.offers.terms.basket import BasketLine
+from app.offers.terms.terms import Amount, CampaignTerms, FixedPrice, OfferTerms, Percent, Points
 from tests.invariants.sums import half_up
 
 Key = tuple[str, str, str, str]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from app.errors import BadTransition
-from app.offers.basket import Basket, BasketLine, Situation
-from app.offers.status import Action
-from app.offers.terms import CampaignTerms, OfferTerms
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.status import Action
+from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.campaigns.campaigns import (
     BudgetBelowSpend,

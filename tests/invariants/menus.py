@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from app.offers.basket import BasketLine
-from app.offers.terms import Amount, CampaignTerms, FixedPrice, Limit, OfferTerms, Percent, Points
+from app.offers.terms.basket import BasketLine
+from app.offers.terms.terms import Amount, CampaignTerms, FixedPrice, Limit, OfferTerms, Percent, Points
 from app.settings import Selected
 from tests.tills import START
 

@@ -11,9 +11,9 @@ import orjson
 import pytest
 from sqlalchemy import Connection, select, text, update
 
-from app.offers.basket import Basket, BasketLine, Situation
-from app.offers.records import Coupon
-from app.offers.terms import Amount, CampaignTerms, OfferTerms, Percent
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.records import Coupon
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms, Percent
 from app.stores.sql.campaigns.campaigns import change_campaign, find_campaign
 from app.stores.sql.coupons.issuing import expire_due
 from app.stores.sql.database.engine import Ledger

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from app.doctor import examine
-from app.offers.terms import Amount, CampaignTerms, Limit, OfferTerms
+from app.offers.terms.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.settings import Settings
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.database.engine import Ledger

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from app.offers.records import Coupon, CouponStatus
-from app.offers.terms import Amount, CampaignTerms, OfferTerms
+from app.offers.terms.records import Coupon, CouponStatus
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import CampaignNotFound, OfferNotFound, act_on_campaign, withdraw_offer
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons import audience_issuing as audience

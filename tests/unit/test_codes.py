@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadInput
-from app.offers.codes import ALPHABET, CODE_LENGTH, chosen_code, new_code, new_id, new_serial, normal_code, shown_code
+from app.offers.terms.codes import (
+    ALPHABET,
+    CODE_LENGTH,
+    chosen_code,
+    new_code,
+    new_id,
+    new_serial,
+    normal_code,
+    shown_code,
+)
 
 CODES = st.text(ALPHABET, min_size=CODE_LENGTH, max_size=CODE_LENGTH)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from app.decision.coupons import VIEW_CAP
 from app.domain import Degraded, Line, ProductId, Selection, SlatePolicy, Wallet
 from app.model.bundle import Bundle, Newcomers
-from app.offers.records import Campaign, Offer
+from app.offers.terms.records import Campaign, Offer
 from tests.shelves import (
     DAY_S,
     HALF,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app.errors import BadInput
-from app.offers.codes import new_code, shown_code
-from app.offers.gs1 import element_string, parse_element_string
 from app.offers.images import barcode_svg, qr_png, qr_svg
+from app.offers.terms.codes import new_code, shown_code
+from app.offers.terms.gs1 import element_string, parse_element_string
 
 Pixels = npt.NDArray[np.uint8]
 ELEMENTS = "(255)5012345678900123456789012(17)261231"

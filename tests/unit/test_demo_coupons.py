@@ -10,7 +10,7 @@ from rich.console import Console
 from app.demo_coupons import basket_of, couponed_product, find_shopper, show_qualification
 from app.errors import BadSetting
 from app.imports.run import Sources, run_imports
-from app.offers.terms import Amount, CampaignTerms, OfferTerms
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Selected, Settings
 from app.stores.sql.database.schema import opened_ledger
 from tests.tills import START, give, run_campaign

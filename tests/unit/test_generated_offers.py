@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidTerms
-from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.combination import Candidate, best_combination
-from app.offers.documents import parse_document
 from app.offers.generation import Generated, Guardrails, LeftOutReason, PricedProduct, ValueTier, generated_offers
-from app.offers.terms import Amount, OfferTerms, Percent
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.documents import parse_document
+from app.offers.terms.terms import Amount, OfferTerms, Percent
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 TEN, TWENTY = (ValueTier(discount=Percent(type="percent", percent=percent)) for percent in (10, 20))

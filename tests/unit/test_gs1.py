@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadInput
-from app.offers.gs1 import FNC1, check_digit, checked_gcn, element_string, gcn_of, parse_element_string
+from app.offers.terms.gs1 import FNC1, check_digit, checked_gcn, element_string, gcn_of, parse_element_string
 
 GCN = "5012345678900"
 NUMBERS = st.text("0123456789", min_size=12, max_size=12)

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, func, select
 from app.errors import BadInput
 from app.imports.report import ImportReport
 from app.imports.run import Sources, run_imports
-from app.offers.records import CouponStatus
-from app.offers.terms import Amount, CampaignTerms, OfferTerms, Percent
+from app.offers.terms.records import CouponStatus
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms, Percent
 from app.settings import Selected, Settings
 from app.stores.sql.accounts.backfill import BudgetTooSmall
 from app.stores.sql.accounts.outcomes import export_if_there, export_outcomes

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import delete, select
 
 from app.errors import BadInput
-from app.offers.codes import normal_code, shown_code
-from app.offers.gs1 import element_string
-from app.offers.records import Coupon, CouponStatus
-from app.offers.terms import Amount, CampaignTerms, OfferTerms
+from app.offers.terms.codes import normal_code, shown_code
+from app.offers.terms.gs1 import element_string
+from app.offers.terms.records import Coupon, CouponStatus
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import act_on_campaign, find_campaign, find_offer
 from app.stores.sql.coupons import issuing as coupons
 from app.stores.sql.coupons.issuing import CodeTaken, ShownStatus

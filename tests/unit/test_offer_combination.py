@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.offers.combination import MAX_COMBINED, Capacity
-from app.offers.reasons import ReasonCode, Refusal
+from app.offers.terms.reasons import ReasonCode, Refusal
 from tests.offers import ANYBODY, FIVE_EUROS, TEN_PERCENT, basket, combine, coupon, given, line, terms
 
 TEN_EUROS = basket(line("a", 400), line("b", 600))

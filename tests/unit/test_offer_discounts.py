@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from app.offers.basket import Basket
+from app.offers.terms.basket import Basket
 from tests.offers import basket, combine, coupon, given, line, off
 
 CHEESE = [{"attribute": "category", "values": ["CHEESE"]}]

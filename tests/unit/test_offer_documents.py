@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidTerms
-from app.offers.conditions import MAX_DEPTH
-from app.offers.documents import UNIONS, parse_document, pointer_of
-from app.offers.terms import CampaignTerms, OfferTerms
+from app.offers.terms.conditions import MAX_DEPTH
+from app.offers.terms.documents import UNIONS, parse_document, pointer_of
+from app.offers.terms.terms import CampaignTerms, OfferTerms
 from tests.offers import TEN_PERCENT
 
 PLAIN = {"name": "ten off", "discount": TEN_PERCENT}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.offers.money import exact, half_up, minor_per_major, shares
+from app.offers.terms.money import exact, half_up, minor_per_major, shares
 
 WEIGHTS = st.lists(st.integers(0, 10**9) | st.floats(0, 1e6), max_size=12)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.offers.periods import period_key
+from app.offers.terms.periods import period_key
 
 BERLIN = "Europe/Berlin"
 

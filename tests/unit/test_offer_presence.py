@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import Channel
-from app.offers.basket import Basket, BasketLine, Situation
-from app.offers.documents import parse_document
 from app.offers.judgement import unmet
 from app.offers.presence import presence_of, reason_against
-from app.offers.terms import OfferTerms
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.documents import parse_document
+from app.offers.terms.terms import OfferTerms
 from tests.offers import NOON
 
 APP = {"type": "channel", "any_of": ["app"]}

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from app.offers.applicability import eligible_lines, refusal_of
-from app.offers.basket import Basket, Situation
-from app.offers.conditions import Condition
 from app.offers.judgement import unmet
-from app.offers.reasons import ReasonCode, Refusal
+from app.offers.terms.basket import Basket, Situation
+from app.offers.terms.conditions import Condition
+from app.offers.terms.reasons import ReasonCode, Refusal
 from tests.offers import ANYBODY, FIVE_EUROS, NOON, basket, line, terms
 
 DAIRY = [{"attribute": "department", "values": ["DAIRY"]}]

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from app.errors import BadTransition
-from app.offers.status import Action, CampaignStatus, changed, effective_status
+from app.offers.terms.status import Action, CampaignStatus, changed, effective_status
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import redis
 from typer.testing import CliRunner
 
 from app.cli import cli
-from app.offers.terms import Amount, CampaignTerms, OfferTerms
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
 from app.stores.redis.keys import REMAINING, Keys
 from app.stores.redis.wallets import unpack_wallet

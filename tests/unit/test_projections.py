@@ -14,9 +14,9 @@ from sqlalchemy import Connection, func, select
 
 from app.domain import Wallet, WalletCoupon
 from app.errors import BadTransition, StoreUnavailable
-from app.offers.basket import Basket, BasketLine, Situation
-from app.offers.records import Coupon
-from app.offers.terms import Amount, CampaignTerms, OfferTerms
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.records import Coupon
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.redis.keys import REMAINING, Keys, worker_client
 from app.stores.redis.projections import SETTLE, Projections, wallets
 from app.stores.redis.wallets import MADE, pack_wallet, unpack_wallet

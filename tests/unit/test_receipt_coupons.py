@@ -10,10 +10,10 @@ from threading import Barrier, BrokenBarrierError
 
 import pytest
 
-from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.receipts import PURCHASE, REFUND, ReceiptLine
-from app.offers.records import Coupon, CouponStatus
-from app.offers.terms import Amount, CampaignTerms, OfferTerms
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.records import Coupon, CouponStatus
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import act_on_campaign, withdraw_offer
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.issuing import coupons_of, revoke_pending

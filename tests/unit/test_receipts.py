@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.domain import Event, ProductId
 from app.offers.receipts import PURCHASE, REFUND, ReceiptLine, Verdict, is_in_time, judge, receipt_line, receipt_of
-from app.offers.terms import ByReceipt
+from app.offers.terms.terms import ByReceipt
 
 BERLIN = "Europe/Berlin"
 NOON = datetime(2026, 11, 21, 11, tzinfo=UTC)

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from app.cli import cli
 from app.errors import BadInput
-from app.offers.terms import Amount, CampaignTerms, OfferTerms, Points
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms, Points
 from app.settings import Settings
 from app.stores.sql.accounts.reports import FunderTotal, campaign_budget, settlement
 from app.stores.sql.campaigns.campaigns import CampaignNotFound

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from app.api.past_baskets import draw_baskets
-from app.offers.basket import Basket, BasketLine, Situation
 from app.offers.combination import Candidate, best_combination
-from app.offers.conditions import BasketTotal
 from app.offers.simulation import Estimate, PastBasket, Sample, Simulation, Trial, simulate
-from app.offers.terms import Amount, CampaignTerms, Discount, Limit, OfferTerms, Percent, Points
+from app.offers.terms.basket import Basket, BasketLine, Situation
+from app.offers.terms.conditions import BasketTotal
+from app.offers.terms.terms import Amount, CampaignTerms, Discount, Limit, OfferTerms, Percent, Points
 from app.settings import Selected
 from tests.rows import history_of
 

@@ -14,8 +14,8 @@ import redis
 
 from app.domain import Event, ProductId
 from app.errors import StoreUnavailable
-from app.offers.records import Coupon, CouponStatus
-from app.offers.terms import Amount, CampaignTerms, OfferTerms
+from app.offers.terms.records import Coupon, CouponStatus
+from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
 from app.stores.redis.keys import Keys, worker_client
 from app.stores.redis.projections import Projections

@@ -15,7 +15,7 @@ from sqlalchemy import CompoundSelect, Connection, Select, delete, func, select,
 
 from app.domain import Wallet, WalletCoupon
 from app.errors import StoreUnavailable
-from app.offers.status import CampaignStatus
+from app.offers.terms.status import CampaignStatus
 from app.stores.redis.keys import REMAINING, Keys, WorkerClient
 from app.stores.redis.wallets import MADE, pack_wallet
 from app.stores.sql.campaigns.memberships import tiers_of

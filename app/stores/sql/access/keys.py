@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain import Scope
 from app.errors import BadInput, Conflict, Missing, StoreUnavailable
-from app.offers.codes import new_id
+from app.offers.terms.codes import new_id
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import insert
 from app.stores.sql.database.tables import api_keys

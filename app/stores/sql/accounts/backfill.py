@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from app.errors import Conflict
-from app.offers.codes import new_code, new_id
-from app.offers.records import CouponStatus
-from app.offers.terms import CampaignTerms, OfferTerms
+from app.offers.terms.codes import new_code, new_id
+from app.offers.terms.records import CouponStatus
+from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.settings import Selected
 from app.stores.sql.accounts.reports import SPEND
 from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, create_campaign, create_offer, find_offer

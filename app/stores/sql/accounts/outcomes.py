@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import Connection, func, select, union_all
 
-from app.offers.terms import OfferTerms
+from app.offers.terms.terms import OfferTerms
 from app.settings import Selected, Settings
 from app.stores.sql.campaigns.campaigns import list_offers
 from app.stores.sql.database.engine import Ledger, open_ledger

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, text
 
-from app.offers.money import exact
+from app.offers.terms.money import exact
 from app.stores.sql.database.tables import budget_ledger, counters, redemption_lines, redemptions, rollbacks, uses
 from app.stores.sql.redemption.rollback import returned_part
 

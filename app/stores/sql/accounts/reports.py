@@ -7,7 +7,7 @@ from itertools import groupby
 
 from sqlalchemy import ColumnElement, Connection, Row, case, cast, func, select
 
-from app.offers.records import CouponStatus
+from app.offers.terms.records import CouponStatus
 from app.stores.sql.campaigns.campaigns import find_campaign
 from app.stores.sql.database.tables import budget_ledger, campaigns, coupons
 

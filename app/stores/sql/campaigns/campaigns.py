@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from app.errors import Conflict, Missing
-from app.offers.codes import new_id
-from app.offers.records import Campaign, Offer
-from app.offers.status import Action, CampaignStatus, changed
-from app.offers.terms import CampaignTerms, OfferTerms
+from app.offers.terms.codes import new_id
+from app.offers.terms.records import Campaign, Offer
+from app.offers.terms.status import Action, CampaignStatus, changed
+from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.stores.sql.database import projection_queue as queue
 from app.stores.sql.database.tables import budget_ledger, campaigns, offer_revisions, offers
 

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Integer, Row, cast, func, select
 from app.errors import StoreUnavailable
 from app.model.bundle import Bundle
 from app.model.memory import give_back
-from app.offers.records import Campaign, Offer
 from app.offers.shelf import Shelf, make_shelf
-from app.offers.status import CampaignStatus
+from app.offers.terms.records import Campaign, Offer
+from app.offers.terms.status import CampaignStatus
 from app.stores.sql.campaigns.campaigns import campaign_of, offer_of
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import campaigns, offers

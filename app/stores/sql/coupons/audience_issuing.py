@@ -9,8 +9,8 @@ from functools import partial
 from sqlalchemy import Connection, String, func, literal, select
 
 from app.errors import Conflict
-from app.offers.records import Campaign, Coupon, Offer
-from app.offers.status import CampaignStatus
+from app.offers.terms.records import Campaign, Coupon, Offer
+from app.offers.terms.status import CampaignStatus
 from app.stores.sql.campaigns.campaigns import find_campaign, find_offer, list_offers
 from app.stores.sql.coupons.issuing import coupon_issued_for, issue
 from app.stores.sql.database.chunks import CHUNK_ROWS

@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, select, update
 
 from app.errors import BadInput, Conflict
-from app.offers.codes import chosen_code, new_code, new_id, new_serial, normal_code
-from app.offers.gs1 import COUPON_NUMBER, parse_element_string
-from app.offers.records import Campaign, Coupon, CouponStatus, Offer
-from app.offers.status import CampaignStatus
-from app.offers.terms import OfferTerms
-from app.offers.zones import day_start, local_date
+from app.offers.terms.codes import chosen_code, new_code, new_id, new_serial, normal_code
+from app.offers.terms.gs1 import COUPON_NUMBER, parse_element_string
+from app.offers.terms.records import Campaign, Coupon, CouponStatus, Offer
+from app.offers.terms.status import CampaignStatus
+from app.offers.terms.terms import OfferTerms
+from app.offers.terms.time_zones import day_start, local_date
 from app.stores.sql.database.chunks import CHUNK_ROWS, chunks
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue, insert

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, or_, select, text
 
-from app.offers.conditions import attributes_named
 from app.offers.receipts import Receipt, ReceiptLine, Verdict, judge, receipt_of
-from app.offers.records import Campaign, Offer
-from app.offers.status import CampaignStatus
-from app.offers.terms import ByReceipt
+from app.offers.terms.conditions import attributes_named
+from app.offers.terms.records import Campaign, Offer
+from app.offers.terms.status import CampaignStatus
+from app.offers.terms.terms import ByReceipt
 from app.stores.sql.campaigns.campaigns import campaign_of, offer_of
 from app.stores.sql.campaigns.memberships import tiers_of
 from app.stores.sql.coupons.issuing import coupon_issued_for, issue, revoke_when_unused

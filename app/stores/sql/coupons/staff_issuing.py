@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from app.errors import Conflict, Missing
-from app.offers.gs1 import element_string
-from app.offers.records import Campaign, Coupon, CouponStatus, Offer
-from app.offers.zones import local_date
+from app.offers.terms.gs1 import element_string
+from app.offers.terms.records import Campaign, Coupon, CouponStatus, Offer
+from app.offers.terms.time_zones import local_date
 from app.stores.sql.campaigns.campaigns import find_campaign, find_offer, find_offers
 from app.stores.sql.coupons.audience_issuing import check_active, check_not_over, offer_in
 from app.stores.sql.coupons.issuing import coupons_of, find_coupon, issue, revoke

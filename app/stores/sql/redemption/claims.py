@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, or_, update
 
-from app.offers.records import Campaign, CouponStatus
-from app.offers.status import CampaignStatus
+from app.offers.terms.records import Campaign, CouponStatus
+from app.offers.terms.status import CampaignStatus
 from app.stores.sql.database.projection_queue import insert
 from app.stores.sql.database.tables import campaigns, counters, coupons
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.offers.codes import shown_code
-from app.offers.reasons import Refusal
+from app.offers.terms.codes import shown_code
+from app.offers.terms.reasons import Refusal
 from app.stores.sql.redemption.quote import Judged, Quote
 
 

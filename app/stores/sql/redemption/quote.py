@@ -6,13 +6,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from app.offers.basket import Basket, Situation
 from app.offers.combination import Applied, Candidate, Capacity, Combination, best_combination
-from app.offers.periods import period_key
-from app.offers.reasons import ReasonCode, Refusal
-from app.offers.records import Campaign, Coupon, CouponStatus, Offer
-from app.offers.status import CampaignStatus
-from app.offers.terms import OfferTerms
+from app.offers.terms.basket import Basket, Situation
+from app.offers.terms.periods import period_key
+from app.offers.terms.reasons import ReasonCode, Refusal
+from app.offers.terms.records import Campaign, Coupon, CouponStatus, Offer
+from app.offers.terms.status import CampaignStatus
+from app.offers.terms.terms import OfferTerms
 from app.stores.sql.campaigns.campaigns import campaign_of, find_offers, terms_at
 from app.stores.sql.campaigns.memberships import tier_of
 from app.stores.sql.coupons.issuing import coupon_of, coupons_of, find_by_code

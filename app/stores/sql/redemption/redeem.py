@@ -9,8 +9,8 @@ import orjson
 from sqlalchemy import Connection, insert
 
 from app.errors import StoreUnavailable
-from app.offers.codes import new_id
-from app.offers.money import shares
+from app.offers.terms.codes import new_id
+from app.offers.terms.money import shares
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, uses

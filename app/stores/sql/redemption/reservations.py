@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from app.errors import Conflict, Missing
-from app.offers.codes import new_id
+from app.offers.terms.codes import new_id
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import reservations, uses

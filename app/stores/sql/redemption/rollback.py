@@ -9,8 +9,8 @@ import orjson
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from app.errors import BadInput, Missing
-from app.offers.codes import new_id
-from app.offers.money import exact
+from app.offers.terms.codes import new_id
+from app.offers.terms.money import exact
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, rollbacks, uses

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from app.offers.status import CampaignStatus, effective_status
-from app.offers.terms import CampaignTerms, OfferTerms
+from app.offers.terms.status import CampaignStatus, effective_status
+from app.offers.terms.terms import CampaignTerms, OfferTerms
 
 
 class CouponStatus(StrEnum):
@@ -20,7 +20,7 @@ class CouponStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One campaign; `status` is as stored, `app.offers.status.effective_status` tells what it is at an instant."""
+    """One campaign; `status` is as stored, `app.offers.terms.status.effective_status` tells what it is at an instant."""
 
     campaign_id: str
     status: str

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from app.offers.zones import local_date
+from app.offers.terms.time_zones import local_date
 
 
 def period_key(period: Literal["day", "week", "month", "total"], at: datetime, time_zone: str) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 
 from app.errors import InvalidTerms, pointer_to
-from app.offers.conditions import TOO_DEEP
+from app.offers.terms.conditions import TOO_DEEP
 
 UNIONS: Mapping[str, str] = {"discount": "type", "condition": "type", "of": "type", "issue": "by"}
 """The fields that hold one of several kinds, and the member that tells which kind."""

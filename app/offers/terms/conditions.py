@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.domain import Channel
-from app.offers.money import MAX_MINOR
+from app.offers.terms.money import MAX_MINOR
 from app.settings import Selected, TimeZone
 
 MAX_DEPTH = 8

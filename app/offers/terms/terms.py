@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.domain import Channel
-from app.offers.conditions import Condition
-from app.offers.gs1 import checked_gcn
-from app.offers.money import MAX_MINOR
-from app.offers.zones import PlannedInstant
+from app.offers.terms.conditions import Condition
+from app.offers.terms.gs1 import checked_gcn
+from app.offers.terms.money import MAX_MINOR
+from app.offers.terms.time_zones import PlannedInstant
 from app.settings import Selected, TimeZone
 
 RETAILER = "retailer"
