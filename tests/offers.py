@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from app.offers.combination import Candidate, Capacity, Combination, best_combination
+from app.offers.rules.combination import Candidate, Capacity, Combination, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document
 from app.offers.terms.terms import OfferTerms

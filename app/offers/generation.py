@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.errors import InvalidTerms
-from app.offers.combination import Candidate, best_combination
+from app.offers.rules.combination import Candidate, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document
 from app.offers.terms.money import MAX_MINOR, exact, minor_per_major

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from app.domain import Floats, Ints, Mask, Objective
 from app.model.bundle import Bundle
 from app.model.offer_items import OfferItems, Places, offer_items
-from app.offers.presence import Presence, presence_of
+from app.offers.rules.pre_basket import Presence, presence_of
 from app.offers.terms.money import minor_per_major
 from app.offers.terms.reasons import ReasonCode
 from app.offers.terms.records import Campaign, Offer

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from math import sqrt
 
-from app.offers.applicability import eligible_lines
-from app.offers.combination import Applied, Candidate, Capacity, best_combination
+from app.offers.rules.applicability import eligible_lines
+from app.offers.rules.combination import Applied, Candidate, Capacity, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.periods import period_key
 from app.offers.terms.reasons import ReasonCode, Refusal

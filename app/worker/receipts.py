@@ -10,7 +10,7 @@ import polars as pl
 
 from app.domain import Event
 from app.errors import StoreUnavailable
-from app.offers.receipts import receipt_line
+from app.offers.rules.receipts import receipt_line
 from app.offers.terms.time_zones import is_zone
 from app.settings import Settings
 from app.stores.redis.projections import Projections

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.offers.combination import MAX_COMBINED, Capacity
+from app.offers.rules.combination import MAX_COMBINED, Capacity
 from app.offers.terms.reasons import ReasonCode, Refusal
 from tests.offers import ANYBODY, FIVE_EUROS, TEN_PERCENT, basket, combine, coupon, given, line, terms
 

@@ -8,7 +8,7 @@ from math import ceil, floor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.offers.combination import Candidate, Capacity, Combination, best_combination
+from app.offers.rules.combination import Candidate, Capacity, Combination, best_combination
 from app.offers.terms.basket import Basket, BasketLine
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.terms import Amount, Discount, FixedPrice, NForM, OfferTerms, Percent, Points

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import Channel
-from app.offers.judgement import unmet
-from app.offers.presence import presence_of, reason_against
+from app.offers.rules.condition_check import unmet
+from app.offers.rules.pre_basket import presence_of, reason_against
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document
 from app.offers.terms.terms import OfferTerms

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.offers.applicability import eligible_lines, refusal_of
-from app.offers.judgement import unmet
+from app.offers.rules.applicability import eligible_lines, refusal_of
+from app.offers.rules.condition_check import unmet
 from app.offers.terms.basket import Basket, Situation
 from app.offers.terms.conditions import Condition
 from app.offers.terms.reasons import ReasonCode, Refusal

@@ -10,7 +10,7 @@ from threading import Barrier, BrokenBarrierError
 
 import pytest
 
-from app.offers.receipts import PURCHASE, REFUND, ReceiptLine
+from app.offers.rules.receipts import PURCHASE, REFUND, ReceiptLine
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.records import Coupon, CouponStatus
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms

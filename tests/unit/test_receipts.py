@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import Event, ProductId
-from app.offers.receipts import PURCHASE, REFUND, ReceiptLine, Verdict, is_in_time, judge, receipt_line, receipt_of
+from app.offers.rules.receipts import (
+    PURCHASE,
+    REFUND,
+    ReceiptLine,
+    Verdict,
+    is_in_time,
+    judge,
+    receipt_line,
+    receipt_of,
+)
 from app.offers.terms.terms import ByReceipt
 
 BERLIN = "Europe/Berlin"

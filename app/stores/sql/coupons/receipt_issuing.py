@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, or_, select, text
 
-from app.offers.receipts import Receipt, ReceiptLine, Verdict, judge, receipt_of
+from app.offers.rules.receipts import Receipt, ReceiptLine, Verdict, judge, receipt_of
 from app.offers.terms.conditions import attributes_named
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.status import CampaignStatus

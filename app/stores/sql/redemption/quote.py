@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from app.offers.combination import Applied, Candidate, Capacity, Combination, best_combination
+from app.offers.rules.combination import Applied, Candidate, Capacity, Combination, best_combination
 from app.offers.terms.basket import Basket, Situation
 from app.offers.terms.periods import period_key
 from app.offers.terms.reasons import ReasonCode, Refusal

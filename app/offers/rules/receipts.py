@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from app.domain import Event
-from app.offers.judgement import unmet
+from app.offers.rules.condition_check import unmet
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.money import shares
 from app.offers.terms.terms import ByReceipt

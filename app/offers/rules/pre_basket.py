@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.domain import Channel
-from app.offers.judgement import unmet
+from app.offers.rules.condition_check import unmet
 from app.offers.terms.basket import Basket, Situation
 from app.offers.terms.conditions import AllOf, AnyOf, BasketTotal, Condition, Contains, InChannel, InStore, Not
 from app.offers.terms.reasons import ReasonCode

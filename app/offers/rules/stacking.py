@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.offers.applicability import eligible_lines
-from app.offers.discounts import Pieces, most_taken_off, pieces_of, points_given, taken_off
+from app.offers.rules.applicability import eligible_lines
+from app.offers.rules.discounts import Pieces, most_taken_off, pieces_of, points_given, taken_off
 from app.offers.terms.basket import Basket
 from app.offers.terms.money import minor_per_major
 from app.offers.terms.terms import Discount, OfferTerms, Points

@@ -5,8 +5,17 @@ from itertools import accumulate
 from operator import or_
 from typing import NamedTuple
 
-from app.offers.contest import Contender, Sheet, effect_of, highest_floors, left_after, most_of, most_points, overdrawn
-from app.offers.discounts import least_left
+from app.offers.rules.discounts import least_left
+from app.offers.rules.stacking import (
+    Contender,
+    Sheet,
+    effect_of,
+    highest_floors,
+    left_after,
+    most_of,
+    most_points,
+    overdrawn,
+)
 
 
 class Found(NamedTuple):

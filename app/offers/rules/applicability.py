@@ -1,6 +1,6 @@
 """Whether an offer may be used here at all, before anything is counted or taken off."""
 
-from app.offers.judgement import not_among, selected_lines, told_products, unmet
+from app.offers.rules.condition_check import not_among, selected_lines, told_products, unmet
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.terms import OfferTerms

@@ -3,10 +3,10 @@
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from app.offers.applicability import refusal_of
-from app.offers.contest import Contender, Effect, Sheet, Turn, contender, overdrawn, sheet_of, turns
-from app.offers.explanation import lower_discount, why_not_beside, why_nothing
-from app.offers.search import Found, find_best
+from app.offers.rules.applicability import refusal_of
+from app.offers.rules.explanation import lower_discount, why_not_beside, why_nothing
+from app.offers.rules.search import Found, find_best
+from app.offers.rules.stacking import Contender, Effect, Sheet, Turn, contender, overdrawn, sheet_of, turns
 from app.offers.terms.basket import Basket, Situation
 from app.offers.terms.reasons import Refusal
 from app.offers.terms.terms import OfferTerms

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from app.offers.contest import Contender, Sheet, Turn, effect_of, highest_floors
-from app.offers.discounts import least_with_effect
+from app.offers.rules.discounts import least_with_effect
+from app.offers.rules.stacking import Contender, Sheet, Turn, effect_of, highest_floors
 from app.offers.terms.money import half_up
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.terms import Amount, FixedPrice, NForM, Percent, Points
