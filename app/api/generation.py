@@ -20,7 +20,7 @@ from app.domain import ItemIdx, Mask, Scope
 from app.errors import BundleMissing, InvalidRequest
 from app.ingest.schema import Id
 from app.model.bundle import Catalogue
-from app.offers.generation import (
+from app.offers.planning.generation import (
     Generated,
     GeneratedOffer,
     Guardrails,

@@ -19,7 +19,7 @@ from app.history import (
     TIME,
     TYPE,
 )
-from app.offers.simulation import PastBasket, Sample
+from app.offers.planning.simulation import PastBasket, Sample
 from app.offers.terms.basket import Basket, BasketLine, Situation
 
 ROW, KEY = "row", "basket_key"

@@ -17,7 +17,7 @@ from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.domain import Scope
 from app.ingest.schema import Id
-from app.offers.simulation import Sample, Simulation, Trial, simulate
+from app.offers.planning.simulation import Sample, Simulation, Trial, simulate
 from app.offers.terms.documents import parse_document
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import find_campaign, list_offers

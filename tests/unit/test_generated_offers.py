@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidTerms
-from app.offers.generation import Generated, Guardrails, LeftOutReason, PricedProduct, ValueTier, generated_offers
+from app.offers.planning.generation import (
+    Generated,
+    Guardrails,
+    LeftOutReason,
+    PricedProduct,
+    ValueTier,
+    generated_offers,
+)
 from app.offers.rules.combination import Candidate, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from app.api.past_baskets import draw_baskets
+from app.offers.planning.simulation import Estimate, PastBasket, Sample, Simulation, Trial, simulate
 from app.offers.rules.combination import Candidate, best_combination
-from app.offers.simulation import Estimate, PastBasket, Sample, Simulation, Trial, simulate
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.conditions import BasketTotal
 from app.offers.terms.terms import Amount, CampaignTerms, Discount, Limit, OfferTerms, Percent, Points
