@@ -11,7 +11,7 @@ import numpy as np
 from app.decision.pipeline import Options, rank
 from app.domain import LiveEvent, Query, Slate, Wallet, WalletCoupon
 from app.model.bundle import Bundle
-from app.offers.shelf import Shelf, make_shelf
+from app.offers.display.offer_index import Shelf, make_shelf
 from app.offers.terms.documents import parse_document
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.terms import CampaignTerms, OfferTerms

@@ -18,7 +18,7 @@ from app.api.state import service_of
 from app.domain import Scope
 from app.errors import Missing
 from app.ingest.schema import Id
-from app.offers.images import barcode_svg, qr_png, qr_svg
+from app.offers.display.images import barcode_svg, qr_png, qr_svg
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.audience_issuing import activate, issue_to_audience
 from app.stores.sql.coupons.staff_issuing import Held, hand_out, held, take_back, wallet_of, with_terms

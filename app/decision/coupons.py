@@ -18,8 +18,8 @@ from app.decision.eligibility import Rule, all_allowed
 from app.decision.scoring import Scored
 from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.model.offer_items import Places
+from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, Shelf
 from app.offers.rules.pre_basket import reason_against
-from app.offers.shelf import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, Shelf
 from app.offers.terms.basket import Situation
 from app.offers.terms.reasons import ReasonCode
 

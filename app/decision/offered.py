@@ -15,7 +15,7 @@ from app.decision.scoring import Scored
 from app.decision.slate import make_slate
 from app.domain import CouponPlace, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle
-from app.offers.shelf import Shelf
+from app.offers.display.offer_index import Shelf
 from app.offers.terms.codes import shown_code
 
 APPLIES_TO_COUNT = 5

@@ -16,7 +16,7 @@ from app.decision.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score
 from app.decision.slate import make_slate, slate_places
 from app.domain import Degraded, Ints, Query, Slate
 from app.model.bundle import Bundle
-from app.offers.shelf import Shelf
+from app.offers.display.offer_index import Shelf
 from app.ports import CustomerState, CustomerStore
 from app.telemetry import Laps, no_laps
 

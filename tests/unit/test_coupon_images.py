@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app.errors import BadInput
-from app.offers.images import barcode_svg, qr_png, qr_svg
+from app.offers.display.images import barcode_svg, qr_png, qr_svg
 from app.offers.terms.codes import new_code, shown_code
 from app.offers.terms.gs1 import element_string, parse_element_string
 

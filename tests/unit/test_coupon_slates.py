@@ -17,7 +17,7 @@ from app.decision.pipeline import Options
 from app.domain import Degraded, Objective, Pin, Proposition, Query, Slate, SlatePolicy, Wallet
 from app.model.bundle import Bundle, Newcomers
 from app.model.coupons import CouponModel
-from app.offers.shelf import LEAST_WEIGHT, Shelf
+from app.offers.display.offer_index import LEAST_WEIGHT, Shelf
 from tests.shelves import HALF, NOW, ONE, both, campaign, coupon, decided, offer, shelf_of, shown, small_bundle, wallet
 
 NAMES = [f"o{number}" for number in range(6)]

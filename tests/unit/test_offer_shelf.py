@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from app.model.bundle import Bundle
-from app.offers.shelf import FAULTS, TOP_COUNT, Shelf
+from app.offers.display.offer_index import FAULTS, TOP_COUNT, Shelf
 from app.offers.terms.records import Offer
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, find_offer, withdraw_offer

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Integer, Row, cast, func, select
 from app.errors import StoreUnavailable
 from app.model.bundle import Bundle
 from app.model.memory import give_back
-from app.offers.shelf import Shelf, make_shelf
+from app.offers.display.offer_index import Shelf, make_shelf
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.status import CampaignStatus
 from app.stores.sql.campaigns.campaigns import campaign_of, offer_of
