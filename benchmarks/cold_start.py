@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from app.decision.context import Context, make_context
+from app.decision.customer.context import Context, make_context
 from app.decision.features import COLUMNS
 from app.decision.newcomers import newcomer_fit
 from app.domain import Floats, Ints, Query

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from app.decision.foldin import confidence
+from app.decision.customer.foldin import confidence
 from app.domain import Floats, Ints
 from training.dataset import Dataset, Pairs, purchase_pairs
 from training.metrics import rank_metrics
@@ -30,7 +30,7 @@ Places = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class AlsSettings:
-    """All that shapes the factors; `weighting` and `alpha` as in `app.decision.foldin.confidence`.
+    """All that shapes the factors; `weighting` and `alpha` as in `app.decision.customer.foldin.confidence`.
 
     The defaults stood best or within 3 % of it on a grocer's tills and on film ratings alike.
     """

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg.lapack import spotrf, spotri
 
-from app.decision.foldin import strength
+from app.decision.customer.foldin import strength
 from app.domain import Floats, Ints
 from training.dataset import Dataset, Pairs, purchase_pairs
 from training.factors import TUNING_CUTOFF, Task, ranked_new, task_of
@@ -60,7 +60,7 @@ NO_LINEAR = Linear(np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32))
 
 
 def fit_linear(dataset: Dataset, settings: LinearSettings, *, weighting: str) -> Linear:
-    """Weights learned from the strengths of purchases (`weighting` as in app.decision.foldin), the largest of each row.
+    """Weights learned from the strengths of purchases (`weighting` as in app.decision.customer.foldin), the largest of each row.
 
     "ease": Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data": B = I - P · diag(1 / P),
     P = (XᵀX + penalty · I)⁻¹, X the customers' strengths of the most bought products.

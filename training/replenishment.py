@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.context import Bought
+from app.decision.customer.context import Bought
 from app.decision.replenishment import (
     CATEGORY,
     COLUMNS,

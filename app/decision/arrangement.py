@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from app.decision.candidates.gather import Candidates
-from app.decision.context import Context
+from app.decision.customer.context import Context
 from app.decision.diversity import LAST, Cap, Wide, best_together
 from app.decision.newcomers import with_new_place
 from app.decision.objective import WORTH_NAMES, each_minor, worth_of

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.context import DAY_S, Bought, Context
+from app.decision.customer.context import DAY_S, Bought, Context
 from app.domain import Floats, Ints
 from app.model.offer_items import KIN, PLACE, UNHELD, OfferItems, Places
 

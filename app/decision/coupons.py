@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.context import Context
 from app.decision.coupon_features import COLUMNS, CouponHabit, LookedUp, coupon_table, look_up
+from app.decision.customer.context import Context
 from app.decision.eligibility import Rule, all_allowed
 from app.decision.scoring import Scored
 from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon

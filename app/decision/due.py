@@ -5,7 +5,7 @@ from datetime import MAXYEAR, date, datetime, timedelta
 
 import numpy as np
 
-from app.decision.context import DAY_S, Context, make_context
+from app.decision.customer.context import DAY_S, Context, make_context
 from app.decision.replenishment import (
     CATEGORY,
     COLUMNS,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.decision.candidates.gather import Candidates
-from app.decision.context import Context
+from app.decision.customer.context import Context
 from app.decision.rules import not_excluded
 from app.domain import Ints, Mask
 from app.errors import BadInput

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.context import DAY_S, Context
+from app.decision.customer.context import DAY_S, Context
+from app.decision.customer.trending import trending_group
 from app.domain import Floats, Ints
 from app.model.ranker import BLEND
 
@@ -150,11 +151,3 @@ def _pulled(pulled: Ints, scores: Floats, weight: Floats, place_of: PlaceOf, ite
     missed = np.bincount(place, np.log1p(-np.minimum(chance.take(known), 0.999)), minlength=item_count)
     result: Floats = (-np.expm1(missed)).astype(np.float32)
     return result
-
-
-def trending_group(context: Context) -> tuple[Ints, Floats]:
-    """Items and scores that trend in the customer's store, else in the favourite department, else everywhere."""
-    bundle = context.bundle
-    row = bundle.group_of.get(context.group, 0)
-    count = bundle.trending_count[row]
-    return bundle.trending_idx[row, :count], bundle.trending_score[row, :count]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from app.decision.candidates.gather import Candidates
-from app.decision.context import Context, interest_in
+from app.decision.customer.context import Context, interest_in
 from app.decision.scoring import Scored
 from app.domain import Floats, Ints, Mask, Reason
 from app.model.bundle import Bundle

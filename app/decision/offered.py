@@ -7,8 +7,8 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from app.decision.arrangement import Arranged
-from app.decision.context import Context
 from app.decision.coupons import CouponCandidates, coupon_candidates
+from app.decision.customer.context import Context
 from app.decision.eligibility import Rule
 from app.decision.newcomers import MIN_SLATE
 from app.decision.scoring import Scored

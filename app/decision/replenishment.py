@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.context import Bought
+from app.decision.customer.context import Bought
 from app.domain import Floats, Ints, Mask
 from app.model.replenishment import RebuyModel, term_count
 

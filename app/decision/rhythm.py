@@ -3,7 +3,7 @@
 from functools import cache, lru_cache
 from math import ceil
 
-from app.decision.context import DAY_S, Context
+from app.decision.customer.context import DAY_S, Context
 from app.domain import Degraded, Floats, Reason
 
 MIN_COUNT = 3

@@ -5,7 +5,7 @@ from math import log
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.context import Context
+from app.decision.customer.context import Context
 from app.domain import Ints, Mask, Objective, Selection, SlatePolicy
 from app.model.bundle import Catalogue
 

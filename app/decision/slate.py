@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 
 from app.decision.arrangement import Arranged
-from app.decision.context import Context
+from app.decision.customer.context import Context
 from app.decision.features import COLUMNS
 from app.decision.newcomers import told_as_new, with_new_place
 from app.decision.objective import Worth, worth_of

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.decision.context import Context, make_context
 from app.decision.coupon_features import COLUMNS, CouponHabit, coupon_table
+from app.decision.customer.context import Context, make_context
 from app.domain import Ints, Query
 from app.model.bundle import Bundle
 from app.model.offer_items import OfferItems, offer_items

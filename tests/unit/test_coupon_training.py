@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.decision.context import make_context
 from app.decision.coupon_features import COLUMNS, CouponHabit, coupon_table
+from app.decision.customer.context import make_context
 from app.domain import Query
 from app.errors import BadInput, BundleRefused
 from app.model.bundle import load_bundle

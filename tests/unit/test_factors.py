@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from app.decision.foldin import confidence, fold_in
+from app.decision.customer.foldin import confidence, fold_in
 from tests.rows import untimed
 from training.dataset import Dataset, purchase_pairs
 from training.factors import AlsSettings, Trial, fit_item_factors, tune

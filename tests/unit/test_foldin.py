@@ -6,7 +6,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from app.decision.foldin import confidence, fold_in
+from app.decision.customer.foldin import confidence, fold_in
 from app.domain import Floats
 
 REGULARIZATION = 3.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from app.decision.linear import MAX_ITEM_COUNT, linear_scores
+from app.decision.customer.linear import MAX_ITEM_COUNT, linear_scores
 from app.domain import Floats
 from app.history import History
 from app.model.bundle import Bundle, load_bundle

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.decision.live import live_profile
+from app.decision.customer.live import live_profile
 from app.domain import LiveEvent
 
 EVENTS = st.lists(

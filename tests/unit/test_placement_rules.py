@@ -13,7 +13,7 @@ from catboost import CatBoost
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.decision.context import make_context
+from app.decision.customer.context import make_context
 from app.decision.features import TABLE_COLUMNS
 from app.decision.ladder import popular_slate
 from app.decision.pipeline import Options, rank

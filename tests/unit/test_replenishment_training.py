@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.decision.context import make_context
+from app.decision.customer.context import make_context
 from app.decision.replenishment import (
     CATEGORY,
     COLUMNS,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.decision.context import make_context
+from app.decision.customer.context import make_context
 from app.decision.features import COLUMNS
 from app.decision.pipeline import Options, rank
 from app.decision.scoring import Scored

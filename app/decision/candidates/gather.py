@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.decision.candidates import sources
-from app.decision.context import Context
+from app.decision.customer.context import Context
 from app.domain import Ints, Mask
 
 Source = Callable[[Context, Mask | None], Ints]

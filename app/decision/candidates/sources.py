@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from app.decision.context import Context
-from app.decision.features import trending_group
+from app.decision.customer.context import Context
+from app.decision.customer.trending import trending_group
 from app.domain import Ints, Mask
 from app.model.retrieval import nearest
 

@@ -20,7 +20,7 @@ class CouponStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One campaign; `status` is as stored, `app.offers.terms.status.effective_status` tells what it is at an instant."""
+    """One campaign; `status` is as stored, `status_at` what it is at an instant."""
 
     campaign_id: str
     status: str

@@ -13,7 +13,7 @@ MAX_ITEM_COUNT = 1000
 def linear_scores(bundle: Bundle, items: Ints, strength: Floats) -> Floats | None:
     """Scores float32 (m,) of the m most bought products; None when the bundle or the person has nothing to sum.
 
-    `items` distinct with their `strength` (app/decision/foldin.py); a score is Σ strength · weight
+    `items` distinct with their `strength` (app/decision/customer/foldin.py); a score is Σ strength · weight
     (training/linear.py).
     """
     known = (items < len(bundle.linear_idx)).nonzero()[0]

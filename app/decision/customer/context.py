@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.decision.foldin import MAX_ITEM_COUNT, confidence, fold_in, strength
-from app.decision.linear import linear_scores
-from app.decision.live import LiveProfile, LivePurchase, live_profile
+from app.decision.customer.foldin import MAX_ITEM_COUNT, confidence, fold_in, strength
+from app.decision.customer.linear import linear_scores
+from app.decision.customer.live import LiveProfile, LivePurchase, live_profile
 from app.domain import CustomerFeatures, Degraded, Floats, Ints, LiveEvent, Query, Wallet
 from app.model.bundle import Bundle
 from app.ports import CustomerState
