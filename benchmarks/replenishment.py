@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from app.decision.due import DueQuery, Replenishment, replenishment
+from app.decision.replenishment.answer import DueQuery, Replenishment, replenishment
 from app.history import History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.decision.candidates.gather import SOURCES, Candidates, find_candidates
 from app.decision.customer.context import Context, make_context
-from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
+from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
 from app.decision.pipeline import rank
 from app.decision.scoring import probability, score
 from app.domain import Floats, Ints, Query

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.decision.customer.context import Bought
-from app.decision.replenishment import (
+from app.decision.replenishment.hazards import (
     CATEGORY,
     COLUMNS,
     PRODUCT,

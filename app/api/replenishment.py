@@ -8,7 +8,7 @@ from app.api.access import needs
 from app.api.problems import documented
 from app.api.state import service_of
 from app.api.wire import ReplenishmentAnswer, ReplenishmentRequest, due_body, to_due_query
-from app.decision.due import NO_BUNDLE, replenishment
+from app.decision.replenishment.answer import NO_BUNDLE, replenishment
 from app.domain import Scope
 from app.ingest.schema import Id
 

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.decision.due import MAX_HORIZON_DAYS, Due, DueQuery, Replenishment
+from app.decision.replenishment.answer import MAX_HORIZON_DAYS, Due, DueQuery, Replenishment
 from app.domain import Channel, CouponPlace, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
 from app.errors import UnknownPlacement
 from app.ingest.schema import EventRow, Id

@@ -8,9 +8,9 @@ import numpy as np
 from app.decision.candidates.gather import Candidates
 from app.decision.customer.context import Context
 from app.decision.diversity import LAST, Cap, Wide, best_together
+from app.decision.eligibility.merchandising import BRAND, CATEGORY, log_factors, pinned
 from app.decision.newcomers import with_new_place
 from app.decision.objective import WORTH_NAMES, each_minor, worth_of
-from app.decision.rules import BRAND, CATEGORY, log_factors, pinned
 from app.decision.scoring import NOT_A_SCORE, Scored, probability
 from app.domain import Floats, Ints, Objective, SlatePolicy
 

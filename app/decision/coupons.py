@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from app.decision.coupon_features import COLUMNS, CouponHabit, LookedUp, coupon_table, look_up
 from app.decision.customer.context import Context
-from app.decision.eligibility import Rule, all_allowed
+from app.decision.eligibility.products import Rule, all_allowed
 from app.decision.scoring import Scored
 from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.model.offer_items import Places

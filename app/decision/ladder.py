@@ -10,7 +10,7 @@ import numpy as np
 from app.decision.candidates.sources import popular
 from app.decision.customer.context import Context, make_context
 from app.decision.customer.trending import trending_group
-from app.decision.eligibility import all_allowed, eligibility_rules
+from app.decision.eligibility.products import all_allowed, eligibility_rules
 from app.decision.pipeline import POLICY, Options, decide, new_decision_id, rank
 from app.domain import Degraded, Ints, ProductId, Proposition, Query, Reason, Slate
 from app.errors import EndcapError

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from app.decision.arrangement import Arranged
 from app.decision.coupons import CouponCandidates, coupon_candidates
 from app.decision.customer.context import Context
-from app.decision.eligibility import Rule
+from app.decision.eligibility.products import Rule
 from app.decision.newcomers import MIN_SLATE
 from app.decision.scoring import Scored
 from app.decision.slate import make_slate

@@ -9,7 +9,7 @@ import numpy as np
 from app.decision.arrangement import Arranged, arrange, due_places, with_pinned
 from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.customer.context import Context, make_context
-from app.decision.eligibility import all_allowed, eligibility_rules, keep_eligible
+from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
 from app.decision.newcomers import fitting_newcomers, with_newcomers
 from app.decision.offered import Offered, offer_coupons
 from app.decision.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score

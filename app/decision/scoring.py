@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit
 
 from app.decision.customer.context import Context
-from app.decision.eligibility import excludes_purchased
+from app.decision.eligibility.products import excludes_purchased
 from app.decision.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, Places, feature_table
 from app.domain import Floats, Ints
 

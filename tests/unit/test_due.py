@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from app.decision.due import DueQuery, replenishment
-from app.decision.replenishment import CATEGORY, COLUMNS, PRODUCT
+from app.decision.replenishment.answer import DueQuery, replenishment
+from app.decision.replenishment.hazards import CATEGORY, COLUMNS, PRODUCT
 from app.domain import CustomerFeatures, Degraded
 from app.errors import BadInput
 from app.feature_fields import product_key

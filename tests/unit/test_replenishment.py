@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.decision.replenishment import (
+from app.decision.replenishment.hazards import (
     COLUMNS,
     Pairs,
     chance_within,
@@ -17,7 +17,7 @@ from app.decision.replenishment import (
     rebuy_columns,
     terms,
 )
-from app.decision.rhythm import rhythm
+from app.decision.replenishment.interval import rhythm
 from app.errors import BundleRefused
 from app.model.replenishment import RebuyModel, rebuy_models, term_count
 

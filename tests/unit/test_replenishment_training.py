@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from app.decision.customer.context import make_context
-from app.decision.replenishment import (
+from app.decision.replenishment.hazards import (
     CATEGORY,
     COLUMNS,
     PRODUCT,

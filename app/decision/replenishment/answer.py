@@ -6,7 +6,7 @@ from datetime import MAXYEAR, date, datetime, timedelta
 import numpy as np
 
 from app.decision.customer.context import DAY_S, Context, make_context
-from app.decision.replenishment import (
+from app.decision.replenishment.hazards import (
     CATEGORY,
     COLUMNS,
     PRODUCT,
@@ -21,7 +21,7 @@ from app.decision.replenishment import (
     product_pairs,
     rebuy_columns,
 )
-from app.decision.rhythm import rhythms
+from app.decision.replenishment.interval import rhythms
 from app.domain import Degraded, Floats, Ints, Mask, Query, Reason
 from app.errors import BadInput
 from app.model.bundle import Bundle

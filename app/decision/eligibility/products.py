@@ -7,7 +7,7 @@ import numpy as np
 
 from app.decision.candidates.gather import Candidates
 from app.decision.customer.context import Context
-from app.decision.rules import not_excluded
+from app.decision.eligibility.merchandising import not_excluded
 from app.domain import Ints, Mask
 from app.errors import BadInput
 
