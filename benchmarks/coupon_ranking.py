@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from app.decision.coupon_features import COLUMNS
+from app.decision.coupons.features import COLUMNS
 from app.history import History
 from app.imports.complete_journey import data_folder, import_complete_journey
 from app.settings import Settings

@@ -9,7 +9,7 @@ from app.decision.candidates.gather import SOURCES, Candidates, find_candidates
 from app.decision.customer.context import Context, make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
 from app.decision.pipeline import rank
-from app.decision.scoring import probability, score
+from app.decision.ranking.scoring import probability, score
 from app.domain import Floats, Ints, Query
 from app.model.bundle import Bundle, Catalogue
 from app.ports import CustomerState

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from app.decision.coupon_features import COLUMNS, CouponHabit, coupon_table
+from app.decision.coupons.features import COLUMNS, CouponHabit, coupon_table
 from app.decision.customer.context import make_context
 from app.domain import Floats, Ints, Mask, Query
 from app.model.bundle import Bundle

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.coupon_features import COLUMNS
+from app.decision.coupons.features import COLUMNS
 from app.domain import Floats
 from app.model.coupons import COUPONS, CouponModel
 from training.coupon_examples import CouponExamples, CouponWorld, Wide, coupon_examples

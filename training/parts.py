@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.features import TABLE_COLUMNS
+from app.decision.ranking.features import TABLE_COLUMNS
 from app.model.bundle import Bundle, load_bundle
 from app.model.ranker import RANKER_FILE
 from training.blend import Blend, Calibration

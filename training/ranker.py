@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from app.decision.features import BLEND_ROW, TABLE_COLUMNS
+from app.decision.ranking.features import BLEND_ROW, TABLE_COLUMNS
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
 from training.blend import Calibration, calibration_of, fit_calibration

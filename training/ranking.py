@@ -8,8 +8,8 @@ import numpy as np
 from app.decision.candidates.gather import find_candidates
 from app.decision.customer.context import make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
-from app.decision.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, feature_table
-from app.decision.scoring import best_places
+from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, feature_table
+from app.decision.ranking.scoring import best_places
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
 from training.blend import Blend, fit_blend

@@ -11,7 +11,7 @@ from time import perf_counter
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from app.decision.features import COLUMNS
+from app.decision.ranking.features import COLUMNS
 from app.errors import BadInput, BundleMissing, BundleRefused, ReleaseRefused
 from app.history import CURRENCY, History
 from app.model.bundle import Bundle, current_version, load_bundle

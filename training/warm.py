@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.decision.features import COLUMNS, TABLE_COLUMNS
+from app.decision.ranking.features import COLUMNS, TABLE_COLUMNS
 from app.domain import Floats
 from app.errors import BadInput, BadSetting, BundleMissing, BundleRefused
 from app.model.bundle import Bundle, current_version, load_bundle

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.decision.candidates.gather import Candidates
 from app.decision.customer.context import Context, interest_in
-from app.decision.scoring import Scored
+from app.decision.ranking.scoring import Scored
 from app.domain import Floats, Ints, Mask, Reason
 from app.model.bundle import Bundle
 

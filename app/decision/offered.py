@@ -7,11 +7,11 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from app.decision.arrangement import Arranged
-from app.decision.coupons import CouponCandidates, coupon_candidates
+from app.decision.coupons.candidates import CouponCandidates, coupon_candidates
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import Rule
 from app.decision.newcomers import MIN_SLATE
-from app.decision.scoring import Scored
+from app.decision.ranking.scoring import Scored
 from app.decision.slate import make_slate
 from app.domain import CouponPlace, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle

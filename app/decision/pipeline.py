@@ -12,7 +12,7 @@ from app.decision.customer.context import Context, make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
 from app.decision.newcomers import fitting_newcomers, with_newcomers
 from app.decision.offered import Offered, offer_coupons
-from app.decision.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score
+from app.decision.ranking.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score
 from app.decision.slate import make_slate, slate_places
 from app.domain import Degraded, Ints, Query, Slate
 from app.model.bundle import Bundle

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.decision.coupon_features import COLUMNS, CouponHabit, coupon_table
+from app.decision.coupons.features import COLUMNS, CouponHabit, coupon_table
 from app.decision.customer.context import Context, make_context
 from app.domain import Ints, Query
 from app.model.bundle import Bundle

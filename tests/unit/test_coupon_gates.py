@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.decision.coupons import VIEW_CAP
+from app.decision.coupons.candidates import VIEW_CAP
 from app.domain import Degraded, Line, ProductId, Selection, SlatePolicy, Wallet
 from app.model.bundle import Bundle, Newcomers
 from app.offers.terms.records import Campaign, Offer

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.decision.coupons import PRIOR_CHANCE
+from app.decision.coupons.candidates import PRIOR_CHANCE
 from app.decision.ladder import popular_slate, static_slate
 from app.decision.offered import APPLIES_TO_COUNT
 from app.decision.pipeline import Options

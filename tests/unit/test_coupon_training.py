@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.decision.coupon_features import COLUMNS, CouponHabit, coupon_table
+from app.decision.coupons.features import COLUMNS, CouponHabit, coupon_table
 from app.decision.customer.context import make_context
 from app.domain import Query
 from app.errors import BadInput, BundleRefused

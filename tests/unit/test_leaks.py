@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.decision.features import COLUMNS
+from app.decision.ranking.features import COLUMNS
 from app.domain import LiveEvent
 from app.errors import LeakFound
 from app.history import History

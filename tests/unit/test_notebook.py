@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from app.decision.features import COLUMNS
+from app.decision.ranking.features import COLUMNS
 from tests.test_docs import DOCS
 from tests.world import World
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from app.decision.customer.context import make_context
 from app.decision.eligibility.merchandising import ignored_rules
-from app.decision.features import TABLE_COLUMNS
 from app.decision.ladder import popular_slate
 from app.decision.pipeline import Options, rank
-from app.decision.scoring import score
+from app.decision.ranking.features import TABLE_COLUMNS
+from app.decision.ranking.scoring import score
 from app.domain import Degraded, LiveEvent, Objective, Pin, Proposition, Query, Selection, Slate, SlatePolicy, Weighting
 from app.history import History
 from app.model.bundle import Attribute, Bundle, current_version, load_bundle

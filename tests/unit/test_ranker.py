@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from app.decision.features import BLEND_ROW, TABLE_COLUMNS
-from app.decision.scoring import best_places
+from app.decision.ranking.features import BLEND_ROW, TABLE_COLUMNS
+from app.decision.ranking.scoring import best_places
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
 from training.ranker import MIN_QUESTIONS, Tables, fit_trees, ndcg_of

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.decision.customer.context import make_context
-from app.decision.features import COLUMNS
 from app.decision.pipeline import Options, rank
-from app.decision.scoring import Scored
+from app.decision.ranking.features import COLUMNS
+from app.decision.ranking.scoring import Scored
 from app.decision.slate import top_places
 from app.domain import CustomerFeatures, LiveEvent, Query
 from app.feature_fields import product_key

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.decision.features import COLUMNS
+from app.decision.ranking.features import COLUMNS
 from app.errors import BadInput, BadSetting
 from app.history import History
 from app.model.bundle import current_version, load_bundle

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.coupon_features import COLUMNS, CouponHabit, LookedUp, coupon_table, look_up
+from app.decision.coupons.features import COLUMNS, CouponHabit, LookedUp, coupon_table, look_up
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import Rule, all_allowed
-from app.decision.scoring import Scored
+from app.decision.ranking.scoring import Scored
 from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.model.offer_items import Places
 from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, Shelf

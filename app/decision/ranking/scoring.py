@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import excludes_purchased
-from app.decision.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, Places, feature_table
+from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, Places, feature_table
 from app.domain import Floats, Ints
 
 NOT_A_SCORE = np.float32(-1e6)
