@@ -20,7 +20,7 @@ from app.api.limits import GuessLimit, RequestLimit
 from app.api.problems import install_problems
 from app.api.state import Service
 from app.decision.eligibility.merchandising import ignored_rules
-from app.decision.ladder import Ladder, exercise_rungs
+from app.decision.fallbacks import Ladder, exercise_rungs
 from app.decision.pipeline import Options
 from app.decision.shadow import Shadow
 from app.model.bundle import Bundle

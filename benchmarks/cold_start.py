@@ -23,8 +23,8 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from app.decision.customer.context import Context, make_context
-from app.decision.newcomers import newcomer_fit
 from app.decision.ranking.features import COLUMNS
+from app.decision.slate.new_products import newcomer_fit
 from app.domain import Floats, Ints, Query
 from app.history import History
 from app.model.bundle import Bundle

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI, Request
 
 from app.api.limits import GuessLimit
-from app.decision.ladder import Ladder
+from app.decision.fallbacks import Ladder
 from app.ingest.accept import EventStore
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings

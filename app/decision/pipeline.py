@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.decision.arrangement import Arranged, arrange, due_places, with_pinned
 from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.customer.context import Context, make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
-from app.decision.newcomers import fitting_newcomers, with_newcomers
-from app.decision.offered import Offered, offer_coupons
 from app.decision.ranking.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score
-from app.decision.slate import make_slate, slate_places
+from app.decision.slate.arrangement import Arranged, arrange, due_places, with_pinned
+from app.decision.slate.mixed import Offered, offer_coupons
+from app.decision.slate.new_products import fitting_newcomers, with_newcomers
+from app.decision.slate.products import make_slate, slate_places
 from app.domain import Degraded, Ints, Query, Slate
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import Shelf

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.decision.coupons.candidates import PRIOR_CHANCE
-from app.decision.ladder import popular_slate, static_slate
-from app.decision.offered import APPLIES_TO_COUNT
+from app.decision.fallbacks import popular_slate, static_slate
 from app.decision.pipeline import Options
+from app.decision.slate.mixed import APPLIES_TO_COUNT
 from app.domain import Degraded, Objective, Pin, Proposition, Query, Slate, SlatePolicy, Wallet
 from app.model.bundle import Bundle, Newcomers
 from app.model.coupons import CouponModel

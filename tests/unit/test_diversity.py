@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.decision.diversity import LAST, Cap, best_together
+from app.decision.slate.diversity import LAST, Cap, best_together
 
 
 def keys(*values: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app.decision.customer.context import make_context
 from app.decision.eligibility.merchandising import ignored_rules
-from app.decision.ladder import popular_slate
+from app.decision.fallbacks import popular_slate
 from app.decision.pipeline import Options, rank
 from app.decision.ranking.features import TABLE_COLUMNS
 from app.decision.ranking.scoring import score

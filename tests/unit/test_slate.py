@@ -12,7 +12,7 @@ from app.decision.customer.context import make_context
 from app.decision.pipeline import Options, rank
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import Scored
-from app.decision.slate import top_places
+from app.decision.slate.products import top_places
 from app.domain import CustomerFeatures, LiveEvent, Query
 from app.feature_fields import product_key
 from app.model.bundle import Bundle, current_version, load_bundle

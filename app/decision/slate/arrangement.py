@@ -7,11 +7,11 @@ import numpy as np
 
 from app.decision.candidates.gather import Candidates
 from app.decision.customer.context import Context
-from app.decision.diversity import LAST, Cap, Wide, best_together
 from app.decision.eligibility.merchandising import BRAND, CATEGORY, log_factors, pinned
-from app.decision.newcomers import with_new_place
-from app.decision.objective import WORTH_NAMES, each_minor, worth_of
 from app.decision.ranking.scoring import NOT_A_SCORE, Scored, probability
+from app.decision.slate.diversity import LAST, Cap, Wide, best_together
+from app.decision.slate.new_products import with_new_place
+from app.decision.slate.objective import WORTH_NAMES, each_minor, worth_of
 from app.domain import Floats, Ints, Objective, SlatePolicy
 
 SOURCE = "pinned"

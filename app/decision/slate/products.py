@@ -5,13 +5,13 @@ from itertools import count
 
 import numpy as np
 
-from app.decision.arrangement import Arranged
 from app.decision.customer.context import Context
-from app.decision.newcomers import told_as_new, with_new_place
-from app.decision.objective import Worth, worth_of
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import Scored, factors, probability
 from app.decision.replenishment.interval import rhythms
+from app.decision.slate.arrangement import Arranged
+from app.decision.slate.new_products import told_as_new, with_new_place
+from app.decision.slate.objective import Worth, worth_of
 from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
 

@@ -6,13 +6,13 @@ from math import exp, inf, isnan
 from operator import attrgetter
 from typing import NamedTuple
 
-from app.decision.arrangement import Arranged
 from app.decision.coupons.candidates import CouponCandidates, coupon_candidates
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import Rule
-from app.decision.newcomers import MIN_SLATE
 from app.decision.ranking.scoring import Scored
-from app.decision.slate import make_slate
+from app.decision.slate.arrangement import Arranged
+from app.decision.slate.new_products import MIN_SLATE
+from app.decision.slate.products import make_slate
 from app.domain import CouponPlace, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import Shelf
