@@ -60,7 +60,7 @@ NO_LINEAR = Linear(np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32))
 
 
 def fit_linear(dataset: Dataset, settings: LinearSettings, *, weighting: str) -> Linear:
-    """Weights learned from the strengths of purchases (`weighting` as in app.decision.customer.foldin), the largest of each row.
+    """Weights learned from the strengths of purchases (`weighting` as in customer.foldin), the largest of each row.
 
     "ease": Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data": B = I - P · diag(1 / P),
     P = (XᵀX + penalty · I)⁻¹, X the customers' strengths of the most bought products.

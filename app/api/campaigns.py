@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.api.access import needs
-from app.api.answers import json_answer
+from app.api.documents import json_answer
 from app.api.offer_wire import (
     AudienceAnswer,
     AudienceRequest,

@@ -2,9 +2,20 @@
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import (
+    BaseModel,
+)
 
 from app.api.state import service_of
-from app.api.wire import Health
+
+
+class Health(BaseModel):
+    """`status` is ok, or says what is awaited."""
+
+    status: str
+    model_version: str | None = None
+    detail: str | None = None
+
 
 router = APIRouter(tags=["operations"])
 

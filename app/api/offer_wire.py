@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, StringConstraints, model_validator
 
+from app.api.documents import Sent
 from app.ingest.schema import Id
 from app.offers.terms.documents import parse_document
 from app.offers.terms.records import Campaign, Offer
@@ -19,12 +20,6 @@ ChosenId = Annotated[
 ]
 Revision = Annotated[int, Field(ge=1, le=2**31 - 1, description="Change only this revision; null: whichever it is")]
 Tier = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
-
-
-class Sent(BaseModel):
-    """Part of a request: nothing in it is unknown."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CampaignRequest(Sent):

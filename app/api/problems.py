@@ -8,10 +8,24 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import (
+    BaseModel,
+)
 from starlette.exceptions import HTTPException
 
 from app import errors
-from app.api.wire import Problem
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 tells it; `code` is stable (docs/errors.md), `pointer` names the faulty part."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    pointer: str | None = None
+
 
 STATUS: dict[type[errors.EndcapError], int] = {
     errors.BadInput: 422,

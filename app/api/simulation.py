@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, SkipValidation, model_validator
 
 from app.api.access import needs
-from app.api.answers import json_answer
 from app.api.basket_of import known_attributes
-from app.api.offer_wire import ChosenId, Sent
+from app.api.documents import Sent, json_answer
+from app.api.offer_wire import ChosenId
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.domain import Scope

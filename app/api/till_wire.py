@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
-from app.api.offer_wire import Sent
-from app.api.wire import Problem
+from app.api.documents import Sent
+from app.api.problems import Problem
 from app.domain import Channel
 from app.ingest.schema import Id
 from app.offers.terms.money import MAX_MINOR

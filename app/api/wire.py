@@ -357,22 +357,3 @@ class EventResults(BaseModel):
     """One result per row, in the order of the request."""
 
     results: list[EventResult]
-
-
-class Problem(BaseModel):
-    """An error as RFC 9457 tells it; `code` is stable (docs/errors.md), `pointer` names the faulty part."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    pointer: str | None = None
-
-
-class Health(BaseModel):
-    """`status` is ok, or says what is awaited."""
-
-    status: str
-    model_version: str | None = None
-    detail: str | None = None

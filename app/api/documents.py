@@ -2,6 +2,13 @@
 
 import orjson
 from fastapi import Response
+from pydantic import BaseModel, ConfigDict
+
+
+class Sent(BaseModel):
+    """Part of a request: nothing in it is unknown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def json_answer(told: object) -> Response:
