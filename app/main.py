@@ -12,10 +12,13 @@ import faiss
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import campaigns, decisions, events, generation, health, redemptions, replenishment, simulation, wallet
+from app.api import campaigns, generation, health, redemptions, simulation, wallet
 from app.api.access import Access, RouteScopes, describe_access
-from app.api.direct import DirectDecisions
+from app.api.decisions import replenishment
+from app.api.decisions import routes as decisions
+from app.api.decisions.fast_path import DirectDecisions
 from app.api.edge import Edge
+from app.api.events import routes as events
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.problems import install_problems
 from app.api.state import Service

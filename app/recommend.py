@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
+from app.api.decisions.wire import DecisionRequest, answer_body, to_query
 from app.api.problems import problem
 from app.api.state import Service
-from app.api.wire import DecisionRequest, answer_body, to_query
 from app.errors import BadInput, BundleMissing, EndcapError, pointer_to
 from app.main import build_service
 from app.settings import Settings

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from time import perf_counter
 
 from app.api.access import Access, RouteScopes
-from app.api.decisions import router
+from app.api.decisions.routes import router
 from app.api.limits import RequestLimit
 from app.domain import Scope
 from app.stores.sql.access.keyring import KeyRing

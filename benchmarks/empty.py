@@ -3,7 +3,7 @@
 import orjson
 from fastapi import FastAPI, Response
 
-from app.api.wire import DecisionAnswer, DecisionRequest
+from app.api.decisions.wire import DecisionAnswer, DecisionRequest
 
 
 def create_empty_app(body: dict[str, object], *, as_bytes: bool) -> FastAPI:

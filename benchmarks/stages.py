@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from app.api.wire import DecisionRequest, answer_body, to_query
+from app.api.decisions.wire import DecisionRequest, answer_body, to_query
 from app.domain import Degraded
 from app.main import build_service
 from app.settings import Settings

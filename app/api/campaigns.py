@@ -8,6 +8,7 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.api.access import needs
+from app.api.decisions.wire import Instant
 from app.api.documents import json_answer
 from app.api.offer_wire import (
     AudienceAnswer,
@@ -30,7 +31,6 @@ from app.api.offer_wire import (
 from app.api.once import answered, keyed, once_of
 from app.api.problems import documented
 from app.api.state import service_of
-from app.api.wire import Instant
 from app.domain import Scope
 from app.errors import InvalidRequest
 from app.ingest.schema import Id

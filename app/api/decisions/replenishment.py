@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.access import needs
+from app.api.decisions.replenishment_wire import ReplenishmentAnswer, ReplenishmentRequest, due_body, to_due_query
 from app.api.problems import documented
 from app.api.state import service_of
-from app.api.wire import ReplenishmentAnswer, ReplenishmentRequest, due_body, to_due_query
 from app.decision.replenishment.answer import NO_BUNDLE, replenishment
 from app.domain import Scope
 from app.ingest.schema import Id

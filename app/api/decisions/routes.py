@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Request, Response
 
 from app.api.access import needs
+from app.api.decisions.wire import DecisionAnswer, DecisionRequest, answer_body, to_query
 from app.api.problems import documented
 from app.api.state import Service, service_of
-from app.api.wire import DecisionAnswer, DecisionRequest, answer_body, to_query
 from app.domain import Scope, Slate
 from app.errors import DecisionNotFound, StoreUnavailable
 from app.ingest.schema import Id

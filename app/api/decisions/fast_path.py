@@ -4,9 +4,9 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.decisions import answer_to, count, router
+from app.api.decisions.routes import answer_to, count, router
+from app.api.decisions.wire import DecisionRequest
 from app.api.state import Service
-from app.api.wire import DecisionRequest
 from app.errors import EndcapError
 
 JSON = (b"content-type", b"application/json")

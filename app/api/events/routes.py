@@ -7,9 +7,9 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from app.api.access import needs
+from app.api.events.wire import EventBatch, EventResults
 from app.api.problems import documented
 from app.api.state import service_of
-from app.api.wire import EventBatch, EventResults
 from app.domain import Scope
 from app.ingest.accept import accept_rows
 
