@@ -12,8 +12,10 @@ import faiss
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import campaigns, generation, health, redemptions, simulation, wallet
+from app.api import health, redemptions, wallet
 from app.api.access import Access, RouteScopes, describe_access
+from app.api.campaigns import generation, simulation
+from app.api.campaigns import routes as campaigns
 from app.api.decisions import replenishment
 from app.api.decisions import routes as decisions
 from app.api.decisions.fast_path import DirectDecisions

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.api.past_baskets import draw_baskets
+from app.api.campaigns.past_baskets import draw_baskets
 from app.offers.planning.simulation import Estimate, PastBasket, Sample, Simulation, Trial, simulate
 from app.offers.rules.combination import Candidate, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation

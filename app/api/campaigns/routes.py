@@ -8,9 +8,7 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.api.access import needs
-from app.api.decisions.wire import Instant
-from app.api.documents import json_answer
-from app.api.offer_wire import (
+from app.api.campaigns.wire import (
     AudienceAnswer,
     AudienceRequest,
     BudgetAnswer,
@@ -28,6 +26,8 @@ from app.api.offer_wire import (
     offer_body,
     offer_document,
 )
+from app.api.decisions.wire import Instant
+from app.api.documents import json_answer
 from app.api.once import answered, keyed, once_of
 from app.api.problems import documented
 from app.api.state import service_of

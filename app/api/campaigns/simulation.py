@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field, SkipValidation, model_validator
 
 from app.api.access import needs
 from app.api.basket_of import known_attributes
+from app.api.campaigns.wire import ChosenId
 from app.api.documents import Sent, json_answer
-from app.api.offer_wire import ChosenId
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.domain import Scope
@@ -146,7 +146,7 @@ def _asked(service: Service, campaign_id: str, body: SimulationRequest) -> tuple
 
 def _drawn(service: Service, body: SimulationRequest, audience: set[str] | None) -> Sample:
     # Polars and deltalake would cost every server 60 MB and part of a second at its start.
-    from app.api.past_baskets import draw_baskets
+    from app.api.campaigns.past_baskets import draw_baskets
     from app.history import History
 
     bundle = service.live.bundle
