@@ -12,10 +12,11 @@ import faiss
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import health, redemptions, wallet
+from app.api import health
 from app.api.access import Access, RouteScopes, describe_access
 from app.api.campaigns import generation, simulation
 from app.api.campaigns import routes as campaigns
+from app.api.coupons import routes as wallet
 from app.api.decisions import replenishment
 from app.api.decisions import routes as decisions
 from app.api.decisions.fast_path import DirectDecisions
@@ -24,6 +25,7 @@ from app.api.events import routes as events
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.problems import install_problems
 from app.api.state import Service
+from app.api.till import routes as redemptions
 from app.decision.eligibility.merchandising import ignored_rules
 from app.decision.fallbacks import Ladder, exercise_rungs
 from app.decision.pipeline import Options

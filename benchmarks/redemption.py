@@ -21,7 +21,7 @@ from time import perf_counter
 import orjson
 from fastapi import FastAPI, Response
 
-from app.api.till_wire import RedemptionAnswer, RedemptionRequest
+from app.api.till.wire import RedemptionAnswer, RedemptionRequest
 from app.settings import Settings
 from app.stores.redis.embedded import redis_for
 from benchmarks import machine

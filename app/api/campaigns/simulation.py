@@ -10,13 +10,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, SkipValidation, model_validator
 
 from app.api.access import needs
-from app.api.basket_of import known_attributes
 from app.api.campaigns.wire import ChosenId
 from app.api.documents import Sent, json_answer
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.domain import Scope
 from app.ingest.schema import Id
+from app.model.known_attributes import known_attributes
 from app.offers.planning.simulation import Sample, Simulation, Trial, simulate
 from app.offers.terms.documents import parse_document
 from app.offers.terms.terms import CampaignTerms, OfferTerms

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api.access import client_of, needs, scopes_of
-from app.api.basket_of import basket_of
 from app.api.documents import json_answer
 from app.api.once import answered, done, keyed, once_of, response_of
 from app.api.problems import documented
-from app.api.promises import NOTHING_PROMISED, Promised, promised_by
 from app.api.state import Service, service_of
-from app.api.till_wire import (
+from app.api.till.baskets import basket_of
+from app.api.till.guarantees import NOTHING_PROMISED, Promised, promised_by
+from app.api.till.wire import (
     REFUSED_PROBLEM,
     BasketRequest,
     CouponsRequest,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.access import needs
 from app.api.campaigns.wire import ActivationRequest, IssueRequest, MembershipAnswer, MembershipRequest
-from app.api.coupon_wire import CouponAnswer, IssueAnswer, WalletAnswer, coupon_document
+from app.api.coupons.wire import CouponAnswer, IssueAnswer, WalletAnswer, coupon_document
 from app.api.documents import json_answer
 from app.api.once import answered, keyed, once_of
 from app.api.problems import documented

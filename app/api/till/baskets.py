@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from app.api.state import Service
-from app.api.till_wire import BasketRequest, LineRequest
+from app.api.till.wire import BasketRequest, LineRequest
 from app.errors import InvalidRequest
 from app.model.bundle import Catalogue
+from app.model.known_attributes import known_attributes
 from app.offers.terms.basket import Basket, BasketLine
 from app.offers.terms.money import MAX_MINOR, exact, half_up
 
@@ -61,15 +62,6 @@ def _pieces_minor(price_minor: int, quantity: float) -> int:
     """What so many pieces cost; part of a unit, as of something weighed, is rounded half up."""
     amount = price_minor * exact(quantity)
     return half_up(amount.numerator, amount.denominator)
-
-
-def known_attributes(product_id: str, catalogue: Catalogue) -> Mapping[str, str]:
-    """What the catalogue says of the product; nothing of one that it does not have."""
-    item = catalogue.item_of.get(product_id)
-    if item is None:
-        return {}
-    codes = {name: int(attribute.codes[item]) for name, attribute in catalogue.attributes.items()}
-    return {name: catalogue.attributes[name].vocabulary[code] for name, code in codes.items() if code >= 0}
 
 
 def _check_line_ids(line_ids: Sequence[str]) -> None:
