@@ -14,13 +14,13 @@ from fastapi import FastAPI
 from app import __version__
 from app.api import health
 from app.api.access import Access, RouteScopes, describe_access
+from app.api.boundary import Edge
 from app.api.campaigns import generation, simulation
 from app.api.campaigns import routes as campaigns
 from app.api.coupons import routes as wallet
 from app.api.decisions import replenishment
 from app.api.decisions import routes as decisions
 from app.api.decisions.fast_path import DirectDecisions
-from app.api.edge import Edge
 from app.api.events import routes as events
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.problems import install_problems

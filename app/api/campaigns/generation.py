@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.campaigns.wire import OfferAnswer, offer_document
 from app.api.documents import Sent, json_answer
-from app.api.once import answered, keyed, once_of
+from app.api.idempotency import answered, keyed, once_of
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.domain import ItemIdx, Mask, Scope

@@ -28,7 +28,7 @@ from app.api.campaigns.wire import (
 )
 from app.api.decisions.wire import Instant
 from app.api.documents import json_answer
-from app.api.once import answered, keyed, once_of
+from app.api.idempotency import answered, keyed, once_of
 from app.api.problems import documented
 from app.api.state import service_of
 from app.domain import Scope

@@ -12,7 +12,7 @@ from app.api.access import needs
 from app.api.campaigns.wire import ActivationRequest, IssueRequest, MembershipAnswer, MembershipRequest
 from app.api.coupons.wire import CouponAnswer, IssueAnswer, WalletAnswer, coupon_document
 from app.api.documents import json_answer
-from app.api.once import answered, keyed, once_of
+from app.api.idempotency import answered, keyed, once_of
 from app.api.problems import documented
 from app.api.state import service_of
 from app.domain import Scope

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.access import client_of, needs, scopes_of
 from app.api.documents import json_answer
-from app.api.once import answered, done, keyed, once_of, response_of
+from app.api.idempotency import answered, done, keyed, once_of, response_of
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.api.till.baskets import basket_of
