@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from app.cli_keys import keys
-from app.cli_releases import add_release_commands
-from app.cli_settlement import settle
+from app.commands.keys import keys
+from app.commands.models import add_release_commands
+from app.commands.settlement import settle
+from app.commands.terminal import AsJson, DataDir, progress_bar, screen, show, show_json
 from app.errors import BadInput, EndcapError, ReleaseRefused
 from app.settings import MlflowSettings, Settings
-from app.terminal import AsJson, DataDir, progress_bar, screen, show, show_json
 
 cli = typer.Typer(
     name="endcap",
@@ -60,7 +60,7 @@ def main() -> None:
 @cli.command()
 def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Start Valkey, the API and the worker on one data directory; Ctrl-C ends them."""
-    from app import supervisor
+    from app.commands import supervisor
     from app.telemetry import log_to_stderr
 
     settings = Settings.load(data_dir=data_dir, host=host, port=port)
@@ -76,8 +76,8 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent
     """Start the API alone, on the Redis of ENDCAP_REDIS_URL."""
     import uvicorn
 
+    from app.commands.supervisor import check_bind, end_with
     from app.main import create_app
-    from app.supervisor import check_bind, end_with
     from app.telemetry import log_to_stderr
 
     settings = Settings.load(data_dir=data_dir, host=host, port=port)
@@ -100,7 +100,7 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent
 @cli.command()
 def worker(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
     """Start the worker alone, on the Redis of ENDCAP_REDIS_URL."""
-    from app.supervisor import end_with
+    from app.commands.supervisor import end_with
     from app.telemetry import log_to_stderr
     from app.worker.run import run_worker
 
@@ -252,7 +252,7 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Answer a file of requests through the very pipeline that serves."""
-    from app.recommend import recommend as run_recommend
+    from app.commands.recommend import recommend as run_recommend
     from app.stores.redis.embedded import redis_for
 
     settings = Settings.load(data_dir=data_dir)
@@ -266,7 +266,7 @@ def recommend(
 @cli.command()
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Check settings, directory, ledger, Redis, history, features, bundle; tells what is wrong and how to mend it."""
-    from app.doctor import examine
+    from app.commands.doctor import examine
 
     findings = examine(Settings.load(data_dir=data_dir))
     text = "\n".join(f"{'ok  ' if finding.is_ok else 'FAIL'} {finding.part}: {finding.detail}" for finding in findings)
@@ -284,7 +284,7 @@ def demo(
     budget_minutes: BudgetMinutes = 1.0,
 ) -> None:
     """Import a grocer's year of till lines, train, publish, serve, and show one decision."""
-    from app.demo import run_demo
+    from app.commands.demo import run_demo
 
     settings = Settings.load(data_dir=data_dir, host=host, port=port)
     run_demo(settings, screen, check=check, budget_s=budget_minutes * 60, bar=progress_bar)

@@ -46,9 +46,9 @@ TRAINING_MAY_IMPORT = (
 )
 """What training shares with serving; the stores are for materialization alone."""
 MATERIALIZATION = ("training/materialize.py", "training/online.py")
-TRAINING_IS_CALLED_FROM = ("app/cli.py", "app/cli_releases.py", "app/demo.py")
+TRAINING_IS_CALLED_FROM = ("app/cli.py", "app/commands/models.py", "app/commands/demo.py")
 
-ENVIRONMENT_READERS = {("app/settings.py", None), ("app/supervisor.py", "child_environment")}
+ENVIRONMENT_READERS = {("app/settings.py", None), ("app/commands/supervisor.py", "child_environment")}
 """Settings reads the environment; the supervisor hands all of it on to the processes that it starts."""
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import orjson
 
-from app.recommend import recommend
+from app.commands.recommend import recommend
 from tests.world import World, customer, no_progress, product
 
 NOW = "2026-10-01T00:00:00Z"

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
+from app.commands.recommend import recommend
 from app.errors import BadInput
 from app.imports.run import Sources, run_imports
-from app.recommend import recommend
 from app.settings import Settings
 from tests.world import no_progress
 from training.run import evaluate, train

@@ -11,9 +11,9 @@ import httpx
 import orjson
 import pytest
 
+from app.commands.recommend import recommend
 from app.model.bundle import current_version
 from app.model.release import TRIALS, CanaryTrial, ShadowTrial, subject_of
-from app.recommend import recommend
 from tests.bundles import array_of, copied, damage
 from tests.server import wait_until
 from tests.world import World, customer, no_progress

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from app.doctor import examine
+from app.commands.doctor import examine
 from app.offers.terms.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.settings import Settings
 from app.stores.sql.accounts.reconcile import reconcile

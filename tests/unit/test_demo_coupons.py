@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from app.demo_coupons import basket_of, couponed_product, find_shopper, show_qualification
+from app.commands.demo_coupons import basket_of, couponed_product, find_shopper, show_qualification
 from app.errors import BadSetting
 from app.imports.run import Sources, run_imports
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms

@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import text
 
-from app.doctor import Finding, examine
+from app.commands.doctor import Finding, examine
 from app.settings import Settings
 from app.stores.sql.database.engine import Ledger
 from tests.postgres import EMPTY, PostgresServer

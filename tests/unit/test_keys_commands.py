@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import cli
+from app.commands.supervisor import check_bind
 from app.errors import BadInput, BadSetting
 from app.settings import Settings
 from app.stores.sql.access.keys import KeyNotFound, TooManyKeys, hash_of, read_keys
 from app.stores.sql.database.engine import open_ledger
-from app.supervisor import check_bind
 
 
 def run(data_dir: Path, *words: str) -> Result:

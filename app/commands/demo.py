@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from app import supervisor
-from app.demo_coupons import Shopper, basket_of, couponed_product, find_shopper, show_qualification
+from app.commands import supervisor
+from app.commands.demo_coupons import Shopper, basket_of, couponed_product, find_shopper, show_qualification
 from app.domain import Degraded
 from app.errors import StoreUnavailable
 from app.imports.run import Sources, run_imports

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from app.commands.terminal import AsJson, DataDir, progress_bar, show, table_of
 from app.errors import BadInput, BundleRefused
 from app.model.release import CanaryTrial, ShadowTrial, Trials, read_trials
 from app.settings import Settings
-from app.terminal import AsJson, DataDir, progress_bar, show, table_of
 
 Version = Annotated[str | None, typer.Argument(help="A version that `endcap models` lists.")]
 Off = Annotated[bool, typer.Option("--off", help="End it.")]
