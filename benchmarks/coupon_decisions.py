@@ -44,7 +44,7 @@ from benchmarks.full_path import (
 )
 from benchmarks.questions import full_questions, known_customers
 from benchmarks.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, post, post_json, python_server
-from training.coupon_history import CouponHistory
+from training.coupons.history import CouponHistory
 
 LAST_DAY = datetime(2017, 12, 31, tzinfo=UTC)
 BOTH, PRODUCTS, EMPTY = "both_kinds", "products", "empty"

@@ -25,9 +25,9 @@ from app.imports.complete_journey import data_folder, import_complete_journey
 from app.settings import Settings
 from benchmarks import machine
 from training.blend import default_blend
-from training.coupon_examples import CouponExamples, CouponWorld, coupon_examples
-from training.coupon_history import CouponHistory, checked_history
-from training.coupons import CouponJudgement, fit_coupon_model, judge_coupons
+from training.coupons.examples import CouponExamples, CouponWorld, coupon_examples
+from training.coupons.history import CouponHistory, checked_history
+from training.coupons.model import CouponJudgement, fit_coupon_model, judge_coupons
 from training.dataset import load_interactions, product_table
 from training.factors import AlsSettings
 from training.parts import Recipe, bundle_of, learn_parts

@@ -8,8 +8,8 @@ import polars as pl
 from app.model.bundle import Bundle
 from tests.rows import history_of
 from training.blend import default_blend
-from training.coupon_examples import CouponWorld
-from training.coupon_history import CouponHistory, checked_history
+from training.coupons.examples import CouponWorld
+from training.coupons.history import CouponHistory, checked_history
 from training.dataset import Dataset, load_interactions
 from training.factors import AlsSettings
 from training.parts import Recipe, bundle_of, learn_parts

@@ -19,9 +19,9 @@ from app.model.product_table import ProductTable
 from app.settings import Settings
 from training.blend import default_blend
 from training.content import with_content
-from training.coupon_examples import CouponWorld
-from training.coupon_history import coupon_history
-from training.coupons import CouponFit, fit_coupons, with_coupons
+from training.coupons.examples import CouponWorld
+from training.coupons.history import coupon_history
+from training.coupons.model import CouponFit, fit_coupons, with_coupons
 from training.dataset import Dataset, load_interactions, product_table
 from training.evaluate import Asked, dataset_facts, questions, sampled, with_baskets
 from training.factors import AlsSettings, Start, Trial, tune

@@ -29,9 +29,9 @@ from tests.world import (
     product,
     train_unpublished,
 )
-from training import coupon_examples as examples_module
-from training.coupon_examples import STALE_AFTER_S, CouponWorld, coupon_examples
-from training.coupon_history import (
+from training.coupons import examples as examples_module
+from training.coupons.examples import STALE_AFTER_S, CouponWorld, coupon_examples
+from training.coupons.history import (
     AUDIENCE,
     OFFERS,
     REDEMPTIONS,
@@ -39,7 +39,7 @@ from training.coupon_history import (
     checked_history,
     coupon_history,
 )
-from training.coupons import MIN_REDEMPTIONS, fit_coupon_model, fit_coupons, judge_coupons
+from training.coupons.model import MIN_REDEMPTIONS, fit_coupon_model, fit_coupons, judge_coupons
 from training.features import customer_tables
 from training.plan import Plan
 from training.states import states_from_tables

@@ -25,7 +25,7 @@ from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import coupons, metadata
 from tests.tills import START, give, pay, run_campaign, take_back
 from tests.world import no_progress
-from training.coupon_history import coupon_history
+from training.coupons.history import coupon_history
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 FILES = {

@@ -18,7 +18,7 @@ from app.stores.sql.accounts.reports import coupon_holders, settlement
 from app.stores.sql.campaigns.campaigns import find_campaign, list_offers
 from app.stores.sql.coupons.audience_issuing import customers_of
 from app.stores.sql.database.schema import opened_ledger
-from training.coupon_history import coupon_history
+from training.coupons.history import coupon_history
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from app.decision.coupons.features import COLUMNS
 from app.domain import Floats
 from app.model.coupons import COUPONS, CouponModel
-from training.coupon_examples import CouponExamples, CouponWorld, Wide, coupon_examples
+from training.coupons.examples import CouponExamples, CouponWorld, Wide, coupon_examples
 from training.metrics import auc, paired_interval
 from training.parts import Parts
 
