@@ -34,7 +34,7 @@ from benchmarks import machine
 from benchmarks.servers import Server, endcap_up, post_json
 from training.blend import default_blend
 from training.content import with_content
-from training.dataset import Dataset, load_interactions
+from training.data.dataset import Dataset, load_interactions
 from training.factors import AlsSettings
 from training.metrics import rank_metrics
 from training.parts import Recipe, bundle_of, learn_parts

@@ -28,7 +28,7 @@ from training.blend import default_blend
 from training.coupons.examples import CouponExamples, CouponWorld, coupon_examples
 from training.coupons.history import CouponHistory, checked_history
 from training.coupons.model import CouponJudgement, fit_coupon_model, judge_coupons
-from training.dataset import load_interactions, product_table
+from training.data.dataset import load_interactions, product_table
 from training.factors import AlsSettings
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts

@@ -29,7 +29,7 @@ from benchmarks import machine
 from benchmarks.commands import endcap, import_files
 from benchmarks.protocols import CUT_AT, first_basket
 from benchmarks.ranked import Truth, judge
-from training.dataset import product_table
+from training.data.dataset import product_table
 from training.exposure import factor_diversity
 from training.features import customer_tables
 from training.states import states_from_tables

@@ -27,7 +27,7 @@ from app.settings import Settings
 from benchmarks import machine
 from benchmarks.commands import endcap, import_files
 from benchmarks.protocols import CUT_AT, journey_goods, write_journey
-from training.dataset import load_interactions, product_table
+from training.data.dataset import load_interactions, product_table
 from training.features import customer_tables
 from training.metrics import auc
 from training.reliability import reliability

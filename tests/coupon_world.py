@@ -10,7 +10,7 @@ from tests.rows import history_of
 from training.blend import default_blend
 from training.coupons.examples import CouponWorld
 from training.coupons.history import CouponHistory, checked_history
-from training.dataset import Dataset, load_interactions
+from training.data.dataset import Dataset, load_interactions
 from training.factors import AlsSettings
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from app.history import SCHEMA
-from training.dataset import Dataset, load_interactions
+from training.data.dataset import Dataset, load_interactions
 
 ABSENT = dict.fromkeys(SCHEMA)
 

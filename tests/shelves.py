@@ -17,7 +17,7 @@ from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.ports import CustomerState
 from tests.coupon_world import bundle_from, history, products
-from training.dataset import load_interactions
+from training.data.dataset import load_interactions
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NOW_S = NOW.timestamp()

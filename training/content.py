@@ -10,7 +10,7 @@ from scipy import sparse
 
 from app.domain import Floats
 from app.model.content import LISTED_AT, ContentMap, Described, Layout, content_matrix
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.parts import Parts
 
 TOKEN_COUNT = 8192

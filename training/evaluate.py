@@ -8,8 +8,8 @@ import numpy as np
 from app.decision.pipeline import Options
 from app.domain import Ints, Line, ProductId, Query
 from app.ports import CustomerState
-from training.dataset import Dataset
-from training.split import Split
+from training.data.dataset import Dataset
+from training.data.split import Split
 from training.states import as_of_instant
 
 CUTOFFS = (5, 10, 20)

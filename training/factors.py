@@ -11,9 +11,9 @@ from threadpoolctl import threadpool_limits
 
 from app.decision.customer.foldin import confidence
 from app.domain import Floats, Ints
-from training.dataset import Dataset, Pairs, purchase_pairs
+from training.data.dataset import Dataset, Pairs, purchase_pairs
+from training.data.split import Split
 from training.metrics import rank_metrics
-from training.split import Split
 
 TUNING_CUTOFF = 20
 TUNING_CUSTOMERS = 1000

@@ -20,7 +20,8 @@ from training.answers import (
     without_owned,
 )
 from training.contribution import contributions
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.data.split import Split
 from training.evaluate import CUTOFFS, Asked, with_baskets
 from training.exposure import attribute_diversity, coverage, factor_diversity, novelty, popularity_groups
 from training.findings import (
@@ -40,7 +41,6 @@ from training.metrics import METRIC_NAMES, RESAMPLES, Wide, found_places, per_cu
 from training.reliability import Reliability, reliability
 from training.rivals import Rivals
 from training.segments import Segment
-from training.split import Split
 from training.states import as_of_instant
 
 POPULARITY, FREQUENCY, PLAIN_ALS = "popularity", "personal frequency", "plain ALS"

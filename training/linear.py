@@ -10,10 +10,10 @@ from scipy.linalg.lapack import spotrf, spotri
 
 from app.decision.customer.foldin import strength
 from app.domain import Floats, Ints
-from training.dataset import Dataset, Pairs, purchase_pairs
+from training.data.dataset import Dataset, Pairs, purchase_pairs
+from training.data.split import Split
 from training.factors import TUNING_CUTOFF, Task, ranked_new, task_of
 from training.metrics import rank_metrics
-from training.split import Split
 from training.statistics import keep_strongest_of
 
 Kind = Literal["ease", "neighbours"]

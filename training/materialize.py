@@ -26,7 +26,7 @@ from app.stores.feast.push import bounded_client, feature_store
 from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY
 from feature_repo.repo import apply_definitions
 from feature_repo.sources import table_path
-from training.dataset import product_table
+from training.data.dataset import product_table
 from training.features import customer_activity, customer_tables, product_statistics, table_schema
 
 MAX_SNAPSHOT_COUNT = 12

@@ -20,7 +20,7 @@ from app.stores.redis.breaker import Breaker
 from app.stores.redis.customers import RedisCustomers
 from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY, Keys
 from app.stores.redis.pipelined import PipelinedRedis
-from training.dataset import product_table
+from training.data.dataset import product_table
 from training.features import customer_tables, rows_before
 from training.states import states_from_tables
 

@@ -11,7 +11,7 @@ from app.decision.ranking.features import TABLE_COLUMNS
 from app.model.bundle import Bundle, load_bundle
 from app.model.ranker import RANKER_FILE
 from training.blend import Blend, Calibration
-from training.dataset import Dataset, purchase_pairs
+from training.data.dataset import Dataset, purchase_pairs
 from training.factors import AlsSettings, Start, fit_item_factors
 from training.index import build_index
 from training.linear import NO_LINEAR, LinearSettings, fit_linear

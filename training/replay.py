@@ -15,10 +15,10 @@ from app.history import History
 from app.model.bundle import Bundle
 from app.ports import CustomerState
 from app.settings import Settings
-from training.dataset import load_interactions, product_table
+from training.data.dataset import load_interactions, product_table
+from training.data.split import Split, make_splits
 from training.evaluate import OPTIONS, Asked, questions
 from training.metrics import METRIC_NAMES, Wide, one_customer
-from training.split import Split, make_splits
 from training.states import as_of_instant, states_for
 
 MAX_CUSTOMERS = 1000

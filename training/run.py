@@ -22,7 +22,8 @@ from training.content import with_content
 from training.coupons.examples import CouponWorld
 from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
-from training.dataset import Dataset, load_interactions, product_table
+from training.data.dataset import Dataset, load_interactions, product_table
+from training.data.split import Split, make_splits, never_again, random_split
 from training.evaluate import Asked, dataset_facts, questions, sampled, with_baskets
 from training.factors import AlsSettings, Start, Trial, tune
 from training.findings import Findings, headline
@@ -38,7 +39,6 @@ from training.replenishment import with_replenishment
 from training.report import write_report
 from training.rivals import Rivals, live_rivals
 from training.segments import segments_of
-from training.split import Split, make_splits, never_again, random_split
 from training.states import states_for
 from training.warm import WarmStart, warm_start
 

@@ -9,8 +9,8 @@ import polars as pl
 
 from app.domain import Ints
 from app.history import ANONYMOUS_ID, BASKET_ID, CHANNEL, CUSTOMER_ID, PRODUCT_ID, PURCHASE, STORE_ID, TIME, TYPE
+from training.data.split import Split
 from training.evaluate import Asked
-from training.split import Split
 from training.states import as_of_instant
 
 GROUP_COUNT = 3

@@ -12,9 +12,9 @@ from app.domain import CustomerFeatures, LiveEvent, Mask
 from app.feature_fields import PROFILE
 from app.history import SCHEMA
 from app.ports import CustomerState
-from training.dataset import Dataset, Looks
+from training.data.dataset import Dataset, Looks
+from training.data.split import Split
 from training.features import CustomerTables, customer_tables
-from training.split import Split
 
 DAY_US = 86_400_000_000
 LIVE_EVENT_COUNT = 100

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from app.domain import Floats, Ints
-from training.dataset import Dataset, Pairs
+from training.data.dataset import Dataset, Pairs
 
 POPULARITY_HALF_LIFE_DAYS = 28
 TRENDING_HALF_LIFE_DAYS = 7

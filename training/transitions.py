@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from app.domain import Ints
-from training.dataset import Dataset, Days
+from training.data.dataset import Dataset, Days
 from training.statistics import Neighbours, keep_strongest_of
 
 NEXT_COUNT = 64

@@ -13,7 +13,7 @@ from app.model.content import Described, Layout, content_matrix
 from tests.bundles import copied
 from tests.world import World
 from training.content import last_listed, learn_content
-from training.dataset import Attribute, Catalogue, Dataset
+from training.data.dataset import Attribute, Catalogue, Dataset
 
 CATEGORIES = ["bread", "milk", "soap"]
 PER_CATEGORY = 40

@@ -15,7 +15,7 @@ from app.model.offer_items import OfferItems, offer_items
 from app.ports import CustomerState
 from tests.coupon_world import START, bundle_from, products
 from tests.rows import history_of
-from training.dataset import load_interactions
+from training.data.dataset import load_interactions
 from training.features import customer_tables
 from training.states import states_from_tables
 

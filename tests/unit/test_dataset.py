@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tests.rows import history_of
-from training.dataset import load_interactions, purchase_pairs
+from training.data.dataset import load_interactions, purchase_pairs
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -11,13 +11,13 @@ from app.history import History
 from app.model.bundle import current_version, load_bundle
 from benchmarks.ranked import judge as independent
 from tests.world import CUSTOMERS_PER_TASTE, World, no_progress
-from training.dataset import load_interactions, product_table
+from training.data.dataset import load_interactions, product_table
+from training.data.split import make_splits
 from training.evaluate import OPTIONS, questions
 from training.findings import PRODUCT, Findings, headline
 from training.judge import FREQUENCY, PLAIN_ALS, POPULARITY, Case, judge
 from training.rivals import Rivals
 from training.segments import segments_of
-from training.split import make_splits
 from training.states import states_as_of
 
 RIVAL = "the same again"

@@ -17,7 +17,8 @@ from app.ports import CustomerState
 from app.settings import Settings
 from tests.world import World
 from training.blend import default_blend
-from training.dataset import load_interactions, product_table
+from training.data.dataset import load_interactions, product_table
+from training.data.split import Split, make_splits
 from training.evaluate import Asked, questions
 from training.factors import AlsSettings
 from training.leaks import check_columns
@@ -26,7 +27,6 @@ from training.metrics import auc
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
 from training.ranking import Window, candidate_window, fit_ranking
-from training.split import Split, make_splits
 from training.states import states_as_of
 
 

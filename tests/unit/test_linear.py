@@ -12,7 +12,8 @@ from app.history import History
 from app.model.bundle import Bundle, load_bundle
 from tests.rows import untimed
 from tests.world import World
-from training.dataset import load_interactions, product_table
+from training.data.dataset import load_interactions, product_table
+from training.data.split import Split, random_split
 from training.linear import (
     Linear,
     LinearSettings,
@@ -25,7 +26,6 @@ from training.linear import (
     tune_linear,
     weights_of,
 )
-from training.split import Split, random_split
 
 
 @pytest.fixture(scope="module")

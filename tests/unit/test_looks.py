@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from tests.rows import history_of
-from training.dataset import Dataset, load_interactions
+from training.data.dataset import Dataset, load_interactions
+from training.data.split import Split, make_splits, time_split
 from training.evaluate import questions, with_baskets
-from training.split import Split, make_splits, time_split
 from training.states import LIVE_EVENT_COUNT, states_for
 from training.transitions import transitions
 

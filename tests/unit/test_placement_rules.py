@@ -26,7 +26,7 @@ from app.model.newcomers import extended
 from app.model.ranker import TreeRanker
 from app.ports import CustomerState
 from tests.world import World, product
-from training.dataset import load_interactions
+from training.data.dataset import load_interactions
 from training.parts import bundle_of, learn_parts, recipe_of
 from training.publish import Facts
 

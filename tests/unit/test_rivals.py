@@ -13,10 +13,10 @@ from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
 from tests.world import World, customer
 from training.answers import served_slates
-from training.dataset import load_interactions
+from training.data.dataset import load_interactions
+from training.data.split import Split, make_splits
 from training.evaluate import questions
 from training.rivals import LIVE_BUNDLE, LIVE_SETTINGS, live_rivals
-from training.split import Split, make_splits
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 
 from app.history import SCHEMA
-from training.dataset import load_interactions
+from training.data.dataset import load_interactions
+from training.data.split import Split, random_split, time_split
 from training.evaluate import Asked, questions
 from training.segments import OTHERS, UNKNOWN, activity, by_name, segments_of
-from training.split import Split, random_split, time_split
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from app.domain import Ints
 from tests.rows import after, history_of
-from training.dataset import Dataset, load_interactions
-from training.split import make_splits, random_split, time_split
+from training.data.dataset import Dataset, load_interactions
+from training.data.split import make_splits, random_split, time_split
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.rows import history_of
-from training.dataset import Dataset, load_interactions
-from training.split import session_split
+from training.data.dataset import Dataset, load_interactions
+from training.data.split import session_split
 from training.transitions import BACKWARD, PRIOR, transitions
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

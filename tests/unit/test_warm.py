@@ -14,10 +14,10 @@ from app.history import History
 from app.model.bundle import current_version, load_bundle
 from tests.unit.test_factors import SMALL, checkerboard
 from tests.world import World, train_unpublished
-from training.dataset import load_interactions
+from training.data.dataset import load_interactions
+from training.data.split import make_splits
 from training.factors import Start, fit_item_factors
 from training.plan import PartsInUse, Plan
-from training.split import make_splits
 from training.warm import WARM_ITERATIONS, warm_start
 
 

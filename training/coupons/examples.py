@@ -15,7 +15,7 @@ from app.model.bundle import Bundle
 from app.model.offer_items import ItemGroups, OfferItems, item_groups, offer_items
 from app.ports import CustomerState
 from training.coupons.history import EXPIRES_AT, CouponHistory
-from training.dataset import Dataset, Days, Pairs
+from training.data.dataset import Dataset, Days, Pairs
 from training.features import customer_tables
 from training.replenishment import RebuyLines, pairs_as_of, rebuy_lines
 from training.states import states_from_tables

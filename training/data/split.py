@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain import Ints
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 
 MAX_WINDOW_DAYS = 28
 """Four weeks hold every weekday alike and nearly every regular customer's next basket."""
