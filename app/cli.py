@@ -161,7 +161,7 @@ def import_(
 def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Compute the feature tables and write them to Redis."""
     from app.stores.redis.embedded import redis_for
-    from training.materialize import materialize
+    from training.features.materialize import materialize
 
     settings = Settings.load(data_dir=data_dir)
     with redis_for(settings) as redis_url, progress_bar() as bar:

@@ -31,7 +31,7 @@ from benchmarks.protocols import CUT_AT, first_basket
 from benchmarks.ranked import Truth, judge
 from training.data.dataset import product_table
 from training.exposure import factor_diversity
-from training.features import customer_tables
+from training.features.tables import customer_tables
 from training.states import states_from_tables
 
 K = 10

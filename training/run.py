@@ -26,10 +26,10 @@ from training.data.dataset import Dataset, load_interactions, product_table
 from training.data.split import Split, make_splits, never_again, random_split
 from training.evaluate import Asked, dataset_facts, questions, sampled, with_baskets
 from training.factors import AlsSettings, Start, Trial, tune
+from training.features.materialize import materialize
 from training.findings import Findings, headline
 from training.judge import Case, judge
 from training.linear import LinearSettings, tune_linear
-from training.materialize import materialize
 from training.parts import Recipe, bundle_of, learn_parts, recipe_of, write_parts
 from training.plan import Plan
 from training.publish import Facts, prune

@@ -14,7 +14,7 @@ from app.history import SCHEMA
 from app.ports import CustomerState
 from training.data.dataset import Dataset, Looks
 from training.data.split import Split
-from training.features import CustomerTables, customer_tables
+from training.features.tables import CustomerTables, customer_tables
 
 DAY_US = 86_400_000_000
 LIVE_EVENT_COUNT = 100

@@ -16,7 +16,7 @@ from app.ports import CustomerState
 from tests.coupon_world import START, bundle_from, products
 from tests.rows import history_of
 from training.data.dataset import load_interactions
-from training.features import customer_tables
+from training.features.tables import customer_tables
 from training.states import states_from_tables
 
 NOW = START + timedelta(days=112)

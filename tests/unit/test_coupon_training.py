@@ -40,7 +40,7 @@ from training.coupons.history import (
     coupon_history,
 )
 from training.coupons.model import MIN_REDEMPTIONS, fit_coupon_model, fit_coupons, judge_coupons
-from training.features import customer_tables
+from training.features.tables import customer_tables
 from training.plan import Plan
 from training.states import states_from_tables
 

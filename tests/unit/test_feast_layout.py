@@ -33,8 +33,8 @@ from app.history import SCHEMA, History
 from app.settings import Settings
 from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer, timestamp_field
 from app.stores.feast.push import ActivityPusher, ActivityRow, connection_string, feature_store
-from training.features import customer_tables
-from training.materialize import MAX_SNAPSHOT_COUNT, features_as_of, keep_snapshot, materialize
+from training.features.materialize import MAX_SNAPSHOT_COUNT, features_as_of, keep_snapshot, materialize
+from training.features.tables import customer_tables
 
 AS_OF = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 EARLIER = AS_OF - timedelta(days=30)

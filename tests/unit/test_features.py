@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from app.feature_fields import ACTIVITY, FEATURES, PROFILE, PURCHASES, STATISTICS
 from app.history import SCHEMA
-from training.features import (
+from training.features.tables import (
     MAX_BOUGHT_COUNT,
     customer_activity,
     customer_tables,

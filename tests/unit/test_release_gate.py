@@ -17,7 +17,7 @@ from app.stores.feast.online_row import customer_key
 from tests.bundles import array_of, copied, document_of, worse
 from tests.world import World, customer, no_progress
 from training.comparison import compare
-from training.materialize import materialize
+from training.features.materialize import materialize
 from training.models import list_models
 from training.publish import PUBLISHED, set_canary
 from training.release import Verdict, release

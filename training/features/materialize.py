@@ -27,7 +27,7 @@ from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY
 from feature_repo.repo import apply_definitions
 from feature_repo.sources import table_path
 from training.data.dataset import product_table
-from training.features import customer_activity, customer_tables, product_statistics, table_schema
+from training.features.tables import customer_activity, customer_tables, product_statistics, table_schema
 
 MAX_SNAPSHOT_COUNT = 12
 """Snapshots kept in each offline table; a snapshot of 2,500 customers takes some 8 MB."""
