@@ -36,7 +36,7 @@ from training.blend import default_blend
 from training.content import with_content
 from training.data.dataset import Dataset, load_interactions
 from training.factors import AlsSettings
-from training.metrics import rank_metrics
+from training.metrics.ranking import rank_metrics
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
 from training.states import states_as_of

@@ -30,8 +30,8 @@ from benchmarks.commands import endcap, import_files
 from benchmarks.protocols import CUT_AT, first_basket
 from benchmarks.ranked import Truth, judge
 from training.data.dataset import product_table
-from training.exposure import factor_diversity
 from training.features.tables import customer_tables
+from training.metrics.exposure import factor_diversity
 from training.states import states_from_tables
 
 K = 10

@@ -29,8 +29,8 @@ from benchmarks.commands import endcap, import_files
 from benchmarks.protocols import CUT_AT, journey_goods, write_journey
 from training.data.dataset import load_interactions, product_table
 from training.features.tables import customer_tables
-from training.metrics import auc
-from training.reliability import reliability
+from training.metrics.calibration import reliability
+from training.metrics.ranking import auc
 from training.replenishment import learn_replenishment
 from training.states import states_from_tables
 

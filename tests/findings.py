@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from training.exposure import PopularityGroup
 from training.findings import PRODUCT, Findings, Group, Interval, Judged, Protocol, Sources, SourceShare
 from training.judge import FIGURES, FREQUENCY, POPULARITY, SEGMENT_FIGURES
-from training.reliability import Bin, Reliability
+from training.metrics.calibration import Bin, Reliability
+from training.metrics.exposure import PopularityGroup
 
 HOSTILE = '<b>$x^2_$ & "quoted" 高い'
 MEAN = Interval(0.2, 0.1, 0.3)

@@ -14,7 +14,7 @@ from app.domain import Floats, Ints, Query
 from app.model.bundle import Bundle, Catalogue
 from app.ports import CustomerState
 from training.evaluate import OPTIONS, Asked, Told
-from training.metrics import Wide
+from training.metrics.ranking import Wide
 
 LIST_LENGTH = 20
 """As deep as any metric looks."""

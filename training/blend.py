@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain import Floats, Mask
-from training.metrics import gains
+from training.metrics.ranking import gains
 
 CUTOFF = 10
 MAX_CUSTOMERS = 8000

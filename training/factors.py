@@ -13,7 +13,7 @@ from app.decision.customer.foldin import confidence
 from app.domain import Floats, Ints
 from training.data.dataset import Dataset, Pairs, purchase_pairs
 from training.data.split import Split
-from training.metrics import rank_metrics
+from training.metrics.ranking import rank_metrics
 
 TUNING_CUTOFF = 20
 TUNING_CUSTOMERS = 1000

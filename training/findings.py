@@ -6,9 +6,9 @@ from datetime import datetime
 
 import numpy as np
 
-from training.exposure import PopularityGroup
-from training.metrics import Wide, mean_intervals
-from training.reliability import Reliability
+from training.metrics.calibration import Reliability
+from training.metrics.exposure import PopularityGroup
+from training.metrics.ranking import Wide, mean_intervals
 
 PRODUCT = "endcap"
 ROUND_DIGITS = 6

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from training.metrics import Wide, paired_interval
+from training.metrics.ranking import Wide, paired_interval
 from training.replay import CUTOFF, Replay
 
 NDCG_TOLERANCE = 0.001

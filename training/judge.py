@@ -19,11 +19,9 @@ from training.answers import (
     served_slates,
     without_owned,
 )
-from training.contribution import contributions
 from training.data.dataset import Dataset
 from training.data.split import Split
 from training.evaluate import CUTOFFS, Asked, with_baskets
-from training.exposure import attribute_diversity, coverage, factor_diversity, novelty, popularity_groups
 from training.findings import (
     PRODUCT,
     Findings,
@@ -37,8 +35,18 @@ from training.findings import (
     intervals,
     judged,
 )
-from training.metrics import METRIC_NAMES, RESAMPLES, Wide, found_places, per_customer, side_by_side, truth_sizes
-from training.reliability import Reliability, reliability
+from training.metrics.calibration import Reliability, reliability
+from training.metrics.exposure import attribute_diversity, coverage, factor_diversity, novelty, popularity_groups
+from training.metrics.ranking import (
+    METRIC_NAMES,
+    RESAMPLES,
+    Wide,
+    found_places,
+    per_customer,
+    side_by_side,
+    truth_sizes,
+)
+from training.metrics.source_recall import contributions
 from training.rivals import Rivals
 from training.segments import Segment
 from training.states import as_of_instant

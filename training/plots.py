@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.findings import Interval
-from training.reliability import Reliability
+from training.metrics.calibration import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from app.decision.ranking.features import BLEND_ROW, TABLE_COLUMNS
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
 from training.blend import Calibration, calibration_of, fit_calibration
-from training.metrics import METRIC_NAMES, Wide, paired_interval, per_customer
+from training.metrics.ranking import METRIC_NAMES, Wide, paired_interval, per_customer
 
 CUTOFF = 10
 OWNED_PLACE = TABLE_COLUMNS.index("frequent_all")

@@ -18,7 +18,7 @@ from app.settings import Settings
 from training.data.dataset import load_interactions, product_table
 from training.data.split import Split, make_splits
 from training.evaluate import OPTIONS, Asked, questions
-from training.metrics import METRIC_NAMES, Wide, one_customer
+from training.metrics.ranking import METRIC_NAMES, Wide, one_customer
 from training.states import as_of_instant, states_for
 
 MAX_CUSTOMERS = 1000

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.domain import Ints
-from training.contribution import contributions
+from training.metrics.source_recall import contributions
 
 
 def items(*values: int) -> Ints:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.exposure import (
+from training.metrics.exposure import (
     attribute_diversity,
     coverage,
     factor_diversity,

@@ -18,7 +18,7 @@ from training.gate import (
     check_schema,
     check_scores,
 )
-from training.metrics import Wide
+from training.metrics.ranking import Wide
 from training.online import largest_difference
 from training.replay import Replay
 

@@ -23,7 +23,7 @@ from training.evaluate import Asked, questions
 from training.factors import AlsSettings
 from training.leaks import check_columns
 from training.linear import LinearSettings
-from training.metrics import auc
+from training.metrics.ranking import auc
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
 from training.ranking import Window, candidate_window, fit_ranking

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain import Ints
 from benchmarks.ranked import judge
-from training.metrics import (
+from training.metrics.ranking import (
     METRIC_NAMES,
     found_places,
     mean_intervals,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.reliability import BIN_COUNT, reliability
+from training.metrics.calibration import BIN_COUNT, reliability
 
 OWNERS = np.arange(4)
 

@@ -26,7 +26,7 @@ from app.model.bundle import current_version, load_bundle
 from tests.rows import after, history_of
 from tests.world import World
 from training.data.dataset import Dataset, load_interactions
-from training.metrics import auc
+from training.metrics.ranking import auc
 from training.replenishment import (
     MIN_EVENTS,
     SPAN_ENDS_DAYS,

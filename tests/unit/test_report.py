@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.findings import HOSTILE, findings
-from training.exposure import PopularityGroup
 from training.findings import Interval
 from training.learned import Learned, learned_of
+from training.metrics.exposure import PopularityGroup
 from training.report import html_document, json_document, write_report
 from training.wording import verdict
 

@@ -10,7 +10,7 @@ from app.decision.coupons.features import COLUMNS
 from app.domain import Floats
 from app.model.coupons import COUPONS, CouponModel
 from training.coupons.examples import CouponExamples, CouponWorld, Wide, coupon_examples
-from training.metrics import auc, paired_interval
+from training.metrics.ranking import auc, paired_interval
 from training.parts import Parts
 
 MIN_REDEMPTIONS = 50

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain import Floats, Ints
-from training.metrics import Wide
+from training.metrics.ranking import Wide
 
 GROUP_COUNT = 5
 

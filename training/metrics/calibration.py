@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain import Mask
-from training.metrics import Wide, ratio_intervals
+from training.metrics.ranking import Wide, ratio_intervals
 
 BIN_COUNT = 15
 

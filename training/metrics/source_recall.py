@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.domain import Ints, Mask
-from training.metrics import METRIC_NAMES, Wide, found_places, per_customer, side_by_side, truth_sizes
+from training.metrics.ranking import METRIC_NAMES, Wide, found_places, per_customer, side_by_side, truth_sizes
 
 CUTOFF = 10
 
