@@ -39,7 +39,7 @@ from training.factors import AlsSettings
 from training.metrics.ranking import rank_metrics
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
-from training.states import states_as_of
+from training.queries.states import states_as_of
 
 HIDDEN_RATIO = 0.1
 MIN_BUYERS = 5

@@ -32,7 +32,7 @@ from benchmarks.ranked import Truth, judge
 from training.data.dataset import product_table
 from training.features.tables import customer_tables
 from training.metrics.exposure import factor_diversity
-from training.states import states_from_tables
+from training.queries.states import states_from_tables
 
 K = 10
 OPTIONS = Options(stale_after_s=7 * 86_400.0)

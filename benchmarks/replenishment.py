@@ -31,8 +31,8 @@ from training.data.dataset import load_interactions, product_table
 from training.features.tables import customer_tables
 from training.metrics.calibration import reliability
 from training.metrics.ranking import auc
+from training.queries.states import states_from_tables
 from training.replenishment import learn_replenishment
-from training.states import states_from_tables
 
 HORIZONS_DAYS = (7, 28)
 LEVELS = {"product": "product_id", "category": "category"}

@@ -13,8 +13,8 @@ from app.decision.ranking.scoring import probability, score
 from app.domain import Floats, Ints, Query
 from app.model.bundle import Bundle, Catalogue
 from app.ports import CustomerState
-from training.evaluate import OPTIONS, Asked, Told
 from training.metrics.ranking import Wide
+from training.queries.evaluation_queries import OPTIONS, Asked, Told
 
 LIST_LENGTH = 20
 """As deep as any metric looks."""

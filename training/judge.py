@@ -21,7 +21,6 @@ from training.answers import (
 )
 from training.data.dataset import Dataset
 from training.data.split import Split
-from training.evaluate import CUTOFFS, Asked, with_baskets
 from training.findings import (
     PRODUCT,
     Findings,
@@ -47,9 +46,10 @@ from training.metrics.ranking import (
     truth_sizes,
 )
 from training.metrics.source_recall import contributions
+from training.queries.evaluation_queries import CUTOFFS, Asked, with_baskets
+from training.queries.states import as_of_instant
 from training.rivals import Rivals
 from training.segments import Segment
-from training.states import as_of_instant
 
 POPULARITY, FREQUENCY, PLAIN_ALS = "popularity", "personal frequency", "plain ALS"
 FIGURES = tuple(f"{name}@{cutoff}" for cutoff in CUTOFFS for name in METRIC_NAMES)

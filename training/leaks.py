@@ -6,8 +6,8 @@ import numpy as np
 
 from app.domain import Floats, Mask
 from app.errors import LeakFound
-from training.evaluate import Asked
 from training.metrics.ranking import auc
+from training.queries.evaluation_queries import Asked
 
 TOO_GOOD_AUC = 0.995
 """No honest column tells bought from not bought this well; the best of a grocer's has .87."""

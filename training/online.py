@@ -22,7 +22,7 @@ from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY, Keys
 from app.stores.redis.pipelined import PipelinedRedis
 from training.data.dataset import product_table
 from training.features.tables import customer_tables, rows_before
-from training.states import states_from_tables
+from training.queries.states import states_from_tables
 
 SAMPLE_COUNT = 1000
 READ_TIMEOUT_S = 5.0

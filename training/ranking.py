@@ -13,8 +13,8 @@ from app.decision.ranking.scoring import best_places
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
 from training.blend import Blend, fit_blend
-from training.evaluate import OPTIONS, Asked
 from training.leaks import check_columns, check_times
+from training.queries.evaluation_queries import OPTIONS, Asked
 from training.ranker import Tables, Trees, fit_trees, ndcg_of
 
 HELD_BACK_SHARE = 0.3

@@ -17,9 +17,9 @@ from app.ports import CustomerState
 from app.settings import Settings
 from training.data.dataset import load_interactions, product_table
 from training.data.split import Split, make_splits
-from training.evaluate import OPTIONS, Asked, questions
 from training.metrics.ranking import METRIC_NAMES, Wide, one_customer
-from training.states import as_of_instant, states_for
+from training.queries.evaluation_queries import OPTIONS, Asked, questions
+from training.queries.states import as_of_instant, states_for
 
 MAX_CUSTOMERS = 1000
 """Asked in a second, and enough to tell a loss of 0.01 NDCG@10 from noise (docs/releases.md)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from app.errors import BundleMissing, BundleRefused
 from app.model.bundle import Bundle, current_version, load_bundle
 from training.data.split import Split
-from training.states import as_of_instant
+from training.queries.states import as_of_instant
 
 LIVE_BUNDLE, LIVE_SETTINGS = "live bundle", "live settings"
 

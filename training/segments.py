@@ -10,8 +10,8 @@ import polars as pl
 from app.domain import Ints
 from app.history import ANONYMOUS_ID, BASKET_ID, CHANNEL, CUSTOMER_ID, PRODUCT_ID, PURCHASE, STORE_ID, TIME, TYPE
 from training.data.split import Split
-from training.evaluate import Asked
-from training.states import as_of_instant
+from training.queries.evaluation_queries import Asked
+from training.queries.states import as_of_instant
 
 GROUP_COUNT = 3
 TOP_COUNT = 6

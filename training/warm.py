@@ -15,7 +15,7 @@ from training.data.split import Split
 from training.factors import Start
 from training.parts import Recipe, recipe_of
 from training.plan import PartsInUse
-from training.states import as_of_instant
+from training.queries.states import as_of_instant
 
 WARM_ITERATIONS = 4
 """Rounds of least squares that follow a warm start, where a cold one takes fifteen."""

@@ -17,7 +17,7 @@ from tests.coupon_world import START, bundle_from, products
 from tests.rows import history_of
 from training.data.dataset import load_interactions
 from training.features.tables import customer_tables
-from training.states import states_from_tables
+from training.queries.states import states_from_tables
 
 NOW = START + timedelta(days=112)
 LINES = [("ann", "p0", 0), ("ann", "p0", 56), ("ann", "p4", 56), ("bob", "p1", 56), ("bob", "p2", 84)]

@@ -42,7 +42,7 @@ from training.coupons.history import (
 from training.coupons.model import MIN_REDEMPTIONS, fit_coupon_model, fit_coupons, judge_coupons
 from training.features.tables import customer_tables
 from training.plan import Plan
-from training.states import states_from_tables
+from training.queries.states import states_from_tables
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import polars as pl
 from tests.rows import history_of
 from training.data.dataset import Dataset, load_interactions
 from training.data.split import Split, make_splits, time_split
-from training.evaluate import questions, with_baskets
-from training.states import LIVE_EVENT_COUNT, states_for
+from training.queries.evaluation_queries import questions, with_baskets
+from training.queries.states import LIVE_EVENT_COUNT, states_for
 from training.transitions import transitions
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

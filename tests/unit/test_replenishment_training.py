@@ -27,6 +27,7 @@ from tests.rows import after, history_of
 from tests.world import World
 from training.data.dataset import Dataset, load_interactions
 from training.metrics.ranking import auc
+from training.queries.states import as_of_instant, states_as_of
 from training.replenishment import (
     MIN_EVENTS,
     SPAN_ENDS_DAYS,
@@ -39,7 +40,6 @@ from training.replenishment import (
     pairs_as_of,
     rebuy_lines,
 )
-from training.states import as_of_instant, states_as_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 200

@@ -15,7 +15,7 @@ from tests.world import World, customer
 from training.answers import served_slates
 from training.data.dataset import load_interactions
 from training.data.split import Split, make_splits
-from training.evaluate import questions
+from training.queries.evaluation_queries import questions
 from training.rivals import LIVE_BUNDLE, LIVE_SETTINGS, live_rivals
 
 

@@ -10,7 +10,7 @@ from app.domain import Ints, Line, ProductId, Query
 from app.ports import CustomerState
 from training.data.dataset import Dataset
 from training.data.split import Split
-from training.states import as_of_instant
+from training.queries.states import as_of_instant
 
 CUTOFFS = (5, 10, 20)
 MAX_CUSTOMERS = 4000
