@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from training.findings import PRODUCT, Findings, Group, Interval, Judged, Protocol, Sources, SourceShare
-from training.judge import FIGURES, FREQUENCY, POPULARITY, SEGMENT_FIGURES
+from training.evaluation.evaluate import FIGURES, FREQUENCY, POPULARITY, SEGMENT_FIGURES
+from training.evaluation.results import PRODUCT, Findings, Group, Interval, Judged, Protocol, Sources, SourceShare
 from training.metrics.calibration import Bin, Reliability
 from training.metrics.exposure import PopularityGroup
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from training import plots
-from training.findings import PRODUCT, Findings, Interval, Judged
+from training.evaluation.results import PRODUCT, Findings, Interval, Judged
 from training.learned import Learned
 from training.metrics.calibration import Reliability
 from training.page import bullets, card, cards, figure, paragraph, section, side_by_side, table

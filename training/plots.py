@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.findings import Interval
+from training.evaluation.results import Interval
 from training.metrics.calibration import Reliability
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from training import chapters
-from training.findings import Findings
+from training.evaluation.results import Findings
 from training.learned import Learned, learned_of
 from training.page import page, paragraph
 

@@ -24,10 +24,12 @@ from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
 from training.data.dataset import Dataset, load_interactions, product_table
 from training.data.split import Split, make_splits, never_again, random_split
+from training.evaluation.baselines import Rivals, live_rivals
+from training.evaluation.evaluate import Case, judge
+from training.evaluation.results import Findings, headline
+from training.evaluation.segments import segments_of
 from training.factors import AlsSettings, Start, Trial, tune
 from training.features.materialize import materialize
-from training.findings import Findings, headline
-from training.judge import Case, judge
 from training.linear import LinearSettings, tune_linear
 from training.parts import Recipe, bundle_of, learn_parts, recipe_of, write_parts
 from training.plan import Plan
@@ -38,8 +40,6 @@ from training.ranking import Ranking, candidate_window, fit_ranking
 from training.release import Verdict, release
 from training.replenishment import with_replenishment
 from training.report import write_report
-from training.rivals import Rivals, live_rivals
-from training.segments import segments_of
 from training.warm import WarmStart, warm_start
 
 Named = Callable[[str, int, int | None], None]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from training.findings import Interval
+from training.evaluation.results import Interval
 
 TITLES = {"hit": "Hit", "recall": "Recall", "precision": "Precision", "ndcg": "NDCG", "map": "MAP", "mrr": "MRR"}
 

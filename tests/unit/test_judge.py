@@ -13,12 +13,12 @@ from benchmarks.ranked import judge as independent
 from tests.world import CUSTOMERS_PER_TASTE, World, no_progress
 from training.data.dataset import load_interactions, product_table
 from training.data.split import make_splits
-from training.findings import PRODUCT, Findings, headline
-from training.judge import FREQUENCY, PLAIN_ALS, POPULARITY, Case, judge
+from training.evaluation.baselines import Rivals
+from training.evaluation.evaluate import FREQUENCY, PLAIN_ALS, POPULARITY, Case, judge
+from training.evaluation.results import PRODUCT, Findings, headline
+from training.evaluation.segments import segments_of
 from training.queries.evaluation_queries import OPTIONS, questions
 from training.queries.states import states_as_of
-from training.rivals import Rivals
-from training.segments import segments_of
 
 RIVAL = "the same again"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.findings import HOSTILE, findings
-from training.findings import Interval
+from training.evaluation.results import Interval
 from training.learned import Learned, learned_of
 from training.metrics.exposure import PopularityGroup
 from training.report import html_document, json_document, write_report

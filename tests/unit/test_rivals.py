@@ -12,11 +12,11 @@ from app.history import History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
 from tests.world import World, customer
-from training.answers import served_slates
 from training.data.dataset import load_interactions
 from training.data.split import Split, make_splits
+from training.evaluation.baselines import LIVE_BUNDLE, LIVE_SETTINGS, live_rivals
+from training.evaluation.lists import served_slates
 from training.queries.evaluation_queries import questions
-from training.rivals import LIVE_BUNDLE, LIVE_SETTINGS, live_rivals
 
 
 @pytest.fixture(scope="module")

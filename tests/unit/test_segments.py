@@ -8,8 +8,8 @@ import polars as pl
 from app.history import SCHEMA
 from training.data.dataset import load_interactions
 from training.data.split import Split, random_split, time_split
+from training.evaluation.segments import OTHERS, UNKNOWN, activity, by_name, segments_of
 from training.queries.evaluation_queries import Asked, questions
-from training.segments import OTHERS, UNKNOWN, activity, by_name, segments_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

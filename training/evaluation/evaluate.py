@@ -8,7 +8,10 @@ import numpy as np
 
 from app.domain import Floats, Ints
 from app.model.bundle import Bundle
-from training.answers import (
+from training.data.dataset import Dataset
+from training.data.split import Split
+from training.evaluation.baselines import Rivals
+from training.evaluation.lists import (
     Considered,
     Slates,
     considered,
@@ -19,9 +22,7 @@ from training.answers import (
     served_slates,
     without_owned,
 )
-from training.data.dataset import Dataset
-from training.data.split import Split
-from training.findings import (
+from training.evaluation.results import (
     PRODUCT,
     Findings,
     Group,
@@ -34,6 +35,7 @@ from training.findings import (
     intervals,
     judged,
 )
+from training.evaluation.segments import Segment
 from training.metrics.calibration import Reliability, reliability
 from training.metrics.exposure import attribute_diversity, coverage, factor_diversity, novelty, popularity_groups
 from training.metrics.ranking import (
@@ -48,8 +50,6 @@ from training.metrics.ranking import (
 from training.metrics.source_recall import contributions
 from training.queries.evaluation_queries import CUTOFFS, Asked, with_baskets
 from training.queries.states import as_of_instant
-from training.rivals import Rivals
-from training.segments import Segment
 
 POPULARITY, FREQUENCY, PLAIN_ALS = "popularity", "personal frequency", "plain ALS"
 FIGURES = tuple(f"{name}@{cutoff}" for cutoff in CUTOFFS for name in METRIC_NAMES)
