@@ -32,7 +32,6 @@ from app.model.newcomers import extended
 from app.settings import Settings
 from benchmarks import machine
 from benchmarks.servers import Server, endcap_up, post_json
-from training.blend import default_blend
 from training.content import with_content
 from training.data.dataset import Dataset, load_interactions
 from training.factors import AlsSettings
@@ -40,6 +39,7 @@ from training.metrics.ranking import rank_metrics
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
 from training.queries.states import states_as_of
+from training.ranking.blend import default_blend
 
 HIDDEN_RATIO = 0.1
 MIN_BUYERS = 5

@@ -24,7 +24,6 @@ from app.history import History
 from app.imports.complete_journey import data_folder, import_complete_journey
 from app.settings import Settings
 from benchmarks import machine
-from training.blend import default_blend
 from training.coupons.examples import CouponExamples, CouponWorld, coupon_examples
 from training.coupons.history import CouponHistory, checked_history
 from training.coupons.model import CouponJudgement, fit_coupon_model, judge_coupons
@@ -32,6 +31,7 @@ from training.data.dataset import load_interactions, product_table
 from training.factors import AlsSettings
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
+from training.ranking.blend import default_blend
 
 CHOSEN_BEFORE = datetime(2017, 9, 1, tzinfo=UTC)
 ORIGINS = tuple(datetime(2017, *day, tzinfo=UTC) for day in ((5, 8), (6, 26), (8, 8), (9, 1), (10, 15), (11, 15)))

@@ -7,13 +7,13 @@ import polars as pl
 
 from app.model.bundle import Bundle
 from tests.rows import history_of
-from training.blend import default_blend
 from training.coupons.examples import CouponWorld
 from training.coupons.history import CouponHistory, checked_history
 from training.data.dataset import Dataset, load_interactions
 from training.factors import AlsSettings
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
+from training.ranking.blend import default_blend
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CUSTOMERS, PRODUCTS, CAMPAIGNS = 24, 12, 6

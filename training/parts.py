@@ -10,13 +10,13 @@ import numpy.typing as npt
 from app.decision.ranking.features import TABLE_COLUMNS
 from app.model.bundle import Bundle, load_bundle
 from app.model.ranker import RANKER_FILE
-from training.blend import Blend, Calibration
 from training.data.dataset import Dataset, purchase_pairs
 from training.factors import AlsSettings, Start, fit_item_factors
 from training.index import build_index
 from training.linear import NO_LINEAR, LinearSettings, fit_linear
 from training.publish import Facts, write_bundle
-from training.ranker import Trees
+from training.ranking.blend import Blend, Calibration
+from training.ranking.trees import Trees
 from training.statistics import neighbours, popularity, repeat_rate, trending
 from training.transitions import transitions
 

@@ -17,7 +17,6 @@ from app.history import CURRENCY, History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.product_table import ProductTable
 from app.settings import Settings
-from training.blend import default_blend
 from training.content import with_content
 from training.coupons.examples import CouponWorld
 from training.coupons.history import coupon_history
@@ -36,7 +35,8 @@ from training.plan import Plan
 from training.publish import Facts, prune
 from training.queries.evaluation_queries import Asked, dataset_facts, questions, sampled, with_baskets
 from training.queries.states import states_for
-from training.ranking import Ranking, candidate_window, fit_ranking
+from training.ranking.blend import default_blend
+from training.ranking.fit import Ranking, candidate_window, fit_ranking
 from training.release import Verdict, release
 from training.replenishment import with_replenishment
 from training.report import write_report

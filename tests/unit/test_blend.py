@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.domain import Floats, Mask
-from training.blend import MIN_CUSTOMERS, calibration_of, default_weights, fit_blend, fit_calibration
+from training.ranking.blend import MIN_CUSTOMERS, calibration_of, default_weights, fit_blend, fit_calibration
 
 NAMES = ("als", "frequent_28d", "frequent_112d", "frequent_all", "repeat", "together", "trending", "popular")
 CANDIDATES = 40

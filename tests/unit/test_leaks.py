@@ -16,18 +16,18 @@ from app.model.bundle import Bundle
 from app.ports import CustomerState
 from app.settings import Settings
 from tests.world import World
-from training.blend import default_blend
 from training.data.dataset import load_interactions, product_table
 from training.data.split import Split, make_splits
 from training.factors import AlsSettings
-from training.leaks import check_columns
 from training.linear import LinearSettings
 from training.metrics.ranking import auc
 from training.parts import Recipe, bundle_of, learn_parts
 from training.publish import Facts
 from training.queries.evaluation_queries import Asked, questions
 from training.queries.states import states_as_of
-from training.ranking import Window, candidate_window, fit_ranking
+from training.ranking.blend import default_blend
+from training.ranking.fit import Window, candidate_window, fit_ranking
+from training.ranking.leaks import check_columns
 
 
 def test_features_of_after_the_cut_are_caught(trained_world: World, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from app.decision.ranking.features import BLEND_ROW, TABLE_COLUMNS
 from app.decision.ranking.scoring import best_places
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
-from training.ranker import MIN_QUESTIONS, Tables, fit_trees, ndcg_of
+from training.ranking.trees import MIN_QUESTIONS, Tables, fit_trees, ndcg_of
 
 SIGNAL = TABLE_COLUMNS.index("rhythm")
 

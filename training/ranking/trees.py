@@ -11,8 +11,8 @@ import numpy as np
 from app.decision.ranking.features import BLEND_ROW, TABLE_COLUMNS
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
-from training.blend import Calibration, calibration_of, fit_calibration
 from training.metrics.ranking import METRIC_NAMES, Wide, paired_interval, per_customer
+from training.ranking.blend import Calibration, calibration_of, fit_calibration
 
 CUTOFF = 10
 OWNED_PLACE = TABLE_COLUMNS.index("frequent_all")

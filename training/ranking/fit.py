@@ -12,10 +12,10 @@ from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, fea
 from app.decision.ranking.scoring import best_places
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
-from training.blend import Blend, fit_blend
-from training.leaks import check_columns, check_times
 from training.queries.evaluation_queries import OPTIONS, Asked
-from training.ranker import Tables, Trees, fit_trees, ndcg_of
+from training.ranking.blend import Blend, fit_blend
+from training.ranking.leaks import check_columns, check_times
+from training.ranking.trees import Tables, Trees, fit_trees, ndcg_of
 
 HELD_BACK_SHARE = 0.3
 """Of a single window's questions, those that judge the trees."""
