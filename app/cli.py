@@ -204,8 +204,8 @@ def train(
     from app.stores.redis.embedded import redis_for
     from app.stores.sql.accounts.outcomes import export_if_there
     from training.plan import read_config
+    from training.release.tracking import Told, track, tracking_at
     from training.run import train as run_training
-    from training.tracking import Told, track, tracking_at
 
     settings, mlflow = Settings.load(data_dir=data_dir), MlflowSettings()
     given = {"budget_minutes": budget_minutes, "seed": seed, "publish": publish_it, "warm_start": warm_start}

@@ -36,10 +36,11 @@ from training.content import with_content
 from training.data.dataset import Dataset, load_interactions
 from training.factors import AlsSettings
 from training.metrics.ranking import rank_metrics
-from training.parts import Recipe, bundle_of, learn_parts
-from training.publish import Facts
+from training.parts import Recipe, learn_parts
 from training.queries.states import states_as_of
 from training.ranking.blend import default_blend
+from training.release.assemble import bundle_of
+from training.release.publish import Facts
 
 HIDDEN_RATIO = 0.1
 MIN_BUYERS = 5

@@ -29,9 +29,10 @@ from training.coupons.history import CouponHistory, checked_history
 from training.coupons.model import CouponJudgement, fit_coupon_model, judge_coupons
 from training.data.dataset import load_interactions, product_table
 from training.factors import AlsSettings
-from training.parts import Recipe, bundle_of, learn_parts
-from training.publish import Facts
+from training.parts import Recipe, learn_parts
 from training.ranking.blend import default_blend
+from training.release.assemble import bundle_of
+from training.release.publish import Facts
 
 CHOSEN_BEFORE = datetime(2017, 9, 1, tzinfo=UTC)
 ORIGINS = tuple(datetime(2017, *day, tzinfo=UTC) for day in ((5, 8), (6, 26), (8, 8), (9, 1), (10, 15), (11, 15)))

@@ -11,9 +11,10 @@ from training.coupons.examples import CouponWorld
 from training.coupons.history import CouponHistory, checked_history
 from training.data.dataset import Dataset, load_interactions
 from training.factors import AlsSettings
-from training.parts import Recipe, bundle_of, learn_parts
-from training.publish import Facts
+from training.parts import Recipe, learn_parts
 from training.ranking.blend import default_blend
+from training.release.assemble import bundle_of
+from training.release.publish import Facts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CUSTOMERS, PRODUCTS, CAMPAIGNS = 24, 12, 6

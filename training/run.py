@@ -30,14 +30,15 @@ from training.evaluation.segments import segments_of
 from training.factors import AlsSettings, Start, Trial, tune
 from training.features.materialize import materialize
 from training.linear import LinearSettings, tune_linear
-from training.parts import Recipe, bundle_of, learn_parts, recipe_of, write_parts
+from training.parts import Recipe, learn_parts, recipe_of
 from training.plan import Plan
-from training.publish import Facts, prune
 from training.queries.evaluation_queries import Asked, dataset_facts, questions, sampled, with_baskets
 from training.queries.states import states_for
 from training.ranking.blend import default_blend
 from training.ranking.fit import Ranking, candidate_window, fit_ranking
-from training.release import Verdict, release
+from training.release.assemble import bundle_of, write_parts
+from training.release.publish import Facts, prune
+from training.release.release import Verdict, release
 from training.replenishment import with_replenishment
 from training.report import write_report
 from training.warm import WarmStart, warm_start

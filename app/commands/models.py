@@ -37,7 +37,7 @@ def publish(
 ) -> None:
     """Serve this bundle version from now on, unless the gate refuses it."""
     from app.stores.redis.embedded import redis_for
-    from training.release import release
+    from training.release.release import release
 
     if force and not (reason or "").strip():
         raise BadInput("--force needs --reason TEXT: the manifest keeps why a refused bundle was published")
@@ -55,7 +55,7 @@ def publish(
 
 def rollback(version: Version = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Serve the version that was published before the current one, or another published one; nothing is checked."""
-    from training.publish import rollback as roll_back
+    from training.release.publish import rollback as roll_back
 
     target = roll_back(Settings.load(data_dir=data_dir).bundles_dir, version)
     show(as_json, {"model_version": target}, f"serving {target}")
@@ -69,7 +69,7 @@ def canary(
     as_json: AsJson = False,
 ) -> None:
     """Give a share of all people to a bundle; without VERSION tell what is on trial."""
-    from training.publish import set_canary
+    from training.release.publish import set_canary
 
     settings = _checked(data_dir, version, off=off)
     if off or version is not None:
@@ -87,7 +87,7 @@ def shadow(
     as_json: AsJson = False,
 ) -> None:
     """Rank answered questions again with a bundle that is not served; without VERSION tell what is on trial."""
-    from training.publish import set_shadow
+    from training.release.publish import set_shadow
 
     settings = _checked(data_dir, version, off=off)
     if off or version is not None:
@@ -100,7 +100,7 @@ def list_(context: typer.Context, data_dir: DataDir = None, as_json: AsJson = Fa
     """List bundles, newest first, with their marks, figures, data window and the reason of a forced release."""
     if context.invoked_subcommand is not None:
         return
-    from training.models import COLUMNS, list_models
+    from training.release.listing import COLUMNS, list_models
 
     found = list_models(Settings.load(data_dir=data_dir).bundles_dir)
     show(
@@ -117,7 +117,7 @@ def compare(
 ) -> None:
     """Put two bundles side by side: what training measured, and the same held-out questions asked of both."""
     from app.model.bundle import current_version
-    from training.comparison import compare as compare_bundles
+    from training.release.comparison import compare as compare_bundles
 
     settings = Settings.load(data_dir=data_dir)
     with progress_bar() as bar:
@@ -133,7 +133,7 @@ models.command("rollback")(rollback)
 def _checked(data_dir: Path | None, version: str | None, *, off: bool) -> Settings:
     """The settings, once the version to put on trial is there and sound."""
     from app.model.bundle import load_bundle
-    from training.publish import check_there
+    from training.release.publish import check_there
 
     settings = Settings.load(data_dir=data_dir)
     if off and version is not None:

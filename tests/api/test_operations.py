@@ -12,7 +12,7 @@ from app.stores.redis.embedded import free_port
 from tests.bundles import copied
 from tests.server import serving, wait_until
 from tests.world import World, customer
-from training.publish import point_to
+from training.release.publish import point_to
 
 QUESTION = {"customer_id": customer("tea", 3), "placement": "app_home"}
 

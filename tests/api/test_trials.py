@@ -17,7 +17,7 @@ from app.model.release import TRIALS, CanaryTrial, ShadowTrial, subject_of
 from tests.bundles import array_of, copied, damage
 from tests.server import wait_until
 from tests.world import World, customer, no_progress
-from training.publish import point_to, rollback, set_canary, set_shadow
+from training.release.publish import point_to, rollback, set_canary, set_shadow
 
 NOW = "2026-10-01T00:00:00Z"
 NAMES = [f"visitor-{number}" for number in range(40)]

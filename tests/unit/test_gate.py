@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from app.domain import CustomerFeatures
-from training.gate import (
+from training.metrics.ranking import Wide
+from training.release.gate import (
     MIN_QUESTIONS,
     Arrays,
     Finding,
@@ -18,9 +19,8 @@ from training.gate import (
     check_schema,
     check_scores,
 )
-from training.metrics.ranking import Wide
-from training.online import largest_difference
-from training.replay import Replay
+from training.release.parity import largest_difference
+from training.release.replay import Replay
 
 RANDOM = np.random.default_rng(0)
 LIVE = RANDOM.random(500)

@@ -21,13 +21,14 @@ from training.data.split import Split, make_splits
 from training.factors import AlsSettings
 from training.linear import LinearSettings
 from training.metrics.ranking import auc
-from training.parts import Recipe, bundle_of, learn_parts
-from training.publish import Facts
+from training.parts import Recipe, learn_parts
 from training.queries.evaluation_queries import Asked, questions
 from training.queries.states import states_as_of
 from training.ranking.blend import default_blend
 from training.ranking.fit import Window, candidate_window, fit_ranking
 from training.ranking.leaks import check_columns
+from training.release.assemble import bundle_of
+from training.release.publish import Facts
 
 
 def test_features_of_after_the_cut_are_caught(trained_world: World, tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ from app.model.ranker import TreeRanker
 from app.ports import CustomerState
 from tests.world import World, product
 from training.data.dataset import load_interactions
-from training.parts import bundle_of, learn_parts, recipe_of
-from training.publish import Facts
+from training.parts import learn_parts, recipe_of
+from training.release.assemble import bundle_of
+from training.release.publish import Facts
 
 OPTIONS = Options(stale_after_s=1e9)
 NOW = datetime(2026, 10, 1, tzinfo=UTC)

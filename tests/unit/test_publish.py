@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import BadInput, BundleMissing
 from app.model.release import TRIALS, CanaryTrial, ShadowTrial, Trials, read_trials
-from training.publish import (
+from training.release.publish import (
     Facts,
     current_version,
     list_versions,

@@ -16,11 +16,11 @@ from app.settings import Settings
 from app.stores.feast.online_row import customer_key
 from tests.bundles import array_of, copied, document_of, worse
 from tests.world import World, customer, no_progress
-from training.comparison import compare
 from training.features.materialize import materialize
-from training.models import list_models
-from training.publish import PUBLISHED, set_canary
-from training.release import Verdict, release
+from training.release.comparison import compare
+from training.release.listing import list_models
+from training.release.publish import PUBLISHED, set_canary
+from training.release.release import Verdict, release
 from training.run import train
 
 NOW = datetime(2026, 10, 2, tzinfo=UTC)

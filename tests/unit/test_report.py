@@ -10,8 +10,8 @@ import pytest
 
 from tests.findings import HOSTILE, findings
 from training.evaluation.results import Interval
-from training.learned import Learned, learned_of
 from training.metrics.exposure import PopularityGroup
+from training.release.bundle_facts import Learned, learned_of
 from training.report import html_document, json_document, write_report
 from training.wording import verdict
 

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.world import World
-from training.tracking import Told, Tracking, track, tracking_at
+from training.release.tracking import Told, Tracking, track, tracking_at
 
 
 def told_of(world: World) -> Told:

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.errors import BundleRefused
 from app.model.release import Trials, read_trials
-from training.publish import current_version, list_versions, published_versions
+from training.release.publish import current_version, list_versions, published_versions
 
 KEY_METRICS = ("ndcg@10", "recall@10", "hit@10")
 COLUMNS = ("version", "", "created", *KEY_METRICS, "data until", "forced because")

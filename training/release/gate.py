@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.metrics.ranking import Wide, paired_interval
-from training.replay import CUTOFF, Replay
+from training.release.replay import CUTOFF, Replay
 
 NDCG_TOLERANCE = 0.001
 """A loss below that is not worth stopping a release for, however certain it is."""

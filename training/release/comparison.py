@@ -8,8 +8,8 @@ from functools import partial
 from app.model.bundle import Bundle, load_bundle
 from app.settings import Settings
 from training.metrics.ranking import Wide, paired_interval
-from training.publish import check_there
-from training.replay import CUTOFF, HeldOut, held_out, replay
+from training.release.publish import check_there
+from training.release.replay import CUTOFF, HeldOut, held_out, replay
 
 SEED = 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.errors import BadInput
-from training.learned import learned_of
+from training.release.bundle_facts import learned_of
 
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": 2, "MLFLOW_HTTP_REQUEST_TIMEOUT": 20}
 """MLflow's own (7 tries of 120 s) would keep a nightly job waiting for a quarter of an hour."""

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from app.errors import BundleRefused, ReleaseRefused, StoreUnavailable
 from app.model.bundle import Bundle, load_bundle
 from app.settings import Settings
-from training.comparison import SEED, who_is_flattered
-from training.gate import (
+from training.release.comparison import SEED, who_is_flattered
+from training.release.gate import (
     Finding,
     check_arrays,
     check_catalogue,
@@ -25,9 +25,9 @@ from training.gate import (
     check_schema,
     check_scores,
 )
-from training.online import feature_differences, origin_of
-from training.publish import check_there, current_version, note_release, point_to
-from training.replay import NOBODY_ASKED, held_out, replay
+from training.release.parity import feature_differences, origin_of
+from training.release.publish import check_there, current_version, note_release, point_to
+from training.release.replay import NOBODY_ASKED, held_out, replay
 
 Named = Callable[[str, int, int | None], None]
 

@@ -1,0 +1,19 @@
+"""Learned parts become the files of a bundle, and a bundle as a server would load it."""
+
+from pathlib import Path
+
+from app.model.bundle import Bundle, load_bundle
+from app.model.ranker import RANKER_FILE
+from training.parts import Parts
+from training.release.publish import Facts, write_bundle
+
+
+def write_parts(bundles_dir: Path, facts: Facts, parts: Parts) -> str:
+    """The version under which `parts` were written; nothing points to it yet."""
+    blobs = {"index.faiss": parts.index} | ({} if parts.trees is None else {RANKER_FILE: parts.trees})
+    return write_bundle(bundles_dir, facts, arrays=parts.arrays, documents=parts.documents, blobs=blobs)
+
+
+def bundle_of(folder: Path, facts: Facts, parts: Parts) -> Bundle:
+    """The bundle as a server would load it, by way of files under `folder`: evaluation sees what serving sees."""
+    return load_bundle(folder / write_parts(folder, facts, parts))
