@@ -32,11 +32,11 @@ from app.model.newcomers import extended
 from app.settings import Settings
 from benchmarks import machine
 from benchmarks.servers import Server, endcap_up, post_json
-from training.content import with_content
 from training.data.dataset import Dataset, load_interactions
-from training.factors import AlsSettings
+from training.learners.bundle_parts import Recipe, learn_parts
+from training.learners.content import with_content
+from training.learners.factors import AlsSettings
 from training.metrics.ranking import rank_metrics
-from training.parts import Recipe, learn_parts
 from training.queries.states import states_as_of
 from training.ranking.blend import default_blend
 from training.release.assemble import bundle_of

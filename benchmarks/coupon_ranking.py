@@ -28,8 +28,8 @@ from training.coupons.examples import CouponExamples, CouponWorld, coupon_exampl
 from training.coupons.history import CouponHistory, checked_history
 from training.coupons.model import CouponJudgement, fit_coupon_model, judge_coupons
 from training.data.dataset import load_interactions, product_table
-from training.factors import AlsSettings
-from training.parts import Recipe, learn_parts
+from training.learners.bundle_parts import Recipe, learn_parts
+from training.learners.factors import AlsSettings
 from training.ranking.blend import default_blend
 from training.release.assemble import bundle_of
 from training.release.publish import Facts

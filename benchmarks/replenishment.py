@@ -29,10 +29,10 @@ from benchmarks.commands import endcap, import_files
 from benchmarks.protocols import CUT_AT, journey_goods, write_journey
 from training.data.dataset import load_interactions, product_table
 from training.features.tables import customer_tables
+from training.learners.replenishment import learn_replenishment
 from training.metrics.calibration import reliability
 from training.metrics.ranking import auc
 from training.queries.states import states_from_tables
-from training.replenishment import learn_replenishment
 
 HORIZONS_DAYS = (7, 28)
 LEVELS = {"product": "product_id", "category": "category"}

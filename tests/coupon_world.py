@@ -10,8 +10,8 @@ from tests.rows import history_of
 from training.coupons.examples import CouponWorld
 from training.coupons.history import CouponHistory, checked_history
 from training.data.dataset import Dataset, load_interactions
-from training.factors import AlsSettings
-from training.parts import Recipe, learn_parts
+from training.learners.bundle_parts import Recipe, learn_parts
+from training.learners.factors import AlsSettings
 from training.ranking.blend import default_blend
 from training.release.assemble import bundle_of
 from training.release.publish import Facts

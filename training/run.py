@@ -17,7 +17,6 @@ from app.history import CURRENCY, History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.product_table import ProductTable
 from app.settings import Settings
-from training.content import with_content
 from training.coupons.examples import CouponWorld
 from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
@@ -27,10 +26,12 @@ from training.evaluation.baselines import Rivals, live_rivals
 from training.evaluation.evaluate import Case, judge
 from training.evaluation.results import Findings, headline
 from training.evaluation.segments import segments_of
-from training.factors import AlsSettings, Start, Trial, tune
 from training.features.materialize import materialize
-from training.linear import LinearSettings, tune_linear
-from training.parts import Recipe, learn_parts, recipe_of
+from training.learners.bundle_parts import Recipe, learn_parts, recipe_of
+from training.learners.content import with_content
+from training.learners.factors import AlsSettings, Start, Trial, tune
+from training.learners.linear import LinearSettings, tune_linear
+from training.learners.replenishment import with_replenishment
 from training.plan import Plan
 from training.queries.evaluation_queries import Asked, dataset_facts, questions, sampled, with_baskets
 from training.queries.states import states_for
@@ -39,7 +40,6 @@ from training.ranking.fit import Ranking, candidate_window, fit_ranking
 from training.release.assemble import bundle_of, write_parts
 from training.release.publish import Facts, prune
 from training.release.release import Verdict, release
-from training.replenishment import with_replenishment
 from training.report import write_report
 from training.warm import WarmStart, warm_start
 

@@ -12,8 +12,8 @@ from app.domain import Floats
 from app.errors import BadInput, BadSetting, BundleMissing, BundleRefused
 from app.model.bundle import Bundle, current_version, load_bundle
 from training.data.split import Split
-from training.factors import Start
-from training.parts import Recipe, recipe_of
+from training.learners.bundle_parts import Recipe, recipe_of
+from training.learners.factors import Start
 from training.plan import PartsInUse
 from training.queries.states import as_of_instant
 

@@ -12,8 +12,8 @@ from app.model.bundle import current_version, load_bundle
 from app.model.content import Described, Layout, content_matrix
 from tests.bundles import copied
 from tests.world import World
-from training.content import last_listed, learn_content
 from training.data.dataset import Attribute, Catalogue, Dataset
+from training.learners.content import last_listed, learn_content
 
 CATEGORIES = ["bread", "milk", "soap"]
 PER_CATEGORY = 40

@@ -6,7 +6,7 @@ from app.decision.customer.foldin import confidence, fold_in
 from tests.rows import untimed
 from training.data.dataset import Dataset, purchase_pairs
 from training.data.split import Split, random_split
-from training.factors import AlsSettings, Trial, fit_item_factors, tune
+from training.learners.factors import AlsSettings, Trial, fit_item_factors, tune
 
 SMALL = AlsSettings(factors=4, alpha=10.0, regularization=0.1)
 

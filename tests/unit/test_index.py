@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 
 from app.domain import Floats
-from training.index import build_index
+from training.learners.index import build_index
 
 # Faiss's stubs lack its Python layer.
 _faiss: Any = faiss

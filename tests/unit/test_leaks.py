@@ -18,10 +18,10 @@ from app.settings import Settings
 from tests.world import World
 from training.data.dataset import load_interactions, product_table
 from training.data.split import Split, make_splits
-from training.factors import AlsSettings
-from training.linear import LinearSettings
+from training.learners.bundle_parts import Recipe, learn_parts
+from training.learners.factors import AlsSettings
+from training.learners.linear import LinearSettings
 from training.metrics.ranking import auc
-from training.parts import Recipe, learn_parts
 from training.queries.evaluation_queries import Asked, questions
 from training.queries.states import states_as_of
 from training.ranking.blend import default_blend

@@ -14,7 +14,7 @@ from tests.rows import untimed
 from tests.world import World
 from training.data.dataset import load_interactions, product_table
 from training.data.split import Split, random_split
-from training.linear import (
+from training.learners.linear import (
     Linear,
     LinearSettings,
     fit_linear,
@@ -84,7 +84,7 @@ def test_neighbours_do_not_depend_on_how_targets_are_cut_into_blocks(monkeypatch
     matrix = some_strengths(300, 50, share=0.1)
     whole = neighbour_weights(matrix, evenness=0.25).toarray()
     assert np.count_nonzero(whole) > 1000
-    monkeypatch.setattr("training.linear.TARGET_BLOCK", 7)
+    monkeypatch.setattr("training.learners.linear.TARGET_BLOCK", 7)
     assert neighbour_weights(matrix, evenness=0.25).toarray() == pytest.approx(whole, abs=1e-6)
 
 

@@ -7,9 +7,9 @@ import polars as pl
 from tests.rows import history_of
 from training.data.dataset import Dataset, load_interactions
 from training.data.split import Split, make_splits, time_split
+from training.learners.transitions import transitions
 from training.queries.evaluation_queries import questions, with_baskets
 from training.queries.states import LIVE_EVENT_COUNT, states_for
-from training.transitions import transitions
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Event = tuple[str, str, float]

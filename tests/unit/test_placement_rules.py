@@ -27,7 +27,7 @@ from app.model.ranker import TreeRanker
 from app.ports import CustomerState
 from tests.world import World, product
 from training.data.dataset import load_interactions
-from training.parts import learn_parts, recipe_of
+from training.learners.bundle_parts import learn_parts, recipe_of
 from training.release.assemble import bundle_of
 from training.release.publish import Facts
 

@@ -26,9 +26,7 @@ from app.model.bundle import current_version, load_bundle
 from tests.rows import after, history_of
 from tests.world import World
 from training.data.dataset import Dataset, load_interactions
-from training.metrics.ranking import auc
-from training.queries.states import as_of_instant, states_as_of
-from training.replenishment import (
+from training.learners.replenishment import (
     MIN_EVENTS,
     SPAN_ENDS_DAYS,
     Examples,
@@ -40,6 +38,8 @@ from training.replenishment import (
     pairs_as_of,
     rebuy_lines,
 )
+from training.metrics.ranking import auc
+from training.queries.states import as_of_instant, states_as_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 200

@@ -13,7 +13,7 @@ from app.domain import Floats
 from app.model.bundle import Bundle, current_version, heads_of, load_bundle
 from app.model.retrieval import nearest
 from tests.world import World
-from training.index import build_index
+from training.learners.index import build_index
 
 # Faiss's stubs lack its Python layer.
 _faiss: Any = faiss

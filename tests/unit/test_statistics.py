@@ -8,7 +8,14 @@ import pytest
 
 from tests.rows import after, history_of
 from training.data.dataset import Dataset, load_interactions, purchase_pairs
-from training.statistics import MAX_BASKET_ITEMS, MIN_GROUP_BUYERS, neighbours, popularity, repeat_rate, trending
+from training.learners.statistics import (
+    MAX_BASKET_ITEMS,
+    MIN_GROUP_BUYERS,
+    neighbours,
+    popularity,
+    repeat_rate,
+    trending,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Line = tuple[str, str, float | None, str, str]

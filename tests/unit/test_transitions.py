@@ -7,7 +7,7 @@ import pytest
 from tests.rows import history_of
 from training.data.dataset import Dataset, load_interactions
 from training.data.split import session_split
-from training.transitions import BACKWARD, PRIOR, transitions
+from training.learners.transitions import BACKWARD, PRIOR, transitions
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

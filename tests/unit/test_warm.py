@@ -16,7 +16,7 @@ from tests.unit.test_factors import SMALL, checkerboard
 from tests.world import World, train_unpublished
 from training.data.dataset import load_interactions
 from training.data.split import make_splits
-from training.factors import Start, fit_item_factors
+from training.learners.factors import Start, fit_item_factors
 from training.plan import PartsInUse, Plan
 from training.warm import WARM_ITERATIONS, warm_start
 

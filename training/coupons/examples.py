@@ -17,9 +17,9 @@ from app.ports import CustomerState
 from training.coupons.history import EXPIRES_AT, CouponHistory
 from training.data.dataset import Dataset, Days, Pairs
 from training.features.tables import customer_tables
+from training.learners.replenishment import RebuyLines, pairs_as_of, rebuy_lines
+from training.learners.statistics import popularity
 from training.queries.states import states_from_tables
-from training.replenishment import RebuyLines, pairs_as_of, rebuy_lines
-from training.statistics import popularity
 
 VALIDITY = timedelta(days=45)
 """How long a coupon is taken to be valid where nobody says."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from app.model.bundle import Bundle, load_bundle
 from app.model.ranker import RANKER_FILE
-from training.parts import Parts
+from training.learners.bundle_parts import Parts
 from training.release.publish import Facts, write_bundle
 
 

@@ -14,7 +14,7 @@ def linear_scores(bundle: Bundle, items: Ints, strength: Floats) -> Floats | Non
     """Scores float32 (m,) of the m most bought products; None when the bundle or the person has nothing to sum.
 
     `items` distinct with their `strength` (app/decision/customer/foldin.py); a score is Σ strength · weight
-    (training/linear.py).
+    (training/learners/linear.py).
     """
     known = (items < len(bundle.linear_idx)).nonzero()[0]
     if not len(known):

@@ -9,13 +9,13 @@ import numpy.typing as npt
 from app.decision.ranking.features import TABLE_COLUMNS
 from app.model.bundle import Bundle
 from training.data.dataset import Dataset, purchase_pairs
-from training.factors import AlsSettings, Start, fit_item_factors
-from training.index import build_index
-from training.linear import NO_LINEAR, LinearSettings, fit_linear
+from training.learners.factors import AlsSettings, Start, fit_item_factors
+from training.learners.index import build_index
+from training.learners.linear import NO_LINEAR, LinearSettings, fit_linear
+from training.learners.statistics import neighbours, popularity, repeat_rate, trending
+from training.learners.transitions import transitions
 from training.ranking.blend import Blend, Calibration
 from training.ranking.trees import Trees
-from training.statistics import neighbours, popularity, repeat_rate, trending
-from training.transitions import transitions
 
 
 @dataclass(frozen=True, slots=True)

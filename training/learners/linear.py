@@ -12,9 +12,9 @@ from app.decision.customer.foldin import strength
 from app.domain import Floats, Ints
 from training.data.dataset import Dataset, Pairs, purchase_pairs
 from training.data.split import Split
-from training.factors import TUNING_CUTOFF, Task, ranked_new, task_of
+from training.learners.factors import TUNING_CUTOFF, Task, ranked_new, task_of
+from training.learners.statistics import keep_strongest_of
 from training.metrics.ranking import rank_metrics
-from training.statistics import keep_strongest_of
 
 Kind = Literal["ease", "neighbours"]
 

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from app.domain import Ints
 from training.data.dataset import Dataset, Days
-from training.statistics import Neighbours, keep_strongest_of
+from training.learners.statistics import Neighbours, keep_strongest_of
 
 NEXT_COUNT = 64
 MAX_DISTANCE = 10
