@@ -40,7 +40,7 @@ from training.ranking.fit import Ranking, candidate_window, fit_ranking
 from training.release.assemble import bundle_of, write_parts
 from training.release.publish import Facts, prune
 from training.release.release import Verdict, release
-from training.report import write_report
+from training.report.write import write_report
 from training.warm import WarmStart, warm_start
 
 Named = Callable[[str, int, int | None], None]

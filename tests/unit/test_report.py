@@ -12,8 +12,8 @@ from tests.findings import HOSTILE, findings
 from training.evaluation.results import Interval
 from training.metrics.exposure import PopularityGroup
 from training.release.bundle_facts import Learned, learned_of
-from training.report import html_document, json_document, write_report
-from training.wording import verdict
+from training.report.formatting import verdict
+from training.report.write import html_document, json_document, write_report
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 FETCHING = {"src", "srcset", "data", "action", "poster", "background", "style-src"}

@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from training import chapters
 from training.evaluation.results import Findings
-from training.page import page, paragraph
 from training.release.bundle_facts import Learned, learned_of
+from training.report import sections as chapters
+from training.report.page import page, paragraph
 
 SCHEMA_VERSION = 1
 

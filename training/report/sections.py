@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from training import plots
 from training.evaluation.results import PRODUCT, Findings, Interval, Judged
 from training.metrics.calibration import Reliability
-from training.page import bullets, card, cards, figure, paragraph, section, side_by_side, table
 from training.release.bundle_facts import Learned
-from training.wording import TITLES, by_size, cell, ends, look, signed, title_of, verdict, with_ends
+from training.report import plots
+from training.report.formatting import TITLES, by_size, cell, ends, look, signed, title_of, verdict, with_ends
+from training.report.page import bullets, card, cards, figure, paragraph, section, side_by_side, table
 
 MAIN = ("ndcg@10", "recall@10", "hit@10")
 LISTED = tuple(
