@@ -203,7 +203,7 @@ def train(
     """Learn from the history: tune, train, evaluate, materialize features and publish a bundle."""
     from app.stores.redis.embedded import redis_for
     from app.stores.sql.accounts.outcomes import export_if_there
-    from training.plan import read_config
+    from training.config import read_config
     from training.release.tracking import Told, track, tracking_at
     from training.run import train as run_training
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from app.imports.run import Sources, run_imports
 from app.settings import Settings
-from training.plan import Plan
+from training.config import Plan
 from training.run import TrainReport, train
 
 CUSTOMERS_PER_TASTE = 40

@@ -17,6 +17,7 @@ from app.history import CURRENCY, History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.product_table import ProductTable
 from app.settings import Settings
+from training.config import Plan
 from training.coupons.examples import CouponWorld
 from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
@@ -32,7 +33,6 @@ from training.learners.content import with_content
 from training.learners.factors import AlsSettings, Start, Trial, tune
 from training.learners.linear import LinearSettings, tune_linear
 from training.learners.replenishment import with_replenishment
-from training.plan import Plan
 from training.queries.evaluation_queries import Asked, dataset_facts, questions, sampled, with_baskets
 from training.queries.states import states_for
 from training.ranking.blend import default_blend
@@ -41,7 +41,7 @@ from training.release.assemble import bundle_of, write_parts
 from training.release.publish import Facts, prune
 from training.release.release import Verdict, release
 from training.report.write import write_report
-from training.warm import WarmStart, warm_start
+from training.warm_start import WarmStart, warm_start
 
 Named = Callable[[str, int, int | None], None]
 

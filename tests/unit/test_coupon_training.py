@@ -29,6 +29,7 @@ from tests.world import (
     product,
     train_unpublished,
 )
+from training.config import Plan
 from training.coupons import examples as examples_module
 from training.coupons.examples import STALE_AFTER_S, CouponWorld, coupon_examples
 from training.coupons.history import (
@@ -41,7 +42,6 @@ from training.coupons.history import (
 )
 from training.coupons.model import MIN_REDEMPTIONS, fit_coupon_model, fit_coupons, judge_coupons
 from training.features.tables import customer_tables
-from training.plan import Plan
 from training.queries.states import states_from_tables
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from app.cli import cli
 from app.settings import Settings
-from training.plan import read_config
+from training.config import read_config
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SETTINGS = {f"ENDCAP_{name.upper()}" for name in Settings.model_fields}

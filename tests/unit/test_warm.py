@@ -14,11 +14,11 @@ from app.history import History
 from app.model.bundle import current_version, load_bundle
 from tests.unit.test_factors import SMALL, checkerboard
 from tests.world import World, train_unpublished
+from training.config import PartsInUse, Plan
 from training.data.dataset import load_interactions
 from training.data.split import make_splits
 from training.learners.factors import Start, fit_item_factors
-from training.plan import PartsInUse, Plan
-from training.warm import WARM_ITERATIONS, warm_start
+from training.warm_start import WARM_ITERATIONS, warm_start
 
 
 def test_start_is_the_bundles_rows_by_product_and_small_chance_for_strangers(trained_world: World) -> None:

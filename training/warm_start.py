@@ -11,10 +11,10 @@ from app.decision.ranking.features import COLUMNS, TABLE_COLUMNS
 from app.domain import Floats
 from app.errors import BadInput, BadSetting, BundleMissing, BundleRefused
 from app.model.bundle import Bundle, current_version, load_bundle
+from training.config import PartsInUse
 from training.data.split import Split
 from training.learners.bundle_parts import Recipe, recipe_of
 from training.learners.factors import Start
-from training.plan import PartsInUse
 from training.queries.states import as_of_instant
 
 WARM_ITERATIONS = 4
