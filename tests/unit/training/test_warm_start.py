@@ -12,7 +12,7 @@ from app.decision.ranking.features import COLUMNS
 from app.errors import BadInput, BadSetting
 from app.history import History
 from app.model.bundle import current_version, load_bundle
-from tests.unit.test_factors import SMALL, checkerboard
+from tests.unit.training.learners.test_factors import SMALL, checkerboard
 from tests.world import World, train_unpublished
 from training.config import PartsInUse, Plan
 from training.data.dataset import load_interactions
