@@ -28,7 +28,7 @@ from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
 from benchmarks import machine
 from benchmarks.survivors import Servers, faults_of, lay_out, pay_amid_kills
-from tests.postgres import binaries, running_postgres
+from tests.support.postgres import binaries, running_postgres
 
 Fault = Callable[[], None]
 

@@ -23,7 +23,7 @@ from app.stores.sql.database.schema import upgrade
 from benchmarks import machine
 from benchmarks.stakes import STAKES, Stake, race
 from benchmarks.stampede import Crowd
-from tests.postgres import binaries, running_postgres
+from tests.support.postgres import binaries, running_postgres
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from app.settings import Settings
 from app.stores.redis.embedded import redis_for
 from benchmarks import machine
 from benchmarks.servers import SERVE_ENDCAP, Server, python_server
-from tests.postgres import binaries, running_postgres
+from tests.support.postgres import binaries, running_postgres
 
 WARM_UP = 50
 BLOCK = 50

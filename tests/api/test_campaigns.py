@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.shop import TWO_OFF, Shop, new_name, reasons
+from tests.support.shop import TWO_OFF, Shop, new_name, reasons
 
 TERMS = {"name": "Spring", "currency": "EUR"}
 

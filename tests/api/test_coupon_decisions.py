@@ -13,9 +13,9 @@ from app.offers.terms.codes import normal_code
 from app.stores.redis.keys import Keys, worker_client
 from app.stores.redis.projections import Projections
 from app.stores.sql.database.engine import open_ledger
-from tests.server import serving, wait_until
-from tests.shop import Shop, new_name
-from tests.world import World, customer, product
+from tests.support.server import serving, wait_until
+from tests.support.shop import Shop, new_name
+from tests.support.world import World, customer, product
 
 HALF = {"type": "percent", "percent": 50}
 TEAS = [product("tea", number) for number in (3, 4, 5)]

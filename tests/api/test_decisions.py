@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.api.conftest import Ask
-from tests.world import PRODUCTS_PER_TASTE, customer, product
+from tests.support.world import PRODUCTS_PER_TASTE, customer, product
 
 NOW = "2026-10-01T00:00:00Z"
 

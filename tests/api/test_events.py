@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import Ask
-from tests.world import product
+from tests.support.world import product
 
 NOW = datetime.now(UTC)
 

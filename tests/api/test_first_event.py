@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import Ask
-from tests.world import TASTES, product
+from tests.support.world import TASTES, product
 
 
 def ids(answer: dict[str, Any]) -> list[str]:

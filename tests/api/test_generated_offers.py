@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.server import serving
-from tests.shop import Shop, new_name
-from tests.world import World, product
+from tests.support.server import serving
+from tests.support.shop import Shop, new_name
+from tests.support.world import World, product
 
 TIERS = [{"discount": {"type": "percent", "percent": 10}}, {"discount": {"type": "amount", "amount_minor": 100},
                                                           "tiers": ["gold"]}]  # fmt: skip

@@ -17,8 +17,8 @@ from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
 from app.stores.sql.access.keys import create_key
 from app.stores.sql.database.engine import open_ledger
-from tests.server import serving
-from tests.tills import give, run_campaign
+from tests.support.server import serving
+from tests.support.tills import give, run_campaign
 
 OFFER = OfferTerms(name="Five off", discount=Amount(type="amount", amount_minor=500))
 LINES = [{"line_id": "1", "product_id": "p1", "quantity": 1, "amount_minor": 2000}]

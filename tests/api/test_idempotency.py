@@ -16,8 +16,8 @@ from app.domain import Scope
 from app.settings import Settings
 from app.stores.sql.access.keys import create_key
 from app.stores.sql.database.engine import Ledger, open_ledger
-from tests.server import serving
-from tests.shop import Shop, new_name, order, told
+from tests.support.server import serving
+from tests.support.shop import Shop, new_name, order, told
 
 CAMPAIGN = {"terms": {"name": "Spring", "currency": "EUR"}}
 CHANGE_NOTHING = {"/v1/qualifications", "/v1/validations", "/v1/campaigns/{campaign_id}/simulate"}

@@ -9,9 +9,9 @@ import pytest
 from app.model.bundle import current_version
 from app.settings import Settings
 from app.stores.redis.embedded import free_port
-from tests.bundles import copied
-from tests.server import serving, wait_until
-from tests.world import World, customer
+from tests.support.bundles import copied
+from tests.support.server import serving, wait_until
+from tests.support.world import World, customer
 from training.release.publish import point_to
 
 QUESTION = {"customer_id": customer("tea", 3), "placement": "app_home"}

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.server import serving
-from tests.world import World, customer, product
+from tests.support.server import serving
+from tests.support.world import World, customer, product
 
 PLACEMENTS = {
     "plain": {"size": 10},

@@ -7,7 +7,7 @@ import httpx
 import orjson
 
 from app.commands.recommend import recommend
-from tests.world import World, customer, no_progress, product
+from tests.support.world import World, customer, no_progress, product
 
 NOW = "2026-10-01T00:00:00Z"
 

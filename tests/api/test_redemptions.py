@@ -8,8 +8,8 @@ import pytest
 
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.tables import metadata
-from tests.shop import Shop, new_name, order, reasons, told
-from tests.world import product
+from tests.support.shop import Shop, new_name, order, reasons, told
+from tests.support.world import product
 
 TEN_PERCENT = {"type": "percent", "percent": 10}
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.world import customer, product
+from tests.support.world import customer, product
 
 NOW = "2026-10-01T00:00:00Z"
 Answer = dict[str, Any]

@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from app.stores.redis.embedded import free_port
-from tests.server import serving
-from tests.world import World
+from tests.support.server import serving
+from tests.support.world import World
 
 CASES = int(os.environ.get("SCHEMATHESIS_CASES", "100"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]

@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.tables import metadata
-from tests.server import serving
-from tests.shop import Shop, new_name
-from tests.world import CUSTOMERS_PER_TASTE, World, customer, product
+from tests.support.server import serving
+from tests.support.shop import Shop, new_name
+from tests.support.world import CUSTOMERS_PER_TASTE, World, customer, product
 
 STAPLE = product("tea", 0)
 OFF = {"type": "amount", "amount_minor": 50}

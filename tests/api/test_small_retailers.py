@@ -12,7 +12,7 @@ from app.commands.recommend import recommend
 from app.errors import BadInput
 from app.imports.run import Sources, run_imports
 from app.settings import Settings
-from tests.world import no_progress
+from tests.support.world import no_progress
 from training.run import evaluate, train
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)

@@ -14,9 +14,9 @@ import pytest
 from app.commands.recommend import recommend
 from app.model.bundle import current_version
 from app.model.release import TRIALS, CanaryTrial, ShadowTrial, subject_of
-from tests.bundles import array_of, copied, damage
-from tests.server import wait_until
-from tests.world import World, customer, no_progress
+from tests.support.bundles import array_of, copied, damage
+from tests.support.server import wait_until
+from tests.support.world import World, customer, no_progress
 from training.release.publish import point_to, rollback, set_canary, set_shadow
 
 NOW = "2026-10-01T00:00:00Z"

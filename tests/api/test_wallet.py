@@ -6,7 +6,7 @@ from io import BytesIO
 import zxingcpp
 from PIL import Image
 
-from tests.shop import Shop, new_name, reasons
+from tests.support.shop import Shop, new_name, reasons
 
 GCN = "9501101020917"
 

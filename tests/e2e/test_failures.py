@@ -17,9 +17,9 @@ import pytest
 import redis
 
 from app.history import ROW_ID, History
-from tests.e2e.running import Up, endcap_up
-from tests.server import wait_until
-from tests.world import END, World, customer, product
+from tests.support.running import Up, endcap_up
+from tests.support.server import wait_until
+from tests.support.world import END, World, customer, product
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
 

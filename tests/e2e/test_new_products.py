@@ -10,10 +10,10 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from tests.e2e.running import Up, bare_environment, endcap
 from tests.e2e.test_failures import copied_world, decide, view_of
-from tests.server import wait_until
-from tests.world import END, World, customer, product
+from tests.support.running import Up, bare_environment, endcap
+from tests.support.server import wait_until
+from tests.support.world import END, World, customer, product
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
 

@@ -13,8 +13,8 @@ from app.stores.redis.embedded import free_port
 from app.stores.sql.database.engine import Ledger
 from benchmarks.stakes import STAKES, race
 from benchmarks.stampede import Crowd
-from tests.e2e.running import bare_environment, endcap
-from tests.waiting import wait_until
+from tests.support.running import bare_environment, endcap
+from tests.support.waiting import wait_until
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

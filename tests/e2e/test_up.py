@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from app.stores.redis.embedded import find_running
-from tests.e2e.running import bare_environment, command_of, endcap, endcap_up
 from tests.e2e.test_failures import times_in_history, view_of
-from tests.server import wait_until
+from tests.support.running import bare_environment, command_of, endcap, endcap_up
+from tests.support.server import wait_until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
 

@@ -50,7 +50,7 @@ from tests.invariants.books import (
 )
 from tests.invariants.tables import dump, money_and_uses, state_of
 from tests.invariants.told import check_told, exact, state_told, uses_told
-from tests.tills import START
+from tests.support.tills import START
 
 T = TypeVar("T")
 

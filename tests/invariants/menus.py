@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.offers.terms.basket import BasketLine
 from app.offers.terms.terms import Amount, CampaignTerms, FixedPrice, Limit, OfferTerms, Percent, Points
 from app.settings import Selected
-from tests.tills import START
+from tests.support.tills import START
 
 CUSTOMERS = ("ada", "bob")
 OWNER = "the first coupon's"

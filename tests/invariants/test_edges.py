@@ -23,8 +23,8 @@ from app.stores.sql.redemption.quote import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.reservations import release
 from app.stores.sql.redemption.rollback import Returned, ReturnExceeds, roll_back
-from tests.server import wait_until
-from tests.tills import START, give, run_campaign
+from tests.support.server import wait_until
+from tests.support.tills import START, give, run_campaign
 
 CAMPAIGN = CampaignTerms(name="Spring", currency="EUR", budget_minor=10_000)
 OFFER = OfferTerms(name="Five off", discount=Amount(type="amount", amount_minor=500))

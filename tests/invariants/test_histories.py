@@ -16,7 +16,7 @@ from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 from tests.invariants.conftest import STEPS
 from tests.invariants.histories import Histories
-from tests.postgres import PostgresServer
+from tests.support.postgres import PostgresServer
 
 HAPPENED = {
     "redeemed 1", "redeemed 2", "redemption refused", "held", "reservation refused", "released", "reservation expired",

@@ -12,7 +12,7 @@ from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.redemption.rollback import Returned, roll_back
 from tests.invariants.test_edges import OFFER, held, once, paid, question
-from tests.tills import give, run_campaign
+from tests.support.tills import give, run_campaign
 
 LIMITED = CampaignTerms(name="Spring", currency="EUR", budget_minor=10_000, limits=(Limit(scope="customer", count=9),))
 CODE_FOR_TWO = OfferTerms(name="One off", discount=Amount(type="amount", amount_minor=100), uses_per_code=2)

@@ -13,8 +13,8 @@ from app.imports.run import Sources, run_imports
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Selected, Settings
 from app.stores.sql.database.schema import opened_ledger
-from tests.tills import START, give, run_campaign
-from tests.world import no_progress
+from tests.support.tills import START, give, run_campaign
+from tests.support.world import no_progress
 
 NOW = START + timedelta(days=5)
 LINES = """customer_id,product_id,basket_id,timestamp,quantity,amount,store_id,currency

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from app.commands.doctor import Finding, examine
 from app.settings import Settings
 from app.stores.sql.database.engine import Ledger
-from tests.postgres import EMPTY, PostgresServer
+from tests.support.postgres import EMPTY, PostgresServer
 
 
 def test_ledger_with_this_schema_is_well(ledger_url: str, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from app.cli import cli
 from app.errors import BadInput, BundleMissing, BundleRefused
 from app.model.bundle import current_version
 from app.model.release import TRIALS, Trials, read_trials
-from tests.bundles import copied, damage, worse
-from tests.e2e.running import bare_environment, endcap
-from tests.world import World
+from tests.support.bundles import copied, damage, worse
+from tests.support.running import bare_environment, endcap
+from tests.support.world import World
 
 
 def run(world: World, *words: str) -> Result:

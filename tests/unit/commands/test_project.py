@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.stores.redis.keys import REMAINING, Keys
 from app.stores.redis.wallets import unpack_wallet
 from app.stores.sql.database.schema import opened_ledger
-from tests.tills import give, run_campaign
+from tests.support.tills import give, run_campaign
 
 FIVE = OfferTerms(name="five off", discount=Amount(type="amount", amount_minor=500))
 

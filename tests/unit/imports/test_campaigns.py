@@ -23,8 +23,8 @@ from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, fi
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import coupons, metadata
-from tests.tills import START, give, pay, run_campaign, take_back
-from tests.world import no_progress
+from tests.support.tills import START, give, pay, run_campaign, take_back
+from tests.support.world import no_progress
 from training.coupons.history import coupon_history
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

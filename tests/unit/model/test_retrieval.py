@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.domain import Floats
 from app.model.bundle import Bundle, current_version, heads_of, load_bundle
 from app.model.retrieval import nearest
-from tests.world import World
+from tests.support.world import World
 from training.learners.index import build_index
 
 # Faiss's stubs lack its Python layer.

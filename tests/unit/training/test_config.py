@@ -7,8 +7,8 @@ import pytest
 
 from app.errors import BadInput, BadSetting
 from app.model.bundle import load_bundle
+from tests.support.world import World, train_unpublished
 from tests.test_docs import DOCS, table_rows
-from tests.world import World, train_unpublished
 from training.config import PartsInUse, Plan, TrainConfig, Walk, keys, read_config
 from training.learners.factors import AlsSettings
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from app.decision.ranking.features import COLUMNS
+from tests.support.world import World
 from tests.test_docs import DOCS
-from tests.world import World
 
 NOTEBOOK = DOCS / "notebooks" / "explore_a_bundle.ipynb"
 CELL_KEYS = {"code": {"cell_type", "id", "metadata", "source", "execution_count", "outputs"}}

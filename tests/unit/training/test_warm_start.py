@@ -12,8 +12,8 @@ from app.decision.ranking.features import COLUMNS
 from app.errors import BadInput, BadSetting
 from app.history import History
 from app.model.bundle import current_version, load_bundle
+from tests.support.world import World, train_unpublished
 from tests.unit.training.learners.test_factors import SMALL, checkerboard
-from tests.world import World, train_unpublished
 from training.config import PartsInUse, Plan
 from training.data.dataset import load_interactions
 from training.data.split import make_splits

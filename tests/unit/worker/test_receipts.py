@@ -22,7 +22,7 @@ from app.stores.redis.projections import Projections
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.worker.receipts import Arrival, ProductAttributes, StoreZones, issuing, upkeep
-from tests.tills import give, run_campaign
+from tests.support.tills import give, run_campaign
 
 BOUGHT = datetime(2027, 3, 28, 21, 59, 30, tzinfo=UTC)
 """Half a minute before midnight in Berlin, on the day that clocks go forward."""

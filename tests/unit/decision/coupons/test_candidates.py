@@ -16,7 +16,7 @@ from app.decision.coupons.candidates import VIEW_CAP
 from app.domain import Degraded, Line, ProductId, Selection, SlatePolicy, Wallet
 from app.model.bundle import Bundle, Newcomers
 from app.offers.terms.records import Campaign, Offer
-from tests.shelves import (
+from tests.support.shelves import (
     DAY_S,
     HALF,
     NOW,

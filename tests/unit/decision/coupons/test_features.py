@@ -13,8 +13,8 @@ from app.domain import Ints, Query
 from app.model.bundle import Bundle
 from app.model.offer_items import OfferItems, offer_items
 from app.ports import CustomerState
-from tests.coupon_world import START, bundle_from, products
-from tests.rows import history_of
+from tests.support.coupon_world import START, bundle_from, products
+from tests.support.rows import history_of
 from training.data.dataset import load_interactions
 from training.features.tables import customer_tables
 from training.queries.states import states_from_tables

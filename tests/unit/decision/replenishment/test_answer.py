@@ -13,7 +13,7 @@ from app.errors import BadInput
 from app.feature_fields import product_key
 from app.model.bundle import Attribute, Bundle, Newcomers, current_version, load_bundle
 from app.ports import CustomerState
-from tests.world import World, product
+from tests.support.world import World, product
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 TODAY = NOW.timestamp() // 86_400

@@ -25,7 +25,7 @@ from app.model.bundle import Attribute, Bundle, current_version, load_bundle
 from app.model.newcomers import extended
 from app.model.ranker import TreeRanker
 from app.ports import CustomerState
-from tests.world import World, product
+from tests.support.world import World, product
 from training.data.dataset import load_interactions
 from training.learners.bundle_parts import learn_parts, recipe_of
 from training.release.assemble import bundle_of

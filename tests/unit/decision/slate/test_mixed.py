@@ -18,7 +18,20 @@ from app.domain import Degraded, Objective, Pin, Proposition, Query, Slate, Slat
 from app.model.bundle import Bundle, Newcomers
 from app.model.coupons import CouponModel
 from app.offers.display.offer_index import LEAST_WEIGHT, Shelf
-from tests.shelves import HALF, NOW, ONE, both, campaign, coupon, decided, offer, shelf_of, shown, small_bundle, wallet
+from tests.support.shelves import (
+    HALF,
+    NOW,
+    ONE,
+    both,
+    campaign,
+    coupon,
+    decided,
+    offer,
+    shelf_of,
+    shown,
+    small_bundle,
+    wallet,
+)
 
 NAMES = [f"o{number}" for number in range(6)]
 

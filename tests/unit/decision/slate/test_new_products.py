@@ -16,8 +16,8 @@ from app.model.newcomers import WITHOUT_HISTORY, extended
 from app.model.product_table import ProductTable
 from app.model.retrieval import nearest
 from app.ports import CustomerState
+from tests.support.world import World, product
 from tests.unit.model.test_retrieval import assert_best
-from tests.world import World, product
 
 OPTIONS = Options(stale_after_s=1e9)
 NOW = datetime(2026, 10, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from app.domain import CustomerFeatures, LiveEvent, Query
 from app.feature_fields import product_key
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
-from tests.world import World, customer, product
+from tests.support.world import World, customer, product
 
 OPTIONS = Options(stale_after_s=1e9)
 NOW = datetime(2026, 10, 1, tzinfo=UTC)

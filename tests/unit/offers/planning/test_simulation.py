@@ -15,7 +15,7 @@ from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.conditions import BasketTotal
 from app.offers.terms.terms import Amount, CampaignTerms, Discount, Limit, OfferTerms, Percent, Points
 from app.settings import Selected
-from tests.rows import history_of
+from tests.support.rows import history_of
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ONE_OFF = Amount(type="amount", amount_minor=100)

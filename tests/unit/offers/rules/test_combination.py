@@ -6,7 +6,7 @@ import pytest
 
 from app.offers.rules.combination import MAX_COMBINED, Capacity
 from app.offers.terms.reasons import ReasonCode, Refusal
-from tests.offers import ANYBODY, FIVE_EUROS, TEN_PERCENT, basket, combine, coupon, given, line, terms
+from tests.support.offers import ANYBODY, FIVE_EUROS, TEN_PERCENT, basket, combine, coupon, given, line, terms
 
 TEN_EUROS = basket(line("a", 400), line("b", 600))
 LIMIT = Refusal(ReasonCode.CUSTOMER_LIMIT_REACHED, "at most 1 per customer", 1, 1)

@@ -13,7 +13,7 @@ from app.offers.terms.basket import Basket, BasketLine
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.terms import Amount, Discount, FixedPrice, NForM, OfferTerms, Percent, Points
 from app.settings import Selected
-from tests.offers import ANYBODY
+from tests.support.offers import ANYBODY
 
 MOST_COUPONS = 6
 MINOR = st.integers(1, 60) | st.integers(1, 3000)

@@ -11,7 +11,7 @@ from app.offers.rules.condition_check import unmet
 from app.offers.terms.basket import Basket, Situation
 from app.offers.terms.conditions import Condition
 from app.offers.terms.reasons import ReasonCode, Refusal
-from tests.offers import ANYBODY, FIVE_EUROS, NOON, basket, line, terms
+from tests.support.offers import ANYBODY, FIVE_EUROS, NOON, basket, line, terms
 
 DAIRY = [{"attribute": "department", "values": ["DAIRY"]}]
 WINE = [{"attribute": "department", "values": ["WINE"]}]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from app.offers.terms.basket import Basket
-from tests.offers import basket, combine, coupon, given, line, off
+from tests.support.offers import basket, combine, coupon, given, line, off
 
 CHEESE = [{"attribute": "category", "values": ["CHEESE"]}]
 THREE_FOR_TWO = {"type": "n_for_m", "take": 3, "pay": 2}

@@ -13,7 +13,7 @@ from app.offers.rules.pre_basket import presence_of, reason_against
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document
 from app.offers.terms.terms import OfferTerms
-from tests.offers import NOON
+from tests.support.offers import NOON
 
 APP = {"type": "channel", "any_of": ["app"]}
 STORE = {"type": "store", "any_of": ["s1"]}

@@ -9,7 +9,7 @@ from app.errors import InvalidTerms
 from app.offers.terms.conditions import MAX_DEPTH
 from app.offers.terms.documents import UNIONS, parse_document, pointer_of
 from app.offers.terms.terms import CampaignTerms, OfferTerms
-from tests.offers import TEN_PERCENT
+from tests.support.offers import TEN_PERCENT
 
 PLAIN = {"name": "ten off", "discount": TEN_PERCENT}
 

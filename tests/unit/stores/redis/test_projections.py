@@ -30,7 +30,7 @@ from app.stores.sql.database.tables import projection_queue
 from app.stores.sql.redemption.idempotency import Once
 from app.stores.sql.redemption.quote import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
-from tests.tills import START, give, pay, run_campaign, take_back
+from tests.support.tills import START, give, pay, run_campaign, take_back
 
 KEYS = Keys(4)
 LATER = START + timedelta(hours=1)

@@ -17,9 +17,9 @@ from app.model.bundle import load_bundle
 from app.model.coupons import CouponModel, coupon_model
 from app.model.offer_items import offer_items
 from app.settings import Settings
-from tests.bundles import copied
-from tests.coupon_world import CUSTOMERS, PRODUCTS, START, coupon_world, coupons
-from tests.world import (
+from tests.support.bundles import copied
+from tests.support.coupon_world import CUSTOMERS, PRODUCTS, START, coupon_world, coupons
+from tests.support.world import (
     CUSTOMERS_PER_TASTE,
     END,
     PRODUCTS_PER_TASTE,

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.rows import history_of
+from tests.support.rows import history_of
 from training.data.dataset import load_interactions, purchase_pairs
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import Ints
-from tests.rows import after, history_of
+from tests.support.rows import after, history_of
 from training.data.dataset import Dataset, load_interactions
 from training.data.split import make_splits, random_split, time_split
 

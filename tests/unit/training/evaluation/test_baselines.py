@@ -11,7 +11,7 @@ from app.domain import ItemIdx
 from app.history import History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
-from tests.world import World, customer
+from tests.support.world import World, customer
 from training.data.dataset import load_interactions
 from training.data.split import Split, make_splits
 from training.evaluation.baselines import LIVE_BUNDLE, LIVE_SETTINGS, live_rivals

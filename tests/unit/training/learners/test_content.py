@@ -10,8 +10,8 @@ import pytest
 from app.domain import Floats
 from app.model.bundle import current_version, load_bundle
 from app.model.content import Described, Layout, content_matrix
-from tests.bundles import copied
-from tests.world import World
+from tests.support.bundles import copied
+from tests.support.world import World
 from training.data.dataset import Attribute, Catalogue, Dataset
 from training.learners.content import last_listed, learn_content
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.decision.customer.foldin import confidence, fold_in
-from tests.rows import untimed
+from tests.support.rows import untimed
 from training.data.dataset import Dataset, purchase_pairs
 from training.data.split import Split, random_split
 from training.learners.factors import AlsSettings, Trial, fit_item_factors, tune

@@ -10,8 +10,8 @@ from app.decision.customer.linear import MAX_ITEM_COUNT, linear_scores
 from app.domain import Floats
 from app.history import History
 from app.model.bundle import Bundle, load_bundle
-from tests.rows import untimed
-from tests.world import World
+from tests.support.rows import untimed
+from tests.support.world import World
 from training.data.dataset import load_interactions, product_table
 from training.data.split import Split, random_split
 from training.learners.linear import (

@@ -23,8 +23,8 @@ from app.decision.replenishment.hazards import (
 from app.domain import Query
 from app.history import History
 from app.model.bundle import current_version, load_bundle
-from tests.rows import after, history_of
-from tests.world import World
+from tests.support.rows import after, history_of
+from tests.support.world import World
 from training.data.dataset import Dataset, load_interactions
 from training.learners.replenishment import (
     MIN_EVENTS,

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.rows import after, history_of
+from tests.support.rows import after, history_of
 from training.data.dataset import Dataset, load_interactions, purchase_pairs
 from training.learners.statistics import (
     MAX_BASKET_ITEMS,

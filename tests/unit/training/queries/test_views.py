@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from tests.rows import history_of
+from tests.support.rows import history_of
 from training.data.dataset import Dataset, load_interactions
 from training.data.split import Split, make_splits, time_split
 from training.learners.transitions import transitions

@@ -15,7 +15,7 @@ from app.history import History
 from app.model.bundle import Bundle
 from app.ports import CustomerState
 from app.settings import Settings
-from tests.world import World
+from tests.support.world import World
 from training.data.dataset import load_interactions, product_table
 from training.data.split import Split, make_splits
 from training.learners.bundle_parts import Recipe, learn_parts

@@ -14,8 +14,8 @@ from app.model.bundle import POINTER, current_version, load_bundle
 from app.model.release import CanaryTrial
 from app.settings import Settings
 from app.stores.feast.online_row import customer_key
-from tests.bundles import array_of, copied, document_of, worse
-from tests.world import World, customer, no_progress
+from tests.support.bundles import array_of, copied, document_of, worse
+from tests.support.world import World, customer, no_progress
 from training.features.materialize import materialize
 from training.release.comparison import compare
 from training.release.listing import list_models

@@ -10,7 +10,7 @@ from app.imports.run import Sources, run_imports
 from app.model.bundle import current_version
 from app.settings import Settings
 from tests.api.test_small_retailers import HISTORIES
-from tests.world import no_progress
+from tests.support.world import no_progress
 from training.run import train
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)

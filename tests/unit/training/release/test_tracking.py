@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.world import World
+from tests.support.world import World
 from training.release.tracking import Told, Tracking, track, tracking_at
 
 

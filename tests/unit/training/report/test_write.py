@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.findings import HOSTILE, findings
+from tests.support.findings import HOSTILE, findings
 from training.evaluation.results import Interval
 from training.metrics.exposure import PopularityGroup
 from training.release.bundle_facts import Learned, learned_of

@@ -18,7 +18,7 @@ from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import opened_ledger
 from app.stores.sql.database.tables import redemptions, rollbacks
 from app.stores.sql.redemption.rollback import Returned
-from tests.tills import START, give, pay, run_campaign, take_back
+from tests.support.tills import START, give, pay, run_campaign, take_back
 
 DAY = timedelta(days=1)
 FUNDERS = {"own": "retailer", "dairy": "Dairy Ltd", "dairy-2": "Dairy Ltd", "snacks": "Snacks Inc"}

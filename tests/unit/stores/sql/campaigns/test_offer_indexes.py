@@ -19,8 +19,8 @@ from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, fi
 from app.stores.sql.campaigns.offer_indexes import Shelves
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
-from tests.shelves import HALF, NOW_S, ONE, campaign, offer, shelf_of, small_bundle, until
-from tests.tills import START, run_campaign
+from tests.support.shelves import HALF, NOW_S, ONE, campaign, offer, shelf_of, small_bundle, until
+from tests.support.tills import START, run_campaign
 
 EUROS = CampaignTerms(name="k", currency="EUR")
 

@@ -13,7 +13,7 @@ from app.stores.sql.coupons import audience_issuing as audience
 from app.stores.sql.coupons import issuing as coupons
 from app.stores.sql.coupons.audience_issuing import IssueReport, NotIssuable
 from app.stores.sql.database.engine import Ledger
-from tests.tills import START, run_campaign
+from tests.support.tills import START, run_campaign
 
 PEOPLE = [f"c{number:04}" for number in range(2300)]
 

@@ -17,7 +17,7 @@ from app.stores.sql.coupons.issuing import CodeTaken, ShownStatus
 from app.stores.sql.coupons.staff_issuing import with_terms
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import projection_queue
-from tests.tills import START, run_campaign
+from tests.support.tills import START, run_campaign
 
 GCN, OTHER_GCN = "5012345678900", "4006381333931"
 DAY = timedelta(days=1)

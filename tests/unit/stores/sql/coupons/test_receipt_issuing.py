@@ -23,7 +23,7 @@ from app.stores.sql.redemption.idempotency import Once
 from app.stores.sql.redemption.quote import Question
 from app.stores.sql.redemption.redeem import reserve
 from app.stores.sql.redemption.reservations import expire_reservations
-from tests.tills import START, pay, run_campaign, take_back
+from tests.support.tills import START, pay, run_campaign, take_back
 
 NOON = START + timedelta(days=20, hours=12)
 ABOVE_50 = {"type": "basket_total", "above_minor": 5000}

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from app.model.bundle import Bundle
-from tests.rows import history_of
+from tests.support.rows import history_of
 from training.coupons.examples import CouponWorld
 from training.coupons.history import CouponHistory, checked_history
 from training.data.dataset import Dataset, load_interactions

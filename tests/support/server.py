@@ -10,7 +10,7 @@ import uvicorn
 from app.main import create_app
 from app.settings import Settings
 from app.stores.redis.embedded import free_port
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 __all__ = ["serving", "wait_until"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from app.stores.redis.embedded import free_port
-from tests.server import wait_until
+from tests.support.server import wait_until
 
 STOP_TIMEOUT_S = 40
 

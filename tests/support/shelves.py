@@ -16,7 +16,7 @@ from app.offers.terms.documents import parse_document
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.ports import CustomerState
-from tests.coupon_world import bundle_from, history, products
+from tests.support.coupon_world import bundle_from, history, products
 from training.data.dataset import load_interactions
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
