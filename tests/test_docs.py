@@ -16,8 +16,8 @@ from app.offers.terms.reasons import ReasonCode
 from app.offers.terms.terms import CampaignTerms, Discount, OfferTerms
 from app.settings import Settings
 from app.telemetry import Metrics
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("benchmarks/*.md"))]
 

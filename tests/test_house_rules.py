@@ -11,7 +11,8 @@ from typing import TypeGuard
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.repository import ROOT
+
 SHIPPED = ("app", "training", "feature_repo")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.repository import ROOT
 from tests.support.shop import Shop
 
-PAGE = Path(__file__).parents[2] / "docs" / "coupons.md"
+PAGE = ROOT / "docs" / "coupons.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\n```\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 """A block of commands, and the answer right below it where it has one."""
 FACT = re.compile(r'"\w+": (?:"[^"…]*["…]|-?[\d.]+|true|false|null|\[\])')

@@ -10,8 +10,8 @@ from app.decision.coupons.features import COLUMNS
 from app.domain import Floats
 from app.model.coupons import COUPONS, CouponModel
 from training.coupons.examples import CouponExamples, CouponWorld, Wide, coupon_examples
-from training.learners.bundle_parts import Parts
 from training.metrics.ranking import auc, paired_interval
+from training.release.assemble import Parts
 
 MIN_REDEMPTIONS = 50
 HELD_OUT_SHARE = 0.3

@@ -1,6 +1,5 @@
 """Everything a bundle is made of, learned from one dataset: the step between settings and files."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from training.learners.statistics import neighbours, popularity, repeat_rate, tr
 from training.learners.transitions import transitions
 from training.ranking.blend import Blend, Calibration
 from training.ranking.trees import Trees
+from training.release.assemble import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,6 @@ def recipe_of(bundle: Bundle) -> Recipe:
         trees = Trees(bundle.ranker.content, base, blend.calibration, 0.0, 0.0, bundle.ranker.ranks_new)
     linear = None if scoring["linear"] is None else LinearSettings(**scoring["linear"])
     return Recipe(AlsSettings(**bundle.als), linear, blend, scoring["exclude_purchased"], trees)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Arrays, documents and blobs of one bundle, ready to be written."""
-
-    arrays: Mapping[str, npt.NDArray[np.generic]]
-    documents: Mapping[str, object]
-    index: bytes
-    trees: bytes | None = None
 
 
 def learn_parts(

@@ -11,7 +11,7 @@ from scipy import sparse
 from app.domain import Floats
 from app.model.content import LISTED_AT, ContentMap, Described, Layout, content_matrix
 from training.data.dataset import Dataset
-from training.learners.bundle_parts import Parts
+from training.release.assemble import Parts
 
 TOKEN_COUNT = 8192
 PRICE_BAND_COUNT = 10

@@ -22,7 +22,7 @@ from app.decision.replenishment.hazards import (
 from app.domain import Floats, Ints, Mask
 from app.model.replenishment import DOCUMENT, RebuyModel, habits_file
 from training.data.dataset import Dataset, Days
-from training.learners.bundle_parts import Parts
+from training.release.assemble import Parts
 
 FIRST_CUT_DAYS = 7.0
 CUT_STEP_DAYS = 10.1

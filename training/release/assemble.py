@@ -1,11 +1,25 @@
 """Learned parts become the files of a bundle, and a bundle as a server would load it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from app.model.bundle import Bundle, load_bundle
 from app.model.ranker import RANKER_FILE
-from training.learners.bundle_parts import Parts
 from training.release.publish import Facts, write_bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Arrays, documents and blobs of one bundle, ready to be written."""
+
+    arrays: Mapping[str, npt.NDArray[np.generic]]
+    documents: Mapping[str, object]
+    index: bytes
+    trees: bytes | None = None
 
 
 def write_parts(bundles_dir: Path, facts: Facts, parts: Parts) -> str:

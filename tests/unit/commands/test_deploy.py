@@ -12,9 +12,10 @@ import yaml
 
 from app.cli import cli
 from app.settings import Settings
+from tests.support.repository import ROOT
 from training.config import read_config
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 SETTINGS = {f"ENDCAP_{name.upper()}" for name in Settings.model_fields}
 
 

@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 
 from app.domain import Ints
+from tests.support.repository import ROOT
 from training.evaluation.lists import factor_lists, frequency_lists, popularity_lists
 from training.metrics.ranking import rank_metrics
 
-SHARED_DATA = Path(os.environ.get("ENDCAP_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SHARED_DATA = Path(os.environ.get("ENDCAP_SHARED_DATA", ROOT.parent / "shared" / "data"))
 K = 20
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -13,6 +12,7 @@ from polars.testing import assert_frame_equal
 
 from app.feature_fields import ACTIVITY, FEATURES, PROFILE, PURCHASES, STATISTICS
 from app.history import SCHEMA
+from tests.support.repository import ROOT
 from training.features.tables import (
     MAX_BOUGHT_COUNT,
     customer_activity,
@@ -238,7 +238,7 @@ def test_every_field_has_a_unit_a_description_and_an_owner() -> None:
 
 
 def test_the_docs_list_every_field_with_its_unit_and_owner() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
+    page = (ROOT / "docs" / "features.md").read_text()
     rows = [
         f"| `{field.name}` | `{field.view}` | {field.kind} | {field.unit} | {field.owner} | {field.description} |"
         for field in FEATURES
