@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from app.decision.coupons.features import COLUMNS
 from app.history import History
-from app.imports.complete_journey import data_folder, import_complete_journey
+from app.imports.sources.complete_journey import data_folder, import_complete_journey
 from app.settings import Settings
 from benchmarks import machine
 from training.coupons.examples import CouponExamples, CouponWorld, coupon_examples

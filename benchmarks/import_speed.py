@@ -18,7 +18,7 @@ import polars as pl
 
 from app.history import History
 from app.imports import import_complete_journey, import_transactions
-from app.imports.complete_journey import data_folder
+from app.imports.sources.complete_journey import data_folder
 from app.settings import Settings
 
 # Linux gives kibibytes, macOS bytes.

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from app.imports.complete_journey import NOT_GOODS, data_folder
+from app.imports.sources.complete_journey import NOT_GOODS, data_folder
 from benchmarks.ranked import Truth
 
 CUT_AT = datetime(2017, 12, 4, tzinfo=UTC)

@@ -9,10 +9,10 @@ from pathlib import Path
 from app.errors import BadInput
 from app.imports.campaigns import CampaignFiles, Named, campaign_file, import_campaigns
 from app.imports.catalogue import import_products, import_stores
-from app.imports.complete_journey import import_complete_journey
 from app.imports.event_file import import_events
 from app.imports.report import ImportReport
 from app.imports.shift import days_to_shift
+from app.imports.sources.complete_journey import import_complete_journey
 from app.imports.transactions import TABLE, import_transactions
 from app.ingest.schema import parse_event
 from app.settings import Settings

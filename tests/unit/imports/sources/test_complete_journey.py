@@ -10,7 +10,7 @@ import pytest
 from app.errors import BadInput
 from app.history import History
 from app.imports import ImportReport, import_complete_journey
-from app.imports.complete_journey import PACKAGE, data_folder
+from app.imports.sources.complete_journey import PACKAGE, data_folder
 from app.offers.terms.terms import Amount
 from app.settings import Settings
 from app.stores.sql.accounts.reconcile import reconcile
