@@ -20,9 +20,9 @@ import orjson
 
 from app.settings import Settings
 from app.stores.redis.embedded import find_running, redis_for
-from benchmarks import machine
-from benchmarks.questions import Known, an_event, full_questions, known_customers
-from benchmarks.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, can_pin, post, post_json, python_server
+from benchmarks.support import machine
+from benchmarks.support.questions import Known, an_event, full_questions, known_customers
+from benchmarks.support.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, can_pin, post, post_json, python_server
 
 BLOCK = 200
 WARM_UP_CALLS = 400

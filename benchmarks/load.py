@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import machine
-from benchmarks.servers import Server, endcap_up
+from benchmarks.support import machine
+from benchmarks.support.servers import Server, endcap_up
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 

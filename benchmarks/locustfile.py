@@ -15,10 +15,10 @@ from uuid import uuid4
 
 from locust import HttpUser, between
 
-from benchmarks.questions import Known, an_event
+from benchmarks.support.questions import Known, an_event
 
 # In a process of their own: what reads the history keeps a thread that would never end under Locust's gevent.
-LIST_CUSTOMERS = [sys.executable, "-m", "benchmarks.questions"]
+LIST_CUSTOMERS = [sys.executable, "-m", "benchmarks.support.questions"]
 CUSTOMERS = [
     Known(*row) for row in json.loads(subprocess.run(LIST_CUSTOMERS, stdout=subprocess.PIPE, check=True).stdout)
 ]

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import machine
-from benchmarks.commands import ask, endcap, import_files
-from benchmarks.protocols import Protocol, all_unseen, first_basket, next_view
-from benchmarks.ranked import Lists, judge, plain_als, popular
+from benchmarks.ranking.protocols import Protocol, all_unseen, first_basket, next_view
+from benchmarks.ranking.ranked import Lists, judge, plain_als, popular
+from benchmarks.support import machine
+from benchmarks.support.commands import ask, endcap, import_files
 
 
 def measure(protocol: Protocol, folder: Path, *, budget_minutes: float) -> dict[str, object]:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.crashes import survive
+from benchmarks.failures.crashes import survive
 
 
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_servers_killed_amid_redemptions_leave_one_truth_for_each_key(ledger_url: str, tmp_path: Path) -> None:
-    # benchmarks.crashes does the same with many more orders, on PostgreSQL too, which crashes there as well.
+    # benchmarks.failures.crashes does the same with many more orders, on PostgreSQL too, which crashes there as well.
     found = survive(ledger_url, tmp_path, order_count=150, kill_count=4, seed=1, faults=[])
     assert found["faults"] == []
     assert isinstance(found["requests_cut_off"], int)

@@ -18,7 +18,7 @@ from tests.support.world import END, World, customer, product
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
 
 DEADLINE_S = 5.0
-"""A bound for a busy machine; benchmarks/cold_start.py measures how long it takes."""
+"""A bound for a busy machine; benchmarks/speed/cold_start.py measures how long it takes."""
 HEAD = "product_id,name,department,price,recommendable\n"
 
 

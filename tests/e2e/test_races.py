@@ -11,8 +11,8 @@ import redis
 
 from app.stores.redis.embedded import free_port
 from app.stores.sql.database.engine import Ledger
-from benchmarks.stakes import STAKES, race
-from benchmarks.stampede import Crowd
+from benchmarks.failures.constraints import STAKES, race
+from benchmarks.failures.workload import Crowd
 from tests.support.running import bare_environment, endcap
 from tests.support.waiting import wait_until
 
@@ -53,7 +53,7 @@ def servers(ledger_url: str, valkey: str, tmp_path: Path) -> Iterator[list[str]]
 
 @pytest.mark.parametrize(("seed", "name"), list(enumerate(STAKES)))
 def test_exactly_as_many_orders_win_as_the_campaign_can_pay(ledger: Ledger, crowd: Crowd, seed: int, name: str) -> None:
-    # benchmarks.races does the same with many more seeds.
+    # benchmarks.failures.races does the same with many more seeds.
     verdict = race(ledger, crowd, STAKES[name], winner_count=3, seed=seed, now=NOW)
     assert verdict.faults == ()
     assert verdict.winner_count == 3

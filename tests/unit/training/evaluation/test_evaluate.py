@@ -9,7 +9,7 @@ import pytest
 from app.decision.pipeline import rank
 from app.history import History
 from app.model.bundle import current_version, load_bundle
-from benchmarks.ranked import judge as independent
+from benchmarks.ranking.ranked import judge as independent
 from tests.support.world import CUSTOMERS_PER_TASTE, World, no_progress
 from training.data.dataset import load_interactions, product_table
 from training.data.split import make_splits

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import Ints
-from benchmarks.ranked import judge
+from benchmarks.ranking.ranked import judge
 from training.metrics.ranking import (
     METRIC_NAMES,
     found_places,

@@ -1,10 +1,10 @@
 """Failures on purpose against a whole `endcap up`, each told in figures.
 
-    python -m benchmarks.chaos freeze --data-dir var --seconds 20
-    python -m benchmarks.chaos crash --data-dir var
-    python -m benchmarks.chaos events --data-dir var --events 10000
-    python -m benchmarks.chaos publications --data-dir var --count 100
-    python -m benchmarks.chaos damage --data-dir var
+    python -m benchmarks.failures.chaos freeze --data-dir var --seconds 20
+    python -m benchmarks.failures.chaos crash --data-dir var
+    python -m benchmarks.failures.chaos events --data-dir var --events 10000
+    python -m benchmarks.failures.chaos publications --data-dir var --count 100
+    python -m benchmarks.failures.chaos damage --data-dir var
 
 `publications` and `damage` write bundles into the data directory and remove them again: use a copy. A copy
 must be made while nothing runs on the original.
@@ -14,7 +14,8 @@ import argparse
 from pathlib import Path
 
 from app.settings import Settings
-from benchmarks import lost_events, lost_store, machine, publications
+from benchmarks.failures import lost_events, lost_store, publications
+from benchmarks.support import machine
 
 
 def main() -> None:

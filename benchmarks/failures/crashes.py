@@ -1,6 +1,6 @@
 """Whether the ledger stays right to the cent when servers are killed -9 amid redemptions, and databases too.
 
-    python -m benchmarks.crashes --orders 2000 --kills 24
+    python -m benchmarks.failures.crashes --orders 2000 --kills 24
 
 Eight clients place orders with two servers on one ledger. Kill after kill hits one of the servers amid their requests;
 a client whose request is cut off sends it again with the same key. On PostgreSQL one kill takes a backend along, one
@@ -26,8 +26,8 @@ from app.settings import Settings
 from app.stores.redis.embedded import redis_for
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
-from benchmarks import machine
-from benchmarks.survivors import Servers, faults_of, lay_out, pay_amid_kills
+from benchmarks.failures.crash_test import Servers, faults_of, lay_out, pay_amid_kills
+from benchmarks.support import machine
 from tests.support.postgres import binaries, running_postgres
 
 Fault = Callable[[], None]

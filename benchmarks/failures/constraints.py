@@ -26,8 +26,8 @@ from app.stores.sql.database.tables import (
     redemptions,
     uses,
 )
-from benchmarks.stampede import Crowd, Told
-from benchmarks.tills import Ask
+from benchmarks.failures.workload import Crowd, Told
+from benchmarks.support.tills import Ask
 
 DISCOUNT_MINOR = 101
 """Odd on purpose: over three lines it must be shared out to the cent."""

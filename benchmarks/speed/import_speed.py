@@ -1,7 +1,7 @@
 """Measure the import of the Complete Journey, from Parquet and from CSV, first and again: one JSON line each.
 
 Each run is a process of its own, so that its peak memory is its own:
-    python -m benchmarks.import_speed
+    python -m benchmarks.speed.import_speed
 """
 
 import json

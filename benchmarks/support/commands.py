@@ -9,8 +9,8 @@ from time import perf_counter
 
 import orjson
 
-from benchmarks.protocols import Protocol
-from benchmarks.ranked import Lists
+from benchmarks.ranking.protocols import Protocol
+from benchmarks.ranking.ranked import Lists
 
 TIMEOUT_S = 3600.0
 

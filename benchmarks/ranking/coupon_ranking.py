@@ -1,6 +1,6 @@
 """How well a campaign's coupons are ranked: the Complete Journey, campaigns later than those learned from.
 
-    python -m benchmarks.coupon_ranking
+    python -m benchmarks.ranking.coupon_ranking
 
 Judged is every pair of a household and a campaign with some of its coupons redeemed and some not: the AUC of ranking
 all coupons of the campaign, the mean over pairs, with what was known when the campaign began. For each origin the
@@ -23,7 +23,7 @@ from app.decision.coupons.features import COLUMNS
 from app.history import History
 from app.imports.sources.complete_journey import data_folder, import_complete_journey
 from app.settings import Settings
-from benchmarks import machine
+from benchmarks.support import machine
 from training.coupons.examples import CouponExamples, CouponWorld, coupon_examples
 from training.coupons.history import CouponHistory, checked_history
 from training.coupons.model import CouponJudgement, fit_coupon_model, judge_coupons

@@ -1,7 +1,7 @@
 """Whether a ledger ever pays more than it may, on SQLite and on a PostgreSQL of the benchmark's own.
 
-    python -m benchmarks.races --seeds 50
-    python -m benchmarks.races --seeds 5 --without-guards
+    python -m benchmarks.failures.races --seeds 50
+    python -m benchmarks.failures.races --seeds 5 --without-guards
 
 Fifty orders for each one that a campaign can pay, at once, from three processes. The second command takes the
 conditions out of the claims: then orders must win that should not, or this benchmark would prove nothing. Exits with 1
@@ -20,9 +20,9 @@ from time import perf_counter
 from app.errors import BadSetting
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
-from benchmarks import machine
-from benchmarks.stakes import STAKES, Stake, race
-from benchmarks.stampede import Crowd
+from benchmarks.failures.constraints import STAKES, Stake, race
+from benchmarks.failures.workload import Crowd
+from benchmarks.support import machine
 from tests.support.postgres import binaries, running_postgres
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from app.settings import Settings
-from benchmarks.questions import known_customers
-from benchmarks.servers import Service, endcap_up
-from benchmarks.traffic import Answer, Traffic, traffic
+from benchmarks.support.questions import known_customers
+from benchmarks.support.servers import Service, endcap_up
+from benchmarks.support.traffic import Answer, Traffic, traffic
 
 BEFORE_S = 5.0
 AFTER_S = 8.0

@@ -1,6 +1,6 @@
 """What coupons add to a decision: both kinds against products alone, the same customers in one run.
 
-    python -m benchmarks.coupon_decisions --data-dir var
+    python -m benchmarks.speed.coupon_decisions --data-dir var
 
 The Complete Journey's campaigns of the last day of its year (5, with 81 offers) run now, in a ledger of this run alone,
 and whoever had their coupons then has them now; with --all-campaigns all 27 run. Their projections take the place of
@@ -31,8 +31,6 @@ from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign,
 from app.stores.sql.coupons.audience_issuing import add_audience, issue_to_audience
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
-from benchmarks import machine
-from benchmarks.coupon_ranking import journey_coupons
 from benchmarks.full_path import (
     BLOCK,
     LESSER,
@@ -42,8 +40,10 @@ from benchmarks.full_path import (
     quantiles_ms,
     redis_off_the_measured_core,
 )
-from benchmarks.questions import full_questions, known_customers
-from benchmarks.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, post, post_json, python_server
+from benchmarks.ranking.coupon_ranking import journey_coupons
+from benchmarks.support import machine
+from benchmarks.support.questions import full_questions, known_customers
+from benchmarks.support.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, post, post_json, python_server
 from training.coupons.history import CouponHistory
 
 LAST_DAY = datetime(2017, 12, 31, tzinfo=UTC)

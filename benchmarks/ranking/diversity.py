@@ -1,6 +1,6 @@
 """What a more varied slate costs in relevance: the Complete Journey's first baskets, asked with several settings.
 
-    python -m benchmarks.diversity [--budget-minutes 1] [--data-dir DIRECTORY]
+    python -m benchmarks.ranking.diversity [--budget-minutes 1] [--data-dir DIRECTORY]
 
 `endcap import` and `endcap train` with defaults on all goods before 2017-12-04, unless the directory holds such a
 training already; then the serving function for every customer with a basket after it. Diversity is one minus the mean
@@ -25,10 +25,10 @@ from app.history import History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
 from app.settings import Settings
-from benchmarks import machine
-from benchmarks.commands import endcap, import_files
-from benchmarks.protocols import CUT_AT, first_basket
-from benchmarks.ranked import Truth, judge
+from benchmarks.ranking.protocols import CUT_AT, first_basket
+from benchmarks.ranking.ranked import Truth, judge
+from benchmarks.support import machine
+from benchmarks.support.commands import endcap, import_files
 from training.data.dataset import product_table
 from training.features.tables import customer_tables
 from training.metrics.exposure import factor_diversity

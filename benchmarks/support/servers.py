@@ -179,7 +179,7 @@ uvicorn.run(create_app(settings, settings.redis_url), port=settings.port, log_co
 
 SERVE_EMPTY = """
 import os, sys, orjson, uvicorn
-from benchmarks.empty import create_empty_app
+from benchmarks.speed.empty import create_empty_app
 body = orjson.loads(os.environ["EMPTY_BODY"])
 as_bytes = os.environ["EMPTY_AS_BYTES"] == "1"
 uvicorn.run(create_empty_app(body, as_bytes=as_bytes), port=int(sys.argv[1]), log_config=None, access_log=False,

@@ -1,6 +1,6 @@
 """How long one customer's features take to read: Feast's SDK against the direct reader, on a real Valkey.
 
-    python -m benchmarks.feature_read
+    python -m benchmarks.speed.feature_read
 
 Synthetic customers with 20, 350 and 2,000 products each; all times in microseconds, in-process, after a
 warm-up. `round trip` is the HMGET alone, `direct` that plus decoding, `sdk` get_online_features().

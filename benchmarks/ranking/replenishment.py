@@ -1,6 +1,6 @@
 """How well the replenishment answer tells what is bought again: the Complete Journey, asked at the cut of its protocol.
 
-    python -m benchmarks.replenishment [--budget-minutes 0]
+    python -m benchmarks.ranking.replenishment [--budget-minutes 0]
 
 `endcap import` and `endcap train` with defaults on all goods before 2017-12-04, then the serving function for every
 customer. Judged are all pairs of a customer with a product, or a category, bought in at least two (three) baskets
@@ -24,9 +24,9 @@ from app.history import History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
 from app.settings import Settings
-from benchmarks import machine
-from benchmarks.commands import endcap, import_files
-from benchmarks.protocols import CUT_AT, journey_goods, write_journey
+from benchmarks.ranking.protocols import CUT_AT, journey_goods, write_journey
+from benchmarks.support import machine
+from benchmarks.support.commands import endcap, import_files
 from training.data.dataset import load_interactions, product_table
 from training.features.tables import customer_tables
 from training.learners.replenishment import learn_replenishment

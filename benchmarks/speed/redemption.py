@@ -1,6 +1,6 @@
 """What a redemption takes over HTTP, on SQLite and on a PostgreSQL of the benchmark's own, beside an empty endpoint.
 
-    python -m benchmarks.redemption --calls 1000
+    python -m benchmarks.speed.redemption --calls 1000
 
 One till after the other, each order of ten lines for another customer. `code`: one code under a budget and two limits;
 `wallet`: the best of eight coupons that go together; `reservation` and `reserved`: the two steps of one order;
@@ -24,8 +24,8 @@ from fastapi import FastAPI, Response
 from app.api.till.wire import RedemptionAnswer, RedemptionRequest
 from app.settings import Settings
 from app.stores.redis.embedded import redis_for
-from benchmarks import machine
-from benchmarks.servers import SERVE_ENDCAP, Server, python_server
+from benchmarks.support import machine
+from benchmarks.support.servers import SERVE_ENDCAP, Server, python_server
 from tests.support.postgres import binaries, running_postgres
 
 WARM_UP = 50
@@ -48,7 +48,7 @@ DISCOUNTS = [
 ]
 SERVE_EMPTY = """
 import os, sys, uvicorn
-from benchmarks.redemption import create_empty_app
+from benchmarks.speed.redemption import create_empty_app
 uvicorn.run(create_empty_app(os.environ["EMPTY_BODY"].encode()), port=int(sys.argv[1]), log_config=None,
             access_log=False, loop="uvloop", http="httptools")
 """

@@ -1,6 +1,6 @@
 """How well products without any history find their buyers, and how soon after its import one is recommended.
 
-    python -m benchmarks.cold_start --data-dir var [--imports 20]
+    python -m benchmarks.speed.cold_start --data-dir var [--imports 20]
 
 Quality: a random tenth of the products with at least five buyers is taken out of history and product table; factors and
 content map are learned from the rest, then the products come back as a newer product table brings them. Each customer's
@@ -30,8 +30,8 @@ from app.history import History
 from app.model.bundle import Bundle
 from app.model.newcomers import extended
 from app.settings import Settings
-from benchmarks import machine
-from benchmarks.servers import Server, endcap_up, post_json
+from benchmarks.support import machine
+from benchmarks.support.servers import Server, endcap_up, post_json
 from training.data.dataset import Dataset, load_interactions
 from training.learners.bundle_parts import Recipe, learn_parts
 from training.learners.content import with_content

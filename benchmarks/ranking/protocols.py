@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 
 from app.imports.sources.complete_journey import NOT_GOODS, data_folder
-from benchmarks.ranked import Truth
+from benchmarks.ranking.ranked import Truth
 
 CUT_AT = datetime(2017, 12, 4, tzinfo=UTC)
 MIN_LINES = 10

@@ -29,7 +29,7 @@ from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign,
 from app.stores.sql.coupons.issuing import issue
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import campaigns, idempotency, redemptions, reservations
-from benchmarks.tills import BASKET
+from benchmarks.support.tills import BASKET
 
 SERVER_COUNT = 2
 CLIENT_COUNT = 8

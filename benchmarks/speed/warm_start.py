@@ -1,6 +1,6 @@
 """What a warm start saves, and what it costs in quality: a bundle a week old, then a cold and a warm training.
 
-    python -m benchmarks.warm_start [--budget-minutes 1] [--days 7]
+    python -m benchmarks.speed.warm_start [--budget-minutes 1] [--days 7]
 
 The Complete Journey, through the product's own commands. The first bundle learns from all lines up to `--days` before
 the cut; then the missing days are imported, and two copies of the data directory are trained, one cold, one warm. All
@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from benchmarks import machine
-from benchmarks.commands import ask, endcap, import_files
-from benchmarks.protocols import CUT_AT, Protocol, first_basket
-from benchmarks.ranked import judge
+from benchmarks.ranking.protocols import CUT_AT, Protocol, first_basket
+from benchmarks.ranking.ranked import judge
+from benchmarks.support import machine
+from benchmarks.support.commands import ask, endcap, import_files
 
 
 def measure(folder: Path, *, days: float, budget_minutes: float) -> dict[str, object]:

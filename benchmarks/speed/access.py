@@ -1,6 +1,6 @@
 """What asking who calls and whether they may costs a decision: the server's own check, in-process.
 
-    python -m benchmarks.access
+    python -m benchmarks.speed.access
 
 `open`: a service without keys; `key`: a key that may decide; `limited`: one that has a rate besides. Microseconds a
 request, the best of ROUNDS, since whatever else runs on the machine only adds to it, and the median of all.
@@ -17,7 +17,7 @@ from app.api.limits import RequestLimit
 from app.domain import Scope
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import PREFIX, Grant, KeyBook, hash_of
-from benchmarks import machine
+from benchmarks.support import machine
 
 ROUNDS = 30
 CALLS = 5000

@@ -1,6 +1,6 @@
 """How soon an accepted event shows in a decision, and that sending it again changes nothing.
 
-    python -m benchmarks.freshness --data-dir var
+    python -m benchmarks.speed.freshness --data-dir var
 
 Each event is sent, and the moment its 202 is in, the same customer asks. Time runs until the first answer whose trace
 names the event. Then the event is sent twice more, and the same question must get the same answer.
@@ -17,10 +17,10 @@ import orjson
 
 from app.settings import Settings
 from app.stores.redis.embedded import redis_for
-from benchmarks import machine
 from benchmarks.full_path import quantiles_ms
-from benchmarks.questions import Known, an_event, known_customers
-from benchmarks.servers import SERVE_ENDCAP, post_json, python_server
+from benchmarks.support import machine
+from benchmarks.support.questions import Known, an_event, known_customers
+from benchmarks.support.servers import SERVE_ENDCAP, post_json, python_server
 
 REPEATS = 2
 MAX_ASKED = 100

@@ -1,6 +1,6 @@
 """What each stage of a decision costs: the server's own path in-process, over known customers in turn.
 
-    python -m benchmarks.stages --data-dir var
+    python -m benchmarks.speed.stages --data-dir var
 
 `features` is the round trip to Redis with decoding, `encode` the answer's JSON. Microseconds.
 """
@@ -19,8 +19,8 @@ from app.domain import Degraded
 from app.main import build_service
 from app.settings import Settings
 from app.stores.redis.embedded import redis_for
-from benchmarks import machine
-from benchmarks.questions import full_questions, known_customers
+from benchmarks.support import machine
+from benchmarks.support.questions import full_questions, known_customers
 
 WARM_UP_CALLS = 300
 PATIENT_TIMEOUT_MS = 5000

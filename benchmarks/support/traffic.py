@@ -9,8 +9,8 @@ from time import monotonic
 
 import orjson
 
-from benchmarks.questions import Known, mixed_traffic
-from benchmarks.servers import Server, post
+from benchmarks.support.questions import Known, mixed_traffic
+from benchmarks.support.servers import Server, post
 
 UNKNOWN_FLAGS = frozenset({"features_stale", "features_missing", "overload"})
 """What an answer says when Redis did not: any other flag has nothing to do with the store."""

@@ -13,8 +13,8 @@ import polars as pl
 
 from app.history import ROW_ID, History
 from app.settings import Settings
-from benchmarks.questions import Known, an_event, known_customers
-from benchmarks.servers import Server, Service, endcap_up, post
+from benchmarks.support.questions import Known, an_event, known_customers
+from benchmarks.support.servers import Server, Service, endcap_up, post
 
 SENDER_COUNT = 4
 BATCH = 20

@@ -13,9 +13,9 @@ import orjson
 
 from app.model.bundle import POINTER, current_version
 from app.settings import Settings
-from benchmarks.questions import known_customers
-from benchmarks.servers import Server, Service, endcap_up, status_of
-from benchmarks.traffic import Answer, traffic
+from benchmarks.support.questions import known_customers
+from benchmarks.support.servers import Server, Service, endcap_up, status_of
+from benchmarks.support.traffic import Answer, traffic
 
 PER_S = 100.0
 LIVE_TIMEOUT_S = 30.0

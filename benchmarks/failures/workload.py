@@ -18,7 +18,7 @@ import orjson
 from sqlalchemy import true
 
 from app.stores.sql.redemption import claims
-from benchmarks.tills import Ask, Till, till_at
+from benchmarks.support.tills import Ask, Till, till_at
 
 PROCESS_COUNT = 3
 CLIENT_COUNT = 8
