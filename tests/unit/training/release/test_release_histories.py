@@ -9,7 +9,7 @@ import pytest
 from app.imports.run import Sources, run_imports
 from app.model.bundle import current_version
 from app.settings import Settings
-from tests.api.test_small_retailers import HISTORIES
+from tests.api.decisions.test_small_retailers import HISTORIES
 from tests.support.world import no_progress
 from training.run import train
 
