@@ -20,19 +20,19 @@ TIMED_ONE_IN = 16
 STAGES = ("features", "context", "candidates", "eligibility", "scoring", "coupons", "slate", "encode")
 
 
-class Laps(Protocol):
+class StageTimer(Protocol):
     """A stopwatch that names each stage as it ends."""
 
-    def lap(self, stage: str) -> None:
+    def end(self, stage: str) -> None:
         """The stage that just ended."""
 
 
-class _NoLaps:
-    def lap(self, stage: str) -> None:
+class _NoTimer:
+    def end(self, stage: str) -> None:
         return None
 
 
-no_laps: Laps = _NoLaps()
+no_timer: StageTimer = _NoTimer()
 
 
 class ModelInfo(Collector):
@@ -126,14 +126,14 @@ class Metrics:
         return Gauge(name, text, registry=self.registry)
 
 
-def stage_laps(metrics: Metrics) -> Laps:
+def stage_timer(metrics: Metrics) -> StageTimer:
     """A stopwatch for one decision; one in TIMED_ONE_IN keeps what it measures."""
     metrics.decision_number += 1
-    return StageTimer(metrics) if metrics.decision_number % TIMED_ONE_IN == 0 else no_laps
+    return HistogramTimer(metrics) if metrics.decision_number % TIMED_ONE_IN == 0 else no_timer
 
 
-class StageTimer:
-    """Laps of one request, observed into the stage histogram."""
+class HistogramTimer:
+    """StageTimer of one request, observed into the stage histogram."""
 
     __slots__ = ("_last", "_metrics")
 
@@ -141,7 +141,7 @@ class StageTimer:
         self._metrics = metrics
         self._last = perf_counter()
 
-    def lap(self, stage: str) -> None:
+    def end(self, stage: str) -> None:
         """Observes the time since the last lap as `stage`."""
         now = perf_counter()
         self._metrics.stage_seconds[stage].observe(now - self._last)

@@ -16,7 +16,7 @@ from app.errors import BadInput, BundleMissing, EndcapError, pointer_to
 from app.main import build_service
 from app.settings import Settings
 from app.stores.sql.database.schema import upgrade
-from app.telemetry import no_laps
+from app.telemetry import no_timer
 
 PATIENT_TIMEOUT_MS = 5000
 """Nobody waits at a screen: a slow store costs time here, not quality."""
@@ -88,7 +88,7 @@ async def _answer(service: Service, line: bytes) -> tuple[bytes, int | None]:
     """The answer's body and how many flags it carries; a problem's body and None for an invalid request."""
     try:
         query = to_query(DecisionRequest.model_validate_json(line), service.placements)
-        slate = await service.ladder.answer(query, no_laps)
+        slate = await service.ladder.answer(query, no_timer)
     except ValidationError as error:
         first = error.errors()[0]
         pointer = pointer_to(first["loc"])

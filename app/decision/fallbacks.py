@@ -16,7 +16,7 @@ from app.domain import Degraded, Ints, ProductId, Proposition, Query, Reason, Sl
 from app.errors import EndcapError
 from app.model.bundle import Bundle
 from app.ports import CustomerState, CustomerStore
-from app.telemetry import Laps
+from app.telemetry import StageTimer
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Ladder:
     in_flight_count: int = 0
     shadow: Callable[[Query, CustomerState, Slate], None] | None = None
 
-    async def answer(self, query: Query, laps: Laps) -> Slate:
+    async def answer(self, query: Query, timer: StageTimer) -> Slate:
         """The best slate that can be had now; raises only for a question that is itself at fault."""
         bundle = self.bundle(query.customer_id, query.anonymous_id)
         if bundle is None:
@@ -48,8 +48,8 @@ class Ladder:
         self.in_flight_count += 1
         try:
             if self.shadow is None:
-                return await decide(query, bundle, self.customers, self.options, laps)
-            return await self._decide_shadowed(query, bundle, laps, self.shadow)
+                return await decide(query, bundle, self.customers, self.options, timer)
+            return await self._decide_shadowed(query, bundle, timer, self.shadow)
         except EndcapError:
             raise
         except Exception:  # noqa: BLE001 - the request border: the answer falls to the next rung
@@ -59,12 +59,12 @@ class Ladder:
             self.in_flight_count -= 1
 
     async def _decide_shadowed(
-        self, query: Query, bundle: Bundle, laps: Laps, shadow: Callable[[Query, CustomerState, Slate], None]
+        self, query: Query, bundle: Bundle, timer: StageTimer, shadow: Callable[[Query, CustomerState, Slate], None]
     ) -> Slate:
         """As `decide`; question, state and slate go to the shadow as well."""
         state = await self.customers.read(query.customer_id, query.anonymous_id, with_wallet="coupon" in query.kinds)
-        laps.lap("features")
-        slate = rank(query, bundle, state, self.options, laps)
+        timer.end("features")
+        slate = rank(query, bundle, state, self.options, timer)
         shadow(query, state, slate)
         return slate
 

@@ -18,7 +18,7 @@ from app.domain import Degraded, Ints, Query, Slate
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import Shelf
 from app.ports import CustomerState, CustomerStore
-from app.telemetry import Laps, no_laps
+from app.telemetry import StageTimer, no_timer
 
 POLICY = "blend-1"
 TRACED_DROPS = 20
@@ -35,26 +35,26 @@ class Options:
     shelf_of: Callable[[Bundle], Shelf | None] = lambda _: None
 
 
-async def decide(query: Query, bundle: Bundle, customers: CustomerStore, options: Options, laps: Laps) -> Slate:
+async def decide(query: Query, bundle: Bundle, customers: CustomerStore, options: Options, timer: StageTimer) -> Slate:
     """The best slate for `query` from the state of this millisecond; the store read is its only wait."""
     state = await customers.read(query.customer_id, query.anonymous_id, with_wallet="coupon" in query.kinds)
-    laps.lap("features")
-    return rank(query, bundle, state, options, laps)
+    timer.end("features")
+    return rank(query, bundle, state, options, timer)
 
 
-def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, laps: Laps = no_laps) -> Slate:
+def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, timer: StageTimer = no_timer) -> Slate:
     """The same without the wait: pure, so that evaluation and replay run exactly what serving runs."""
     context = make_context(query, bundle, state, stale_after_s=options.stale_after_s)
-    laps.lap("context")
+    timer.end("context")
     rules = eligibility_rules(context)
     allowed = all_allowed(rules)
     new = fitting_newcomers(context, allowed)
     candidates = with_pinned(context, with_newcomers(find_candidates(context, allowed), new))
-    laps.lap("candidates")
+    timer.end("candidates")
     kept, dropped = keep_eligible(candidates, rules)
-    laps.lap("eligibility")
+    timer.end("eligibility")
     scored = score(context, kept, always=due_places(context, new))
-    laps.lap("scoring")
+    timer.end("scoring")
     arranged = None if query.policy is None else arrange(context, query.policy, scored, new)
     places = slate_places(context, scored, new, arranged) if "product" in query.kinds else NO_ITEMS
     shelf = options.shelf_of(bundle) if "coupon" in query.kinds else None
@@ -62,9 +62,9 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, l
         offered = Offered(make_slate(context, scored, places, new, arranged) if len(places) else [], {})
     else:
         offered = offer_coupons(context, shelf, scored, rules, places, new, arranged)
-        laps.lap("coupons")
+        timer.end("coupons")
     slate = _slate(context, candidates, dropped, scored, arranged, offered)
-    laps.lap("slate")
+    timer.end("slate")
     return slate
 
 

@@ -38,7 +38,7 @@ class Stopwatch:
         """A new call begins now."""
         self._last = perf_counter()
 
-    def lap(self, stage: str) -> None:
+    def end(self, stage: str) -> None:
         """The stage that just ended."""
         now = perf_counter()
         self.taken_us.setdefault(stage, []).append((now - self._last) * 1e6)
@@ -58,10 +58,10 @@ async def measure(settings: Settings, redis_url: str, bodies: list[bytes]) -> di
         started = perf_counter()
         watch.restart()
         query = to_query(DecisionRequest.model_validate_json(body), placements)
-        watch.lap("parse")
+        watch.end("parse")
         slate = await service.ladder.answer(query, watch)
         answer_body(slate, currency=settings.currency, with_trace=False, keep_s=settings.decision_keep_s)
-        watch.lap("encode")
+        watch.end("encode")
         total_us.append((perf_counter() - started) * 1e6)
         flags.update(slate.degraded)
     for connection in connections:

@@ -9,7 +9,7 @@ from app.api.state import Service, service_of
 from app.domain import Scope, Slate
 from app.errors import DecisionNotFound, StoreUnavailable
 from app.ingest.schema import Id
-from app.telemetry import Metrics, stage_laps
+from app.telemetry import Metrics, stage_timer
 
 router = APIRouter(tags=["decisions"])
 
@@ -26,8 +26,8 @@ async def decide(body: DecisionRequest, request: Request) -> Response:
 async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate, bytes]:
     """The slate and the answer's body, which `find_decision` gives again from now on; not yet counted."""
     query = to_query(question, service.placements)
-    laps = stage_laps(service.metrics)
-    slate = await service.ladder.answer(query, laps)
+    timer = stage_timer(service.metrics)
+    slate = await service.ladder.answer(query, timer)
     answer = answer_body(
         slate,
         currency=service.settings.currency,
@@ -35,7 +35,7 @@ async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate,
         keep_s=service.settings.decision_keep_s,
     )
     service.decisions.record(slate.decision_id, answer, None if query.explain else slate.trace)
-    laps.lap("encode")
+    timer.end("encode")
     return slate, answer
 
 
