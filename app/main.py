@@ -27,7 +27,7 @@ from app.api.problems import install_problems
 from app.api.state import Service
 from app.api.till import routes as redemptions
 from app.decision.eligibility.merchandising import ignored_rules
-from app.decision.fallbacks import Ladder, exercise_rungs
+from app.decision.fallbacks import FallbackChain, warm_up
 from app.decision.pipeline import Options
 from app.decision.shadow import Shadow
 from app.model.bundle import Bundle
@@ -110,7 +110,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         live_event_count=settings.live_event_count,
         last_known_s=settings.last_known_features_s,
     )
-    ladder = Ladder(
+    fallback_chain = FallbackChain(
         bundle=live.bundle_for,
         customers=customers,
         options=options,
@@ -125,7 +125,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         settings,
         placements,
         live,
-        ladder,
+        fallback_chain,
         event_store,
         decision_log,
         metrics,
@@ -169,9 +169,9 @@ def _guess_limit(settings: Settings, metrics: Metrics) -> GuessLimit:
 
 
 def _warm(bundle: Bundle, options: Options, placement: str, shelves: Shelves) -> None:
-    """Lays the offers out for a new bundle, and warms it on every rung; one that fails here is never served."""
+    """Lays the offers out for a new bundle, and warms it on every fallback_level; one that fails here is never served."""
     shelves.prepare(bundle)
-    exercise_rungs(bundle, options, placement)
+    warm_up(bundle, options, placement)
     # A bundle lives long: the garbage collector need not walk it again and again. A decision makes some 700 objects
     # and no cycle, so the default threshold would start a collection for each.
     gc.collect()
@@ -192,12 +192,12 @@ def _shadow_changes(service: Service) -> Callable[[Bundle | None, float], None]:
     running: list[Shadow] = []
 
     def change(bundle: Bundle | None, per_second: float) -> None:
-        service.ladder.shadow = None
+        service.fallback_chain.shadow = None
         while running:
             running.pop().close()
         if bundle is not None:
-            running.append(Shadow(bundle, service.ladder.options, service.metrics, per_second=per_second))
-            service.ladder.shadow = running[0].offer
+            running.append(Shadow(bundle, service.fallback_chain.options, service.metrics, per_second=per_second))
+            service.fallback_chain.shadow = running[0].offer
 
     return change
 

@@ -91,7 +91,7 @@ class Metrics:
         self.candidates = self._tally("endcap_candidates", "Candidates found", "source")
         self.drops = self._tally("endcap_drops", "Candidates dropped", "reason")
         self.degraded = self._tally("endcap_degraded", "Degraded answers", "why")
-        self.decisions = self._tally("endcap_decisions", "Decisions answered", "rung")
+        self.decisions = self._tally("endcap_decisions", "Decisions answered", "fallback_level")
         self.canary_decisions = self._counter("endcap_canary_decisions", "Decisions given to a canary", "version")
         self.shadow = self._counter("endcap_shadow", "Answers offered to the shadow, by outcome", "outcome")
         self.shadow_overlap = Histogram(

@@ -59,7 +59,7 @@ def test_every_discount_and_condition_is_documented() -> None:
 
 
 def test_every_degradation_is_documented() -> None:
-    flags = (DOCS / "degradation.md").read_text().split("## Flags")[1].split("## Rungs")[0]
+    flags = (DOCS / "degradation.md").read_text().split("## Flags")[1].split("## Fallback levels")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", flags, re.MULTILINE)) == set(Degraded)
 
 

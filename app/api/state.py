@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI, Request
 
 from app.api.limits import GuessLimit
-from app.decision.fallbacks import Ladder
+from app.decision.fallbacks import FallbackChain
 from app.ingest.accept import EventStore
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
@@ -25,7 +25,7 @@ class Service:
     settings: Settings
     placements: Mapping[str, Placement]
     live: LiveBundle
-    ladder: Ladder
+    fallback_chain: FallbackChain
     events: EventStore
     decisions: DecisionLog
     metrics: Metrics

@@ -88,7 +88,7 @@ async def _answer(service: Service, line: bytes) -> tuple[bytes, int | None]:
     """The answer's body and how many flags it carries; a problem's body and None for an invalid request."""
     try:
         query = to_query(DecisionRequest.model_validate_json(line), service.placements)
-        slate = await service.ladder.answer(query, no_timer)
+        slate = await service.fallback_chain.answer(query, no_timer)
     except ValidationError as error:
         first = error.errors()[0]
         pointer = pointer_to(first["loc"])

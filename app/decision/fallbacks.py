@@ -24,7 +24,7 @@ NOBODY = CustomerState()
 
 
 @dataclass(slots=True)
-class Ladder:
+class FallbackChain:
     """One answer per question. `bundle` gives a person's bundle or None; `fallbacks` the static list per placement.
 
     `shadow`, where there is one, hears of every full answer; it may keep what it hears and returns at once.
@@ -52,7 +52,7 @@ class Ladder:
             return await self._decide_shadowed(query, bundle, timer, self.shadow)
         except EndcapError:
             raise
-        except Exception:  # noqa: BLE001 - the request border: the answer falls to the next rung
+        except Exception:  # noqa: BLE001 - the request border: the answer falls to the next fallback_level
             _log.exception("decision failed")
             return floor_slate(query, bundle, self.options, self.fallbacks)
         finally:
@@ -75,7 +75,7 @@ def floor_slate(query: Query, bundle: Bundle, options: Options, fallbacks: Mappi
         return popular_slate(query, bundle, options, why=Degraded.MODEL_UNAVAILABLE)
     except EndcapError:
         raise
-    except Exception:  # noqa: BLE001 - the last rung needs nothing but the configuration
+    except Exception:  # noqa: BLE001 - the last fallback_level needs nothing but the configuration
         _log.exception("popular products failed")
         return static_slate(query, fallbacks)
 
@@ -129,11 +129,11 @@ def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]]) -> Slate:
 def _bare_slate(query: Query, version: str | None, degraded: list[Degraded], propositions: list[Proposition]) -> Slate:
     if len(propositions) < query.size and "product" in query.kinds:
         degraded = [*degraded, Degraded.SLATE_SHORT]
-    return Slate(new_decision_id(), version, POLICY, degraded, propositions, {"rung": degraded[0]})
+    return Slate(new_decision_id(), version, POLICY, degraded, propositions, {"fallback_level": degraded[0]})
 
 
-def exercise_rungs(bundle: Bundle, options: Options, placement: str) -> None:
-    """Runs every rung once on a new bundle, so that none is tried for the first time in need."""
+def warm_up(bundle: Bundle, options: Options, placement: str) -> None:
+    """Runs every fallback_level once on a new bundle, so that none is tried for the first time in need."""
     query = Query(placement=placement, size=10, now_at=datetime.now(UTC), anonymous_id="warm-up")
     asked = replace(query, recent=tuple(ProductId(name) for name in bundle.catalogue.product_ids[:5]))
     for _ in range(3):

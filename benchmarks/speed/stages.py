@@ -59,7 +59,7 @@ async def measure(settings: Settings, redis_url: str, bodies: list[bytes]) -> di
         watch.restart()
         query = to_query(DecisionRequest.model_validate_json(body), placements)
         watch.end("parse")
-        slate = await service.ladder.answer(query, watch)
+        slate = await service.fallback_chain.answer(query, watch)
         answer_body(slate, currency=settings.currency, with_trace=False, keep_s=settings.decision_keep_s)
         watch.end("encode")
         total_us.append((perf_counter() - started) * 1e6)

@@ -1,4 +1,4 @@
-"""What operations see: readiness, metrics, keys, new bundles, and answers on every rung of the ladder."""
+"""What operations see: readiness, metrics, keys, new bundles, and answers on every fallback_level of the fallback_chain."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def test_metrics_count_decisions_and_name_the_model(api: httpx.Client, trained_w
     text = api.get("/metrics").text
     assert f'endcap_model_info{{version="{current_version(trained_world.settings.bundles_dir)}"}} 1.0' in text
     assert 'endcap_stage_seconds_count{stage="features"}' in text
-    assert 'endcap_decisions_total{rung="full"}' in text
+    assert 'endcap_decisions_total{fallback_level="full"}' in text
     assert 'endcap_candidates_total{source="similar"}' in text
     assert 'endcap_request_seconds_count{endpoint="/v1/decisions",status="200"}' in text
 

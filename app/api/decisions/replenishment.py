@@ -25,9 +25,9 @@ async def due(customer_id: Id, asked: Annotated[ReplenishmentRequest, Query()], 
     """What was bought repeatedly and is likely due. Always answers; `degraded` tells what was missing."""
     service = service_of(request)
     query = to_due_query(customer_id, asked)
-    bundle = service.ladder.bundle(customer_id, None)
+    bundle = service.fallback_chain.bundle(customer_id, None)
     if bundle is None:
         return Response(due_body(query, NO_BUNDLE, model_version=None), media_type="application/json")
-    state = await service.ladder.customers.read(customer_id, None)
-    answer = replenishment(query, bundle, state, stale_after_s=service.ladder.options.stale_after_s)
+    state = await service.fallback_chain.customers.read(customer_id, None)
+    answer = replenishment(query, bundle, state, stale_after_s=service.fallback_chain.options.stale_after_s)
     return Response(due_body(query, answer, model_version=bundle.version), media_type="application/json")

@@ -27,7 +27,7 @@ async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate,
     """The slate and the answer's body, which `find_decision` gives again from now on; not yet counted."""
     query = to_query(question, service.placements)
     timer = stage_timer(service.metrics)
-    slate = await service.ladder.answer(query, timer)
+    slate = await service.fallback_chain.answer(query, timer)
     answer = answer_body(
         slate,
         currency=service.settings.currency,
@@ -54,11 +54,11 @@ async def find_decision(decision_id: Id, request: Request) -> Response:
 
 
 def count(metrics: Metrics, slate: Slate) -> None:
-    """One decision in the metrics: candidates per source, drops per reason, degradations, rung."""
+    """One decision in the metrics: candidates per source, drops per reason, degradations, fallback_level."""
     for source, found in slate.trace.get("candidates", {}).items():
         metrics.candidates.add(source, found)
     for reason, dropped in slate.trace.get("dropped", {}).items():
         metrics.drops.add(reason, dropped["count"])
     for why in slate.degraded:
         metrics.degraded.add(why)
-    metrics.decisions.add(slate.trace.get("rung", "full"))
+    metrics.decisions.add(slate.trace.get("fallback_level", "full"))
