@@ -43,12 +43,12 @@ from app.stores.redis.projections import Projections
 from app.stores.redis.watch import StoreWatch
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
-from app.stores.sql.campaigns.offer_indexes import Shelves
+from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
 from app.telemetry import Metrics
 
-SHELVES_S = 0.5
+OFFER_INDEX_REFRESH_S = 0.5
 """A changed campaign shows so soon; each look costs two small queries."""
 
 _log = logging.getLogger(__name__)
@@ -89,12 +89,12 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
     metrics = Metrics()
     placements = settings.placements()
     ledger = open_ledger(settings.ledger_url)
-    shelves = Shelves(ledger)
-    options = Options(stale_after_s=settings.features_stale_after_s, shelf_of=shelves.shelf_of)
+    offer_indexes = OfferIndexes(ledger)
+    options = Options(stale_after_s=settings.features_stale_after_s, offer_index_of=offer_indexes.offer_index_of)
     live = LiveBundle(
         settings.bundles_dir,
         tables_dir=settings.tables_dir,
-        warm=lambda bundle: _warm(bundle, options, next(iter(placements)), shelves),
+        warm=lambda bundle: _warm(bundle, options, next(iter(placements)), offer_indexes),
         on_refused=lambda _: metrics.bundle_refusals.inc(),
         on_live=lambda bundle: _announce(bundle, metrics, placements),
         on_canary=lambda version: metrics.canary_decisions.labels(version).inc(),
@@ -130,7 +130,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         decision_log,
         metrics,
         ledger,
-        shelves,
+        offer_indexes,
         projections,
         key_ring,
         guesses,
@@ -168,9 +168,9 @@ def _guess_limit(settings: Settings, metrics: Metrics) -> GuessLimit:
     )
 
 
-def _warm(bundle: Bundle, options: Options, placement: str, shelves: Shelves) -> None:
-    """Lays the offers out for a new bundle, and warms it on every fallback_level; one that fails here is never served."""
-    shelves.prepare(bundle)
+def _warm(bundle: Bundle, options: Options, placement: str, offer_indexes: OfferIndexes) -> None:
+    """Lays the offers out for a new bundle, and warms every fallback level; a bundle that fails is never served."""
+    offer_indexes.prepare(bundle)
     warm_up(bundle, options, placement)
     # A bundle lives long: the garbage collector need not walk it again and again. A decision makes some 700 objects
     # and no cycle, so the default threshold would start a collection for each.
@@ -211,7 +211,7 @@ def _lifespan(service: Service, connections: list[PipelinedRedis]) -> Lifespan:
         service.live.on_shadow = _shadow_changes(service)
         await asyncio.to_thread(upgrade, service.ledger)
         await service.keys.refresh()
-        await asyncio.to_thread(service.shelves.refresh)
+        await asyncio.to_thread(service.offer_indexes.refresh)
         await asyncio.to_thread(service.live.refresh)
         settings = service.settings
         watch = StoreWatch(connections[-1], Keys(settings.stream_partition_count), service.metrics)
@@ -226,7 +226,7 @@ def _lifespan(service: Service, connections: list[PipelinedRedis]) -> Lifespan:
             for job in (
                 service.live.watch(settings.reload_interval_ms / 1000),
                 service.decisions.flush_for_ever(),
-                service.shelves.watch(SHELVES_S),
+                service.offer_indexes.watch(OFFER_INDEX_REFRESH_S),
                 service.keys.watch(),
                 watch.watch(),
             ):

@@ -13,7 +13,7 @@ from app.settings import Placement, Settings
 from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.projections import Projections
 from app.stores.sql.access.keyring import KeyRing
-from app.stores.sql.campaigns.offer_indexes import Shelves
+from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger
 from app.telemetry import Metrics
 
@@ -30,7 +30,7 @@ class Service:
     decisions: DecisionLog
     metrics: Metrics
     ledger: Ledger
-    shelves: Shelves
+    offer_indexes: OfferIndexes
     projections: Projections
     keys: KeyRing
     guesses: GuessLimit

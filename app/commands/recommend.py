@@ -57,7 +57,7 @@ async def recommend(
     patient = settings.model_copy(update={"feature_timeout_ms": PATIENT_TIMEOUT_MS})
     service, connections = build_service(patient, redis_url)
     upgrade(service.ledger)
-    service.shelves.refresh()
+    service.offer_indexes.refresh()
     if not service.live.refresh() or service.live.bundle is None:
         raise BundleMissing(service.live.problem or f"no bundle in {settings.bundles_dir}; run `endcap train` first")
     started = perf_counter()

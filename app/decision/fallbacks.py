@@ -1,4 +1,4 @@
-"""Answers that always come: the full pipeline, and below it the rungs that need less, each flagged."""
+"""Answers that always come: the full pipeline, and below it the fallback levels that need less, each flagged."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -133,7 +133,7 @@ def _bare_slate(query: Query, version: str | None, degraded: list[Degraded], pro
 
 
 def warm_up(bundle: Bundle, options: Options, placement: str) -> None:
-    """Runs every fallback_level once on a new bundle, so that none is tried for the first time in need."""
+    """Runs every fallback level once on a new bundle, so that none is tried for the first time in need."""
     query = Query(placement=placement, size=10, now_at=datetime.now(UTC), anonymous_id="warm-up")
     asked = replace(query, recent=tuple(ProductId(name) for name in bundle.catalogue.product_ids[:5]))
     for _ in range(3):

@@ -16,7 +16,7 @@ from app.decision.slate.new_products import fitting_newcomers, with_newcomers
 from app.decision.slate.products import make_slate, slate_places
 from app.domain import Degraded, Ints, Query, Slate
 from app.model.bundle import Bundle
-from app.offers.display.offer_index import Shelf
+from app.offers.display.offer_index import OfferIndex
 from app.ports import CustomerState, CustomerStore
 from app.telemetry import StageTimer, no_timer
 
@@ -28,11 +28,11 @@ TRACED_DROPS = 20
 class Options:
     """What a decision needs to know besides the question; features older than `stale_after_s` are flagged.
 
-    `shelf_of` gives the offers that may be shown, laid out for a bundle; None while there is none.
+    `offer_index_of` gives the offers that may be shown, laid out for a bundle; None while there is none.
     """
 
     stale_after_s: float
-    shelf_of: Callable[[Bundle], Shelf | None] = lambda _: None
+    offer_index_of: Callable[[Bundle], OfferIndex | None] = lambda _: None
 
 
 async def decide(query: Query, bundle: Bundle, customers: CustomerStore, options: Options, timer: StageTimer) -> Slate:
@@ -57,11 +57,11 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
     timer.end("scoring")
     arranged = None if query.policy is None else arrange(context, query.policy, scored, new)
     places = slate_places(context, scored, new, arranged) if "product" in query.kinds else NO_ITEMS
-    shelf = options.shelf_of(bundle) if "coupon" in query.kinds else None
-    if shelf is None:
+    offer_index = options.offer_index_of(bundle) if "coupon" in query.kinds else None
+    if offer_index is None:
         offered = Offered(make_slate(context, scored, places, new, arranged) if len(places) else [], {})
     else:
-        offered = offer_coupons(context, shelf, scored, rules, places, new, arranged)
+        offered = offer_coupons(context, offer_index, scored, rules, places, new, arranged)
         timer.end("coupons")
     slate = _slate(context, candidates, dropped, scored, arranged, offered)
     timer.end("slate")

@@ -1,4 +1,4 @@
-"""What operations see: readiness, metrics, keys, new bundles, and answers on every fallback_level of the fallback_chain."""
+"""What operations see: readiness, metrics, keys, new bundles, and answers on every fallback level."""
 
 from pathlib import Path
 from typing import Any

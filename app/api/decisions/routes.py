@@ -54,7 +54,7 @@ async def find_decision(decision_id: Id, request: Request) -> Response:
 
 
 def count(metrics: Metrics, slate: Slate) -> None:
-    """One decision in the metrics: candidates per source, drops per reason, degradations, fallback_level."""
+    """One decision in the metrics: candidates per source, drops per reason, degradations, fallback level."""
     for source, found in slate.trace.get("candidates", {}).items():
         metrics.candidates.add(source, found)
     for reason, dropped in slate.trace.get("dropped", {}).items():

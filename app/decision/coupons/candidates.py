@@ -18,7 +18,7 @@ from app.decision.eligibility.products import Rule, all_allowed
 from app.decision.ranking.scoring import Scored
 from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.model.offer_items import Places
-from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, Shelf
+from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, OfferIndex
 from app.offers.rules.pre_basket import reason_against
 from app.offers.terms.basket import Situation
 from app.offers.terms.reasons import ReasonCode
@@ -75,35 +75,35 @@ class CouponCandidates(NamedTuple):
 
 
 def coupon_candidates(
-    context: Context, shelf: Shelf, scored: Scored, rules: Sequence[Rule], objective: Objective
+    context: Context, offer_index: OfferIndex, scored: Scored, rules: Sequence[Rule], objective: Objective
 ) -> CouponCandidates:
     """Judges the customer's coupons, and offers that need none yet. Some 120 µs for 30 coupons."""
     dropped: Dropped = {}
-    rows, coupons = _at_hand(context, shelf, dropped)
+    rows, coupons = _at_hand(context, offer_index, dropped)
     gates = _Gates()
-    _judge_eligible(gates, context, shelf, rows)
-    _judge_applicable_here(gates, context, shelf, rows)
+    _judge_eligible(gates, context, offer_index, rows)
+    _judge_applicable_here(gates, context, offer_index, rows)
     allowed = all_allowed([rule for rule in rules if rule.reason not in COUPON_RULES_SKIPPED])
     basket = context.basket if allowed is None else context.basket[allowed[context.basket]]
     bought = context.bought.items
-    found = look_up(shelf.items, np.concatenate((bought, basket, scored.items)))
+    found = look_up(offer_index.items, np.concatenate((bought, basket, scored.items)))
     liked = _liked(found, scored, basket, begins_at=len(bought))
-    pairs = _pairs(shelf, rows, liked, allowed)
+    pairs = _pairs(offer_index, rows, liked, allowed)
     # Suitable: it gives something, and leaves the retailer what the product cost.
-    fault = shelf.worths.fault.take(pairs)
+    fault = offer_index.worths.fault.take(pairs)
     if fault.any():
         for code in (OUT_OF_STOCK, NO_EFFECT, PRICE_FLOOR):
             gates.refuse(str(FAULTS[code]), fault == code)
-    _judge_welcome(gates, context, shelf, rows)
-    kept = gates.judge(shelf, rows, dropped)
+    _judge_welcome(gates, context, offer_index, rows)
+    kept = gates.judge(offer_index, rows, dropped)
     if kept is not None:
         rows, pairs, coupons = rows.take(kept), pairs.take(kept), [coupons[place] for place in kept.tolist()]
-    log_odds = _log_odds(context, shelf, rows, found)
+    log_odds = _log_odds(context, offer_index, rows, found)
     calibration = context.bundle.scoring["calibration"]
     slope = max(float(calibration["slope"]), MIN_SLOPE)
-    keys = score = (log_odds + shelf.worths.log_weight.take(pairs) - calibration["intercept"]) / slope
+    keys = score = (log_odds + offer_index.worths.log_weight.take(pairs) - calibration["intercept"]) / slope
     if objective != Objective.RELEVANCE:
-        keys = np.nan_to_num(shelf.worths.net_minor(pairs, objective)) / (1 + np.exp(-log_odds))
+        keys = np.nan_to_num(offer_index.worths.net_minor(pairs, objective)) / (1 + np.exp(-log_odds))
     best = (-keys).argsort(kind="stable")[: context.query.size].tolist()
     return CouponCandidates(best, rows, coupons, pairs, log_odds, score, keys, objective, liked, dropped)
 
@@ -120,38 +120,40 @@ class _Gates:
         self._reasons.append(reason)
         self._fails.append(fails)
 
-    def judge(self, shelf: Shelf, rows: Places, dropped: Dropped) -> Places | None:
+    def judge(self, offer_index: OfferIndex, rows: Places, dropped: Dropped) -> Places | None:
         """The places that no gate refused, None for all; the offers of the others join `dropped`."""
         if not self._fails:
             return None
         fails = np.array(self._fails)
         is_refused: Mask = np.logical_or.reduce(fails)
         for place, why in zip(np.flatnonzero(is_refused).tolist(), fails.argmax(axis=0)[is_refused], strict=True):
-            dropped.setdefault(str(self._reasons[why]), []).append(shelf.offers[rows[place]].offer_id)
+            dropped.setdefault(str(self._reasons[why]), []).append(offer_index.offers[rows[place]].offer_id)
         return np.flatnonzero(~is_refused)
 
 
-def _at_hand(context: Context, shelf: Shelf, dropped: Dropped) -> tuple[Places, list[WalletCoupon | None]]:
+def _at_hand(context: Context, offer_index: OfferIndex, dropped: Dropped) -> tuple[Places, list[WalletCoupon | None]]:
     """Each offer once: of the wallet's coupons the one that ends first, None for an offer to be activated."""
     wallet = context.wallet
     if wallet is None or context.query.customer_id is None:
         return np.zeros(0, np.intp), []
-    best = _valid_coupons(wallet, shelf, dropped, now_s=context.query.now_at.timestamp())
+    best = _valid_coupons(wallet, offer_index, dropped, now_s=context.query.now_at.timestamp())
     rows, coupons = list(best), list[WalletCoupon | None](best.values())
-    if len(shelf.by_decision):
-        is_free = np.ones(len(shelf.offers), np.bool_)
+    if len(offer_index.by_decision):
+        is_free = np.ones(len(offer_index.offers), np.bool_)
         # Who had a coupon gets no second one, whether the first is valid yet, or still.
         had = wallet.taken.union(coupon.offer_id for coupon in wallet.coupons)
-        is_free[[shelf.row_of[offer_id] for offer_id in had if offer_id in shelf.row_of]] = False
-        others = shelf.by_decision[is_free[shelf.by_decision]].tolist()
+        is_free[[offer_index.row_of[offer_id] for offer_id in had if offer_id in offer_index.row_of]] = False
+        others = offer_index.by_decision[is_free[offer_index.by_decision]].tolist()
         rows += others
         coupons += [None] * len(others)
     return np.array(rows, np.intp), coupons
 
 
-def _valid_coupons(wallet: Wallet, shelf: Shelf, dropped: Dropped, *, now_s: float) -> dict[int, WalletCoupon]:
+def _valid_coupons(
+    wallet: Wallet, offer_index: OfferIndex, dropped: Dropped, *, now_s: float
+) -> dict[int, WalletCoupon]:
     best: dict[int, WalletCoupon] = {}
-    row_of = shelf.row_of.get
+    row_of = offer_index.row_of.get
     for coupon in wallet.coupons:
         row = row_of(coupon.offer_id)
         if row is None:
@@ -168,32 +170,32 @@ def _valid_coupons(wallet: Wallet, shelf: Shelf, dropped: Dropped, *, now_s: flo
     return best
 
 
-def _judge_eligible(gates: _Gates, context: Context, shelf: Shelf, rows: Places) -> None:
+def _judge_eligible(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
     """Eligible: the campaign runs, has money left, and pays in the money of the prices."""
     now_s = context.query.now_at.timestamp()
-    opened_s, closing_s = shelf.all_run_s
+    opened_s, closing_s = offer_index.all_run_s
     if not opened_s <= now_s < closing_s:
-        runs = (shelf.opens_s.take(rows) <= now_s) & (now_s < shelf.closes_s.take(rows))
+        runs = (offer_index.opens_s.take(rows) <= now_s) & (now_s < offer_index.closes_s.take(rows))
         gates.refuse(ReasonCode.CAMPAIGN_NOT_RUNNING, ~runs)
     remaining = {} if context.wallet is None else context.wallet.remaining_minor
-    spent = [place for place, campaign_id in enumerate(shelf.budgeted) if remaining.get(campaign_id, 0) <= 0]
+    spent = [place for place, campaign_id in enumerate(offer_index.budgeted) if remaining.get(campaign_id, 0) <= 0]
     if spent:
-        gates.refuse(ReasonCode.BUDGET_EXHAUSTED, np.isin(shelf.budget.take(rows), spent))
-    if shelf.has_foreign:
-        gates.refuse(ReasonCode.CURRENCY_MISMATCH, shelf.is_foreign.take(rows))
+        gates.refuse(ReasonCode.BUDGET_EXHAUSTED, np.isin(offer_index.budget.take(rows), spent))
+    if offer_index.has_foreign:
+        gates.refuse(ReasonCode.CURRENCY_MISMATCH, offer_index.is_foreign.take(rows))
 
 
-def _judge_applicable_here(gates: _Gates, context: Context, shelf: Shelf, rows: Places) -> None:
+def _judge_applicable_here(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
     """Applicable now, as far as person, place and time decide it."""
-    if not shelf.has_particular:
+    if not offer_index.has_particular:
         return
-    places = shelf.is_particular.take(rows).nonzero()[0]
+    places = offer_index.is_particular.take(rows).nonzero()[0]
     query, wallet = context.query, context.wallet
     tier = None if wallet is None else wallet.tier
     situation = Situation(query.now_at, query.customer_id, tier, query.channel, query.store_id)
     failing: dict[ReasonCode, Mask] = {}
     for place in places.tolist():
-        presence = shelf.offers[rows[place]].presence
+        presence = offer_index.offers[rows[place]].presence
         reason = None if presence is None else reason_against(presence, situation)
         if reason is not None:
             failing.setdefault(reason, np.zeros(len(rows), np.bool_))[place] = True
@@ -201,12 +203,12 @@ def _judge_applicable_here(gates: _Gates, context: Context, shelf: Shelf, rows: 
         gates.refuse(reason, fails)
 
 
-def _judge_welcome(gates: _Gates, context: Context, shelf: Shelf, rows: Places) -> None:
+def _judge_welcome(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
     """Contact policy: nothing that was waved away lately, or shown too often."""
     if not context.events:
         return
     resting = _resting(context, context.query.now_at.timestamp())
-    resting_rows = [shelf.row_of[offer_id] for offer_id in resting if offer_id in shelf.row_of]
+    resting_rows = [offer_index.row_of[offer_id] for offer_id in resting if offer_id in offer_index.row_of]
     if resting_rows:
         gates.refuse(ReasonCode.CAPPED, np.isin(rows, resting_rows))
 
@@ -236,26 +238,26 @@ def _liked(found: LookedUp, scored: Scored, basket: Ints, *, begins_at: int) -> 
     return Liked(found.pairs.take(order), found.offers.take(order))
 
 
-def _pairs(shelf: Shelf, rows: Places, liked: Liked, allowed: Mask | None) -> Places:
+def _pairs(offer_index: OfferIndex, rows: Places, liked: Liked, allowed: Mask | None) -> Places:
     """Per row the pair of the product that the coupon is shown for: what is liked best, then what most people buy, the
     last one ("no product") where nothing of it may be shown."""
-    nothing = len(shelf.items.items)
-    best = shelf.first.copy() if allowed is None else np.full(len(shelf.first), nothing)
+    nothing = len(offer_index.items.items)
+    best = offer_index.first.copy() if allowed is None else np.full(len(offer_index.first), nothing)
     # Of several writes to one place the last counts: that of the best.
     best[liked.rows[::-1]] = liked.pairs[::-1]
     pairs = best.take(rows)
     if allowed is not None:
         missing = (pairs == nothing).nonzero()[0]
-        pairs[missing] = _first_allowed(shelf, rows.take(missing), allowed)
+        pairs[missing] = _first_allowed(offer_index, rows.take(missing), allowed)
     return pairs
 
 
-def _first_allowed(shelf: Shelf, rows: Places, allowed: Mask) -> Places:
+def _first_allowed(offer_index: OfferIndex, rows: Places, allowed: Mask) -> Places:
     """Per row the pair of its most popular item that may be shown, the last one where there is none."""
-    items, nothing = shelf.items, len(shelf.items.items)
-    top = shelf.top[rows]
+    items, nothing = offer_index.items, len(offer_index.items.items)
+    top = offer_index.top[rows]
     passes = allowed.take(top) & (top >= 0)
-    found = np.where(passes.any(axis=1), shelf.first.take(rows) + passes.argmax(axis=1), nothing)
+    found = np.where(passes.any(axis=1), offer_index.first.take(rows) + passes.argmax(axis=1), nothing)
     for place in (found == nothing).nonzero()[0].tolist():
         start, end = items.starts[rows[place] : rows[place] + 2].tolist()
         passing = allowed[items.items[start:end]].nonzero()[0]
@@ -264,13 +266,13 @@ def _first_allowed(shelf: Shelf, rows: Places, allowed: Mask) -> Places:
     return found
 
 
-def _log_odds(context: Context, shelf: Shelf, rows: Places, found: LookedUp) -> Floats | Wide:
+def _log_odds(context: Context, offer_index: OfferIndex, rows: Places, found: LookedUp) -> Floats | Wide:
     """Of being redeemed, per row: by what training learned, else the same for all."""
     model = context.bundle.coupons
     if model is None or not len(rows):
         return np.full(len(rows), log(PRIOR_CHANCE / (1 - PRIOR_CHANCE)))
     wallet = context.wallet
     habit = None if wallet is None else CouponHabit(wallet.redeemed_count, wallet.campaign_count)
-    table = coupon_table(context, shelf.items, habit=habit, looked_up=found)
+    table = coupon_table(context, offer_index.items, habit=habit, looked_up=found)
     log_odds: Floats = model.log_odds(table, COLUMNS).take(rows)
     return log_odds

@@ -15,7 +15,7 @@ from app.decision.slate.new_products import MIN_SLATE
 from app.decision.slate.products import make_slate
 from app.domain import CouponPlace, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle
-from app.offers.display.offer_index import Shelf
+from app.offers.display.offer_index import OfferIndex
 from app.offers.terms.codes import shown_code
 
 APPLIES_TO_COUNT = 5
@@ -33,7 +33,7 @@ class Offered(NamedTuple):
 
 def offer_coupons(
     context: Context,
-    shelf: Shelf,
+    offer_index: OfferIndex,
     scored: Scored,
     rules: Sequence[Rule],
     places: Ints,
@@ -43,8 +43,8 @@ def offer_coupons(
     """The products at `places` with the customer's coupons among them; the products alone where that fails."""
     objective = Objective.RELEVANCE if arranged is None else Objective(str(arranged.trace["objective"]))
     try:
-        coupons = coupon_candidates(context, shelf, scored, rules, objective)
-        return Offered(_with_coupons(context, shelf, scored, coupons, places, new, arranged), coupons.trace())
+        coupons = coupon_candidates(context, offer_index, scored, rules, objective)
+        return Offered(_with_coupons(context, offer_index, scored, coupons, places, new, arranged), coupons.trace())
     except Exception:  # noqa: BLE001 - the border of one kind: the other still answers
         _log.exception("coupons failed")
         return Offered(make_slate(context, scored, places, new, arranged), {}, failed=True)
@@ -52,7 +52,7 @@ def offer_coupons(
 
 def _with_coupons(
     context: Context,
-    shelf: Shelf,
+    offer_index: OfferIndex,
     scored: Scored,
     coupons: CouponCandidates,
     places: Ints,
@@ -65,7 +65,7 @@ def _with_coupons(
     `query.max_coupons`; where no product is asked for, coupons alone.
     """
     if "product" not in context.query.kinds:
-        return _propositions(context, shelf, coupons, range(1, len(coupons.best) + 1))
+        return _propositions(context, offer_index, coupons, range(1, len(coupons.best) + 1))
     most = min(context.query.max_coupons, len(coupons.best))
     set_ranks = _set_ranks(context, scored, places, arranged) if most else set()
     keys = scored.score.take(places).tolist() if arranged is None else arranged.keys
@@ -77,7 +77,7 @@ def _with_coupons(
     products = make_slate(
         context, scored, places.take(kept), new, None if arranged is None else arranged.only(kept), ranks=product_ranks
     )
-    slate = sorted([*products, *_propositions(context, shelf, coupons, ranks)], key=_rank)
+    slate = sorted([*products, *_propositions(context, offer_index, coupons, ranks)], key=_rank)
     if slate[-1].rank > len(slate):
         # Too few products to reach a pin's rank, or a coupon's: the slate closes up.
         slate = [one._replace(rank=rank) for rank, one in enumerate(slate, start=1)]
@@ -140,19 +140,21 @@ def _seated(count: int, set_ranks: set[int], taken: Sequence[int], *, size: int)
     return [number for number, _ in seated], [rank for _, rank in seated]
 
 
-def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ranks: Sequence[int]) -> list[Proposition]:
+def _propositions(
+    context: Context, offer_index: OfferIndex, coupons: CouponCandidates, ranks: Sequence[int]
+) -> list[Proposition]:
     """The best coupons at these ranks."""
     catalogue, basket = context.bundle.catalogue, context.basket.tolist()
     is_margin = coupons.objective == Objective.MARGIN
     slate = []
     for rank, place in zip(ranks, coupons.best, strict=False):
         row, pair, coupon = int(coupons.rows[place]), int(coupons.pairs[place]), coupons.coupons[place]
-        offer, target = shelf.offers[row], int(shelf.items.items[pair])
-        ends_s = float(shelf.closes_s[row])
+        offer, target = offer_index.offers[row], int(offer_index.items.items[pair])
+        ends_s = float(offer_index.closes_s[row])
         if coupon is not None and coupon.valid_until_s is not None:
             ends_s = min(ends_s, coupon.valid_until_s)
         chance = 1 / (1 + exp(-coupons.log_odds[place]))
-        price, margin, saving, cost = shelf.worths.money[:, pair].tolist()
+        price, margin, saving, cost = offer_index.worths.money[:, pair].tolist()
         slate.append(
             Proposition(
                 "coupon",
@@ -165,7 +167,7 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
                 _whole(chance * ((margin if is_margin else price) - cost)),
                 offer.currency,
                 offer.name,
-                _factors(shelf, pair, chance) if context.query.explain else None,
+                _factors(offer_index, pair, chance) if context.query.explain else None,
                 _whole(price) if catalogue.is_listed[target] else None,
                 CouponPlace(
                     None if coupon is None else coupon.coupon_id,
@@ -173,7 +175,7 @@ def _propositions(context: Context, shelf: Shelf, coupons: CouponCandidates, ran
                     offer.offer_id,
                     offer.revision,
                     offer.campaign_id,
-                    _applies_to(context.bundle, shelf, coupons, row, target),
+                    _applies_to(context.bundle, offer_index, coupons, row, target),
                     _whole(saving),
                     None if ends_s == inf else ends_s,
                 ),
@@ -186,23 +188,23 @@ def _whole(minor: float) -> int | None:
     return None if isnan(minor) else round(minor)
 
 
-def _applies_to(bundle: Bundle, shelf: Shelf, coupons: CouponCandidates, row: int, target: int) -> list[str]:
+def _applies_to(bundle: Bundle, offer_index: OfferIndex, coupons: CouponCandidates, row: int, target: int) -> list[str]:
     """The products of the offer that the customer likes best, the one it is shown for first."""
     theirs = coupons.liked.pairs[coupons.liked.rows == row][:APPLIES_TO_COUNT]
-    items = dict.fromkeys([target, *shelf.items.items.take(theirs).tolist()])
+    items = dict.fromkeys([target, *offer_index.items.items.take(theirs).tolist()])
     return [bundle.catalogue.product_ids[item] for item in items][:APPLIES_TO_COUNT]
 
 
-def _factors(shelf: Shelf, pair: int, chance: float) -> dict[str, float]:
+def _factors(offer_index: OfferIndex, pair: int, chance: float) -> dict[str, float]:
     """What made the score: the chance, what a redemption costs and leaves, and the weight that follows."""
-    price, margin, saving, cost = shelf.worths.money[:, pair].tolist()
+    price, margin, saving, cost = offer_index.worths.money[:, pair].tolist()
     told = {
         "p_redeem": chance,
         "saving_minor": saving,
         "cost_minor": cost,
         "price_minor": price,
         "margin_minor": margin,
-        "odds_weight": exp(shelf.worths.log_weight[pair]),
+        "odds_weight": exp(offer_index.worths.log_weight[pair]),
     }
     return {name: value for name, value in told.items() if not isnan(value)}
 

@@ -89,7 +89,7 @@ class ShownOffer:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class OfferIndex:
     """n offers as parallel columns. Instants are unix seconds, `closes_s` excluded.
 
     `top` (n, TOP_COUNT): the most popular products of each offer, -1 where there are fewer, `first` (n,) the pair in
@@ -115,10 +115,10 @@ class Shelf:
     by_decision: Ints
 
 
-def make_shelf(
+def build_offer_index(
     bundle: Bundle, campaigns: Sequence[Campaign], offers: Sequence[Offer], *, now: datetime
-) -> Shelf | None:
-    """The shelf of what runs at `now` or will, without withdrawn offers; None when that is nothing.
+) -> OfferIndex | None:
+    """The offer index of what runs at `now` or will, without withdrawn offers; None when that is nothing.
 
     Some 20 ms for a hundred offers of the Complete Journey, 100 ms for twelve hundred.
     """
@@ -142,7 +142,7 @@ def make_shelf(
         discount_ratio=_depth(bundle, discounts, items),
         sibling_count=np.array([size[offer.campaign_id] for offer in on_offer], np.float32),
     )
-    return Shelf(
+    return OfferIndex(
         offers=shown,
         row_of={offer.offer_id: row for row, offer in enumerate(shown)},
         items=layout,

@@ -65,25 +65,25 @@ def ids(found: dict[str, Any]) -> list[str]:
 
 
 def test_placement_s_rules_shape_the_slate(shop: httpx.Client) -> None:
-    plain, shelf = answer(shop, "plain"), answer(shop, "shelf", explain=True)
+    plain, pinned = answer(shop, "plain"), answer(shop, "shelf", explain=True)
     assert ids(plain)[0] == product("tea", 3)
-    assert product("tea", 3) not in ids(shelf)
-    assert ids(shelf)[:2] == [product("tea", 9), product("coffee", 4)]
-    assert shelf["propositions"][1]["reasons"] == [{"code": "pinned", "text": "Chosen by the store"}]
-    assert [row["rank"] for row in shelf["propositions"]] == list(range(1, 11))
-    assert shelf["degraded"] == []
-    boosted = shelf["propositions"][0]["factors"]
+    assert product("tea", 3) not in ids(pinned)
+    assert ids(pinned)[:2] == [product("tea", 9), product("coffee", 4)]
+    assert pinned["propositions"][1]["reasons"] == [{"code": "pinned", "text": "Chosen by the store"}]
+    assert [row["rank"] for row in pinned["propositions"]] == list(range(1, 11))
+    assert pinned["degraded"] == []
+    boosted = pinned["propositions"][0]["factors"]
     assert boosted["rule_boost"] > 0
     assert boosted["value_minor"] == pytest.approx(boosted["probability"] * boosted["price_minor"])
     assert boosted["price_minor"] == 250
-    assert shelf["trace"]["placement"] == {
+    assert pinned["trace"]["placement"] == {
         "objective": "revenue",
         "boosted_count": 1,
         "buried_count": 0,
         "pinned_count": 1,
         "over_cap_count": 0,
     }
-    assert shelf["trace"]["dropped"]["excluded_by_rule"] == {"count": 1, "product_ids": [product("tea", 3)]}
+    assert pinned["trace"]["dropped"]["excluded_by_rule"] == {"count": 1, "product_ids": [product("tea", 3)]}
 
 
 def test_excluded_department_never_shows(shop: httpx.Client) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Integer, Row, cast, func, select
 from app.errors import StoreUnavailable
 from app.model.bundle import Bundle
 from app.model.memory import give_back
-from app.offers.display.offer_index import Shelf, make_shelf
+from app.offers.display.offer_index import OfferIndex, build_offer_index
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.status import CampaignStatus
 from app.stores.sql.campaigns.campaigns import campaign_of, offer_of
@@ -27,31 +27,31 @@ _OnOffer = tuple[Sequence[Campaign], Sequence[Offer]]
 _log = logging.getLogger(__name__)
 
 
-class Shelves:
-    """One shelf per bundle in use. While the ledger cannot be read the last ones stand: they show, and approve nothing.
+class OfferIndexes:
+    """One offer index per bundle in use. While the ledger cannot be read the last ones stand: they show, and approve nothing.
 
-    Reading takes no lock; whatever makes shelves takes turns.
+    Reading takes no lock; whatever makes offer indexes takes turns.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._turn = Lock()
         self._seen: _State | None = None
-        self._shelves: tuple[tuple[ref[Bundle], Shelf | None], ...] = ()
+        self._shelves: tuple[tuple[ref[Bundle], OfferIndex | None], ...] = ()
 
-    def shelf_of(self, bundle: Bundle) -> Shelf | None:
-        """The shelf of this bundle; None when nothing is on offer, or the bundle was never prepared."""
-        return next((shelf for known, shelf in self._shelves if known() is bundle), None)
+    def offer_index_of(self, bundle: Bundle) -> OfferIndex | None:
+        """The offer index of this bundle; None when nothing is on offer, or the bundle was never prepared."""
+        return next((offer_index for known, offer_index in self._shelves if known() is bundle), None)
 
     def prepare(self, bundle: Bundle) -> None:
         """Lays the offers out for a bundle that is about to go live; never raises for the ledger's sake."""
         with self._turn:
             try:
-                shelf = _laid_out(bundle, self._ledger.read(_on_offer))
+                offer_index = _laid_out(bundle, self._ledger.read(_on_offer))
             except StoreUnavailable as error:
                 _log.warning("offers not laid out", extra={"detail": error.message})
-                shelf, self._seen = None, None
-            self._shelves = ((ref(bundle), shelf), *self._in_use(but=bundle))
+                offer_index, self._seen = None, None
+            self._shelves = ((ref(bundle), offer_index), *self._in_use(but=bundle))
 
     def refresh(self) -> bool:
         """Reads what changed in the ledger; True when it did. Never raises for the ledger's sake."""
@@ -75,20 +75,22 @@ class Shelves:
             await asyncio.sleep(interval_s)
             try:
                 await asyncio.to_thread(self.refresh)
-            except Exception:  # noqa: BLE001 - the task border: the last shelves stand
+            except Exception:  # noqa: BLE001 - the task border: the last offer_indexes stand
                 _log.exception("offers not refreshed")
 
-    def _in_use(self, *, but: Bundle | None = None) -> list[tuple[ref[Bundle], Shelf | None]]:
-        """The shelves of bundles that somebody still holds."""
+    def _in_use(self, *, but: Bundle | None = None) -> list[tuple[ref[Bundle], OfferIndex | None]]:
+        """The offer indexes of bundles that somebody still holds."""
         return [
-            (known, shelf) for known, shelf in self._shelves if (bundle := known()) is not None and bundle is not but
+            (known, offer_index)
+            for known, offer_index in self._shelves
+            if (bundle := known()) is not None and bundle is not but
         ]
 
 
-def _laid_out(bundle: Bundle, found: _OnOffer) -> Shelf | None:
-    shelf = make_shelf(bundle, *found, now=datetime.now(UTC))
+def _laid_out(bundle: Bundle, found: _OnOffer) -> OfferIndex | None:
+    offer_index = build_offer_index(bundle, *found, now=datetime.now(UTC))
     give_back()
-    return shelf
+    return offer_index
 
 
 def _state(connection: Connection) -> _State:

@@ -16,7 +16,7 @@ from app.decision.coupons.candidates import VIEW_CAP
 from app.domain import Degraded, Line, ProductId, Selection, SlatePolicy, Wallet
 from app.model.bundle import Bundle, Newcomers
 from app.offers.terms.records import Campaign, Offer
-from tests.support.shelves import (
+from tests.support.offer_indexes import (
     DAY_S,
     HALF,
     NOW,
@@ -28,8 +28,8 @@ from tests.support.shelves import (
     decided,
     dropped,
     offer,
+    offer_index_of,
     promotion,
-    shelf_of,
     shown,
     small_bundle,
     until,
@@ -50,7 +50,7 @@ def basket(*product_ids: str) -> tuple[Line, ...]:
 
 def test_coupon_that_passes_is_shown_with_what_it_is_and_applies_to(bundle: Bundle) -> None:
     held = Wallet([coupon("o", ends_s=NOW_S + 5 * DAY_S)])
-    found = decided(bundle, shelf_of(bundle, offer("o", "p3", "p5")), held)
+    found = decided(bundle, offer_index_of(bundle, offer("o", "p3", "p5")), held)
     (one,) = found.propositions
     assert one.coupon is not None
     assert (one.kind, one.rank, one.name, one.currency) == ("coupon", 1, "offer o", "EUR")
@@ -66,43 +66,45 @@ def test_coupon_that_passes_is_shown_with_what_it_is_and_applies_to(bundle: Bund
 def test_offer_nobody_lays_out_and_campaign_that_does_not_run_now(bundle: Bundle) -> None:
     soon, over = campaign("soon", starts_at=until(1)), campaign("over", ends_at=until(0.5))
     offers = [offer("kept", "p1"), offer("soon", "p1", of="soon"), offer("over", "p1", of="over")]
-    shelf = shelf_of(bundle, *offers, campaigns=[campaign(), soon, over])
+    offer_index = offer_index_of(bundle, *offers, campaigns=[campaign(), soon, over])
     held = wallet("kept", "soon", "over", "gone")
-    found = decided(bundle, shelf, held)
+    found = decided(bundle, offer_index, held)
     assert dropped(found) == {"campaign_not_running": ["gone", "soon"]}
     assert sorted(shown(found)) == ["kept", "over"]
-    later = decided(bundle, shelf, held, now_at=until(2))
+    later = decided(bundle, offer_index, held, now_at=until(2))
     assert dropped(later) == {"campaign_not_running": ["gone", "over"]}
     assert sorted(shown(later)) == ["kept", "soon"]
 
 
 @pytest.mark.parametrize("status", ["draft", "paused", "ended"])
 def test_campaign_of_another_state_lays_nothing_out(bundle: Bundle, status: str) -> None:
-    assert shelf_of(bundle, offer("o", "p1"), campaigns=[campaign(status=status)]) is None
+    assert offer_index_of(bundle, offer("o", "p1"), campaigns=[campaign(status=status)]) is None
 
 
 def test_withdrawn_offer_is_not_shown(bundle: Bundle) -> None:
-    shelf = shelf_of(bundle, offer("o", "p1", is_active=False), offer("other", "p1"))
-    assert shown(decided(bundle, shelf, wallet("o", "other"))) == ["other"]
+    offer_index = offer_index_of(bundle, offer("o", "p1", is_active=False), offer("other", "p1"))
+    assert shown(decided(bundle, offer_index, wallet("o", "other"))) == ["other"]
 
 
 def test_coupons_own_days_count_to_the_second(bundle: Bundle) -> None:
-    shelf = shelf_of(bundle, offer("early", "p1"), offer("late", "p1"), offer("first", "p1"), offer("last", "p1"))
+    offer_index = offer_index_of(
+        bundle, offer("early", "p1"), offer("late", "p1"), offer("first", "p1"), offer("last", "p1")
+    )
     coupons = [
         coupon("early", starts_s=NOW_S + 1),
         coupon("first", starts_s=NOW_S),
         coupon("late", ends_s=NOW_S),
         coupon("last", ends_s=NOW_S + 1),
     ]
-    found = decided(bundle, shelf, Wallet(coupons))
+    found = decided(bundle, offer_index, Wallet(coupons))
     assert dropped(found) == {"coupon_not_yet_valid": ["early"], "coupon_expired": ["late"]}
     assert sorted(shown(found)) == ["first", "last"]
 
 
 def test_of_two_coupons_of_an_offer_the_one_that_ends_first_is_shown(bundle: Bundle) -> None:
-    shelf = shelf_of(bundle, offer("o", "p1"))
+    offer_index = offer_index_of(bundle, offer("o", "p1"))
     three = [coupon("o", ends_s=ends_s)._replace(coupon_id=str(ends_s)) for ends_s in (None, NOW_S + 9, NOW_S + 99)]
-    (one,) = decided(bundle, shelf, Wallet(three)).propositions
+    (one,) = decided(bundle, offer_index, Wallet(three)).propositions
     assert one.coupon is not None
     assert one.coupon.coupon_id == str(NOW_S + 9)
 
@@ -110,8 +112,8 @@ def test_of_two_coupons_of_an_offer_the_one_that_ends_first_is_shown(bundle: Bun
 def test_campaign_without_money_left_shows_nothing(bundle: Bundle) -> None:
     rich, poor, unknown = (campaign(name, budget_minor=1000) for name in ("rich", "poor", "unknown"))
     offers = [offer(one.campaign_id, "p1", of=one.campaign_id) for one in (rich, poor, unknown)]
-    shelf = shelf_of(bundle, *offers, campaigns=[rich, poor, unknown])
-    found = decided(bundle, shelf, wallet("rich", "poor", "unknown", remaining_minor={"rich": 1, "poor": 0}))
+    offer_index = offer_index_of(bundle, *offers, campaigns=[rich, poor, unknown])
+    found = decided(bundle, offer_index, wallet("rich", "poor", "unknown", remaining_minor={"rich": 1, "poor": 0}))
     assert dropped(found) == {"budget_exhausted": ["poor", "unknown"]}
     assert shown(found) == ["rich"]
 
@@ -131,37 +133,39 @@ def test_campaign_without_money_left_shows_nothing(bundle: Bundle) -> None:
 def test_what_person_place_and_time_decide(
     bundle: Bundle, terms: dict[str, Any], query: dict[str, Any], reason: str | None
 ) -> None:
-    found = decided(bundle, shelf_of(bundle, offer("o", "p1", **terms)), wallet("o", tier="silver"), **query)
+    found = decided(bundle, offer_index_of(bundle, offer("o", "p1", **terms)), wallet("o", tier="silver"), **query)
     assert dropped(found) == ({} if reason is None else {reason: ["o"]})
 
 
 def test_tier_of_the_wallet_opens_the_offers_of_that_tier(bundle: Bundle) -> None:
-    shelf = shelf_of(bundle, offer("o", "p1", tiers=["gold"]))
-    assert shown(decided(bundle, shelf, wallet("o", tier="gold"))) == ["o"]
+    offer_index = offer_index_of(bundle, offer("o", "p1", tiers=["gold"]))
+    assert shown(decided(bundle, offer_index, wallet("o", tier="gold"))) == ["o"]
 
 
 def test_coupon_without_a_product_on_offer_is_out_of_stock(bundle: Bundle) -> None:
     on_offer = np.ones(bundle.item_count, np.bool_)
     on_offer[bundle.catalogue.known(["p1"])] = False
     withdrawn = replace(bundle, newcomers=Newcomers(np.zeros(0, np.int32), on_offer))
-    shelf = shelf_of(withdrawn, offer("gone", "p1"), offer("half", "p1", "p2"), offer("unknown", "p99"))
-    found = decided(withdrawn, shelf, wallet("gone", "half", "unknown"))
+    offer_index = offer_index_of(withdrawn, offer("gone", "p1"), offer("half", "p1", "p2"), offer("unknown", "p99"))
+    found = decided(withdrawn, offer_index, wallet("gone", "half", "unknown"))
     assert dropped(found) == {"out_of_stock": ["gone", "unknown"]}
     assert [one.product_id for one in found.propositions] == ["p2"]
 
 
 def test_filters_and_exclusions_of_the_placement_hold_for_what_a_coupon_is_shown_for(bundle: Bundle) -> None:
-    shelf = shelf_of(bundle, offer("even", "p2", "p4"), offer("odd", "p3"), offer("all"))
-    found = decided(bundle, shelf, wallet("even", "odd", "all"), filters={"department": ["d0"]}, basket=basket("p3"))
+    offer_index = offer_index_of(bundle, offer("even", "p2", "p4"), offer("odd", "p3"), offer("all"))
+    found = decided(
+        bundle, offer_index, wallet("even", "odd", "all"), filters={"department": ["d0"]}, basket=basket("p3")
+    )
     assert dropped(found) == {"out_of_stock": ["odd"]}
     policy = SlatePolicy(excluded=(Selection(product_ids=("p2", "p4")),))
-    found = decided(bundle, shelf, wallet("even", "odd"), policy=policy)
+    found = decided(bundle, offer_index, wallet("even", "odd"), policy=policy)
     assert dropped(found) == {"out_of_stock": ["even"]}
 
 
 def test_coupon_for_what_is_in_the_basket_or_bought_before_is_welcome(bundle: Bundle) -> None:
-    shelf = shelf_of(bundle, offer("o", "p2", "p4"))
-    found = decided(bundle, shelf, wallet("o"), basket=basket("p4"), exclude_purchased=True)
+    offer_index = offer_index_of(bundle, offer("o", "p2", "p4"))
+    found = decided(bundle, offer_index, wallet("o"), basket=basket("p4"), exclude_purchased=True)
     (one,) = found.propositions
     assert one.product_id == "p4"
     assert one.reasons[0].code == "coupon_for_basket"
@@ -169,8 +173,8 @@ def test_coupon_for_what_is_in_the_basket_or_bought_before_is_welcome(bundle: Bu
 
 def test_discount_of_nothing_has_no_effect_and_points_have(bundle: Bundle) -> None:
     dear = {"type": "fixed_price", "price_minor": 9900}
-    shelf = shelf_of(bundle, offer("dear", "p1", discount=dear), offer("points", "p1", discount=POINTS))
-    found = decided(bundle, shelf, wallet("dear", "points"))
+    offer_index = offer_index_of(bundle, offer("dear", "p1", discount=dear), offer("points", "p1", discount=POINTS))
+    found = decided(bundle, offer_index, wallet("dear", "points"))
     assert dropped(found) == {"no_effect": ["dear"]}
     assert shown(found) == ["points"]
 
@@ -179,20 +183,22 @@ def test_retailers_discount_below_unit_cost_is_refused_and_a_suppliers_is_not(bu
     most = {"type": "percent", "percent": 60}
     paid = campaign("paid", funder="a brewery")
     offers = [offer("own", "p1", discount=most), offer("paid", "p1", discount=most, of="paid"), offer("half", "p1")]
-    found = decided(bundle, shelf_of(bundle, *offers, campaigns=[campaign(), paid]), wallet("own", "paid", "half"))
+    found = decided(
+        bundle, offer_index_of(bundle, *offers, campaigns=[campaign(), paid]), wallet("own", "paid", "half")
+    )
     assert dropped(found) == {"price_floor": ["own"]}
     assert sorted(shown(found)) == ["half", "paid"]
 
 
 def test_other_currency_than_the_prices_is_refused(bundle: Bundle) -> None:
-    shelf = shelf_of(bundle, offer("o", "p1"), campaigns=[campaign(currency="USD")])
-    assert dropped(decided(bundle, shelf, wallet("o"))) == {"currency_mismatch": ["o"]}
+    offer_index = offer_index_of(bundle, offer("o", "p1"), campaigns=[campaign(currency="USD")])
+    assert dropped(decided(bundle, offer_index, wallet("o"))) == {"currency_mismatch": ["o"]}
 
 
 @pytest.mark.parametrize(("days", "is_capped"), [(29.9, True), (30.1, False), (-1, False)])
 def test_waved_away_coupon_rests_thirty_days(bundle: Bundle, days: float, is_capped: bool) -> None:
     events = [promotion("dismiss_promotion", "o", days_ago=days)]
-    found = decided(bundle, shelf_of(bundle, offer("o", "p1")), wallet("o"), events=events)
+    found = decided(bundle, offer_index_of(bundle, offer("o", "p1")), wallet("o"), events=events)
     assert dropped(found) == ({"capped": ["o"]} if is_capped else {})
 
 
@@ -200,40 +206,44 @@ def test_waved_away_coupon_rests_thirty_days(bundle: Bundle, days: float, is_cap
 def test_coupon_shown_ten_times_in_seven_days_rests(bundle: Bundle, count: int, days: float, is_capped: bool) -> None:
     assert VIEW_CAP == 10
     events = [promotion("view_promotion", "o", days_ago=days, event_id=str(number)) for number in range(count)]
-    found = decided(bundle, shelf_of(bundle, offer("o", "p1"), offer("p", "p1")), wallet("o", "p"), events=events)
+    found = decided(bundle, offer_index_of(bundle, offer("o", "p1"), offer("p", "p1")), wallet("o", "p"), events=events)
     assert dropped(found) == ({"capped": ["o"]} if is_capped else {})
 
 
 def test_first_gate_that_refuses_is_told(bundle: Bundle) -> None:
-    shelf = shelf_of(bundle, offer("o", "p99", channels=["store"]), campaigns=[campaign(starts_at=until(1))])
+    offer_index = offer_index_of(
+        bundle, offer("o", "p99", channels=["store"]), campaigns=[campaign(starts_at=until(1))]
+    )
     events = [promotion("dismiss_promotion", "o", days_ago=1)]
-    assert dropped(decided(bundle, shelf, wallet("o"), channel="app", events=events)) == {"campaign_not_running": ["o"]}
+    assert dropped(decided(bundle, offer_index, wallet("o"), channel="app", events=events)) == {
+        "campaign_not_running": ["o"]
+    }
 
 
 def test_offer_by_decision_needs_no_coupon_and_is_shown_until_taken(bundle: Bundle) -> None:
     free = offer("free", "p1", issue={"by": "decision"})
-    shelf = shelf_of(bundle, free, offer("held", "p2"))
-    found = decided(bundle, shelf, wallet())
+    offer_index = offer_index_of(bundle, free, offer("held", "p2"))
+    found = decided(bundle, offer_index, wallet())
     (one,) = found.propositions
     assert one.coupon is not None
     assert (one.coupon.offer_id, one.coupon.coupon_id, one.coupon.code) == ("free", None, None)
-    assert shown(decided(bundle, shelf, wallet(taken=frozenset({"free"})))) == []
-    (own,) = decided(bundle, shelf, wallet("free")).propositions
+    assert shown(decided(bundle, offer_index, wallet(taken=frozenset({"free"})))) == []
+    (own,) = decided(bundle, offer_index, wallet("free")).propositions
     assert own.coupon is not None
     assert own.coupon.coupon_id == "c-free"
 
 
 def test_nobody_without_a_name_or_a_wallet_gets_a_coupon(bundle: Bundle) -> None:
-    shelf = shelf_of(bundle, offer("o", "p1", issue={"by": "decision"}))
+    offer_index = offer_index_of(bundle, offer("o", "p1", issue={"by": "decision"}))
     for held, who in ((None, "u0"), (wallet("o"), None)):
-        found = decided(bundle, shelf, held, customer_id=who, anonymous_id="a")
+        found = decided(bundle, offer_index, held, customer_id=who, anonymous_id="a")
         assert not found.propositions
 
 
 def test_coupons_that_break_leave_the_products_and_say_so(bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
-    shelf = shelf_of(bundle, offer("o", "p1"))
-    assert shelf is not None
-    broken = replace(shelf, first=np.zeros(0, np.int32))
+    offer_index = offer_index_of(bundle, offer("o", "p1"))
+    assert offer_index is not None
+    broken = replace(offer_index, first=np.zeros(0, np.int32))
     found = decided(bundle, broken, wallet("o"), **both(size=3))
     assert [one.kind for one in found.propositions] == ["product"] * 3
     assert Degraded.COUPONS_UNKNOWN in found.degraded
@@ -277,7 +287,7 @@ def test_slow_judge_agrees_that_every_coupon_shown_may_be_used(
     one_bundle: Bundle, rows: list[dict[str, Any]], size: int, department: str | None, in_basket: bool
 ) -> None:
     offers = {f"o{number}": _drawn(number, row) for number, row in enumerate(rows)}
-    shelf = shelf_of(one_bundle, *offers.values(), campaigns=CAMPAIGNS)
+    offer_index = offer_index_of(one_bundle, *offers.values(), campaigns=CAMPAIGNS)
     coupons = [coupon(name, ends_s=row["ends_s"]) for name, row in zip(offers, rows, strict=True) if row["is_held"]]
     events = [
         promotion("view_promotion", name, days_ago=1, event_id=f"{name}-{number}")
@@ -287,8 +297,8 @@ def test_slow_judge_agrees_that_every_coupon_shown_may_be_used(
     filters = {} if department is None else {"department": [department]}
     question = both(size=size, channel="app", filters=filters, basket=basket("p2") if in_basket else ())
     held = Wallet(coupons, remaining_minor=REMAINING)
-    found = decided(one_bundle, shelf, held, events=events, **question)
-    assert found.propositions == decided(one_bundle, shelf, held, events=events, **question).propositions
+    found = decided(one_bundle, offer_index, held, events=events, **question)
+    assert found.propositions == decided(one_bundle, offer_index, held, events=events, **question).propositions
     seen = [one.coupon.offer_id for one in found.propositions if one.coupon is not None]
     assert len(set(seen)) == len(seen) <= 3
     for one in found.propositions:

@@ -17,8 +17,8 @@ from app.decision.slate.mixed import APPLIES_TO_COUNT
 from app.domain import Degraded, Objective, Pin, Proposition, Query, Slate, SlatePolicy, Wallet
 from app.model.bundle import Bundle, Newcomers
 from app.model.coupons import CouponModel
-from app.offers.display.offer_index import LEAST_WEIGHT, Shelf
-from tests.support.shelves import (
+from app.offers.display.offer_index import LEAST_WEIGHT, OfferIndex
+from tests.support.offer_indexes import (
     HALF,
     NOW,
     ONE,
@@ -27,7 +27,7 @@ from tests.support.shelves import (
     coupon,
     decided,
     offer,
-    shelf_of,
+    offer_index_of,
     shown,
     small_bundle,
     wallet,
@@ -41,11 +41,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return small_bundle(tmp_path_factory.mktemp("bundle"))
 
 
-def six(bundle: Bundle, **terms: Any) -> Shelf:
+def six(bundle: Bundle, **terms: Any) -> OfferIndex:
     """An offer on each of p2 … p7."""
-    shelf = shelf_of(bundle, *(offer(name, f"p{place + 2}", **terms) for place, name in enumerate(NAMES)))
-    assert shelf is not None
-    return shelf
+    offer_index = offer_index_of(bundle, *(offer(name, f"p{place + 2}", **terms) for place, name in enumerate(NAMES)))
+    assert offer_index is not None
+    return offer_index
 
 
 def with_chance(bundle: Bundle, chance: float) -> Bundle:
@@ -77,8 +77,8 @@ def factors(one: Proposition) -> dict[str, float]:
     ],
 )
 def test_score_is_that_of_the_formula(bundle: Bundle, discount: dict[str, Any], funder: str, weight: float) -> None:
-    shelf = shelf_of(bundle, offer("o", "p3", discount=discount), campaigns=[campaign(funder=funder)])
-    one = only(decided(with_chance(bundle, 0.2), shelf, wallet("o")))
+    offer_index = offer_index_of(bundle, offer("o", "p3", discount=discount), campaigns=[campaign(funder=funder)])
+    one = only(decided(with_chance(bundle, 0.2), offer_index, wallet("o")))
     calibration = bundle.scoring["calibration"]
     assert one.probability == pytest.approx(0.2)
     expected = (log(0.2 / 0.8 * weight) - calibration["intercept"]) / calibration["slope"]
@@ -95,8 +95,8 @@ def test_score_is_that_of_the_formula(bundle: Bundle, discount: dict[str, Any], 
 
 def test_unknown_price_weighs_nothing_and_tells_a_plain_amount_alone(bundle: Bundle) -> None:
     unknown = replace(bundle, catalogue=replace(bundle.catalogue, price_minor=np.full(bundle.item_count, -1)))
-    shelf = shelf_of(unknown, offer("amount", "p3", discount=ONE), offer("half", "p3"))
-    found = {one.name: one for one in decided(unknown, shelf, wallet("amount", "half")).propositions}
+    offer_index = offer_index_of(unknown, offer("amount", "p3", discount=ONE), offer("half", "p3"))
+    found = {one.name: one for one in decided(unknown, offer_index, wallet("amount", "half")).propositions}
     savings = {name: one.coupon.saving_minor for name, one in found.items() if one.coupon is not None}
     assert savings == {"offer amount": 100, "offer half": None}
     assert [factors(one)["odds_weight"] for one in found.values()] == pytest.approx([1.0, 1.0])
@@ -105,8 +105,8 @@ def test_unknown_price_weighs_nothing_and_tells_a_plain_amount_alone(bundle: Bun
 
 def test_weight_ends_where_a_discount_eats_everything(bundle: Bundle) -> None:
     free = replace(bundle, catalogue=replace(bundle.catalogue, unit_cost_minor=np.full(bundle.item_count, -1)))
-    shelf = shelf_of(free, offer("o", "p3", discount={"type": "percent", "percent": 100}))
-    assert factors(only(decided(free, shelf, wallet("o"))))["odds_weight"] == pytest.approx(LEAST_WEIGHT)
+    offer_index = offer_index_of(free, offer("o", "p3", discount={"type": "percent", "percent": 100}))
+    assert factors(only(decided(free, offer_index, wallet("o"))))["odds_weight"] == pytest.approx(LEAST_WEIGHT)
 
 
 def test_without_a_model_all_coupons_have_one_chance(bundle: Bundle) -> None:
@@ -117,32 +117,32 @@ def test_without_a_model_all_coupons_have_one_chance(bundle: Bundle) -> None:
 def test_model_orders_coupons_by_what_the_customer_buys(bundle: Bundle) -> None:
     mean, scale, weights = (np.array([value], np.float32) for value in (0, 1, 2))
     taught = replace(bundle, coupons=CouponModel(("breadth",), mean, scale, weights, -3.0))
-    shelf = shelf_of(taught, offer("narrow", "p3"), offer("wide", "p3", "p4", "p5"))
-    assert shown(decided(taught, shelf, wallet("narrow", "wide"))) == ["wide", "narrow"]
+    offer_index = offer_index_of(taught, offer("narrow", "p3"), offer("wide", "p3", "p4", "p5"))
+    assert shown(decided(taught, offer_index, wallet("narrow", "wide"))) == ["wide", "narrow"]
 
 
 def test_unlikely_coupons_get_the_kept_places_and_no_more(bundle: Bundle) -> None:
-    poor, shelf = with_chance(bundle, 1e-5), six(bundle)
+    poor, offer_index = with_chance(bundle, 1e-5), six(bundle)
     for kept, wanted in ((0, "pppppp"), (1, "pppppc"), (2, "ppppcc")):
-        assert kinds(decided(poor, shelf, wallet(*NAMES), **both(size=6, coupon_places=kept))) == wanted
+        assert kinds(decided(poor, offer_index, wallet(*NAMES), **both(size=6, coupon_places=kept))) == wanted
 
 
 def test_likely_coupons_come_first_up_to_the_most(bundle: Bundle) -> None:
-    rich, shelf = with_chance(bundle, 0.999), six(bundle)
+    rich, offer_index = with_chance(bundle, 0.999), six(bundle)
     for most, wanted in ((0, "pppppp"), (1, "cppppp"), (3, "cccppp")):
-        assert kinds(decided(rich, shelf, wallet(*NAMES), **both(size=6, max_coupons=most))) == wanted
+        assert kinds(decided(rich, offer_index, wallet(*NAMES), **both(size=6, max_coupons=most))) == wanted
 
 
 def test_one_place_goes_to_whoever_wins_it(bundle: Bundle) -> None:
-    shelf = six(bundle)
+    offer_index = six(bundle)
     for chance, wanted in ((1e-5, "p"), (0.999, "c")):
-        assert kinds(decided(with_chance(bundle, chance), shelf, wallet(*NAMES), **both(size=1))) == wanted
+        assert kinds(decided(with_chance(bundle, chance), offer_index, wallet(*NAMES), **both(size=1))) == wanted
 
 
 def test_coupons_fill_what_products_leave_empty_and_ranks_have_no_gap(bundle: Bundle) -> None:
-    shelf = six(bundle)
+    offer_index = six(bundle)
     question = both(size=12, filters={"category": ["c2"]}, max_coupons=9)
-    found = decided(with_chance(bundle, 1e-5), shelf, wallet(*NAMES), **question)
+    found = decided(with_chance(bundle, 1e-5), offer_index, wallet(*NAMES), **question)
     assert kinds(found) == "pppcc"
     assert [one.rank for one in found.propositions] == [1, 2, 3, 4, 5]
 
@@ -196,15 +196,15 @@ def test_objective_orders_coupons_by_what_a_redemption_brings(bundle: Bundle, ob
 def test_objective_that_nobody_can_follow_leaves_both_kinds_by_score(bundle: Bundle) -> None:
     unknown = replace(bundle, catalogue=replace(bundle.catalogue, price_minor=np.full(bundle.item_count, -1)))
     policy = SlatePolicy(objective=Objective.REVENUE)
-    shelf = six(unknown, discount=ONE)
+    offer_index = six(unknown, discount=ONE)
     for chance, wanted in ((1e-5, "ppppc"), (0.999, "cccpp")):
-        found = decided(with_chance(unknown, chance), shelf, wallet(*NAMES), **both(size=5, policy=policy))
+        found = decided(with_chance(unknown, chance), offer_index, wallet(*NAMES), **both(size=5, policy=policy))
         assert kinds(found) == wanted
 
 
 def test_applies_to_names_what_the_offer_holds_the_target_first(bundle: Bundle) -> None:
-    shelf = shelf_of(bundle, offer("all"))
-    one = only(decided(bundle, shelf, wallet("all")))
+    offer_index = offer_index_of(bundle, offer("all"))
+    one = only(decided(bundle, offer_index, wallet("all")))
     assert one.coupon is not None
     assert one.coupon.applies_to[0] == one.product_id
     assert len(set(one.coupon.applies_to)) == len(one.coupon.applies_to) == APPLIES_TO_COUNT
@@ -225,10 +225,10 @@ def test_every_slate_keeps_its_promises(
     policy = SlatePolicy(pins=tuple(Pin(rank, name) for rank, name in pins.items())) if pins else None
     if len(set(pins.values())) < len(pins):
         return
-    likely, shelf = with_chance(bundle, chance), six(bundle)
+    likely, offer_index = with_chance(bundle, chance), six(bundle)
     held = Wallet([coupon(name) for name in NAMES[:count]])
     question = {"size": size, "policy": policy, "coupon_places": kept, "max_coupons": most}
-    found = decided(likely, shelf, held, **both(**question))
+    found = decided(likely, offer_index, held, **both(**question))
     alone = decided(likely, None, None, **both(**question))
     assert [one.rank for one in found.propositions] == list(range(1, len(found.propositions) + 1))
     coupons = [one for one in found.propositions if one.kind == "coupon"]
@@ -245,7 +245,7 @@ def test_every_slate_keeps_its_promises(
         assert all(found.propositions[rank - 1].product_id == name for rank, name in pins.items() if rank <= size)
 
 
-def test_lower_rungs_answer_a_question_for_coupons_alone_with_nothing(bundle: Bundle) -> None:
+def test_lower_fallback_levels_answer_a_question_for_coupons_alone_with_nothing(bundle: Bundle) -> None:
     query = Query("app_home", 5, NOW, customer_id="u0", kinds=frozenset({"coupon"}))
     options = Options(stale_after_s=1e9)
     for slate in (

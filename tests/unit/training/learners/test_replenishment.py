@@ -44,7 +44,7 @@ from training.queries.states import as_of_instant, states_as_of
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 200
 CUSTOMERS, PRODUCTS = 80, 12
-CATEGORIES = {f"p{number}": f"shelf {number % 4}" for number in range(PRODUCTS)}
+CATEGORIES = {f"p{number}": f"offer_index {number % 4}" for number in range(PRODUCTS)}
 Line = tuple[str, str, float | None]
 
 

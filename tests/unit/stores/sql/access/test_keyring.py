@@ -17,7 +17,7 @@ FIRST_KEY = b"first-key-of-all"
 
 
 @dataclass
-class Shelf:
+class OfferIndex:
     """Keys that can be read, or not, at an instant that the test sets."""
 
     keys: dict[bytes, Grant] = field(default_factory=dict)
@@ -47,12 +47,12 @@ def run(ring: KeyRing, work: Coroutine[Any, Any, None]) -> None:
 
 def test_nothing_is_known_before_the_first_read() -> None:
     with pytest.raises(StoreUnavailable):
-        Shelf().ring().find(b"")
+        OfferIndex().ring().find(b"")
 
 
 def test_without_keys_everybody_is_local_but_only_where_nobody_else_reaches() -> None:
     for may_be_open, expected in ((True, LOCAL), (False, None)):
-        ring = Shelf().ring(may_be_open=may_be_open)
+        ring = OfferIndex().ring(may_be_open=may_be_open)
 
         async def work(ring: KeyRing = ring, expected: str | None = expected) -> None:
             assert await ring.refresh()
@@ -63,12 +63,12 @@ def test_without_keys_everybody_is_local_but_only_where_nobody_else_reaches() ->
 
 
 def test_first_key_ends_the_open_service() -> None:
-    shelf = Shelf()
-    ring = shelf.ring()
+    offer_index = OfferIndex()
+    ring = offer_index.ring()
 
     async def work() -> None:
         await ring.refresh()
-        shelf.keys[b"k"] = TILL
+        offer_index.keys[b"k"] = TILL
         await ring.refresh()
         assert (ring.find(b""), ring.find(b"other"), ring.find(b"k")) == (None, None, TILL)
 
@@ -76,14 +76,14 @@ def test_first_key_ends_the_open_service() -> None:
 
 
 def test_open_service_does_not_take_a_made_key_for_anybody_s() -> None:
-    shelf = Shelf()
-    ring = shelf.ring()
+    offer_index = OfferIndex()
+    ring = offer_index.ring()
 
     async def work() -> None:
         await ring.refresh()
         assert ring.find(b"endcap_x") is None
         assert await ring.find_again(b"endcap_x") is None
-        shelf.keys[b"endcap_x"] = TILL
+        offer_index.keys[b"endcap_x"] = TILL
         assert await ring.find_again(b"endcap_x") == TILL
         assert ring.find(b"") is None
 
@@ -91,7 +91,7 @@ def test_open_service_does_not_take_a_made_key_for_anybody_s() -> None:
 
 
 def test_bootstrap_key_has_all_scopes_and_closes_the_service() -> None:
-    ring = Shelf().ring(bootstrap=FIRST_KEY.decode())
+    ring = OfferIndex().ring(bootstrap=FIRST_KEY.decode())
 
     async def work() -> None:
         await ring.refresh()
@@ -102,21 +102,21 @@ def test_bootstrap_key_has_all_scopes_and_closes_the_service() -> None:
 
 
 def test_last_known_keys_hold_for_a_minute_and_then_only_the_bootstrap_key() -> None:
-    shelf = Shelf({b"k": TILL})
-    ring = shelf.ring(bootstrap=FIRST_KEY.decode())
+    offer_index = OfferIndex({b"k": TILL})
+    ring = offer_index.ring(bootstrap=FIRST_KEY.decode())
 
     async def work() -> None:
         await ring.refresh()
-        shelf.is_there = False
-        shelf.now_s += HOLD_S
+        offer_index.is_there = False
+        offer_index.now_s += HOLD_S
         assert not await ring.refresh()
         assert ring.find(b"k") == TILL
-        shelf.now_s += 0.001
+        offer_index.now_s += 0.001
         for key in (b"k", b"", b"unknown"):
             with pytest.raises(StoreUnavailable):
                 ring.find(key)
         assert ring.find(FIRST_KEY) is not None
-        shelf.is_there = True
+        offer_index.is_there = True
         await ring.refresh()
         assert ring.find(b"k") == TILL
 
@@ -124,14 +124,14 @@ def test_last_known_keys_hold_for_a_minute_and_then_only_the_bootstrap_key() -> 
 
 
 def test_unknown_key_is_looked_up_and_not_called_unknown_while_nobody_can_tell() -> None:
-    shelf = Shelf({b"k": TILL})
-    ring = shelf.ring()
+    offer_index = OfferIndex({b"k": TILL})
+    ring = offer_index.ring()
 
     async def work() -> None:
         await ring.refresh()
-        shelf.keys[b"new"] = TILL
+        offer_index.keys[b"new"] = TILL
         assert await ring.find_again(b"new") == TILL
-        shelf.is_there = False
+        offer_index.is_there = False
         with pytest.raises(StoreUnavailable):
             await ring.find_again(b"newer")
 
@@ -139,13 +139,13 @@ def test_unknown_key_is_looked_up_and_not_called_unknown_while_nobody_can_tell()
 
 
 def test_strangers_at_once_share_one_read() -> None:
-    shelf = Shelf({b"k": TILL})
-    ring = shelf.ring()
+    offer_index = OfferIndex({b"k": TILL})
+    ring = offer_index.ring()
 
     async def work() -> None:
         await ring.refresh()
         found = await asyncio.gather(*(ring.find_again(b"%d" % number) for number in range(200)))
         assert set(found) == {None}
-        assert shelf.read_count == 2
+        assert offer_index.read_count == 2
 
     run(ring, work())

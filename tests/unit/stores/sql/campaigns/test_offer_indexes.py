@@ -1,4 +1,4 @@
-"""What a shelf holds of campaigns and offers, and that the one in use is that of the ledger's last word."""
+"""What an offer index holds of campaigns and offers, and that the one in use is that of the ledger's last word."""
 
 import gc
 from dataclasses import replace
@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from app.model.bundle import Bundle
-from app.offers.display.offer_index import FAULTS, TOP_COUNT, Shelf
+from app.offers.display.offer_index import FAULTS, TOP_COUNT, OfferIndex
 from app.offers.terms.records import Offer
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, find_offer, withdraw_offer
-from app.stores.sql.campaigns.offer_indexes import Shelves
+from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
-from tests.support.shelves import HALF, NOW_S, ONE, campaign, offer, shelf_of, small_bundle, until
+from tests.support.offer_indexes import HALF, NOW_S, ONE, campaign, offer, offer_index_of, small_bundle, until
 from tests.support.tills import START, run_campaign
 
 EUROS = CampaignTerms(name="k", currency="EUR")
@@ -30,13 +30,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return small_bundle(tmp_path_factory.mktemp("bundle"))
 
 
-def full(shelf: Shelf | None) -> Shelf:
-    assert shelf is not None
-    return shelf
+def full(offer_index: OfferIndex | None) -> OfferIndex:
+    assert offer_index is not None
+    return offer_index
 
 
 def held(bundle: Bundle, one: Offer) -> set[str]:
-    items = full(shelf_of(bundle, one)).items
+    items = full(offer_index_of(bundle, one)).items
     return {bundle.catalogue.product_ids[item] for item in items.items.tolist()}
 
 
@@ -64,17 +64,17 @@ def test_offer_holds_what_its_selections_say(bundle: Bundle, terms: dict[str, An
 
 
 def test_top_is_the_most_popular_of_each_offer(bundle: Bundle) -> None:
-    shelf = full(shelf_of(bundle, offer("few", "p3", "p9"), offer("all"), offer("none", "p99")))
+    offer_index = full(offer_index_of(bundle, offer("few", "p3", "p9"), offer("all"), offer("none", "p99")))
     few = sorted(bundle.catalogue.known(["p3", "p9"]).tolist())
-    assert shelf.top[0].tolist() == [*few, *[-1] * (TOP_COUNT - 2)]
-    assert shelf.top[1].tolist() == list(range(TOP_COUNT))
-    assert (shelf.top[2] == -1).all()
+    assert offer_index.top[0].tolist() == [*few, *[-1] * (TOP_COUNT - 2)]
+    assert offer_index.top[1].tolist() == list(range(TOP_COUNT))
+    assert (offer_index.top[2] == -1).all()
 
 
 def test_window_is_the_narrower_of_campaign_and_offer(bundle: Bundle) -> None:
     theirs = campaign(starts_at=until(-3), ends_at=until(9))
-    shelf = full(
-        shelf_of(
+    offer_index = full(
+        offer_index_of(
             bundle,
             offer("wide", "p1", valid_from=until(-9), valid_until=until(99)),
             offer("narrow", "p1", valid_from=until(1), valid_until=until(2)),
@@ -82,8 +82,8 @@ def test_window_is_the_narrower_of_campaign_and_offer(bundle: Bundle) -> None:
         )
     )
     day = 86_400
-    assert shelf.opens_s.tolist() == [NOW_S - 3 * day, NOW_S + day]
-    assert shelf.closes_s.tolist() == [NOW_S + 9 * day, NOW_S + 2 * day]
+    assert offer_index.opens_s.tolist() == [NOW_S - 3 * day, NOW_S + day]
+    assert offer_index.closes_s.tolist() == [NOW_S + 9 * day, NOW_S + 2 * day]
 
 
 @pytest.mark.parametrize(
@@ -106,31 +106,31 @@ def test_each_kind_of_discount_on_a_piece_of_four_euros(
     bundle: Bundle, discount: dict[str, Any], others: dict[str, Any], saving: float, cost: float
 ) -> None:
     one, supplier = offer("o", "p3", discount=discount, **others), campaign(funder="a brewery")
-    worths = full(shelf_of(bundle, one)).worths
+    worths = full(offer_index_of(bundle, one)).worths
     assert worths.money[:, 0].tolist() == [400, 200, saving, cost]
     assert exp(worths.log_weight[0]) == pytest.approx(1 + (200 - cost) / 400)
     gives = saving > 0 or discount["type"] == "points"
     assert FAULTS[worths.fault[0]] == ("no_effect" if not gives else "price_floor" if cost > 200 else None)
-    assert full(shelf_of(bundle, one, campaigns=[supplier])).worths.money[2:4, 0].tolist() == [saving, 0]
+    assert full(offer_index_of(bundle, one, campaigns=[supplier])).worths.money[2:4, 0].tolist() == [saving, 0]
 
 
 def test_last_pair_is_no_product(bundle: Bundle) -> None:
-    shelf = full(shelf_of(bundle, offer("none", "p99"), offer("one", "p3")))
-    assert shelf.first.tolist() == [1, 0]
-    assert [FAULTS[fault] for fault in shelf.worths.fault] == [None, "out_of_stock"]
+    offer_index = full(offer_index_of(bundle, offer("none", "p99"), offer("one", "p3")))
+    assert offer_index.first.tolist() == [1, 0]
+    assert [FAULTS[fault] for fault in offer_index.worths.fault] == [None, "out_of_stock"]
 
 
 def test_features_know_depth_and_siblings_of_each_offer(bundle: Bundle) -> None:
     other = campaign("other")
     offers = [offer("a", "p3"), offer("b", "p3", discount=ONE), offer("c", "p99", of="other")]
-    standing = full(shelf_of(bundle, *offers, campaigns=[campaign(), other])).items.standing
+    standing = full(offer_index_of(bundle, *offers, campaigns=[campaign(), other])).items.standing
     np.testing.assert_allclose(standing[3], np.log1p([2, 2, 1]))
     np.testing.assert_allclose(standing[4], [0.5, 0.25, np.nan])
 
 
-def on_shelf(shelves: Shelves, bundle: Bundle) -> list[str]:
-    shelf = shelves.shelf_of(bundle)
-    return [] if shelf is None else [one.offer_id for one in shelf.offers]
+def on_shelf(offer_indexes: OfferIndexes, bundle: Bundle) -> list[str]:
+    offer_index = offer_indexes.offer_index_of(bundle)
+    return [] if offer_index is None else [one.offer_id for one in offer_index.offers]
 
 
 def half_off(*product_ids: str) -> OfferTerms:
@@ -138,13 +138,13 @@ def half_off(*product_ids: str) -> OfferTerms:
 
 
 def test_shelves_follow_every_change_in_the_ledger(bundle: Bundle, ledger: Ledger) -> None:
-    shelves = Shelves(ledger)
-    shelves.prepare(bundle)
-    assert on_shelf(shelves, bundle) == []
+    offer_indexes = OfferIndexes(ledger)
+    offer_indexes.prepare(bundle)
+    assert on_shelf(offer_indexes, bundle) == []
     run_campaign(ledger, "k", EUROS, half_off("p1"), half_off("p2"))
-    assert shelves.refresh()
-    assert on_shelf(shelves, bundle) == ["k-0", "k-1"]
-    assert not shelves.refresh()
+    assert offer_indexes.refresh()
+    assert on_shelf(offer_indexes, bundle) == ["k-0", "k-1"]
+    assert not offer_indexes.refresh()
     changes: list[tuple[Any, list[str]]] = [
         (lambda connection: act_on_campaign(connection, "k", "pause", now=START), []),
         (lambda connection: act_on_campaign(connection, "k", "resume", now=START), ["k-0", "k-1"]),
@@ -154,18 +154,18 @@ def test_shelves_follow_every_change_in_the_ledger(bundle: Bundle, ledger: Ledge
     ]
     for change, expected in changes:
         ledger.write(change)
-        assert shelves.refresh()
-        assert on_shelf(shelves, bundle) == expected
+        assert offer_indexes.refresh()
+        assert on_shelf(offer_indexes, bundle) == expected
 
 
 def test_shelf_shows_the_last_revision(bundle: Bundle, ledger: Ledger) -> None:
     run_campaign(ledger, "k", EUROS, half_off("p1"))
-    shelves = Shelves(ledger)
-    shelves.prepare(bundle)
+    offer_indexes = OfferIndexes(ledger)
+    offer_indexes.prepare(bundle)
     terms = find_terms(ledger, "k-0").model_copy(update={"name": "better"})
     ledger.write(lambda connection: change_offer(connection, "k-0", terms, revision=1, now=START))
-    assert shelves.refresh()
-    (one,) = full(shelves.shelf_of(bundle)).offers
+    assert offer_indexes.refresh()
+    (one,) = full(offer_indexes.offer_index_of(bundle)).offers
     assert (one.name, one.revision) == ("better", 2)
 
 
@@ -176,24 +176,24 @@ def find_terms(ledger: Ledger, offer_id: str) -> OfferTerms:
 def test_campaign_whose_end_has_passed_is_not_even_read(bundle: Bundle, ledger: Ledger) -> None:
     over = CampaignTerms(name="k", currency="EUR", ends_at=START + timedelta(days=1))
     run_campaign(ledger, "k", over, half_off("p1"))
-    shelves = Shelves(ledger)
-    shelves.prepare(bundle)
-    assert shelves.shelf_of(bundle) is None
+    offer_indexes = OfferIndexes(ledger)
+    offer_indexes.prepare(bundle)
+    assert offer_indexes.offer_index_of(bundle) is None
 
 
 def test_every_bundle_has_its_own_shelf_and_none_is_kept_alive(bundle: Bundle, ledger: Ledger) -> None:
     run_campaign(ledger, "k", EUROS, half_off("p1"))
-    shelves = Shelves(ledger)
+    offer_indexes = OfferIndexes(ledger)
     for number in range(6):
         other = replace(bundle, version=f"other-{number}")
-        shelves.prepare(other)
-        assert on_shelf(shelves, other) == ["k-0"]
-    shelves.prepare(bundle)
-    assert on_shelf(shelves, bundle) == ["k-0"]
+        offer_indexes.prepare(other)
+        assert on_shelf(offer_indexes, other) == ["k-0"]
+    offer_indexes.prepare(bundle)
+    assert on_shelf(offer_indexes, bundle) == ["k-0"]
     del other
     gc.collect()
-    shelves.refresh()
-    assert len(shelves._shelves) == 1
+    offer_indexes.refresh()
+    assert len(offer_indexes._shelves) == 1
 
 
 def test_bundle_prepared_while_the_ledger_is_away_gets_its_shelf_later(
@@ -201,43 +201,43 @@ def test_bundle_prepared_while_the_ledger_is_away_gets_its_shelf_later(
 ) -> None:
     path = tmp_path / "away" / "ledger.db"
     ledger = open_ledger(f"sqlite:///{path}")
-    shelves = Shelves(ledger)
-    shelves.prepare(bundle)
-    assert not shelves.refresh()
+    offer_indexes = OfferIndexes(ledger)
+    offer_indexes.prepare(bundle)
+    assert not offer_indexes.refresh()
     assert "offers not laid out" in caplog.text
     path.parent.mkdir()
     upgrade(ledger)
     run_campaign(ledger, "k", EUROS, half_off("p1"))
-    assert shelves.refresh()
-    assert on_shelf(shelves, bundle) == ["k-0"]
+    assert offer_indexes.refresh()
+    assert on_shelf(offer_indexes, bundle) == ["k-0"]
     # Nothing changes, but a bundle comes while the ledger is away once more.
     ledger.close()
     path.parent.rename(tmp_path / "gone")
     later = replace(bundle, version="later")
-    shelves.prepare(later)
+    offer_indexes.prepare(later)
     (tmp_path / "gone").rename(path.parent)
-    assert on_shelf(shelves, bundle) == ["k-0"]
-    assert on_shelf(shelves, later) == []
-    assert shelves.refresh()
-    assert on_shelf(shelves, later) == ["k-0"]
+    assert on_shelf(offer_indexes, bundle) == ["k-0"]
+    assert on_shelf(offer_indexes, later) == []
+    assert offer_indexes.refresh()
+    assert on_shelf(offer_indexes, later) == ["k-0"]
     ledger.close()
 
 
 def test_bundles_and_changes_at_once_leave_every_shelf_up_to_date(bundle: Bundle, ledger: Ledger) -> None:
     run_campaign(ledger, "k", EUROS, half_off("p1"))
-    shelves = Shelves(ledger)
+    offer_indexes = OfferIndexes(ledger)
     bundles = [replace(bundle, version=str(number)) for number in range(12)]
 
     def change() -> None:
         for number in range(6):
             is_active = bool(number % 2)
             ledger.write(lambda connection, on=is_active: withdraw_offer(connection, "k-0", is_active=on, now=START))  # type: ignore[misc]
-            shelves.refresh()
+            offer_indexes.refresh()
 
-    threads = [Thread(target=change), *(Thread(target=shelves.prepare, args=(one,)) for one in bundles)]
+    threads = [Thread(target=change), *(Thread(target=offer_indexes.prepare, args=(one,)) for one in bundles)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    shelves.refresh()
-    assert all(on_shelf(shelves, one) == ["k-0"] for one in bundles)
+    offer_indexes.refresh()
+    assert all(on_shelf(offer_indexes, one) == ["k-0"] for one in bundles)

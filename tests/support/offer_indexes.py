@@ -1,4 +1,4 @@
-"""Offers on a shelf for tests of decisions: a bundle of twelve products, and campaigns in a few words."""
+"""Offers in an offer index for tests of decisions: a bundle of twelve products, and campaigns in a few words."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ import numpy as np
 from app.decision.pipeline import Options, rank
 from app.domain import LiveEvent, Query, Slate, Wallet, WalletCoupon
 from app.model.bundle import Bundle
-from app.offers.display.offer_index import Shelf, make_shelf
+from app.offers.display.offer_index import OfferIndex, build_offer_index
 from app.offers.terms.documents import parse_document
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.terms import CampaignTerms, OfferTerms
@@ -51,9 +51,11 @@ def offer(
     return Offer(offer_id, of, 1, parse_document(OfferTerms, told | terms), is_active, NOW, NOW)
 
 
-def shelf_of(bundle: Bundle, *offers: Offer, campaigns: Sequence[Campaign] = (), now: datetime = NOW) -> Shelf | None:
-    """The shelf of these offers, of campaign `k` unless others are named."""
-    return make_shelf(bundle, campaigns or [campaign()], offers, now=now)
+def offer_index_of(
+    bundle: Bundle, *offers: Offer, campaigns: Sequence[Campaign] = (), now: datetime = NOW
+) -> OfferIndex | None:
+    """The offer index of these offers, of campaign `k` unless others are named."""
+    return build_offer_index(bundle, campaigns or [campaign()], offers, now=now)
 
 
 def coupon(offer_id: str, *, starts_s: float | None = None, ends_s: float | None = None) -> WalletCoupon:
@@ -72,12 +74,17 @@ def promotion(kind: str, offer_id: str, *, days_ago: float, event_id: str = "e")
 
 
 def decided(
-    bundle: Bundle, shelf: Shelf | None, held: Wallet | None, *, events: Iterable[LiveEvent] = (), **query: Any
+    bundle: Bundle,
+    offer_index: OfferIndex | None,
+    held: Wallet | None,
+    *,
+    events: Iterable[LiveEvent] = (),
+    **query: Any,
 ) -> Slate:
     """The answer to somebody with this wallet, coupons alone unless told otherwise."""
     fields: dict[str, Any] = {"placement": "app_home", "now_at": NOW, "size": 10, "customer_id": "u0"}
     question = Query(**fields | {"kinds": frozenset({"coupon"}), "explain": True} | query)
-    options = Options(stale_after_s=1e9, shelf_of=lambda _: shelf)
+    options = Options(stale_after_s=1e9, offer_index_of=lambda _: offer_index)
     return rank(question, bundle, CustomerState(events=list(events), wallet=held), options)
 
 
