@@ -14,13 +14,13 @@ from fastapi import FastAPI
 from app import __version__
 from app.api import health
 from app.api.access import Access, RouteScopes, describe_access
-from app.api.boundary import Edge
+from app.api.boundary import BoundaryMiddleware
 from app.api.campaigns import generation, simulation
 from app.api.campaigns import routes as campaigns
 from app.api.coupons import routes as wallet
 from app.api.decisions import replenishment
 from app.api.decisions import routes as decisions
-from app.api.decisions.fast_path import DirectDecisions
+from app.api.decisions.fast_path import FastPath
 from app.api.events import routes as events
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.problems import install_problems
@@ -75,11 +75,11 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         # Not include_router: FastAPI then asks each router in turn, 10 µs per request.
         app.router.routes.extend(router.routes)
     install_problems(app)
-    app.add_middleware(DirectDecisions, service=service)
+    app.add_middleware(FastPath, service=service)
     describe_access(app)
     limit = RequestLimit(default_per_second=settings.key_requests_per_second)
     access = Access(RouteScopes(app.router.routes), service.keys, limit)
-    app.add_middleware(Edge, metrics=service.metrics, access=access)
+    app.add_middleware(BoundaryMiddleware, metrics=service.metrics, access=access)
     return app
 
 

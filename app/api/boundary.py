@@ -21,7 +21,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 _log = logging.getLogger("endcap.request")
 
 
-class Edge:
+class BoundaryMiddleware:
     """Wraps the application; nothing passes that `access` refuses."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, access: Access) -> None:

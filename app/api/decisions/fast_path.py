@@ -14,7 +14,7 @@ ROUTE = next(route for route in router.routes if isinstance(route, APIRoute) and
 """The long way of the same question; the OpenAPI document describes it."""
 
 
-class DirectDecisions:
+class FastPath:
     """Answers what can be answered as ROUTE would; all else goes on, and ROUTE says what is wrong with it."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
