@@ -28,7 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 class OfferIndexes:
-    """One offer index per bundle in use. While the ledger cannot be read the last ones stand: they show, and approve nothing.
+    """One offer index per bundle in use.
+
+    While the ledger cannot be read the last ones stand: they show, and approve nothing.
 
     Reading takes no lock; whatever makes offer indexes takes turns.
     """
@@ -37,11 +39,11 @@ class OfferIndexes:
         self._ledger = ledger
         self._turn = Lock()
         self._seen: _State | None = None
-        self._shelves: tuple[tuple[ref[Bundle], OfferIndex | None], ...] = ()
+        self._indexes: tuple[tuple[ref[Bundle], OfferIndex | None], ...] = ()
 
     def offer_index_of(self, bundle: Bundle) -> OfferIndex | None:
         """The offer index of this bundle; None when nothing is on offer, or the bundle was never prepared."""
-        return next((offer_index for known, offer_index in self._shelves if known() is bundle), None)
+        return next((offer_index for known, offer_index in self._indexes if known() is bundle), None)
 
     def prepare(self, bundle: Bundle) -> None:
         """Lays the offers out for a bundle that is about to go live; never raises for the ledger's sake."""
@@ -51,7 +53,7 @@ class OfferIndexes:
             except StoreUnavailable as error:
                 _log.warning("offers not laid out", extra={"detail": error.message})
                 offer_index, self._seen = None, None
-            self._shelves = ((ref(bundle), offer_index), *self._in_use(but=bundle))
+            self._indexes = ((ref(bundle), offer_index), *self._in_use(but=bundle))
 
     def refresh(self) -> bool:
         """Reads what changed in the ledger; True when it did. Never raises for the ledger's sake."""
@@ -65,7 +67,7 @@ class OfferIndexes:
                 _log.warning("offers not refreshed", extra={"detail": error.message})
                 return False
             bundles = [bundle for known, _ in self._in_use() if (bundle := known()) is not None]
-            self._shelves = tuple((ref(bundle), _laid_out(bundle, found)) for bundle in bundles)
+            self._indexes = tuple((ref(bundle), _laid_out(bundle, found)) for bundle in bundles)
             self._seen = seen
             return True
 
@@ -82,7 +84,7 @@ class OfferIndexes:
         """The offer indexes of bundles that somebody still holds."""
         return [
             (known, offer_index)
-            for known, offer_index in self._shelves
+            for known, offer_index in self._indexes
             if (bundle := known()) is not None and bundle is not but
         ]
 
