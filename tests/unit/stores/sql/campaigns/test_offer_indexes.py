@@ -137,7 +137,7 @@ def half_off(*product_ids: str) -> OfferTerms:
     return offer("any", *product_ids).terms
 
 
-def test_shelves_follow_every_change_in_the_ledger(bundle: Bundle, ledger: Ledger) -> None:
+def test_indexes_follow_every_change_in_the_ledger(bundle: Bundle, ledger: Ledger) -> None:
     offer_indexes = OfferIndexes(ledger)
     offer_indexes.prepare(bundle)
     assert on_shelf(offer_indexes, bundle) == []
@@ -193,7 +193,7 @@ def test_every_bundle_has_its_own_shelf_and_none_is_kept_alive(bundle: Bundle, l
     del other
     gc.collect()
     offer_indexes.refresh()
-    assert len(offer_indexes._shelves) == 1
+    assert len(offer_indexes._indexes) == 1
 
 
 def test_bundle_prepared_while_the_ledger_is_away_gets_its_shelf_later(
