@@ -1,22 +1,46 @@
 """The error tree: every failure Endcap names, each with a stable code; knows nothing of HTTP.
 
+An error that only one module raises is defined there; the tree is complete all the same.
+
 EndcapError
-├── BadInput            a file, a row, a request or a setting the caller must mend
+├── BadInput                   a file, a row, a request or a setting that the caller has to correct
 │   ├── UnknownPlacement
-│   ├── InvalidRequest  a request that is well-formed says what cannot be
+│   ├── InvalidRequest         well-formed, but it asks for something impossible
 │   ├── BadSetting
-│   └── InvalidTerms    what an offer or a campaign would promise is no valid document
-├── IdempotencyKeyMissing  a write came without the header that makes it happen once
-├── Missing             what was asked for does not exist (any more)
+│   ├── InvalidTerms           the document of an offer or a campaign is not valid
+│   ├── UnknownFilter          eligibility.products
+│   ├── RejectedEvent          ingest.schema
+│   ├── InvalidIdempotencyKey  api.idempotency
+│   ├── IdempotencyMismatch    sql.redemption.idempotency: the same key with another body
+│   └── ReturnExceeds          sql.redemption.rollback: more is returned than was bought
+├── IdempotencyKeyMissing      a write without the header that makes a repetition safe
+├── Missing                    it does not exist, or not any more
 │   ├── DecisionNotFound
-│   └── BundleMissing
-├── Conflict            what exists speaks against what was asked for
-│   └── BadTransition   a campaign in this state cannot do that
-├── TooManyGuesses      codes were guessed too often
-├── BundleRefused       a bundle file is not the one its manifest promises
-├── ReleaseRefused      something speaks against serving a bundle
-├── LeakFound           what a ranking would be learned from knows the future
-└── StoreUnavailable    Redis or Valkey did not answer in time
+│   ├── BundleMissing
+│   ├── KeyNotFound            sql.access.keys
+│   ├── CampaignNotFound       sql.campaigns.campaigns
+│   ├── OfferNotFound          sql.campaigns.campaigns
+│   ├── CouponNotFound         sql.coupons.staff_issuing
+│   ├── ReservationNotFound    sql.redemption.reservations
+│   ├── RedemptionNotFound     sql.redemption.rollback
+│   └── NoBarcode              api.coupons.routes: the coupon has no number that a barcode could show
+├── Conflict                   the present state does not allow it
+│   ├── BadTransition          a campaign in this state cannot do that
+│   ├── RequestInFlight        api.idempotency: the same request is being answered right now
+│   ├── TooManyKeys            sql.access.keys
+│   ├── AlreadyExists          sql.campaigns.campaigns
+│   ├── RevisionConflict       sql.campaigns.campaigns: somebody else changed it first
+│   ├── BudgetBelowSpend       sql.campaigns.campaigns
+│   ├── NotIssuable            sql.coupons.audience_issuing
+│   ├── CodeTaken              sql.coupons.issuing
+│   ├── NotRevocable           sql.coupons.staff_issuing
+│   ├── ReservationOver        sql.redemption.reservations
+│   └── BudgetTooSmall         sql.accounts.backfill
+├── TooManyGuesses             codes were guessed too often
+├── BundleRefused              a file of a bundle differs from its manifest
+├── ReleaseRefused             a gate check failed
+├── LeakFound                  training data of a ranking holds what only the future knows
+└── StoreUnavailable           Redis or the database did not answer in time
 """
 
 from collections.abc import Iterable
@@ -39,7 +63,7 @@ class EndcapError(Exception):
 
 
 class BadInput(EndcapError):
-    """The caller must mend what was given; the message names thing, value and remedy."""
+    """The caller has to correct what was given; the message names thing, value and remedy."""
 
     code = "bad_input"
 
@@ -51,7 +75,7 @@ class UnknownPlacement(BadInput):
 
 
 class InvalidRequest(BadInput):
-    """A request that is well-formed says what cannot be; `pointer` leads to it."""
+    """A well-formed request asks for something impossible; `pointer` leads to it."""
 
     code = "invalid_request"
 
@@ -63,19 +87,19 @@ class BadSetting(BadInput):
 
 
 class InvalidTerms(BadInput):
-    """What an offer or a campaign would promise is no valid document; `pointer` leads to the fault."""
+    """The document of an offer or a campaign is not valid; `pointer` leads to the fault."""
 
     code = "invalid_terms"
 
 
 class IdempotencyKeyMissing(EndcapError):
-    """A write came without the header that makes it happen once."""
+    """A write came without the header that makes a repetition safe."""
 
     code = "idempotency_key_missing"
 
 
 class Missing(EndcapError):
-    """What was asked for does not exist."""
+    """It does not exist, or not any more."""
 
     code = "not_found"
 
@@ -93,7 +117,7 @@ class BundleMissing(Missing):
 
 
 class Conflict(EndcapError):
-    """What exists speaks against what was asked for; the message says what, and what can be done."""
+    """The present state does not allow it; the message says why, and what can be done."""
 
     code = "conflict"
 
@@ -115,24 +139,24 @@ class TooManyGuesses(EndcapError):
 
 
 class BundleRefused(EndcapError):
-    """A bundle file is missing, damaged or not of this bundle."""
+    """A file of a bundle is missing, damaged or of another bundle."""
 
     code = "bundle_refused"
 
 
 class ReleaseRefused(EndcapError):
-    """The gate found something that speaks against serving a bundle; the message says what, and how to go on."""
+    """A gate check failed; the message says which, and how to go on."""
 
     code = "release_refused"
 
 
 class LeakFound(EndcapError):
-    """Something that a ranking would be learned from knows the future; the message says what."""
+    """Training data of a ranking holds what only the future knows; the message says what."""
 
     code = "leak_found"
 
 
 class StoreUnavailable(EndcapError):
-    """Redis or Valkey did not answer in time."""
+    """Redis or the database did not answer in time."""
 
     code = "store_unavailable"
