@@ -10,10 +10,10 @@ from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.customer.context import Context, make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
 from app.decision.ranking.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score
-from app.decision.slate.arrangement import Arranged, arrange, due_places, with_pinned
 from app.decision.slate.mixed import Offered, offer_coupons
 from app.decision.slate.new_products import fitting_newcomers, with_newcomers
 from app.decision.slate.products import make_slate, slate_places
+from app.decision.slate.reranking import Reranking, always_scored, rerank, with_pinned
 from app.domain import Degraded, Ints, Query, Slate
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import OfferIndex
@@ -53,17 +53,17 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
     timer.end("candidates")
     kept, dropped = keep_eligible(candidates, rules)
     timer.end("eligibility")
-    scored = score(context, kept, always=due_places(context, new))
+    scored = score(context, kept, always=always_scored(context, new))
     timer.end("scoring")
-    arranged = None if query.policy is None else arrange(context, query.policy, scored, new)
-    places = slate_places(context, scored, new, arranged) if "product" in query.kinds else NO_ITEMS
+    reranking = None if query.policy is None else rerank(context, query.policy, scored, new)
+    places = slate_places(context, scored, new, reranking) if "product" in query.kinds else NO_ITEMS
     offer_index = options.offer_index_of(bundle) if "coupon" in query.kinds else None
     if offer_index is None:
-        offered = Offered(make_slate(context, scored, places, new, arranged) if len(places) else [], {})
+        offered = Offered(make_slate(context, scored, places, new, reranking) if len(places) else [], {})
     else:
-        offered = offer_coupons(context, offer_index, scored, rules, places, new, arranged)
+        offered = offer_coupons(context, offer_index, scored, rules, places, new, reranking)
         timer.end("coupons")
-    slate = _slate(context, candidates, dropped, scored, arranged, offered)
+    slate = _slate(context, candidates, dropped, scored, reranking, offered)
     timer.end("slate")
     return slate
 
@@ -78,7 +78,7 @@ def _slate(
     candidates: Candidates,
     dropped: dict[str, Ints],
     scored: Scored,
-    arranged: Arranged | None,
+    reranking: Reranking | None,
     offered: Offered,
 ) -> Slate:
     degraded = list(context.degraded)
@@ -94,7 +94,7 @@ def _slate(
         policy=POLICY,
         degraded=degraded,
         propositions=offered.propositions,
-        trace=_trace(context, candidates, dropped, scored, arranged, offered),
+        trace=_trace(context, candidates, dropped, scored, reranking, offered),
     )
 
 
@@ -103,14 +103,14 @@ def _trace(
     candidates: Candidates,
     dropped: dict[str, Ints],
     scored: Scored,
-    arranged: Arranged | None,
+    reranking: Reranking | None,
     offered: Offered,
 ) -> dict[str, object]:
     ids = context.bundle.catalogue.product_ids
     newcomers = context.bundle.newcomers
     told: dict[str, object] = {} if newcomers is None else {"newcomers": len(newcomers.items)}
-    if arranged is not None:
-        told["placement"] = arranged.trace
+    if reranking is not None:
+        told["placement"] = reranking.trace
     if offered.trace:
         told["coupons"] = offered.trace
     return told | {

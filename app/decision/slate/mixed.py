@@ -10,9 +10,9 @@ from app.decision.coupons.candidates import CouponCandidates, coupon_candidates
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import Rule
 from app.decision.ranking.scoring import Scored
-from app.decision.slate.arrangement import Arranged
 from app.decision.slate.new_products import MIN_SLATE
 from app.decision.slate.products import make_slate
+from app.decision.slate.reranking import Reranking
 from app.domain import CouponPlace, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import OfferIndex
@@ -38,16 +38,16 @@ def offer_coupons(
     rules: Sequence[Rule],
     places: Ints,
     new: Ints,
-    arranged: Arranged | None,
+    reranking: Reranking | None,
 ) -> Offered:
     """The products at `places` with the customer's coupons among them; the products alone where that fails."""
-    objective = Objective.RELEVANCE if arranged is None else Objective(str(arranged.trace["objective"]))
+    objective = Objective.RELEVANCE if reranking is None else Objective(str(reranking.trace["objective"]))
     try:
         coupons = coupon_candidates(context, offer_index, scored, rules, objective)
-        return Offered(_with_coupons(context, offer_index, scored, coupons, places, new, arranged), coupons.trace())
+        return Offered(_with_coupons(context, offer_index, scored, coupons, places, new, reranking), coupons.trace())
     except Exception:  # noqa: BLE001 - the border of one kind: the other still answers
         _log.exception("coupons failed")
-        return Offered(make_slate(context, scored, places, new, arranged), {}, failed=True)
+        return Offered(make_slate(context, scored, places, new, reranking), {}, failed=True)
 
 
 def _with_coupons(
@@ -57,7 +57,7 @@ def _with_coupons(
     coupons: CouponCandidates,
     places: Ints,
     new: Ints,
-    arranged: Arranged | None,
+    reranking: Reranking | None,
 ) -> list[Proposition]:
     """The slate of `query.size` places: both kinds by falling key, products that were set at a rank where they are.
 
@@ -67,15 +67,20 @@ def _with_coupons(
     if "product" not in context.query.kinds:
         return _propositions(context, offer_index, coupons, range(1, len(coupons.best) + 1))
     most = min(context.query.max_coupons, len(coupons.best))
-    set_ranks = _set_ranks(context, scored, places, arranged) if most else set()
-    keys = scored.score.take(places).tolist() if arranged is None else arranged.keys
+    set_ranks = _set_ranks(context, scored, places, reranking) if most else set()
+    keys = scored.score.take(places).tolist() if reranking is None else reranking.keys
     offered = [float(coupons.keys[place]) for place in coupons.best[:most]]
     ranks = coupon_ranks(offered, keys, set_ranks, size=context.query.size, kept_count=context.query.coupon_places)
     if not ranks:
-        return make_slate(context, scored, places, new, arranged)
+        return make_slate(context, scored, places, new, reranking)
     kept, product_ranks = _seated(len(places), set_ranks, ranks, size=context.query.size)
     products = make_slate(
-        context, scored, places.take(kept), new, None if arranged is None else arranged.only(kept), ranks=product_ranks
+        context,
+        scored,
+        places.take(kept),
+        new,
+        None if reranking is None else reranking.only(kept),
+        ranks=product_ranks,
     )
     slate = sorted([*products, *_propositions(context, offer_index, coupons, ranks)], key=_rank)
     if slate[-1].rank > len(slate):
@@ -87,9 +92,9 @@ def _with_coupons(
 _rank = attrgetter("rank")
 
 
-def _set_ranks(context: Context, scored: Scored, places: Ints, arranged: Arranged | None) -> set[int]:
+def _set_ranks(context: Context, scored: Scored, places: Ints, reranking: Reranking | None) -> set[int]:
     """Ranks that no coupon takes or moves: of pinned products, and the last one where it is kept for a new product."""
-    is_pinned = () if arranged is None else arranged.is_pinned
+    is_pinned = () if reranking is None else reranking.is_pinned
     ranks = {rank for rank, is_set in enumerate(is_pinned, start=1) if is_set}
     newcomers = context.bundle.newcomers
     if newcomers is not None and context.query.new_products and len(places) >= MIN_SLATE:

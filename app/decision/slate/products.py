@@ -9,9 +9,9 @@ from app.decision.customer.context import Context
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import Scored, factors, probability
 from app.decision.replenishment.interval import rhythms
-from app.decision.slate.arrangement import Arranged
 from app.decision.slate.new_products import told_as_new, with_new_place
 from app.decision.slate.objective import Worth, worth_of
+from app.decision.slate.reranking import Reranking
 from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
 
@@ -25,13 +25,13 @@ def top_places(scored: Scored, size: int) -> Ints:
     return best[falling[best].argsort(kind="stable")][:size].astype(np.int32)
 
 
-def slate_places(context: Context, scored: Scored, new: Ints, arranged: Arranged | None) -> Ints:
+def slate_places(context: Context, scored: Scored, new: Ints, reranking: Reranking | None) -> Ints:
     """Places in `scored` of at most `query.size` products, best first; `new` are the new products that fit, best first.
 
-    Without a placement that `arranged` them, they are the best by score.
+    With a `reranking` they are its places, else the best by score.
     """
-    if arranged is not None:
-        return arranged.places
+    if reranking is not None:
+        return reranking.places
     return with_new_place(context, scored, top_places(scored, context.query.size), new)
 
 
@@ -40,7 +40,7 @@ def make_slate(
     scored: Scored,
     places: Ints,
     new: Ints,
-    arranged: Arranged | None,
+    reranking: Reranking | None,
     *,
     ranks: Iterable[int] | None = None,
 ) -> list[Proposition]:
@@ -56,9 +56,9 @@ def make_slate(
         items.tolist(),
         score.tolist(),
         chance.tolist(),
-        reasons if arranged is None else _told_as_pinned(reasons, arranged),
+        reasons if reranking is None else _told_as_pinned(reasons, reranking),
         _expected_minor(chance, worth_of(catalogue, context.query.policy, items)),
-        _told(context, scored, places, arranged) if context.query.explain else [None] * len(items),
+        _told(context, scored, places, reranking) if context.query.explain else [None] * len(items),
         [minor if minor >= 0 else None for minor in price],
         strict=True,
     )
@@ -82,16 +82,16 @@ def make_slate(
     ]
 
 
-def _told_as_pinned(reasons: Sequence[Reason], arranged: Arranged) -> list[Reason]:
-    return [PINNED if is_pinned else reason for is_pinned, reason in zip(arranged.is_pinned, reasons, strict=True)]
+def _told_as_pinned(reasons: Sequence[Reason], reranking: Reranking) -> list[Reason]:
+    return [PINNED if is_pinned else reason for is_pinned, reason in zip(reranking.is_pinned, reasons, strict=True)]
 
 
-def _told(context: Context, scored: Scored, places: Ints, arranged: Arranged | None) -> Sequence[Mapping[str, float]]:
+def _told(context: Context, scored: Scored, places: Ints, reranking: Reranking | None) -> Sequence[Mapping[str, float]]:
     """Per place what made its score, and what the placement made of that."""
     told = factors(context, scored, places)
-    if arranged is None:
+    if reranking is None:
         return told
-    return [{**one, **more} for one, more in zip(told, arranged.factors, strict=True)]
+    return [{**one, **more} for one, more in zip(told, reranking.factors, strict=True)]
 
 
 def _expected_minor(chance: Floats, worth: Worth) -> list[int | None]:

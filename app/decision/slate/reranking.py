@@ -1,4 +1,4 @@
-"""Scored candidates take the places of a slate as the placement wants them: objective, rules, caps, diversity, pins."""
+"""Re-ranking: scored candidates in the order that the placement wants: objective, rules, caps, diversity, pins."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ from app.domain import Floats, Ints, Objective, SlatePolicy
 
 SOURCE = "pinned"
 MIN_SLOPE = 1e-3
-"""Where the calibration found that scores tell nothing, a factor would move a product without end."""
+"""The slope is at least this: where scores say next to nothing, a factor would else move a product without end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Arranged:
-    """`places` in `Scored` of the slate's products in order, what each owes to the placement, and what the trace tells.
+class Reranking:
+    """`places` in `Scored` of the slate's products in order, what the placement did to each, and a trace of it.
 
     `is_pinned`, `factors` and `keys`, which ordered the candidates, run in parallel with `places`.
     """
@@ -30,13 +30,17 @@ class Arranged:
     is_pinned: Sequence[bool]
     factors: Sequence[Mapping[str, float]]
     trace: Mapping[str, object]
-    keys: Sequence[float] = ()
+    keys: Sequence[float]
 
-    def only(self, kept: Sequence[int]) -> "Arranged":
+    def only(self, kept: Sequence[int]) -> "Reranking":
         """The same with these products alone, by their number in the slate."""
-        parts = (self.is_pinned, self.factors, self.keys)
-        is_pinned, factors, keys = ([part[number] for number in kept] if part else part for part in parts)
-        return replace(self, places=self.places[list(kept)], is_pinned=is_pinned, factors=factors, keys=keys)  # type: ignore[arg-type]
+        return Reranking(
+            places=self.places[list(kept)],
+            is_pinned=[self.is_pinned[number] for number in kept],
+            factors=[self.factors[number] for number in kept] if self.factors else (),
+            trace=self.trace,
+            keys=[self.keys[number] for number in kept],
+        )
 
 
 def with_pinned(context: Context, candidates: Candidates) -> Candidates:
@@ -48,14 +52,14 @@ def with_pinned(context: Context, candidates: Candidates) -> Candidates:
     return replace(candidates, items=merged, by_source={**candidates.by_source, SOURCE: items})
 
 
-def due_places(context: Context, new: Ints) -> Ints:
+def always_scored(context: Context, new: Ints) -> Ints:
     """The items that may be shown whatever their score: new products and pinned ones."""
     if context.query.policy is None or not context.query.policy.pins:
         return new
     return np.concatenate([new, np.array(list(pinned(context).values()), np.int32)])
 
 
-def arrange(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) -> Arranged:
+def rerank(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) -> Reranking:
     """The slate's places; `new` are the new products that fit, best first. With nothing set: the best by score."""
     worth = _worth(context, policy, scored)
     boosts = log_factors(context.bundle.catalogue, policy, scored.items)
@@ -77,7 +81,7 @@ def arrange(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) ->
         places.insert(rank - 1, place)
     chosen = np.array(places, np.int32)
     at_pins = set(shown.tolist())
-    return Arranged(
+    return Reranking(
         places=chosen,
         is_pinned=[place in at_pins for place in places],
         factors=_factors(context, policy, scored, chosen, worth=worth, boosts=boosts),
@@ -155,10 +159,10 @@ def _factors(
     if not context.query.explain:
         return []
     added = boosts[places] / _slope(context)
-    told: list[dict[str, float]] = [{"rule_boost": boost} if boost else {} for boost in added.tolist()]
+    changes: list[dict[str, float]] = [{"rule_boost": boost} if boost else {} for boost in added.tolist()]
     if worth is not None:
         chance: Floats = probability(context, scored.score[places])
         name = WORTH_NAMES[policy.objective]
-        for one, likely, each in zip(told, chance.tolist(), worth[places].tolist(), strict=True):
-            one |= {"probability": likely, name: each, "value_minor": likely * each}
-    return told
+        for change, likely, each in zip(changes, chance.tolist(), worth[places].tolist(), strict=True):
+            change |= {"probability": likely, name: each, "value_minor": likely * each}
+    return changes

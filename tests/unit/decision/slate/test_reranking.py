@@ -105,8 +105,8 @@ def test_margin_ranks_by_what_is_left_after_the_cost_and_unknown_counts_as_the_m
     is_known = (price >= 0) & (cost >= 0)
     margins = np.where(is_known, price - cost, np.median((price - cost)[is_known]))
     assert [factor(row, "margin_minor") for row in rows] == margins.tolist()
-    told = [row.expected_minor is not None for row in rows]
-    assert told == is_known.tolist()
+    has_value = [row.expected_minor is not None for row in rows]
+    assert has_value == is_known.tolist()
 
 
 def test_margin_without_any_unit_cost_ranks_by_relevance(bundle: Bundle) -> None:
@@ -215,7 +215,7 @@ def test_brand_cap_holds_in_a_slate(bundle: Bundle) -> None:
     assert slate.trace["placement"]["over_cap_count"] == 0
 
 
-def test_cap_that_cannot_be_met_leaves_the_slate_full_and_is_told(bundle: Bundle) -> None:
+def test_cap_that_cannot_be_met_leaves_the_slate_full_and_stands_in_the_trace(bundle: Bundle) -> None:
     slate = ask(bundle, SlatePolicy(max_per_brand=1), size=20)
     assert len(ids(slate)) == 20
     assert slate.degraded == ask(bundle, None, size=20).degraded
