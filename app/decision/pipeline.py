@@ -11,7 +11,7 @@ from app.decision.customer.context import Context, make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
 from app.decision.ranking.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score
 from app.decision.slate.mixed import Offered, offer_coupons
-from app.decision.slate.new_products import fitting_newcomers, with_newcomers
+from app.decision.slate.new_products import fitting_new_products, with_new_products
 from app.decision.slate.products import make_slate, slate_places
 from app.decision.slate.reranking import Reranking, always_scored, rerank, with_pinned
 from app.domain import Degraded, Ints, Query, Slate
@@ -48,8 +48,8 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
     timer.end("context")
     rules = eligibility_rules(context)
     allowed = all_allowed(rules)
-    new = fitting_newcomers(context, allowed)
-    candidates = with_pinned(context, with_newcomers(find_candidates(context, allowed), new))
+    new = fitting_new_products(context, allowed)
+    candidates = with_pinned(context, with_new_products(find_candidates(context, allowed), new))
     timer.end("candidates")
     kept, dropped = keep_eligible(candidates, rules)
     timer.end("eligibility")
@@ -107,8 +107,8 @@ def _trace(
     offered: Offered,
 ) -> dict[str, object]:
     ids = context.bundle.catalogue.product_ids
-    newcomers = context.bundle.newcomers
-    told: dict[str, object] = {} if newcomers is None else {"newcomers": len(newcomers.items)}
+    new_products = context.bundle.new_products
+    told: dict[str, object] = {} if new_products is None else {"new_products": len(new_products.items)}
     if reranking is not None:
         told["placement"] = reranking.trace
     if offered.trace:

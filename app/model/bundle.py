@@ -67,10 +67,10 @@ class Catalogue:
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomers:
+class NewProducts:
     """Products that the product table gained or withdrew since training.
 
-    `items` ascending: those that came, placed by their content. `on_offer` (n,) is False for what may no longer be
+    `items` ascending: those that it gained, placed by their content. `on_offer` (n,) is False for what may no longer be
     shown; None while everything may.
     """
 
@@ -111,7 +111,7 @@ class Bundle:
     scoring: Mapping[str, Any]
     ranker: TreeRanker | None = None
     content: ContentMap | None = None
-    newcomers: Newcomers | None = None
+    new_products: NewProducts | None = None
     rebuy: Mapping[str, RebuyModel] = field(default_factory=dict)
     coupons: CouponModel | None = None
 

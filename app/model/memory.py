@@ -1,9 +1,9 @@
-"""What a replaced bundle held goes back to the system, the last step of a swap."""
+"""Memory that a replaced bundle held goes back to the system: the last step of a swap."""
 
 import ctypes
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Returns freed memory to the system where the C library can (glibc); some 10 ms for 100 MB.
 
     Arrays of 20 MB come from glibc's heap, not from pages of their own, and it keeps them: after a few swaps on the

@@ -10,10 +10,10 @@ from app.model.bundle import Bundle
 
 FILE = "products.parquet"
 READ = ("product_id", "name", "price_minor", "unit_cost_minor", "recommendable", "listed_at")
-"""The columns that bundles take in besides their attributes."""
+"""The columns that bundles take from the table, in addition to their attributes."""
 
 State = tuple[int, int, int]
-"""What tells one file from another without reading it: inode, time of change in ns, bytes."""
+"""What distinguishes one file from another without reading it: inode, time of change in ns, bytes."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,10 +28,10 @@ class ProductTable:
     def state(self) -> State | None:
         """Which table there is now; None while there is none. One stat."""
         try:
-            found = self._path.stat()
+            stat = self._path.stat()
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
     def sha256(self) -> str | None:
         """The table's SHA-256, by which a bundle knows what it was trained on; None without a table."""
@@ -40,35 +40,35 @@ class ProductTable:
         except FileNotFoundError:
             return None
 
-    def taken_in(self, bundle: Bundle, *, now: datetime) -> Bundle:
+    def applied_to(self, bundle: Bundle, *, now: datetime) -> Bundle:
         """The bundle with what the table says as of `now`; itself when that is nothing new or cannot be read.
 
         Never raises. 0.2 s for 92,000 products of which 100 are new, 2 ms when the bundle was trained on this table.
         """
         try:
-            taken = _taken_in(bundle, self._path, now=now)
+            updated = _applied_to(bundle, self._path, now=now)
         except Exception as error:  # noqa: BLE001 - the border of the table: whatever is wrong, the bundle serves as it is
             self.problem = f"{self._path} cannot be used ({error!r}); run `endcap import --products` again"
             _log.exception("product table refused", extra={"model_version": bundle.version})
             return bundle
         self.problem = None
-        if taken is not bundle:
-            count = 0 if taken.newcomers is None else len(taken.newcomers.items)
-            _log.info("product table taken in", extra={"model_version": bundle.version, "newcomer_count": count})
-        return taken
+        if updated is not bundle:
+            count = 0 if updated.new_products is None else len(updated.new_products.items)
+            _log.info("product table applied", extra={"model_version": bundle.version, "new_product_count": count})
+        return updated
 
 
-def _taken_in(bundle: Bundle, path: Path, *, now: datetime) -> Bundle:
+def _applied_to(bundle: Bundle, path: Path, *, now: datetime) -> Bundle:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return bundle
-    if bundle.newcomers is None and _says_nothing_new(bundle, content, now=now):
+    if bundle.new_products is None and _says_nothing_new(bundle, content, now=now):
         return bundle
     # Polars costs 0.2 s and 25 MB, which a server without newer products need not pay.
     import polars as pl
 
-    from app.model.newcomers import extended
+    from app.model.new_products import extended
 
     file = io.BytesIO(content)
     columns = [name for name in pl.read_parquet_schema(file) if name in READ or name in bundle.catalogue.attributes]

@@ -10,7 +10,7 @@ from time import monotonic
 
 from app.errors import BundleMissing, BundleRefused
 from app.model.bundle import POINTER, Bundle, current_version, load_bundle
-from app.model.memory import give_back
+from app.model.memory import release_memory
 from app.model.product_table import ProductTable, State
 from app.model.release import CanaryTrial, ShadowTrial, Trials, read_trials, subject_of
 
@@ -144,10 +144,10 @@ class _Seat:
         try:
             version = wanted()
             if self._is_settled(version):
-                self._take_products()
+                self._apply_products()
                 return False
             table = self._products.state()
-            bundle = self._products.taken_in(load_bundle(self._bundles_dir / version), now=datetime.now(UTC))
+            bundle = self._products.applied_to(load_bundle(self._bundles_dir / version), now=datetime.now(UTC))
             self._warm(bundle)
         except BundleMissing as error:
             self.problem = error.message
@@ -156,20 +156,20 @@ class _Seat:
             self._refuse(version, error)
             return False
         self.bundle, self._table, self.problem, self._refused = bundle, table, None, None
-        give_back()
+        release_memory()
         return True
 
-    def _take_products(self) -> None:
+    def _apply_products(self) -> None:
         """Goes on with the product table of now. A table that the bundle cannot be served with is not tried again."""
         table = self._products.state()
         if self.bundle is None or table == self._table:
             return
         self._table = table
-        bundle = self._products.taken_in(self.bundle, now=datetime.now(UTC))
+        bundle = self._products.applied_to(self.bundle, now=datetime.now(UTC))
         if bundle is not self.bundle:
             self._warm(bundle)
             self.bundle = bundle
-            give_back()
+            release_memory()
 
     def hold(self, version: str | None) -> Bundle | None:
         """The bundle of exactly this version; None while it is refused, and for None."""

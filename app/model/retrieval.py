@@ -71,9 +71,9 @@ def _read_allowed(bundle: Bundle, user: Floats, count: int, allowed: Mask) -> In
 
 
 def _indexed(bundle: Bundle, allowed: Mask) -> Ints:
-    """The allowed items that have a vector: those bought come first, newcomers anywhere behind them."""
-    if bundle.newcomers is None:
+    """The allowed items that have a vector: those bought come first, new products anywhere behind them."""
+    if bundle.new_products is None:
         return np.flatnonzero(allowed[: bundle.index.ntotal]).astype(np.int32)
-    newcomers = bundle.newcomers.items
-    bought = np.flatnonzero(allowed[: bundle.index.ntotal - len(newcomers)]).astype(np.int32)
-    return np.concatenate([bought, newcomers[allowed[newcomers]]])
+    new_products = bundle.new_products.items
+    bought = np.flatnonzero(allowed[: bundle.index.ntotal - len(new_products)]).astype(np.int32)
+    return np.concatenate([bought, new_products[allowed[new_products]]])

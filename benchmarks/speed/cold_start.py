@@ -24,11 +24,11 @@ from threadpoolctl import threadpool_limits
 
 from app.decision.customer.context import Context, make_context
 from app.decision.ranking.features import COLUMNS
-from app.decision.slate.new_products import newcomer_fit
+from app.decision.slate.new_products import new_product_fit
 from app.domain import Floats, Ints, Query
 from app.history import History
 from app.model.bundle import Bundle
-from app.model.newcomers import extended
+from app.model.new_products import extended
 from app.settings import Settings
 from benchmarks.support import machine
 from benchmarks.support.servers import Server, endcap_up, post_json
@@ -51,7 +51,7 @@ GIVE_UP_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """The products taken out, as items of `bundle`, in which they are newcomers, and who had bought them."""
+    """The products taken out, as items of `bundle`, in which they are new, and who had bought them."""
 
     bundle: Bundle
     contexts: list[Context]
@@ -102,15 +102,15 @@ def _bought(dataset: Dataset, hidden: list[str], bundle: Bundle) -> dict[str, In
 
 def quality(found: Hidden, *, seed: int) -> dict[str, object]:
     """Recall and NDCG of every way to rank the hidden products, and whom of its buyers a product would have found."""
-    newcomers = found.bundle.newcomers
-    assert newcomers is not None
-    items = newcomers.items
+    new_products = found.bundle.new_products
+    assert new_products is not None
+    items = new_products.items
     ways = {
         "by chance": np.random.default_rng(seed).random((len(found.contexts), len(items)), np.float32),
         "categories that sell most": np.tile(_sold_in_category(found.bundle, items), (len(found.contexts), 1)),
         "own purchases in the category": np.stack([_own_in_category(context, items) for context in found.contexts]),
         "content vector": np.stack([_taste(context, items) for context in found.contexts]),
-        "fit, as served": np.stack([newcomer_fit(context, items) for context in found.contexts]),
+        "fit, as served": np.stack([new_product_fit(context, items) for context in found.contexts]),
     }
     return {
         "hidden_products": len(items),

@@ -23,9 +23,9 @@ class Rule:
 def eligibility_rules(context: Context) -> list[Rule]:
     """The rules that question, placement and product table set; raises BadInput for a filter on an unknown column."""
     rules = [_drop_filtered(context, column, values) for column, values in context.query.filters.items()]
-    newcomers = context.bundle.newcomers
-    if newcomers is not None and newcomers.on_offer is not None:
-        rules.append(Rule("withdrawn", newcomers.on_offer))
+    new_products = context.bundle.new_products
+    if new_products is not None and new_products.on_offer is not None:
+        rules.append(Rule("withdrawn", new_products.on_offer))
     if excludes_purchased(context):
         rules.append(_drop_items(context, "purchased", context.bought.items))
     if len(context.basket):

@@ -112,7 +112,7 @@ def _due(query: DueQuery, context: Context, model: RebuyModel, *, known_day: flo
 
 def _on_offer(level: str, bundle: Bundle, groups: Ints) -> Mask:
     """False for products that the product table has withdrawn since training."""
-    on_offer = bundle.newcomers.on_offer if bundle.newcomers is not None and level == PRODUCT else None
+    on_offer = bundle.new_products.on_offer if bundle.new_products is not None and level == PRODUCT else None
     return np.ones(len(groups), np.bool_) if on_offer is None else on_offer[groups]
 
 

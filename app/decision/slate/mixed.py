@@ -96,10 +96,10 @@ def _set_ranks(context: Context, scored: Scored, places: Ints, reranking: Rerank
     """Ranks that no coupon takes or moves: of pinned products, and the last one where it is kept for a new product."""
     is_pinned = () if reranking is None else reranking.is_pinned
     ranks = {rank for rank, is_set in enumerate(is_pinned, start=1) if is_set}
-    newcomers = context.bundle.newcomers
-    if newcomers is not None and context.query.new_products and len(places) >= MIN_SLATE:
+    new_products = context.bundle.new_products
+    if new_products is not None and context.query.new_products and len(places) >= MIN_SLATE:
         last = next((rank for rank in range(len(places), 0, -1) if rank not in ranks), None)
-        if last is not None and scored.items[places[last - 1]] in newcomers.items:
+        if last is not None and scored.items[places[last - 1]] in new_products.items:
             ranks.add(last)
     return ranks
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.decision.candidates.gather import Candidates
 from app.decision.customer.context import Context, interest_in
-from app.decision.ranking.scoring import Scored
+from app.decision.ranking.scoring import NO_ITEMS, Scored
 from app.domain import Floats, Ints, Mask, Reason
 from app.model.bundle import Bundle
 
@@ -20,44 +20,43 @@ MIN_SLATE = 5
 """Of fewer places none is given away."""
 GROUP_COLUMNS = ("category", "department")
 """Where a product belongs: the first of these that products sold share with it."""
-_NOBODY = np.zeros(0, np.int32)
-_UNTOLD = {"taste", "trending"}
+_WEAK_REASONS = {"taste", "trending"}
 """Reasons that say less of a new product than that it is new; "popular right now" would not even be true."""
 
 
-def fitting_newcomers(context: Context, allowed: Mask | None) -> Ints:
+def fitting_new_products(context: Context, allowed: Mask | None) -> Ints:
     """The new products that pass and fit, best first, at most CANDIDATE_COUNT; none where no place waits for them."""
-    newcomers = context.bundle.newcomers
-    if newcomers is None or not context.query.new_products:
-        return _NOBODY
-    items = newcomers.items if allowed is None else newcomers.items[allowed[newcomers.items]]
-    fit = newcomer_fit(context, items)
+    new_products = context.bundle.new_products
+    if new_products is None or not context.query.new_products:
+        return NO_ITEMS
+    items = new_products.items if allowed is None else new_products.items[allowed[new_products.items]]
+    fit = new_product_fit(context, items)
     best = np.argsort(-fit, kind="stable")[:CANDIDATE_COUNT]
     return items[best[fit[best] > 0]]
 
 
-def with_newcomers(candidates: Candidates, fitting: Ints) -> Candidates:
+def with_new_products(candidates: Candidates, fitting: Ints) -> Candidates:
     """The candidates and the fitting new products; as they are when none fits."""
     if not len(fitting):
         return candidates
-    added = fitting[~_among(candidates.items, fitting)]
+    added = fitting[~_is_in(fitting, candidates.items)]
     items = np.sort(np.concatenate([candidates.items, added]))
     return replace(candidates, items=items, by_source={**candidates.by_source, SOURCE: fitting})
 
 
 def with_new_place(context: Context, scored: Scored, places: Ints, fitting: Ints) -> Ints:
     """`places` of a slate, the last of them for the best fitting new product unless one ranks by its score anyway."""
-    newcomers = context.bundle.newcomers
-    if newcomers is None or not len(fitting) or len(places) < MIN_SLATE:
+    new_products = context.bundle.new_products
+    if new_products is None or not len(fitting) or len(places) < MIN_SLATE:
         return places
     shown = scored.items[places]
-    new = shown[_among(newcomers.items, shown)]
-    if not _among(context.bought.items, new).all():
+    new = shown[_is_in(shown, new_products.items)]
+    if not _is_in(new, context.bought.items).all():
         return places
     return np.concatenate([places[:-1], scored.items.searchsorted(fitting[:1]).astype(np.int32)])
 
 
-def newcomer_fit(context: Context, items: Ints) -> Floats:
+def new_product_fit(context: Context, items: Ints) -> Floats:
     """How well each new product fits the customer, (n,): 0 unless they like its category, and once they bought it.
 
     fit = (taste + ε) · (0.1 + mean over attributes of a / (a + 1)); taste = customer's vector · content vector, at
@@ -67,36 +66,36 @@ def newcomer_fit(context: Context, items: Ints) -> Floats:
     if context.user is None or not len(items):
         return np.zeros(len(items), np.float32)
     shares = _shares(context)
-    fits = _belongs(context.bundle, shares, items) & ~_among(context.bought.items, items)
+    fits = _belongs(context.bundle, shares, items) & ~_is_in(items, context.bought.items)
     fit = np.zeros(len(items), np.float32)
-    able = items[fits]
-    if len(able):
+    fitting = items[fits]
+    if len(fitting):
         columns = context.bundle.catalogue.attributes
-        liked = sum(shares[name][column.codes[able]] for name, column in columns.items()) / np.float32(len(columns))
-        taste = np.maximum(context.bundle.item_factors[able] @ context.user, 0) + np.float32(1e-6)
+        liked = sum(shares[name][column.codes[fitting]] for name, column in columns.items()) / np.float32(len(columns))
+        taste = np.maximum(context.bundle.item_factors[fitting] @ context.user, 0) + np.float32(1e-6)
         fit[fits] = taste * (np.float32(0.1) + liked)
     return fit
 
 
-def told_as_new(context: Context, items: Ints, reasons: Sequence[Reason], fitting: Ints) -> Sequence[Reason]:
+def with_new_reasons(context: Context, items: Ints, reasons: Sequence[Reason], fitting: Ints) -> Sequence[Reason]:
     """The reasons, `new` in place of weaker ones for new products."""
-    newcomers = context.bundle.newcomers
-    if newcomers is None:
+    new_products = context.bundle.new_products
+    if new_products is None:
         return reasons
-    told = list(reasons)
-    for place in np.flatnonzero(_among(newcomers.items, items)).tolist():
-        if told[place].code in _UNTOLD:
+    changed = list(reasons)
+    for place in np.flatnonzero(_is_in(items, new_products.items)).tolist():
+        if changed[place].code in _WEAK_REASONS:
             item = int(items[place])
-            told[place] = _reason(context.bundle, item, is_liked=item in fitting)
-    return told
+            changed[place] = _reason(context.bundle, item, is_liked=item in fitting)
+    return changed
 
 
-def _among(known: Ints, items: Ints) -> Mask:
-    """Which of `items` stand in `known`, ascending."""
+def _is_in(items: Ints, known: Ints) -> Mask:
+    """Which of `items` stand in `known` (ascending): a tenth of np.isin's time or less at this size."""
     if not len(known):
         return np.zeros(len(items), np.bool_)
-    found: Mask = known.take(known.searchsorted(items), mode="clip") == items
-    return found
+    is_known: Mask = known.take(known.searchsorted(items), mode="clip") == items
+    return is_known
 
 
 def _shares(context: Context) -> dict[str, Floats]:

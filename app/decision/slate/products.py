@@ -9,7 +9,7 @@ from app.decision.customer.context import Context
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import Scored, factors, probability
 from app.decision.replenishment.interval import rhythms
-from app.decision.slate.new_products import told_as_new, with_new_place
+from app.decision.slate.new_products import with_new_place, with_new_reasons
 from app.decision.slate.objective import Worth, worth_of
 from app.decision.slate.reranking import Reranking
 from app.domain import Floats, Ints, ProductId, Proposition, Reason
@@ -50,7 +50,7 @@ def make_slate(
     contributions = scored.contributions(places)
     score = scored.score[places]
     chance = probability(context, score)
-    reasons = told_as_new(context, items, reasons_for(context, items, contributions), new)
+    reasons = with_new_reasons(context, items, reasons_for(context, items, contributions), new)
     price = np.where(catalogue.is_listed[items], catalogue.price_minor[items], -1).tolist()
     columns = zip(
         items.tolist(),

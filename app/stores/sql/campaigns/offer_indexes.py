@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Integer, Row, cast, func, select
 
 from app.errors import StoreUnavailable
 from app.model.bundle import Bundle
-from app.model.memory import give_back
+from app.model.memory import release_memory
 from app.offers.display.offer_index import OfferIndex, build_offer_index
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.status import CampaignStatus
@@ -91,7 +91,7 @@ class OfferIndexes:
 
 def _laid_out(bundle: Bundle, found: _OnOffer) -> OfferIndex | None:
     offer_index = build_offer_index(bundle, *found, now=datetime.now(UTC))
-    give_back()
+    release_memory()
     return offer_index
 
 

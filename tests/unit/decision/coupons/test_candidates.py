@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.decision.coupons.candidates import VIEW_CAP
 from app.domain import Degraded, Line, ProductId, Selection, SlatePolicy, Wallet
-from app.model.bundle import Bundle, Newcomers
+from app.model.bundle import Bundle, NewProducts
 from app.offers.terms.records import Campaign, Offer
 from tests.support.offer_indexes import (
     DAY_S,
@@ -145,7 +145,7 @@ def test_tier_of_the_wallet_opens_the_offers_of_that_tier(bundle: Bundle) -> Non
 def test_coupon_without_a_product_on_offer_is_out_of_stock(bundle: Bundle) -> None:
     on_offer = np.ones(bundle.item_count, np.bool_)
     on_offer[bundle.catalogue.known(["p1"])] = False
-    withdrawn = replace(bundle, newcomers=Newcomers(np.zeros(0, np.int32), on_offer))
+    withdrawn = replace(bundle, new_products=NewProducts(np.zeros(0, np.int32), on_offer))
     offer_index = offer_index_of(withdrawn, offer("gone", "p1"), offer("half", "p1", "p2"), offer("unknown", "p99"))
     found = decided(withdrawn, offer_index, wallet("gone", "half", "unknown"))
     assert dropped(found) == {"out_of_stock": ["gone", "unknown"]}

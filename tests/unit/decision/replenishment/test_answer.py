@@ -11,7 +11,7 @@ from app.decision.replenishment.hazards import CATEGORY, COLUMNS, PRODUCT
 from app.domain import CustomerFeatures, Degraded
 from app.errors import BadInput
 from app.feature_fields import product_key
-from app.model.bundle import Attribute, Bundle, Newcomers, current_version, load_bundle
+from app.model.bundle import Attribute, Bundle, NewProducts, current_version, load_bundle
 from app.ports import CustomerState
 from tests.support.world import World, product
 
@@ -76,7 +76,7 @@ def test_category_sums_its_products_and_leaves_out_those_without_one(bundle: Bun
 def test_withdrawn_product_is_not_listed(bundle: Bundle) -> None:
     on_offer = np.ones(bundle.item_count, np.bool_)
     on_offer[bundle.catalogue.item_of[product("tea", 1)]] = False
-    changed = replace(bundle, newcomers=Newcomers(np.zeros(0, np.int32), on_offer))
+    changed = replace(bundle, new_products=NewProducts(np.zeros(0, np.int32), on_offer))
     state = bought((product("tea", 1), 5, 40, 4), (product("tea", 3), 2, 30, 9))
     answer = replenishment(ask(), changed, state, stale_after_s=WEEK_S)
     assert [row.product_id for row in answer.due] == [product("tea", 3)]

@@ -15,7 +15,7 @@ from app.decision.fallbacks import popular_slate, static_slate
 from app.decision.pipeline import Options
 from app.decision.slate.mixed import APPLIES_TO_COUNT
 from app.domain import Degraded, Objective, Pin, Proposition, Query, Slate, SlatePolicy, Wallet
-from app.model.bundle import Bundle, Newcomers
+from app.model.bundle import Bundle, NewProducts
 from app.model.coupons import CouponModel
 from app.offers.display.offer_index import LEAST_WEIGHT, OfferIndex
 from tests.support.offer_indexes import (
@@ -171,10 +171,10 @@ def test_pins_never_move(bundle: Bundle, chance: float) -> None:
 
 
 def test_new_product_keeps_the_last_place(bundle: Bundle) -> None:
-    new = replace(bundle, newcomers=Newcomers(bundle.catalogue.known(["p11"]), None))
+    new = replace(bundle, new_products=NewProducts(bundle.catalogue.known(["p11"]), None))
     alone = decided(new, None, None, **both(size=5))
     last = alone.propositions[-1]
-    ours = replace(bundle, newcomers=Newcomers(bundle.catalogue.known([last.product_id]), None))
+    ours = replace(bundle, new_products=NewProducts(bundle.catalogue.known([last.product_id]), None))
     found = decided(with_chance(ours, 0.999), six(ours), wallet(*NAMES), **both(size=5))
     assert kinds(found) == "cccpp"
     assert found.propositions[-1].product_id == last.product_id

@@ -12,7 +12,7 @@ import pytest
 from app.decision.pipeline import Options, rank
 from app.domain import Floats, LiveEvent, Query, Slate
 from app.model.bundle import Bundle, current_version, load_bundle
-from app.model.newcomers import WITHOUT_HISTORY, extended
+from app.model.new_products import WITHOUT_HISTORY, extended
 from app.model.product_table import ProductTable
 from app.model.retrieval import nearest
 from app.ports import CustomerState
@@ -73,14 +73,14 @@ def test_table_that_training_read_is_not_even_parsed(bundle: Bundle, trained_wor
     (tmp_path / "products.parquet").write_bytes(b"no table")
     broken = ProductTable(tmp_path)
     trained_on_it = replace(bundle, manifest={**bundle.manifest, "config": {"products_sha256": broken.sha256()}})
-    assert broken.taken_in(trained_on_it, now=NOW) is trained_on_it
+    assert broken.applied_to(trained_on_it, now=NOW) is trained_on_it
     assert broken.problem is None
 
 
 def test_table_that_cannot_be_read_costs_nothing_but_a_problem(bundle: Bundle, tmp_path: Any) -> None:
     (tmp_path / "products.parquet").write_bytes(b"no table")
     products = ProductTable(tmp_path)
-    assert products.taken_in(bundle, now=NOW) is bundle
+    assert products.applied_to(bundle, now=NOW) is bundle
     assert "products.parquet cannot be used" in str(products.problem)
 
 
@@ -118,7 +118,7 @@ def test_customer_s_vector_does_not_move_because_of_an_announcement(bundle: Bund
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.05])
-def test_search_is_exact_with_newcomers(bundle: Bundle, table: pl.DataFrame, share: float) -> None:
+def test_search_is_exact_with_new_products(bundle: Bundle, table: pl.DataFrame, share: float) -> None:
     grown = extended(
         bundle, with_rows(table, *new_teas(40), {"product_id": "odd", "name": "Odd", "department": None}), now=NOW
     )
@@ -135,7 +135,7 @@ def test_search_is_exact_with_newcomers(bundle: Bundle, table: pl.DataFrame, sha
         assert_best(grown, user, nearest(grown, user, 12, allowed=None), indexed, 12)
 
 
-def test_newcomer_lies_among_its_kind(bundle: Bundle, table: pl.DataFrame) -> None:
+def test_new_product_lies_among_its_kind(bundle: Bundle, table: pl.DataFrame) -> None:
     grown = extended(bundle, with_rows(table, *new_teas(1)), now=NOW)
     known = grown.catalogue.known
     teas, coffees = (known([product(taste, number) for number in range(30)]) for taste in ("tea", "coffee"))
@@ -160,24 +160,24 @@ def test_hidden_product_stays_out_and_withdrawn_ones_leave_every_slate(bundle: B
 
 def test_changed_rows_show_at_once(bundle: Bundle, table: pl.DataFrame) -> None:
     changed = {"product_id": product("tea", 3), "name": "Renamed", "department": "INFUSIONS", "price_minor": 777}
-    told = extended(bundle, with_rows(table, changed), now=NOW)
-    slate = ask(told, viewer(product("tea", 4)), filters={"department": ["INFUSIONS"]})
+    updated = extended(bundle, with_rows(table, changed), now=NOW)
+    slate = ask(updated, viewer(product("tea", 4)), filters={"department": ["INFUSIONS"]})
     [only] = slate.propositions
     assert (only.product_id, only.name) == (product("tea", 3), "Renamed")
-    assert told.catalogue.price_minor[told.catalogue.known([product("tea", 3)])].tolist() == [777]
-    assert told.newcomers is None
+    assert updated.catalogue.price_minor[updated.catalogue.known([product("tea", 3)])].tolist() == [777]
+    assert updated.new_products is None
 
 
 def test_changed_unit_cost_counts_at_once(bundle: Bundle, table: pl.DataFrame) -> None:
     costs = table.with_columns(pl.lit(None, pl.Int64).alias("unit_cost_minor"))
     changed = {"product_id": product("tea", 3), "name": "The tea-3", "department": "TEA", "price_minor": 250}
-    told = extended(bundle, with_rows(costs, {**changed, "unit_cost_minor": 90}), now=NOW)
-    cost = told.catalogue.unit_cost_minor
-    assert cost[told.catalogue.known([product("tea", 3), product("tea", 4)])].tolist() == [90, -1]
+    updated = extended(bundle, with_rows(costs, {**changed, "unit_cost_minor": 90}), now=NOW)
+    cost = updated.catalogue.unit_cost_minor
+    assert cost[updated.catalogue.known([product("tea", 3), product("tea", 4)])].tolist() == [90, -1]
     assert (bundle.catalogue.unit_cost_minor == -1).all()
 
 
-def test_fitting_newcomer_gets_the_last_place_and_says_so(bundle: Bundle, table: pl.DataFrame) -> None:
+def test_fitting_new_product_gets_the_last_place_and_says_so(bundle: Bundle, table: pl.DataFrame) -> None:
     grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
     before, after = (ask(one, viewer(product("tea", 1))) for one in (bundle, grown))
     assert shown(after)[:-1] == shown(before)[:-1]
@@ -185,12 +185,12 @@ def test_fitting_newcomer_gets_the_last_place_and_says_so(bundle: Bundle, table:
     assert last.product_id.startswith("tea-new-")
     assert last.reasons[0] == ("new", "New in TEA, which you like")
     assert (last.rank, last.name) == (10, "The new tea")
-    assert after.trace["newcomers"] == 3
+    assert after.trace["new_products"] == 3
     scores = [proposition.score for proposition in after.propositions]
     assert scores == sorted(scores, reverse=True)
 
 
-def test_newcomer_of_another_department_gets_no_place(bundle: Bundle, table: pl.DataFrame) -> None:
+def test_new_product_of_another_department_gets_no_place(bundle: Bundle, table: pl.DataFrame) -> None:
     grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
     for state in (viewer(product("coffee", 1)), CustomerState()):
         assert shown(ask(grown, state)) == shown(ask(bundle, state))
@@ -206,13 +206,13 @@ def test_no_place_is_given_away_where_none_is_wanted(
     )
 
 
-def test_filter_that_admits_newcomers_leaves_them_their_place(bundle: Bundle, table: pl.DataFrame) -> None:
+def test_filter_that_admits_new_products_leaves_them_their_place(bundle: Bundle, table: pl.DataFrame) -> None:
     grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
     slate = ask(grown, viewer(product("tea", 1)), filters={"department": ["TEA"]})
     assert [name.startswith("tea-new") for name in shown(slate)] == [False] * 9 + [True]
 
 
-def test_newcomer_that_ranks_by_its_score_takes_no_second_place(bundle: Bundle, table: pl.DataFrame) -> None:
+def test_new_product_that_ranks_by_its_score_takes_no_second_place(bundle: Bundle, table: pl.DataFrame) -> None:
     grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
     looked_at, new = grown.catalogue.known([product("tea", 1), "tea-new-0"])
     neighbours, scores = grown.neighbours_idx.copy(), grown.neighbours_score.copy()
@@ -224,7 +224,7 @@ def test_newcomer_that_ranks_by_its_score_takes_no_second_place(bundle: Bundle, 
     assert shown(slate)[-1] != "tea-new-0"
 
 
-def test_newcomer_in_the_basket_or_bought_gives_its_place_to_the_next(bundle: Bundle, table: pl.DataFrame) -> None:
+def test_new_product_in_the_basket_or_bought_gives_its_place_to_the_next(bundle: Bundle, table: pl.DataFrame) -> None:
     grown = extended(bundle, with_rows(table, *new_teas(2)), now=NOW)
     bought = LiveEvent("b", "purchase", NOW.timestamp() - 30, "tea-new-0")
     state = CustomerState(events=[*viewer(product("tea", 1)).events, bought])
@@ -239,7 +239,7 @@ def test_new_category_goes_by_its_department(bundle: Bundle, table: pl.DataFrame
     assert [(row.product_id, row.reasons[0].code) for row in slate.propositions] == [("mate", "new")]
 
 
-def test_bundle_that_learned_no_content_takes_no_newcomers(bundle: Bundle, table: pl.DataFrame) -> None:
+def test_bundle_that_learned_no_content_takes_no_new_products(bundle: Bundle, table: pl.DataFrame) -> None:
     old = replace(bundle, content=None)
     assert extended(old, with_rows(table, *new_teas(2)), now=NOW) is old
 
@@ -263,7 +263,7 @@ def test_unchanged_table_is_read_while_it_holds_new_products(bundle: Bundle, tmp
     products = ProductTable(tmp_path)
     young = replace(bundle.content, listed_at=NOW - timedelta(days=3))
     trained = replace(bundle, content=young, manifest={"config": {"products_sha256": products.sha256()}})
-    assert products.taken_in(trained, now=NOW + timedelta(days=26)) is trained
+    assert products.applied_to(trained, now=NOW + timedelta(days=26)) is trained
     assert products.problem is None
-    assert products.taken_in(trained, now=NOW) is trained
+    assert products.applied_to(trained, now=NOW) is trained
     assert products.problem is not None

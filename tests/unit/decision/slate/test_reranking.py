@@ -22,7 +22,7 @@ from app.decision.ranking.scoring import score
 from app.domain import Degraded, LiveEvent, Objective, Pin, Proposition, Query, Selection, Slate, SlatePolicy, Weighting
 from app.history import History
 from app.model.bundle import Attribute, Bundle, current_version, load_bundle
-from app.model.newcomers import extended
+from app.model.new_products import extended
 from app.model.ranker import TreeRanker
 from app.ports import CustomerState
 from tests.support.world import World, product

@@ -1,4 +1,4 @@
-"""A bundle takes in what the product table says by now: products newer than training, changed and withdrawn ones."""
+"""The product table applied to a bundle: products newer than training, changed ones and withdrawn ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ import polars as pl
 
 from app.domain import Floats, Ints, ItemIdx, Mask
 from app.feature_fields import product_key
-from app.model.bundle import Attribute, Bundle, Catalogue, Newcomers, heads_of
+from app.model.bundle import Attribute, Bundle, Catalogue, NewProducts, heads_of
 from app.model.content import LISTED_AT, NEW_FOR, Described
 from app.model.keys import KeyTable
 
@@ -24,10 +24,9 @@ WITHOUT_HISTORY: Mapping[str, float] = {
     "next_idx": -1,
     "next_score": 0,
 }
-"""Every array of a bundle with a row per item, besides the factors, and what it says of a product nobody bought."""
+"""Every array of a bundle with a row per item, except the factors, and what it says of a product nobody bought."""
 
-
-_NOBODY = np.zeros(0, np.int32)
+_NO_ITEMS = np.zeros(0, np.int32)
 
 
 def extended(bundle: Bundle, products: pl.DataFrame, *, now: datetime) -> Bundle:
@@ -41,11 +40,11 @@ def extended(bundle: Bundle, products: pl.DataFrame, *, now: datetime) -> Bundle
     """
     rows = _in_order(bundle, products)
     catalogue = _catalogue(bundle.catalogue, rows)
-    newcomers = _newcomers(bundle, rows, now=now)
-    if catalogue is bundle.catalogue and _same(newcomers, bundle.newcomers):
+    new_products = _new_products(bundle, rows, now=now)
+    if catalogue is bundle.catalogue and _same(new_products, bundle.new_products):
         return bundle
-    wider = replace(_padded(bundle, rows.height), catalogue=catalogue, newcomers=newcomers)
-    return wider if newcomers is None else _placed(wider, newcomers.items)
+    wider = replace(_padded(bundle, rows.height), catalogue=catalogue, new_products=new_products)
+    return wider if new_products is None else _placed(wider, new_products.items)
 
 
 def _in_order(bundle: Bundle, products: pl.DataFrame) -> pl.DataFrame:
@@ -59,7 +58,7 @@ def _in_order(bundle: Bundle, products: pl.DataFrame) -> pl.DataFrame:
 
 
 def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
-    """The catalogue as the rows tell it; `before` itself when they tell nothing else."""
+    """The catalogue with what the rows say; `before` itself when they say nothing else."""
     names = _names(before.names, rows)
     price_minor = _money(before.price_minor, rows, "price_minor")
     unit_cost_minor = _money(before.unit_cost_minor, rows, "unit_cost_minor")
@@ -75,7 +74,7 @@ def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
     )
     if is_same:
         return before
-    told = replace(
+    changed = replace(
         before,
         names=names,
         price_minor=price_minor,
@@ -84,15 +83,15 @@ def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
         attributes=attributes,
     )
     later = rows["product_id"][len(before.product_ids) :].to_list()
-    return _with_ids(told, later) if later else told
+    return _with_ids(changed, later) if later else changed
 
 
 def _names(before: Sequence[str | None], rows: pl.DataFrame) -> Sequence[str | None]:
-    """The table's names; those that stay the same are not held twice."""
-    told = rows["name"].to_list() if "name" in rows.columns else [None] * rows.height
-    if told[: len(before)] != before:
-        return told
-    return before if len(told) == len(before) else [*before, *told[len(before) :]]
+    """The table's names; those that stay the same are not copied."""
+    names = rows["name"].to_list() if "name" in rows.columns else [None] * rows.height
+    if names[: len(before)] != before:
+        return names
+    return before if len(names) == len(before) else [*before, *names[len(before) :]]
 
 
 def _with_ids(catalogue: Catalogue, later: list[str]) -> Catalogue:
@@ -110,18 +109,18 @@ def _money(before: npt.NDArray[np.int64], rows: pl.DataFrame, column: str) -> np
     known[: len(before)] = before
     if column not in rows.columns:
         return known
-    told: npt.NDArray[np.int64] = rows[column].cast(pl.Int64).fill_null(pl.Series(known)).to_numpy()
-    return told
+    amounts: npt.NDArray[np.int64] = rows[column].cast(pl.Int64).fill_null(pl.Series(known)).to_numpy()
+    return amounts
 
 
 def _listed(before: Mask, rows: pl.DataFrame) -> Mask:
-    """Where the table tells a price, else as training found it."""
+    """Where the table has a price, else as training found it."""
     known = np.zeros(rows.height, np.bool_)
     known[: len(before)] = before
     if "price_minor" not in rows.columns:
         return known
-    told: Mask = known | rows["price_minor"].is_not_null().to_numpy()
-    return told
+    is_listed: Mask = known | rows["price_minor"].is_not_null().to_numpy()
+    return is_listed
 
 
 def _attribute(before: Attribute, rows: pl.DataFrame, name: str) -> Attribute:
@@ -137,33 +136,33 @@ def _attribute(before: Attribute, rows: pl.DataFrame, name: str) -> Attribute:
     return _coded(before, vocabulary, codes)
 
 
-def _coded(before: Attribute, vocabulary: Any, codes: Ints) -> Attribute:
+def _coded(before: Attribute, vocabulary: Sequence[str], codes: Ints) -> Attribute:
     if np.array_equal(codes, before.codes):
         return before
     return Attribute(codes, vocabulary, {value: code for code, value in enumerate(vocabulary)})
 
 
-def _newcomers(bundle: Bundle, rows: pl.DataFrame, *, now: datetime) -> Newcomers | None:
+def _new_products(bundle: Bundle, rows: pl.DataFrame, *, now: datetime) -> NewProducts | None:
     """Those of before and what is newer now; None when there are none and everything is on offer."""
-    earlier = _NOBODY if bundle.newcomers is None else bundle.newcomers.items
+    earlier = _NO_ITEMS if bundle.new_products is None else bundle.new_products.items
     later = np.arange(bundle.item_count, rows.height, dtype=np.int32)
     items = np.union1d(earlier, np.concatenate([_listed_lately(bundle, rows, now=now), later])).astype(np.int32)
     on_offer = ~rows["is_hidden"].fill_null(False).to_numpy()
     if not len(items) and on_offer.all():
         return None
-    return Newcomers(items, None if on_offer.all() else on_offer)
+    return NewProducts(items, None if on_offer.all() else on_offer)
 
 
 def _listed_lately(bundle: Bundle, rows: pl.DataFrame, *, now: datetime) -> Ints:
     """The bundle's items without a vector, as nobody had bought them, that have not been listed for long."""
     if bundle.content is None or LISTED_AT not in rows.columns:
-        return _NOBODY
+        return _NO_ITEMS
     is_young = (rows[LISTED_AT][: bundle.item_count] > now - NEW_FOR).fill_null(False).to_numpy().copy()
     is_young[bundle.index_items] = False
     return np.flatnonzero(is_young).astype(np.int32)
 
 
-def _same(one: Newcomers | None, other: Newcomers | None) -> bool:
+def _same(one: NewProducts | None, other: NewProducts | None) -> bool:
     if one is None or other is None:
         return one is other
     return np.array_equal(one.items, other.items) and _same_mask(one.on_offer, other.on_offer)
@@ -186,7 +185,7 @@ def _padded(bundle: Bundle, item_count: int) -> Bundle:
 
 
 def _placed(bundle: Bundle, items: Ints) -> Bundle:
-    """The bundle with its newcomers where their content puts them, and found by the search.
+    """The bundle with its new products where their content puts them, and found by the search.
 
     The fold-in's gram stays that of training: customers' vectors do not move because a product is announced.
     """
