@@ -1,6 +1,6 @@
 """The few Protocols between the decision stages and what stands behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,3 +25,17 @@ class CustomerStore(Protocol):
         self, customer_id: str | None, anonymous_id: str | None, *, with_wallet: bool = False
     ) -> CustomerState:
         """The state of one person; never raises and never waits beyond its own deadline."""
+
+
+class Progress(Protocol):
+    """Where a long task reports how far it is: a bar in a terminal, nothing in most tests.
+
+    `done` of `total` units of `stage` are complete; `total` is None as long as nobody can know it.
+    """
+
+    def __call__(self, stage: str, done: int, total: int | None, /) -> None:
+        """Shows it; called often, so it must be cheap."""
+
+
+StageProgress = Callable[[int, int | None], None]
+"""The same within one stage: `functools.partial(progress, "tune")`."""

@@ -1,7 +1,7 @@
 """`endcap train`: history → splits → tuned factors and blend → evaluation → features → bundle → pointer."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,7 @@ from app.errors import BadInput, BundleMissing, BundleRefused, ReleaseRefused
 from app.history import CURRENCY, History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.product_table import ProductTable
+from app.ports import Progress
 from app.settings import Settings
 from training.config import Plan
 from training.coupons.examples import CouponWorld
@@ -42,8 +43,6 @@ from training.release.publish import Facts, prune
 from training.release.release import Verdict, release
 from training.report.write import write_report
 from training.warm_start import WarmStart, warm_start
-
-Named = Callable[[str, int, int | None], None]
 
 DEFAULT_PLAN = Plan()
 RANDOM_WINDOWS = 2
@@ -117,7 +116,7 @@ class _Run:
     settings: Settings
     history: pl.LazyFrame
     dataset: Dataset
-    progress: Named
+    progress: Progress
     seed: int
     folder: Path
     products_sha256: str | None
@@ -137,7 +136,7 @@ def train(
     budget_s: float,
     seed: int,
     publish: bool,
-    progress: Named,
+    progress: Progress,
     plan: Plan = DEFAULT_PLAN,
 ) -> TrainReport:
     """Tunes on the windows before the last, judges on the last, then learns from everything and publishes.
@@ -169,7 +168,7 @@ def train(
     return TrainReport(version, verdict is not None and verdict.is_published, metrics, run.seconds, report, verdict)
 
 
-def evaluate(settings: Settings, *, seed: int, progress: Named) -> EvaluationReport:
+def evaluate(settings: Settings, *, seed: int, progress: Progress) -> EvaluationReport:
     """The live bundle's settings, learned again without the held-out window and judged on it."""
     version = current_version(settings.bundles_dir)
     live = load_bundle(settings.bundles_dir / version)
@@ -190,7 +189,7 @@ def is_up_to_date(settings: Settings) -> bool:
     return bool(live.manifest["config"].get("imports") == History(settings.history_dir).import_version())
 
 
-def _open(settings: Settings, folder: Path, *, seed: int, progress: Named, plan: Plan = DEFAULT_PLAN) -> _Run:
+def _open(settings: Settings, folder: Path, *, seed: int, progress: Progress, plan: Plan = DEFAULT_PLAN) -> _Run:
     warm = warm_start(settings.bundles_dir, plan.parts) if plan.warm_start else None
     history = History(settings.history_dir).scan()
     products_sha256 = ProductTable(settings.tables_dir).sha256()

@@ -18,6 +18,7 @@ from app.commands.demo_coupons import Shopper, basket_of, couponed_product, find
 from app.domain import Degraded
 from app.errors import StoreUnavailable
 from app.imports.run import Sources, run_imports
+from app.ports import Progress
 from app.settings import Settings
 from app.stores.redis.embedded import free_port, redis_for
 
@@ -25,8 +26,7 @@ READY_TIMEOUT_S = 60.0
 WALLETS_TIMEOUT_S = 20.0
 """So long the worker may take to project every wallet into Redis; after that the demo shows what there is."""
 
-Named = Callable[[str, int, int | None], None]
-BarFactory = Callable[[], AbstractContextManager[Named]]
+BarFactory = Callable[[], AbstractContextManager[Progress]]
 
 
 def run_demo(settings: Settings, screen: Console, *, check: bool, budget_s: float, bar: BarFactory) -> None:

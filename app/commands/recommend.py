@@ -1,7 +1,7 @@
 """`endcap recommend`: a file of questions through the very pipeline that serves, one answer a line, in order."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +14,7 @@ from app.api.problems import problem
 from app.api.state import Service
 from app.errors import BadInput, BundleMissing, EndcapError, pointer_to
 from app.main import build_service
+from app.ports import Progress
 from app.settings import Settings
 from app.stores.sql.database.schema import upgrade
 from app.telemetry import no_timer
@@ -21,8 +22,6 @@ from app.telemetry import no_timer
 PATIENT_TIMEOUT_MS = 5000
 """Nobody waits at a screen: a slow store costs time here, not quality."""
 TOLD_EVERY = 100
-
-Named = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class RecommendReport:
 
 
 async def recommend(
-    settings: Settings, redis_url: str, requests: Path, output: Path, *, progress: Named
+    settings: Settings, redis_url: str, requests: Path, output: Path, *, progress: Progress
 ) -> RecommendReport:
     """Answers every line of `requests`; an invalid one gets its problem in its place.
 

@@ -3,13 +3,12 @@
 from app.imports.campaigns import import_campaigns
 from app.imports.catalogue import import_products, import_stores
 from app.imports.event_file import import_events
-from app.imports.report import ImportReport, Progress
+from app.imports.report import ImportReport
 from app.imports.sources.complete_journey import import_complete_journey
 from app.imports.transactions import import_transactions
 
 __all__ = [
     "ImportReport",
-    "Progress",
     "import_campaigns",
     "import_complete_journey",
     "import_events",

@@ -15,6 +15,7 @@ from app.imports.report import ImportReport, Rejects
 from app.imports.table_file import Block, TableFile, open_table, whole
 from app.offers.terms.records import Campaign
 from app.offers.terms.status import CampaignStatus, effective_status
+from app.ports import Progress
 from app.settings import Settings
 from app.stores.sql.accounts import backfill as past
 from app.stores.sql.accounts.outcomes import export_outcomes
@@ -22,8 +23,6 @@ from app.stores.sql.campaigns.campaigns import find_campaign
 from app.stores.sql.coupons.audience_issuing import issue_to_audience
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import opened_ledger
-
-Named = Callable[[str, int, int | None], None]
 
 COLUMNS = {
     "campaigns": ("campaign_id", "name", "funder", "currency", "budget", "starts_at", "ends_at"),
@@ -58,7 +57,7 @@ def campaign_file(table: str, path: Path | None) -> Opener | None:
 
 
 def import_campaigns(
-    settings: Settings, files: CampaignFiles, *, shift_days: int, now: datetime, progress: Named
+    settings: Settings, files: CampaignFiles, *, shift_days: int, now: datetime, progress: Progress
 ) -> list[ImportReport]:
     """Adds to the ledger what it lacks of the files, each in one transaction; the same files again add nothing.
 
@@ -83,7 +82,7 @@ def import_campaigns(
 class _Import:
     """One import on its way, table by table; notes which campaigns it touched."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, shift: timedelta, now: datetime, progress: Named) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, shift: timedelta, now: datetime, progress: Progress) -> None:
         self._settings = settings
         self._ledger = ledger
         self._shift = shift

@@ -13,10 +13,11 @@ import polars as pl
 
 from app.imports import values
 from app.imports.checked import check
-from app.imports.report import ImportReport, Progress, Rejects
+from app.imports.report import ImportReport, Rejects
 from app.imports.table_file import Block, TableFile, open_table
 from app.imports.values import Parsed
 from app.model.content import LISTED_AT
+from app.ports import StageProgress
 from app.settings import Settings
 
 MONEY = {"price": "price_minor", "unit_cost": "unit_cost_minor"}
@@ -36,20 +37,20 @@ PRODUCTS = Catalogue("products", "product_id", notes_arrival=True)
 STORES = Catalogue("stores", "store_id", notes_arrival=False)
 
 
-def import_products(settings: Settings, path: Path, *, now: datetime, progress: Progress) -> ImportReport:
+def import_products(settings: Settings, path: Path, *, now: datetime, progress: StageProgress) -> ImportReport:
     """Put the products of `path` into tables/products.parquet; raises BadInput when the file is unusable."""
     file = open_table(path, compulsory=[PRODUCTS.key])
     return import_catalogue(settings, file, PRODUCTS, now=now, progress=progress)
 
 
-def import_stores(settings: Settings, path: Path, *, now: datetime, progress: Progress) -> ImportReport:
+def import_stores(settings: Settings, path: Path, *, now: datetime, progress: StageProgress) -> ImportReport:
     """Put the stores of `path` into tables/stores.parquet; raises BadInput when the file is unusable."""
     file = open_table(path, compulsory=[STORES.key])
     return import_catalogue(settings, file, STORES, now=now, progress=progress)
 
 
 def import_catalogue(
-    settings: Settings, file: TableFile, catalogue: Catalogue, *, now: datetime, progress: Progress
+    settings: Settings, file: TableFile, catalogue: Catalogue, *, now: datetime, progress: StageProgress
 ) -> ImportReport:
     """The same for an open table. A column that the file lacks keeps its stored values; an empty value clears."""
     begun_s = perf_counter()

@@ -10,7 +10,8 @@ import orjson
 from app.domain import Event
 from app.errors import BadInput
 from app.history import History, event_rows
-from app.imports.report import ImportReport, Progress, Reject, Rejects
+from app.imports.report import ImportReport, Reject, Rejects
+from app.ports import StageProgress
 from app.settings import Settings
 
 TABLE = "events"
@@ -20,7 +21,7 @@ Validate = Callable[[dict[str, object]], Sequence[Event]]
 """Makes events of a JSON object, one a line of its basket, or raises BadInput; its `pointer` names the field."""
 
 
-def import_events(settings: Settings, path: Path, *, validate: Validate, progress: Progress) -> ImportReport:
+def import_events(settings: Settings, path: Path, *, validate: Validate, progress: StageProgress) -> ImportReport:
     """Add the events that the history lacks, by their id; raises BadInput when the file cannot be read.
 
     Lines that are no JSON object or that `validate` refuses go to the rejects file. An event with several

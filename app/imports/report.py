@@ -2,13 +2,10 @@
 
 import csv
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Self
-
-Progress = Callable[[int, int | None], None]
-"""Called with what is done and the total (None: unknown): bytes of a text file, rows of a Parquet file."""
 
 
 @dataclass(frozen=True, slots=True)

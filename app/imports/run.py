@@ -1,13 +1,12 @@
 """`endcap import`: from what the caller named to the imports, one after the other."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from app.errors import BadInput
-from app.imports.campaigns import CampaignFiles, Named, campaign_file, import_campaigns
+from app.imports.campaigns import CampaignFiles, campaign_file, import_campaigns
 from app.imports.catalogue import import_products, import_stores
 from app.imports.event_file import import_events
 from app.imports.report import ImportReport
@@ -15,6 +14,7 @@ from app.imports.shift import days_to_shift
 from app.imports.sources.complete_journey import import_complete_journey
 from app.imports.transactions import TABLE, import_transactions
 from app.ingest.schema import parse_event
+from app.ports import Progress, StageProgress
 from app.settings import Settings
 
 KNOWN_SOURCES = ("complete-journey",)
@@ -45,7 +45,7 @@ class Sources:
 
 
 def run_imports(
-    settings: Settings, sources: Sources, *, shift_to_now: bool, now: datetime, progress: Named
+    settings: Settings, sources: Sources, *, shift_to_now: bool, now: datetime, progress: Progress
 ) -> list[ImportReport]:
     """Imports all that is named, catalogue first; raises BadInput when nothing is, or for an unknown data set."""
     reports: list[ImportReport] = []
@@ -71,12 +71,12 @@ def run_imports(
     return reports
 
 
-def _events(settings: Settings, path: Path, now: datetime, progress: Callable[[int, int | None], None]) -> ImportReport:
+def _events(settings: Settings, path: Path, now: datetime, progress: StageProgress) -> ImportReport:
     return import_events(settings, path, validate=partial(parse_event, now=now), progress=progress)
 
 
 def _campaigns(
-    settings: Settings, sources: Sources, *, shift_to_now: bool, now: datetime, progress: Named
+    settings: Settings, sources: Sources, *, shift_to_now: bool, now: datetime, progress: Progress
 ) -> list[ImportReport]:
     """The campaigns, on the time line of the transactions where that was moved."""
     files = sources.campaign_files()
@@ -88,7 +88,9 @@ def _campaigns(
     return import_campaigns(settings, files, shift_days=shift_days, now=now, progress=progress)
 
 
-def _known(settings: Settings, name: str, *, shift_to_now: bool, now: datetime, progress: Named) -> list[ImportReport]:
+def _known(
+    settings: Settings, name: str, *, shift_to_now: bool, now: datetime, progress: Progress
+) -> list[ImportReport]:
     if name not in KNOWN_SOURCES:
         raise BadInput(f"--source {name!r} is not known; known: {', '.join(KNOWN_SOURCES)}")
     return import_complete_journey(settings, shift_to_now=shift_to_now, now=now, progress=progress)

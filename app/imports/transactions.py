@@ -25,10 +25,11 @@ from app.history import (
 )
 from app.imports import values
 from app.imports.checked import Checked, check, columns_of
-from app.imports.report import ImportReport, Progress, Rejects
+from app.imports.report import ImportReport, Rejects
 from app.imports.shift import days_to_shift, remember_shift
 from app.imports.staging import LINE, Staging
 from app.imports.table_file import Block, TableFile, open_table
+from app.ports import StageProgress
 from app.settings import Settings
 
 TABLE = "transactions"
@@ -47,7 +48,7 @@ OPTIONAL = (
 
 
 def import_transactions(
-    settings: Settings, path: Path, *, shift_to_now: bool, now: datetime, progress: Progress
+    settings: Settings, path: Path, *, shift_to_now: bool, now: datetime, progress: StageProgress
 ) -> ImportReport:
     """Add the rows of `path` that the history lacks; the same file again adds nothing.
 
@@ -69,7 +70,7 @@ def import_lines(
     ignored: tuple[str, ...],
     shift_to_now: bool,
     now: datetime,
-    progress: Progress,
+    progress: StageProgress,
 ) -> ImportReport:
     """The same for an open table; `source` names what keeps one time shift for all its files."""
     begun_s = perf_counter()

@@ -1,6 +1,6 @@
 """A bundle is asked for every held-out basket, and its answers are measured beside plain rankings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from app.domain import Floats, Ints
 from app.model.bundle import Bundle
+from app.ports import Progress, StageProgress
 from training.data.dataset import Dataset
 from training.data.split import Split
 from training.evaluation.baselines import Rivals
@@ -60,8 +61,6 @@ LIST_LENGTH = max(CUTOFFS)
 GROUPING_ATTRIBUTES = ("category", "department", "brand")
 """The first of these that the catalogue has tells how mixed a list is."""
 
-Named = Callable[[str, int, int | None], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -89,7 +88,7 @@ class _Part:
     lists: dict[str, Ints]
 
 
-def judge(case: Case, progress: Named) -> Findings:
+def judge(case: Case, progress: Progress) -> Findings:
     """The findings, the same for the same seed. Every question is put to `rank` itself, each kind once."""
     whole = _whole(case, progress)
     begun = _begun(case, progress)
@@ -118,17 +117,17 @@ def judge(case: Case, progress: Named) -> Findings:
     )
 
 
-def _whole(case: Case, progress: Named) -> _Part:
+def _whole(case: Case, progress: Progress) -> _Part:
     """Each customer asked once, every product allowed."""
     hidden = [np.zeros(0, np.int32)] * len(case.asked.queries)
     part = _part(case.bundle, case.asked, hidden, partial(progress, "evaluate"))
     for name, rival in case.rivals.bundles.items():
-        told = partial(progress, f"evaluate {name}")
-        part.lists[name] = served_slates(rival, case.asked, told, catalogue=case.bundle.catalogue).items
+        own_progress = partial(progress, f"evaluate {name}")
+        part.lists[name] = served_slates(rival, case.asked, own_progress, catalogue=case.bundle.catalogue).items
     return part
 
 
-def _begun(case: Case, progress: Named) -> _Part:
+def _begun(case: Case, progress: Progress) -> _Part:
     """Every second customer asked with a part of the basket known; what is in it is neither shown nor looked for."""
     asked = with_baskets(case.asked, case.bundle.catalogue.product_ids, seed=case.seed)
     asked = asked.only([row for row, query in enumerate(asked.queries) if query.basket])
@@ -136,10 +135,10 @@ def _begun(case: Case, progress: Named) -> _Part:
     return _part(case.bundle, asked, hidden, partial(progress, "evaluate with a basket"))
 
 
-def _part(bundle: Bundle, asked: Asked, hidden: Sequence[Ints], told: Callable[[int, int], None]) -> _Part:
+def _part(bundle: Bundle, asked: Asked, hidden: Sequence[Ints], progress: StageProgress) -> _Part:
     """`hidden`: what the plain rankings leave out for each customer, as the question itself makes rank do."""
     seen = [considered(bundle, query, state) for query, state in zip(asked.queries, asked.states, strict=True)]
-    slates = served_slates(bundle, asked, told)
+    slates = served_slates(bundle, asked, progress)
     popular = popularity_lists(bundle.popularity, hidden)
     own = [_without(own_products(one.context), items) for one, items in zip(seen, hidden, strict=True)]
     lists = {
@@ -151,7 +150,7 @@ def _part(bundle: Bundle, asked: Asked, hidden: Sequence[Ints], told: Callable[[
     return _Part(asked, seen, slates, {PRODUCT: slates.items} | tables)
 
 
-def _parts(case: Case, whole: _Part, begun: _Part, progress: Named) -> dict[str, dict[str, Judged]]:
+def _parts(case: Case, whole: _Part, begun: _Part, progress: Progress) -> dict[str, dict[str, Judged]]:
     """The same lists judged on what is bought again and on what is new; then other questions.
 
     Where nobody owns anything, everything is new, and the whole says it all.
@@ -172,7 +171,9 @@ def _parts(case: Case, whole: _Part, begun: _Part, progress: Named) -> dict[str,
     return found
 
 
-def _new_only(case: Case, whole: _Part, owned: Sequence[Ints], new: Sequence[Ints], progress: Named) -> dict[str, Ints]:
+def _new_only(
+    case: Case, whole: _Part, owned: Sequence[Ints], new: Sequence[Ints], progress: Progress
+) -> dict[str, Ints]:
     """Lists without what the customer owns, rows of -1 where nothing new was bought."""
     rows = [row for row, items in enumerate(new) if len(items)]
     asked = without_owned(whole.asked.only(rows))

@@ -12,9 +12,9 @@ from app.decision.pipeline import rank
 from app.decision.ranking.scoring import probability, score
 from app.domain import Floats, Ints, Query
 from app.model.bundle import Bundle, Catalogue
-from app.ports import CustomerState
+from app.ports import CustomerState, StageProgress
 from training.metrics.ranking import Wide
-from training.queries.evaluation_queries import OPTIONS, Asked, Told
+from training.queries.evaluation_queries import OPTIONS, Asked
 
 LIST_LENGTH = 20
 """As deep as any metric looks."""
@@ -30,7 +30,9 @@ class Slates:
     probability: Wide
 
 
-def served_slates(bundle: Bundle, asked: Asked, told: Told, *, catalogue: Catalogue | None = None) -> Slates:
+def served_slates(
+    bundle: Bundle, asked: Asked, progress: StageProgress, *, catalogue: Catalogue | None = None
+) -> Slates:
     """The slates that serving would answer with, from the very function that serves.
 
     Items are those of `catalogue` (default: the bundle's own); a product that it lacks leaves its place empty.
@@ -42,7 +44,7 @@ def served_slates(bundle: Bundle, asked: Asked, told: Told, *, catalogue: Catalo
         shown = rank(query, bundle, state, OPTIONS).propositions[:LIST_LENGTH]
         items[row, : len(shown)] = [item_of.get(proposition.product_id, -1) for proposition in shown]
         chance[row, : len(shown)] = [proposition.probability for proposition in shown]
-        told(row + 1, len(asked.queries))
+        progress(row + 1, len(asked.queries))
     return Slates(items, chance)
 
 

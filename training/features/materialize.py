@@ -1,7 +1,7 @@
 """From history to served features: snapshots into Parquet, definitions into the registry, rows into Redis."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from app.feature_fields import (
     Feature,
 )
 from app.history import History
+from app.ports import Progress
 from app.settings import Settings
 from app.stores.feast.push import bounded_client, feature_store
 from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY
@@ -33,9 +34,6 @@ MAX_SNAPSHOT_COUNT = 12
 """Snapshots kept in each offline table; a snapshot of 2,500 customers takes some 8 MB."""
 WRITE_CHUNK_COUNT = 1000
 """Rows in one Redis pipeline: answered well within the client's one second."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with the view's name, the rows written so far and all its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,9 @@ def keep_snapshot(path: Path, table: pl.DataFrame) -> None:
 
 
 def write_online(store: FeatureStore, view: str, table: pl.DataFrame, *, progress: Progress) -> None:
-    """Write a view's rows to Redis in chunks; raises StoreUnavailable when it does not answer.
+    """Write a view's rows to Redis in chunks, each a step of the stage named like the view.
+
+    Raises StoreUnavailable when Redis does not answer.
 
     The rows are at hand, so they go through write_to_online_store: Feast's materialize() reads all snapshots
     back from Parquet and writes them as one pipeline (docs/features.md has both times).

@@ -1,6 +1,6 @@
 """Held-out baskets become questions to the pipeline that serves: what tuning, judging and release all ask."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +15,6 @@ from training.queries.states import as_of_instant
 CUTOFFS = (5, 10, 20)
 MAX_CUSTOMERS = 4000
 OPTIONS = Options(stale_after_s=float("inf"))
-
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

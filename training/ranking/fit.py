@@ -1,6 +1,6 @@
 """Candidates of several past windows become the ranking: linear weights, and trees where they rank better."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, fea
 from app.decision.ranking.scoring import best_places
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
+from app.ports import StageProgress
 from training.queries.evaluation_queries import OPTIONS, Asked
 from training.ranking.blend import Blend, fit_blend
 from training.ranking.leaks import check_columns, check_times
@@ -22,8 +23,6 @@ HELD_BACK_SHARE = 0.3
 
 MIN_GAIN = 1.005
 """Summing the linear weights costs time in every decision: they stay where the blend ranks half a per cent better."""
-
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Ranking:
     needs_linear: bool
 
 
-def candidate_window(bundle: Bundle, asked: Asked, told: Told) -> Window:
+def candidate_window(bundle: Bundle, asked: Asked, progress: StageProgress) -> Window:
     """What the pipeline would look at for each question, by its own functions."""
     check_times(asked)
     rows, labels = [], []
@@ -69,7 +68,7 @@ def candidate_window(bundle: Bundle, asked: Asked, told: Told) -> Window:
         items, _ = keep_eligible(find_candidates(context, all_allowed(rules)), rules)
         rows.append(feature_table(context, items).T)
         labels.append(np.isin(items, truth))
-        told(number, len(asked.queries))
+        progress(number, len(asked.queries))
     return Window(rows, labels, [len(truth) for truth in asked.truth])
 
 

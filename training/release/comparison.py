@@ -1,19 +1,18 @@
 """Two bundles beside each other: what their trainings measured, and the same held-out questions asked of both."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from app.model.bundle import Bundle, load_bundle
+from app.ports import Progress
 from app.settings import Settings
 from training.metrics.ranking import Wide, paired_interval
 from training.release.publish import check_there
 from training.release.replay import CUTOFF, HeldOut, held_out, replay
 
 SEED = 0
-
-Named = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Comparison:
         return [*rows, ("note", "", self.note)] if self.note else rows
 
 
-def compare(settings: Settings, first: str, second: str, *, progress: Named) -> Comparison:
+def compare(settings: Settings, first: str, second: str, *, progress: Progress) -> Comparison:
     """Both bundles on the same questions; raises BundleMissing, or BundleRefused for one that cannot be read."""
     for version in (first, second):
         check_there(settings.bundles_dir, version)

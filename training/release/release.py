@@ -1,7 +1,7 @@
 """From a written bundle to the live one: the gate's checks, the verdict, its record, and the pointer."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from app.errors import BundleRefused, ReleaseRefused, StoreUnavailable
 from app.model.bundle import Bundle, load_bundle
+from app.ports import Progress
 from app.settings import Settings
 from training.release.comparison import SEED, who_is_flattered
 from training.release.gate import (
@@ -28,8 +29,6 @@ from training.release.gate import (
 from training.release.parity import feature_differences, origin_of
 from training.release.publish import check_there, current_version, note_release, point_to
 from training.release.replay import NOBODY_ASKED, held_out, replay
-
-Named = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class Verdict:
 
 
 def release(
-    settings: Settings, redis_url: str, version: str, *, reason: str | None = None, now: datetime, progress: Named
+    settings: Settings, redis_url: str, version: str, *, reason: str | None = None, now: datetime, progress: Progress
 ) -> Verdict:
     """Publishes `version` if nothing speaks against it, or for `reason` although something does; tells what was found.
 
@@ -103,7 +102,7 @@ def release(
 
 
 def _judged(
-    settings: Settings, redis_url: str, version: str, live_version: str | None, progress: Named
+    settings: Settings, redis_url: str, version: str, live_version: str | None, progress: Progress
 ) -> tuple[list[Finding], bool]:
     """All findings, and whether the bundle can be read at all."""
     try:
@@ -133,7 +132,11 @@ def _live(settings: Settings, version: str, live_version: str | None) -> tuple[B
 
 
 def _beside(
-    settings: Settings, candidate: Bundle, live: Bundle, arrays: Mapping[str, npt.NDArray[np.generic]], progress: Named
+    settings: Settings,
+    candidate: Bundle,
+    live: Bundle,
+    arrays: Mapping[str, npt.NDArray[np.generic]],
+    progress: Progress,
 ) -> list[Finding]:
     progress("held-out questions", 0, 1)
     questions = held_out(settings, seed=SEED)
@@ -154,7 +157,7 @@ def _beside(
     ]
 
 
-def _features(settings: Settings, redis_url: str, progress: Named) -> Finding:
+def _features(settings: Settings, redis_url: str, progress: Progress) -> Finding:
     progress("compare features", 0, 1)
     try:
         origin = origin_of(redis_url)

@@ -1,6 +1,6 @@
 """Held-out questions put to finished artefacts, through the pipeline that serves: what a release is judged by."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -13,7 +13,7 @@ from app.domain import ProductId, Query, Slate
 from app.feature_fields import product_key
 from app.history import History
 from app.model.bundle import Bundle
-from app.ports import CustomerState
+from app.ports import CustomerState, StageProgress
 from app.settings import Settings
 from training.data.dataset import load_interactions, product_table
 from training.data.split import Split, make_splits
@@ -25,8 +25,6 @@ MAX_CUSTOMERS = 1000
 """Asked in a second, and enough to tell a loss of 0.01 NDCG@10 from noise (docs/releases.md)."""
 CUTOFF = 10
 STRANGER_COUNT = 50
-
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +75,13 @@ def held_out(settings: Settings, *, seed: int) -> HeldOut:
     return HeldOut(sized, _new(sized, dataset.product_ids), dataset.product_ids, cut_at)
 
 
-def replay(bundle: Bundle, questions: HeldOut, told: Told) -> Replay:
+def replay(bundle: Bundle, questions: HeldOut, progress: StageProgress) -> Replay:
     """Asks `bundle` every question, and some of strangers, so that scores are seen where no customer is known."""
     broken: list[str] = []
     with threadpool_limits(1), np.errstate(all="ignore"):
         for query in _strangers(bundle):
             _answer(bundle, query, CustomerState(), broken)
-        slates = _answers(bundle, questions.asked, broken, told)
+        slates = _answers(bundle, questions.asked, broken, progress)
         new = _answers(bundle, questions.new, broken, lambda *_: None)
     code_of = {product_id: code for code, product_id in enumerate(questions.product_ids)}
     return Replay(
@@ -109,11 +107,11 @@ def _new(asked: Asked, product_ids: Sequence[str]) -> Asked:
     return Asked(queries, states, truths)
 
 
-def _answers(bundle: Bundle, asked: Asked, broken: list[str], told: Told) -> list[list[str]]:
+def _answers(bundle: Bundle, asked: Asked, broken: list[str], progress: StageProgress) -> list[list[str]]:
     slates = []
     for number, (query, state) in enumerate(zip(asked.queries, asked.states, strict=True), start=1):
         slates.append(_answer(bundle, query, state, broken))
-        told(number, len(asked.queries))
+        progress(number, len(asked.queries))
     return slates
 
 

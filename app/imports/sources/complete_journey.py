@@ -10,13 +10,14 @@ from pathlib import Path
 import polars as pl
 
 from app.errors import BadInput
-from app.imports.campaigns import Named, import_campaigns
+from app.imports.campaigns import import_campaigns
 from app.imports.catalogue import PRODUCTS, RECOMMENDABLE, STORES, import_catalogue
 from app.imports.report import ImportReport
 from app.imports.sources.journey_coupons import campaign_files
 from app.imports.sources.journey_words import readable
 from app.imports.table_file import TableFile, frame_table, open_table
 from app.imports.transactions import import_lines
+from app.ports import Progress
 from app.settings import Settings
 
 SOURCE = "complete_journey"
@@ -35,7 +36,7 @@ NOT_GOODS = (
 
 
 def import_complete_journey(
-    settings: Settings, *, shift_to_now: bool, now: datetime, progress: Named
+    settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress
 ) -> list[ImportReport]:
     """Transactions, products, stores, then campaigns with all that belongs to them, on the transactions' time line.
 

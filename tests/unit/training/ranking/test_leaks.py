@@ -107,5 +107,5 @@ def window_of(settings: Settings, split: Split, bundle: Bundle, history: pl.Lazy
     return candidate_window(bundle, questions(split, states, seed=0), unwatched)
 
 
-def unwatched(_done: int, _total: int) -> None:
+def unwatched(_done: int, _total: int | None) -> None:
     """Nobody watches."""
