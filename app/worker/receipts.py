@@ -59,14 +59,14 @@ def upkeep(ledger: Ledger, settings: Settings, projections: Projections) -> Call
     """A function that ends what is over in the ledger, forgets what nobody needs, and makes Redis's projections of what
     changed; raises StoreUnavailable."""
     # A decision's coupon is good until the decision ends, though the offer may end before.
-    promised = timedelta(seconds=settings.decision_keep_s)
+    guaranteed = timedelta(seconds=settings.decision_keep_s)
 
     def sweep() -> None:
         now = datetime.now(UTC)
         upgrade(ledger)
         expire_reservations(ledger, now=now)
         revoke_pending(ledger, now=now)
-        expire_due(ledger, now=now - promised)
+        expire_due(ledger, now=now - guaranteed)
         forget_old(ledger, now=now)
         forget_receipts(ledger, now=now, keep=timedelta(seconds=settings.receipt_keep_s))
         projections.sweep(now=now)

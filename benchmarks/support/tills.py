@@ -15,7 +15,7 @@ from app.errors import StoreUnavailable
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.redemption.idempotency import Answer, Once
-from app.stores.sql.redemption.quote import Question
+from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 
 PRICES_MINOR = (333, 667, 1001)

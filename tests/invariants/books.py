@@ -150,9 +150,9 @@ class Redemption:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which coupons, for whom, on which basket, when; `revisions` of offers were promised at `decided_at`.
+    """Which coupons, for whom, on which basket, when; `revisions` of offers are guaranteed since `decided_at`.
 
-    What is promised holds first, then what the reservation holds, then what is said today.
+    What is guaranteed holds first, then what the reservation holds, then what is said today.
     """
 
     coupons: tuple[CouponBook, ...]
@@ -170,9 +170,9 @@ class Asked:
 
     def revision(self, coupon: CouponBook) -> int:
         """Their number, from 1."""
-        promised = self.revisions.get(coupon.offer.offer_id)
-        if promised is not None:
-            return promised
+        guaranteed = self.revisions.get(coupon.offer.offer_id)
+        if guaranteed is not None:
+            return guaranteed
         reserved = [use.revision for use in self._reserved(coupon)]
         return reserved[0] if reserved else len(coupon.offer.revisions)
 

@@ -31,7 +31,8 @@ from app.stores.sql.coupons.issuing import expire_due, issue, revoke
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.redemption.documents import quote_document
 from app.stores.sql.redemption.idempotency import KEEP, Answer, IdempotencyMismatch, Once, do_once
-from app.stores.sql.redemption.quote import Promise, Question, quote
+from app.stores.sql.redemption.question import PriceGuarantee, Question
+from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.reservations import ReservationOver, expire_reservations, release
 from app.stores.sql.redemption.rollback import Returned, ReturnExceeds, roll_back
@@ -123,11 +124,11 @@ class Histories(RuleBasedStateMachine):
 
     def pay(
         self, codes: list[int], customer: str | None, wallet: bool, lines: tuple[BasketLine, ...], held: int | None,
-        promised: int | None,
+        guaranteed: int | None,
     ) -> None:  # fmt: skip
         """A quote that changes nothing, and the redemption, which must give the same."""
         reservation = _one(self.books.reservations, held) if held is not None and self.books.reservations else None
-        asked, question = self._question(codes, customer, wallet, lines, reservation, promised)
+        asked, question = self._question(codes, customer, wallet, lines, reservation, guaranteed)
         send = lambda once: redeem(self.ledger, question, Order("order"), once)  # noqa: E731 - sent again later
         if reservation is not None and (reservation.status != "held" or reservation.expires_at <= self.now):
             self._refused(send, ReservationOver)
@@ -309,7 +310,7 @@ class Histories(RuleBasedStateMachine):
 
     def _question(
         self, codes: Sequence[int], customer: str | None, wallet: bool, lines: tuple[BasketLine, ...],
-        reservation: Reservation | None, promised: int | None,
+        reservation: Reservation | None, guaranteed: int | None,
     ) -> tuple[Asked, Question]:  # fmt: skip
         typed = [_one(self.books.coupons, pick) for pick in codes]
         if customer == menus.OWNER:
@@ -317,18 +318,18 @@ class Histories(RuleBasedStateMachine):
         held = [] if reservation is None else [use.given.coupon for use in reservation.uses]
         own = [one for one in self.books.coupons if one.customer == customer and one.status in ("issued", "reserved")]
         coupons = tuple(dict.fromkeys([*typed, *held, *(own if wallet and customer else ())]))
-        promise = None
-        if promised is not None:
-            offer = _one(self.books.offers, promised)
+        guarantee = None
+        if guaranteed is not None:
+            offer = _one(self.books.offers, guaranteed)
             decided_at = max(self.now - timedelta(hours=3), START)
-            promise = Promise(decided_at, {offer.offer_id: 1 + promised % len(offer.revisions)})
+            guarantee = PriceGuarantee(decided_at, {offer.offer_id: 1 + guaranteed % len(offer.revisions)})
         asked = Asked(
             coupons, customer, lines, self.now, reservation,
-            promise.decided_at if promise else None, promise.revisions if promise else {},
+            guarantee.decided_at if guarantee else None, guarantee.revisions if guarantee else {},
         )  # fmt: skip
         question = Question(
             Basket(lines, "EUR"), Situation(self.now, customer), tuple(one.code for one in typed), wallet,
-            reservation.reservation_id if reservation else None, promise,
+            reservation.reservation_id if reservation else None, guarantee,
         )  # fmt: skip
         return asked, question
 

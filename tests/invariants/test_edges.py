@@ -19,7 +19,7 @@ from app.stores.sql.coupons.issuing import expire_due
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import budget_ledger, campaigns, coupons, redemption_lines
 from app.stores.sql.redemption.idempotency import KEEP, Answer, Once, do_once
-from app.stores.sql.redemption.quote import Question
+from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.reservations import release
 from app.stores.sql.redemption.rollback import Returned, ReturnExceeds, roll_back

@@ -12,7 +12,7 @@ from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign,
 from app.stores.sql.coupons.issuing import issue
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.redemption.idempotency import Once
-from app.stores.sql.redemption.quote import Question
+from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem
 from app.stores.sql.redemption.rollback import Returned, roll_back
 

@@ -1,4 +1,4 @@
-"""A basket as it was sent becomes the basket that coupons are judged on: priced in one currency, products described."""
+"""A basket as it was sent becomes the one that coupons are checked on: in one currency, products described."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,18 +16,18 @@ Prices = Mapping[tuple[str, str], int]
 """Minor units of one piece by product id and currency, as a decision showed them."""
 
 
-def basket_of(service: Service, asked: BasketRequest, promised_minor: Prices) -> Basket:
-    """The basket, no piece of it dearer than a decision's `promised_minor`, which a line may leave its price to.
+def basket_of(service: Service, request: BasketRequest, guaranteed_minor: Prices) -> Basket:
+    """The basket, no piece of it dearer than a decision's guarantee, which also prices a line that names none.
 
-    Raises InvalidRequest for a line without any price, a line_id that comes twice, and money beyond what JSON keeps
+    Raises InvalidRequest for a line without any price, a repeated line_id, and money beyond what JSON keeps
     exactly.
     """
     bundle = service.live.bundle
     catalogue = None if bundle is None else bundle.catalogue
-    currency = asked.currency or service.settings.currency
+    currency = request.currency or service.settings.currency
     lines = tuple(
-        _line(number, line, catalogue, promised_minor.get((line.product_id, currency)))
-        for number, line in enumerate(asked.lines)
+        _line(number, line, catalogue, guaranteed_minor.get((line.product_id, currency)))
+        for number, line in enumerate(request.lines)
     )
     _check_line_ids([line.line_id for line in lines])
     basket = Basket(lines, currency)
@@ -36,22 +36,22 @@ def basket_of(service: Service, asked: BasketRequest, promised_minor: Prices) ->
     return basket
 
 
-def _line(number: int, line: LineRequest, catalogue: Catalogue | None, promised_minor: int | None) -> BasketLine:
+def _line(number: int, line: LineRequest, catalogue: Catalogue | None, guaranteed_minor: int | None) -> BasketLine:
     attributes = (
         line.attributes if catalogue is None else {**line.attributes, **known_attributes(line.product_id, catalogue)}
     )
-    amount_minor = _amount_minor(number, line, promised_minor)
+    amount_minor = _amount_minor(number, line, guaranteed_minor)
     return BasketLine(line.line_id or str(number + 1), line.product_id, line.quantity, amount_minor, attributes)
 
 
-def _amount_minor(number: int, line: LineRequest, promised_minor: int | None) -> int:
-    """What the line costs as it was sent or as it was promised, whichever is less."""
+def _amount_minor(number: int, line: LineRequest, guaranteed_minor: int | None) -> int:
+    """What the line costs as it was sent or as it is guaranteed, whichever is less."""
     amounts = [] if line.amount_minor is None else [line.amount_minor]
-    prices = (line.unit_price_minor, promised_minor)
+    prices = (line.unit_price_minor, guaranteed_minor)
     amounts += [_pieces_minor(price_minor, line.quantity) for price_minor in prices if price_minor is not None]
     if not amounts:
-        told = "give unit_price_minor, amount_minor, or the decision_id of a decision that shows its price"
-        raise InvalidRequest(f"/lines/{number}: {told}", pointer=f"/lines/{number}")
+        remedy = "give unit_price_minor, amount_minor, or the decision_id of a decision that shows its price"
+        raise InvalidRequest(f"/lines/{number}: {remedy}", pointer=f"/lines/{number}")
     if min(amounts) > MAX_MINOR:
         pointer = f"/lines/{number}/unit_price_minor"
         raise InvalidRequest(f"{pointer}: the line costs more than {MAX_MINOR}", pointer=pointer)

@@ -15,7 +15,7 @@ from app.api.idempotency import answered, done, keyed, once_of, response_of
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.api.till.baskets import basket_of
-from app.api.till.guarantees import NOTHING_PROMISED, Promised, promised_by
+from app.api.till.guarantees import find_guarantee
 from app.api.till.wire import (
     REFUSED_PROBLEM,
     BasketRequest,
@@ -41,7 +41,8 @@ from app.offers.terms.reasons import ReasonCode
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.redemption.documents import quote_document
 from app.stores.sql.redemption.idempotency import Answer, Once, do_once, earlier_answer
-from app.stores.sql.redemption.quote import Question, Quote, quote
+from app.stores.sql.redemption.question import PriceGuarantee, Question, Quote
+from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.redemptions import find_redemption
 from app.stores.sql.redemption.reservations import check_held, find_reservation, release
@@ -93,7 +94,7 @@ async def validate(
         raise InvalidRequest("/now: another time than now needs dry_run=true", pointer="/now")
     now = body.now or datetime.now(UTC)
     _check_names_coupons(body, body.reservation_id)
-    question = await _promised(body, request, now=now, reservation_id=body.reservation_id)
+    question = await _guaranteed_question(body, request, now=now, reservation_id=body.reservation_id)
     found = await _quoted(request, question)
     return json_answer(found | {"is_redeemable": bool(found["applied"])})
 
@@ -111,7 +112,7 @@ async def make_reservation(body: ReservationRequest, request: Request) -> Respon
     _check_names_coupons(body, None)
     if (earlier := await _earlier(request, once)) is not None:
         return earlier
-    question = await _promised(body, request, now=once.now)
+    question = await _guaranteed_question(body, request, now=once.now)
     ttl = timedelta(seconds=body.ttl_s)
     ledger = service_of(request).ledger
     work = partial(reserve, ledger, question, order_id=body.order_id, ttl=ttl, once=once)
@@ -157,7 +158,7 @@ async def redeem_coupons(body: RedemptionRequest, request: Request) -> Response:
     _check_names_coupons(body, body.reservation_id)
     if (earlier := await _earlier(request, once)) is not None:
         return earlier
-    question = await _promised(body, request, now=once.now, reservation_id=body.reservation_id)
+    question = await _guaranteed_question(body, request, now=once.now, reservation_id=body.reservation_id)
     order = Order(body.order_id, body.decision_id, body.expected_discount_minor)
     work = partial(redeem, service_of(request).ledger, question, order, once)
     return await _guarded(request, question, once, work)
@@ -206,12 +207,12 @@ def _check_names_coupons(body: CouponsRequest, reservation_id: str | None) -> No
         raise InvalidRequest("/codes: give codes, wallet or a reservation_id", pointer="/codes")
 
 
-async def _promised(
+async def _guaranteed_question(
     body: CouponsRequest, request: Request, *, now: datetime, reservation_id: str | None = None
 ) -> Question:
     service = service_of(request)
-    promised = await promised_by(service, body.decision_id, now=now)
-    return _question(body, request, now=now, wallet=body.wallet, reservation_id=reservation_id, promised=promised)
+    guarantee = await find_guarantee(service, body.decision_id, now=now)
+    return _question(body, request, now=now, wallet=body.wallet, reservation_id=reservation_id, guarantee=guarantee)
 
 
 def _question(
@@ -221,15 +222,15 @@ def _question(
     now: datetime,
     wallet: bool,
     reservation_id: str | None = None,
-    promised: Promised = NOTHING_PROMISED,
+    guarantee: PriceGuarantee | None = None,
 ) -> Question:
     return Question(
-        basket=basket_of(service_of(request), body, promised.prices_minor),
+        basket=basket_of(service_of(request), body, {} if guarantee is None else guarantee.prices_minor),
         situation=Situation(now, body.customer_id, None, body.channel, body.store_id),
         codes=tuple(body.codes),
         wallet=wallet,
         reservation_id=reservation_id,
-        promise=promised.promise,
+        guarantee=guarantee,
         reveals_recipients=Scope.STAFF in scopes_of(request),
     )
 

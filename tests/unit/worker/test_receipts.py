@@ -161,7 +161,7 @@ def test_batch_without_a_purchase_needs_no_ledger(tmp_path: Path) -> None:
     nowhere.close()
 
 
-def test_sweep_ends_what_is_over_but_not_what_a_decision_still_promises(
+def test_sweep_ends_what_is_over_but_not_what_a_decision_still_guarantees(
     ledger: Ledger, tmp_path: Path, valkey: str
 ) -> None:
     settings = Settings(data_dir=tmp_path, decision_keep_s=900)

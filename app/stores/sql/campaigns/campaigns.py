@@ -159,7 +159,7 @@ def list_offers(connection: Connection, campaign_id: str | None = None) -> list[
 def change_offer(
     connection: Connection, offer_id: str, terms: OfferTerms, *, revision: int | None, now: datetime
 ) -> Offer:
-    """The offer in a new revision, which holds for coupons issued before as well, unless a decision promised the
+    """The offer in a new revision, which holds for coupons issued before as well, unless a decision guarantees the
     earlier one; raises OfferNotFound and RevisionConflict."""
     before = find_offer(connection, offer_id)
     guard = (offers.c.offer_id == offer_id) & (offers.c.revision == (before.revision if revision is None else revision))

@@ -1,11 +1,11 @@
-"""What callers are told about coupons, as plain documents; the same words for a dry run and for a redemption."""
+"""Quotes as plain documents: the same fields for a dry run, a reservation and a redemption."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.offers.terms.codes import shown_code
 from app.offers.terms.reasons import Refusal
-from app.stores.sql.redemption.quote import Judged, Quote
+from app.stores.sql.redemption.question import Quote, QuotedCoupon
 
 
 def quote_document(quote: Quote) -> dict[str, Any]:
@@ -31,18 +31,18 @@ def quote_document(quote: Quote) -> dict[str, Any]:
             }
             for line in basket.lines
         ],
-        "applied": [_applied(one) for one in quote.judged if one.applied is not None],
-        "refused": refused_documents(quote.judged),
+        "applied": [_applied(one) for one in quote.coupons if one.applied is not None],
+        "refused": refused_documents(quote.coupons),
     }
 
 
-def refused_documents(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+def refused_documents(coupons: Sequence[QuotedCoupon]) -> list[dict[str, Any]]:
     """The coupons that give nothing, each with its reason."""
-    return [_named(one) | {"reason": reason_document(one.refusal)} for one in judged if one.refusal is not None]
+    return [_named(one) | {"reason": reason_document(one.refusal)} for one in coupons if one.refusal is not None]
 
 
 def reason_document(refusal: Refusal) -> Mapping[str, Any]:
-    """One reason: its code, words, what was required and what was found."""
+    """One reason: its code, words, what was required and what was there."""
     return {
         "code": refusal.code.value,
         "detail": refusal.detail,
@@ -52,14 +52,14 @@ def reason_document(refusal: Refusal) -> Mapping[str, Any]:
     }
 
 
-def _applied(one: Judged) -> dict[str, Any]:
+def _applied(one: QuotedCoupon) -> dict[str, Any]:
     assert one.applied is not None
     applied = one.applied
     lines = [{"line_id": share.line_id, "discount_minor": share.discount_minor} for share in applied.lines]
     return _named(one) | {"discount_minor": applied.discount_minor, "points": applied.points, "lines": lines}
 
 
-def _named(one: Judged) -> dict[str, Any]:
+def _named(one: QuotedCoupon) -> dict[str, Any]:
     if one.coupon is None or one.offer is None:
         return {"code": one.typed, "coupon_id": None, "offer_id": None, "campaign_id": None, "name": None}
     return {

@@ -18,7 +18,8 @@ from app.stores.sql.redemption.claims import ClaimFailed, take_instead
 from app.stores.sql.redemption.documents import quote_document, refused_documents
 from app.stores.sql.redemption.entries import Entry, enter, touched_by
 from app.stores.sql.redemption.idempotency import Answer, Once, do_once, earlier_answer
-from app.stores.sql.redemption.quote import Question, Quote, quote
+from app.stores.sql.redemption.question import Question, Quote
+from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.reservations import (
     check_held,
     close_reservation,
@@ -166,10 +167,10 @@ def _lines(quoted: Quote, rows: list[dict[str, Any]], redemption_id: str) -> lis
 
 def _nothing(quoted: Quote) -> Answer:
     """409: no coupon gave anything; the code is that of the first refusal."""
-    refusals = [one.refusal for one in quoted.judged if one.refusal is not None]
+    refusals = [one.refusal for one in quoted.coupons if one.refusal is not None]
     if not refusals:
         return _problem("no_coupon", "no coupon was given, and the wallet holds none that may be used", [])
-    refused = refused_documents(quoted.judged)
+    refused = refused_documents(quoted.coupons)
     if len(refusals) == 1:
         return _problem(refusals[0].code.value, refusals[0].detail, refused)
     return _problem("not_redeemable", "none of the coupons can be used; `refused` tells why", refused)
@@ -177,7 +178,7 @@ def _nothing(quoted: Quote) -> Answer:
 
 def _changed(quoted: Quote, expected: int) -> Answer:
     detail = f"the coupons give {quoted.discount_minor} now, not {expected}; show the customer and ask again"
-    return _problem("discount_changed", detail, refused_documents(quoted.judged))
+    return _problem("discount_changed", detail, refused_documents(quoted.coupons))
 
 
 def _problem(code: str, detail: str, refused: list[dict[str, Any]]) -> Answer:

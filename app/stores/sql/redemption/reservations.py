@@ -16,7 +16,7 @@ from app.stores.sql.redemption.claims import CounterKey, Taken, give_back, take
 from app.stores.sql.redemption.documents import quote_document
 from app.stores.sql.redemption.entries import Entry, enter, touched_by
 from app.stores.sql.redemption.idempotency import Answer, Once
-from app.stores.sql.redemption.quote import Quote
+from app.stores.sql.redemption.question import Quote
 
 EXPIRE_COUNT = 500
 
@@ -79,7 +79,7 @@ def use_rows(quote: Quote, **of: str) -> list[dict[str, Any]]:
             ],
         }
         | of
-        for one in quote.judged
+        for one in quote.coupons
         if one.applied is not None
     ]
 

@@ -28,7 +28,7 @@ from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 from app.stores.sql.database.tables import projection_queue
 from app.stores.sql.redemption.idempotency import Once
-from app.stores.sql.redemption.quote import Question
+from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from tests.support.tills import START, give, pay, run_campaign, take_back
 

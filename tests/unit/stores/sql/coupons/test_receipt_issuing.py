@@ -20,7 +20,7 @@ from app.stores.sql.coupons.issuing import coupons_of, revoke_pending
 from app.stores.sql.coupons.receipt_issuing import Shop, Taken, forget_receipts, take_receipts
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.redemption.idempotency import Once
-from app.stores.sql.redemption.quote import Question
+from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import reserve
 from app.stores.sql.redemption.reservations import expire_reservations
 from tests.support.tills import START, pay, run_campaign, take_back

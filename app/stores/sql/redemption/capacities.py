@@ -1,0 +1,82 @@
+"""How much is left of the limits and budgets that a quote's coupons take from."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, select
+
+from app.offers.rules.combination import Capacity
+from app.offers.terms.basket import Situation
+from app.offers.terms.periods import period_key
+from app.offers.terms.reasons import ReasonCode, Refusal
+from app.offers.terms.records import Campaign, Coupon
+from app.stores.sql.database.tables import counters
+from app.stores.sql.redemption.claims import CounterKey
+from app.stores.sql.redemption.freed import FreedUses
+
+
+def counter_limits(coupon: Coupon, campaign: Campaign, situation: Situation) -> list[tuple[CounterKey, int]]:
+    """The counters that a use of the coupon counts in, each with its limit."""
+    subjects = {"code": coupon.coupon_id, "customer": situation.customer_id or "", "campaign": ""}
+    terms = campaign.terms
+    return [
+        (
+            CounterKey(
+                campaign.campaign_id,
+                limit.scope,
+                subjects[limit.scope],
+                period_key(limit.period, situation.now_at, terms.time_zone),
+            ),
+            limit.count,
+        )
+        for limit in terms.limits
+    ]
+
+
+def capacity_key(key: CounterKey) -> str:
+    """The name by which a combination knows this counter."""
+    return "|".join((key.campaign_id, key.scope, key.subject, key.period))
+
+
+_LIMIT_CODES = {
+    "code": ReasonCode.CODE_LIMIT_REACHED,
+    "customer": ReasonCode.CUSTOMER_LIMIT_REACHED,
+    "campaign": ReasonCode.CAMPAIGN_LIMIT_REACHED,
+}
+
+
+def remaining_capacities(
+    connection: Connection,
+    limits: Mapping[str, Sequence[tuple[CounterKey, int]]],
+    campaigns: Mapping[str, Campaign],
+    freed: FreedUses,
+) -> dict[str, Capacity]:
+    """What is left of every limit and budget that the candidates touch."""
+    capacities: dict[str, Capacity] = {}
+    used = _used(connection, {key for keys in limits.values() for key, _ in keys})
+    for keys in limits.values():
+        for key, limit in keys:
+            count = used.get(key, 0) - freed.counted.get(key, 0)
+            refusal = Refusal(
+                _LIMIT_CODES[key.scope], f"at most {limit} per {key.scope}, period {key.period}", limit, count
+            )
+            capacities[capacity_key(key)] = Capacity(limit - count, refusal)
+    for campaign in campaigns.values():
+        remaining_minor = campaign.remaining_minor
+        if remaining_minor is not None:
+            left = remaining_minor + freed.money.get(campaign.campaign_id, 0)
+            refusal = Refusal(ReasonCode.BUDGET_EXHAUSTED, "the campaign's budget does not cover it", actual=left)
+            capacities[f"budget:{campaign.campaign_id}"] = Capacity(left, refusal)
+    return capacities
+
+
+def _used(connection: Connection, keys: set[CounterKey]) -> dict[CounterKey, int]:
+    if not keys:
+        return {}
+    query = select(counters).where(
+        counters.c.campaign_id.in_({key.campaign_id for key in keys}),
+        counters.c.subject.in_({key.subject for key in keys}),
+        counters.c.period.in_({key.period for key in keys}),
+    )
+    rows = connection.execute(query).mappings()
+    found = {CounterKey(row["campaign_id"], row["scope"], row["subject"], row["period"]): row["used"] for row in rows}
+    return {key: found.get(key, 0) for key in keys}

@@ -1,0 +1,91 @@
+"""Why a coupon cannot be used now, whatever is in the basket: status, validity, campaign, currency, reservation."""
+
+from datetime import datetime
+
+from app.offers.terms.reasons import ReasonCode, Refusal
+from app.offers.terms.records import Campaign, Coupon, CouponStatus
+from app.offers.terms.status import CampaignStatus
+from app.offers.terms.terms import OfferTerms
+from app.stores.sql.redemption.freed import FreedUses
+from app.stores.sql.redemption.question import Question
+
+NOT_FOUND = Refusal(ReasonCode.COUPON_NOT_FOUND, "no such coupon; check the code")
+
+
+def refusal_of_coupon(
+    coupon: Coupon, terms: OfferTerms, campaign: Campaign, question: Question, freed: FreedUses, *, as_of: datetime
+) -> Refusal | None:
+    """Why this coupon cannot be used now whatever is in the basket; None when it can."""
+    if coupon.customer_id is not None and coupon.customer_id != question.situation.customer_id:
+        if not question.reveals_recipients:
+            return NOT_FOUND
+        return Refusal(ReasonCode.RECIPIENT_MISMATCH, "the coupon was issued to another customer")
+    return (
+        _used_up(coupon, freed)
+        or _outside_validity(coupon, terms, as_of)
+        or _not_running(campaign, as_of)
+        or _of_other_kind(terms, campaign, question)
+        or _unreserved(coupon, terms, question, freed)
+    )
+
+
+def _used_up(coupon: Coupon, freed: FreedUses) -> Refusal | None:
+    if coupon.status is CouponStatus.REVOKED:
+        return Refusal(ReasonCode.COUPON_REVOKED, "the coupon was withdrawn")
+    if coupon.status is CouponStatus.EXPIRED:
+        return Refusal(ReasonCode.COUPON_EXPIRED, "the coupon has expired", actual=_iso(coupon.valid_until))
+    holds = coupon.holds - freed.holds.get(coupon.coupon_id, 0)
+    if coupon.max_uses is None or coupon.uses + holds < coupon.max_uses:
+        return None
+    if coupon.uses < coupon.max_uses:
+        return Refusal(ReasonCode.RESERVATION_HELD_BY_OTHER, "the coupon is reserved for another order; try later")
+    if coupon.max_uses == 1:
+        return Refusal(ReasonCode.ALREADY_REDEEMED, "the coupon has been redeemed", required=1, actual=1)
+    return Refusal(
+        ReasonCode.CODE_LIMIT_REACHED, "the code has been used up", required=coupon.max_uses, actual=coupon.uses
+    )
+
+
+def _outside_validity(coupon: Coupon, terms: OfferTerms, as_of: datetime) -> Refusal | None:
+    for start in (coupon.valid_from, terms.valid_from):
+        if start is not None and as_of < start:
+            return Refusal(ReasonCode.COUPON_NOT_YET_VALID, f"valid from {_iso(start)}", _iso(start), _iso(as_of))
+    for end in (coupon.valid_until, terms.valid_until):
+        if end is not None and as_of >= end:
+            return Refusal(ReasonCode.COUPON_EXPIRED, f"valid until {_iso(end)}", _iso(end), _iso(as_of))
+    return None
+
+
+def _not_running(campaign: Campaign, as_of: datetime) -> Refusal | None:
+    status = campaign.status_at(as_of)
+    if status is CampaignStatus.RUNNING:
+        return None
+    return Refusal(
+        ReasonCode.CAMPAIGN_NOT_RUNNING, f"the campaign is {status}", CampaignStatus.RUNNING.value, status.value
+    )
+
+
+def _of_other_kind(terms: OfferTerms, campaign: Campaign, question: Question) -> Refusal | None:
+    if campaign.terms.currency != question.basket.currency:
+        return Refusal(
+            ReasonCode.CURRENCY_MISMATCH,
+            f"the offer is in {campaign.terms.currency}, the basket in {question.basket.currency}",
+            campaign.terms.currency,
+            question.basket.currency,
+        )
+    per_customer = any(limit.scope == "customer" for limit in campaign.terms.limits)
+    if per_customer and question.situation.customer_id is None:
+        return Refusal(
+            ReasonCode.CUSTOMER_LIMIT_REACHED, "the campaign counts per customer; give customer_id", "customer_id"
+        )
+    return None
+
+
+def _unreserved(coupon: Coupon, terms: OfferTerms, question: Question, freed: FreedUses) -> Refusal | None:
+    if not terms.reservation_required or question.is_to_reserve or coupon.coupon_id in freed.reserved:
+        return None
+    return Refusal(ReasonCode.RESERVATION_REQUIRED, "make a reservation first and redeem with its reservation_id")
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
