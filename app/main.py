@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import health
-from app.api.access import Access, RouteScopes, describe_access
+from app.api.access import Access, RouteScopes
 from app.api.boundary import BoundaryMiddleware
 from app.api.campaigns import generation, simulation
 from app.api.campaigns import routes as campaigns
@@ -23,6 +23,7 @@ from app.api.decisions import routes as decisions
 from app.api.decisions.fast_path import FastPath
 from app.api.events import routes as events
 from app.api.limits import GuessLimit, RequestLimit
+from app.api.openapi import TAGS, describe
 from app.api.problems import install_problems
 from app.api.state import Service
 from app.api.till import routes as redemptions
@@ -57,7 +58,8 @@ _log = logging.getLogger(__name__)
 def create_app(settings: Settings, redis_url: str) -> FastAPI:
     """The service on one Redis and one data directory; raises BadSetting when the settings cannot work."""
     service, connections = build_service(settings, redis_url)
-    app = FastAPI(title="Endcap", version=__version__, lifespan=_lifespan(service, connections), redoc_url=None)
+    lifespan = _lifespan(service, connections)
+    app = FastAPI(title="Endcap", version=__version__, lifespan=lifespan, openapi_tags=TAGS, redoc_url=None)
     app.state.service = service
     routers = (
         decisions.router,
@@ -76,7 +78,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         app.router.routes.extend(router.routes)
     install_problems(app)
     app.add_middleware(FastPath, service=service)
-    describe_access(app)
+    describe(app)
     limit = RequestLimit(default_per_second=settings.key_requests_per_second)
     access = Access(RouteScopes(app.router.routes), service.keys, limit)
     app.add_middleware(BoundaryMiddleware, metrics=service.metrics, access=access)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from starlette.routing import BaseRoute
 from starlette.types import Scope as Asked
 
 from app.api.limits import RequestLimit
-from app.api.problems import documented, problem, retry_after
+from app.api.problems import problem, retry_after
 from app.domain import Scope
 from app.errors import StoreUnavailable
 from app.stores.sql.access.keyring import KeyRing
@@ -152,20 +152,3 @@ class Access:
 
 def _listed(scopes: Iterable[Scope]) -> str:
     return ", ".join(sorted(scopes))
-
-
-def describe_access(app: FastAPI) -> None:
-    """Adds to the OpenAPI document what all routes with a scope share: the scheme, and the refusals."""
-    written = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = written()
-        scheme = {"type": "http", "scheme": "bearer", "description": "A key of `endcap keys create`, or ENDCAP_API_KEY"}
-        document.setdefault("components", {})["securitySchemes"] = {"bearer": scheme}
-        for operation in (one for path in document["paths"].values() for one in path.values()):
-            if DECLARED in operation:
-                for status, refused in documented(401, 403, 429, 503).items():
-                    operation["responses"].setdefault(str(status), refused)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

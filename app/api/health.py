@@ -17,17 +17,17 @@ class Health(BaseModel):
     detail: str | None = None
 
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz", response_model=Health, response_model_exclude_none=True)
-async def healthz() -> Health:
+async def get_health() -> Health:
     """Answers while the process lives."""
     return Health(status="ok")
 
 
 @router.get("/readyz", response_model=Health, response_model_exclude_none=True, responses={503: {"model": Health}})
-async def readyz(response: Response, request: Request) -> Health:
+async def get_readiness(response: Response, request: Request) -> Health:
     """Ready once a bundle is verified and warmed; before that decisions come from the static lists."""
     service = service_of(request)
     bundle = service.live.bundle
@@ -38,6 +38,6 @@ async def readyz(response: Response, request: Request) -> Health:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(request: Request) -> Response:
+async def get_metrics(request: Request) -> Response:
     """Prometheus metrics."""
     return Response(generate_latest(service_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

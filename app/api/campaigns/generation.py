@@ -93,7 +93,7 @@ class GenerationAnswer(BaseModel):
     responses={**documented(400, 404, 409, 413, 422), 201: {"model": GenerationAnswer}},
     **keyed(Scope.ADMIN, is_required=False),
 )
-async def generate(campaign_id: Id, body: GenerationRequest, request: Request) -> Response:
+async def generate_offers(campaign_id: Id, body: GenerationRequest, request: Request) -> Response:
     """Makes offers within the guardrails: drafts to look at, or with `save` all of them at once under one key."""
     service = service_of(request)
     catalogue = _catalogue(service)

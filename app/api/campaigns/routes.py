@@ -66,7 +66,7 @@ Writes are `async` for what the event loop keeps, and leave their SQL to a threa
     responses=documented(400, 409, 413, 422),
     **keyed(Scope.ADMIN),
 )
-async def create(body: CampaignRequest, request: Request) -> Response:
+async def add_campaign(body: CampaignRequest, request: Request) -> Response:
     """A new campaign, which is a draft until it is scheduled."""
     service, once, terms = service_of(request), await once_of(request), body.parsed()
     make = partial(create_campaign, campaign_id=body.campaign_id, terms=terms, now=once.now)
@@ -75,7 +75,9 @@ async def create(body: CampaignRequest, request: Request) -> Response:
 
 
 @router.get("/v1/campaigns", response_model=CampaignList, responses=documented(422), **needs(Scope.ADMIN))
-def list_all(request: Request, after: Id | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
+def get_campaigns(
+    request: Request, after: Id | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Response:
     """Campaigns by id."""
     now = datetime.now(UTC)
     found = service_of(request).ledger.read(partial(list_campaigns, after=after, limit=limit + 1))
@@ -93,7 +95,7 @@ def list_all(request: Request, after: Id | None = None, limit: Annotated[int, Qu
     responses=documented(404, 422),
     **needs(Scope.ADMIN),
 )
-def find(campaign_id: Id, request: Request) -> Response:
+def get_campaign(campaign_id: Id, request: Request) -> Response:
     """One campaign."""
     campaign = service_of(request).ledger.read(lambda connection: find_campaign(connection, campaign_id))
     return Response(campaign_body(campaign, now=datetime.now(UTC)), media_type="application/json")
@@ -105,7 +107,7 @@ def find(campaign_id: Id, request: Request) -> Response:
     responses=documented(400, 404, 409, 413, 422),
     **keyed(Scope.ADMIN),
 )
-async def change(campaign_id: Id, body: CampaignChange, request: Request) -> Response:
+async def replace_campaign(campaign_id: Id, body: CampaignChange, request: Request) -> Response:
     """The campaign with other terms; a budget below what is spent or held is refused, as is an outdated revision."""
     service, once, terms = service_of(request), await once_of(request), body.parsed()
     make = partial(change_campaign, campaign_id=campaign_id, terms=terms, revision=body.revision, now=once.now)
@@ -119,7 +121,7 @@ async def change(campaign_id: Id, body: CampaignChange, request: Request) -> Res
     responses=documented(404, 422),
     **needs(Scope.ADMIN),
 )
-def budget(campaign_id: Id, request: Request) -> Response:
+def get_campaign_budget(campaign_id: Id, request: Request) -> Response:
     """The campaign's budget, what is spent, held and left of it, per channel, and its last ledger entries."""
     found = service_of(request).ledger.read(lambda connection: campaign_budget(connection, campaign_id))
     return json_answer(found.to_dict())
@@ -146,7 +148,7 @@ async def add_offer(campaign_id: Id, body: OfferRequest, request: Request) -> Re
     responses=documented(404, 422),
     **needs(Scope.ADMIN),
 )
-def offers_of(campaign_id: Id, request: Request) -> Response:
+def get_campaign_offers(campaign_id: Id, request: Request) -> Response:
     """All offers of the campaign."""
     ledger = service_of(request).ledger
     found = ledger.read(lambda connection: list_offers(connection, find_campaign(connection, campaign_id).campaign_id))
@@ -176,7 +178,7 @@ async def add_to_audience(campaign_id: Id, body: AudienceRequest, request: Reque
     responses=documented(400, 404, 409, 413, 422),
     **keyed(Scope.ADMIN),
 )
-async def act(campaign_id: Id, action: Annotated[Action, Path()], request: Request) -> Response:
+async def change_campaign_status(campaign_id: Id, action: Annotated[Action, Path()], request: Request) -> Response:
     """Schedules a draft, pauses, resumes, ends, or reopens what has ended, which is paused then."""
     service, once = service_of(request), await once_of(request)
     make = partial(act_on_campaign, campaign_id=campaign_id, action=action, now=once.now)
@@ -185,7 +187,7 @@ async def act(campaign_id: Id, action: Annotated[Action, Path()], request: Reque
 
 
 @router.get("/v1/offers/{offer_id}", response_model=OfferAnswer, responses=documented(404, 422), **needs(Scope.ADMIN))
-def find_one_offer(offer_id: Id, request: Request) -> Response:
+def get_offer(offer_id: Id, request: Request) -> Response:
     """One offer."""
     offer = service_of(request).ledger.read(lambda connection: find_offer(connection, offer_id))
     return Response(offer_body(offer), media_type="application/json")
@@ -197,7 +199,7 @@ def find_one_offer(offer_id: Id, request: Request) -> Response:
     responses=documented(400, 404, 409, 413, 422),
     **keyed(Scope.ADMIN),
 )
-async def change_one_offer(offer_id: Id, body: OfferChange, request: Request) -> Response:
+async def replace_offer(offer_id: Id, body: OfferChange, request: Request) -> Response:
     """The offer in a new revision."""
     service, once, terms = service_of(request), await once_of(request), body.parsed()
     make = partial(change_offer, offer_id=offer_id, terms=terms, revision=body.revision, now=once.now)
@@ -211,7 +213,7 @@ async def change_one_offer(offer_id: Id, body: OfferChange, request: Request) ->
     responses=documented(400, 404, 409, 413, 422),
     **keyed(Scope.ADMIN),
 )
-async def withdraw(offer_id: Id, request: Request) -> Response:
+async def delete_offer(offer_id: Id, request: Request) -> Response:
     """The offer, no longer issued or shown; coupons that are out stay good."""
     service, once = service_of(request), await once_of(request)
     make = partial(withdraw_offer, offer_id=offer_id, now=once.now)
@@ -220,7 +222,7 @@ async def withdraw(offer_id: Id, request: Request) -> Response:
 
 
 @router.get("/v1/settlements", response_model=SettlementAnswer, responses=documented(422), **needs(Scope.ADMIN))
-def settle(
+def get_settlement(
     request: Request, from_at: Annotated[Instant, Query(alias="from")], to_at: Annotated[Instant, Query(alias="to")]
 ) -> Response:
     """What each funder owes for the redemptions of a period."""

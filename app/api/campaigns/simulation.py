@@ -120,7 +120,7 @@ class SimulationAnswer(BaseModel):
     responses=documented(400, 404, 413, 422),
     **needs(Scope.ADMIN),
 )
-def try_out(campaign_id: Id, body: SimulationRequest, request: Request) -> Response:
+def simulate_campaign(campaign_id: Id, body: SimulationRequest, request: Request) -> Response:
     """Puts the offers to past baskets through the rules of the till; changes nothing. One runs at a time."""
     begun_s = perf_counter()
     service = service_of(request)

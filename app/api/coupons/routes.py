@@ -43,7 +43,7 @@ class NoBarcode(Missing):
     responses=documented(422),
     **needs(Scope.DECIDE),
 )
-def show_wallet(customer_id: Id, request: Request) -> Response:
+def get_wallet(customer_id: Id, request: Request) -> Response:
     """All coupons of the customer, those that have come to their end among them."""
     now = datetime.now(UTC)
     coupons = service_of(request).ledger.read(lambda connection: wallet_of(connection, customer_id))
@@ -57,7 +57,7 @@ def show_wallet(customer_id: Id, request: Request) -> Response:
     responses=documented(400, 409, 413, 422),
     **keyed(Scope.STAFF),
 )
-async def change_tier(customer_id: Id, body: MembershipRequest, request: Request) -> Response:
+async def set_membership(customer_id: Id, body: MembershipRequest, request: Request) -> Response:
     """From now on the customer is of this loyalty tier; coupons for tiers follow at once."""
     service, once = service_of(request), await once_of(request)
     told = orjson.dumps({"customer_id": customer_id, "tier": body.tier})
@@ -134,13 +134,13 @@ def _pictured(media_type: str) -> dict[int | str, dict[str, Any]]:
 
 
 @router.get("/v1/coupons/{coupon_id}/qr.svg", response_class=Response, responses=_pictured(SVG), **needs(Scope.DECIDE))
-def draw_qr_svg(coupon_id: Id, request: Request) -> Response:
+def get_coupon_qr_svg(coupon_id: Id, request: Request) -> Response:
     """The coupon's code as a QR code."""
     return Response(qr_svg(_held(request, coupon_id).coupon.code), headers=KEEP, media_type=SVG)
 
 
 @router.get("/v1/coupons/{coupon_id}/qr.png", response_class=Response, responses=_pictured(PNG), **needs(Scope.DECIDE))
-def draw_qr_png(coupon_id: Id, request: Request) -> Response:
+def get_coupon_qr_png(coupon_id: Id, request: Request) -> Response:
     """The coupon's code as a QR code."""
     return Response(qr_png(_held(request, coupon_id).coupon.code), headers=KEEP, media_type=PNG)
 
@@ -148,7 +148,7 @@ def draw_qr_png(coupon_id: Id, request: Request) -> Response:
 @router.get(
     "/v1/coupons/{coupon_id}/barcode.svg", response_class=Response, responses=_pictured(SVG), **needs(Scope.DECIDE)
 )
-def draw_barcode(coupon_id: Id, request: Request) -> Response:
+def get_coupon_barcode(coupon_id: Id, request: Request) -> Response:
     """The coupon's GS1 element string as a DataBar, which tills scan."""
     gs1 = _held(request, coupon_id).gs1
     if gs1 is None:

@@ -12,7 +12,7 @@ from app.decision.replenishment.answer import NO_BUNDLE, replenishment
 from app.domain import Scope
 from app.ingest.schema import Id
 
-router = APIRouter(tags=["customers"])
+router = APIRouter(tags=["decisions"])
 
 
 @router.get(
@@ -21,7 +21,9 @@ router = APIRouter(tags=["customers"])
     responses=documented(422),
     **needs(Scope.DECIDE),
 )
-async def due(customer_id: Id, asked: Annotated[ReplenishmentRequest, Query()], request: Request) -> Response:
+async def get_replenishment(
+    customer_id: Id, asked: Annotated[ReplenishmentRequest, Query()], request: Request
+) -> Response:
     """What was bought repeatedly and is likely due. Always answers; `degraded` tells what was missing."""
     service = service_of(request)
     query = to_due_query(customer_id, asked)

@@ -24,7 +24,7 @@ async def decide(body: DecisionRequest, request: Request) -> Response:
 
 
 async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate, bytes]:
-    """The slate and the answer's body, which `find_decision` gives again from now on; not yet counted."""
+    """The slate and the answer's body, which `get_decision` gives again from now on; not yet counted."""
     query = to_query(question, service.placements)
     timer = stage_timer(service.metrics)
     slate = await service.fallback_chain.answer(query, timer)
@@ -42,7 +42,7 @@ async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate,
 @router.get(
     "/v1/decisions/{decision_id}", response_model=DecisionAnswer, responses=documented(404, 422), **needs(Scope.DECIDE)
 )
-async def find_decision(decision_id: Id, request: Request) -> Response:
+async def get_decision(decision_id: Id, request: Request) -> Response:
     """The decision as it was answered, with its trace; kept for ENDCAP_DECISION_KEEP_S seconds."""
     try:
         found = await service_of(request).decisions.find(decision_id)

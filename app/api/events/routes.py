@@ -23,7 +23,7 @@ router = APIRouter(tags=["events"])
     responses=documented(400, 413, 422),
     **needs(Scope.INGEST),
 )
-async def accept_events(body: EventBatch, request: Request) -> Response:
+async def record_events(body: EventBatch, request: Request) -> Response:
     """Takes at most 200 events; `accepted` means safe, and part of the next decision.
 
     A row rejected with `store_unavailable` was not known to be safe: send it again with the same id.

@@ -48,7 +48,7 @@ from app.stores.sql.redemption.redemptions import find_redemption
 from app.stores.sql.redemption.reservations import check_held, find_reservation, release
 from app.stores.sql.redemption.rollback import Returned, roll_back
 
-router = APIRouter(tags=["redemptions"])
+router = APIRouter(tags=["till"])
 REFUSED: dict[int | str, dict[str, Any]] = {
     409: {
         "description": "No coupon gives anything, or something stands against it; `refused` tells why",
@@ -65,7 +65,7 @@ NOBODY = "-"
     responses=documented(400, 413, 422),
     **needs(Scope.REDEEM),
 )
-async def qualify(body: QualificationRequest, request: Request) -> Response:
+async def qualify_coupons(body: QualificationRequest, request: Request) -> Response:
     """What the customer's coupons and these codes give on this basket, and what is missing for the rest.
 
     Changes nothing.
@@ -84,7 +84,7 @@ async def qualify(body: QualificationRequest, request: Request) -> Response:
     responses=documented(400, 404, 409, 413, 422),
     **needs(Scope.REDEEM),
 )
-async def validate(
+async def validate_coupons(
     body: ValidationRequest,
     request: Request,
     dry_run: Annotated[bool, Query(description="Lets `now` ask about another time")] = False,
@@ -106,7 +106,7 @@ async def validate(
     responses=documented(400, 413, 422) | REFUSED,
     **keyed(Scope.REDEEM),
 )
-async def make_reservation(body: ReservationRequest, request: Request) -> Response:
+async def reserve_coupons(body: ReservationRequest, request: Request) -> Response:
     """Holds coupons and the money that they cost for one order."""
     once = await once_of(request)
     _check_names_coupons(body, None)
@@ -125,7 +125,7 @@ async def make_reservation(body: ReservationRequest, request: Request) -> Respon
     responses=documented(404, 422),
     **needs(Scope.REDEEM),
 )
-def show_reservation(reservation_id: Id, request: Request) -> Response:
+def get_reservation(reservation_id: Id, request: Request) -> Response:
     """The reservation and what became of it."""
     found = service_of(request).ledger.read(lambda connection: find_reservation(connection, reservation_id))
     is_over = datetime.fromisoformat(found["expires_at"]) <= datetime.now(UTC)
@@ -138,7 +138,7 @@ def show_reservation(reservation_id: Id, request: Request) -> Response:
     responses=documented(400, 404, 409, 413, 422),
     **keyed(Scope.REDEEM),
 )
-async def give_up(reservation_id: Id, request: Request) -> Response:
+async def release_reservation(reservation_id: Id, request: Request) -> Response:
     """Gives the reservation up; what it held is free at once."""
     service, once = service_of(request), await once_of(request)
     free = partial(release, reservation_id=reservation_id, now=once.now)
@@ -170,7 +170,7 @@ async def redeem_coupons(body: RedemptionRequest, request: Request) -> Response:
     responses=documented(404, 422),
     **needs(Scope.REDEEM),
 )
-def show_redemption(redemption_id: Id, request: Request) -> Response:
+def get_redemption(redemption_id: Id, request: Request) -> Response:
     """The redemption as it stands."""
     return json_answer(service_of(request).ledger.read(lambda connection: find_redemption(connection, redemption_id)))
 

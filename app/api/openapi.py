@@ -1,0 +1,62 @@
+"""What the OpenAPI document says beyond the routes themselves: names of operations, texts of tags, access, errors."""
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from app.api.access import DECLARED
+from app.api.problems import documented
+
+TAGS: list[dict[str, str]] = [
+    {
+        "name": "decisions",
+        "description": "What a person is shown: ranked products and coupons for a placement, and what a customer is "
+        "likely to buy again. Shops, apps and kiosks call these while a page is built.",
+    },
+    {
+        "name": "events",
+        "description": "What happened: views, baskets, purchases and returns from every channel. The next decision "
+        "takes them into account.",
+    },
+    {
+        "name": "till",
+        "description": "Coupons on a basket: what they would give, held for an order, redeemed and rolled back. Money "
+        "is in integer minor units; writes need an `Idempotency-Key`.",
+    },
+    {
+        "name": "coupons",
+        "description": "The coupons that customers hold: wallets, issuing, activation, revocation, and pictures of "
+        "their codes.",
+    },
+    {
+        "name": "campaigns",
+        "description": "What the marketing team plans: campaigns with budgets, their offers and audiences, simulation "
+        "on past baskets, and settlement with suppliers.",
+    },
+    {
+        "name": "health",
+        "description": "What operations watch. These routes need no key: keep them inside your network.",
+    },
+]
+"""In the order in which the reference page shows them."""
+
+
+def describe(app: FastAPI) -> None:
+    """Completes the OpenAPI document of the routes that the application has by now."""
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            # Generated clients call their functions by it; FastAPI's own default repeats the path and the method.
+            route.operation_id = route.name
+    written = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = written()
+        scheme = {"type": "http", "scheme": "bearer", "description": "A key of `endcap keys create`, or ENDCAP_API_KEY"}
+        document.setdefault("components", {})["securitySchemes"] = {"bearer": scheme}
+        for operation in (one for path in document["paths"].values() for one in path.values()):
+            if DECLARED in operation:
+                for status, refused in documented(401, 403, 429, 503).items():
+                    operation["responses"].setdefault(str(status), refused)
+        return document
+
+    # The documented way to extend the schema: FastAPI calls `app.openapi` for /openapi.json.
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,44 @@
+"""The OpenAPI document as people and generated clients read it: every name is unique, everything has its text."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.main import create_app
+from app.settings import Settings
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Json:
+    """The document of a service that has not started."""
+    data_dir: Path = tmp_path_factory.mktemp("openapi")
+    return create_app(Settings.load(data_dir=data_dir), "redis://127.0.0.1:1/0").openapi()
+
+
+def operations(document: Json) -> Iterator[Json]:
+    """Every method of every path."""
+    for methods in document["paths"].values():
+        yield from methods.values()
+
+
+def test_operation_is_called_like_its_function(document: Json) -> None:
+    names = [operation["operationId"] for operation in operations(document)]
+    assert len(names) == len(set(names))
+    assert {"decide", "record_events", "redeem_coupons", "add_campaign", "get_replenishment"} <= set(names)
+    assert not [name for name in names if "v1" in name]
+
+
+def test_every_operation_has_one_tag_and_every_tag_its_text(document: Json) -> None:
+    used = [operation["tags"] for operation in operations(document)]
+    assert {len(tags) for tags in used} == {1}
+    texts = {tag["name"]: tag["description"] for tag in document["tags"]}
+    assert set(texts) == {tag for tags in used for tag in tags}
+    assert all(text.endswith(".") for text in texts.values())
+
+
+def test_every_operation_says_what_it_does(document: Json) -> None:
+    assert not [operation["operationId"] for operation in operations(document) if not operation.get("description")]
