@@ -2,9 +2,11 @@
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
 
 from app.api.access import DECLARED
-from app.api.problems import documented
+from app.api.problems import Problem, documented
+from app.api.till.wire import RefusedProblem
 
 TAGS: list[dict[str, str]] = [
     {
@@ -50,8 +52,11 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, object]:
         document = written()
+        components = document["components"]
         scheme = {"type": "http", "scheme": "bearer", "description": "A key of `endcap keys create`, or ENDCAP_API_KEY"}
-        document.setdefault("components", {})["securitySchemes"] = {"bearer": scheme}
+        components["securitySchemes"] = {"bearer": scheme}
+        for name, schema in _schemas_of_errors().items():
+            components["schemas"].setdefault(name, schema)
         for operation in (one for path in document["paths"].values() for one in path.values()):
             if DECLARED in operation:
                 for status, refused in documented(401, 403, 429, 503).items():
@@ -60,3 +65,12 @@ def describe(app: FastAPI) -> None:
 
     # The documented way to extend the schema: FastAPI calls `app.openapi` for /openapi.json.
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _schemas_of_errors() -> dict[str, object]:
+    """The schemas that error responses refer to: FastAPI knows the models of application/json alone."""
+    _, found = models_json_schema(
+        [(Problem, "serialization"), (RefusedProblem, "serialization")], ref_template="#/components/schemas/{model}"
+    )
+    schemas: dict[str, object] = found["$defs"]
+    return schemas

@@ -3,21 +3,18 @@
 import logging
 from collections.abc import Mapping
 from math import ceil
-from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import (
-    BaseModel,
-)
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from app import errors
 
 
 class Problem(BaseModel):
-    """An error as RFC 9457 tells it; `code` is stable (docs/errors.md), `pointer` names the faulty part."""
+    """An error in the form of RFC 9457."""
 
     type: str
     title: str
@@ -74,14 +71,22 @@ def problem(
 
 
 def retry_after(wait_s: float) -> dict[str, str]:
-    """The header that tells when to come again."""
+    """The header that says after how many seconds to try again."""
     return {"Retry-After": str(max(1, ceil(wait_s)))}
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+Responses = dict[int | str, dict[str, object]]
+"""What a route's decorator says of its further responses, by HTTP status."""
+
+
+def problem_content(schema: str = Problem.__name__) -> dict[str, object]:
+    """problem+json in the shape of a schema that the OpenAPI document holds (app/api/openapi.py puts it there)."""
+    return {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def documented(*statuses: int) -> Responses:
     """What a route's OpenAPI says of these errors: their title, and problem+json in the shape of Problem."""
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {status: {"description": TITLES[status], "content": content} for status in statuses}
+    return {status: {"description": TITLES[status], "content": problem_content()} for status in statuses}
 
 
 def install_problems(app: FastAPI) -> None:

@@ -13,7 +13,7 @@ from app.api.campaigns.wire import ActivationRequest, IssueRequest, MembershipAn
 from app.api.coupons.wire import CouponAnswer, IssueAnswer, WalletAnswer, coupon_document
 from app.api.documents import json_answer
 from app.api.idempotency import answered, keyed, once_of
-from app.api.problems import documented
+from app.api.problems import Responses, documented
 from app.api.state import service_of
 from app.domain import Scope
 from app.errors import Missing
@@ -128,9 +128,10 @@ async def revoke_coupon(coupon_id: Id, request: Request) -> Response:
     return await answered(service, once, work)
 
 
-def _pictured(media_type: str) -> dict[int | str, dict[str, Any]]:
-    picture = {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
-    return {200: {"description": "The picture"} | picture} | documented(404, 422)
+def _pictured(media_type: str) -> Responses:
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    picture: Responses = {200: {"description": "The picture", "content": content}}
+    return picture | documented(404, 422)
 
 
 @router.get("/v1/coupons/{coupon_id}/qr.svg", response_class=Response, responses=_pictured(SVG), **needs(Scope.DECIDE))

@@ -12,12 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from app.api.access import client_of, needs, scopes_of
 from app.api.documents import json_answer
 from app.api.idempotency import answered, done, keyed, once_of, response_of
-from app.api.problems import documented
+from app.api.problems import Responses, documented, problem_content
 from app.api.state import Service, service_of
 from app.api.till.baskets import basket_of
 from app.api.till.guarantees import find_guarantee
 from app.api.till.wire import (
-    REFUSED_PROBLEM,
     BasketRequest,
     CouponsRequest,
     QualificationAnswer,
@@ -25,6 +24,7 @@ from app.api.till.wire import (
     RedemptionAnswer,
     RedemptionRequest,
     RedemptionState,
+    RefusedProblem,
     ReservationAnswer,
     ReservationRequest,
     ReservationState,
@@ -49,10 +49,10 @@ from app.stores.sql.redemption.reservations import check_held, find_reservation,
 from app.stores.sql.redemption.rollback import Returned, roll_back
 
 router = APIRouter(tags=["till"])
-REFUSED: dict[int | str, dict[str, Any]] = {
+REFUSED: Responses = {
     409: {
-        "description": "No coupon gives anything, or something stands against it; `refused` tells why",
-        "content": {"application/problem+json": {"schema": REFUSED_PROBLEM}},
+        "description": "No coupon gives anything, or something else prevents it; `refused` says why",
+        "content": problem_content(RefusedProblem.__name__),
     }
 }
 NOBODY = "-"

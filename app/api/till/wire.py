@@ -271,10 +271,7 @@ class RollbackAnswer(BaseModel):
     lines: list[RolledBackLine]
 
 
-_PROBLEM = Problem.model_json_schema()
-REFUSED_PROBLEM = _PROBLEM | {
-    "description": "An error with every coupon that gives nothing, each with its reason.",
-    "properties": _PROBLEM["properties"]
-    | {"refused": {"type": "array", "items": {"$ref": "#/components/schemas/RefusedCoupon"}}},
-}
-"""The schema of an error about coupons; the OpenAPI document has RefusedCoupon because QuoteAnswer holds it."""
+class RefusedProblem(Problem):
+    """An error with every coupon that gives nothing, each with its reason."""
+
+    refused: list[RefusedCoupon] = Field(default_factory=list)

@@ -42,3 +42,15 @@ def test_every_operation_has_one_tag_and_every_tag_its_text(document: Json) -> N
 
 def test_every_operation_says_what_it_does(document: Json) -> None:
     assert not [operation["operationId"] for operation in operations(document) if not operation.get("description")]
+
+
+def test_every_error_has_the_same_shape_by_reference(document: Json) -> None:
+    shapes = {
+        content["schema"]["$ref"]
+        for operation in operations(document)
+        for response in operation["responses"].values()
+        for media_type, content in response.get("content", {}).items()
+        if media_type == "application/problem+json"
+    }
+    assert shapes == {f"#/components/schemas/{name}" for name in ("Problem", "RefusedProblem")}
+    assert {"Problem", "RefusedProblem"} <= set(document["components"]["schemas"])
