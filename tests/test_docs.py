@@ -98,6 +98,12 @@ def test_readme_lists_the_commands_that_exist() -> None:
     assert rows == commands
 
 
+def test_readme_lists_every_page() -> None:
+    listed = {cells[0] for cells in table_rows(ROOT / "README.md")}
+    pages = [str(page.relative_to(ROOT)) for page in DOCS.glob("*.md")]
+    assert not [page for page in pages if f"[{page}]({page})" not in listed]
+
+
 def test_relative_links_lead_somewhere() -> None:
     broken = [f"{page.relative_to(ROOT)}: {link}" for page in PAGES for link in links(page) if not resolves(page, link)]
     assert not broken
