@@ -12,7 +12,7 @@ from app.decision.customer.context import Context, make_context
 from app.decision.customer.trending import trending_group
 from app.decision.eligibility.products import all_allowed, eligibility_rules
 from app.decision.pipeline import POLICY, Options, decide, new_decision_id, rank
-from app.domain import Degraded, Ints, ProductId, Proposition, Query, Reason, Slate
+from app.domain import Degraded, Ints, ProductId, Proposition, Query, Reason, Slate, Trace
 from app.errors import EndcapError
 from app.model.bundle import Bundle
 from app.ports import CustomerState, CustomerStore
@@ -129,7 +129,7 @@ def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]]) -> Slate:
 def _bare_slate(query: Query, version: str | None, degraded: list[Degraded], propositions: list[Proposition]) -> Slate:
     if len(propositions) < query.size and "product" in query.kinds:
         degraded = [*degraded, Degraded.SLATE_SHORT]
-    return Slate(new_decision_id(), version, POLICY, degraded, propositions, {"fallback_level": degraded[0]})
+    return Slate(new_decision_id(), version, POLICY, degraded, propositions, Trace(fallback_level=degraded[0]))
 
 
 def warm_up(bundle: Bundle, options: Options, placement: str) -> None:

@@ -14,7 +14,7 @@ from app.decision.slate.mixed import Offered, offer_coupons
 from app.decision.slate.new_products import fitting_new_products, with_new_products
 from app.decision.slate.products import make_slate, slate_places
 from app.decision.slate.reranking import Reranking, always_scored, rerank, with_pinned
-from app.domain import Degraded, Ints, Query, Slate
+from app.domain import Degraded, Drops, Ints, Query, Slate, Trace
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import OfferIndex
 from app.ports import CustomerState, CustomerStore
@@ -59,7 +59,7 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
     places = slate_places(context, scored, new, reranking) if "product" in query.kinds else NO_ITEMS
     offer_index = options.offer_index_of(bundle) if "coupon" in query.kinds else None
     if offer_index is None:
-        offered = Offered(make_slate(context, scored, places, new, reranking) if len(places) else [], {})
+        offered = Offered(make_slate(context, scored, places, new, reranking) if len(places) else [])
     else:
         offered = offer_coupons(context, offer_index, scored, rules, places, new, reranking)
         timer.end("coupons")
@@ -105,24 +105,21 @@ def _trace(
     scored: Scored,
     reranking: Reranking | None,
     offered: Offered,
-) -> dict[str, object]:
+) -> Trace:
     ids = context.bundle.catalogue.product_ids
     new_products = context.bundle.new_products
-    told: dict[str, object] = {} if new_products is None else {"new_products": len(new_products.items)}
-    if reranking is not None:
-        told["placement"] = reranking.trace
-    if offered.trace:
-        told["coupons"] = offered.trace
-    return told | {
-        "candidates": {name: len(items) for name, items in candidates.by_source.items()},
-        "failed_sources": list(candidates.failed),
-        "dropped": {
-            reason: {"count": len(items), "product_ids": [ids[item] for item in items[:TRACED_DROPS]]}
-            for reason, items in dropped.items()
+    return Trace(
+        new_product_count=None if new_products is None else len(new_products.items),
+        placement=None if reranking is None else reranking.trace,
+        coupons=offered.trace,
+        candidates={name: len(items) for name, items in candidates.by_source.items()},
+        failed_sources=candidates.failed,
+        dropped={
+            reason: Drops(len(items), [ids[item] for item in items[:TRACED_DROPS]]) for reason, items in dropped.items()
         },
-        "scored_count": len(scored.items),
-        "nan_count": int(np.count_nonzero(scored.score == NOT_A_SCORE)),
-        "live_event_count": context.live.event_count,
-        "last_event_id": context.live.last_event_id,
-        "features_as_of": context.features.as_of_at if context.features else None,
-    }
+        scored_count=len(scored.items),
+        nan_count=int(np.count_nonzero(scored.score == NOT_A_SCORE)),
+        live_event_count=context.live.event_count,
+        last_event_id=context.live.last_event_id,
+        features_as_of_s=context.features.as_of_at if context.features else None,
+    )

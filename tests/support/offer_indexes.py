@@ -95,7 +95,8 @@ def both(**query: Any) -> dict[str, Any]:
 
 def dropped(slate: Slate) -> dict[str, list[str]]:
     """The offers that a gate dropped, by its reason."""
-    return {reason: told["offer_ids"] for reason, told in slate.trace["coupons"]["dropped"].items()}
+    assert slate.trace.coupons is not None
+    return {reason: list(drops.ids) for reason, drops in slate.trace.coupons.dropped.items()}
 
 
 def shown(slate: Slate) -> list[str]:

@@ -144,9 +144,9 @@ def _answer(bundle: Bundle, query: Query, state: CustomerState, broken: list[str
 
 
 def _faults(slate: Slate) -> list[str]:
-    faults = [f"source {name} failed" for name in slate.trace.get("failed_sources", ())]
+    faults = [f"source {name} failed" for name in slate.trace.failed_sources]
     numbers = [number for one in slate.propositions for number in (one.score, one.probability)]
-    if slate.trace.get("nan_count") or not np.isfinite(numbers).all():
+    if slate.trace.nan_count or not np.isfinite(numbers).all():
         faults.append("a score is not finite")
     return faults
 

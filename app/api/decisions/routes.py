@@ -55,10 +55,10 @@ async def get_decision(decision_id: Id, request: Request) -> Response:
 
 def count(metrics: Metrics, slate: Slate) -> None:
     """One decision in the metrics: candidates per source, drops per reason, degradations, fallback level."""
-    for source, found in slate.trace.get("candidates", {}).items():
-        metrics.candidates.add(source, found)
-    for reason, dropped in slate.trace.get("dropped", {}).items():
-        metrics.drops.add(reason, dropped["count"])
+    for source, candidate_count in slate.trace.candidates.items():
+        metrics.candidates.add(source, candidate_count)
+    for reason, drops in slate.trace.dropped.items():
+        metrics.drops.add(reason, drops.count)
     for why in slate.degraded:
         metrics.degraded.add(why)
-    metrics.decisions.add(slate.trace.get("fallback_level", "full"))
+    metrics.decisions.add(slate.trace.fallback_level or "full")

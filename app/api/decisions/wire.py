@@ -207,7 +207,7 @@ def answer_body(slate: Slate, *, currency: str, with_trace: bool, keep_s: int) -
         "propositions": _propositions(slate.propositions, currency),
     }
     if with_trace:
-        body["trace"] = slate.trace
+        body["trace"] = slate.trace.document()
     return orjson.dumps(body)
 
 

@@ -16,7 +16,7 @@ from app.decision.coupons.features import COLUMNS, CouponHabit, LookedUp, coupon
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import Rule, all_allowed
 from app.decision.ranking.scoring import Scored
-from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon
+from app.domain import CouponTrace, Drops, Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.model.offer_items import Places
 from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, OfferIndex
 from app.offers.rules.pre_basket import reason_against
@@ -66,12 +66,10 @@ class CouponCandidates(NamedTuple):
     liked: Liked
     dropped: Mapping[str, Sequence[str]]
 
-    def trace(self) -> dict[str, object]:
+    def trace(self) -> CouponTrace:
         """How many passed, and those that did not by the reason of the gate that dropped them."""
-        dropped = {
-            reason: {"count": len(ids), "offer_ids": list(ids[:TRACED_DROPS])} for reason, ids in self.dropped.items()
-        }
-        return {"passed": len(self.rows), "dropped": dropped}
+        dropped = {reason: Drops(len(ids), ids[:TRACED_DROPS]) for reason, ids in self.dropped.items()}
+        return CouponTrace(len(self.rows), dropped)
 
 
 def coupon_candidates(

@@ -1,7 +1,7 @@
 """Coupons and products in one slate: coupons take the places that they win, and those that are kept for them."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import exp, inf, isnan
 from operator import attrgetter
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from app.decision.ranking.scoring import Scored
 from app.decision.slate.new_products import MIN_SLATE
 from app.decision.slate.products import make_slate
 from app.decision.slate.reranking import Reranking
-from app.domain import CouponPlace, Ints, Objective, ProductId, Proposition, Reason
+from app.domain import CouponPlace, CouponTrace, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import OfferIndex
 from app.offers.terms.codes import shown_code
@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 
 
 class Offered(NamedTuple):
-    """A slate of both kinds and what the trace tells of its coupons; `failed`: they could not be had."""
+    """A slate of both kinds, and the trace of its coupons, None where none were looked at; `failed`: by a fault."""
 
     propositions: Sequence[Proposition]
-    trace: Mapping[str, object]
+    trace: CouponTrace | None = None
     failed: bool = False
 
 
@@ -41,13 +41,13 @@ def offer_coupons(
     reranking: Reranking | None,
 ) -> Offered:
     """The products at `places` with the customer's coupons among them; the products alone where that fails."""
-    objective = Objective.RELEVANCE if reranking is None else Objective(str(reranking.trace["objective"]))
+    objective = Objective.RELEVANCE if reranking is None else reranking.trace.objective
     try:
         coupons = coupon_candidates(context, offer_index, scored, rules, objective)
         return Offered(_with_coupons(context, offer_index, scored, coupons, places, new, reranking), coupons.trace())
     except Exception:  # noqa: BLE001 - the border of one kind: the other still answers
         _log.exception("coupons failed")
-        return Offered(make_slate(context, scored, places, new, reranking), {}, failed=True)
+        return Offered(make_slate(context, scored, places, new, reranking), failed=True)
 
 
 def _with_coupons(

@@ -12,7 +12,7 @@ from app.decision.ranking.scoring import NOT_A_SCORE, Scored, probability
 from app.decision.slate.diversity import LAST, Cap, Wide, best_together
 from app.decision.slate.new_products import with_new_place
 from app.decision.slate.objective import WORTH_NAMES, each_minor, worth_of
-from app.domain import Floats, Ints, Objective, SlatePolicy
+from app.domain import Floats, Ints, Objective, PlacementTrace, SlatePolicy
 
 SOURCE = "pinned"
 MIN_SLOPE = 1e-3
@@ -29,7 +29,7 @@ class Reranking:
     places: Ints
     is_pinned: Sequence[bool]
     factors: Sequence[Mapping[str, float]]
-    trace: Mapping[str, object]
+    trace: PlacementTrace
     keys: Sequence[float]
 
     def only(self, kept: Sequence[int]) -> "Reranking":
@@ -85,13 +85,13 @@ def rerank(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) -> 
         places=chosen,
         is_pinned=[place in at_pins for place in places],
         factors=_factors(context, policy, scored, chosen, worth=worth, boosts=boosts),
-        trace={
-            "objective": policy.objective if worth is not None else Objective.RELEVANCE,
-            "boosted_count": int((boosts > 0).sum()),
-            "buried_count": int((boosts < 0).sum()),
-            "pinned_count": len(pins),
-            "over_cap_count": sum(cap.over_count(chosen) for cap in caps),
-        },
+        trace=PlacementTrace(
+            objective=policy.objective if worth is not None else Objective.RELEVANCE,
+            boosted_count=int((boosts > 0).sum()),
+            buried_count=int((boosts < 0).sum()),
+            pinned_count=len(pins),
+            over_cap_count=sum(cap.over_count(chosen) for cap in caps),
+        ),
         keys=keys[chosen].tolist(),
     )
 

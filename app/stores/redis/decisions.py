@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import orjson
 
+from app.domain import Trace
 from app.errors import DecisionNotFound, StoreUnavailable
 from app.stores.redis.breaker import Breaker
 from app.stores.redis.keys import Keys, pack_command
@@ -35,7 +36,7 @@ class DecisionLog:
         self._on_lost = on_lost
         self._pending: OrderedDict[str, _Kept] = OrderedDict()
 
-    def record(self, decision_id: str, body: bytes, trace: Mapping[str, object] | None) -> None:
+    def record(self, decision_id: str, body: bytes, trace: Trace | None) -> None:
         """Takes one answer's JSON, and its trace where the answer does not hold it; returns at once."""
         self._pending[decision_id] = body, trace
         if len(self._pending) > PENDING_COUNT:
@@ -83,9 +84,9 @@ class DecisionLog:
         return pack_command(b"SET", Keys.decision(decision_id).encode(), _with_trace(kept), *self._expiry)
 
 
-_Kept = tuple[bytes, Mapping[str, object] | None]
+_Kept = tuple[bytes, Trace | None]
 
 
 def _with_trace(kept: _Kept) -> bytes:
     body, trace = kept
-    return body if trace is None else b'%b,"trace":%b}' % (body[:-1], orjson.dumps(trace))
+    return body if trace is None else b'%b,"trace":%b}' % (body[:-1], orjson.dumps(trace.document()))

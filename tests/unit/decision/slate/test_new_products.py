@@ -153,7 +153,7 @@ def test_hidden_product_stays_out_and_withdrawn_ones_leave_every_slate(bundle: B
     assert product("tea", 3) in shown(ask(bundle, state, size=100))
     slate = ask(without, state, size=100)
     assert product("tea", 3) not in shown(slate)
-    assert slate.trace["dropped"]["withdrawn"]["product_ids"] == [product("tea", 3)]
+    assert slate.trace.dropped["withdrawn"].ids == [product("tea", 3)]
     back = extended(without, table, now=NOW)
     assert shown(ask(back, state, size=100)) == shown(ask(bundle, state, size=100))
 
@@ -185,7 +185,7 @@ def test_fitting_new_product_gets_the_last_place_and_says_so(bundle: Bundle, tab
     assert last.product_id.startswith("tea-new-")
     assert last.reasons[0] == ("new", "New in TEA, which you like")
     assert (last.rank, last.name) == (10, "The new tea")
-    assert after.trace["new_products"] == 3
+    assert after.trace.new_product_count == 3
     scores = [proposition.score for proposition in after.propositions]
     assert scores == sorted(scores, reverse=True)
 

@@ -43,7 +43,7 @@ def test_nan_score_ranks_last(bundle: Bundle) -> None:
     slate = rank(query, replace(bundle, popularity=popularity), CustomerState(), OPTIONS)
     broken = set(bundle.catalogue.product_ids[:3])
     assert {row.product_id for row in slate.propositions[-3:]} == broken
-    assert slate.trace["nan_count"] == 3
+    assert slate.trace.nan_count == 3
     assert all(row.probability == pytest.approx(0, abs=1e-6) for row in slate.propositions[-3:])
 
 

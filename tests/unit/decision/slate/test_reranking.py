@@ -19,7 +19,19 @@ from app.decision.fallbacks import popular_slate
 from app.decision.pipeline import Options, rank
 from app.decision.ranking.features import TABLE_COLUMNS
 from app.decision.ranking.scoring import score
-from app.domain import Degraded, LiveEvent, Objective, Pin, Proposition, Query, Selection, Slate, SlatePolicy, Weighting
+from app.domain import (
+    Degraded,
+    LiveEvent,
+    Objective,
+    Pin,
+    PlacementTrace,
+    Proposition,
+    Query,
+    Selection,
+    Slate,
+    SlatePolicy,
+    Weighting,
+)
 from app.history import History
 from app.model.bundle import Attribute, Bundle, current_version, load_bundle
 from app.model.new_products import extended
@@ -72,6 +84,11 @@ def factor(row: Proposition, name: str) -> float:
     return row.factors[name]
 
 
+def placement_trace(slate: Slate) -> PlacementTrace:
+    assert slate.trace.placement is not None
+    return slate.trace.placement
+
+
 def odds(chance: float) -> float:
     return chance / (1 - chance)
 
@@ -114,7 +131,7 @@ def test_margin_without_any_unit_cost_ranks_by_relevance(bundle: Bundle) -> None
     costless = replace(bundle, catalogue=replace(bundle.catalogue, unit_cost_minor=unknown))
     slate = ask(costless, SlatePolicy(objective=Objective.MARGIN))
     assert ids(slate) == ids(ask(costless, None))
-    assert slate.trace["placement"]["objective"] == "relevance"
+    assert placement_trace(slate).objective == "relevance"
     assert {row.expected_minor for row in slate.propositions} == {None}
     policy = SlatePolicy(objective=Objective.MARGIN)
     assert ignored_rules(costless.catalogue, policy) == [
@@ -133,7 +150,7 @@ def test_boost_adds_what_multiplies_the_odds_and_leaves_the_probability(bundle: 
     assert np.exp(logit) == pytest.approx(3 * odds(after.probability), rel=1e-4)
     assert after.rank < before.rank
     assert all("rule_boost" not in (row.factors or {}) for row in slate.propositions if row != after)
-    assert slate.trace["placement"]["boosted_count"] == 1
+    assert placement_trace(slate).boosted_count == 1
 
 
 def test_rules_about_one_product_multiply_each_other(bundle: Bundle) -> None:
@@ -178,13 +195,13 @@ def test_pin_places_exactly_and_shows_nothing_twice(bundle: Bundle, at: dict[int
     assert len(set(ids(slate))) == 10
     reasons = {row.product_id: row.reasons[0].code for row in slate.propositions}
     assert {name for name, code in reasons.items() if code == "pinned"} == {pin.product_id for pin in pins}
-    assert slate.trace["placement"]["pinned_count"] == len(pins)
+    assert placement_trace(slate).pinned_count == len(pins)
 
 
 def test_product_that_no_source_finds_is_pinned_all_the_same(bundle: Bundle) -> None:
     slate = ask(bundle, SlatePolicy(pins=(Pin(3, "tea-unsold"),)))
     assert ids(slate)[2] == "tea-unsold"
-    assert slate.trace["candidates"]["pinned"] == 1
+    assert slate.trace.candidates["pinned"] == 1
 
 
 def test_pin_yields_to_eligibility(bundle: Bundle) -> None:
@@ -202,7 +219,7 @@ def test_excluded_products_are_never_shown_and_the_trace_says_why(bundle: Bundle
     policy = SlatePolicy(excluded=(selected,), weightings=(Weighting(TEA, 1000.0),))
     slate = ask(bundle, policy)
     assert all(name.startswith("coffee") or name == "tea-unsold" for name in ids(slate))
-    assert slate.trace["dropped"]["excluded_by_rule"]["count"] > 0
+    assert slate.trace.dropped["excluded_by_rule"].count > 0
     popular = popular_slate(replace(QUERY, policy=policy), bundle, OPTIONS, why=Degraded.OVERLOAD)
     assert all(name.startswith("coffee") or name == "tea-unsold" for name in ids(popular))
 
@@ -212,14 +229,14 @@ def test_brand_cap_holds_in_a_slate(bundle: Bundle) -> None:
     codes = bundle.catalogue.attributes["brand"].codes[bundle.catalogue.known(ids(slate))]
     assert len(set(codes.tolist())) == len(codes) == 10
     assert ids(slate)[0] == ids(ask(bundle, None))[0]
-    assert slate.trace["placement"]["over_cap_count"] == 0
+    assert placement_trace(slate).over_cap_count == 0
 
 
 def test_cap_that_cannot_be_met_leaves_the_slate_full_and_stands_in_the_trace(bundle: Bundle) -> None:
     slate = ask(bundle, SlatePolicy(max_per_brand=1), size=20)
     assert len(ids(slate)) == 20
     assert slate.degraded == ask(bundle, None, size=20).degraded
-    assert slate.trace["placement"]["over_cap_count"] == 8
+    assert placement_trace(slate).over_cap_count == 8
 
 
 def test_diversity_makes_a_slate_less_alike(bundle: Bundle) -> None:
@@ -267,7 +284,7 @@ def test_score_that_is_no_number_ranks_last_whatever_is_set(bundle: Bundle, obje
     policy = SlatePolicy(objective=objective, weightings=(Weighting(Selection(tuple(broken)), 1000.0),))
     slate = ask(replace(bundle, popularity=popularity), policy, size=bundle.item_count)
     assert set(ids(slate)[-3:]) == broken
-    assert slate.trace["nan_count"] == 3
+    assert slate.trace.nan_count == 3
 
 
 def with_new_teas(bundle: Bundle, trained_world: World, count: int) -> Bundle:
