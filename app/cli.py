@@ -204,7 +204,7 @@ def train(
     from app.stores.redis.embedded import redis_for
     from app.stores.sql.accounts.outcomes import export_if_there
     from training.config import read_config
-    from training.release.tracking import Told, track, tracking_at
+    from training.release.tracking import TrackedRun, track, tracking_at
     from training.run import train as run_training
 
     settings, mlflow = Settings.load(data_dir=data_dir), MlflowSettings()
@@ -226,8 +226,8 @@ def train(
         )
     if tracking is not None:
         folder, tags = settings.bundles_dir / report.version, {"published": str(report.published).lower()}
-        warning = track(tracking, Told(folder, report.report, report.seconds, tags))
-        screen.print(f"told to MLflow at {tracking.place}" if warning is None else f"warning: {warning}")
+        warning = track(tracking, TrackedRun(folder, report.report, report.seconds, tags))
+        screen.print(f"logged to MLflow at {tracking.place}" if warning is None else f"warning: {warning}")
     show(as_json, report.to_dict(), report.to_text())
     if report.refusal is not None:
         raise report.refusal

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.ranking.protocols import Protocol, all_unseen, first_basket, next_view
-from benchmarks.ranking.ranked import Lists, judge, plain_als, popular
+from benchmarks.ranking.ranked import Lists, mean_metrics, plain_als, popular
 from benchmarks.support import machine
 from benchmarks.support.commands import ask, endcap, import_files
 
@@ -33,7 +33,7 @@ def measure(protocol: Protocol, folder: Path, *, budget_minutes: float) -> dict[
         "customers": len(protocol.truth),
         "training_lines": protocol.lines.height,
         "products": protocol.lines["product_id"].n_unique(),
-        "quality": {name: judge(lists, protocol.truth, k=protocol.k) for name, lists in ways.items()},
+        "quality": {name: mean_metrics(lists, protocol.truth, k=protocol.k) for name, lists in ways.items()},
         "seconds": seconds,
         "trained": model,
     }

@@ -24,9 +24,9 @@ from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
 from training.data.dataset import Dataset, load_interactions, product_table
 from training.data.split import Split, make_splits, never_again, random_split
-from training.evaluation.baselines import Rivals, live_rivals
-from training.evaluation.evaluate import Case, judge
-from training.evaluation.results import Findings, headline
+from training.evaluation.baselines import Baselines, live_baselines
+from training.evaluation.evaluate import Case, evaluate_bundle
+from training.evaluation.results import EvaluationResults, headline
 from training.evaluation.segments import segments_of
 from training.features.materialize import materialize
 from training.learners.bundle_parts import Recipe, learn_parts, recipe_of
@@ -34,13 +34,13 @@ from training.learners.content import with_content
 from training.learners.factors import AlsSettings, Start, Trial, tune
 from training.learners.linear import LinearSettings, tune_linear
 from training.learners.replenishment import with_replenishment
-from training.queries.evaluation_queries import Asked, dataset_facts, questions, sampled, with_baskets
+from training.queries.evaluation_queries import EvaluationQueries, build_queries, dataset_facts, sampled, with_baskets
 from training.queries.states import states_for
 from training.ranking.blend import default_blend
 from training.ranking.fit import Ranking, candidate_window, fit_ranking
 from training.release.assemble import bundle_of, write_parts
 from training.release.publish import Facts, prune
-from training.release.release import Verdict, release
+from training.release.release import GateResult, release
 from training.report.write import write_report
 from training.warm_start import WarmStart, warm_start
 
@@ -59,24 +59,24 @@ class TrainReport:
     metrics: Mapping[str, object]
     seconds: Mapping[str, float]
     report: Path
-    verdict: Verdict | None = None
+    gate: GateResult | None = None
 
     @property
     def refusal(self) -> ReleaseRefused | None:
-        """Why the gate did not let the bundle through; None when it did, or was not asked."""
-        return None if self.verdict is None else self.verdict.refusal()
+        """Why the gate did not let the bundle through; None when it did, or did not run."""
+        return None if self.gate is None else self.gate.refusal()
 
     def to_dict(self) -> dict[str, object]:
         """The report in plain JSON types."""
-        gate = None if self.verdict is None else self.verdict.to_dict()
-        told = {name: getattr(self, name) for name in ("version", "published", "metrics", "seconds")}
-        return {**told, "report": str(self.report), "gate": gate}
+        gate = None if self.gate is None else self.gate.to_dict()
+        fields = {name: getattr(self, name) for name in ("version", "published", "metrics", "seconds")}
+        return {**fields, "report": str(self.report), "gate": gate}
 
     def to_text(self) -> str:
         """The report for people: version, figures beside their baselines, time."""
         lines = [f"bundle {self.version}{' is live' if self.published else ' (not published)'}"]
         lines += metric_lines(self.metrics)
-        lines += [] if self.verdict is None else self.verdict.lines()
+        lines += [] if self.gate is None else self.gate.lines()
         spent = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in self.seconds.items())
         return "\n".join([*lines, f"time: {spent}", f"report: {self.report}"])
 
@@ -139,9 +139,9 @@ def train(
     progress: Progress,
     plan: Plan = DEFAULT_PLAN,
 ) -> TrainReport:
-    """Tunes on the windows before the last, judges on the last, then learns from everything and publishes.
+    """Tunes on the windows before the last, evaluates on the last, then learns from everything and publishes.
 
-    One thread for BLAS and OpenMP: single questions are too small to share, and waiting threads cost five times that.
+    One thread for BLAS and OpenMP: single queries are too small to share, and waiting threads cost five times that.
     Raises BadInput when the history holds nothing to learn from.
     """
     started = perf_counter()
@@ -151,33 +151,33 @@ def train(
         test, tuning = _splits(run)
         recipe, how = _recipe(run, tuning, budget_s=budget_s)
         bundle = _held_out(run, test, recipe)
-        findings = _evaluate(run, test, bundle, rivals=_rivals(run, test))
+        results = _evaluate(run, test, bundle, baselines=_baselines(run, test))
         coupons = _coupons(run, bundle)
-        metrics = headline(findings) | coupons.metrics()
+        metrics = headline(results) | coupons.metrics()
         version = _publishable(run, recipe, coupons, metrics, how)
-        report = write_report(settings.reports_dir, settings.bundles_dir / version, findings)
+        report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
         since = perf_counter()
         materialize(settings, redis_url, as_of=None, progress=progress)
         run.timed("features", since)
     since = perf_counter()
-    verdict = release(settings, redis_url, version, now=datetime.now(UTC), progress=progress) if publish else None
+    gate = release(settings, redis_url, version, now=datetime.now(UTC), progress=progress) if publish else None
     if publish:
         prune(settings.bundles_dir)
         run.timed("gate", since)
     run.timed("total", started)
-    return TrainReport(version, verdict is not None and verdict.is_published, metrics, run.seconds, report, verdict)
+    return TrainReport(version, gate is not None and gate.is_published, metrics, run.seconds, report, gate)
 
 
 def evaluate(settings: Settings, *, seed: int, progress: Progress) -> EvaluationReport:
-    """The live bundle's settings, learned again without the held-out window and judged on it."""
+    """The live bundle's settings, learned again without the held-out window and evaluated on it."""
     version = current_version(settings.bundles_dir)
     live = load_bundle(settings.bundles_dir / version)
     with tempfile.TemporaryDirectory(prefix="endcap-evaluate-") as folder, threadpool_limits(1):
         run = _open(settings, Path(folder), seed=seed, progress=progress)
         test, _ = _splits(run)
-        findings = _evaluate(run, test, _held_out(run, test, recipe_of(live)), rivals=Rivals())
-        report = write_report(settings.reports_dir, settings.bundles_dir / version, findings)
-        return EvaluationReport(version, headline(findings), report)
+        results = _evaluate(run, test, _held_out(run, test, recipe_of(live)), baselines=Baselines())
+        report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
+        return EvaluationReport(version, headline(results), report)
 
 
 def is_up_to_date(settings: Settings) -> bool:
@@ -204,7 +204,7 @@ def _open(settings: Settings, folder: Path, *, seed: int, progress: Progress, pl
 
 
 def _splits(run: _Run) -> tuple[Split, list[Split]]:
-    """The held-out split that judges, and the earlier ones that tune; nothing of the first is in the second."""
+    """The test split, and the earlier ones that tune; nothing of the first is in the second."""
     splits = make_splits(run.dataset, seed=run.seed, window_count=1 + run.plan.max_windows)
     if len(splits) > 1:
         return splits[0], splits[1:]
@@ -235,7 +235,7 @@ def _ranked_by(ranking: Ranking, recipe: Recipe) -> Recipe:
 def _tune(
     run: _Run, tuning: Sequence[Split], *, budget_s: float
 ) -> tuple[AlsSettings, LinearSettings | None, Sequence[Trial]]:
-    """Settings of the factors and of the linear part, by the newest window before the one that judges."""
+    """Settings of the factors and of the linear part, by the newest window before the test window."""
     since = perf_counter()
     heard: list[Trial] = []
 
@@ -270,10 +270,10 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], recipe: Recipe) -> Ranking:
     windows = []
     for number, split in enumerate(tuning, start=1):
         bundle = _bundle(run, split.train, recipe)
-        asked = _asked(run, split)
+        queries = _queries(run, split)
         if run.dataset.has_purchases:
-            asked = with_baskets(asked, split.train.product_ids, seed=run.seed)
-        windows.append(candidate_window(bundle, asked, partial(run.progress, f"candidates of window {number}")))
+            queries = with_baskets(queries, split.train.product_ids, seed=run.seed)
+        windows.append(candidate_window(bundle, queries, partial(run.progress, f"candidates of window {number}")))
     run.timed("candidates", since)
     since = perf_counter()
     ranking = fit_ranking(windows, seed=run.seed, may_have_trees=run.plan.parts.trees)
@@ -282,7 +282,7 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], recipe: Recipe) -> Ranking:
 
 
 def _held_out(run: _Run, test: Split, recipe: Recipe) -> Bundle:
-    """A bundle that saw nothing of the window that judges."""
+    """A bundle that saw nothing of the test window."""
     start = None
     if run.warm is not None and run.warm.saw_nothing_of(test):
         start = run.warm.start(test.train.product_ids, seed=run.seed)
@@ -303,24 +303,24 @@ def _coupons(run: _Run, bundle: Bundle) -> CouponFit:
     return fit
 
 
-def _evaluate(run: _Run, test: Split, bundle: Bundle, *, rivals: Rivals) -> Findings:
+def _evaluate(run: _Run, test: Split, bundle: Bundle, *, baselines: Baselines) -> EvaluationResults:
     since = perf_counter()
-    asked = _asked(run, test)
-    case = Case(bundle, run.dataset, test, asked, segments_of(asked, test, run.history), run.seed, rivals)
-    findings = judge(case, run.progress)
+    queries = _queries(run, test)
+    case = Case(bundle, run.dataset, test, queries, segments_of(queries, test, run.history), run.seed, baselines)
+    results = evaluate_bundle(case, run.progress)
     run.timed("evaluate", since)
-    return findings
+    return results
 
 
-def _rivals(run: _Run, test: Split) -> Rivals:
+def _baselines(run: _Run, test: Split) -> Baselines:
     """The live bundle's settings, learned again from what the split may know."""
     since = perf_counter()
     if run.warm is not None and not run.warm.saw_nothing_of(test):
         note = f"Warm start: the settings are those of bundle {run.warm.version}, live until now."
-        return Rivals(notes=(note,))
-    rivals = live_rivals(run.settings.bundles_dir, test, lambda live: _bundle(run, test.train, recipe_of(live)))
+        return Baselines(notes=(note,))
+    baselines = live_baselines(run.settings.bundles_dir, test, lambda live: _bundle(run, test.train, recipe_of(live)))
     run.timed("live settings", since)
-    return rivals
+    return baselines
 
 
 def _bundle(run: _Run, dataset: Dataset, recipe: Recipe, *, start: Start | None = None) -> Bundle:
@@ -328,9 +328,9 @@ def _bundle(run: _Run, dataset: Dataset, recipe: Recipe, *, start: Start | None 
     return bundle_of(run.folder, facts, learn_parts(dataset, recipe, seed=run.seed, start=start))
 
 
-def _asked(run: _Run, split: Split) -> Asked:
+def _queries(run: _Run, split: Split) -> EvaluationQueries:
     states = states_for(run.history, product_table(run.settings), split, sampled(split, seed=run.seed))
-    return questions(split, states, seed=run.seed)
+    return build_queries(split, states, seed=run.seed)
 
 
 def _publishable(

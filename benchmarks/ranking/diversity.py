@@ -1,4 +1,4 @@
-"""What a more varied slate costs in relevance: the Complete Journey's first baskets, asked with several settings.
+"""What a more varied slate costs in relevance: the Complete Journey's first baskets, ranked with several settings.
 
     python -m benchmarks.ranking.diversity [--budget-minutes 1] [--data-dir DIRECTORY]
 
@@ -26,7 +26,7 @@ from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
 from app.settings import Settings
 from benchmarks.ranking.protocols import CUT_AT, first_basket
-from benchmarks.ranking.ranked import Truth, judge
+from benchmarks.ranking.ranked import Truth, mean_metrics
 from benchmarks.support import machine
 from benchmarks.support.commands import endcap, import_files
 from training.data.dataset import product_table
@@ -64,7 +64,7 @@ def measured(
     slates = np.array([bundle.catalogue.known(shown) for shown in lists.values()])
     codes = bundle.catalogue.attributes["category"].codes
     return {
-        **judge(lists, truth, k=K),
+        **mean_metrics(lists, truth, k=K),
         "diversity": round(float(factor_diversity(slates, bundle.item_factors).mean()), 3),
         "categories": round(float(np.mean([len(set(codes[slate].tolist())) for slate in slates])), 2),
         "p50_ms": round(float(np.median(taken_ms)), 2),

@@ -12,7 +12,7 @@ Lists = Mapping[str, Sequence[str]]
 Truth = Mapping[str, frozenset[str]]
 
 
-def judge(lists: Lists, truth: Truth, *, k: int) -> dict[str, float]:
+def mean_metrics(lists: Lists, truth: Truth, *, k: int) -> dict[str, float]:
     """Means over all customers of `truth`; one without a list counts as zero.
 
     Recall@k = hits / |truth|. NDCG@k has binary gains, discount 1 / log2(rank + 1), and an ideal of min(k, |truth|)
@@ -51,7 +51,7 @@ def plain_als(lines: pl.DataFrame, truth: Truth, *, k: int, exclude_known: bool)
     with threadpool_limits(1):
         model = implicit.als.AlternatingLeastSquares(factors=64, alpha=1.0, random_state=0)
         model.fit(matrix, show_progress=False)
-        asked = np.flatnonzero(customers.is_in(list(truth)).to_numpy())
-        found, _ = model.recommend(asked, matrix[asked], N=k, filter_already_liked_items=exclude_known)
+        chosen = np.flatnonzero(customers.is_in(list(truth)).to_numpy())
+        found, _ = model.recommend(chosen, matrix[chosen], N=k, filter_already_liked_items=exclude_known)
     names, ids = customers.to_list(), products.to_list()
-    return {names[customer]: [ids[item] for item in items] for customer, items in zip(asked, found, strict=True)}
+    return {names[customer]: [ids[item] for item in items] for customer, items in zip(chosen, found, strict=True)}

@@ -1,9 +1,9 @@
-"""How well the replenishment answer tells what is bought again: the Complete Journey, asked at the cut of its protocol.
+"""How well the replenishment answer predicts what is bought again: the Complete Journey, at the cut of its protocol.
 
     python -m benchmarks.ranking.replenishment [--budget-minutes 0]
 
 `endcap import` and `endcap train` with defaults on all goods before 2017-12-04, then the serving function for every
-customer. Judged are all pairs of a customer with a product, or a category, bought in at least two (three) baskets
+customer. Measured are all pairs of a customer with a product, or a category, bought in at least two (three) baskets
 before the cut; true is what was bought within 7 (28) days after it. A pair that the answer leaves out has probability
 0. Times are those of the serving function, for answers of 50 and of all rows.
 """
@@ -81,27 +81,29 @@ def _seconds(duration: pl.Expr) -> pl.Expr:
 
 def with_chances(pairs: pl.DataFrame, answers: Answers, key: str) -> pl.DataFrame:
     """The pairs with the answers' probability, 0 where an answer leaves one out."""
-    told = [
+    predicted = [
         (name, row.product_id if key == "product_id" else row.category, row.probability)
         for name, answer in answers.items()
         for row in answer.due
     ]
-    chances = pl.DataFrame(told, schema={"customer_id": pl.String, key: pl.String, "chance": pl.Float64}, orient="row")
+    chances = pl.DataFrame(
+        predicted, schema={"customer_id": pl.String, key: pl.String, "chance": pl.Float64}, orient="row"
+    )
     return pairs.join(chances, on=["customer_id", key], how="left").with_columns(pl.col("chance").fill_null(0.0))
 
 
-def judged(pairs: pl.DataFrame) -> dict[str, object]:
-    """Ranking and calibration of the probabilities, beside the ranking of the naive ratio."""
+def figures_of(pairs: pl.DataFrame) -> dict[str, object]:
+    """Ranking and calibration of the probabilities, next to the ranking of the naive ratio."""
     bought, chance = pairs["is_bought"].to_numpy(), pairs["chance"].to_numpy()
     owner = pairs["customer_id"].rank("dense").to_numpy().astype(np.intp)
-    told = reliability(chance, bought, owner, seed=0)
+    predicted = reliability(chance, bought, owner, seed=0)
     return {
         "pairs": pairs.height,
-        "bought": round(told.bought, 4),
-        "mean_probability": round(told.mean_probability, 4),
+        "bought": round(predicted.bought, 4),
+        "mean_probability": round(predicted.mean_probability, 4),
         "auc": round(auc(chance, bought), 4),
-        "ece": round(told.ece, 4),
-        "ece_equal_count": round(told.ece_equal_count, 4),
+        "ece": round(predicted.ece, 4),
+        "ece_equal_count": round(predicted.ece_equal_count, 4),
         "auc_of_ratio": round(auc(pairs["ratio"].to_numpy(), bought), 4),
     }
 
@@ -128,8 +130,8 @@ def measure(folder: Path, *, budget_minutes: float) -> dict[str, object]:
             answers, answer_ms[f"{level}, all rows"] = ask_all(bundle, states, level=level, days=days, limit=ALL_ROWS)
             pairs = with_chances(pairs_with_truth(past, future, key, days=days), answers, key)
             for at_least in (2, 3):
-                asked = {"level": level, "horizon_days": days, "at_least": at_least}
-                results.append(asked | judged(pairs.filter(pl.col("count") >= at_least)))
+                conditions = {"level": level, "horizon_days": days, "at_least": at_least}
+                results.append(conditions | figures_of(pairs.filter(pl.col("count") >= at_least)))
     return {"customers": len(states), "results": results, "seconds": seconds, "answer_ms": answer_ms}
 
 

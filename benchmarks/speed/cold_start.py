@@ -115,11 +115,11 @@ def quality(found: Hidden, *, seed: int) -> dict[str, object]:
     return {
         "hidden_products": len(items),
         "customers": len(found.contexts),
-        "ways": {name: _judge(scores, items, found.truth, seed=seed) for name, scores in ways.items()},
+        "ways": {name: _figures(scores, items, found.truth, seed=seed) for name, scores in ways.items()},
     }
 
 
-def _judge(scores: Floats, items: Ints, truth: list[Ints], *, seed: int) -> dict[str, float]:
+def _figures(scores: Floats, items: Ints, truth: list[Ints], *, seed: int) -> dict[str, float]:
     """Equal scores fall as they may: a way that tells products apart no further shall not gain by their order."""
     shuffled = np.random.default_rng(seed).permutation(len(items))
     order = shuffled[np.argsort(-scores[:, shuffled], axis=1, kind="stable")[:, :CUTOFF]]

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from benchmarks.ranking.protocols import CUT_AT, Protocol, first_basket
-from benchmarks.ranking.ranked import judge
+from benchmarks.ranking.ranked import mean_metrics
 from benchmarks.support import machine
 from benchmarks.support.commands import ask, endcap, import_files
 
@@ -47,8 +47,8 @@ def _trained(data_dir: Path, how: Sequence[str], protocol: Protocol, folder: Pat
     return {
         "train_s": round(train_s, 1),
         "seconds": report["seconds"],
-        "quality": judge(lists, protocol.truth, k=protocol.k),
-        "gate": released["findings"],
+        "quality": mean_metrics(lists, protocol.truth, k=protocol.k),
+        "gate": released["checks"],
     }
 
 

@@ -1,4 +1,4 @@
-"""The live bundle as a fair rival: itself where it saw nothing of the window that judges, else its settings."""
+"""The live bundle as a fair baseline: itself where it saw nothing of the test window, else its settings retrained."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,38 +12,40 @@ from training.queries.states import as_of_instant
 
 LIVE_BUNDLE, LIVE_SETTINGS = "live bundle", "live settings"
 
-LearnAgain = Callable[[Bundle], Bundle]
-"""A bundle's settings, learned from what was known at the cut; KeyError or TypeError when it has others by now."""
+Retrain = Callable[[Bundle], Bundle]
+"""The bundle retrained with its settings on what was known at the cut; KeyError or TypeError for unknown settings."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rivals:
-    """Bundles by the name that a report gives them, and what its reader must know of them."""
+class Baselines:
+    """Bundles by the name that a report gives them, and notes on them for its reader."""
 
     bundles: Mapping[str, Bundle] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def live_rivals(bundles_dir: Path, split: Split, learn_again: LearnAgain) -> Rivals:
-    """What the live bundle stands for in an evaluation on `split`, at most one; none before the first publication."""
+def live_baselines(bundles_dir: Path, split: Split, retrain: Retrain) -> Baselines:
+    """What stands for the live bundle in an evaluation on `split`, at most one; none before the first publication."""
     try:
         live = load_bundle(bundles_dir / current_version(bundles_dir))
     except BundleMissing:
-        return Rivals(notes=("No bundle was live when this one was made.",))
+        return Baselines(notes=("No bundle was live when this one was made.",))
     except BundleRefused as refused:
-        return Rivals(notes=(f"The live bundle is left out: {refused.message}",))
+        return Baselines(notes=(f"The live bundle is left out: {refused.message}",))
     if _saw_nothing_since(live, split):
         note = f"{LIVE_BUNDLE}: bundle {live.version} as it serves; its history ended before the cut."
-        return Rivals({LIVE_BUNDLE: live}, (note,))
+        return Baselines({LIVE_BUNDLE: live}, (note,))
     try:
-        again = learn_again(live)
+        retrained = retrain(live)
     except (KeyError, TypeError):
-        return Rivals(notes=(f"Bundle {live.version}, live until now, is left out: its settings are of another kind.",))
+        return Baselines(
+            notes=(f"Bundle {live.version}, live until now, is left out: its settings are of another kind.",)
+        )
     note = (
-        f"{LIVE_SETTINGS}: what bundle {live.version} was tuned to, learned again from what was known at the cut. "
-        "The live bundle itself has learned from the baskets that judge here, so its own slates would be no comparison."
+        f"{LIVE_SETTINGS}: what bundle {live.version} was tuned to, retrained on what was known at the cut. "
+        "The live bundle itself was trained on the baskets of this test, so its own slates would be no fair comparison."
     )
-    return Rivals({LIVE_SETTINGS: again}, (note,))
+    return Baselines({LIVE_SETTINGS: retrained}, (note,))
 
 
 def _saw_nothing_since(live: Bundle, split: Split) -> bool:

@@ -1,4 +1,4 @@
-"""A bundle is asked for every held-out basket, and its answers are measured beside plain rankings."""
+"""A bundle answers every held-out query, and its slates are measured against plain rankings: the evaluation itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ from app.model.bundle import Bundle
 from app.ports import Progress, StageProgress
 from training.data.dataset import Dataset
 from training.data.split import Split
-from training.evaluation.baselines import Rivals
+from training.evaluation.baselines import Baselines
 from training.evaluation.lists import (
-    Considered,
+    RankedCandidates,
     Slates,
-    considered,
     factor_lists,
     frequency_lists,
     own_products,
     popularity_lists,
+    rank_candidates,
     served_slates,
     without_owned,
 )
 from training.evaluation.results import (
     PRODUCT,
-    Findings,
+    EvaluationResults,
     Group,
-    Interval,
-    Judged,
+    MetricEstimate,
     Protocol,
+    RankingMetrics,
     Sources,
     SourceShare,
-    interval,
-    intervals,
-    judged,
+    estimate,
+    estimates,
+    ranking_metrics,
 )
 from training.evaluation.segments import Segment
 from training.metrics.calibration import Reliability, reliability
@@ -49,7 +49,7 @@ from training.metrics.ranking import (
     truth_sizes,
 )
 from training.metrics.source_recall import contributions
-from training.queries.evaluation_queries import CUTOFFS, Asked, with_baskets
+from training.queries.evaluation_queries import CUTOFFS, EvaluationQueries, with_baskets
 from training.queries.states import as_of_instant
 
 POPULARITY, FREQUENCY, PLAIN_ALS = "popularity", "personal frequency", "plain ALS"
@@ -59,143 +59,147 @@ CURVES = ("hit", "recall", "precision", "ndcg")
 CUTOFF = 10
 LIST_LENGTH = max(CUTOFFS)
 GROUPING_ATTRIBUTES = ("category", "department", "brand")
-"""The first of these that the catalogue has tells how mixed a list is."""
+"""The first of these that the catalogue has measures how mixed a list is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is judged: a bundle that saw nothing since the cut, its questions, and how the customers are grouped.
+    """What is evaluated: a bundle that saw nothing since the cut, its queries, and how the customers are grouped.
 
-    `dataset` is whole, with the baskets to foretell.
+    `dataset` is whole, with the held-out baskets.
     """
 
     bundle: Bundle
     dataset: Dataset
     split: Split
-    asked: Asked
+    queries: EvaluationQueries
     segments: Sequence[Segment]
     seed: int
-    rivals: Rivals
+    baselines: Baselines
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """One kind of question: what was asked, what decisions looked at, the slates, and all rankings (n, 20)."""
+class _RankedQueries:
+    """One kind of query: the candidates of each, the slates shown, and all rankings (n, 20) by name."""
 
-    asked: Asked
-    seen: Sequence[Considered]
+    queries: EvaluationQueries
+    candidates: Sequence[RankedCandidates]
     slates: Slates
     lists: dict[str, Ints]
 
 
-def judge(case: Case, progress: Progress) -> Findings:
-    """The findings, the same for the same seed. Every question is put to `rank` itself, each kind once."""
-    whole = _whole(case, progress)
-    begun = _begun(case, progress)
-    values = {name: _values(lists, whole.asked.truth) for name, lists in whole.lists.items()}
-    shown = {name: lists[:, :CUTOFF] for name, lists in whole.lists.items()}
-    return Findings(
-        protocol=_protocol(case, whole),
-        rankings={name: judged(table, FIGURES, seed=case.seed) for name, table in values.items()},
+def evaluate_bundle(case: Case, progress: Progress) -> EvaluationResults:
+    """The results, the same for the same seed. Every query goes through `rank` itself, each kind once."""
+    without_basket = _without_basket(case, progress)
+    with_basket = _with_basket(case, progress)
+    values = {name: _values(lists, without_basket.queries.truth) for name, lists in without_basket.lists.items()}
+    shown = {name: lists[:, :CUTOFF] for name, lists in without_basket.lists.items()}
+    return EvaluationResults(
+        protocol=_protocol(case, without_basket),
+        rankings={name: ranking_metrics(table, FIGURES, seed=case.seed) for name, table in values.items()},
         versus=_versus(values, seed=case.seed),
-        curves={name: _curves(lists, whole.asked.truth) for name, lists in whole.lists.items()},
-        parts=_parts(case, whole, begun, progress),
+        curves={name: _curves(lists, without_basket.queries.truth) for name, lists in without_basket.lists.items()},
+        parts=_parts(case, without_basket, with_basket, progress),
         segments={segment.kind: _groups(segment, values, seed=case.seed) for segment in case.segments},
         calibration={
-            "shown": _of_shown(whole, seed=case.seed),
-            "all candidates": _of_candidates(whole, seed=case.seed),
+            "shown": _of_shown(without_basket, seed=case.seed),
+            "all candidates": _of_candidates(without_basket, seed=case.seed),
         },
         exposure=_exposure(case, shown),
         popularity_groups=popularity_groups(
             shown[PRODUCT],
-            whole.asked.truth,
+            without_basket.queries.truth,
             np.bincount(case.split.train.item, minlength=case.bundle.item_count),
         ),
-        sources={"asked with nothing in the basket": _sources(whole, seed=case.seed)}
-        | ({"asked with a basket begun": _sources(begun, seed=case.seed)} if begun.seen else {}),
-        notes=case.rivals.notes,
+        sources={"empty basket": _sources(without_basket, seed=case.seed)}
+        | ({"basket begun": _sources(with_basket, seed=case.seed)} if with_basket.candidates else {}),
+        notes=case.baselines.notes,
     )
 
 
-def _whole(case: Case, progress: Progress) -> _Part:
-    """Each customer asked once, every product allowed."""
-    hidden = [np.zeros(0, np.int32)] * len(case.asked.queries)
-    part = _part(case.bundle, case.asked, hidden, partial(progress, "evaluate"))
-    for name, rival in case.rivals.bundles.items():
+def _without_basket(case: Case, progress: Progress) -> _RankedQueries:
+    """One query per customer, every product allowed."""
+    hidden = [np.zeros(0, np.int32)] * len(case.queries)
+    ranked = _ranked(case.bundle, case.queries, hidden, partial(progress, "evaluate"))
+    for name, bundle in case.baselines.bundles.items():
         own_progress = partial(progress, f"evaluate {name}")
-        part.lists[name] = served_slates(rival, case.asked, own_progress, catalogue=case.bundle.catalogue).items
-    return part
+        ranked.lists[name] = served_slates(bundle, case.queries, own_progress, catalogue=case.bundle.catalogue).items
+    return ranked
 
 
-def _begun(case: Case, progress: Progress) -> _Part:
-    """Every second customer asked with a part of the basket known; what is in it is neither shown nor looked for."""
-    asked = with_baskets(case.asked, case.bundle.catalogue.product_ids, seed=case.seed)
-    asked = asked.only([row for row, query in enumerate(asked.queries) if query.basket])
-    hidden = [case.bundle.catalogue.known([line.product_id for line in query.basket]) for query in asked.queries]
-    return _part(case.bundle, asked, hidden, partial(progress, "evaluate with a basket"))
+def _with_basket(case: Case, progress: Progress) -> _RankedQueries:
+    """Every second customer with a part of the basket known; what is in it is neither shown nor looked for."""
+    queries = with_baskets(case.queries, case.bundle.catalogue.product_ids, seed=case.seed)
+    queries = queries.only([row for row, query in enumerate(queries.queries) if query.basket])
+    hidden = [case.bundle.catalogue.known([line.product_id for line in query.basket]) for query in queries.queries]
+    return _ranked(case.bundle, queries, hidden, partial(progress, "evaluate with a basket"))
 
 
-def _part(bundle: Bundle, asked: Asked, hidden: Sequence[Ints], progress: StageProgress) -> _Part:
-    """`hidden`: what the plain rankings leave out for each customer, as the question itself makes rank do."""
-    seen = [considered(bundle, query, state) for query, state in zip(asked.queries, asked.states, strict=True)]
-    slates = served_slates(bundle, asked, progress)
+def _ranked(
+    bundle: Bundle, queries: EvaluationQueries, hidden: Sequence[Ints], progress: StageProgress
+) -> _RankedQueries:
+    """`hidden`: what the plain rankings leave out for each customer, as the query itself makes `rank` do."""
+    candidates = [rank_candidates(bundle, query, state) for query, state, _ in queries]
+    slates = served_slates(bundle, queries, progress)
     popular = popularity_lists(bundle.popularity, hidden)
-    own = [_without(own_products(one.context), items) for one, items in zip(seen, hidden, strict=True)]
+    own = [_without(own_products(one.context), items) for one, items in zip(candidates, hidden, strict=True)]
     lists = {
         FREQUENCY: frequency_lists(own, popular),
-        PLAIN_ALS: factor_lists(bundle.item_factors, _users(bundle, seen), hidden),
+        PLAIN_ALS: factor_lists(bundle.item_factors, _users(bundle, candidates), hidden),
         POPULARITY: popular,
     }
     tables = {name: side_by_side(rows, k=LIST_LENGTH) for name, rows in lists.items()}
-    return _Part(asked, seen, slates, {PRODUCT: slates.items} | tables)
+    return _RankedQueries(queries, candidates, slates, {PRODUCT: slates.items} | tables)
 
 
-def _parts(case: Case, whole: _Part, begun: _Part, progress: Progress) -> dict[str, dict[str, Judged]]:
-    """The same lists judged on what is bought again and on what is new; then other questions.
+def _parts(
+    case: Case, without_basket: _RankedQueries, with_basket: _RankedQueries, progress: Progress
+) -> dict[str, dict[str, RankingMetrics]]:
+    """The same lists measured on what is bought again and on what is new; then other kinds of query.
 
-    Where nobody owns anything, everything is new, and the whole says it all.
+    Where nobody owns anything, everything is new, and these parts would repeat the whole.
     """
-    owned = [one.context.bought.items for one in whole.seen]
-    pairs = list(zip(whole.asked.truth, owned, strict=True))
+    owned = [one.context.bought.items for one in without_basket.candidates]
+    pairs = list(zip(without_basket.queries.truth, owned, strict=True))
     again = [truth[np.isin(truth, items)] for truth, items in pairs]
     new = [truth[~np.isin(truth, items)] for truth, items in pairs]
     found = {}
     if any(len(items) for items in owned):
         found = {
-            "bought again": _on(whole.lists, again, seed=case.seed),
-            "bought for the first time": _on(whole.lists, new, seed=case.seed),
-            "new products": _on(_new_only(case, whole, owned, new, progress), new, seed=case.seed),
+            "bought again": _on(without_basket.lists, again, seed=case.seed),
+            "bought for the first time": _on(without_basket.lists, new, seed=case.seed),
+            "new products": _on(_new_only(case, without_basket, owned, new, progress), new, seed=case.seed),
         }
-    if begun.seen:
-        found["basket begun"] = _on(begun.lists, begun.asked.truth, seed=case.seed)
+    if with_basket.candidates:
+        found["basket begun"] = _on(with_basket.lists, with_basket.queries.truth, seed=case.seed)
     return found
 
 
 def _new_only(
-    case: Case, whole: _Part, owned: Sequence[Ints], new: Sequence[Ints], progress: Progress
+    case: Case, without_basket: _RankedQueries, owned: Sequence[Ints], new: Sequence[Ints], progress: Progress
 ) -> dict[str, Ints]:
     """Lists without what the customer owns, rows of -1 where nothing new was bought."""
     rows = [row for row, items in enumerate(new) if len(items)]
-    asked = without_owned(whole.asked.only(rows))
+    queries = without_owned(without_basket.queries.only(rows))
     hidden = [owned[row] for row in rows]
-    users = _users(case.bundle, [whole.seen[row] for row in rows])
-    slates = served_slates(case.bundle, asked, partial(progress, "evaluate new products"))
+    users = _users(case.bundle, [without_basket.candidates[row] for row in rows])
+    slates = served_slates(case.bundle, queries, partial(progress, "evaluate new products"))
     lists = {
         PRODUCT: slates.items,
         PLAIN_ALS: side_by_side(factor_lists(case.bundle.item_factors, users, hidden), k=LIST_LENGTH),
         POPULARITY: side_by_side(popularity_lists(case.bundle.popularity, hidden), k=LIST_LENGTH),
     }
-    filled = {name: np.full_like(whole.slates.items, -1) for name in lists}
+    filled = {name: np.full_like(without_basket.slates.items, -1) for name in lists}
     for name, table in lists.items():
         filled[name][rows] = table
     return filled
 
 
-def _on(lists: Mapping[str, Ints], truth: Sequence[Ints], *, seed: int) -> dict[str, Judged]:
-    """The rankings judged on the customers who have such a truth."""
+def _on(lists: Mapping[str, Ints], truth: Sequence[Ints], *, seed: int) -> dict[str, RankingMetrics]:
+    """The rankings measured on the customers who have such a truth."""
     rows = [row for row, items in enumerate(truth) if len(items)]
     kept = [truth[row] for row in rows]
-    return {name: judged(_values(table[rows], kept), FIGURES, seed=seed) for name, table in lists.items()}
+    return {name: ranking_metrics(_values(table[rows], kept), FIGURES, seed=seed) for name, table in lists.items()}
 
 
 def _values(lists: Ints, truth: Sequence[Ints]) -> Wide:
@@ -211,10 +215,10 @@ def _curves(lists: Ints, truth: Sequence[Ints]) -> dict[str, list[float]]:
     return {name: means[METRIC_NAMES.index(name)].tolist() for name in CURVES}
 
 
-def _versus(values: Mapping[str, Wide], *, seed: int) -> dict[str, dict[str, Interval]]:
+def _versus(values: Mapping[str, Wide], *, seed: int) -> dict[str, dict[str, MetricEstimate]]:
     mine = values[PRODUCT]
     return {
-        name: dict(zip(FIGURES, intervals(mine - table, seed=seed), strict=True))
+        name: dict(zip(FIGURES, estimates(mine - table, seed=seed), strict=True))
         for name, table in values.items()
         if name != PRODUCT
     }
@@ -226,7 +230,7 @@ def _groups(segment: Segment, values: Mapping[str, Wide], *, seed: int) -> list[
         Group(
             name,
             {
-                ranking: judged(table[segment.code == code][:, columns], SEGMENT_FIGURES, seed=seed)
+                ranking: ranking_metrics(table[segment.code == code][:, columns], SEGMENT_FIGURES, seed=seed)
                 for ranking, table in values.items()
             },
         )
@@ -234,22 +238,22 @@ def _groups(segment: Segment, values: Mapping[str, Wide], *, seed: int) -> list[
     ]
 
 
-def _of_shown(part: _Part, *, seed: int) -> Reliability:
-    items, chance = part.slates.items[:, :CUTOFF], part.slates.probability[:, :CUTOFF]
+def _of_shown(ranked: _RankedQueries, *, seed: int) -> Reliability:
+    items, chance = ranked.slates.items[:, :CUTOFF], ranked.slates.probability[:, :CUTOFF]
     owner, _ = np.nonzero(items >= 0)
-    bought = found_places(items, part.asked.truth)
+    bought = found_places(items, ranked.queries.truth)
     return reliability(chance[items >= 0], bought[items >= 0], owner, seed=seed)
 
 
-def _of_candidates(part: _Part, *, seed: int) -> Reliability:
-    chance = np.concatenate([np.zeros(0), *(one.probability for one in part.seen)])
-    pairs = zip(part.seen, part.asked.truth, strict=True)
+def _of_candidates(ranked: _RankedQueries, *, seed: int) -> Reliability:
+    chance = np.concatenate([np.zeros(0), *(one.probability for one in ranked.candidates)])
+    pairs = zip(ranked.candidates, ranked.queries.truth, strict=True)
     bought = np.concatenate([np.zeros(0, np.bool_), *(np.isin(one.items, truth) for one, truth in pairs)])
-    owner = np.repeat(np.arange(len(part.seen)), [len(one.items) for one in part.seen])
+    owner = np.repeat(np.arange(len(ranked.candidates)), [len(one.items) for one in ranked.candidates])
     return reliability(chance, bought, owner, seed=seed)
 
 
-def _exposure(case: Case, shown: Mapping[str, Ints]) -> dict[str, dict[str, Interval]]:
+def _exposure(case: Case, shown: Mapping[str, Ints]) -> dict[str, dict[str, MetricEstimate]]:
     """How each ranking's first ten places look."""
     train, count = case.split.train, len(case.split.train.product_ids)
     pairs = np.unique(train.customer.astype(np.int64) * max(count, 1) + train.item)
@@ -258,17 +262,17 @@ def _exposure(case: Case, shown: Mapping[str, Ints]) -> dict[str, dict[str, Inte
     return {
         name: {
             "coverage@10": _covered(lists, case.bundle),
-            "novelty@10": interval(novelty(lists, buyers, customers), seed=case.seed),
-            **{name: interval(values, seed=case.seed) for name, values in _diversity(lists, case.bundle).items()},
+            "novelty@10": estimate(novelty(lists, buyers, customers), seed=case.seed),
+            **{name: estimate(values, seed=case.seed) for name, values in _diversity(lists, case.bundle).items()},
         }
         for name, lists in shown.items()
     }
 
 
-def _covered(lists: Ints, bundle: Bundle) -> Interval:
+def _covered(lists: Ints, bundle: Bundle) -> MetricEstimate:
     """One number for all customers together: it has no interval."""
     share = round(coverage(lists, bundle.item_count), 6)
-    return Interval(share, share, share)
+    return MetricEstimate(share, share, share)
 
 
 def _diversity(lists: Ints, bundle: Bundle) -> dict[str, Wide]:
@@ -279,23 +283,26 @@ def _diversity(lists: Ints, bundle: Bundle) -> dict[str, Wide]:
     }
 
 
-def _sources(part: _Part, *, seed: int) -> Sources:
-    found = contributions([one.by_source for one in part.seen], part.asked.truth)
+def _sources(ranked: _RankedQueries, *, seed: int) -> Sources:
+    found = contributions([one.by_source for one in ranked.candidates], ranked.queries.truth)
     each = {
-        name: SourceShare(*(interval(of, seed=seed) for of in (one.candidates, one.recall, one.found, one.only)))
+        name: SourceShare(*(estimate(of, seed=seed) for of in (one.candidates, one.recall, one.found, one.only)))
         for name, one in found.each.items()
     }
-    return Sources(len(part.seen), each, interval(found.found_by_any, seed=seed))
+    return Sources(len(ranked.candidates), each, estimate(found.found_by_any, seed=seed))
 
 
-def _protocol(case: Case, whole: _Part) -> Protocol:
-    truth, is_timed = whole.asked.truth, case.split.kind == "time"
+def _protocol(case: Case, without_basket: _RankedQueries) -> Protocol:
+    truth, is_timed = without_basket.queries.truth, case.split.kind == "time"
     sizes = truth_sizes(truth)
-    owned = [int(np.isin(items, one.context.bought.items).sum()) for items, one in zip(truth, whole.seen, strict=True)]
+    owned = [
+        int(np.isin(items, one.context.bought.items).sum())
+        for items, one in zip(truth, without_basket.candidates, strict=True)
+    ]
     return Protocol(
         split=case.split.kind,
-        foretold="basket" if case.dataset.has_purchases else "session",
-        asked_in_visits=sum(bool(query.recent) for query in whole.asked.queries),
+        target="basket" if case.dataset.has_purchases else "session",
+        queries_with_views=sum(bool(query.recent) for query in without_basket.queries.queries),
         cut_at=as_of_instant(case.split.train) if is_timed else None,
         window_end_at=as_of_instant(case.dataset) if is_timed else None,
         customers=len(truth),
@@ -309,10 +316,10 @@ def _protocol(case: Case, whole: _Part) -> Protocol:
     )
 
 
-def _users(bundle: Bundle, seen: Sequence[Considered]) -> Floats:
+def _users(bundle: Bundle, candidates: Sequence[RankedCandidates]) -> Floats:
     """Each customer's vector (n, k), zeros where there is none."""
-    users = np.zeros((len(seen), bundle.item_factors.shape[1]), np.float32)
-    for row, one in enumerate(seen):
+    users = np.zeros((len(candidates), bundle.item_factors.shape[1]), np.float32)
+    for row, one in enumerate(candidates):
         if one.context.user is not None:
             users[row] = one.context.user
     return users

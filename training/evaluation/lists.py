@@ -1,4 +1,4 @@
-"""Questions become ranked lists: the slates that would be served, and the plain rankings they must beat."""
+"""Queries become ranked lists: the slates that would be served, and the plain rankings they must beat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from app.domain import Floats, Ints, Query
 from app.model.bundle import Bundle, Catalogue
 from app.ports import CustomerState, StageProgress
 from training.metrics.ranking import Wide
-from training.queries.evaluation_queries import OPTIONS, Asked
+from training.queries.evaluation_queries import OPTIONS, EvaluationQueries
 
 LIST_LENGTH = 20
 """As deep as any metric looks."""
@@ -31,32 +31,31 @@ class Slates:
 
 
 def served_slates(
-    bundle: Bundle, asked: Asked, progress: StageProgress, *, catalogue: Catalogue | None = None
+    bundle: Bundle, queries: EvaluationQueries, progress: StageProgress, *, catalogue: Catalogue | None = None
 ) -> Slates:
     """The slates that serving would answer with, from the very function that serves.
 
     Items are those of `catalogue` (default: the bundle's own); a product that it lacks leaves its place empty.
     """
     item_of = (catalogue or bundle.catalogue).item_of
-    items = np.full((len(asked.queries), LIST_LENGTH), -1, np.int32)
+    items = np.full((len(queries), LIST_LENGTH), -1, np.int32)
     chance = np.zeros(items.shape)
-    for row, (query, state) in enumerate(zip(asked.queries, asked.states, strict=True)):
+    for row, (query, state, _) in enumerate(queries):
         shown = rank(query, bundle, state, OPTIONS).propositions[:LIST_LENGTH]
         items[row, : len(shown)] = [item_of.get(proposition.product_id, -1) for proposition in shown]
         chance[row, : len(shown)] = [proposition.probability for proposition in shown]
-        progress(row + 1, len(asked.queries))
+        progress(row + 1, len(queries))
     return Slates(items, chance)
 
 
-def without_owned(asked: Asked) -> Asked:
-    """The same questions, asked without what the customer has bought before."""
-    queries = [replace(query, exclude_purchased=True) for query in asked.queries]
-    return Asked(queries, asked.states, asked.truth, asked.codes)
+def without_owned(queries: EvaluationQueries) -> EvaluationQueries:
+    """The same queries without what the customer has bought before."""
+    return replace(queries, queries=[replace(query, exclude_purchased=True) for query in queries.queries])
 
 
 @dataclass(frozen=True, slots=True)
-class Considered:
-    """What one question's decision looks at: the sources' candidates, those that are scored, their probabilities."""
+class RankedCandidates:
+    """One query's candidates: by source, and those that are scored, and their probabilities."""
 
     context: Context
     by_source: dict[str, Ints]
@@ -64,14 +63,14 @@ class Considered:
     probability: Floats
 
 
-def considered(bundle: Bundle, query: Query, state: CustomerState) -> Considered:
+def rank_candidates(bundle: Bundle, query: Query, state: CustomerState) -> RankedCandidates:
     """The stages before the slate, one by one."""
     context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
     rules = eligibility_rules(context)
     candidates: Candidates = find_candidates(context, all_allowed(rules), asked=SOURCES)
     items, _ = keep_eligible(candidates, rules)
     scored = score(context, items)
-    return Considered(context, dict(candidates.by_source), scored.items, probability(context, scored.score))
+    return RankedCandidates(context, dict(candidates.by_source), scored.items, probability(context, scored.score))
 
 
 def popularity_lists(popularity: Floats, hidden: Sequence[Ints]) -> list[Ints]:

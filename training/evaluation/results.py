@@ -1,4 +1,4 @@
-"""What an evaluation found out, as one document: between the judge who fills it and the report that tells it."""
+"""All figures of an evaluation, as one document: between the evaluation that fills it and the report that shows it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ ROUND_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean over customers and its 95 % interval."""
+class MetricEstimate:
+    """A mean over customers and its 95 % confidence interval."""
 
     mean: float
     low: float
@@ -24,29 +24,29 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class RankingMetrics:
     """One ranking's figures, e.g. "ndcg@10", over so many customers."""
 
     customers: int
-    figures: Mapping[str, Interval]
+    figures: Mapping[str, MetricEstimate]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group of customers, every ranking judged on them alone."""
+    """One group of customers, every ranking measured on them alone."""
 
     name: str
-    rankings: Mapping[str, Judged]
+    rankings: Mapping[str, RankingMetrics]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceShare:
-    """One candidate source alone: candidates per question, recall at 10 in its own order, shares of the truth found."""
+    """One candidate source alone: candidates per query, recall at 10 in its own order, shares of the truth found."""
 
-    candidates: Interval
-    recall: Interval
-    found: Interval
-    only: Interval
+    candidates: MetricEstimate
+    recall: MetricEstimate
+    found: MetricEstimate
+    only: MetricEstimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +55,20 @@ class Sources:
 
     customers: int
     each: Mapping[str, SourceShare]
-    found_by_any: Interval
+    found_by_any: MetricEstimate
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
     """How the figures came about; `cut_at` is None for a random split.
 
-    `foretold`: "basket", or "session" where nothing is bought and questions ask for the next product.
-    `asked_in_visits`: questions that come with what the customer had just looked at.
+    `target`: what is predicted, a "basket", or in a "session" the next product viewed where nothing is bought.
+    `queries_with_views`: how many queries hold what the customer had just viewed.
     """
 
     split: str
-    foretold: str
-    asked_in_visits: int
+    target: str
+    queries_with_views: int
     cut_at: datetime | None
     window_end_at: datetime | None
     customers: int
@@ -82,63 +82,63 @@ class Protocol:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class EvaluationResults:
     """Everything; each mapping of rankings has the product first. docs/evaluation.md explains every figure.
 
     `versus`: the product's figure minus the other ranking's, customer by customer. `curves`: ranking → metric → its
-    mean at 1, 2, … 20. `parts`: other questions and other truths. `sources`: kind of question → what sources found.
+    mean at 1, 2, … 20. `parts`: other queries and other truths. `sources`: kind of query → what sources found.
     """
 
     protocol: Protocol
-    rankings: Mapping[str, Judged]
-    versus: Mapping[str, Mapping[str, Interval]]
+    rankings: Mapping[str, RankingMetrics]
+    versus: Mapping[str, Mapping[str, MetricEstimate]]
     curves: Mapping[str, Mapping[str, Sequence[float]]]
-    parts: Mapping[str, Mapping[str, Judged]]
+    parts: Mapping[str, Mapping[str, RankingMetrics]]
     segments: Mapping[str, Sequence[Group]]
     calibration: Mapping[str, Reliability]
-    exposure: Mapping[str, Mapping[str, Interval]]
+    exposure: Mapping[str, Mapping[str, MetricEstimate]]
     popularity_groups: Sequence[PopularityGroup]
     sources: Mapping[str, Sources]
     notes: Sequence[str]
 
 
-def judged(values: Wide, names: Sequence[str], *, seed: int) -> Judged:
+def ranking_metrics(values: Wide, names: Sequence[str], *, seed: int) -> RankingMetrics:
     """Figures of customers (n, m), a column per name, with their intervals."""
-    return Judged(len(values), dict(zip(names, intervals(values, seed=seed), strict=True)))
+    return RankingMetrics(len(values), dict(zip(names, estimates(values, seed=seed), strict=True)))
 
 
-def intervals(values: Wide, *, seed: int) -> list[Interval]:
+def estimates(values: Wide, *, seed: int) -> list[MetricEstimate]:
     """One per column of `values` (n, m)."""
     ends = np.round(np.stack(mean_intervals(values, seed=seed), axis=1), ROUND_DIGITS)
-    return [Interval(*row) for row in ends.tolist()]
+    return [MetricEstimate(*row) for row in ends.tolist()]
 
 
-def interval(values: Wide, *, seed: int) -> Interval:
+def estimate(values: Wide, *, seed: int) -> MetricEstimate:
     """Of one column (n,)."""
-    return intervals(values.reshape(-1, 1), seed=seed)[0]
+    return estimates(values.reshape(-1, 1), seed=seed)[0]
 
 
 HEADLINE_FIGURES = tuple(f"{name}@{cutoff}" for cutoff in (10, 20) for name in ("hit", "recall", "ndcg", "mrr"))
 
 
-def headline(findings: Findings) -> dict[str, object]:
+def headline(results: EvaluationResults) -> dict[str, object]:
     """The few figures that a manifest keeps: a mapping of plain numbers per ranking, and what the lists are like."""
-    kept: dict[str, object] = {name: _means(told) for name, told in findings.rankings.items()}
-    kept |= {f"{PRODUCT}, {part}": _means(told[PRODUCT]) for part, told in findings.parts.items()}
-    ndcg = findings.rankings[PRODUCT].figures["ndcg@10"]
-    shown = findings.calibration["shown"]
-    exposure = {name: told.mean for name, told in findings.exposure[PRODUCT].items()}
-    sources = next(iter(findings.sources.values()))
+    kept: dict[str, object] = {name: _means(metrics) for name, metrics in results.rankings.items()}
+    kept |= {f"{PRODUCT}, {part}": _means(metrics[PRODUCT]) for part, metrics in results.parts.items()}
+    ndcg = results.rankings[PRODUCT].figures["ndcg@10"]
+    shown = results.calibration["shown"]
+    exposure = {name: one.mean for name, one in results.exposure[PRODUCT].items()}
+    sources = next(iter(results.sources.values()))
     kept["ndcg@10, 95 %"] = _rounded({"low": ndcg.low, "high": ndcg.high})
     kept["shown"] = _rounded({**exposure, "ece": shown.ece, "brier": shown.brier})
     kept["recall@10 of sources"] = _rounded({name: share.recall.mean for name, share in sources.each.items()})
     kept["candidates"] = _rounded({"recall": sources.found_by_any.mean})
-    return kept | {"repeat_share": round(findings.protocol.repeat_share, 4), "split": findings.protocol.split}
+    return kept | {"repeat_share": round(results.protocol.repeat_share, 4), "split": results.protocol.split}
 
 
-def _means(told: Judged) -> dict[str, float]:
-    figures = {name: told.figures[name].mean for name in HEADLINE_FIGURES}
-    return {"customers": told.customers} | _rounded(figures)
+def _means(metrics: RankingMetrics) -> dict[str, float]:
+    figures = {name: metrics.figures[name].mean for name in HEADLINE_FIGURES}
+    return {"customers": metrics.customers} | _rounded(figures)
 
 
 def _rounded(figures: Mapping[str, float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Asked customers in groups, so that a good mean cannot hide whom it is bad for."""
+"""Evaluated customers in groups, so that a good mean cannot hide whom it is bad for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,33 +10,33 @@ import polars as pl
 from app.domain import Ints
 from app.history import ANONYMOUS_ID, BASKET_ID, CHANNEL, CUSTOMER_ID, PRODUCT_ID, PURCHASE, STORE_ID, TIME, TYPE
 from training.data.split import Split
-from training.queries.evaluation_queries import Asked
+from training.queries.evaluation_queries import EvaluationQueries
 from training.queries.states import as_of_instant
 
 GROUP_COUNT = 3
 TOP_COUNT = 6
 """As many channels or stores stand alone; the others are one group."""
 OTHERS = "all others"
-UNKNOWN = "not told"
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One way to group the asked customers: `code` (n,) points into `names`."""
+    """One way to group the evaluated customers: `code` (n,) points into `names`."""
 
     kind: str
     names: Sequence[str]
     code: npt.NDArray[np.intp]
 
 
-def segments_of(asked: Asked, split: Split, history: pl.LazyFrame) -> list[Segment]:
-    """By activity before the cut, and by channel and store of the basket that was to be foretold.
+def segments_of(queries: EvaluationQueries, split: Split, history: pl.LazyFrame) -> list[Segment]:
+    """By activity before the cut, and by channel and store of the held-out basket.
 
     Channel and store need the basket's instant, so a random split knows activity alone.
     """
-    found = [activity(asked.codes, split)]
+    found = [activity(queries.codes, split)]
     if split.kind == "time":
-        places = truth_places(asked, split, history)
+        places = truth_places(queries, split, history)
         found += [by_name("channel", places[CHANNEL].to_list()), by_name("store", places[STORE_ID].to_list())]
     return found
 
@@ -54,21 +54,21 @@ def activity(codes: Sequence[int], split: Split) -> Segment:
 
 def by_name(kind: str, names: Sequence[str | None]) -> Segment:
     """The largest groups by name (ties: name), all others as one, and those without a name."""
-    told = pl.Series("name", names, dtype=pl.String)
-    counted = told.drop_nulls().value_counts().sort("count", "name", descending=[True, False])
+    given = pl.Series("name", names, dtype=pl.String)
+    counted = given.drop_nulls().value_counts().sort("count", "name", descending=[True, False])
     order = counted["name"].head(TOP_COUNT).to_list()
     groups = [UNKNOWN if name is None else name if name in order else OTHERS for name in names]
     present = [name for name in (*order, OTHERS, UNKNOWN) if name in set(groups)]
     return Segment(kind, present, np.array([present.index(group) for group in groups], np.intp))
 
 
-def truth_places(asked: Asked, split: Split, history: pl.LazyFrame) -> pl.DataFrame:
-    """Channel and store of each asked customer's first purchase of the truth since the cut; null = not told."""
-    customers = [split.train.customer_ids[code] for code in asked.codes]
+def truth_places(queries: EvaluationQueries, split: Split, history: pl.LazyFrame) -> pl.DataFrame:
+    """Channel and store of each evaluated customer's first purchase of the truth since the cut; null = unknown."""
+    customers = [split.train.customer_ids[code] for code in queries.codes]
     wanted = pl.DataFrame(
         {
-            "customer": np.repeat(np.array(customers, object), [len(items) for items in asked.truth]).tolist(),
-            PRODUCT_ID: [split.train.product_ids[item] for items in asked.truth for item in items.tolist()],
+            "customer": np.repeat(np.array(customers, object), [len(items) for items in queries.truth]).tolist(),
+            PRODUCT_ID: [split.train.product_ids[item] for items in queries.truth for item in items.tolist()],
         },
         schema={"customer": pl.String, PRODUCT_ID: pl.String},
     )

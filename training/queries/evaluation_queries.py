@@ -1,6 +1,6 @@
-"""Held-out baskets become questions to the pipeline that serves: what tuning, judging and release all ask."""
+"""Held-out baskets become queries to the pipeline that serves: what tuning, evaluation and release all rank."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,17 +18,23 @@ OPTIONS = Options(stale_after_s=float("inf"))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One question per customer of a split, with the items that the customer went on to buy; `codes` = who."""
+class EvaluationQueries:
+    """One query per customer of a split, with the items that the customer went on to buy; `codes` = who."""
 
     queries: Sequence[Query]
     states: Sequence[CustomerState]
     truth: Sequence[Ints]
     codes: Sequence[int] = ()
 
-    def only(self, rows: Sequence[int]) -> "Asked":
-        """The questions at these places."""
-        return Asked(
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def __iter__(self) -> Iterator[tuple[Query, CustomerState, Ints]]:
+        return zip(self.queries, self.states, self.truth, strict=True)
+
+    def only(self, rows: Sequence[int]) -> "EvaluationQueries":
+        """Those at these places."""
+        return EvaluationQueries(
             [self.queries[row] for row in rows],
             [self.states[row] for row in rows],
             [self.truth[row] for row in rows],
@@ -36,12 +42,12 @@ class Asked:
         )
 
 
-def questions(split: Split, states: Mapping[str, CustomerState], *, seed: int) -> Asked:
-    """A question as of the cut for each customer with truth, at most MAX_CUSTOMERS of them."""
+def build_queries(split: Split, states: Mapping[str, CustomerState], *, seed: int) -> EvaluationQueries:
+    """A query as of the cut for each customer with truth, at most MAX_CUSTOMERS of them."""
     codes = sampled(split, seed=seed)
     ids = [split.train.customer_ids[code] for code in codes]
     template = Query(placement="evaluation", size=max(CUTOFFS), now_at=as_of_instant(split.train))
-    return Asked(
+    return EvaluationQueries(
         queries=[
             replace(template, customer_id=customer_id, recent=_recent(split, code))
             for customer_id, code in zip(ids, codes, strict=True)
@@ -53,19 +59,18 @@ def questions(split: Split, states: Mapping[str, CustomerState], *, seed: int) -
 
 
 def _recent(split: Split, code: int) -> tuple[ProductId, ...]:
-    """What the customer looked at in the session that the question interrupts, latest first."""
+    """What the customer viewed in the visit that the query belongs to, latest first."""
     ids = split.train.product_ids
     return tuple(ProductId(ids[item]) for item in split.prefix.get(code, ()))
 
 
-def with_baskets(asked: Asked, product_ids: Sequence[str], *, seed: int) -> Asked:
-    """Every second question, unless it comes in the midst of a visit, with a quarter of its truth (1 to 3 products)
-    already in the basket.
+def with_baskets(all_queries: EvaluationQueries, product_ids: Sequence[str], *, seed: int) -> EvaluationQueries:
+    """Every second query, unless it belongs to a visit, with a quarter of its truth (1 to 3 products) in the basket.
 
-    Otherwise no question has a basket, and nothing would ever be learned of what goes with what.
+    Otherwise no query has a basket, and nothing would ever be learned of what goes with what.
     """
     random = np.random.default_rng(seed)
-    queries, truths = list(asked.queries), list(asked.truth)
+    queries, truths = list(all_queries.queries), list(all_queries.truth)
     for place in range(0, len(queries), 2):
         if len(truths[place]) < 2 or queries[place].recent:
             continue
@@ -74,11 +79,11 @@ def with_baskets(asked: Asked, product_ids: Sequence[str], *, seed: int) -> Aske
         basket = tuple(Line(ProductId(product_ids[item])) for item in shuffled[:count])
         queries[place] = replace(queries[place], basket=basket)
         truths[place] = np.sort(shuffled[count:])
-    return Asked(queries, asked.states, truths, asked.codes)
+    return EvaluationQueries(queries, all_queries.states, truths, all_queries.codes)
 
 
 def sampled(split: Split, *, seed: int) -> list[int]:
-    """The customers to ask: all with truth, or MAX_CUSTOMERS of them at random, the same for the same seed."""
+    """The customers of the queries: all with truth, or MAX_CUSTOMERS of them at random, the same for the same seed."""
     codes = np.array(sorted(split.truth), np.int32)
     if len(codes) > MAX_CUSTOMERS:
         codes = np.sort(np.random.default_rng(seed).choice(codes, MAX_CUSTOMERS, replace=False))

@@ -13,13 +13,13 @@ from app.decision.ranking.scoring import best_places
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
 from app.ports import StageProgress
-from training.queries.evaluation_queries import OPTIONS, Asked
+from training.queries.evaluation_queries import OPTIONS, EvaluationQueries
 from training.ranking.blend import Blend, fit_blend
 from training.ranking.leaks import check_columns, check_times
 from training.ranking.trees import Tables, Trees, fit_trees, ndcg_of
 
 HELD_BACK_SHARE = 0.3
-"""Of a single window's questions, those that judge the trees."""
+"""Of a single window's queries, those that decide about the trees."""
 
 MIN_GAIN = 1.005
 """Summing the linear weights costs time in every decision: they stay where the blend ranks half a per cent better."""
@@ -27,7 +27,7 @@ MIN_GAIN = 1.005
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The questions of one past window. Per question: `rows` (c, TABLE_COLUMNS) of all candidates with no blend yet,
+    """The queries of one past window. Per query: `rows` (c, TABLE_COLUMNS) of all candidates with no blend yet,
     `labels` (c,) which were bought, `truth_counts` how many products were."""
 
     rows: Sequence[Floats]
@@ -36,11 +36,11 @@ class Window:
 
     @property
     def columns(self) -> Sequence[Floats]:
-        """What the blend weighs, per question (c, COLUMNS)."""
+        """What the blend weighs, per query (c, COLUMNS)."""
         return [rows[:, :BLEND_ROW] for rows in self.rows]
 
     def only(self, places: Sequence[int]) -> "Window":
-        """The questions at these places."""
+        """Those at these places."""
         return Window(
             [self.rows[place] for place in places],
             [self.labels[place] for place in places],
@@ -58,24 +58,24 @@ class Ranking:
     needs_linear: bool
 
 
-def candidate_window(bundle: Bundle, asked: Asked, progress: StageProgress) -> Window:
-    """What the pipeline would look at for each question, by its own functions."""
-    check_times(asked)
+def candidate_window(bundle: Bundle, queries: EvaluationQueries, progress: StageProgress) -> Window:
+    """What the pipeline would look at for each query, by its own functions."""
+    check_times(queries)
     rows, labels = [], []
-    for number, (query, state, truth) in enumerate(zip(asked.queries, asked.states, asked.truth, strict=True), start=1):
+    for number, (query, state, truth) in enumerate(queries, start=1):
         context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
         rules = eligibility_rules(context)
         items, _ = keep_eligible(find_candidates(context, all_allowed(rules)), rules)
         rows.append(feature_table(context, items).T)
         labels.append(np.isin(items, truth))
-        progress(number, len(asked.queries))
-    return Window(rows, labels, [len(truth) for truth in asked.truth])
+        progress(number, len(queries))
+    return Window(rows, labels, [len(truth) for truth in queries.truth])
 
 
 def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = True) -> Ranking:
     """The ranking that the windows (newest first) teach; the newest decides whether trees are worth having.
 
-    A single window is shared: most of its questions teach, the others decide. Raises LeakFound when a column knows what
+    A single window is shared: most of its queries teach, the others decide. Raises LeakFound when a column knows what
     was bought.
     """
     merged = _merged(windows)
@@ -100,8 +100,10 @@ def _needs(name: str, blend: Blend, window: Window) -> bool:
     reduced = weights.copy()
     reduced[place] = 0
     with_it, without = (
-        ndcg_of([table @ told for table in window.columns], Tables(window.columns, window.labels, window.truth_counts))
-        for told in (weights, reduced)
+        ndcg_of(
+            [table @ chosen for table in window.columns], Tables(window.columns, window.labels, window.truth_counts)
+        )
+        for chosen in (weights, reduced)
     )
     return bool(with_it.sum() > MIN_GAIN * without.sum())
 
@@ -133,7 +135,7 @@ def _shared(window: Window, *, seed: int) -> tuple[Window, Window]:
 
 
 def _tables(window: Window, blend: Blend) -> Tables:
-    """The trees' rows of each question: its best candidates by the blend, as serving makes them."""
+    """The trees' rows of each query: its best candidates by the blend, as serving makes them."""
     weights = np.array([blend.weights[name] for name in COLUMNS], np.float32)
     rows, labels = [], []
     for table, hits in zip(window.rows, window.labels, strict=True):

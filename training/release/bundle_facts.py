@@ -1,4 +1,4 @@
-"""How a bundle came about, read from its own folder: what a report tells beside the figures."""
+"""How a bundle came about, read from its own folder: what a report shows besides the figures."""
 
 import json
 import re
@@ -16,7 +16,7 @@ MIN_WEIGHTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class BundleFacts:
     """Facts, parameters by dotted name, tried settings in order, and every mapping of weights or importances."""
 
     version: str
@@ -28,8 +28,8 @@ class Learned:
     weights: Mapping[str, Mapping[str, float]]
 
 
-def learned_of(folder: Path) -> Learned:
-    """What the bundle in `folder` says of itself; documents that it may hold one day are told by the same rule."""
+def read_bundle_facts(folder: Path) -> BundleFacts:
+    """What the bundle in `folder` says of itself; documents that it may hold one day are read by the same rule."""
     manifest = json.loads((folder / "manifest.json").read_bytes())
     config = dict(manifest.get("config") or {})
     trials = config.pop("trials", None) or []
@@ -39,7 +39,7 @@ def learned_of(folder: Path) -> Learned:
         if path.name not in NOT_SETTINGS and path.stat().st_size <= MAX_BYTES
     }
     window = manifest.get("data_window") or {}
-    return Learned(
+    return BundleFacts(
         version=str(manifest["version"]),
         created_at=_instant(manifest["created_at"]),
         commit=str(manifest.get("commit")),

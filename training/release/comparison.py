@@ -1,4 +1,4 @@
-"""Two bundles beside each other: what their trainings measured, and the same held-out questions asked of both."""
+"""Two bundles side by side: what their trainings measured, and the same held-out queries replayed on both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from app.ports import Progress
 from app.settings import Settings
 from training.metrics.ranking import Wide, paired_interval
 from training.release.publish import check_there
-from training.release.replay import CUTOFF, HeldOut, held_out, replay
+from training.release.replay import CUTOFF, HeldOutQueries, held_out_queries, replay
 
 SEED = 0
 
@@ -29,7 +29,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`metrics` of both manifests; on one set of questions `quality`, `discovery` (new products) and products shown."""
+    """`metrics` of both manifests; on one set of queries `quality`, `discovery` (new products) and products shown."""
 
     versions: tuple[str, str]
     metrics: Mapping[str, tuple[float | None, float | None]]
@@ -47,7 +47,7 @@ class Comparison:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Per figure its name and its value for both bundles."""
-        rows = [(name, _told(pair[0]), _told(pair[1])) for name, pair in self.metrics.items()]
+        rows = [(name, _formatted(pair[0]), _formatted(pair[1])) for name, pair in self.metrics.items()]
         for name, one in (("replay: quality", self.quality), ("replay: discovery", self.discovery)):
             rows.append((f"{name}, NDCG@{CUTOFF}", f"{one.first:.4f}", f"{one.second:.4f}"))
             interval = f"{one.mean:+.4f} ({one.low:+.4f} to {one.high:+.4f})"
@@ -57,21 +57,21 @@ class Comparison:
 
 
 def compare(settings: Settings, first: str, second: str, *, progress: Progress) -> Comparison:
-    """Both bundles on the same questions; raises BundleMissing, or BundleRefused for one that cannot be read."""
+    """Both bundles on the same queries; raises BundleMissing, or BundleRefused for one that cannot be read."""
     for version in (first, second):
         check_there(settings.bundles_dir, version)
     bundles = [load_bundle(settings.bundles_dir / version) for version in (first, second)]
-    progress("held-out questions", 0, 1)
-    questions = held_out(settings, seed=SEED)
-    progress("held-out questions", 1, 1)
-    one, other = (replay(bundle, questions, partial(progress, f"replay {bundle.version}")) for bundle in bundles)
+    progress("held-out queries", 0, 1)
+    queries = held_out_queries(settings, seed=SEED)
+    progress("held-out queries", 1, 1)
+    one, other = (replay(bundle, queries, partial(progress, f"replay {bundle.version}")) for bundle in bundles)
     return Comparison(
         (first, second),
         metrics_side_by_side(bundles[0].manifest, bundles[1].manifest),
         _difference(one.ndcg, other.ndcg),
         _difference(one.new_ndcg, other.new_ndcg),
         (one.shown_count, other.shown_count),
-        who_is_flattered(questions, *bundles),
+        unfair_advantage(queries, *bundles),
     )
 
 
@@ -83,12 +83,12 @@ def metrics_side_by_side(
     return {name: (ours.get(name), theirs.get(name)) for name in dict.fromkeys((*ours, *theirs))}
 
 
-def who_is_flattered(questions: HeldOut, first: Bundle, second: Bundle) -> str:
-    """Says so when only one of two bundles has learned from the very window that is asked about."""
-    if questions.cut_at is None:
+def unfair_advantage(queries: HeldOutQueries, first: Bundle, second: Bundle) -> str:
+    """A note for the reader when only one of two bundles has learned from the very window that is replayed."""
+    if queries.cut_at is None:
         return ""
-    saw = [bundle.version for bundle in (first, second) if _end_of(bundle.manifest) > questions.cut_at.timestamp()]
-    return f"only {saw[0]} has learned from this window, which flatters it" if len(saw) == 1 else ""
+    saw = [bundle.version for bundle in (first, second) if _end_of(bundle.manifest) > queries.cut_at.timestamp()]
+    return f"only {saw[0]} has learned from this window, which favours it" if len(saw) == 1 else ""
 
 
 def _difference(first: Wide, second: Wide) -> Difference:
@@ -120,5 +120,5 @@ def _facts(one: Difference) -> dict[str, object]:
     return {"customers": one.customers, f"ndcg@{CUTOFF}": [one.first, one.second], "difference": interval}
 
 
-def _told(value: float | None) -> str:
+def _formatted(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"

@@ -1,7 +1,7 @@
-"""What may speak against serving a bundle: pure checks on two artefacts and their answers, each with its finding."""
+"""What may speak against serving a bundle: pure checks on two bundles and their answers to the same queries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,34 +11,35 @@ from training.release.replay import CUTOFF, Replay
 
 NDCG_TOLERANCE = 0.001
 """A loss below that is not worth stopping a release for, however certain it is."""
-MIN_QUESTIONS = 20
+MIN_CUSTOMERS = 20
 """The interval of fewer customers says nothing."""
 MIN_COVERAGE_RATIO = 0.5
 """Other settings move coverage by a tenth; a bundle that shows everybody the same loses nearly all of it."""
 MIN_OVERLAP_RATIO = 0.5
 """A catalogue changes by a few per cent a week; half of it gone is a broken import."""
 MAX_FEATURE_DIFFERENCE = 1e-6
-TOLD_COUNT = 3
+LISTED_COUNT = 3
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class GateCheck:
     """One check, whether the bundle passed it, what was seen, and the figures behind that."""
 
-    check: str
+    name: str
+    _: KW_ONLY
     is_ok: bool
     detail: str
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
-        """The finding in plain JSON types; a figure that is not finite is None."""
+        """The check in plain JSON types; a figure that is not finite is None."""
         figures = {name: float(value) if np.isfinite(value) else None for name, value in self.figures.items()}
         return asdict(self) | {"figures": figures}
 
 
-def check_arrays(arrays: Arrays) -> Finding:
+def check_arrays(arrays: Arrays) -> GateCheck:
     """No array holds a value that is not finite."""
     counts = {
         name: int(np.count_nonzero(~np.isfinite(array)))
@@ -46,15 +47,15 @@ def check_arrays(arrays: Arrays) -> Finding:
         if np.issubdtype(array.dtype, np.inexact)
     }
     figures = {"arrays": len(arrays), "not_finite": sum(counts.values())}
-    told = [f"{name} ({count:,})" for name, count in sorted(counts.items()) if count]
-    if told:
-        return Finding("arrays", False, f"values that are not finite: {_some(told)}", figures)
-    return Finding("arrays", True, f"all values of {len(arrays)} arrays are finite", figures)
+    shown = [f"{name} ({count:,})" for name, count in sorted(counts.items()) if count]
+    if shown:
+        return GateCheck("arrays", is_ok=False, detail=f"values that are not finite: {_some(shown)}", figures=figures)
+    return GateCheck("arrays", is_ok=True, detail=f"all values of {len(arrays)} arrays are finite", figures=figures)
 
 
 def check_schema(
     candidate: Arrays, live: Arrays, *, attributes: Sequence[str], live_attributes: Sequence[str]
-) -> Finding:
+) -> GateCheck:
     """Arrays of one name are of one form, and every attribute that callers filter by is still there."""
     wrong = [
         f"{name} is {_form(candidate[name])}, not {_form(live[name])}"
@@ -64,83 +65,94 @@ def check_schema(
     wrong += [f"attribute {name!r} is gone" for name in sorted(set(live_attributes) - set(attributes))]
     figures = {"attributes": len(attributes), "live_attributes": len(live_attributes)}
     if wrong:
-        return Finding("schema", False, _some(wrong), figures)
-    return Finding("schema", True, f"arrays and {len(attributes)} attributes are of the live bundle's form", figures)
+        return GateCheck("schema", is_ok=False, detail=_some(wrong), figures=figures)
+    return GateCheck(
+        "schema",
+        is_ok=True,
+        detail=f"arrays and {len(attributes)} attributes are of the live bundle's form",
+        figures=figures,
+    )
 
 
-def check_catalogue(candidate: Sequence[str], live: Sequence[str]) -> Finding:
+def check_catalogue(candidate: Sequence[str], live: Sequence[str]) -> GateCheck:
     """The candidate still holds most products of the live bundle."""
     kept = len(set(candidate) & set(live))
     ratio = kept / max(len(live), 1)
     figures = {"products": len(candidate), "live_products": len(live), "overlap": ratio}
-    detail = f"holds {kept:,} of the live bundle's {len(live):,} products, at least {MIN_OVERLAP_RATIO:.0%} asked for"
-    return Finding("catalogue", ratio >= MIN_OVERLAP_RATIO or not live, detail, figures)
+    detail = f"holds {kept:,} of the live bundle's {len(live):,} products, at least {MIN_OVERLAP_RATIO:.0%} required"
+    return GateCheck("catalogue", is_ok=ratio >= MIN_OVERLAP_RATIO or not live, detail=detail, figures=figures)
 
 
-def check_scores(replay: Replay) -> Finding:
-    """Every question got finite scores, from every source."""
+def check_scores(replay: Replay) -> GateCheck:
+    """Every query got finite scores, from every source."""
     figures = {"broken": len(replay.broken)}
     if replay.broken:
-        told = _some(sorted(set(replay.broken)))
-        return Finding("scores", False, f"{len(replay.broken):,} answers are broken: {told}", figures)
-    return Finding("scores", True, "all scores and probabilities are finite", figures)
+        shown = _some(sorted(set(replay.broken)))
+        return GateCheck(
+            "scores", is_ok=False, detail=f"{len(replay.broken):,} answers are broken: {shown}", figures=figures
+        )
+    return GateCheck("scores", is_ok=True, detail="all scores and probabilities are finite", figures=figures)
 
 
-def check_quality(candidate: Replay, live: Replay, *, note: str = "") -> list[Finding]:
-    """The candidate is not worse than the live bundle beyond noise, asked about all products and about new ones."""
+def check_quality(candidate: Replay, live: Replay, *, note: str = "") -> list[GateCheck]:
+    """The candidate is not worse than the live bundle beyond noise, over all products and over new ones."""
     return [
         _not_worse("quality", candidate.ndcg, live.ndcg, note),
         _not_worse("discovery", candidate.new_ndcg, live.new_ndcg, note),
     ]
 
 
-def check_coverage(candidate: Replay, live: Replay) -> Finding:
+def check_coverage(candidate: Replay, live: Replay) -> GateCheck:
     """The candidate shows the same customers not far fewer distinct products."""
-    if len(candidate.ndcg) < MIN_QUESTIONS:
-        return _not_asked("coverage", len(candidate.ndcg))
+    if len(candidate.ndcg) < MIN_CUSTOMERS:
+        return _too_few("coverage", len(candidate.ndcg))
     ratio = candidate.shown_count / max(live.shown_count, 1)
     figures = {"products": candidate.shown_count, "live_products": live.shown_count, "ratio": ratio}
     detail = (
         f"shows {candidate.shown_count:,} distinct products, live {live.shown_count:,}, "
-        f"at least {MIN_COVERAGE_RATIO:.0%} of that asked for"
+        f"at least {MIN_COVERAGE_RATIO:.0%} of that required"
     )
-    return Finding("coverage", ratio >= MIN_COVERAGE_RATIO, detail, figures)
+    return GateCheck("coverage", is_ok=ratio >= MIN_COVERAGE_RATIO, detail=detail, figures=figures)
 
 
-def check_features(differences: Mapping[str, tuple[float, str]], *, origin: str) -> Finding:
+def check_features(differences: Mapping[str, tuple[float, str]], *, origin: str) -> GateCheck:
     """Online and offline features agree; per customer the largest difference and the field it is in."""
     figures = {"customers": len(differences), "largest": max((size for size, _ in differences.values()), default=0.0)}
     wrong = [name for size, name in differences.values() if not size <= MAX_FEATURE_DIFFERENCE]
     figures |= {"differing": len(wrong)}
     if not differences:
-        return Finding("features", True, "no customer to compare", figures)
+        return GateCheck("features", is_ok=True, detail="no customer to compare", figures=figures)
     if wrong:
-        told = f"{len(wrong):,} of {len(differences):,} customers differ ({_some(sorted(set(wrong)))})"
-        return Finding("features", False, f"{told} from {origin}; run `endcap features`", figures)
-    return Finding("features", True, f"{len(differences):,} customers as computed from {origin}", figures)
+        shown = f"{len(wrong):,} of {len(differences):,} customers differ ({_some(sorted(set(wrong)))})"
+        return GateCheck(
+            "features", is_ok=False, detail=f"{shown} from {origin}; run `endcap features`", figures=figures
+        )
+    return GateCheck(
+        "features", is_ok=True, detail=f"{len(differences):,} customers as computed from {origin}", figures=figures
+    )
 
 
-def _not_worse(check: str, candidate: Wide, live: Wide, note: str) -> Finding:
+def _not_worse(name: str, candidate: Wide, live: Wide, note: str) -> GateCheck:
     """Refused when the whole 95 % interval of the customers' differences lies below -NDCG_TOLERANCE."""
-    if len(candidate) < MIN_QUESTIONS:
-        return _not_asked(check, len(candidate))
+    if len(candidate) < MIN_CUSTOMERS:
+        return _too_few(name, len(candidate))
     mean, low, high = paired_interval(candidate - live)
     ours, theirs = float(candidate.mean()), float(live.mean())
     figures = {"customers": len(candidate), "ndcg": ours, "live_ndcg": theirs}
     figures |= {"difference": mean, "low": low, "high": high}
-    told = f"NDCG@{CUTOFF} {ours:.4f}, live {theirs:.4f}: {mean:+.4f} ({low:+.4f} to {high:+.4f})"
-    return Finding(check, high >= -NDCG_TOLERANCE, f"{told}; {note}" if note else told, figures)
+    shown = f"NDCG@{CUTOFF} {ours:.4f}, live {theirs:.4f}: {mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    return GateCheck(name, is_ok=high >= -NDCG_TOLERANCE, detail=f"{shown}; {note}" if note else shown, figures=figures)
 
 
-def _not_asked(check: str, count: int) -> Finding:
-    detail = f"not compared: {count} customers with a held-out basket, {MIN_QUESTIONS} needed"
-    return Finding(check, True, detail, {"customers": count})
+def _too_few(name: str, count: int) -> GateCheck:
+    detail = f"not compared: {count} customers with a held-out basket, {MIN_CUSTOMERS} needed"
+    return GateCheck(name, is_ok=True, detail=detail, figures={"customers": count})
 
 
 def _form(array: npt.NDArray[np.generic]) -> str:
     return f"{array.dtype} of {array.ndim} dimensions"
 
 
-def _some(told: Sequence[str]) -> str:
-    more = len(told) - TOLD_COUNT
-    return ", ".join(told[:TOLD_COUNT]) + (f" and {more} more" if more > 0 else "")
+def _some(shown: Sequence[str]) -> str:
+    more = len(shown) - LISTED_COUNT
+    return ", ".join(shown[:LISTED_COUNT]) + (f" and {more} more" if more > 0 else "")

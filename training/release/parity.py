@@ -33,7 +33,7 @@ Differences = Mapping[str, tuple[float, str]]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The instant that the served features look at, and the history's version they come from (None = not told)."""
+    """The instant that the served features look at, and the history's version they come from (None = unknown)."""
 
     as_of: datetime
     history_version: int | None

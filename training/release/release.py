@@ -1,4 +1,4 @@
-"""From a written bundle to the live one: the gate's checks, the verdict, its record, and the pointer."""
+"""From a written bundle to the live one: the gate's checks, their result, its record, and the pointer."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from app.errors import BundleRefused, ReleaseRefused, StoreUnavailable
 from app.model.bundle import Bundle, load_bundle
 from app.ports import Progress
 from app.settings import Settings
-from training.release.comparison import SEED, who_is_flattered
+from training.release.comparison import SEED, unfair_advantage
 from training.release.gate import (
-    Finding,
+    GateCheck,
     check_arrays,
     check_catalogue,
     check_coverage,
@@ -28,16 +28,16 @@ from training.release.gate import (
 )
 from training.release.parity import feature_differences, origin_of
 from training.release.publish import check_there, current_version, note_release, point_to
-from training.release.replay import NOBODY_ASKED, held_out, replay
+from training.release.replay import NOTHING_HELD_OUT, held_out_queries, replay
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gate found about one bundle, and whether it was published: `replaced` was live before."""
+class GateResult:
+    """The gate's checks of one bundle, and whether it was published: `replaced` was live before."""
 
     version: str
     replaced: str | None
-    findings: Sequence[Finding]
+    checks: Sequence[GateCheck]
     reason: str | None
     is_readable: bool
     seconds: float
@@ -45,7 +45,7 @@ class Verdict:
     @property
     def is_ok(self) -> bool:
         """True when nothing speaks against the bundle."""
-        return all(finding.is_ok for finding in self.findings)
+        return all(check.is_ok for check in self.checks)
 
     @property
     def is_published(self) -> bool:
@@ -56,7 +56,7 @@ class Verdict:
         """Why the bundle is not published and what to do, in one line; None when it is."""
         if self.is_published:
             return None
-        against = "; ".join(f"{finding.check}: {finding.detail}" for finding in self.findings if not finding.is_ok)
+        against = "; ".join(f"{check.name}: {check.detail}" for check in self.checks if not check.is_ok)
         remedy = f"`endcap publish {self.version} --force --reason TEXT` publishes it all the same"
         return ReleaseRefused(
             f"bundle {self.version} is not published: {against}; " + (remedy if self.is_readable else "train again")
@@ -68,55 +68,58 @@ class Verdict:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Per check its name, ok or FAIL, and what was seen."""
-        return [(one.check, "ok" if one.is_ok else "FAIL", one.detail) for one in self.findings]
+        return [(one.name, "ok" if one.is_ok else "FAIL", one.detail) for one in self.checks]
 
     def to_dict(self) -> dict[str, object]:
-        """The verdict in plain JSON types."""
+        """The result in plain JSON types."""
         return {
             "model_version": self.version,
             "published": self.is_published,
             "replaced": self.replaced,
             "reason": self.reason,
-            "findings": [finding.to_dict() for finding in self.findings],
+            "checks": [check.to_dict() for check in self.checks],
             "seconds": round(self.seconds, 2),
         }
 
 
 def release(
     settings: Settings, redis_url: str, version: str, *, reason: str | None = None, now: datetime, progress: Progress
-) -> Verdict:
-    """Publishes `version` if nothing speaks against it, or for `reason` although something does; tells what was found.
+) -> GateResult:
+    """Publishes `version` if nothing speaks against it, or for `reason` although something does.
 
-    The manifest keeps verdict and reason. Cost: seconds. Raises BundleMissing where there is no such version.
+    The manifest keeps the checks and the reason. Cost: seconds. Raises BundleMissing where there is no such version.
     """
     bundles_dir = settings.bundles_dir
     check_there(bundles_dir, version)
     started = perf_counter()
     live = current_version(bundles_dir)
-    findings, is_readable = _judged(settings, redis_url, version, live, progress)
-    verdict = Verdict(version, live, findings, reason, is_readable, perf_counter() - started)
-    if verdict.is_published:
-        note_release(bundles_dir, version, _record(verdict, now))
+    checks, is_readable = _checked(settings, redis_url, version, live, progress)
+    result = GateResult(version, live, checks, reason, is_readable, perf_counter() - started)
+    if result.is_published:
+        note_release(bundles_dir, version, _record(result, now))
         point_to(bundles_dir, version)
-    return verdict
+    return result
 
 
-def _judged(
+def _checked(
     settings: Settings, redis_url: str, version: str, live_version: str | None, progress: Progress
-) -> tuple[list[Finding], bool]:
-    """All findings, and whether the bundle can be read at all."""
+) -> tuple[list[GateCheck], bool]:
+    """All checks, and whether the bundle can be read at all."""
     try:
         candidate = load_bundle(settings.bundles_dir / version)
     except BundleRefused as error:
-        return [Finding("readable", False, error.message)], False
+        return [GateCheck("readable", is_ok=False, detail=error.message)], False
     live, note = _live(settings, version, live_version)
     arrays = _arrays(settings.bundles_dir / version)
-    findings = [check_arrays(arrays)]
+    checks = [check_arrays(arrays)]
     if live is None:
-        findings += [check_scores(replay(candidate, NOBODY_ASKED, lambda *_: None)), Finding("live", True, note)]
+        checks += [
+            check_scores(replay(candidate, NOTHING_HELD_OUT, lambda *_: None)),
+            GateCheck("live", is_ok=True, detail=note),
+        ]
     else:
-        findings += _beside(settings, candidate, live, arrays, progress)
-    return [*findings, _features(settings, redis_url, progress)], True
+        checks += _compared(settings, candidate, live, arrays, progress)
+    return [*checks, _features(settings, redis_url, progress)], True
 
 
 def _live(settings: Settings, version: str, live_version: str | None) -> tuple[Bundle | None, str]:
@@ -131,18 +134,18 @@ def _live(settings: Settings, version: str, live_version: str | None) -> tuple[B
         return None, f"nothing to compare with: {error.message}"
 
 
-def _beside(
+def _compared(
     settings: Settings,
     candidate: Bundle,
     live: Bundle,
     arrays: Mapping[str, npt.NDArray[np.generic]],
     progress: Progress,
-) -> list[Finding]:
-    progress("held-out questions", 0, 1)
-    questions = held_out(settings, seed=SEED)
-    progress("held-out questions", 1, 1)
-    ours = replay(candidate, questions, partial(progress, "replay the candidate"))
-    theirs = replay(live, questions, partial(progress, "replay the live bundle"))
+) -> list[GateCheck]:
+    progress("held-out queries", 0, 1)
+    queries = held_out_queries(settings, seed=SEED)
+    progress("held-out queries", 1, 1)
+    ours = replay(candidate, queries, partial(progress, "replay the candidate"))
+    theirs = replay(live, queries, partial(progress, "replay the live bundle"))
     return [
         check_schema(
             arrays,
@@ -152,33 +155,35 @@ def _beside(
         ),
         check_catalogue(candidate.catalogue.product_ids, live.catalogue.product_ids),
         check_scores(ours),
-        *check_quality(ours, theirs, note=who_is_flattered(questions, candidate, live)),
+        *check_quality(ours, theirs, note=unfair_advantage(queries, candidate, live)),
         check_coverage(ours, theirs),
     ]
 
 
-def _features(settings: Settings, redis_url: str, progress: Progress) -> Finding:
+def _features(settings: Settings, redis_url: str, progress: Progress) -> GateCheck:
     progress("compare features", 0, 1)
     try:
         origin = origin_of(redis_url)
         if origin is None:
-            return Finding("features", False, "none were ever written to this Redis; run `endcap features`")
+            return GateCheck(
+                "features", is_ok=False, detail="none were ever written to this Redis; run `endcap features`"
+            )
         differences = feature_differences(settings, redis_url, origin, seed=SEED)
     except StoreUnavailable as error:
-        return Finding("features", False, error.message)
+        return GateCheck("features", is_ok=False, detail=error.message)
     progress("compare features", 1, 1)
     return check_features(differences, origin=f"the history as of {origin.as_of:%Y-%m-%d %H:%M:%S}")
 
 
-def _record(verdict: Verdict, now: datetime) -> dict[str, object]:
+def _record(result: GateResult, now: datetime) -> dict[str, object]:
     """What the manifest keeps of a release."""
-    findings = {finding.check: {"ok": finding.is_ok, "detail": finding.detail} for finding in verdict.findings}
+    checks = {check.name: {"ok": check.is_ok, "detail": check.detail} for check in result.checks}
     return {
         "published_at": now.isoformat(),
-        "replaced": verdict.replaced,
-        "forced": not verdict.is_ok,
-        "reason": verdict.reason,
-        "gate": findings,
+        "replaced": result.replaced,
+        "forced": not result.is_ok,
+        "reason": result.reason,
+        "gate": checks,
     }
 
 

@@ -1,4 +1,4 @@
-"""A finished training told to MLflow: parameters, figures, and the files that explain them."""
+"""A finished training logged to MLflow: parameters, figures, and the files that explain them."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.errors import BadInput
-from training.release.bundle_facts import learned_of
+from training.release.bundle_facts import read_bundle_facts
 
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": 2, "MLFLOW_HTTP_REQUEST_TIMEOUT": 20}
 """MLflow's own (7 tries of 120 s) would keep a nightly job waiting for a quarter of an hour."""
@@ -20,7 +20,7 @@ MOST_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """Where runs are told: an MLflow tracking URI (server, SQLite or folder) and the experiment's name."""
+    """Where runs are logged: an MLflow tracking URI (server, SQLite or folder) and the experiment's name."""
 
     uri: str
     experiment: str
@@ -37,7 +37,7 @@ class Tracking:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TrackedRun:
     """A run's files, figures that the manifest lacks (seconds by step), and its tags."""
 
     bundle_folder: Path
@@ -47,7 +47,7 @@ class Told:
 
 
 def tracking_at(uri: str | None, experiment: str) -> Tracking | None:
-    """Where to tell runs, None without a URI; raises BadInput where MLflow is asked for and not installed."""
+    """Where to log runs, None without a URI; raises BadInput where MLflow is wanted and not installed."""
     if uri is None:
         return None
     if find_spec("mlflow") is None:
@@ -58,17 +58,17 @@ def tracking_at(uri: str | None, experiment: str) -> Tracking | None:
     return Tracking(uri, experiment)
 
 
-def track(tracking: Tracking, told: Told) -> str | None:
-    """Tells one run; what went wrong in one line, None when all of it arrived. The bundle needs no tracking to live."""
+def track(tracking: Tracking, run: TrackedRun) -> str | None:
+    """Logs one run; returns what went wrong in one line, None when all of it arrived. No bundle depends on tracking."""
     try:
-        _log(tracking, told)
+        _log(tracking, run)
     except Exception as error:  # noqa: BLE001 - whatever a tracking store does, the bundle is learned
         reason = " ".join(tracking.without_secrets(str(error)).split())[:LONGEST_REASON] or type(error).__name__
-        return f"MLflow at {tracking.place} did not take the run of {told.bundle_folder.name}: {reason}"
+        return f"MLflow at {tracking.place} did not take the run of {run.bundle_folder.name}: {reason}"
     return None
 
 
-def _log(tracking: Tracking, told: Told) -> None:
+def _log(tracking: Tracking, run: TrackedRun) -> None:
     # MLflow loads slowly, and few installations have it.
     from mlflow import MlflowClient, environment_variables
     from mlflow.entities import Metric, Param
@@ -82,22 +82,22 @@ def _log(tracking: Tracking, told: Told) -> None:
     environment_variables.MLFLOW_DISABLE_TELEMETRY.set(True)
     set_telemetry_client()
     client = MlflowClient(tracking_uri=tracking.uri)
-    found = client.get_experiment_by_name(tracking.experiment)
-    experiment_id = found.experiment_id if found else client.create_experiment(tracking.experiment)
-    run = client.create_run(experiment_id, run_name=told.bundle_folder.name, tags=dict(told.tags)).info
-    at_ms = run.start_time
-    parameters = [Param(_name(name), value) for name, value in learned_of(told.bundle_folder).parameters.items()]
+    known = client.get_experiment_by_name(tracking.experiment)
+    experiment_id = known.experiment_id if known else client.create_experiment(tracking.experiment)
+    created = client.create_run(experiment_id, run_name=run.bundle_folder.name, tags=dict(run.tags)).info
+    at_ms = created.start_time
+    parameters = [Param(_name(name), value) for name, value in read_bundle_facts(run.bundle_folder).parameters.items()]
     for start in range(0, len(parameters), MOST_AT_ONCE):
-        client.log_batch(run.run_id, params=parameters[start : start + MOST_AT_ONCE])
-    client.log_batch(run.run_id, metrics=[Metric(name, value, at_ms, 0) for name, value in _figures(told)])
-    for path in (told.report, told.report.with_suffix(".json"), told.bundle_folder / "manifest.json"):
-        client.log_artifact(run.run_id, str(path))
-    client.set_terminated(run.run_id)
+        client.log_batch(created.run_id, params=parameters[start : start + MOST_AT_ONCE])
+    client.log_batch(created.run_id, metrics=[Metric(name, value, at_ms, 0) for name, value in _figures(run)])
+    for path in (run.report, run.report.with_suffix(".json"), run.bundle_folder / "manifest.json"):
+        client.log_artifact(created.run_id, str(path))
+    client.set_terminated(created.run_id)
 
 
-def _figures(told: Told) -> Iterator[tuple[str, float]]:
+def _figures(run: TrackedRun) -> Iterator[tuple[str, float]]:
     """Every number of the manifest's metrics as `ranking/metric`, and `seconds/step`."""
-    metrics = json.loads((told.bundle_folder / "manifest.json").read_bytes())["metrics"]
+    metrics = json.loads((run.bundle_folder / "manifest.json").read_bytes())["metrics"]
     for ranking, figures in metrics.items():
         if isinstance(figures, Mapping):
             yield from (
@@ -107,7 +107,7 @@ def _figures(told: Told) -> Iterator[tuple[str, float]]:
             )
         elif isinstance(figures, int | float):
             yield _name(ranking), float(figures)
-    yield from ((_name(f"seconds/{step}"), value) for step, value in told.seconds.items())
+    yield from ((_name(f"seconds/{step}"), value) for step, value in run.seconds.items())
 
 
 def _name(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from training.evaluation.results import Interval
+from training.evaluation.results import MetricEstimate
 
 TITLES = {"hit": "Hit", "recall": "Recall", "precision": "Precision", "ndcg": "NDCG", "map": "MAP", "mrr": "MRR"}
 
@@ -13,41 +13,41 @@ def title_of(figure: str) -> str:
     return f"{TITLES.get(name, name)}@{cutoff}" if cutoff else TITLES.get(name, name)
 
 
-def ends(told: Interval) -> str:
+def ends(estimate: MetricEstimate) -> str:
     """Both ends of an interval."""
-    return f"{told.low:.3f} – {told.high:.3f}"
+    return f"{estimate.low:.3f} – {estimate.high:.3f}"
 
 
-def with_ends(told: Interval) -> str:
+def with_ends(estimate: MetricEstimate) -> str:
     """A mean with its interval behind it."""
-    return f"{told.mean:.4f} ({ends(told)})"
+    return f"{estimate.mean:.4f} ({ends(estimate)})"
 
 
-def signed(told: Interval) -> str:
+def signed(estimate: MetricEstimate) -> str:
     """A difference with its interval, each with its sign."""
-    return f"{told.mean:+.4f} ({signed_ends(told)})"
+    return f"{estimate.mean:+.4f} ({signed_ends(estimate)})"
 
 
-def signed_ends(told: Interval) -> str:
+def signed_ends(estimate: MetricEstimate) -> str:
     """Both ends of a difference's interval, each with its sign."""
-    return f"{told.low:+.4f} to {told.high:+.4f}"
+    return f"{estimate.low:+.4f} to {estimate.high:+.4f}"
 
 
-def verdict(name: str, difference: Interval) -> str:
+def difference_in_words(name: str, difference: MetricEstimate) -> str:
     """What a paired difference in NDCG@10 means."""
     if difference.low == difference.high == 0:
         return f"NDCG@10 is that of {name}, customer by customer."
     side = "above" if difference.mean >= 0 else "below"
     weight = "more than noise" if difference.low > 0 or difference.high < 0 else "within noise"
-    told = f"NDCG@10 is {abs(difference.mean):.4f} {side} {name}"
-    return f"{told} (95 % interval of the difference {signed_ends(difference)}): {weight}."
+    estimate = f"NDCG@10 is {abs(difference.mean):.4f} {side} {name}"
+    return f"{estimate} (95 % interval of the difference {signed_ends(difference)}): {weight}."
 
 
-def look(name: str, told: Interval) -> str:
+def exposure_text(name: str, estimate: MetricEstimate) -> str:
     """A figure of exposure in its own unit: shares in per cent, novelty in bits."""
     if name.startswith("coverage"):
-        return f"{told.mean:.2%}"
-    return f"{told.mean:.2f} bits" if name.startswith("novelty") else f"{told.mean:.3f}"
+        return f"{estimate.mean:.2%}"
+    return f"{estimate.mean:.2f} bits" if name.startswith("novelty") else f"{estimate.mean:.3f}"
 
 
 def by_size(weights: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -37,7 +37,7 @@ def page(title: str, lead: str, sections: Sequence[str]) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """One chapter with its heading, reachable by its name."""
+    """One section with its heading, reachable by its name."""
     anchor = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     return f'<section id="{anchor}"><h2>{escape(title)}</h2>{"".join(parts)}</section>\n'
 

@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.evaluation.results import Interval
+from training.evaluation.results import MetricEstimate
 from training.metrics.calibration import Reliability
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 
 STYLE = Path(__file__).with_name("plots.mplstyle")
 
-Figures = Mapping[str, Mapping[str, Interval]]
+Figures = Mapping[str, Mapping[str, MetricEstimate]]
 """Series → name of a bar or point → figure."""
 
 
@@ -96,16 +96,19 @@ def lines(curves: Mapping[str, Sequence[float]], *, label: str) -> str:
     return _picture(draw, height=3.3)
 
 
-def reliability_diagram(told: Reliability) -> str:
-    """Share bought over mean probability, a point with its interval per bin, beside the line of perfect telling."""
+def reliability_diagram(reliability: Reliability) -> str:
+    """Share bought over mean probability, a point with its interval per bin, and the line of perfect calibration."""
 
     def draw(axes: "Axes") -> None:
-        top = max([0.01, *(max(one.probability, one.high) for one in told.bins)]) * 1.05
-        axes.plot([0, top], [0, top], color=FAINT, linestyle=":", linewidth=1.2, label="as promised")
+        top = max([0.01, *(max(one.probability, one.high) for one in reliability.bins)]) * 1.05
+        axes.plot([0, top], [0, top], color=FAINT, linestyle=":", linewidth=1.2, label="as predicted")
         axes.errorbar(
-            [one.probability for one in told.bins],
-            [one.bought for one in told.bins],
-            yerr=[[one.bought - one.low for one in told.bins], [one.high - one.bought for one in told.bins]],
+            [one.probability for one in reliability.bins],
+            [one.bought for one in reliability.bins],
+            yerr=[
+                [one.bought - one.low for one in reliability.bins],
+                [one.high - one.bought for one in reliability.bins],
+            ],
             fmt="o-",
             markersize=4,
             linewidth=1,
@@ -117,7 +120,7 @@ def reliability_diagram(told: Reliability) -> str:
         )
         axes.set_xlim(0, top)
         axes.set_ylim(0, top)
-        axes.set_xlabel("probability told (mean of the bin)")
+        axes.set_xlabel("predicted probability (mean of the bin)")
         axes.set_ylabel("share bought")
         _legend_above(axes)
 

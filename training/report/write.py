@@ -1,4 +1,4 @@
-"""An evaluation becomes one page for people and one document for machines: the last step of judging."""
+"""An evaluation becomes one page for people and one document for machines: the last step of an evaluation."""
 
 import json
 import os
@@ -7,41 +7,41 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from training.evaluation.results import Findings
-from training.release.bundle_facts import Learned, learned_of
-from training.report import sections as chapters
+from training.evaluation.results import EvaluationResults
+from training.release.bundle_facts import BundleFacts, read_bundle_facts
+from training.report import sections
 from training.report.page import page, paragraph
 
 SCHEMA_VERSION = 1
 
 
-def write_report(reports_dir: Path, bundle_folder: Path, findings: Findings) -> Path:
+def write_report(reports_dir: Path, bundle_folder: Path, results: EvaluationResults) -> Path:
     """Writes `<version>.json` and `<version>.html` and returns the latter; each appears whole or not at all.
 
     Raises ValueError on a figure that is no number.
     """
-    learned = learned_of(bundle_folder)
-    document, shown = json_document(learned, findings), html_document(learned, findings)
+    facts = read_bundle_facts(bundle_folder)
+    report, shown = json_document(facts, results), html_document(facts, results)
     reports_dir.mkdir(parents=True, exist_ok=True)
-    _replace(reports_dir / f"{learned.version}.json", document)
-    target = reports_dir / f"{learned.version}.html"
+    _replace(reports_dir / f"{facts.version}.json", report)
+    target = reports_dir / f"{facts.version}.html"
     _replace(target, shown)
     return target
 
 
-def json_document(learned: Learned, findings: Findings) -> str:
+def json_document(facts: BundleFacts, results: EvaluationResults) -> str:
     """Everything of the page, and more, in plain JSON; instants in ISO 8601."""
-    facts = {"schema_version": SCHEMA_VERSION, "bundle": asdict(learned), "findings": asdict(findings)}
-    return json.dumps(facts, ensure_ascii=False, allow_nan=False, indent=1, default=datetime.isoformat)
+    document = {"schema_version": SCHEMA_VERSION, "bundle": asdict(facts), "results": asdict(results)}
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1, default=datetime.isoformat)
 
 
-def html_document(learned: Learned, findings: Findings) -> str:
-    """The page; the same bytes for the same findings."""
+def html_document(facts: BundleFacts, results: EvaluationResults) -> str:
+    """The page; the same bytes for the same results."""
     lead = paragraph(
-        f"Bundle {learned.version}, made {learned.created_at[:16].replace('T', ' at ')} UTC, source {learned.commit}."
+        f"Bundle {facts.version}, made {facts.created_at[:16].replace('T', ' at ')} UTC, source {facts.commit}."
     )
     return page(
-        "Evaluation", lead + paragraph(chapters.protocol_in_words(findings)), chapters.all_of(learned, findings)
+        "Evaluation", lead + paragraph(sections.protocol_in_words(results)), sections.all_sections(facts, results)
     )
 
 

@@ -44,8 +44,8 @@ def test_refusal_is_told_on_one_line_and_by_the_exit_status(own_world: World) ->
     assert last.endswith(f"`endcap publish {version} --force --reason TEXT` publishes it all the same")
     told = json.loads(ended.stdout)
     assert told["published"] is False
-    assert {"check": "quality", "is_ok": False}.items() <= next(
-        finding for finding in told["findings"] if finding["check"] == "quality"
+    assert {"name": "quality", "is_ok": False}.items() <= next(
+        check for check in told["checks"] if check["name"] == "quality"
     ).items()
     assert current_version(bundles) == live
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import Ints
-from benchmarks.ranking.ranked import judge
+from benchmarks.ranking.ranked import mean_metrics
 from training.metrics.ranking import (
     METRIC_NAMES,
     found_places,
@@ -49,15 +49,15 @@ def test_metrics_of_one_list_equal_the_worked_ones(
 
 Lists = list[tuple[list[int], list[int]]]
 PRODUCTS = st.lists(st.integers(0, 30), unique=True, max_size=25)
-ASKED = st.lists(st.tuples(PRODUCTS, PRODUCTS.filter(bool)), min_size=1, max_size=8)
+PAIRS = st.lists(st.tuples(PRODUCTS, PRODUCTS.filter(bool)), min_size=1, max_size=8)
 
 
-@given(asked=ASKED, k=st.integers(1, 20))
-def test_metrics_of_many_lists_equal_loops_over_ranks(asked: Lists, k: int) -> None:
-    truth = [items(*wanted) for _, wanted in asked]
-    found = found_places(side_by_side([items(*shown) for shown, _ in asked], k=20), truth)
+@given(pairs=PAIRS, k=st.integers(1, 20))
+def test_metrics_of_many_lists_equal_loops_over_ranks(pairs: Lists, k: int) -> None:
+    truth = [items(*wanted) for _, wanted in pairs]
+    found = found_places(side_by_side([items(*shown) for shown, _ in pairs], k=20), truth)
     measured = per_customer(found, truth_sizes(truth), k=k)
-    assert np.allclose(measured, [looped(shown, set(wanted), k) for shown, wanted in asked])
+    assert np.allclose(measured, [looped(shown, set(wanted), k) for shown, wanted in pairs])
 
 
 def looped(shown: list[int], wanted: set[int], k: int) -> list[float]:
@@ -74,13 +74,13 @@ def looped(shown: list[int], wanted: set[int], k: int) -> list[float]:
     return [hit, finds / len(wanted), finds / k, gain / best, first, precisions / min(k, len(wanted))]
 
 
-@given(asked=ASKED, k=st.integers(1, 20))
-def test_means_equal_those_of_the_benchmarks_own_judge(asked: Lists, k: int) -> None:
-    measured = rank_metrics([items(*shown) for shown, _ in asked], [items(*wanted) for _, wanted in asked], k=k)
-    names = [str(row) for row in range(len(asked))]
-    lists = {name: [str(product) for product in shown] for name, (shown, _) in zip(names, asked, strict=True)}
-    truth = {name: frozenset(map(str, wanted)) for name, (_, wanted) in zip(names, asked, strict=True)}
-    for name, figure in judge(lists, truth, k=k).items():
+@given(pairs=PAIRS, k=st.integers(1, 20))
+def test_means_equal_those_of_the_benchmarks_own_calculation(pairs: Lists, k: int) -> None:
+    measured = rank_metrics([items(*shown) for shown, _ in pairs], [items(*wanted) for _, wanted in pairs], k=k)
+    names = [str(row) for row in range(len(pairs))]
+    lists = {name: [str(product) for product in shown] for name, (shown, _) in zip(names, pairs, strict=True)}
+    truth = {name: frozenset(map(str, wanted)) for name, (_, wanted) in zip(names, pairs, strict=True)}
+    for name, figure in mean_metrics(lists, truth, k=k).items():
         assert measured[name.split("@")[0]] == pytest.approx(figure, abs=6e-5)
 
 

@@ -8,7 +8,7 @@ from tests.support.rows import history_of
 from training.data.dataset import Dataset, load_interactions
 from training.data.split import Split, make_splits, time_split
 from training.learners.transitions import transitions
-from training.queries.evaluation_queries import questions, with_baskets
+from training.queries.evaluation_queries import build_queries, with_baskets
 from training.queries.states import LIVE_EVENT_COUNT, states_for
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -71,8 +71,10 @@ def test_who_looks_and_then_buys_for_the_first_time_is_asked_in_between() -> Non
     data = shop(looks=looks, bought=[*old, ("new", "b", 96.2), ("stranger", "b", 96)])
     split = time_split(data)
     assert sorted(names(data, list(split.truth))) == ["new", "old"]
-    asked = {names(data, [code])[0]: [data.product_ids[item] for item in items] for code, items in split.prefix.items()}
-    assert asked == {"new": ["y", "x"]}
+    queries = {
+        names(data, [code])[0]: [data.product_ids[item] for item in items] for code, items in split.prefix.items()
+    }
+    assert queries == {"new": ["y", "x"]}
     assert split.train.looks is not None
     assert split.train.looks.day.max() < split.train.as_of_day
 
@@ -89,9 +91,9 @@ def test_half_of_those_who_looked_are_asked_with_it_and_the_others_with_baskets(
     split = regulars()
     assert len(split.truth) == 40
     assert 10 < len(split.prefix) < 30
-    asked = with_baskets(questions(split, {}, seed=0), split.train.product_ids, seed=0)
-    assert sum(bool(query.recent) for query in asked.queries) == len(split.prefix)
-    assert not any(query.recent and query.basket for query in asked.queries)
+    queries = with_baskets(build_queries(split, {}, seed=0), split.train.product_ids, seed=0)
+    assert sum(bool(query.recent) for query in queries.queries) == len(split.prefix)
+    assert not any(query.recent and query.basket for query in queries.queries)
 
 
 def test_looks_of_the_last_weeks_are_live_events_before_the_question() -> None:

@@ -1,4 +1,4 @@
-"""A planted leak is caught: features that know the future, events after the question, a column that is the answer."""
+"""A planted leak is caught: features that know the future, events after the query, a column that is the answer."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from training.learners.bundle_parts import Recipe, learn_parts
 from training.learners.factors import AlsSettings
 from training.learners.linear import LinearSettings
 from training.metrics.ranking import auc
-from training.queries.evaluation_queries import Asked, questions
+from training.queries.evaluation_queries import EvaluationQueries, build_queries
 from training.queries.states import states_as_of
 from training.ranking.blend import default_blend
 from training.ranking.fit import Window, candidate_window, fit_ranking
@@ -36,28 +36,28 @@ def test_features_of_after_the_cut_are_caught(trained_world: World, tmp_path: Pa
     products = product_table(trained_world.settings)
     late = replace(split.train, as_of_day=split.train.as_of_day + 7)
     states = states_as_of(history, products, late, sorted(split.truth))
-    with pytest.raises(LeakFound, match="build them as of the question"):
-        candidate_window(bundle, questions(split, states, seed=0), unwatched)
+    with pytest.raises(LeakFound, match="build them as of the query"):
+        candidate_window(bundle, build_queries(split, states, seed=0), unwatched)
 
 
-def test_event_of_after_the_question_is_caught(trained_world: World, tmp_path: Path) -> None:
+def test_event_of_after_the_query_is_caught(trained_world: World, tmp_path: Path) -> None:
     split, bundle, _ = newest_window(trained_world.settings, tmp_path)
-    asked = questions(split, {}, seed=0)
-    late = LiveEvent("late", "view_item", asked.queries[0].now_at.timestamp(), split.train.product_ids[0])
-    spoilt = Asked([asked.queries[0]], [CustomerState(events=[late])], [asked.truth[0]])
+    queries = build_queries(split, {}, seed=0)
+    late = LiveEvent("late", "view_item", queries.queries[0].now_at.timestamp(), split.train.product_ids[0])
+    leaking = EvaluationQueries([queries.queries[0]], [CustomerState(events=[late])], [queries.truth[0]])
     with pytest.raises(LeakFound, match="late"):
-        candidate_window(bundle, spoilt, unwatched)
+        candidate_window(bundle, leaking, unwatched)
 
 
 def test_column_that_is_the_answer_is_caught(trained_world: World, tmp_path: Path) -> None:
     honest = honest_window(trained_world.settings, tmp_path)
     fit_ranking([honest], seed=0)
     place = COLUMNS.index("trending")
-    spoilt = [table.copy() for table in honest.rows]
-    for table, hits in zip(spoilt, honest.labels, strict=True):
+    leaking = [table.copy() for table in honest.rows]
+    for table, hits in zip(leaking, honest.labels, strict=True):
         table[:, place] = hits + np.linspace(0, 0.1, len(hits))
     with pytest.raises(LeakFound, match="'trending' alone"):
-        fit_ranking([replace(honest, rows=spoilt)], seed=0)
+        fit_ranking([replace(honest, rows=leaking)], seed=0)
 
 
 def test_rows_know_nothing_of_what_came_after_the_cut(trained_world: World, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_few_purchases_prove_no_leak() -> None:
 
 
 def newest_window(settings: Settings, folder: Path) -> tuple[Split, Bundle, pl.LazyFrame]:
-    """The split that judges, a bundle of what was known at its cut, and the whole history."""
+    """The test split, a bundle of what was known at its cut, and the whole history."""
     history = History(settings.history_dir).scan()
     products = product_table(settings)
     dataset = load_interactions(history, None if products is None else products.collect())
@@ -104,7 +104,7 @@ def honest_window(settings: Settings, folder: Path) -> Window:
 
 def window_of(settings: Settings, split: Split, bundle: Bundle, history: pl.LazyFrame) -> Window:
     states = states_as_of(history, product_table(settings), split.train, sorted(split.truth))
-    return candidate_window(bundle, questions(split, states, seed=0), unwatched)
+    return candidate_window(bundle, build_queries(split, states, seed=0), unwatched)
 
 
 def unwatched(_done: int, _total: int | None) -> None:

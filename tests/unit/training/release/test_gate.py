@@ -8,9 +8,9 @@ import pytest
 from app.domain import CustomerFeatures
 from training.metrics.ranking import Wide
 from training.release.gate import (
-    MIN_QUESTIONS,
+    MIN_CUSTOMERS,
     Arrays,
-    Finding,
+    GateCheck,
     check_arrays,
     check_catalogue,
     check_coverage,
@@ -30,43 +30,43 @@ def replayed(ndcg: Wide, *, new: Wide | None = None, shown: int = 100, broken: t
     return Replay("v", ndcg, ndcg if new is None else new, shown, broken)
 
 
-def verdicts(candidate: Replay, live: Replay) -> dict[str, bool]:
-    return {finding.check: finding.is_ok for finding in check_quality(candidate, live)}
+def outcomes(candidate: Replay, live: Replay) -> dict[str, bool]:
+    return {check.name: check.is_ok for check in check_quality(candidate, live)}
 
 
 def test_bundle_that_is_worse_for_most_customers_is_refused() -> None:
     worse = LIVE - 0.02 + RANDOM.normal(0, 0.05, len(LIVE))
-    assert verdicts(replayed(worse), replayed(LIVE)) == {"quality": False, "discovery": False}
+    assert outcomes(replayed(worse), replayed(LIVE)) == {"quality": False, "discovery": False}
 
 
 def test_bundle_that_finds_nothing_new_is_refused_however_well_it_repeats() -> None:
-    assert verdicts(replayed(LIVE, new=LIVE - 0.02), replayed(LIVE)) == {"quality": True, "discovery": False}
+    assert outcomes(replayed(LIVE, new=LIVE - 0.02), replayed(LIVE)) == {"quality": True, "discovery": False}
 
 
 def test_loss_within_noise_passes() -> None:
     noise = RANDOM.normal(0, 0.2, len(LIVE))
-    findings = check_quality(replayed(LIVE - 0.005 + noise - noise.mean()), replayed(LIVE))
-    assert all(finding.is_ok for finding in findings)
-    assert findings[0].figures["difference"] == pytest.approx(-0.005)
-    assert findings[0].figures["low"] < 0 < findings[0].figures["high"]
+    checks = check_quality(replayed(LIVE - 0.005 + noise - noise.mean()), replayed(LIVE))
+    assert all(check.is_ok for check in checks)
+    assert checks[0].figures["difference"] == pytest.approx(-0.005)
+    assert checks[0].figures["low"] < 0 < checks[0].figures["high"]
 
 
 def test_certain_loss_too_small_to_matter_passes() -> None:
-    assert all(verdicts(replayed(LIVE - 0.0005), replayed(LIVE)).values())
+    assert all(outcomes(replayed(LIVE - 0.0005), replayed(LIVE)).values())
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.05])
 def test_equal_and_better_bundles_pass(gain: float) -> None:
-    findings = check_quality(replayed(LIVE + gain), replayed(LIVE))
-    assert all(finding.is_ok for finding in findings)
-    assert findings[0].figures["difference"] == pytest.approx(gain)
+    checks = check_quality(replayed(LIVE + gain), replayed(LIVE))
+    assert all(check.is_ok for check in checks)
+    assert checks[0].figures["difference"] == pytest.approx(gain)
 
 
 def test_too_few_customers_are_noted_and_not_compared() -> None:
-    few = LIVE[: MIN_QUESTIONS - 1]
-    findings = [*check_quality(replayed(few * 0), replayed(few)), check_coverage(replayed(few, shown=1), replayed(few))]
-    assert [finding.is_ok for finding in findings] == [True] * 3
-    assert all("not compared: 19 customers" in finding.detail for finding in findings)
+    few = LIVE[: MIN_CUSTOMERS - 1]
+    checks = [*check_quality(replayed(few * 0), replayed(few)), check_coverage(replayed(few, shown=1), replayed(few))]
+    assert [check.is_ok for check in checks] == [True] * 3
+    assert all("not compared: 19 customers" in check.detail for check in checks)
 
 
 @pytest.mark.parametrize(("shown", "is_ok"), [(100, True), (50, True), (49, False), (1, False)])
@@ -84,9 +84,9 @@ def test_catalogue_may_change_but_not_collapse(kept: int, is_ok: bool) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_value_that_is_not_finite_is_refused_by_the_name_of_its_array(value: float) -> None:
     arrays: Arrays = {"prices.npy": np.arange(3), "factors.npy": np.array([1.0, value])}
-    finding = check_arrays(arrays)
-    assert not finding.is_ok
-    assert "factors.npy (1)" in finding.detail
+    check = check_arrays(arrays)
+    assert not check.is_ok
+    assert "factors.npy (1)" in check.detail
     assert check_arrays({"prices.npy": np.arange(3), "factors.npy": np.ones(2)}).is_ok
 
 
@@ -100,9 +100,9 @@ def test_array_of_another_form_and_a_lost_attribute_are_a_schema_mismatch() -> N
     assert (lost.is_ok, lost.detail) == (False, "attribute 'brand' is gone")
 
 
-def test_broken_answers_are_refused_and_told_once_each() -> None:
-    finding = check_scores(replayed(LIVE, broken=("source similar failed", "source similar failed")))
-    assert (finding.is_ok, finding.detail) == (False, "2 answers are broken: source similar failed")
+def test_broken_answers_are_refused_and_listed_once_each() -> None:
+    check = check_scores(replayed(LIVE, broken=("source similar failed", "source similar failed")))
+    assert (check.is_ok, check.detail) == (False, "2 answers are broken: source similar failed")
     assert check_scores(replayed(LIVE)).is_ok
 
 
@@ -156,10 +156,13 @@ def test_missing_row_differs_altogether() -> None:
 
 
 def test_features_that_differ_are_refused_with_count_and_fields() -> None:
-    finding = check_features({"a": (0.0, "x"), "b": (2e-6, "repeat_share")}, origin="the history")
-    assert not finding.is_ok
-    assert "1 of 2 customers differ (repeat_share)" in finding.detail
+    check = check_features({"a": (0.0, "x"), "b": (2e-6, "repeat_share")}, origin="the history")
+    assert not check.is_ok
+    assert "1 of 2 customers differ (repeat_share)" in check.detail
     assert check_features({"a": (1e-6, "x")}, origin="the history").is_ok
-    assert check_features({}, origin="the history") == Finding(
-        "features", True, "no customer to compare", {"customers": 0, "largest": 0.0, "differing": 0}
+    assert check_features({}, origin="the history") == GateCheck(
+        "features",
+        is_ok=True,
+        detail="no customer to compare",
+        figures={"customers": 0, "largest": 0.0, "differing": 0},
     )

@@ -20,29 +20,29 @@ from training.features.materialize import materialize
 from training.release.comparison import compare
 from training.release.listing import list_models
 from training.release.publish import PUBLISHED, set_canary
-from training.release.release import Verdict, release
+from training.release.release import GateResult, release
 from training.run import train
 
 NOW = datetime(2026, 10, 2, tzinfo=UTC)
 
 
-def released(world: World, version: str, *, reason: str | None = None) -> Verdict:
+def released(world: World, version: str, *, reason: str | None = None) -> GateResult:
     return release(world.settings, world.redis_url, version, reason=reason, now=NOW, progress=no_progress)
 
 
-def failed(verdict: Verdict) -> set[str]:
-    return {finding.check for finding in verdict.findings if not finding.is_ok}
+def failed(result: GateResult) -> set[str]:
+    return {check.name for check in result.checks if not check.is_ok}
 
 
-def test_equal_bundle_is_published_and_its_manifest_tells_how(own_world: World) -> None:
+def test_equal_bundle_is_published_and_its_manifest_says_how(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
     before, version = current_version(bundles), copied(bundles, "same")
-    verdict = released(own_world, version)
-    assert verdict.refusal() is None
+    result = released(own_world, version)
+    assert result.refusal() is None
     assert current_version(bundles) == version
-    checks = [finding.check for finding in verdict.findings]
+    checks = [check.name for check in result.checks]
     assert checks == ["arrays", "schema", "catalogue", "scores", "quality", "discovery", "coverage", "features"]
-    assert next(finding for finding in verdict.findings if finding.check == "quality").figures["customers"] >= 20
+    assert next(check for check in result.checks if check.name == "quality").figures["customers"] >= 20
     manifest = document_of(own_world.settings.bundles_dir, "manifest.json")
     last = manifest["releases"][-1]
     assert (last["published_at"], last["replaced"], last["forced"]) == (NOW.isoformat(), before, False)
@@ -51,9 +51,9 @@ def test_equal_bundle_is_published_and_its_manifest_tells_how(own_world: World) 
 def test_planted_worse_bundle_is_refused_and_the_live_one_stays(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
     live, version = current_version(bundles), worse(own_world.settings.bundles_dir)
-    verdict = released(own_world, version)
-    assert "quality" in failed(verdict)
-    refusal = verdict.refusal()
+    result = released(own_world, version)
+    assert "quality" in failed(result)
+    refusal = result.refusal()
     assert refusal is not None
     assert f"`endcap publish {version} --force --reason TEXT`" in refusal.message
     assert "\n" not in refusal.message
@@ -64,10 +64,10 @@ def test_planted_worse_bundle_is_refused_and_the_live_one_stays(own_world: World
 def test_reason_publishes_a_refused_bundle_and_is_kept(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
     version = worse(own_world.settings.bundles_dir)
-    verdict = released(own_world, version, reason="the old one offends the law")
-    assert verdict.is_published
-    assert verdict.refusal() is None
-    assert "quality" in failed(verdict)
+    result = released(own_world, version, reason="the old one offends the law")
+    assert result.is_published
+    assert result.refusal() is None
+    assert "quality" in failed(result)
     assert current_version(bundles) == version
     newest = next(model for model in list_models(bundles) if model.version == version)
     assert (newest.forced, newest.reason) == (True, "the old one offends the law")
@@ -123,9 +123,9 @@ def test_bundle_that_no_server_would_load_is_refused_whatever_the_reason(
 ) -> None:
     bundles = own_world.settings.bundles_dir
     live, version = current_version(bundles), copied(bundles, "unreadable", manifest=manifest)
-    verdict = released(own_world, version, reason="I know better")
-    assert failed(verdict) == {"readable"}
-    assert verdict.refusal() is not None
+    result = released(own_world, version, reason="I know better")
+    assert failed(result) == {"readable"}
+    assert result.refusal() is not None
     assert current_version(bundles) == live
 
 
@@ -136,15 +136,15 @@ def test_features_that_differ_online_are_refused_and_named(own_world: World, val
     with redis.Redis.from_url(valkey) as client:
         row = client.hgetall(customer_key(customer("coffee", 1)))
         client.hset(customer_key(customer("tea", 0)), mapping=row)
-    verdict = released(world, copied(world.settings.bundles_dir, "next"))
-    assert failed(verdict) == {"features"}
-    assert "1 of 80 customers differ" in str(verdict.refusal())
+    result = released(world, copied(world.settings.bundles_dir, "next"))
+    assert failed(result) == {"features"}
+    assert "1 of 80 customers differ" in str(result.refusal())
 
 
 def test_features_never_written_are_refused_with_the_remedy(own_world: World, valkey: str) -> None:
-    verdict = released(World(own_world.settings, valkey), copied(own_world.settings.bundles_dir, "same"))
-    assert failed(verdict) == {"features"}
-    assert "`endcap features`" in str(verdict.refusal())
+    result = released(World(own_world.settings, valkey), copied(own_world.settings.bundles_dir, "same"))
+    assert failed(result) == {"features"}
+    assert "`endcap features`" in str(result.refusal())
 
 
 def test_training_keeps_what_its_gate_refuses_unpublished(own_world: World, valkey: str) -> None:
@@ -169,9 +169,9 @@ def test_first_publication_passes_on_its_own_soundness(own_world: World) -> None
     bundles = own_world.settings.bundles_dir
     version = current_version(bundles)
     (bundles / POINTER).unlink()
-    verdict = released(own_world, version)
-    assert [finding.check for finding in verdict.findings] == ["arrays", "scores", "live", "features"]
-    assert verdict.is_ok
+    result = released(own_world, version)
+    assert [check.name for check in result.checks] == ["arrays", "scores", "live", "features"]
+    assert result.is_ok
     assert current_version(bundles) == version
 
 
@@ -179,19 +179,19 @@ def test_live_bundle_that_cannot_be_read_any_more_holds_nothing_up(own_world: Wo
     bundles = own_world.settings.bundles_dir
     version = copied(bundles, "same")
     (bundles / current_version(bundles) / "popularity.npy").unlink()
-    verdict = released(own_world, version)
-    assert verdict.is_ok
-    assert any("popularity.npy is missing" in finding.detail for finding in verdict.findings)
+    result = released(own_world, version)
+    assert result.is_ok
+    assert any("popularity.npy is missing" in check.detail for check in result.checks)
 
 
-def test_without_history_to_ask_about_a_bundle_passes_with_a_note(own_world: World, tmp_path: Path) -> None:
+def test_without_history_to_replay_a_bundle_passes_with_a_note(own_world: World, tmp_path: Path) -> None:
     data_dir = tmp_path / "elsewhere"
     data_dir.mkdir()
     own_world.settings.bundles_dir.rename(data_dir / "bundles")
     world = World(Settings.load(data_dir=data_dir, redis_url=own_world.redis_url), own_world.redis_url)
-    verdict = released(world, copied(world.settings.bundles_dir, "same"))
-    assert verdict.is_ok
-    assert sum("not compared: 0 customers" in finding.detail for finding in verdict.findings) == 3
+    result = released(world, copied(world.settings.bundles_dir, "same"))
+    assert result.is_ok
+    assert sum("not compared: 0 customers" in check.detail for check in result.checks) == 3
 
 
 def test_unknown_version_is_refused_by_name(own_world: World) -> None:
@@ -199,7 +199,7 @@ def test_unknown_version_is_refused_by_name(own_world: World) -> None:
         released(own_world, "nowhere")
 
 
-def test_comparison_tells_by_how_much_one_bundle_is_better(own_world: World) -> None:
+def test_comparison_says_by_how_much_one_bundle_is_better(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
     live = current_version(bundles)
     comparison = compare(own_world.settings, live, worse(own_world.settings.bundles_dir), progress=no_progress)

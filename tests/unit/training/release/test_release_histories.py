@@ -33,8 +33,8 @@ def trained_twice(settings: Settings, redis_url: str, sources: Sources) -> dict[
     report = train(settings, redis_url, budget_s=0, seed=0, publish=True, progress=no_progress)
     assert report.refusal is None
     assert current_version(settings.bundles_dir) == report.version
-    assert report.verdict is not None
-    return {finding.check: finding.detail for finding in report.verdict.findings}
+    assert report.gate is not None
+    return {check.name: check.detail for check in report.gate.checks}
 
 
 @pytest.mark.parametrize("name", HISTORIES)

@@ -1,4 +1,4 @@
-"""What MLflow is told of a training, and that it never costs the bundle."""
+"""What is logged to MLflow of a training, and that a failure there never costs the bundle."""
 
 import os
 import socket
@@ -10,32 +10,32 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.support.world import World
-from training.release.tracking import Told, Tracking, track, tracking_at
+from training.release.tracking import TrackedRun, Tracking, track, tracking_at
 
 
-def told_of(world: World) -> Told:
+def run_of(world: World) -> TrackedRun:
     """The run that made the world's bundle."""
     folder = world.settings.bundles_dir / (world.settings.bundles_dir / "current").read_text().strip()
     report = world.settings.reports_dir / f"{folder.name}.html"
-    return Told(folder, report, {"tune": 1.5, "total": 4.0}, {"published": "true"})
+    return TrackedRun(folder, report, {"tune": 1.5, "total": 4.0}, {"published": "true"})
 
 
 @pytest.fixture
 def folder_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracking:
-    """An MLflow store in files, which MLflow only opens when told to."""
+    """An MLflow store in files, which MLflow only opens on request."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     return Tracking(f"file://{tmp_path / 'runs'}", "shop")
 
 
-def test_run_is_told_with_parameters_figures_and_files(trained_world: World, folder_store: Tracking) -> None:
-    told = told_of(trained_world)
-    assert track(folder_store, told) is None
+def test_run_is_logged_with_parameters_figures_and_files(trained_world: World, folder_store: Tracking) -> None:
+    finished = run_of(trained_world)
+    assert track(folder_store, finished) is None
     client = MlflowClient(tracking_uri=folder_store.uri)
     experiment = client.get_experiment_by_name("shop")
     assert experiment is not None
     [run] = client.search_runs([experiment.experiment_id])
     assert (run.info.run_name, run.info.status, run.data.tags["published"]) == (
-        told.bundle_folder.name,
+        finished.bundle_folder.name,
         "FINISHED",
         "true",
     )
@@ -46,25 +46,25 @@ def test_run_is_told_with_parameters_figures_and_files(trained_world: World, fol
     assert any("ndcg" in name for name in ours)
     assert all(0 <= value <= 1 for name, value in ours.items() if "ndcg" in name)
     names = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert names == {"manifest.json", told.report.name, told.report.with_suffix(".json").name}
+    assert names == {"manifest.json", finished.report.name, finished.report.with_suffix(".json").name}
 
 
 def test_second_run_joins_the_first_ones_experiment(trained_world: World, folder_store: Tracking) -> None:
-    assert [track(folder_store, told_of(trained_world)) for _ in range(2)] == [None, None]
+    assert [track(folder_store, run_of(trained_world)) for _ in range(2)] == [None, None]
     client = MlflowClient(tracking_uri=folder_store.uri)
     experiment = client.get_experiment_by_name("shop")
     assert experiment is not None
     assert len(client.search_runs([experiment.experiment_id])) == 2
 
 
-def test_server_that_is_down_is_told_in_one_line_without_its_password(
+def test_server_that_is_down_is_reported_in_one_line_without_its_password(
     trained_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with socket.socket() as unheard:
-        unheard.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{unheard.getsockname()[1]}"
-        warning = track(Tracking(f"http://ana:secret@{host}", "shop"), told_of(trained_world))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{closed.getsockname()[1]}"
+        warning = track(Tracking(f"http://ana:secret@{host}", "shop"), run_of(trained_world))
     assert warning is not None
     assert warning.startswith(f"MLflow at http://{host} did not take the run of ")
     assert "\n" not in warning

@@ -1,4 +1,4 @@
-"""The report as a file: whole, self-contained, the same for the same findings, whatever names it has to tell."""
+"""The report as a file: whole, self-contained, the same for the same results, whatever names it has to show."""
 
 import json
 import re
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.findings import HOSTILE, findings
-from training.evaluation.results import Interval
+from tests.support.evaluation_results import HOSTILE, sample_results
+from training.evaluation.results import MetricEstimate
 from training.metrics.exposure import PopularityGroup
-from training.release.bundle_facts import Learned, learned_of
-from training.report.formatting import verdict
+from training.release.bundle_facts import BundleFacts, read_bundle_facts
+from training.report.formatting import difference_in_words
 from training.report.write import html_document, json_document, write_report
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "scoring": {"weights": {"als": 0.5, HOSTILE: -2.0}, "calibration": {"slope": 1.5, "knots": list(range(40))}},
         "als": {"factors": 128, "weighting": "decayed"},
         "ranker": {"importances": {f"feature {number}": number / 10 for number in range(40)}},
-        "catalogue": {"names": ["never told"]},
+        "catalogue": {"names": ["never shown"]},
         "groups": ["all"],
     }
     for name, document in documents.items():
@@ -50,13 +50,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def learned(folder: Path) -> Learned:
-    return learned_of(folder)
+def facts(folder: Path) -> BundleFacts:
+    return read_bundle_facts(folder)
 
 
 @pytest.fixture(scope="module")
-def document(learned: Learned) -> str:
-    return html_document(learned, findings())
+def document(facts: BundleFacts) -> str:
+    return html_document(facts, sample_results())
 
 
 class Page(HTMLParser):
@@ -105,14 +105,14 @@ def test_page_fetches_nothing_and_refers_only_to_itself(document: str) -> None:
     assert "://" not in document
 
 
-def test_same_findings_make_the_same_bytes(learned: Learned, document: str) -> None:
-    assert html_document(learned, findings()) == document
+def test_same_results_make_the_same_bytes(facts: BundleFacts, document: str) -> None:
+    assert html_document(facts, sample_results()) == document
 
 
 def test_names_are_words_never_markup_nor_mathematics(document: str) -> None:
     page = Page(document)
     assert page.words.count(HOSTILE) >= 5
-    assert "never told" not in page.words
+    assert "never shown" not in page.words
 
 
 def test_every_picture_has_words_and_a_table_behind_it(document: str) -> None:
@@ -131,42 +131,42 @@ def test_pictures_leave_all_colours_to_the_page(document: str) -> None:
     assert "var(--series-1)" in pictures
 
 
-def test_bundle_tells_weights_trials_and_parameters_by_one_rule(learned: Learned) -> None:
-    assert list(learned.weights) == ["ranker.importances", "scoring.weights"]
-    assert [trial["factors"] for trial in learned.trials] == [64, 128]
-    told = dict(learned.parameters)
-    assert (told["als.weighting"], told["config.data.has_time"], told["scoring.calibration.slope"]) == (
+def test_weights_trials_and_parameters_of_a_bundle_are_read_by_one_rule(facts: BundleFacts) -> None:
+    assert list(facts.weights) == ["ranker.importances", "scoring.weights"]
+    assert [trial["factors"] for trial in facts.trials] == [64, 128]
+    shown = dict(facts.parameters)
+    assert (shown["als.weighting"], shown["config.data.has_time"], shown["scoring.calibration.slope"]) == (
         "decayed",
         "True",
         "1.5",
     )
-    assert told["scoring.calibration.knots"] == "40 entries"
+    assert shown["scoring.calibration.knots"] == "40 entries"
 
 
-def test_bundle_without_trials_and_window_is_told_as_well(tmp_path: Path) -> None:
+def test_bundle_without_trials_and_window_has_a_report_as_well(tmp_path: Path) -> None:
     bare = MANIFEST | {"config": {}, "data_window": {"start": None}}
     (tmp_path / "manifest.json").write_text(json.dumps(bare))
-    learned = learned_of(tmp_path)
-    assert "no timestamps" in Page(html_document(learned, findings())).words
+    facts = read_bundle_facts(tmp_path)
+    assert "no timestamps" in Page(html_document(facts, sample_results())).words
 
 
-def test_json_holds_the_same_figures(learned: Learned) -> None:
-    told = json.loads(json_document(learned, findings()))
-    assert told["bundle"]["version"] == "v1"
-    assert told["findings"]["rankings"]["endcap"]["figures"]["ndcg@10"] == {"mean": 0.2, "low": 0.1, "high": 0.3}
-    assert told["findings"]["protocol"]["cut_at"] == "2026-09-01T00:00:00+00:00"
+def test_json_holds_the_same_figures(facts: BundleFacts) -> None:
+    shown = json.loads(json_document(facts, sample_results()))
+    assert shown["bundle"]["version"] == "v1"
+    assert shown["results"]["rankings"]["endcap"]["figures"]["ndcg@10"] == {"mean": 0.2, "low": 0.1, "high": 0.3}
+    assert shown["results"]["protocol"]["cut_at"] == "2026-09-01T00:00:00+00:00"
 
 
-def test_later_report_replaces_both_files_and_leaves_nothing_beside_them(folder: Path, tmp_path: Path) -> None:
+def test_later_report_replaces_both_files_and_leaves_nothing_else_behind(folder: Path, tmp_path: Path) -> None:
     for name in ("v1.html", "v1.json"):
         (tmp_path / name).write_text("older")
-    assert write_report(tmp_path, folder, findings()) == tmp_path / "v1.html"
+    assert write_report(tmp_path, folder, sample_results()) == tmp_path / "v1.html"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["v1.html", "v1.json"]
     assert all("older" not in path.read_text() for path in tmp_path.iterdir())
 
 
 def test_figure_that_is_no_number_is_refused_before_anything_is_written(folder: Path, tmp_path: Path) -> None:
-    broken = replace(findings(), popularity_groups=[PopularityGroup(1, float("nan"), 1.0)])
+    broken = replace(sample_results(), popularity_groups=[PopularityGroup(1, float("nan"), 1.0)])
     with pytest.raises(ValueError, match="JSON"):
         write_report(tmp_path, folder, broken)
     assert not list(tmp_path.iterdir())
@@ -176,13 +176,16 @@ def test_figure_that_is_no_number_is_refused_before_anything_is_written(folder: 
     ("difference", "meant"),
     [
         (
-            Interval(0.01, 0.005, 0.015),
+            MetricEstimate(0.01, 0.005, 0.015),
             "0.0100 above x (95 % interval of the difference +0.0050 to +0.0150): more than",
         ),
-        (Interval(-0.01, -0.015, -0.005), "0.0100 below x (95 % interval of the difference -0.0150 to -0.0050): more"),
-        (Interval(0.01, -0.005, 0.025), "within noise"),
-        (Interval(0, 0, 0), "NDCG@10 is that of x, customer by customer."),
+        (
+            MetricEstimate(-0.01, -0.015, -0.005),
+            "0.0100 below x (95 % interval of the difference -0.0150 to -0.0050): more",
+        ),
+        (MetricEstimate(0.01, -0.005, 0.025), "within noise"),
+        (MetricEstimate(0, 0, 0), "NDCG@10 is that of x, customer by customer."),
     ],
 )
-def test_verdict_says_whether_a_difference_is_noise(difference: Interval, meant: str) -> None:
-    assert meant in verdict("x", difference)
+def test_words_say_whether_a_difference_is_noise(difference: MetricEstimate, meant: str) -> None:
+    assert meant in difference_in_words("x", difference)
