@@ -59,7 +59,15 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     """The service on one Redis and one data directory; raises BadSetting when the settings cannot work."""
     service, connections = build_service(settings, redis_url)
     lifespan = _lifespan(service, connections)
-    app = FastAPI(title="Endcap", version=__version__, lifespan=lifespan, openapi_tags=TAGS, redoc_url=None)
+    app = FastAPI(
+        title="Endcap",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_tags=TAGS,
+        redoc_url=None,
+        # Conditions contain conditions: FastAPI's default would describe each such model twice, as -Input and -Output.
+        separate_input_output_schemas=False,
+    )
     app.state.service = service
     routers = (
         decisions.router,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from app.api.campaigns.wire import OfferAnswer, offer_document
-from app.api.documents import Sent, json_answer
+from app.api.documents import RequestModel, json_answer
 from app.api.idempotency import answered, keyed, once_of
 from app.api.problems import documented
 from app.api.state import Service, service_of
@@ -30,6 +30,7 @@ from app.offers.planning.generation import (
     generated_offers,
 )
 from app.offers.terms.records import Campaign
+from app.offers.terms.terms import OfferTerms
 from app.settings import Selected
 from app.stores.sql.campaigns.campaigns import create_offer, find_campaign
 from app.stores.sql.redemption.idempotency import Answer, do_once
@@ -41,7 +42,7 @@ MAX_TIERS = 20
 DEFAULT_COUNT = 100
 
 
-class GenerationRequest(Sent):
+class GenerationRequest(RequestModel):
     """Which products get an offer, of what value, and what none may go beyond.
 
     `template` holds the other fields of an offer's terms; its name may hold {product} and {value}. `products`: of all
@@ -56,21 +57,18 @@ class GenerationRequest(Sent):
     save: bool = False
 
 
-class Draft(BaseModel):
-    """An offer that may be saved as it is; `terms` is what POST /v1/campaigns/{campaign_id}/offers takes.
-
-    `price_is_listed` False: the price is the mean of what was paid, because the product table tells none.
-    """
+class OfferDraft(BaseModel):
+    """An offer that may be saved as it is; `terms` is what POST /v1/campaigns/{campaign_id}/offers takes."""
 
     product_id: str
     tier: int
     price_minor: int
     price_is_listed: bool
     discount_minor: int
-    terms: dict[str, Any]
+    terms: OfferTerms
 
 
-class NoOffer(BaseModel):
+class ProductWithoutOffer(BaseModel):
     """A product that gets no offer in a tier, counted from 0."""
 
     product_id: str
@@ -82,9 +80,9 @@ class GenerationAnswer(BaseModel):
     """Drafts and, with `save`, the offers made of them in the same order; and what was left out."""
 
     campaign_id: str
-    drafts: list[Draft]
+    drafts: list[OfferDraft]
     saved: list[OfferAnswer]
-    left_out: list[NoOffer]
+    left_out: list[ProductWithoutOffer]
 
 
 @router.post(

@@ -7,11 +7,11 @@ from time import perf_counter, sleep
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, SkipValidation, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from app.api.access import needs
-from app.api.campaigns.wire import ChosenId
-from app.api.documents import Sent, json_answer
+from app.api.campaigns.wire import ChosenId, UnparsedCampaignTerms, UnparsedOfferTerms
+from app.api.documents import RequestModel, json_answer
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.domain import Scope
@@ -32,15 +32,15 @@ MAX_OFFERS = 1_000
 _one_at_a_time = threading.Lock()
 
 
-class TriedOffer(Sent):
+class TrialOffer(RequestModel):
     """An offer to try: in place of the campaign's own of this id, or a new one."""
 
     offer_id: ChosenId | None = None
-    # As it came: what is wrong with it is told by a pointer into it.
-    terms: SkipValidation[OfferTerms]
+    # Not parsed with the body: `trial` points more exactly to what is wrong.
+    terms: UnparsedOfferTerms
 
 
-class SimulationRequest(Sent):
+class SimulationRequest(RequestModel):
     """What to try, on which baskets; by default the campaign as it is, on the last four weeks of its audience.
 
     `offers` are tried beside the campaign's own, or alone where `offer_ids` is empty. `everybody`: as if all customers
@@ -51,8 +51,8 @@ class SimulationRequest(Sent):
     basket_count: Annotated[int, Field(ge=1, le=MAX_BASKETS)] = MAX_BASKETS
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     everybody: bool = False
-    terms: SkipValidation[CampaignTerms] | None = None
-    offers: Annotated[list[TriedOffer], Field(max_length=MAX_OFFERS)] = Field(default_factory=list)
+    terms: UnparsedCampaignTerms | None = None
+    offers: Annotated[list[TrialOffer], Field(max_length=MAX_OFFERS)] = Field(default_factory=list)
     offer_ids: Annotated[list[Id], Field(max_length=MAX_OFFERS)] | None = Field(
         default=None, description="Of the campaign's own offers only these; default: all that are not withdrawn"
     )

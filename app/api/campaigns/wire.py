@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from app.api.documents import Sent
+from app.api.documents import ParsedLater, RequestModel
 from app.ingest.schema import Id
 from app.offers.terms.documents import parse_document
 from app.offers.terms.records import Campaign, Offer
@@ -20,54 +20,56 @@ ChosenId = Annotated[
 ]
 Revision = Annotated[int, Field(ge=1, le=2**31 - 1, description="Change only this revision; null: whichever it is")]
 Tier = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+UnparsedCampaignTerms = Annotated[object, ParsedLater(CampaignTerms)]
+UnparsedOfferTerms = Annotated[object, ParsedLater(OfferTerms)]
 
 
-class CampaignRequest(Sent):
+class CampaignRequest(RequestModel):
     """A new campaign."""
 
     campaign_id: ChosenId | None = None
-    # As it came: `parsed` leads to a fault in it more exactly.
-    terms: SkipValidation[CampaignTerms]
+    # Not parsed with the body: `parsed` points more exactly to what is wrong.
+    terms: UnparsedCampaignTerms
 
     def parsed(self) -> CampaignTerms:
         """The checked terms; raises InvalidTerms."""
         return parse_document(CampaignTerms, self.terms, "/terms")
 
 
-class CampaignChange(Sent):
+class CampaignChange(RequestModel):
     """Other terms for a campaign, all of them."""
 
     revision: Revision | None = None
-    terms: SkipValidation[CampaignTerms]
+    terms: UnparsedCampaignTerms
 
     def parsed(self) -> CampaignTerms:
         """The checked terms; raises InvalidTerms."""
         return parse_document(CampaignTerms, self.terms, "/terms")
 
 
-class OfferRequest(Sent):
+class OfferRequest(RequestModel):
     """A new offer of a campaign."""
 
     offer_id: ChosenId | None = None
-    terms: SkipValidation[OfferTerms]
+    terms: UnparsedOfferTerms
 
     def parsed(self) -> OfferTerms:
         """The checked terms; raises InvalidTerms."""
         return parse_document(OfferTerms, self.terms, "/terms")
 
 
-class OfferChange(Sent):
+class OfferChange(RequestModel):
     """Other terms for an offer, all of them; they hold for coupons that are out as well."""
 
     revision: Revision | None = None
-    terms: SkipValidation[OfferTerms]
+    terms: UnparsedOfferTerms
 
     def parsed(self) -> OfferTerms:
         """The checked terms; raises InvalidTerms."""
         return parse_document(OfferTerms, self.terms, "/terms")
 
 
-class AudienceRequest(Sent):
+class AudienceRequest(RequestModel):
     """Whom a campaign is for: these customers, or all who are of this loyalty tier now."""
 
     customer_ids: list[Id] | None = Field(default=None, min_length=1, max_length=10_000)
@@ -80,7 +82,7 @@ class AudienceRequest(Sent):
         return self
 
 
-class IssueRequest(Sent):
+class IssueRequest(RequestModel):
     """Coupons of one offer: for these customers, for the campaign's audience, or one with a code that anybody may use.
 
     A `code` counts as often as the offer's `uses_per_code` says.
@@ -100,7 +102,7 @@ class IssueRequest(Sent):
         return self
 
 
-class ActivationRequest(Sent):
+class ActivationRequest(RequestModel):
     """A customer takes an offer that a decision showed."""
 
     customer_id: Id
@@ -108,7 +110,7 @@ class ActivationRequest(Sent):
     decision_id: Id | None = None
 
 
-class MembershipRequest(Sent):
+class MembershipRequest(RequestModel):
     """A customer's loyalty tier from now on."""
 
     tier: Tier

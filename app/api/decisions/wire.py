@@ -145,7 +145,7 @@ class ReasonAnswer(BaseModel):
     text: str
 
 
-class CouponAnswer(BaseModel):
+class PropositionCoupon(BaseModel):
     """A coupon of the customer's, or with `coupon_id` null an offer that they may activate (`POST /v1/coupons`).
 
     `saving` is what it takes off one piece of the first of the products that it `applies_to`, null where unknown.
@@ -177,7 +177,7 @@ class PropositionAnswer(BaseModel):
     reasons: list[ReasonAnswer]
     name: str | None
     price: Money | None = Field(description="What one piece costs; held until `expires_at` of the decision")
-    coupon: CouponAnswer | None = None
+    coupon: PropositionCoupon | None = None
     factors: dict[str, float] | None = None
 
 

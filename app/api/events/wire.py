@@ -1,23 +1,17 @@
 """What batches of events and their results look like outside."""
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SkipValidation,
-)
+from pydantic import BaseModel, Field
 
+from app.api.documents import ParsedLater, RequestModel
 from app.ingest.schema import EventRow
 
 
-class EventBatch(BaseModel):
-    """At most 200 events. Each row is judged by itself: one that is no Event is rejected, the others are kept."""
+class EventBatch(RequestModel):
+    """At most 200 events. Each row is checked by itself: one that is no event is rejected, the others are kept."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    events: list[SkipValidation[EventRow | Any]] = Field(min_length=1, max_length=200)
+    events: list[Annotated[object, ParsedLater(EventRow)]] = Field(min_length=1, max_length=200)
 
 
 class EventResult(BaseModel):

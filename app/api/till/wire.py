@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
-from app.api.documents import Sent
+from app.api.documents import RequestModel
 from app.api.problems import Problem
 from app.domain import Channel
 from app.ingest.schema import Id
@@ -23,7 +23,7 @@ TypedCode = Annotated[str, StringConstraints(min_length=1, max_length=128, patte
 AttributeText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
-class LineRequest(Sent):
+class LineRequest(RequestModel):
     """One line of the basket: what a piece costs, or the whole line; before coupons.
 
     It costs no more than the decision of `decision_id` showed, and just that where no price is sent. `attributes` are
@@ -44,7 +44,7 @@ class LineRequest(Sent):
         return self
 
 
-class BasketRequest(Sent):
+class BasketRequest(RequestModel):
     """A basket, who buys it, and where."""
 
     customer_id: Id | None = None
@@ -90,14 +90,14 @@ class RedemptionRequest(CouponsRequest):
     expected_discount_minor: AmountMinor | None = None
 
 
-class ReturnedLine(Sent):
+class ReturnedLine(RequestModel):
     """A line that comes back: so many pieces, null = all that are left of it."""
 
     line_id: Id
     quantity: Quantity | None = None
 
 
-class RollbackRequest(Sent):
+class RollbackRequest(RequestModel):
     """What comes back; without `lines` everything."""
 
     lines: list[ReturnedLine] | None = Field(default=None, min_length=1, max_length=MAX_LINES)

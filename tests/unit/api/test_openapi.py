@@ -44,6 +44,21 @@ def test_every_operation_says_what_it_does(document: Json) -> None:
     assert not [operation["operationId"] for operation in operations(document) if not operation.get("description")]
 
 
+def test_every_schema_has_a_name_of_its_own(document: Json) -> None:
+    schemas = document["components"]["schemas"]
+    assert {"CouponAnswer", "PropositionCoupon", "OfferTerms"} <= set(schemas)
+    assert not [name for name in schemas if not name.isidentifier() or "__" in name]
+    titles = [schema["title"] for schema in schemas.values() if "title" in schema]
+    assert sorted(titles) == sorted(set(titles))
+
+
+def test_terms_and_events_that_are_parsed_later_are_described_by_reference(document: Json) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["CampaignRequest"]["properties"]["terms"]["$ref"].endswith("/CampaignTerms")
+    assert schemas["TrialOffer"]["properties"]["terms"]["$ref"].endswith("/OfferTerms")
+    assert schemas["EventBatch"]["properties"]["events"]["items"]["$ref"].endswith("/EventRow")
+
+
 def test_every_error_has_the_same_shape_by_reference(document: Json) -> None:
     shapes = {
         content["schema"]["$ref"]
