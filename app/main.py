@@ -5,7 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import faiss
@@ -181,7 +181,7 @@ def _guess_limit(settings: Settings, metrics: Metrics) -> GuessLimit:
 def _warm(bundle: Bundle, options: Options, placement: str, offer_indexes: OfferIndexes) -> None:
     """Lays the offers out for a new bundle, and warms every fallback level; a bundle that fails is never served."""
     offer_indexes.prepare(bundle)
-    warm_up(bundle, options, placement)
+    warm_up(bundle, options, placement=placement, now=datetime.now(UTC))
     # A bundle lives long: the garbage collector need not walk it again and again. A decision makes some 700 objects
     # and no cycle, so the default threshold would start a collection for each.
     gc.collect()

@@ -23,6 +23,9 @@ from app.telemetry import StageTimer, no_timer
 POLICY = "blend-1"
 TRACED_DROPS = 20
 
+Observer = Callable[[Query, CustomerState, Slate], None]
+"""Hears of every full answer; it may keep what it hears and returns at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -35,11 +38,25 @@ class Options:
     offer_index_of: Callable[[Bundle], OfferIndex | None] = lambda _: None
 
 
-async def decide(query: Query, bundle: Bundle, customers: CustomerStore, options: Options, timer: StageTimer) -> Slate:
-    """The best slate for `query` from the state of this millisecond; the store read is its only wait."""
+async def decide(
+    query: Query,
+    bundle: Bundle,
+    customers: CustomerStore,
+    options: Options,
+    timer: StageTimer,
+    *,
+    shadow: Observer | None = None,
+) -> Slate:
+    """The best slate for `query` from the state of this millisecond; the store read is its only wait.
+
+    `shadow`, where there is one, gets question, state and slate.
+    """
     state = await customers.read(query.customer_id, query.anonymous_id, with_wallet="coupon" in query.kinds)
     timer.end("features")
-    return rank(query, bundle, state, options, timer)
+    slate = rank(query, bundle, state, options, timer)
+    if shadow is not None:
+        shadow(query, state, slate)
+    return slate
 
 
 def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, timer: StageTimer = no_timer) -> Slate:
