@@ -7,16 +7,9 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import orjson
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
+from app.api.documents import RequestModel
 from app.domain import Channel, CouponPlace, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
 from app.errors import UnknownPlacement
 from app.ingest.schema import Id
@@ -25,10 +18,8 @@ from app.settings import Placement
 MAX_SIZE = 100
 
 
-class BasketLine(BaseModel):
+class BasketLine(RequestModel):
     """One product in the basket."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     product_id: Id
     quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
@@ -44,10 +35,8 @@ def _in_utc(instant: datetime) -> datetime:
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
-class DecisionContext(BaseModel):
-    """Where the customer is and what is at hand; `now` asks what the answer would be at another time."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class DecisionContext(RequestModel):
+    """Where the customer is, and what they have in the basket and looked at."""
 
     channel: Channel | None = None
     store_id: Id | None = None
@@ -60,14 +49,8 @@ Kind = Literal["product", "coupon"]
 Text = Annotated[str, StringConstraints(max_length=256)]
 
 
-class DecisionRequest(BaseModel):
+class DecisionRequest(RequestModel):
     """What should this person see, here, now? `customer_id` or `anonymous_id` is enough."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={"anyOf": [{"required": ["customer_id"]}, {"required": ["anonymous_id"]}]},
-    )
 
     customer_id: Id | None = None
     anonymous_id: Id | None = None

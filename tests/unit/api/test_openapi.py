@@ -69,3 +69,10 @@ def test_every_error_has_the_same_shape_by_reference(document: Json) -> None:
     }
     assert shapes == {f"#/components/schemas/{name}" for name in ("Problem", "RefusedProblem")}
     assert {"Problem", "RefusedProblem"} <= set(document["components"]["schemas"])
+
+
+def test_no_object_has_alternatives_beside_its_properties(document: Json) -> None:
+    # Generators of clients then describe the alternatives and forget the properties.
+    unions = {"anyOf", "oneOf", "allOf"}
+    schemas = document["components"]["schemas"]
+    assert not [name for name, schema in schemas.items() if "properties" in schema and unions & set(schema)]
