@@ -5,7 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.access import needs
-from app.api.decisions.replenishment_wire import ReplenishmentAnswer, ReplenishmentRequest, due_body, to_due_query
+from app.api.decisions.replenishment_wire import (
+    ReplenishmentAnswer,
+    ReplenishmentRequest,
+    replenishment_body,
+    to_replenishment_query,
+)
 from app.api.problems import documented
 from app.api.state import service_of
 from app.decision.replenishment.answer import NO_BUNDLE, replenishment
@@ -22,14 +27,14 @@ router = APIRouter(tags=["decisions"])
     **needs(Scope.DECIDE),
 )
 async def get_replenishment(
-    customer_id: Id, asked: Annotated[ReplenishmentRequest, Query()], request: Request
+    customer_id: Id, parameters: Annotated[ReplenishmentRequest, Query()], request: Request
 ) -> Response:
-    """What was bought repeatedly and is likely due. Always answers; `degraded` tells what was missing."""
+    """What the customer is likely to buy again, most likely first; `degraded` says what was missing."""
     service = service_of(request)
-    query = to_due_query(customer_id, asked)
+    query = to_replenishment_query(customer_id, parameters)
     bundle = service.fallback_chain.bundle(customer_id, None)
     if bundle is None:
-        return Response(due_body(query, NO_BUNDLE, model_version=None), media_type="application/json")
+        return Response(replenishment_body(query, NO_BUNDLE, model_version=None), media_type="application/json")
     state = await service.fallback_chain.customers.read(customer_id, None)
     answer = replenishment(query, bundle, state, stale_after_s=service.fallback_chain.options.stale_after_s)
-    return Response(due_body(query, answer, model_version=bundle.version), media_type="application/json")
+    return Response(replenishment_body(query, answer, model_version=bundle.version), media_type="application/json")

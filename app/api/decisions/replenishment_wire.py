@@ -27,7 +27,7 @@ class ReplenishmentRequest(BaseModel):
     now: Instant | None = None
 
 
-def to_due_query(customer_id: str, request: ReplenishmentRequest) -> DueQuery:
+def to_replenishment_query(customer_id: str, request: ReplenishmentRequest) -> DueQuery:
     """The question in the pipeline's words."""
     return DueQuery(
         customer_id=customer_id,
@@ -38,7 +38,7 @@ def to_due_query(customer_id: str, request: ReplenishmentRequest) -> DueQuery:
     )
 
 
-class DueAnswer(BaseModel):
+class ReplenishmentItem(BaseModel):
     """A product or category that the customer bought repeatedly. Dates are UTC.
 
     `expected_date` is the day by which it is more likely bought again than not, null beyond a year; `bought_count`
@@ -57,17 +57,17 @@ class DueAnswer(BaseModel):
 
 
 class ReplenishmentAnswer(BaseModel):
-    """What is due, most likely first, and in `degraded` what was missing (docs/replenishment.md)."""
+    """What the customer is likely to buy again, most likely first (docs/replenishment.md)."""
 
     customer_id: str
     model_version: str | None
     level: Literal["product", "category"]
     horizon_days: int
     degraded: list[str]
-    due: list[DueAnswer]
+    items: list[ReplenishmentItem]
 
 
-def due_body(query: DueQuery, answer: Replenishment, *, model_version: str | None) -> bytes:
+def replenishment_body(query: DueQuery, answer: Replenishment, *, model_version: str | None) -> bytes:
     """The JSON body of an answer, in the shape of ReplenishmentAnswer."""
     body = {
         "customer_id": query.customer_id,
@@ -75,12 +75,12 @@ def due_body(query: DueQuery, answer: Replenishment, *, model_version: str | Non
         "level": query.level,
         "horizon_days": query.horizon_days,
         "degraded": answer.degraded,
-        "due": [_due(row) for row in answer.due],
+        "items": [_item(row) for row in answer.due],
     }
     return orjson.dumps(body)
 
 
-def _due(row: Due) -> dict[str, Any]:
+def _item(row: Due) -> dict[str, Any]:
     return {
         "product_id": row.product_id,
         "category": row.category,

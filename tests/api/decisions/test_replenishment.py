@@ -1,4 +1,4 @@
-"""What is due, over HTTP on a real Valkey."""
+"""What a customer is likely to buy again, over HTTP on a real Valkey."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -12,7 +12,7 @@ NOW = "2026-10-01T00:00:00Z"
 Answer = dict[str, Any]
 
 
-def due(api: httpx.Client, customer_id: str, **parameters: str | int) -> Answer:
+def replenishment_of(api: httpx.Client, customer_id: str, **parameters: str | int) -> Answer:
     response = api.get(f"/v1/customers/{customer_id}/replenishment", params={"now": NOW, **parameters})
     assert response.status_code == 200, response.text
     answer: Answer = response.json()
@@ -20,12 +20,12 @@ def due(api: httpx.Client, customer_id: str, **parameters: str | int) -> Answer:
 
 
 def by_product(answer: Answer) -> dict[str, Answer]:
-    return {row["product_id"]: row for row in answer["due"]}
+    return {row["product_id"]: row for row in answer["items"]}
 
 
-def test_weekly_staple_is_due_first_and_within_the_week(api: httpx.Client) -> None:
-    answer = due(api, customer("tea", 3))
-    first = answer["due"][0]
+def test_weekly_staple_is_expected_first_and_within_the_week(api: httpx.Client) -> None:
+    answer = replenishment_of(api, customer("tea", 3))
+    first = answer["items"][0]
     assert (answer["level"], answer["horizon_days"], answer["degraded"]) == ("product", 7, [])
     assert (first["product_id"], first["name"], first["category"]) == (product("tea", 3), "The tea-3", None)
     assert first["probability"] > 0.8
@@ -37,7 +37,7 @@ def test_weekly_staple_is_due_first_and_within_the_week(api: httpx.Client) -> No
 
 
 def test_most_likely_come_first_and_were_all_bought_twice(api: httpx.Client) -> None:
-    rows = due(api, customer("tea", 3))["due"]
+    rows = replenishment_of(api, customer("tea", 3))["items"]
     chances = [row["probability"] for row in rows]
     assert chances == sorted(chances, reverse=True)
     assert len(rows) > 5
@@ -45,19 +45,20 @@ def test_most_likely_come_first_and_were_all_bought_twice(api: httpx.Client) -> 
 
 
 def test_probability_never_falls_with_the_horizon(api: httpx.Client) -> None:
-    near, far = (by_product(due(api, customer("tea", 3), horizon_days=days)) for days in (1, 56))
+    near, far = (by_product(replenishment_of(api, customer("tea", 3), horizon_days=days)) for days in (1, 56))
     assert set(near) == set(far)
     assert all(near[name]["probability"] <= far[name]["probability"] for name in near)
     assert near[product("tea", 9)]["expected_date"] == far[product("tea", 9)]["expected_date"]
 
 
 def test_limit_keeps_the_most_likely(api: httpx.Client) -> None:
-    assert due(api, customer("tea", 3), limit=2)["due"] == due(api, customer("tea", 3))["due"][:2]
+    everything = replenishment_of(api, customer("tea", 3))["items"]
+    assert replenishment_of(api, customer("tea", 3), limit=2)["items"] == everything[:2]
 
 
 def test_unknown_customer_gets_an_empty_flagged_list(api: httpx.Client, new_id: str) -> None:
-    answer = due(api, new_id)
-    assert (answer["due"], answer["degraded"], answer["customer_id"]) == ([], ["customer_unknown"], new_id)
+    answer = replenishment_of(api, new_id)
+    assert (answer["items"], answer["degraded"], answer["customer_id"]) == ([], ["customer_unknown"], new_id)
 
 
 def test_purchases_of_this_minute_count_from_the_second_one_on(api: httpx.Client, new_id: str) -> None:
@@ -68,16 +69,16 @@ def test_purchases_of_this_minute_count_from_the_second_one_on(api: httpx.Client
     results = api.post("/v1/events", json={"events": rows}).json()["results"]
     assert [row["status"] for row in results] == ["accepted"] * 3
     answer = api.get(f"/v1/customers/{new_id}/replenishment").json()
-    assert [(row["product_id"], row["bought_count"]) for row in answer["due"]] == [(product("tea", 1), 2)]
-    assert answer["due"][0]["last_bought"] == now.date().isoformat()
-    assert answer["due"][0]["mean_interval_days"] is None
+    assert [(row["product_id"], row["bought_count"]) for row in answer["items"]] == [(product("tea", 1), 2)]
+    assert answer["items"][0]["last_bought"] == now.date().isoformat()
+    assert answer["items"][0]["mean_interval_days"] is None
 
 
 def test_features_older_than_a_week_are_flagged_and_do_not_tell_the_last_purchase(api: httpx.Client) -> None:
-    answer = due(api, customer("tea", 3), now="2026-11-01T00:00:00Z")
+    answer = replenishment_of(api, customer("tea", 3), now="2026-11-01T00:00:00Z")
     assert answer["degraded"] == ["features_stale"]
-    assert answer["due"][0]["reasons"][0]["text"] == "Usually every 7 days"
-    assert answer["due"][0]["expected_date"] >= "2026-11-01"
+    assert answer["items"][0]["reasons"][0]["text"] == "Usually every 7 days"
+    assert answer["items"][0]["expected_date"] >= "2026-11-01"
 
 
 def test_categories_are_refused_where_the_catalogue_has_none(api: httpx.Client) -> None:
@@ -98,4 +99,4 @@ def test_parameter_out_of_bounds_is_refused_by_name(api: httpx.Client, name: str
 
 
 def test_the_end_of_the_calendar_is_no_obstacle(api: httpx.Client) -> None:
-    assert due(api, customer("tea", 3), now="9999-12-31T23:00:00Z")["due"][0]["expected_date"] is None
+    assert replenishment_of(api, customer("tea", 3), now="9999-12-31T23:00:00Z")["items"][0]["expected_date"] is None
