@@ -25,6 +25,7 @@ from app.api.events import routes as events
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.openapi import TAGS, describe
 from app.api.problems import install_problems
+from app.api.reference import add_reference
 from app.api.state import Service
 from app.api.till import routes as redemptions
 from app.decision.eligibility.merchandising import ignored_rules
@@ -64,7 +65,8 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         openapi_tags=TAGS,
-        redoc_url=None,
+        # FastAPI's own pages load from the internet; add_reference serves them instead.
+        openapi_url=None,
         # Conditions contain conditions: FastAPI's default would describe each such model twice, as -Input and -Output.
         separate_input_output_schemas=False,
     )
@@ -87,6 +89,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     install_problems(app)
     app.add_middleware(FastPath, service=service)
     describe(app)
+    add_reference(app)
     limit = RequestLimit(default_per_second=settings.key_requests_per_second)
     access = Access(RouteScopes(app.router.routes), service.keys, limit)
     app.add_middleware(BoundaryMiddleware, metrics=service.metrics, access=access)

@@ -11,12 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access import Access
 from app.api.problems import problem
+from app.api.reference import OPEN_PATHS as REFERENCE_PATHS
 from app.telemetry import Metrics
 
 MAX_BODY_BYTES = 1_000_000
 REFUSED = {401: "unauthorized", 403: "scope_missing", 429: "rate_limited", 503: "store_unavailable"}
 """What the metric of refusals calls them."""
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"}) | REFERENCE_PATHS
+"""What needs no key."""
 
 _log = logging.getLogger("endcap.request")
 

@@ -1,5 +1,7 @@
 """What the OpenAPI document says beyond the routes themselves: names of operations, texts of tags, access, errors."""
 
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
@@ -50,21 +52,26 @@ def describe(app: FastAPI) -> None:
             route.operation_id = route.name
     written = app.openapi
 
-    def openapi() -> dict[str, object]:
-        document = written()
-        components = document["components"]
-        scheme = {"type": "http", "scheme": "bearer", "description": "A key of `endcap keys create`, or ENDCAP_API_KEY"}
-        components["securitySchemes"] = {"bearer": scheme}
-        for name, schema in _schemas_of_errors().items():
-            components["schemas"].setdefault(name, schema)
-        for operation in (one for path in document["paths"].values() for one in path.values()):
-            if DECLARED in operation:
-                for status, refused in documented(401, 403, 429, 503).items():
-                    operation["responses"].setdefault(str(status), refused)
-        return document
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(written())
+        return written()
 
-    # The documented way to extend the schema: FastAPI calls `app.openapi` for /openapi.json.
+    # The documented way to extend the document; every reader of it calls `app.openapi`.
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(document: dict[str, Any]) -> None:
+    """Adds what all routes with a scope share: the way to send a key, and the refusals; and the schemas of errors."""
+    components = document["components"]
+    scheme = {"type": "http", "scheme": "bearer", "description": "A key of `endcap keys create`, or ENDCAP_API_KEY"}
+    components["securitySchemes"] = {"bearer": scheme}
+    for name, schema in _schemas_of_errors().items():
+        components["schemas"].setdefault(name, schema)
+    for operation in (one for path in document["paths"].values() for one in path.values()):
+        if DECLARED in operation:
+            for status, refused in documented(401, 403, 429, 503).items():
+                operation["responses"].setdefault(str(status), refused)
 
 
 def _schemas_of_errors() -> dict[str, object]:

@@ -1,6 +1,7 @@
 """Access over HTTP: every route against every scope, rotation, revocation, rates, and what a stranger is told."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -115,6 +116,18 @@ def test_refusal_comes_before_the_body_is_looked_at(service: tuple[httpx.Client,
     assert client.post("/v1/events", content=b"x" * 2_000_000).status_code == 401
 
 
+def test_reference_page_is_open_and_nothing_next_to_it(service: tuple[httpx.Client, MakeKey]) -> None:
+    client, make = service
+    page = client.get("/docs")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    for address in re.findall(r"(?:src|href|url)[=:]\s*['\"]([^'\"]+)", page.text):
+        assert client.get(f"/{address}").status_code == 200, address
+    document = client.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert client.get("/docs/redoc.standalone.js").status_code == 401
+    assert client.get("/docs/attic", headers=make(Scope.DECIDE)[1]).json()["code"] == "not_found"
+
+
 def test_keys_rotate_without_a_gap(settings: Settings, service: tuple[httpx.Client, MakeKey]) -> None:
     client, make = service
     old_id, old = make(Scope.DECIDE)
@@ -135,7 +148,12 @@ def test_strangers_are_told_the_same_whatever_they_send(settings: Settings, serv
     told = [
         client.request(method, path, headers=headers)
         for headers in ({}, revoked, bearer("endcap_" + "x" * 43), bearer(key_id), {"Authorization": "Basic Og=="})
-        for method, path in (("POST", "/v1/decisions"), ("GET", "/v1/nothing"), ("PUT", "/docs"), ("GET", "/attic"))
+        for method, path in (
+            ("POST", "/v1/decisions"),
+            ("GET", "/v1/nothing"),
+            ("PUT", "/docs/x"),
+            ("GET", "/attic"),
+        )
     ]
     assert {answer.status_code for answer in told} == {401}
     assert len({answer.content for answer in told}) == 1
