@@ -28,7 +28,7 @@ COLUMNS = (
 
 RANKER_COLUMNS = (
     "days_since",
-    "rhythm",
+    "interval_ratio",
     "basket_share",
     "visit_rate",
     "basket_size",
@@ -50,7 +50,7 @@ HALF_COUNT = 5.0
 # What lies one place further back among the things looked at counts so much less; best of .7, .8, .9 on sessions.
 PLACE_DECAY = 0.8
 NEVER_DAYS = 9999.0
-NO_RHYTHM = -1.0
+NO_INTERVAL = -1.0
 
 Places = npt.NDArray[np.intp]
 PlaceOf = npt.NDArray[np.signedinteger[Any]]
@@ -97,8 +97,8 @@ def feature_table(context: Context, items: Ints) -> Floats:
     gap = (last_day - bought.first_day.take(known)) / np.maximum(baskets_with - 1, 1)
     table[ROW["days_since"]] = NEVER_DAYS
     table[ROW["days_since"], place] = since * (last_day > 0)
-    table[ROW["rhythm"]] = NO_RHYTHM
-    table[ROW["rhythm"], place] = np.where(gap > 0, since / np.maximum(gap, 1), NO_RHYTHM)
+    table[ROW["interval_ratio"]] = NO_INTERVAL
+    table[ROW["interval_ratio"], place] = np.where(gap > 0, since / np.maximum(gap, 1), NO_INTERVAL)
     table[ROW["basket_share"], place] = baskets_with / max(baskets, 1.0)
     table[ROW["visit_rate"]] = rate
     table[ROW["basket_size"]] = size

@@ -21,7 +21,7 @@ from app.decision.replenishment.hazards import (
     product_pairs,
     rebuy_columns,
 )
-from app.decision.replenishment.interval import rhythms
+from app.decision.replenishment.interval import interval_reasons
 from app.domain import Degraded, Floats, Ints, Mask, Query, Reason
 from app.errors import BadInput
 from app.model.bundle import Bundle
@@ -121,7 +121,7 @@ def _told(query: DueQuery, context: Context, pairs: Pairs, visits: Floats, *, ch
     count, first_day, last_day = np.rint(visits), np.floor(pairs.first_day), np.floor(pairs.last_day)
     gap_days = (last_day - first_day) / np.maximum(count - 1, 1)
     named = _named(query.level, context.bundle, pairs.group)
-    reasons = rhythms(context, count=count, first_day=first_day, last_day=last_day)
+    reasons = interval_reasons(context, count=count, first_day=first_day, last_day=last_day)
     columns = (column.tolist() for column in (chance, waits, last_day, count, gap_days))
     return [
         Due(

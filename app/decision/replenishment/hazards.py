@@ -121,7 +121,7 @@ def rebuy_columns(pairs: Pairs, people: People, habits: Floats, *, now_day: floa
     """
     # The last row is for groups that came after training.
     who, usual = pairs.person, habits[np.minimum(pairs.group, len(habits) - 1)]
-    # One usual gap is added to the customer's own: two purchases tell little of a rhythm.
+    # One usual gap is added to the customer's own: two purchases say little of an interval.
     gap = (pairs.last_day - pairs.first_day + np.exp(usual[:, 0])) / np.maximum(pairs.count, 1)
     today = np.float32(now_day)
     columns = (

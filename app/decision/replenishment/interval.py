@@ -1,6 +1,6 @@
 """Words for how often a customer buys something: what slates and the replenishment answer say of repeat purchases."""
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import ceil
 
 from app.decision.customer.context import DAY_S, Context
@@ -12,7 +12,7 @@ MAX_SINCE_DAYS = 3650
 """Longer ago is day 0, which stands for unknown times."""
 
 
-def rhythms(context: Context, *, count: Floats, first_day: Floats, last_day: Floats) -> list[Reason]:
+def interval_reasons(context: Context, *, count: Floats, first_day: Floats, last_day: Floats) -> list[Reason]:
     """Per row how often it is bought, from three purchases over two days on, and when it last was (days since 1970).
 
     Behind stale features there may be later purchases: then nothing is said of the last one.
@@ -20,31 +20,31 @@ def rhythms(context: Context, *, count: Floats, first_day: Floats, last_day: Flo
     is_stale = Degraded.FEATURES_STALE in context.degraded
     today = context.query.now_at.timestamp() // DAY_S
     return [
-        rhythm(_gap_days(times, last - first), -1.0 if is_stale else today - last)
+        interval_reason(_interval_days(times, last - first), -1.0 if is_stale else today - last)
         for times, first, last in zip(count.tolist(), first_day.tolist(), last_day.tolist(), strict=True)
     ]
 
 
-def _gap_days(count: float, span_days: float) -> int:
-    """The mean gap in whole days, at least 1; 0 = too few purchases, or too close together, to tell."""
+def _interval_days(count: float, span_days: float) -> int:
+    """The mean purchase interval in whole days, at least 1; 0 = too few purchases, or too close together, for one."""
     return max(round(span_days / (count - 1)), 1) if count >= MIN_COUNT and span_days >= MIN_SPAN_DAYS else 0
 
 
-def rhythm(gap_days: float, since_days: float) -> Reason:
-    """Words for a mean gap in whole days, 0 = too few purchases to tell, and for days since the last, < 0 = unknown."""
+def interval_reason(interval_days: int, since_days: float) -> Reason:
+    """Words for a mean interval in whole days, 0 = unknown, and for days since the last purchase, < 0 = unknown."""
     # A purchase of today lies after the day's beginning: -0.3 days ago is today.
-    return Reason("buy_again", _usually(gap_days) + _last(ceil(since_days)))
+    return Reason("buy_again", _text(interval_days, ceil(since_days)))
 
 
-@cache
-def _usually(gap_days: float) -> str:
-    if gap_days == 0:
-        return "You bought this before"
-    return "Usually every day" if gap_days == 1 else f"Usually every {gap_days:.0f} days"
+# Words are made once: a decision has up to a hundred of them, and customers share most.
+@lru_cache(16_384)
+def _text(interval_days: int, since_days: int) -> str:
+    last = _last(since_days) if 0 <= since_days <= MAX_SINCE_DAYS else None
+    if not interval_days:
+        return "You bought this before" if last is None else f"You last bought this {last}"
+    often = "You buy this about every day" if interval_days == 1 else f"You buy this about every {interval_days} days"
+    return often if last is None else f"{often}, last {last}"
 
 
-@lru_cache(MAX_SINCE_DAYS)
-def _last(whole_days: int) -> str:
-    if not 0 <= whole_days <= MAX_SINCE_DAYS:
-        return ""
-    return ", last " + {0: "today", 1: "yesterday"}.get(whole_days, f"{whole_days} days ago")
+def _last(since_days: int) -> str:
+    return {0: "today", 1: "yesterday"}.get(since_days, f"{since_days} days ago")

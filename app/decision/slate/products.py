@@ -8,7 +8,7 @@ import numpy as np
 from app.decision.customer.context import Context
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import Scored, factors, probability
-from app.decision.replenishment.interval import rhythms
+from app.decision.replenishment.interval import interval_reasons
 from app.decision.slate.new_products import with_new_place, with_new_reasons
 from app.decision.slate.objective import Worth, worth_of
 from app.decision.slate.reranking import Reranking
@@ -56,9 +56,9 @@ def make_slate(
         items.tolist(),
         score.tolist(),
         chance.tolist(),
-        reasons if reranking is None else _told_as_pinned(reasons, reranking),
+        reasons if reranking is None else _with_pinned_reasons(reasons, reranking),
         _expected_minor(chance, worth_of(catalogue, context.query.policy, items)),
-        _told(context, scored, places, reranking) if context.query.explain else [None] * len(items),
+        _factors(context, scored, places, reranking) if context.query.explain else [None] * len(items),
         [minor if minor >= 0 else None for minor in price],
         strict=True,
     )
@@ -82,16 +82,18 @@ def make_slate(
     ]
 
 
-def _told_as_pinned(reasons: Sequence[Reason], reranking: Reranking) -> list[Reason]:
+def _with_pinned_reasons(reasons: Sequence[Reason], reranking: Reranking) -> list[Reason]:
     return [PINNED if is_pinned else reason for is_pinned, reason in zip(reranking.is_pinned, reasons, strict=True)]
 
 
-def _told(context: Context, scored: Scored, places: Ints, reranking: Reranking | None) -> Sequence[Mapping[str, float]]:
+def _factors(
+    context: Context, scored: Scored, places: Ints, reranking: Reranking | None
+) -> Sequence[Mapping[str, float]]:
     """Per place what made its score, and what the placement made of that."""
-    told = factors(context, scored, places)
+    of_score = factors(context, scored, places)
     if reranking is None:
-        return told
-    return [{**one, **more} for one, more in zip(told, reranking.factors, strict=True)]
+        return of_score
+    return [{**one, **more} for one, more in zip(of_score, reranking.factors, strict=True)]
 
 
 def _expected_minor(chance: Floats, worth: Worth) -> list[int | None]:
@@ -119,19 +121,20 @@ _COLUMNS_TO_KINDS = np.array([[_KIND_OF[name] == kind for kind in range(4)] for 
 
 
 def reasons_for(context: Context, items: Ints, contributions: Floats) -> list[Reason]:
-    """Per item the reason of the kind that adds most to its score and that can be told."""
+    """Per item the reason of the kind that adds most to its score, among the kinds that have one for it."""
     kinds = (-(contributions @ _COLUMNS_TO_KINDS)).argsort(axis=1, kind="stable").tolist()
-    rhythms = _rhythms(context, items)
+    bought = _bought_reasons(context, items)
     return [
-        rhythm if rhythm is not None and order[0] == BUY_AGAIN else _tell(context, item, order, rhythm)
-        for item, order, rhythm in zip(items.tolist(), kinds, rhythms, strict=True)
+        reason if reason is not None and order[0] == BUY_AGAIN else _first_reason(context, item, order, reason)
+        for item, order, reason in zip(items.tolist(), kinds, bought, strict=True)
     ]
 
 
-def _tell(context: Context, item: int, kinds: list[int], rhythm: Reason | None) -> Reason:
+def _first_reason(context: Context, item: int, kinds: list[int], bought: Reason | None) -> Reason:
+    """The reason of the first of `kinds` that has one."""
     for kind in kinds:
         if kind == BUY_AGAIN:
-            reason = rhythm
+            reason = bought
         elif kind == TOGETHER:
             reason = _together(context, item)
         elif kind == TASTE:
@@ -140,10 +143,10 @@ def _tell(context: Context, item: int, kinds: list[int], rhythm: Reason | None) 
             reason = _trending(context)
         if reason is not None:
             return reason
-    raise AssertionError("trending can always be told")
+    raise AssertionError("trending always has a reason")
 
 
-def _rhythms(context: Context, items: Ints) -> list[Reason | None]:
+def _bought_reasons(context: Context, items: Ints) -> list[Reason | None]:
     """How often the customer buys each item and when last; None where they never did."""
     bought = context.bought
     if not len(bought.items):
@@ -152,9 +155,9 @@ def _rhythms(context: Context, items: Ints) -> list[Reason | None]:
     count, first_day, last_day = (
         column.take(place, mode="clip") for column in (bought.count, bought.first_day, bought.last_day)
     )
-    told = rhythms(context, count=count, first_day=first_day, last_day=last_day)
+    reasons = interval_reasons(context, count=count, first_day=first_day, last_day=last_day)
     was_bought = (bought.items.take(place, mode="clip") == items).tolist()
-    return [reason if known else None for known, reason in zip(was_bought, told, strict=True)]
+    return [reason if known else None for known, reason in zip(was_bought, reasons, strict=True)]
 
 
 def _together(context: Context, item: int) -> Reason | None:
@@ -167,8 +170,8 @@ def _together(context: Context, item: int) -> Reason | None:
         return None
     other = context.anchors[anchor[nearest]]
     name = context.bundle.catalogue.names[other] or "a product"
-    where = "in your basket" if other in context.basket else "you looked at"
-    return Reason("bought_together", f"Often bought with {name} {where}")
+    where = " in your basket" if other in context.basket else ", which you viewed"
+    return Reason("bought_together", f"Often bought with {name}{where}")
 
 
 def _taste(context: Context, item: int) -> Reason | None:

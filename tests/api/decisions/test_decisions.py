@@ -17,11 +17,11 @@ def ids(answer: dict[str, Any]) -> list[str]:
     return [proposition["product_id"] for proposition in answer["propositions"]]
 
 
-def test_known_customer_gets_the_staple_first_and_is_told_why(ask: Ask) -> None:
+def test_known_customer_gets_the_staple_first_with_the_reason(ask: Ask) -> None:
     answer = ask(customer_id=customer("tea", 3), context={"now": NOW})
     first = answer["propositions"][0]
     assert first["product_id"] == product("tea", 3)
-    assert first["reasons"] == [{"code": "buy_again", "text": "Usually every 7 days, last 8 days ago"}]
+    assert first["reasons"] == [{"code": "buy_again", "text": "You buy this about every 7 days, last 8 days ago"}]
     assert first["name"] == "The tea-3"
     assert answer["degraded"] == []
 

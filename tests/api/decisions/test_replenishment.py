@@ -32,7 +32,7 @@ def test_weekly_staple_is_expected_first_and_within_the_week(api: httpx.Client) 
     assert (first["bought_count"], first["mean_interval_days"]) == (25, 7.0)
     last = date.fromisoformat(first["last_bought"])
     days = (date(2026, 10, 1) - last).days
-    assert first["reasons"] == [{"code": "buy_again", "text": f"Usually every 7 days, last {days} days ago"}]
+    assert first["reasons"] == [{"code": "buy_again", "text": f"You buy this about every 7 days, last {days} days ago"}]
     assert abs((date.fromisoformat(first["expected_date"]) - last).days - 7) <= 2
 
 
@@ -77,7 +77,7 @@ def test_purchases_of_this_minute_count_from_the_second_one_on(api: httpx.Client
 def test_features_older_than_a_week_are_flagged_and_do_not_tell_the_last_purchase(api: httpx.Client) -> None:
     answer = replenishment_of(api, customer("tea", 3), now="2026-11-01T00:00:00Z")
     assert answer["degraded"] == ["features_stale"]
-    assert answer["items"][0]["reasons"][0]["text"] == "Usually every 7 days"
+    assert answer["items"][0]["reasons"][0]["text"] == "You buy this about every 7 days"
     assert answer["items"][0]["expected_date"] >= "2026-11-01"
 
 

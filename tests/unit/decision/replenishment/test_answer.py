@@ -61,14 +61,14 @@ def test_row_tells_its_history(bundle: Bundle) -> None:
     row = replenishment(ask(), bundle, state, stale_after_s=WEEK_S).due[0]
     assert (row.category, row.name, row.bought_count, row.mean_interval_days) == ("tea", "The tea-1", 5, 9.0)
     assert row.last_bought_on == date(2026, 9, 27)
-    assert row.reason.text == "Usually every 9 days, last 4 days ago"
+    assert row.reason.text == "You buy this about every 9 days, last 4 days ago"
 
 
 def test_category_sums_its_products_and_leaves_out_those_without_one(bundle: Bundle) -> None:
     state = bought((product("tea", 1), 4, 40, 4), (product("tea", 2), 1, 3, 3), (product("tea", 9), 8, 30, 1))
     (row,) = replenishment(ask(CATEGORY), bundle, state, stale_after_s=WEEK_S).due
     assert (row.product_id, row.category, row.name) == (None, "tea", "tea")
-    # Four baskets at least, five at most: the geometric mean is 4.5 baskets, told as four.
+    # Four baskets at least, five at most: the geometric mean is 4.5 baskets, rounded to four.
     assert (row.bought_count, row.last_bought_on) == (4, date(2026, 9, 28))
     assert row.mean_interval_days == pytest.approx(37 / 3, abs=0.1)
 

@@ -17,7 +17,7 @@ from app.decision.replenishment.hazards import (
     rebuy_columns,
     terms,
 )
-from app.decision.replenishment.interval import rhythm
+from app.decision.replenishment.interval import interval_reason
 from app.errors import BundleRefused
 from app.model.replenishment import RebuyModel, rebuy_models, term_count
 
@@ -170,15 +170,15 @@ def test_model_that_does_not_fit_its_columns_is_refused(broken: dict[str, object
 
 
 @pytest.mark.parametrize(
-    ("gap_days", "since_days", "text"),
+    ("interval_days", "since_days", "text"),
     [
-        (11, 10, "Usually every 11 days, last 10 days ago"),
-        (1, 1, "Usually every day, last yesterday"),
-        (0, -0.4, "You bought this before, last today"),
-        (7, 0.4, "Usually every 7 days, last yesterday"),
-        (7, -1, "Usually every 7 days"),
+        (11, 10, "You buy this about every 11 days, last 10 days ago"),
+        (1, 1, "You buy this about every day, last yesterday"),
+        (0, -0.4, "You last bought this today"),
+        (7, 0.4, "You buy this about every 7 days, last yesterday"),
+        (7, -1, "You buy this about every 7 days"),
         (0, 20_000, "You bought this before"),
     ],
 )
-def test_rhythm_is_told_in_words(gap_days: float, since_days: float, text: str) -> None:
-    assert rhythm(gap_days, since_days) == ("buy_again", text)
+def test_purchase_interval_in_words(interval_days: int, since_days: float, text: str) -> None:
+    assert interval_reason(interval_days, since_days) == ("buy_again", text)

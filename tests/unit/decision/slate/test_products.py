@@ -13,7 +13,7 @@ from app.decision.pipeline import Options, rank
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import Scored
 from app.decision.slate.products import top_places
-from app.domain import CustomerFeatures, LiveEvent, Query
+from app.domain import CustomerFeatures, Line, LiveEvent, ProductId, Query
 from app.feature_fields import product_key
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
@@ -77,20 +77,31 @@ def bought(*products: tuple[str, float, float, float]) -> CustomerState:
 @pytest.mark.parametrize(
     ("row", "text"),
     [
-        ((product("tea", 5), 11.0, TODAY - 120, TODAY - 20), "Usually every 10 days, last 20 days ago"),
-        ((product("tea", 5), 2.0, TODAY - 120, TODAY - 1), "You bought this before, last yesterday"),
-        ((product("tea", 5), 2.0, TODAY - 120, TODAY + 0.6), "You bought this before, last today"),
+        ((product("tea", 5), 11.0, TODAY - 120, TODAY - 20), "You buy this about every 10 days, last 20 days ago"),
+        ((product("tea", 5), 2.0, TODAY - 120, TODAY - 1), "You last bought this yesterday"),
+        ((product("tea", 5), 2.0, TODAY - 120, TODAY + 0.6), "You last bought this today"),
         ((product("tea", 5), 9.0, 0.0, 0.0), "You bought this before"),
-        ((product("tea", 5), 30.0, TODAY - 60, TODAY - 30), "Usually every day, last 30 days ago"),
+        ((product("tea", 5), 30.0, TODAY - 60, TODAY - 30), "You buy this about every day, last 30 days ago"),
     ],
 )
-def test_repeat_purchase_is_explained_by_its_own_rhythm(
+def test_repeat_purchase_is_explained_by_its_own_interval(
     bundle: Bundle, row: tuple[str, float, float, float], text: str
 ) -> None:
     query = Query(placement="app_home", size=60, now_at=NOW, customer_id="x")
     slate = rank(query, bundle, bought(row), OPTIONS)
-    shown = {proposition.product_id: proposition for proposition in slate.propositions}
-    assert shown[product("tea", 5)].reasons[0].text == text  # type: ignore[index]  # ProductId is a str
+    shown = {str(proposition.product_id): proposition for proposition in slate.propositions}
+    assert shown[product("tea", 5)].reasons[0].text == text
+
+
+@pytest.mark.parametrize(("is_viewed", "where"), [(True, ", which you viewed"), (False, " in your basket")])
+def test_product_bought_together_names_the_other_and_where_it_is(bundle: Bundle, is_viewed: bool, where: str) -> None:
+    other = ProductId(product("tea", 5))
+    query = Query(placement="app_home", size=10, now_at=NOW, anonymous_id="x")
+    query = replace(query, recent=[other]) if is_viewed else replace(query, basket=[Line(other)])
+    slate = rank(query, bundle, CustomerState(), OPTIONS)
+    texts = [reason.text for row in slate.propositions for reason in row.reasons if reason.code == "bought_together"]
+    name = bundle.catalogue.names[bundle.catalogue.item_of[other]]
+    assert set(texts) == {f"Often bought with {name}{where}"}
 
 
 def test_live_purchase_counts_like_one_in_the_features(bundle: Bundle) -> None:

@@ -9,7 +9,7 @@ from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
 from training.ranking.trees import MIN_QUESTIONS, Tables, fit_trees, ndcg_of
 
-SIGNAL = TABLE_COLUMNS.index("rhythm")
+SIGNAL = TABLE_COLUMNS.index("interval_ratio")
 
 
 def tables(*, seed: int, signal: bool, questions: int = 400, candidates: int = 30) -> Tables:
