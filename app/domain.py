@@ -231,8 +231,8 @@ class Reason(NamedTuple):
     text: str
 
 
-class CouponPlace(NamedTuple):
-    """What a coupon's proposition tells besides: which coupon (None: one to be activated), and what it applies to.
+class CouponDetails(NamedTuple):
+    """What only a coupon's proposition has: which coupon (None: one to be activated), and what it applies to.
 
     `saving_minor` is what it takes off one piece of the first product; `ends_s` unix seconds, None = no end.
     """
@@ -250,7 +250,7 @@ class CouponPlace(NamedTuple):
 class Proposition(NamedTuple):
     """One place of a slate. `expected_minor` = probability × price, or × margin where that is the objective.
 
-    Of a coupon `product_id` is the product that it is shown for, and `coupon` tells the rest.
+    Of a coupon `product_id` is the product that it is shown for; `coupon` holds its own fields.
     """
 
     kind: str
@@ -265,7 +265,7 @@ class Proposition(NamedTuple):
     name: str | None = None
     factors: Mapping[str, float] | None = None
     price_minor: int | None = None
-    coupon: CouponPlace | None = None
+    coupon: CouponDetails | None = None
 
 
 @dataclass(frozen=True, slots=True)

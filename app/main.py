@@ -210,7 +210,7 @@ def _shadow_changes(service: Service) -> Callable[[Bundle | None, float], None]:
             running.pop().close()
         if bundle is not None:
             running.append(Shadow(bundle, service.fallback_chain.options, service.metrics, per_second=per_second))
-            service.fallback_chain.shadow = running[0].offer
+            service.fallback_chain.shadow = running[0].submit
 
     return change
 

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 OVERLAP_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TIMED_ONE_IN = 16
-"""One decision in so many has its stages timed: seven observations cost 12 µs, and a sample tells as much."""
+"""One decision in so many has its stages timed: seven observations cost 12 µs, and a sample says as much."""
 STAGES = ("features", "context", "candidates", "eligibility", "scoring", "coupons", "slate", "encode")
 
 
@@ -93,7 +93,7 @@ class Metrics:
         self.degraded = self._fast_counter("endcap_degraded", "Degraded answers", "why")
         self.decisions = self._fast_counter("endcap_decisions", "Decisions answered", "fallback_level")
         self.canary_decisions = self._counter("endcap_canary_decisions", "Decisions given to a canary", "version")
-        self.shadow = self._counter("endcap_shadow", "Answers offered to the shadow, by outcome", "outcome")
+        self.shadow = self._counter("endcap_shadow", "Answers submitted to the shadow, by outcome", "outcome")
         self.shadow_overlap = Histogram(
             "endcap_shadow_overlap_ratio",
             "Share of a slate that the shadow shows as well",
@@ -142,7 +142,7 @@ class HistogramTimer:
         self._last = perf_counter()
 
     def end(self, stage: str) -> None:
-        """Observes the time since the last lap as `stage`."""
+        """Observes the time since the last stage ended as `stage`."""
         now = perf_counter()
         self._metrics.stage_seconds[stage].observe(now - self._last)
         self._last = now

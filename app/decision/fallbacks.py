@@ -12,7 +12,7 @@ from app.decision.customer.context import DAY_S, Context, make_context
 from app.decision.customer.trending import trending_group
 from app.decision.eligibility.products import all_allowed, eligibility_rules
 from app.decision.pipeline import POLICY, Observer, Options, decide, new_decision_id, rank
-from app.decision.replenishment.answer import DueQuery, replenishment
+from app.decision.replenishment.answer import ReplenishmentQuery, replenishment
 from app.domain import (
     Degraded,
     Ints,
@@ -151,7 +151,7 @@ def warm_up(bundle: Bundle, options: Options, *, placement: str, now: datetime) 
         rank(replace(products, kinds=frozenset({"product", "coupon"})), bundle, customer, options)
         rank(replace(products, policy=SlatePolicy(max_per_category=2, diversity=0.1)), bundle, customer, options)
         rank(replace(products, exclude_purchased=True, explain=True), bundle, customer, options)
-        replenishment(DueQuery("warm-up", now), bundle, customer, stale_after_s=options.stale_after_s)
+        replenishment(ReplenishmentQuery("warm-up", now), bundle, customer, stale_after_s=options.stale_after_s)
     popular_slate(products, bundle, options, why=Degraded.OVERLOAD)
     static_slate(products, {})
 

@@ -10,7 +10,7 @@ from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.customer.context import Context, make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
 from app.decision.ranking.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score
-from app.decision.slate.mixed import Offered, offer_coupons
+from app.decision.slate.mixed import MixedSlate, mixed_slate
 from app.decision.slate.new_products import fitting_new_products, with_new_products
 from app.decision.slate.products import make_slate, slate_places
 from app.decision.slate.reranking import Reranking, always_scored, rerank, with_pinned
@@ -76,11 +76,11 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
     places = slate_places(context, scored, new, reranking) if "product" in query.kinds else NO_ITEMS
     offer_index = options.offer_index_of(bundle) if "coupon" in query.kinds else None
     if offer_index is None:
-        offered = Offered(make_slate(context, scored, places, new, reranking) if len(places) else [])
+        mixed = MixedSlate(make_slate(context, scored, places, new, reranking) if len(places) else [])
     else:
-        offered = offer_coupons(context, offer_index, scored, rules, places, new, reranking)
+        mixed = mixed_slate(context, offer_index, scored, rules, places, new, reranking)
         timer.end("coupons")
-    slate = _slate(context, candidates, dropped, scored, reranking, offered)
+    slate = _slate(context, candidates, dropped, scored, reranking, mixed)
     timer.end("slate")
     return slate
 
@@ -96,22 +96,22 @@ def _slate(
     dropped: dict[str, Ints],
     scored: Scored,
     reranking: Reranking | None,
-    offered: Offered,
+    mixed: MixedSlate,
 ) -> Slate:
     degraded = list(context.degraded)
     if candidates.failed:
         degraded.append(Degraded.MODEL_UNAVAILABLE)
-    if offered.failed and Degraded.COUPONS_UNKNOWN not in degraded:
+    if mixed.failed and Degraded.COUPONS_UNKNOWN not in degraded:
         degraded.append(Degraded.COUPONS_UNKNOWN)
-    if len(offered.propositions) < context.query.size and "product" in context.query.kinds:
+    if len(mixed.propositions) < context.query.size and "product" in context.query.kinds:
         degraded.append(Degraded.SLATE_SHORT)
     return Slate(
         decision_id=new_decision_id(),
         model_version=context.bundle.version,
         policy=POLICY,
         degraded=degraded,
-        propositions=offered.propositions,
-        trace=_trace(context, candidates, dropped, scored, reranking, offered),
+        propositions=mixed.propositions,
+        trace=_trace(context, candidates, dropped, scored, reranking, mixed),
     )
 
 
@@ -121,14 +121,14 @@ def _trace(
     dropped: dict[str, Ints],
     scored: Scored,
     reranking: Reranking | None,
-    offered: Offered,
+    mixed: MixedSlate,
 ) -> Trace:
     ids = context.bundle.catalogue.product_ids
     new_products = context.bundle.new_products
     return Trace(
         new_product_count=None if new_products is None else len(new_products.items),
         placement=None if reranking is None else reranking.trace,
-        coupons=offered.trace,
+        coupons=mixed.trace,
         candidates={name: len(items) for name, items in candidates.by_source.items()},
         failed_sources=candidates.failed,
         dropped={

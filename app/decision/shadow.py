@@ -16,28 +16,29 @@ WAITING_COUNT = 8
 ANSWERED_AFTER_S = 0.02
 """So long after it was ranked an answer has left, and its customer cannot feel the shadow any more."""
 BUSY_RATIO = 0.1
-"""Part of the time that a shadow may rank: beside one busy half the time every tenth answer took 7 ms instead of 2."""
+"""Part of the time that a shadow may rank: with one busy half the time every tenth answer took 7 ms instead of 2."""
 END_TIMEOUT_S = 1.0
 
 _log = logging.getLogger(__name__)
 
-Offered = tuple[float, Query, CustomerState, Slate]
+_Waiting = tuple[float, Query, CustomerState, Slate]
+"""An answer and the monotonic time at which it was submitted."""
 
 
 class Shadow:
-    """Ranks at most `per_second` of the offered answers with `bundle` in a thread of its own, from now until closed."""
+    """Ranks at most `per_second` of the submitted answers with `bundle`, in its own thread, from now until closed."""
 
     def __init__(self, bundle: Bundle, options: Options, metrics: Metrics, *, per_second: float) -> None:
         self._bundle = bundle
         self._options = options
         self._metrics = metrics
         self._pause_s = 1 / per_second
-        self._waiting: deque[Offered] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._ended = Event()
         self._thread = Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
 
-    def offer(self, query: Query, state: CustomerState, slate: Slate) -> None:
+    def submit(self, query: Query, state: CustomerState, slate: Slate) -> None:
         """Takes one answer, or drops it when too many wait; returns at once."""
         if len(self._waiting) < WAITING_COUNT:
             self._waiting.append((monotonic(), query, state, slate))
@@ -54,8 +55,8 @@ class Shadow:
         while not self._ended.wait(pause_s):
             if not self._waiting:
                 continue
-            offered_at, query, state, slate = self._waiting.popleft()
-            self._ended.wait(max(0.0, offered_at + ANSWERED_AFTER_S - monotonic()))
+            submitted_at, query, state, slate = self._waiting.popleft()
+            self._ended.wait(max(0.0, submitted_at + ANSWERED_AFTER_S - monotonic()))
             started = perf_counter()
             try:
                 self._compare(query, state, slate)

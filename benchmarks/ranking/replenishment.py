@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from app.decision.replenishment.answer import DueQuery, Replenishment, replenishment
+from app.decision.replenishment.answer import Replenishment, ReplenishmentQuery, replenishment
 from app.history import History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
@@ -49,7 +49,7 @@ def ask_all(
     """The answer for every customer at the cut, and the milliseconds that one takes."""
     answers, taken_ms = {}, []
     for name, state in states.items():
-        query = DueQuery(name, CUT_AT, days, level, limit)
+        query = ReplenishmentQuery(name, CUT_AT, days, level, limit)
         started = perf_counter()
         answers[name] = replenishment(query, bundle, state, stale_after_s=STALE_AFTER_S)
         taken_ms.append((perf_counter() - started) * 1000)
@@ -84,7 +84,7 @@ def with_chances(pairs: pl.DataFrame, answers: Answers, key: str) -> pl.DataFram
     predicted = [
         (name, row.product_id if key == "product_id" else row.category, row.probability)
         for name, answer in answers.items()
-        for row in answer.due
+        for row in answer.purchases
     ]
     chances = pl.DataFrame(
         predicted, schema={"customer_id": pl.String, key: pl.String, "chance": pl.Float64}, orient="row"

@@ -5,7 +5,7 @@ from prometheus_client import generate_latest
 from app.telemetry import TIMED_ONE_IN, Metrics, no_timer, stage_timer
 
 
-def test_tally_adds_up_per_value_of_its_label() -> None:
+def test_counter_adds_up_per_value_of_its_label() -> None:
     metrics = Metrics()
     for value, count in [("similar", 60), ("popular", 10), ("similar", 3)]:
         metrics.candidates.add(value, count)
@@ -19,9 +19,9 @@ def test_tally_adds_up_per_value_of_its_label() -> None:
 
 def test_one_decision_in_sixteen_has_its_stages_timed() -> None:
     metrics = Metrics()
-    timer = [stage_timer(metrics) for _ in range(3 * TIMED_ONE_IN)]
-    timed = [lap for lap in timer if lap is not no_timer]
+    timers = [stage_timer(metrics) for _ in range(3 * TIMED_ONE_IN)]
+    timed = [timer for timer in timers if timer is not no_timer]
     assert len(timed) == 3
-    for lap in timer:
-        lap.end("slate")
+    for timer in timers:
+        timer.end("slate")
     assert 'endcap_stage_seconds_count{stage="slate"} 3.0' in generate_latest(metrics.registry).decode()

@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from app.api.decisions.wire import Instant, ReasonAnswer
-from app.decision.replenishment.answer import MAX_HORIZON_DAYS, Due, DueQuery, Replenishment
+from app.decision.replenishment.answer import MAX_HORIZON_DAYS, ExpectedPurchase, Replenishment, ReplenishmentQuery
 
 
 class ReplenishmentRequest(BaseModel):
@@ -27,9 +27,9 @@ class ReplenishmentRequest(BaseModel):
     now: Instant | None = None
 
 
-def to_replenishment_query(customer_id: str, request: ReplenishmentRequest) -> DueQuery:
+def to_replenishment_query(customer_id: str, request: ReplenishmentRequest) -> ReplenishmentQuery:
     """The question in the pipeline's words."""
-    return DueQuery(
+    return ReplenishmentQuery(
         customer_id=customer_id,
         now_at=request.now or datetime.now(UTC),
         horizon_days=request.horizon_days,
@@ -67,7 +67,7 @@ class ReplenishmentAnswer(BaseModel):
     items: list[ReplenishmentItem]
 
 
-def replenishment_body(query: DueQuery, answer: Replenishment, *, model_version: str | None) -> bytes:
+def replenishment_body(query: ReplenishmentQuery, answer: Replenishment, *, model_version: str | None) -> bytes:
     """The JSON body of an answer, in the shape of ReplenishmentAnswer."""
     body = {
         "customer_id": query.customer_id,
@@ -75,12 +75,12 @@ def replenishment_body(query: DueQuery, answer: Replenishment, *, model_version:
         "level": query.level,
         "horizon_days": query.horizon_days,
         "degraded": answer.degraded,
-        "items": [_item(row) for row in answer.due],
+        "items": [_item(row) for row in answer.purchases],
     }
     return orjson.dumps(body)
 
 
-def _item(row: Due) -> dict[str, Any]:
+def _item(row: ExpectedPurchase) -> dict[str, Any]:
     return {
         "product_id": row.product_id,
         "category": row.category,

@@ -10,7 +10,7 @@ import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
 from app.api.documents import RequestModel
-from app.domain import Channel, CouponPlace, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
+from app.domain import Channel, CouponDetails, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
 from app.errors import UnknownPlacement
 from app.ingest.schema import Id
 from app.settings import Placement
@@ -223,15 +223,15 @@ def _propositions(propositions: Sequence[Proposition], currency: str) -> list[di
     return wire
 
 
-def _coupon(place: CouponPlace, currency: str) -> dict[str, Any]:
-    saving = place.saving_minor
+def _coupon(details: CouponDetails, currency: str) -> dict[str, Any]:
+    saving = details.saving_minor
     return {
-        "coupon_id": place.coupon_id,
-        "code": place.code,
-        "offer_id": place.offer_id,
-        "offer_revision": place.offer_revision,
-        "campaign_id": place.campaign_id,
-        "applies_to": place.applies_to,
+        "coupon_id": details.coupon_id,
+        "code": details.code,
+        "offer_id": details.offer_id,
+        "offer_revision": details.offer_revision,
+        "campaign_id": details.campaign_id,
+        "applies_to": details.applies_to,
         "saving": None if saving is None else {"amount_minor": saving, "currency": currency},
-        "valid_until": None if place.ends_s is None else datetime.fromtimestamp(place.ends_s, UTC),
+        "valid_until": None if details.ends_s is None else datetime.fromtimestamp(details.ends_s, UTC),
     }

@@ -35,7 +35,7 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True, slots=True)
-class DueQuery:
+class ReplenishmentQuery:
     """One question: what is this customer likely to buy again within so many days? `now_at` is aware UTC."""
 
     customer_id: str
@@ -46,7 +46,7 @@ class DueQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class ExpectedPurchase:
     """One product or category that was bought repeatedly; `expected_on` None = more than a year away.
 
     `bought_count` baskets, estimated for a category; `mean_interval_days` None where all purchases fell on one day.
@@ -68,13 +68,15 @@ class Replenishment:
     """The answer: most likely first, and what was missing."""
 
     degraded: tuple[Degraded, ...]
-    due: list[Due]
+    purchases: list[ExpectedPurchase]
 
 
 NO_BUNDLE = Replenishment((Degraded.BUNDLE_MISSING,), [])
 
 
-def replenishment(query: DueQuery, bundle: Bundle, state: CustomerState, *, stale_after_s: float) -> Replenishment:
+def replenishment(
+    query: ReplenishmentQuery, bundle: Bundle, state: CustomerState, *, stale_after_s: float
+) -> Replenishment:
     """What the customer bought repeatedly, most likely first; without a model nothing, flagged.
 
     Features older than `stale_after_s` are read as of that age: where knowledge stops, silence says nothing.
@@ -83,17 +85,19 @@ def replenishment(query: DueQuery, bundle: Bundle, state: CustomerState, *, stal
     if query.level == CATEGORY and CATEGORY not in bundle.catalogue.attributes:
         remedy = "import products with a column `category`, or ask for level=product"
         raise BadInput(f"the catalogue has no categories; {remedy}", pointer="/query/level")
-    asked = Query(placement="replenishment", size=1, now_at=query.now_at, customer_id=query.customer_id)
-    context = make_context(asked, bundle, state, stale_after_s=stale_after_s)
+    customer = Query(placement="replenishment", size=1, now_at=query.now_at, customer_id=query.customer_id)
+    context = make_context(customer, bundle, state, stale_after_s=stale_after_s)
     model = bundle.rebuy.get(query.level)
     if model is None or model.columns != COLUMNS:
         return Replenishment((*context.degraded, Degraded.MODEL_UNAVAILABLE), [])
     now_s = query.now_at.timestamp()
     known_s = min(now_s, context.features.as_of_at + stale_after_s) if context.features else now_s
-    return Replenishment(context.degraded, _due(query, context, model, known_day=known_s / DAY_S))
+    return Replenishment(context.degraded, _most_likely(query, context, model, known_day=known_s / DAY_S))
 
 
-def _due(query: DueQuery, context: Context, model: RebuyModel, *, known_day: float) -> list[Due]:
+def _most_likely(
+    query: ReplenishmentQuery, context: Context, model: RebuyModel, *, known_day: float
+) -> list[ExpectedPurchase]:
     products = product_pairs(np.zeros(len(context.bought.items), np.int32), context.bought)
     pairs, visits = products, products.count
     if query.level == CATEGORY:
@@ -107,7 +111,7 @@ def _due(query: DueQuery, context: Context, model: RebuyModel, *, known_day: flo
     chance = chance_within(hazards, model.span_ends_days, query.horizon_days)
     best = np.argsort(-chance, kind="stable")[: query.limit]
     waits = median_wait(hazards[best], model.span_ends_days)
-    return _told(query, context, pairs.only(best), visits[best], chance=chance[best], waits=waits)
+    return _expected_purchases(query, context, pairs.only(best), visits[best], chance=chance[best], waits=waits)
 
 
 def _on_offer(level: str, bundle: Bundle, groups: Ints) -> Mask:
@@ -116,7 +120,9 @@ def _on_offer(level: str, bundle: Bundle, groups: Ints) -> Mask:
     return np.ones(len(groups), np.bool_) if on_offer is None else on_offer[groups]
 
 
-def _told(query: DueQuery, context: Context, pairs: Pairs, visits: Floats, *, chance: Wide, waits: Wide) -> list[Due]:
+def _expected_purchases(
+    query: ReplenishmentQuery, context: Context, pairs: Pairs, visits: Floats, *, chance: Wide, waits: Wide
+) -> list[ExpectedPurchase]:
     """The rows in words, names and dates."""
     count, first_day, last_day = np.rint(visits), np.floor(pairs.first_day), np.floor(pairs.last_day)
     gap_days = (last_day - first_day) / np.maximum(count - 1, 1)
@@ -124,7 +130,7 @@ def _told(query: DueQuery, context: Context, pairs: Pairs, visits: Floats, *, ch
     reasons = interval_reasons(context, count=count, first_day=first_day, last_day=last_day)
     columns = (column.tolist() for column in (chance, waits, last_day, count, gap_days))
     return [
-        Due(
+        ExpectedPurchase(
             product_id=product_id,
             category=category,
             name=name,

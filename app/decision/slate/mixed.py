@@ -13,7 +13,7 @@ from app.decision.ranking.scoring import Scored
 from app.decision.slate.new_products import MIN_SLATE
 from app.decision.slate.products import make_slate
 from app.decision.slate.reranking import Reranking
-from app.domain import CouponPlace, CouponTrace, Ints, Objective, ProductId, Proposition, Reason
+from app.domain import CouponDetails, CouponTrace, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import OfferIndex
 from app.offers.terms.codes import shown_code
@@ -23,7 +23,7 @@ APPLIES_TO_COUNT = 5
 _log = logging.getLogger(__name__)
 
 
-class Offered(NamedTuple):
+class MixedSlate(NamedTuple):
     """A slate of both kinds, and the trace of its coupons, None where none were looked at; `failed`: by a fault."""
 
     propositions: Sequence[Proposition]
@@ -31,7 +31,7 @@ class Offered(NamedTuple):
     failed: bool = False
 
 
-def offer_coupons(
+def mixed_slate(
     context: Context,
     offer_index: OfferIndex,
     scored: Scored,
@@ -39,15 +39,15 @@ def offer_coupons(
     places: Ints,
     new: Ints,
     reranking: Reranking | None,
-) -> Offered:
+) -> MixedSlate:
     """The products at `places` with the customer's coupons among them; the products alone where that fails."""
     objective = Objective.RELEVANCE if reranking is None else reranking.trace.objective
     try:
         coupons = coupon_candidates(context, offer_index, scored, rules, objective)
-        return Offered(_with_coupons(context, offer_index, scored, coupons, places, new, reranking), coupons.trace())
+        return MixedSlate(_with_coupons(context, offer_index, scored, coupons, places, new, reranking), coupons.trace())
     except Exception:  # noqa: BLE001 - the border of one kind: the other still answers
         _log.exception("coupons failed")
-        return Offered(make_slate(context, scored, places, new, reranking), failed=True)
+        return MixedSlate(make_slate(context, scored, places, new, reranking), failed=True)
 
 
 def _with_coupons(
@@ -69,11 +69,11 @@ def _with_coupons(
     most = min(context.query.max_coupons, len(coupons.best))
     set_ranks = _set_ranks(context, scored, places, reranking) if most else set()
     keys = scored.score.take(places).tolist() if reranking is None else reranking.keys
-    offered = [float(coupons.keys[place]) for place in coupons.best[:most]]
-    ranks = coupon_ranks(offered, keys, set_ranks, size=context.query.size, kept_count=context.query.coupon_places)
+    coupon_keys = [float(coupons.keys[place]) for place in coupons.best[:most]]
+    ranks = coupon_ranks(coupon_keys, keys, set_ranks, size=context.query.size, kept_count=context.query.coupon_places)
     if not ranks:
         return make_slate(context, scored, places, new, reranking)
-    kept, product_ranks = _seated(len(places), set_ranks, ranks, size=context.query.size)
+    kept, product_ranks = _placed_products(len(places), set_ranks, ranks, size=context.query.size)
     products = make_slate(
         context,
         scored,
@@ -130,19 +130,21 @@ def coupon_ranks(
     return sorted(ranks + left[max(len(left) - lacking, 0) :])
 
 
-def _seated(count: int, set_ranks: set[int], taken: Sequence[int], *, size: int) -> tuple[list[int], list[int]]:
+def _placed_products(
+    count: int, set_ranks: set[int], taken: Sequence[int], *, size: int
+) -> tuple[list[int], list[int]]:
     """Of `count` products the numbers of those that still have a place, and their ranks."""
     if not set_ranks:
         ranks = [rank for rank in range(1, size + 1) if rank not in taken][:count]
         return list(range(len(ranks))), ranks
     others = iter([number for number in range(count) if number + 1 not in set_ranks])
-    seated: list[tuple[int, int]] = []
+    placed: list[tuple[int, int]] = []
     for rank in range(1, size + 1):
         if rank not in taken:
             number = rank - 1 if rank in set_ranks else next(others, None)
             if number is not None:
-                seated.append((number, rank))
-    return [number for number, _ in seated], [rank for _, rank in seated]
+                placed.append((number, rank))
+    return [number for number, _ in placed], [rank for _, rank in placed]
 
 
 def _propositions(
@@ -174,7 +176,7 @@ def _propositions(
                 offer.name,
                 _factors(offer_index, pair, chance) if context.query.explain else None,
                 _whole(price) if catalogue.is_listed[target] else None,
-                CouponPlace(
+                CouponDetails(
                     None if coupon is None else coupon.coupon_id,
                     None if coupon is None else shown_code(coupon.code),
                     offer.offer_id,
@@ -203,7 +205,7 @@ def _applies_to(bundle: Bundle, offer_index: OfferIndex, coupons: CouponCandidat
 def _factors(offer_index: OfferIndex, pair: int, chance: float) -> dict[str, float]:
     """What made the score: the chance, what a redemption costs and leaves, and the weight that follows."""
     price, margin, saving, cost = offer_index.worths.money[:, pair].tolist()
-    told = {
+    values = {
         "p_redeem": chance,
         "saving_minor": saving,
         "cost_minor": cost,
@@ -211,7 +213,7 @@ def _factors(offer_index: OfferIndex, pair: int, chance: float) -> dict[str, flo
         "margin_minor": margin,
         "odds_weight": exp(offer_index.worths.log_weight[pair]),
     }
-    return {name: value for name, value in told.items() if not isnan(value)}
+    return {name: value for name, value in values.items() if not isnan(value)}
 
 
 def _reason(context: Context, target: int, *, in_basket: bool, is_held: bool) -> Reason:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from app.decision.replenishment.answer import DueQuery, replenishment
+from app.decision.replenishment.answer import ReplenishmentQuery, replenishment
 from app.decision.replenishment.hazards import CATEGORY, COLUMNS, PRODUCT
 from app.domain import CustomerFeatures, Degraded
 from app.errors import BadInput
@@ -45,20 +45,20 @@ def bought(*rows: tuple[str, float, float, float], as_of_at: float = NOW.timesta
     return CustomerState(CustomerFeatures(as_of_at, {}, keys, weights, weights, weights, *days))
 
 
-def ask(level: str = PRODUCT, limit: int = 50) -> DueQuery:
-    return DueQuery("x", NOW, horizon_days=7, level=level, limit=limit)
+def ask(level: str = PRODUCT, limit: int = 50) -> ReplenishmentQuery:
+    return ReplenishmentQuery("x", NOW, horizon_days=7, level=level, limit=limit)
 
 
 def test_what_was_bought_once_is_not_listed(bundle: Bundle) -> None:
     state = bought((product("tea", 1), 5, 40, 4), (product("tea", 2), 1, 3, 3), (product("tea", 3), 2, 30, 9))
     answer = replenishment(ask(), bundle, state, stale_after_s=WEEK_S)
-    assert {row.product_id for row in answer.due} == {product("tea", 1), product("tea", 3)}
+    assert {row.product_id for row in answer.purchases} == {product("tea", 1), product("tea", 3)}
     assert answer.degraded == ()
 
 
 def test_row_tells_its_history(bundle: Bundle) -> None:
     state = bought((product("tea", 1), 5, 40, 4))
-    row = replenishment(ask(), bundle, state, stale_after_s=WEEK_S).due[0]
+    row = replenishment(ask(), bundle, state, stale_after_s=WEEK_S).purchases[0]
     assert (row.category, row.name, row.bought_count, row.mean_interval_days) == ("tea", "The tea-1", 5, 9.0)
     assert row.last_bought_on == date(2026, 9, 27)
     assert row.reason.text == "You buy this about every 9 days, last 4 days ago"
@@ -66,7 +66,7 @@ def test_row_tells_its_history(bundle: Bundle) -> None:
 
 def test_category_sums_its_products_and_leaves_out_those_without_one(bundle: Bundle) -> None:
     state = bought((product("tea", 1), 4, 40, 4), (product("tea", 2), 1, 3, 3), (product("tea", 9), 8, 30, 1))
-    (row,) = replenishment(ask(CATEGORY), bundle, state, stale_after_s=WEEK_S).due
+    (row,) = replenishment(ask(CATEGORY), bundle, state, stale_after_s=WEEK_S).purchases
     assert (row.product_id, row.category, row.name) == (None, "tea", "tea")
     # Four baskets at least, five at most: the geometric mean is 4.5 baskets, rounded to four.
     assert (row.bought_count, row.last_bought_on) == (4, date(2026, 9, 28))
@@ -79,7 +79,7 @@ def test_withdrawn_product_is_not_listed(bundle: Bundle) -> None:
     changed = replace(bundle, new_products=NewProducts(np.zeros(0, np.int32), on_offer))
     state = bought((product("tea", 1), 5, 40, 4), (product("tea", 3), 2, 30, 9))
     answer = replenishment(ask(), changed, state, stale_after_s=WEEK_S)
-    assert [row.product_id for row in answer.due] == [product("tea", 3)]
+    assert [row.product_id for row in answer.purchases] == [product("tea", 3)]
 
 
 def test_bundle_without_the_model_answers_an_empty_flagged_list(bundle: Bundle) -> None:
@@ -87,13 +87,13 @@ def test_bundle_without_the_model_answers_an_empty_flagged_list(bundle: Bundle) 
     unlike = replace(bundle.rebuy[PRODUCT], columns=COLUMNS[::-1])
     for rebuy in ({}, {PRODUCT: unlike}):
         answer = replenishment(ask(), replace(bundle, rebuy=rebuy), state, stale_after_s=WEEK_S)
-        assert (answer.due, answer.degraded) == ([], (Degraded.MODEL_UNAVAILABLE,))
+        assert (answer.purchases, answer.degraded) == ([], (Degraded.MODEL_UNAVAILABLE,))
 
 
 def test_failed_store_answers_an_empty_flagged_list(bundle: Bundle) -> None:
     state = CustomerState(degraded=(Degraded.FEATURES_MISSING,))
     answer = replenishment(ask(), bundle, state, stale_after_s=WEEK_S)
-    assert (answer.due, answer.degraded) == ([], (Degraded.FEATURES_MISSING,))
+    assert (answer.purchases, answer.degraded) == ([], (Degraded.FEATURES_MISSING,))
 
 
 def test_catalogue_without_categories_is_named_as_the_reason(bundle: Bundle) -> None:
@@ -107,7 +107,7 @@ def test_catalogue_without_categories_is_named_as_the_reason(bundle: Bundle) -> 
 def test_chances_stop_falling_where_knowledge_stops(bundle: Bundle) -> None:
     state = bought((product("tea", 1), 5, 60, 34), as_of_at=NOW.timestamp() - 30 * 86_400)
     chances = [
-        replenishment(replace(ask(), now_at=now_at), bundle, state, stale_after_s=WEEK_S).due[0].probability
+        replenishment(replace(ask(), now_at=now_at), bundle, state, stale_after_s=WEEK_S).purchases[0].probability
         for now_at in (NOW - timedelta(days=days) for days in (29, 23, 0))
     ]
     assert chances[0] != pytest.approx(chances[1])
