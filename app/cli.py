@@ -209,20 +209,21 @@ def train(
 
     settings, mlflow = Settings.load(data_dir=data_dir), MlflowSettings()
     given = {"budget_minutes": budget_minutes, "seed": seed, "publish": publish_it, "warm_start": warm_start}
-    plan = read_config(config, **given)
+    training = read_config(config, **given)
     tracking = tracking_at(
-        plan.mlflow_tracking_uri or mlflow.tracking_uri, plan.mlflow_experiment or mlflow.experiment_name or "endcap"
+        training.mlflow_tracking_uri or mlflow.tracking_uri,
+        training.mlflow_experiment or mlflow.experiment_name or "endcap",
     )
     export_if_there(settings)
     with redis_for(settings) as redis_url, progress_bar() as bar:
         report = run_training(
             settings,
             redis_url,
-            budget_s=plan.budget_minutes * 60,
-            seed=plan.seed,
-            publish=plan.publish,
+            budget_s=training.budget_minutes * 60,
+            seed=training.seed,
+            publish=training.publish,
             progress=bar,
-            plan=plan,
+            config=training,
         )
     if tracking is not None:
         folder, tags = settings.bundles_dir / report.version, {"published": str(report.published).lower()}

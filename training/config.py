@@ -1,4 +1,4 @@
-"""What a data scientist decides of a training: a TOML file and the command's options, checked before all else."""
+"""What a data scientist sets for a training: a TOML file and the command's options, checked before all else."""
 
 import tomllib
 from difflib import get_close_matches
@@ -20,8 +20,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Walk(_Strict):
-    """Where the tuning walk starts and how far it may go; fields as in AlsSettings."""
+class SearchSpace(_Strict):
+    """Where tuning starts and how far it may search; fields as in AlsSettings."""
 
     factors: int = Field(default=AlsSettings().factors, ge=4, le=512)
     max_factors: int = Field(default=MAX_FACTORS, ge=4, le=512)
@@ -34,7 +34,7 @@ class Walk(_Strict):
     evennesses: tuple[Evenness, ...] = Field(default=EVENNESSES, max_length=20, strict=False)
 
     @model_validator(mode="after")
-    def _room_to_walk(self) -> "Walk":
+    def _has_room(self) -> "SearchSpace":
         if self.max_factors < self.factors:
             raise ValueError(f"max_factors = {self.max_factors} is less than factors = {self.factors}: raise it")
         return self
@@ -44,7 +44,7 @@ class Walk(_Strict):
         return AlsSettings(self.factors, self.alpha, self.regularization, self.weighting, self.iterations)
 
 
-class PartsInUse(_Strict):
+class EnabledParts(_Strict):
     """Which learned parts a bundle may have; data that cannot feed one leaves it out all the same."""
 
     linear: bool = True
@@ -52,16 +52,16 @@ class PartsInUse(_Strict):
     replenishment: bool = True
 
 
-class Plan(_Strict):
+class ModelConfig(_Strict):
     """What shapes the model of one run."""
 
     warm_start: bool = False
     max_windows: int = Field(default=5, ge=1, le=24)
-    parts: PartsInUse = PartsInUse()
-    walk: Walk = Walk()
+    parts: EnabledParts = EnabledParts()
+    search_space: SearchSpace = SearchSpace()
 
 
-class TrainConfig(Plan):
+class TrainConfig(ModelConfig):
     """The whole file; docs/training.md explains every key."""
 
     budget_minutes: float = Field(default=1.0, ge=0, allow_inf_nan=False)
@@ -95,11 +95,11 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _in_one_line(path: Path | None, error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"])) or "walk"
-    told = f"{'options' if path is None else path}: {key} = {first['input']!r}"
+    key = ".".join(map(str, first["loc"])) or "search_space"
+    setting = f"{'options' if path is None else path}: {key} = {first['input']!r}"
     if first["type"] == "extra_forbidden":
-        return f"{told}: there is no such key; {_remedy(key)}"
-    return f"{told}: {first['msg'].removeprefix('Value error, ')}; see {PAGE}"
+        return f"{setting}: there is no such key; {_remedy(key)}"
+    return f"{setting}: {first['msg'].removeprefix('Value error, ')}; see {PAGE}"
 
 
 def _remedy(key: str) -> str:
@@ -109,10 +109,10 @@ def _remedy(key: str) -> str:
 
 def keys(model: type[BaseModel] = TrainConfig, prefix: str = "") -> dict[str, object]:
     """Every key of the file by its dotted name, with its default."""
-    found: dict[str, object] = {}
+    defaults: dict[str, object] = {}
     for name, field in model.model_fields.items():
         if isinstance(field.default, BaseModel):
-            found |= keys(type(field.default), f"{prefix}{name}.")
+            defaults |= keys(type(field.default), f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = field.default
-    return found
+            defaults[f"{prefix}{name}"] = field.default
+    return defaults

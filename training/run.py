@@ -18,7 +18,7 @@ from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.product_table import ProductTable
 from app.ports import Progress
 from app.settings import Settings
-from training.config import Plan
+from training.config import ModelConfig
 from training.coupons.examples import CouponWorld
 from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
@@ -29,7 +29,7 @@ from training.evaluation.evaluate import Case, evaluate_bundle
 from training.evaluation.results import EvaluationResults, headline
 from training.evaluation.segments import segments_of
 from training.features.materialize import materialize
-from training.learners.bundle_parts import Recipe, learn_parts, recipe_of
+from training.learners.bundle_contents import Hyperparameters, hyperparameters_of, learn_contents
 from training.learners.content import with_content
 from training.learners.factors import AlsSettings, Start, Trial, tune
 from training.learners.linear import LinearSettings, tune_linear
@@ -38,13 +38,13 @@ from training.queries.evaluation_queries import EvaluationQueries, build_queries
 from training.queries.states import states_for
 from training.ranking.blend import default_blend
 from training.ranking.fit import Ranking, candidate_window, fit_ranking
-from training.release.assemble import bundle_of, write_parts
+from training.release.assemble import bundle_of, write_contents
 from training.release.publish import Facts, prune
 from training.release.release import GateResult, release
 from training.report.write import write_report
 from training.warm_start import WarmStart, warm_start
 
-DEFAULT_PLAN = Plan()
+DEFAULT_CONFIG = ModelConfig()
 RANDOM_WINDOWS = 2
 """Where time does not tell, so many times customers' products are held out at random for tuning."""
 DAY_S = 86_400
@@ -120,7 +120,7 @@ class _Run:
     seed: int
     folder: Path
     products_sha256: str | None
-    plan: Plan
+    config: ModelConfig
     warm: WarmStart | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -137,7 +137,7 @@ def train(
     seed: int,
     publish: bool,
     progress: Progress,
-    plan: Plan = DEFAULT_PLAN,
+    config: ModelConfig = DEFAULT_CONFIG,
 ) -> TrainReport:
     """Tunes on the windows before the last, evaluates on the last, then learns from everything and publishes.
 
@@ -146,15 +146,15 @@ def train(
     """
     started = perf_counter()
     with tempfile.TemporaryDirectory(prefix="endcap-train-") as folder, threadpool_limits(1):
-        run = _open(settings, Path(folder), seed=seed, progress=progress, plan=plan)
+        run = _open(settings, Path(folder), seed=seed, progress=progress, config=config)
         run.timed("load", started)
         test, tuning = _splits(run)
-        recipe, how = _recipe(run, tuning, budget_s=budget_s)
-        bundle = _held_out(run, test, recipe)
+        hyperparameters, how = _hyperparameters(run, tuning, budget_s=budget_s)
+        bundle = _held_out(run, test, hyperparameters)
         results = _evaluate(run, test, bundle, baselines=_baselines(run, test))
         coupons = _coupons(run, bundle)
         metrics = headline(results) | coupons.metrics()
-        version = _publishable(run, recipe, coupons, metrics, how)
+        version = _publishable(run, hyperparameters, coupons, metrics, how)
         report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
         since = perf_counter()
         materialize(settings, redis_url, as_of=None, progress=progress)
@@ -175,7 +175,7 @@ def evaluate(settings: Settings, *, seed: int, progress: Progress) -> Evaluation
     with tempfile.TemporaryDirectory(prefix="endcap-evaluate-") as folder, threadpool_limits(1):
         run = _open(settings, Path(folder), seed=seed, progress=progress)
         test, _ = _splits(run)
-        results = _evaluate(run, test, _held_out(run, test, recipe_of(live)), baselines=Baselines())
+        results = _evaluate(run, test, _held_out(run, test, hyperparameters_of(live)), baselines=Baselines())
         report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
         return EvaluationReport(version, headline(results), report)
 
@@ -189,8 +189,10 @@ def is_up_to_date(settings: Settings) -> bool:
     return bool(live.manifest["config"].get("imports") == History(settings.history_dir).import_version())
 
 
-def _open(settings: Settings, folder: Path, *, seed: int, progress: Progress, plan: Plan = DEFAULT_PLAN) -> _Run:
-    warm = warm_start(settings.bundles_dir, plan.parts) if plan.warm_start else None
+def _open(
+    settings: Settings, folder: Path, *, seed: int, progress: Progress, config: ModelConfig = DEFAULT_CONFIG
+) -> _Run:
+    warm = warm_start(settings.bundles_dir, config.parts) if config.warm_start else None
     history = History(settings.history_dir).scan()
     products_sha256 = ProductTable(settings.tables_dir).sha256()
     products = product_table(settings)
@@ -200,36 +202,38 @@ def _open(settings: Settings, folder: Path, *, seed: int, progress: Progress, pl
     if dataset.line_count == 0:
         remedy = "run `endcap import --transactions FILE` first"
         raise BadInput(f"{settings.history_dir} holds no purchase and no view to learn from; {remedy}")
-    return _Run(settings, history, dataset, progress, seed, folder, products_sha256, plan, warm)
+    return _Run(settings, history, dataset, progress, seed, folder, products_sha256, config, warm)
 
 
 def _splits(run: _Run) -> tuple[Split, list[Split]]:
     """The test split, and the earlier ones that tune; nothing of the first is in the second."""
-    splits = make_splits(run.dataset, seed=run.seed, window_count=1 + run.plan.max_windows)
+    splits = make_splits(run.dataset, seed=run.seed, window_count=1 + run.config.max_windows)
     if len(splits) > 1:
         return splits[0], splits[1:]
-    again = range(1, 1 + min(RANDOM_WINDOWS, run.plan.max_windows))
+    again = range(1, 1 + min(RANDOM_WINDOWS, run.config.max_windows))
     return splits[0], [random_split(splits[0].train, seed=run.seed + number) for number in again]
 
 
-def _recipe(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Recipe, Mapping[str, object]]:
+def _hyperparameters(
+    run: _Run, tuning: Sequence[Split], *, budget_s: float
+) -> tuple[Hyperparameters, Mapping[str, object]]:
     """What the bundle is learned by, and how that was found, for the manifest."""
     if run.warm is not None and run.warm.can_rank:
-        return run.warm.recipe, {"warm_start": run.warm.version}
+        return run.warm.hyperparameters, {"warm_start": run.warm.version}
     if run.warm is not None:
-        ranking = _fit_ranking(run, tuning[:1], run.warm.recipe)
-        recipe = _ranked_by(ranking, run.warm.recipe)
-        return recipe, {"warm_start": run.warm.version, "ranking": ranking.figures}
+        ranking = _fit_ranking(run, tuning[:1], run.warm.hyperparameters)
+        hyperparameters = _ranked_by(ranking, run.warm.hyperparameters)
+        return hyperparameters, {"warm_start": run.warm.version, "ranking": ranking.figures}
     als, linear, trials = _tune(run, tuning, budget_s=budget_s)
-    untold = Recipe(als, linear, default_blend(COLUMNS), excludes_purchased=never_again(tuning))
+    untold = Hyperparameters(als, linear, default_blend(COLUMNS), excludes_purchased=never_again(tuning))
     ranking = _fit_ranking(run, tuning, untold)
-    recipe = _ranked_by(ranking, untold)
-    return recipe, {"trials": [trial.document() for trial in trials], "ranking": ranking.figures}
+    hyperparameters = _ranked_by(ranking, untold)
+    return hyperparameters, {"trials": [trial.document() for trial in trials], "ranking": ranking.figures}
 
 
-def _ranked_by(ranking: Ranking, recipe: Recipe) -> Recipe:
-    linear = recipe.linear if ranking.needs_linear else None
-    return replace(recipe, linear=linear, blend=ranking.blend, trees=ranking.trees)
+def _ranked_by(ranking: Ranking, hyperparameters: Hyperparameters) -> Hyperparameters:
+    linear = hyperparameters.linear if ranking.needs_linear else None
+    return replace(hyperparameters, linear=linear, blend=ranking.blend, trees=ranking.trees)
 
 
 def _tune(
@@ -243,50 +247,50 @@ def _tune(
         heard.append(trial)
         run.progress("tune", min(round(perf_counter() - since), round(budget_s)), max(round(budget_s), 1))
 
-    walk = run.plan.walk
+    search_space = run.config.search_space
     tuned = tune(
         tuning[0],
         budget_s=budget_s,
         seed=run.seed,
-        progress=hear,
-        start=walk.start(),
-        max_factors=walk.max_factors,
+        on_trial=hear,
+        start=search_space.start(),
+        max_factors=search_space.max_factors,
     )
     linear = None
-    if run.plan.parts.linear:
+    if run.config.parts.linear:
         linear = tune_linear(
             tuning[0],
             weighting=tuned.settings.weighting,
             seed=run.seed,
-            penalties=walk.penalties,
-            evennesses=walk.evennesses,
+            penalties=search_space.penalties,
+            evennesses=search_space.evennesses,
         )
     run.timed("tune", since)
     return tuned.settings, linear, heard
 
 
-def _fit_ranking(run: _Run, tuning: Sequence[Split], recipe: Recipe) -> Ranking:
+def _fit_ranking(run: _Run, tuning: Sequence[Split], hyperparameters: Hyperparameters) -> Ranking:
     since = perf_counter()
     windows = []
     for number, split in enumerate(tuning, start=1):
-        bundle = _bundle(run, split.train, recipe)
+        bundle = _bundle(run, split.train, hyperparameters)
         queries = _queries(run, split)
         if run.dataset.has_purchases:
             queries = with_baskets(queries, split.train.product_ids, seed=run.seed)
         windows.append(candidate_window(bundle, queries, partial(run.progress, f"candidates of window {number}")))
     run.timed("candidates", since)
     since = perf_counter()
-    ranking = fit_ranking(windows, seed=run.seed, may_have_trees=run.plan.parts.trees)
+    ranking = fit_ranking(windows, seed=run.seed, may_have_trees=run.config.parts.trees)
     run.timed("ranking", since)
     return ranking
 
 
-def _held_out(run: _Run, test: Split, recipe: Recipe) -> Bundle:
+def _held_out(run: _Run, test: Split, hyperparameters: Hyperparameters) -> Bundle:
     """A bundle that saw nothing of the test window."""
     start = None
     if run.warm is not None and run.warm.saw_nothing_of(test):
         start = run.warm.start(test.train.product_ids, seed=run.seed)
-    return _bundle(run, test.train, recipe, start=start)
+    return _bundle(run, test.train, hyperparameters, start=start)
 
 
 def _coupons(run: _Run, bundle: Bundle) -> CouponFit:
@@ -318,14 +322,16 @@ def _baselines(run: _Run, test: Split) -> Baselines:
     if run.warm is not None and not run.warm.saw_nothing_of(test):
         note = f"Warm start: the settings are those of bundle {run.warm.version}, live until now."
         return Baselines(notes=(note,))
-    baselines = live_baselines(run.settings.bundles_dir, test, lambda live: _bundle(run, test.train, recipe_of(live)))
+    baselines = live_baselines(
+        run.settings.bundles_dir, test, lambda live: _bundle(run, test.train, hyperparameters_of(live))
+    )
     run.timed("live settings", since)
     return baselines
 
 
-def _bundle(run: _Run, dataset: Dataset, recipe: Recipe, *, start: Start | None = None) -> Bundle:
+def _bundle(run: _Run, dataset: Dataset, hyperparameters: Hyperparameters, *, start: Start | None = None) -> Bundle:
     facts = Facts(datetime.now(UTC), None, None, {}, {})
-    return bundle_of(run.folder, facts, learn_parts(dataset, recipe, seed=run.seed, start=start))
+    return bundle_of(run.folder, facts, learn_contents(dataset, hyperparameters, seed=run.seed, start=start))
 
 
 def _queries(run: _Run, split: Split) -> EvaluationQueries:
@@ -334,7 +340,11 @@ def _queries(run: _Run, split: Split) -> EvaluationQueries:
 
 
 def _publishable(
-    run: _Run, recipe: Recipe, coupons: CouponFit, metrics: Mapping[str, object], tuning: Mapping[str, object]
+    run: _Run,
+    hyperparameters: Hyperparameters,
+    coupons: CouponFit,
+    metrics: Mapping[str, object],
+    tuning: Mapping[str, object],
 ) -> str:
     """The version learned from everything, written and readable."""
     since = perf_counter()
@@ -345,17 +355,17 @@ def _publishable(
         "imports": History(run.settings.history_dir).import_version(),
         "products_sha256": run.products_sha256,
         "data": dataset_facts(run.dataset),
-        "plan": run.plan.model_dump(include=set(Plan.model_fields)),
+        "model": run.config.model_dump(include=set(ModelConfig.model_fields)),
         **tuning,
         **coupons.config(),
     }
     facts = Facts(datetime.now(UTC), *window, config=config, metrics=metrics)
     start = None if run.warm is None else run.warm.start(run.dataset.product_ids, seed=run.seed)
-    parts = learn_parts(run.dataset, recipe, seed=run.seed, currency=_currency(run.history), start=start)
+    parts = learn_contents(run.dataset, hyperparameters, seed=run.seed, currency=_currency(run.history), start=start)
     parts = with_coupons(parts, coupons)
-    if run.dataset.has_purchases and run.plan.parts.replenishment:
+    if run.dataset.has_purchases and run.config.parts.replenishment:
         parts = with_replenishment(parts, run.dataset, seed=run.seed)
-    version = write_parts(
+    version = write_contents(
         run.settings.bundles_dir, facts, with_content(parts, run.dataset, product_table(run.settings))
     )
     load_bundle(run.settings.bundles_dir / version)

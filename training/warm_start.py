@@ -1,4 +1,4 @@
-"""The live bundle as the start of the next one: its recipe instead of tuning, its factors instead of chance."""
+"""The live bundle as the start of the next one: its hyperparameters instead of tuning, its factors to begin with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from app.decision.ranking.features import COLUMNS, TABLE_COLUMNS
 from app.domain import Floats
 from app.errors import BadInput, BadSetting, BundleMissing, BundleRefused
 from app.model.bundle import Bundle, current_version, load_bundle
-from training.config import PartsInUse
+from training.config import EnabledParts
 from training.data.split import Split
-from training.learners.bundle_parts import Recipe, recipe_of
+from training.learners.bundle_contents import Hyperparameters, hyperparameters_of
 from training.learners.factors import Start
 from training.queries.states import as_of_instant
 
@@ -30,55 +30,54 @@ class WarmStart:
     """
 
     version: str
-    recipe: Recipe
+    hyperparameters: Hyperparameters
     can_rank: bool
     product_ids: Sequence[str]
     item_factors: Floats
     end_at: datetime | None
 
     def start(self, product_ids: Sequence[str], *, seed: int) -> Start:
-        """Where the factors of these products begin: the bundle's own rows, small chance for those it did not know."""
-        factors = self.recipe.als.factors
+        """Where the factors of these products begin: the bundle's own rows, small random ones for others."""
+        factors = self.hyperparameters.als.factors
         rows = np.random.default_rng(seed).random((len(product_ids), factors), np.float32) * np.float32(0.01)
         place_of = {product_id: place for place, product_id in enumerate(self.product_ids)}
         known = [(row, place_of[name]) for row, name in enumerate(product_ids) if name in place_of]
         if known:
             ours, theirs = np.array(known, np.intp).T
             rows[ours] = self.item_factors[theirs]
-        return Start(rows, min(WARM_ITERATIONS, self.recipe.als.iterations))
+        return Start(rows, min(WARM_ITERATIONS, self.hyperparameters.als.iterations))
 
     def saw_nothing_of(self, split: Split) -> bool:
-        """True when the bundle's history ended before the cut: its factors cannot tell what is to be foretold."""
+        """True when the bundle's history ended before the cut: its factors cannot know what is to be predicted."""
         return split.kind == "time" and self.end_at is not None and self.end_at < as_of_instant(split.train)
 
 
-def warm_start(bundles_dir: Path, parts: PartsInUse) -> WarmStart:
+def warm_start(bundles_dir: Path, parts: EnabledParts) -> WarmStart:
     """The live bundle as a start.
 
-    Raises BadInput when there is none that this version can go on from, BadSetting when it has parts that may not be.
+    Raises BadInput when there is none that this version can continue from, BadSetting when it has a disabled part.
     """
     try:
         live = load_bundle(bundles_dir / current_version(bundles_dir))
-        recipe = recipe_of(live)
+        hyperparameters = hyperparameters_of(live)
     except (BundleMissing, BundleRefused) as error:
         raise BadInput(f"no warm start: {error.message}; {REMEDY}") from None
     except (KeyError, TypeError) as error:
         raise BadInput(f"no warm start: the live bundle was tuned by other means ({error}); {REMEDY}") from None
-    unwanted = [name for name, has in (("linear", recipe.linear), ("trees", recipe.trees)) if has is not None]
-    for name in unwanted:
-        if not getattr(parts, name):
+    for name in ("linear", "trees"):
+        if getattr(hyperparameters, name) is not None and not getattr(parts, name):
             raise BadSetting(f"parts.{name} = False: a warm start keeps what bundle {live.version} has; {REMEDY}")
     end = (live.manifest.get("data_window") or {}).get("end")
     return WarmStart(
         live.version,
-        recipe,
-        _can_rank(live, recipe),
+        hyperparameters,
+        _can_rank(live, hyperparameters),
         live.catalogue.product_ids,
         live.item_factors,
         None if end is None else datetime.fromisoformat(end),
     )
 
 
-def _can_rank(live: Bundle, recipe: Recipe) -> bool:
+def _can_rank(live: Bundle, hyperparameters: Hyperparameters) -> bool:
     has_trees_for_today = live.ranker is None or list(live.scoring["ranker"]["columns"]) == list(TABLE_COLUMNS)
-    return list(recipe.blend.weights) == list(COLUMNS) and has_trees_for_today
+    return list(hyperparameters.blend.weights) == list(COLUMNS) and has_trees_for_today

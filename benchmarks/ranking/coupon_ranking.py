@@ -26,9 +26,9 @@ from app.settings import Settings
 from benchmarks.support import machine
 from training.coupons.examples import CouponExamples, CouponWorld, coupon_examples
 from training.coupons.history import CouponHistory, checked_history
-from training.coupons.model import CouponJudgement, fit_coupon_model, judge_coupons
+from training.coupons.model import CouponEvaluation, evaluate_coupons, fit_coupon_model
 from training.data.dataset import load_interactions, product_table
-from training.learners.bundle_parts import Recipe, learn_parts
+from training.learners.bundle_contents import Hyperparameters, learn_contents
 from training.learners.factors import AlsSettings
 from training.ranking.blend import default_blend
 from training.release.assemble import bundle_of
@@ -75,20 +75,22 @@ def journey_world(folder: Path) -> CouponWorld:
     import_complete_journey(settings, shift_to_now=False, now=datetime.now(UTC), progress=lambda *_: None)
     history, products = History(settings.history_dir).scan(), product_table(settings)
     dataset = load_interactions(history, None if products is None else products.collect())
-    recipe = Recipe(AlsSettings(factors=8, iterations=1), None, default_blend(()), excludes_purchased=False)
+    hyperparameters = Hyperparameters(
+        AlsSettings(factors=8, iterations=1), None, default_blend(()), excludes_purchased=False
+    )
     facts = Facts(datetime.now(UTC), None, None, {}, {})
-    bundle = bundle_of(folder, facts, learn_parts(dataset, recipe, seed=0))
+    bundle = bundle_of(folder, facts, learn_contents(dataset, hyperparameters, seed=0))
     return CouponWorld(journey_coupons(), dataset, history, products, bundle)
 
 
-def split(examples: CouponExamples, origin: datetime, until: datetime | None) -> CouponJudgement:
+def split(examples: CouponExamples, origin: datetime, until: datetime | None) -> CouponEvaluation:
     """A model of the campaigns that ended by `origin`, judged on those that began from then on, before `until`."""
     day = origin.timestamp() / DAY_S
     model = fit_coupon_model(examples.only(examples.ended_day <= day))
     is_later = examples.started_day >= day
     if until is not None:
         is_later &= examples.started_day < until.timestamp() / DAY_S
-    return judge_coupons(model, examples.only(is_later))
+    return evaluate_coupons(model, examples.only(is_later))
 
 
 def measure(folder: Path) -> dict[str, object]:
@@ -100,40 +102,40 @@ def measure(folder: Path) -> dict[str, object]:
     started = perf_counter()
     kept = split(examples, CHOSEN_BEFORE, None)
     fit_s = perf_counter() - started
-    origins, judgements = [], []
+    origins, evaluations = [], []
     for origin, until in zip(ORIGINS, (*ORIGINS[1:], None), strict=True):
-        judgement = split(examples, origin, until)
-        judgements.append(judgement)
+        evaluation = split(examples, origin, until)
+        evaluations.append(evaluation)
         use = "choosing columns" if origin < CHOSEN_BEFORE else "judging"
-        campaigns = sorted(set(judgement.campaign.tolist()), key=int)
+        campaigns = sorted(set(evaluation.campaign.tolist()), key=int)
         origins.append(
-            {"origin": f"{origin:%Y-%m-%d}", "used_for": use, "campaigns": campaigns} | judgement.figures(seed=0)
+            {"origin": f"{origin:%Y-%m-%d}", "used_for": use, "campaigns": campaigns} | evaluation.figures(seed=0)
         )
     everything = fit_coupon_model(examples)
     return {
         "rows": len(examples.weight),
         "redemptions": int(examples.is_redeemed.sum()),
-        "pairs_with_history": len(judge_coupons(everything, examples).auc),
+        "pairs_with_history": len(evaluate_coupons(everything, examples).auc),
         "one_model_from_2017-09-01": kept.figures(seed=0),
         "by_campaign": {
             name: round(float(np.mean(kept.auc[kept.campaign == name])), 4)
             for name in np.unique(kept.campaign).tolist()
         },
-        "all_origins": _pooled(judgements),
+        "all_origins": _pooled(evaluations),
         "origins": origins,
         "weights": dict(zip(COLUMNS, everything.weights.astype(np.float64).round(3).tolist(), strict=True)),
         "seconds": {"examples": round(examples_s, 1), "fit_and_judge": round(fit_s, 1)},
     }
 
 
-def _pooled(judgements: Sequence[CouponJudgement]) -> dict[str, float]:
+def _pooled(evaluations: Sequence[CouponEvaluation]) -> dict[str, float]:
     """The figures over the pairs of all of them."""
     parts = {
-        name: np.concatenate([getattr(one, name) for one in judgements])
+        name: np.concatenate([getattr(one, name) for one in evaluations])
         for name in ("campaign", "auc", "own_auc", "breadth_auc")
     }
-    expected, redeemed = (sum(getattr(one, name) for one in judgements) for name in ("expected", "redeemed"))
-    return CouponJudgement(**parts, expected=expected, redeemed=redeemed).figures(seed=0)
+    expected, redeemed = (sum(getattr(one, name) for one in evaluations) for name in ("expected", "redeemed"))
+    return CouponEvaluation(**parts, expected=expected, redeemed=redeemed).figures(seed=0)
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from app.settings import Settings
 from benchmarks.support import machine
 from benchmarks.support.servers import Server, endcap_up, post_json
 from training.data.dataset import Dataset, load_interactions
-from training.learners.bundle_parts import Recipe, learn_parts
+from training.learners.bundle_contents import Hyperparameters, learn_contents
 from training.learners.content import with_content
 from training.learners.factors import AlsSettings
 from training.metrics.ranking import rank_metrics
@@ -66,7 +66,7 @@ def hide(settings: Settings, folder: Path, *, seed: int) -> Hidden:
     hidden = _chosen(everything, products, seed=seed)
     shown = ~pl.col("product_id").is_in(hidden)
     rest = load_interactions(history.filter(shown), products.filter(shown))
-    parts = learn_parts(rest, Recipe(AlsSettings(), None, default_blend(COLUMNS), False), seed=seed)
+    parts = learn_contents(rest, Hyperparameters(AlsSettings(), None, default_blend(COLUMNS), False), seed=seed)
     facts = Facts(datetime.now(UTC), None, None, {}, {})
     bundle = bundle_of(folder, facts, with_content(parts, rest, None))
     grown = extended(bundle, products, now=datetime.now(UTC))

@@ -10,7 +10,7 @@ from tests.support.rows import history_of
 from training.coupons.examples import CouponWorld
 from training.coupons.history import CouponHistory, checked_history
 from training.data.dataset import Dataset, load_interactions
-from training.learners.bundle_parts import Recipe, learn_parts
+from training.learners.bundle_contents import Hyperparameters, learn_contents
 from training.learners.factors import AlsSettings
 from training.ranking.blend import default_blend
 from training.release.assemble import bundle_of
@@ -66,8 +66,10 @@ def coupons(*, campaigns: int = CAMPAIGNS) -> CouponHistory:
 
 def bundle_from(folder: Path, dataset: Dataset) -> Bundle:
     """A bundle of the dataset with the smallest factors."""
-    recipe = Recipe(AlsSettings(factors=2, iterations=1), None, default_blend(()), excludes_purchased=False)
-    return bundle_of(folder, Facts(START, None, None, {}, {}), learn_parts(dataset, recipe, seed=0))
+    hyperparameters = Hyperparameters(
+        AlsSettings(factors=2, iterations=1), None, default_blend(()), excludes_purchased=False
+    )
+    return bundle_of(folder, Facts(START, None, None, {}, {}), learn_contents(dataset, hyperparameters, seed=0))
 
 
 def coupon_world(folder: Path, *, campaigns: int = CAMPAIGNS) -> CouponWorld:

@@ -9,7 +9,7 @@ import polars as pl
 
 from app.imports.run import Sources, run_imports
 from app.settings import Settings
-from training.config import Plan
+from training.config import ModelConfig
 from training.run import TrainReport, train
 
 CUSTOMERS_PER_TASTE = 40
@@ -83,10 +83,10 @@ def build_world(folder: Path, redis_url: str) -> World:
     return World(settings, redis_url)
 
 
-def train_unpublished(world: World, plan: Plan) -> TrainReport:
+def train_unpublished(world: World, config: ModelConfig) -> TrainReport:
     """One more training of the world's data, which leaves its live bundle as it is."""
     settings, redis_url = world.settings, world.redis_url
-    return train(settings, redis_url, budget_s=0, seed=0, publish=False, progress=no_progress, plan=plan)
+    return train(settings, redis_url, budget_s=0, seed=0, publish=False, progress=no_progress, config=config)
 
 
 def no_progress(_name: str, _done: int, _total: int | None) -> None:

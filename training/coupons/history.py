@@ -1,4 +1,4 @@
-"""Which coupons were given to whom and which were redeemed: three tables beside the history, read for training."""
+"""Which coupons were given to whom and which were redeemed: three tables next to the history, read for training."""
 
 from dataclasses import dataclass
 

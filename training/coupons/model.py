@@ -1,4 +1,4 @@
-"""Past campaigns become the chance that a coupon is redeemed: the step of a training run that learns coupons."""
+"""Past campaigns become the chance that a coupon is redeemed: the step of a training run that fits the coupon model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,11 +11,11 @@ from app.domain import Floats
 from app.model.coupons import COUPONS, CouponModel
 from training.coupons.examples import CouponExamples, CouponWorld, Wide, coupon_examples
 from training.metrics.ranking import auc, paired_interval
-from training.release.assemble import Parts
+from training.release.assemble import BundleContents
 
 MIN_REDEMPTIONS = 50
 HELD_OUT_SHARE = 0.3
-"""The last campaigns with so much of the redemptions judge what was learned from those that ended before them."""
+"""The last campaigns with so much of the redemptions test what was learned from those that ended before them."""
 RIDGE = 300.0
 """On the Complete Journey's campaigns before September 100 to 1000 ranked alike (AUC .891), 10 and less worse."""
 NEWTON_ROUNDS = 30
@@ -40,10 +40,10 @@ class CouponFit:
 
 
 @dataclass(frozen=True, slots=True)
-class CouponJudgement:
+class CouponEvaluation:
     """How well a campaign's coupons are ranked: a place per assignment with some coupons redeemed and some not.
 
-    `expected` and `redeemed`: sum of the chances told, and of redemptions, over all assignments.
+    `expected` and `redeemed`: sums of the predicted chances and of the redemptions, over all assignments.
     """
 
     campaign: npt.NDArray[np.str_]
@@ -54,10 +54,10 @@ class CouponJudgement:
     redeemed: float
 
     def figures(self, *, seed: int) -> dict[str, float]:
-        """Mean AUC, its 95 % interval over pairs, those of plain rankings, and redemptions foretold per one seen."""
+        """Mean AUC, its 95 % interval over pairs, those of plain rankings, and redemptions predicted per actual one."""
         mean, low, high = paired_interval(self.auc, seed=seed)
         gain, gain_low, gain_high = paired_interval(self.auc - self.own_auc, seed=seed)
-        told = {
+        figures = {
             "auc": mean,
             "auc_low": low,
             "auc_high": high,
@@ -66,20 +66,20 @@ class CouponJudgement:
             "gain": gain,
             "gain_low": gain_low,
             "gain_high": gain_high,
-            "foretold_ratio": self.expected / max(self.redeemed, 1),
+            "predicted_to_actual": self.expected / max(self.redeemed, 1),
         }
-        return {"pairs": len(self.auc)} | {name: round(value, 4) for name, value in told.items()}
+        return {"pairs": len(self.auc)} | {name: round(value, 4) for name, value in figures.items()}
 
 
-def with_coupons(parts: Parts, fit: CouponFit) -> Parts:
-    """The parts with the model; unchanged where there is none."""
+def with_coupons(contents: BundleContents, fit: CouponFit) -> BundleContents:
+    """The contents with the model; unchanged where there is none."""
     if fit.model is None:
-        return parts
-    return replace(parts, documents={**parts.documents, COUPONS: fit.model.document()})
+        return contents
+    return replace(contents, documents={**contents.documents, COUPONS: fit.model.document()})
 
 
 def fit_coupons(world: CouponWorld, *, seed: int) -> CouponFit:
-    """The model of all campaigns whose outcome is known, and how one without the last of them foretells those.
+    """The model of all campaigns whose outcome is known, and how one without the last of them predicts those.
 
     No model below MIN_REDEMPTIONS redemptions that the history of purchases reaches back before.
     """
@@ -99,12 +99,12 @@ def _later_figures(examples: CouponExamples, *, seed: int) -> dict[str, float]:
     before = examples.only(examples.ended_day <= boundary)
     if before.is_redeemed.sum() < MIN_REDEMPTIONS:
         return {}
-    judgement = judge_coupons(fit_coupon_model(before), examples.only(examples.started_day >= boundary))
-    return judgement.figures(seed=seed) if len(judgement.auc) else {}
+    evaluation = evaluate_coupons(fit_coupon_model(before), examples.only(examples.started_day >= boundary))
+    return evaluation.figures(seed=seed) if len(evaluation.auc) else {}
 
 
-def judge_coupons(model: CouponModel, examples: CouponExamples) -> CouponJudgement:
-    """The model beside own purchases of a coupon's products and beside how many products it covers."""
+def evaluate_coupons(model: CouponModel, examples: CouponExamples) -> CouponEvaluation:
+    """The model compared with own purchases of a coupon's products and with how many products it covers."""
     log_odds = model.log_odds(examples.table, COLUMNS)
     chance = 1 / (1 + np.exp(-log_odds.astype(np.float64)))
     rankings = (log_odds, *(examples.table[:, COLUMNS.index(name)] for name in ("own_count", "breadth")))
@@ -115,7 +115,7 @@ def judge_coupons(model: CouponModel, examples: CouponExamples) -> CouponJudgeme
         if 0 < (labels := examples.is_redeemed[rows]).sum() < len(labels)
     ]
     by_model, by_own, by_breadth = np.array([one[1:] for one in found], np.float64).reshape(-1, len(rankings)).T
-    return CouponJudgement(
+    return CouponEvaluation(
         campaign=np.array([one[0] for one in found], np.str_),
         auc=by_model,
         own_auc=by_own,

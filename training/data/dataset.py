@@ -53,8 +53,8 @@ class Catalogue:
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """What was looked at and bought where more is looked at than bought, one place per event, by time.
+class Views:
+    """What was viewed and bought where more is viewed than bought, one place per event, by time.
 
     `visitor` int32 codes of the dataset's customers, -1 for those who never bought; `session`, `item` int32; `day` as
     there.
@@ -65,10 +65,10 @@ class Looks:
     item: Ints
     day: Days
 
-    def before(self, day: float) -> "Looks":
+    def before(self, day: float) -> "Views":
         """Those of before `day`."""
         count = int(self.day.searchsorted(day))
-        return Looks(self.visitor[:count], self.session[:count], self.item[:count], self.day[:count])
+        return Views(self.visitor[:count], self.session[:count], self.item[:count], self.day[:count])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Dataset:
     has_purchases: bool
     as_of_day: float
     catalogue: Catalogue
-    looks: Looks | None = None
+    views: Views | None = None
 
     @property
     def line_count(self) -> int:
@@ -107,8 +107,8 @@ class Dataset:
         """The same products and codes with a part of the lines, seen from `as_of_day`."""
         columns = ("customer", "item", "basket", "store", "day", "quantity")
         kept = {name: getattr(self, name)[lines] for name in columns}
-        looks = None if self.looks is None else self.looks.before(as_of_day)
-        return replace(self, **kept, as_of_day=as_of_day, looks=looks)
+        views = None if self.views is None else self.views.before(as_of_day)
+        return replace(self, **kept, as_of_day=as_of_day, views=views)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,8 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
     shown = _without_hidden(history.lazy(), products)
     rows, has_purchases = _positive(shown)
     lines = _lines(rows, repeats=not has_purchases)
-    looks = _looks(shown, line_count=lines.height) if has_purchases else None
-    known = _product_order(lines, products, looks)
+    views = _views(shown, line_count=lines.height) if has_purchases else None
+    known = _product_order(lines, products, views)
     codes = pl.DataFrame(
         {"product_id": pl.Series(known, dtype=pl.String), "item": np.arange(len(known), dtype=np.int32)}
     )
@@ -167,7 +167,7 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
         has_purchases=has_purchases,
         as_of_day=float(np.nextafter(day.max(), np.inf)) if has_time else 0.0,
         catalogue=_catalogue(codes, products, paid=_paid_price(coded)),
-        looks=None if looks is None else _coded_looks(looks, codes, customer_ids),
+        views=None if views is None else _coded_views(views, codes, customer_ids),
     )
 
 
@@ -213,20 +213,20 @@ def _positive(rows: pl.LazyFrame) -> tuple[pl.LazyFrame, bool]:
     return bought.filter(pl.col("quantity").fill_null(1) >= 0), True
 
 
-def _looks(rows: pl.LazyFrame, *, line_count: int) -> pl.DataFrame | None:
-    """All positive events in their sessions; None where less is looked at than bought, or nobody knows when."""
+def _views(rows: pl.LazyFrame, *, line_count: int) -> pl.DataFrame | None:
+    """All positive events in their sessions; None where less is viewed than bought, or nobody knows when."""
     events = rows.filter(pl.col("type").is_in([*POSITIVE_EVENTS, "purchase"]) & pl.col("time").is_not_null())
-    looked_count = events.filter(pl.col("type") != "purchase").select(pl.len()).collect().item()
-    if not looked_count or looked_count < line_count:
+    view_count = events.filter(pl.col("type") != "purchase").select(pl.len()).collect().item()
+    if not view_count or view_count < line_count:
         return None
     return _lines(events.with_columns(basket_id=pl.col("session_id")), repeats=True)
 
 
-def _coded_looks(looks: pl.DataFrame, codes: pl.DataFrame, customer_ids: Sequence[str]) -> Looks:
-    coded = looks.join(codes, on="product_id", maintain_order="left")
+def _coded_views(views: pl.DataFrame, codes: pl.DataFrame, customer_ids: Sequence[str]) -> Views:
+    coded = views.join(codes, on="product_id", maintain_order="left")
     buyers = pl.DataFrame({"customer": customer_ids, "code": np.arange(len(customer_ids), dtype=np.int32)})
     visitor = coded.select("customer").join(buyers, on="customer", how="left", maintain_order="left")["code"]
-    return Looks(
+    return Views(
         visitor.fill_null(-1).to_numpy(),
         _encode(coded["basket"])[1],
         coded["item"].to_numpy(),
@@ -237,7 +237,7 @@ def _coded_looks(looks: pl.DataFrame, codes: pl.DataFrame, customer_ids: Sequenc
 def _lines(rows: pl.LazyFrame, *, repeats: bool) -> pl.DataFrame:
     """Distinct (customer, basket, product) by first instant; a day is a basket where none is named.
 
-    With `repeats` each instant counts: who comes back to a product within a session tells something.
+    With `repeats` each instant counts: coming back to a product within a session means interest.
     """
     day = pl.col("time").dt.epoch("us") / 86_400e6
     own_basket = pl.coalesce("basket_id", "session_id")
@@ -264,10 +264,10 @@ def _lines(rows: pl.LazyFrame, *, repeats: bool) -> pl.DataFrame:
     )
 
 
-def _product_order(lines: pl.DataFrame, products: pl.DataFrame | None, looks: pl.DataFrame | None) -> list[str]:
+def _product_order(lines: pl.DataFrame, products: pl.DataFrame | None, views: pl.DataFrame | None) -> list[str]:
     people = [_people(lines, "buyers")]
-    if looks is not None:
-        people.append(_people(looks, "viewers"))
+    if views is not None:
+        people.append(_people(views, "viewers"))
     if products is not None:
         shown = products.filter(~_hidden()) if "recommendable" in products.columns else products
         people.append(shown.select("product_id").unique())
@@ -290,7 +290,7 @@ def _encode(values: pl.Series) -> tuple[list[str], Ints]:
 
 
 def _paid_price(lines: pl.DataFrame) -> pl.DataFrame:
-    """Mean paid price of one piece, for products whose price no table tells."""
+    """Mean paid price of one piece, for products whose price no table states."""
     paid = lines.filter((pl.col("quantity") > 0) & (pl.col("amount_minor") > 0)).group_by("product_id")
     return paid.agg((pl.col("amount_minor").sum() / pl.col("quantity").sum()).round().cast(pl.Int64).alias("paid"))
 
@@ -298,8 +298,8 @@ def _paid_price(lines: pl.DataFrame) -> pl.DataFrame:
 def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.DataFrame) -> Catalogue:
     table = codes.join(paid, on="product_id", how="left", maintain_order="left")
     if products is not None:
-        told = products.unique("product_id", keep="last")
-        table = table.join(told, on="product_id", how="left", maintain_order="left", suffix="_told")
+        listed_products = products.unique("product_id", keep="last")
+        table = table.join(listed_products, on="product_id", how="left", maintain_order="left", suffix="_listed")
     listed = pl.col("price_minor") if "price_minor" in table.columns else pl.lit(None, pl.Int64)
     names = table["name"].to_list() if "name" in table.columns else [None] * table.height
     further = [] if products is None else [name for name in products.columns if _groups_products(products[name])]

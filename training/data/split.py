@@ -1,4 +1,4 @@
-"""The dataset is cut into what a model may learn from and the baskets it must foretell."""
+"""The dataset is cut into what a model may learn from and the held-out baskets it must predict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,22 +16,22 @@ WINDOW_SHARE = 0.1
 MIN_CUSTOMERS = 20
 HELD_OUT_SHARE = 0.1
 VISIT_SHARE = 0.5
-"""Of the customers who looked at something before they bought, this share is asked with it."""
+"""Of the customers who viewed something before they bought, this share of queries holds the views."""
 MAX_PREFIX = 100
 REPEAT_SHARE = 0.05
+"""Retailers whose customers buy fewer things again than this are shown new products only."""
 MIN_EVIDENCE = 200
-"""Fewer products than this to foretell say nothing of a retailer's customers: they keep what they bought."""
-"""Retailers whose customers buy fewer things again than this are asked for something new."""
+"""Fewer held-out products than this say nothing of a retailer's customers: they are still shown what they bought."""
 
 Lines = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`train` as of the cut; `truth`: customer code → distinct items, ascending, of the basket to foretell.
+    """`train` as of the cut; `truth`: customer code → distinct items, ascending, of the held-out basket.
 
-    Some questions come in the midst of a visit: `prefix`: customer code → items looked at in it so far, latest first.
-    Where nothing is ever bought, all do, and truth is what is looked at next.
+    Some queries come in the middle of a visit: `prefix`: customer code → items viewed in it so far, latest first.
+    Where nothing is ever bought, all do, and truth is what is viewed next.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Split:
 
 
 def make_splits(dataset: Dataset, *, seed: int, window_count: int = 2) -> list[Split]:
-    """Time splits at the ends of the last windows, newest first; one random split where time does not tell.
+    """Time splits at the ends of the last windows, newest first; one random split without usable times.
 
     Two windows, because one alone carries its season into the weights (measured: the week after Thanksgiving).
     """
@@ -58,30 +58,30 @@ def time_split(dataset: Dataset, *, windows_back: float = 1, seed: int = 0) -> S
     """Train on all before the cut; truth = each known customer's first basket in the window after it.
 
     Window = min(28 days, a tenth of the history's span); the cut lies `windows_back` windows before the end. Where the
-    dataset has looks, every second of those who looked at something between the cut and that basket is asked with it,
-    and so is everybody who looked and never bought before.
+    dataset has views, every second of the customers who viewed something between the cut and that basket gets it as
+    `prefix`, and so does everybody who viewed something and never bought before.
     """
     cut, past, in_window = _window(dataset, windows_back)
     lines = _first_basket_lines(
         dataset, in_window[np.lexsort((dataset.basket[in_window], dataset.day[in_window], dataset.customer[in_window]))]
     )
     known = set(dataset.customer[past].tolist())
-    looked = _looked_before(dataset, lines, cut)
+    viewed = _viewed_before(dataset, lines, cut)
     random = np.random.default_rng(seed)
-    prefix = {code: items for code, items in looked.items() if code not in known or random.random() < VISIT_SHARE}
-    asked = np.isin(dataset.customer[lines], [*known, *prefix])
-    return Split("time", dataset.only(past, as_of_day=cut), _group_items(dataset, lines[asked]), prefix)
+    prefix = {code: items for code, items in viewed.items() if code not in known or random.random() < VISIT_SHARE}
+    is_kept = np.isin(dataset.customer[lines], [*known, *prefix])
+    return Split("time", dataset.only(past, as_of_day=cut), _group_items(dataset, lines[is_kept]), prefix)
 
 
-def _looked_before(dataset: Dataset, lines: Lines, cut: float) -> dict[int, Ints]:
-    """Per customer who bought `lines`: what was looked at from the cut until then, latest first."""
-    if dataset.looks is None:
+def _viewed_before(dataset: Dataset, lines: Lines, cut: float) -> dict[int, Ints]:
+    """Per customer who bought `lines`: what was viewed from the cut until then, latest first."""
+    if dataset.views is None:
         return {}
     bought_on = np.full(len(dataset.customer_ids), -np.inf)
     bought_on[dataset.customer[lines]] = dataset.day[lines]
-    looks, fresh = dataset.looks, int(dataset.looks.day.searchsorted(cut))
-    visitor, item = looks.visitor[fresh:], looks.item[fresh:]
-    there = np.flatnonzero((visitor >= 0) & (looks.day[fresh:] < bought_on[visitor]))
+    views, fresh = dataset.views, int(dataset.views.day.searchsorted(cut))
+    visitor, item = views.visitor[fresh:], views.item[fresh:]
+    there = np.flatnonzero((visitor >= 0) & (views.day[fresh:] < bought_on[visitor]))
     latest_first = there[::-1][np.argsort(visitor[there[::-1]], kind="stable")]
     customers, starts = np.unique(visitor[latest_first], return_index=True)
     items = np.split(item[latest_first], starts[1:])
@@ -89,9 +89,9 @@ def _looked_before(dataset: Dataset, lines: Lines, cut: float) -> dict[int, Ints
 
 
 def session_split(dataset: Dataset, *, windows_back: float = 1, seed: int) -> Split:
-    """Train on all before the cut; of each visitor's first session after it, foretell one view from those before it.
+    """Train on all before the cut; of each visitor's first session after it, predict one view from those before it.
 
-    The view is any but the first, at random; a session of one view asks nothing. Visitors may be new.
+    The view is any but the first, at random; a session of one view makes no query. Visitors may be new.
     """
     cut, past, in_window = _window(dataset, windows_back)
     began = np.full(int(dataset.basket.max(initial=-1)) + 1, np.inf)
@@ -127,7 +127,7 @@ def random_split(dataset: Dataset, *, seed: int) -> Split:
 
 
 def never_again(splits: Sequence[Split]) -> bool:
-    """True where less than a twentieth of what customers went on to buy was theirs before: what they own may go."""
+    """True where less than a twentieth of what customers went on to buy was theirs before: what they own can go."""
     again = total = 0
     for split in splits:
         known = set(split.train.customer.tolist())

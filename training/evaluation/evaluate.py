@@ -128,7 +128,7 @@ def _without_basket(case: Case, progress: Progress) -> _RankedQueries:
 
 
 def _with_basket(case: Case, progress: Progress) -> _RankedQueries:
-    """Every second customer with a part of the basket known; what is in it is neither shown nor looked for."""
+    """Every second customer with a part of the basket known; what is in it is neither shown nor counted."""
     queries = with_baskets(case.queries, case.bundle.catalogue.product_ids, seed=case.seed)
     queries = queries.only([row for row, query in enumerate(queries.queries) if query.basket])
     hidden = [case.bundle.catalogue.known([line.product_id for line in query.basket]) for query in queries.queries]

@@ -77,7 +77,7 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
 
 
 def remember_origin(redis_url: str, as_of: datetime, *, history_version: int | None) -> None:
-    """Tells metrics and gate which instant the served features look at, and in which history; StoreUnavailable."""
+    """Records, for metrics and gate, as of when and from which history the served features are; StoreUnavailable."""
     try:
         with bounded_client(redis_url) as client:
             client.set(FEATURES_HISTORY, "" if history_version is None else history_version)

@@ -1,4 +1,4 @@
-"""The map from what a product table says to item factors: what lets a bundle place products that come after it."""
+"""The map from what a product table says to item factors: it lets a bundle rank products listed after its training."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +11,7 @@ from scipy import sparse
 from app.domain import Floats
 from app.model.content import LISTED_AT, ContentMap, Described, Layout, content_matrix
 from training.data.dataset import Dataset
-from training.release.assemble import Parts
+from training.release.assemble import BundleContents
 
 TOKEN_COUNT = 8192
 PRICE_BAND_COUNT = 10
@@ -23,13 +23,13 @@ MAX_STEPS = 40
 TOLERANCE = 1e-3
 
 
-def with_content(parts: Parts, dataset: Dataset, products: pl.LazyFrame | None) -> Parts:
-    """`parts` with the content map of `dataset`, or as they are where the table `products` says nothing."""
-    factors = np.asarray(parts.arrays["item_factors"], np.float32)
-    learned = learn_content(dataset, factors)
-    if learned is None:
-        return parts
-    layout = learned.layout
+def with_content(contents: BundleContents, dataset: Dataset, products: pl.LazyFrame | None) -> BundleContents:
+    """`contents` with the content map of `dataset`, or as they are where the table `products` says nothing."""
+    factors = np.asarray(contents.arrays["item_factors"], np.float32)
+    fitted = learn_content(dataset, factors)
+    if fitted is None:
+        return contents
+    layout = fitted.layout
     listed_at = None if products is None else last_listed(dataset, products)
     document = {
         "columns": dict(layout.column_sizes),
@@ -38,9 +38,9 @@ def with_content(parts: Parts, dataset: Dataset, products: pl.LazyFrame | None) 
         "listed_at": None if listed_at is None else listed_at.isoformat(),
     }
     return replace(
-        parts,
-        arrays={**parts.arrays, "content_weights": learned.weights},
-        documents={**parts.documents, "content": document},
+        contents,
+        arrays={**contents.arrays, "content_weights": fitted.weights},
+        documents={**contents.documents, "content": document},
     )
 
 
@@ -62,10 +62,10 @@ def learn_content(dataset: Dataset, item_factors: Floats) -> ContentMap | None:
     weight = np.log1p(buyers).astype(np.float32)
     weight /= max(float(weight.mean()), 1e-9)
     target = item_factors[able] / (length[able, None] ** LENGTH_POWER)
-    learned = _ridge(features, target.astype(np.float32), weight)
-    reached = float(buyers @ np.linalg.norm(features @ learned, axis=1))
-    learned *= np.float32(float(buyers @ length[able]) / max(reached, 1e-9))
-    return ContentMap(layout, learned)
+    fitted = _ridge(features, target.astype(np.float32), weight)
+    reached = float(buyers @ np.linalg.norm(features @ fitted, axis=1))
+    fitted *= np.float32(float(buyers @ length[able]) / max(reached, 1e-9))
+    return ContentMap(layout, fitted)
 
 
 def last_listed(dataset: Dataset, products: pl.LazyFrame) -> datetime | None:

@@ -17,9 +17,9 @@ from training.metrics.ranking import rank_metrics
 
 TUNING_CUTOFF = 20
 TUNING_CUSTOMERS = 1000
-"""Customers asked per trial: enough to tell two settings apart, few enough for many trials."""
+"""Customers per trial: enough to tell two settings apart, few enough for many trials."""
 MIN_GAIN = 1.01
-"""A trial must be one per cent better to be taken: less is noise at 1,000 customers."""
+"""A trial must be one per cent better to be accepted: less is noise at 1,000 customers."""
 MIN_GAIN_WIDER = 1.03
 """Twice the factors cost every decision time, so they must earn it."""
 MAX_FACTORS = 256
@@ -44,7 +44,7 @@ class AlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Item factors float32 (n, k) to go on from, and how many rounds of least squares follow."""
+    """Item factors float32 (n, k) to continue from, and how many rounds of least squares follow."""
 
     item_factors: Floats
     iterations: int
@@ -72,20 +72,20 @@ class Tuned:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """What a trial needs of a split: pairs, customers to ask, what they own, what is new in their truth."""
+class TuningProblem:
+    """What all trials share: pairs, customers to predict for, what they own, what is new in their truth."""
 
     pairs: Pairs
     shape: tuple[int, int]
     customers: Ints
     owned: sparse.csr_array
-    wanted: Sequence[Ints]
+    targets: Sequence[Ints]
 
 
 def fit_item_factors(dataset: Dataset, settings: AlsSettings, *, seed: int, start: Start | None = None) -> Floats:
     """Item factors float32 (n, k), zeros for products that nobody bought; the same for the same seed.
 
-    It goes on from `start`, or begins with chance. Hu, Koren, Volinsky 2008, eq. 4 and 5, solved by conjugate gradients
+    It continues from `start`, or begins at random. Hu, Koren, Volinsky 2008, eq. 4 and 5, solved by conjugate gradients
     (Takács, Pilászy, Tikk 2011).
     """
     shape = (len(dataset.customer_ids), len(dataset.product_ids))
@@ -99,34 +99,34 @@ def tune(
     *,
     budget_s: float,
     seed: int,
-    progress: Callable[[Trial], None] = lambda trial: None,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
     start: AlsSettings | None = None,
     max_factors: int = MAX_FACTORS,
 ) -> Tuned:
-    """The best settings of a fixed walk from `start`, stopped by the clock; `progress` hears every trial.
+    """The best settings of a fixed search from `start`, stopped by the clock; `on_trial` is called after every trial.
 
-    Judged by products new to the customer: what was bought before, other columns of the ranking know better.
-    The walk is the same for the same data and seed; a slower machine gets less far along it. The first trial
-    always runs, unless the split has nobody to ask: then `start` wins untried.
+    Measured on products new to the customer: what was bought before, other columns of the ranking know better.
+    The search is the same for the same data and seed; a slower machine gets less far in it. The first trial
+    always runs, unless the split has nobody to predict for: then `start` wins untried.
     """
     began_s = time.monotonic()
-    task = task_of(split, seed=seed)
+    problem = tuning_problem(split, seed=seed)
     trials: list[Trial] = []
-    taken: list[Trial] = []
-    for settings, min_gain in _walk(start or AlsSettings(), taken, max_factors, has_time=split.train.has_time):
-        if not len(task.customers) or (taken and time.monotonic() - began_s + taken[-1].seconds > budget_s):
+    accepted: list[Trial] = []
+    for settings, min_gain in _search(start or AlsSettings(), accepted, max_factors, has_time=split.train.has_time):
+        if not len(problem.customers) or (accepted and time.monotonic() - began_s + accepted[-1].seconds > budget_s):
             break
-        trials.append(_try(task, settings, seed=seed))
-        progress(trials[-1])
-        if not taken or trials[-1].ndcg > min_gain * taken[-1].ndcg:
-            taken.append(trials[-1])
-    return Tuned(_best(taken, start or AlsSettings()), trials)
+        trials.append(_try(problem, settings, seed=seed))
+        on_trial(trials[-1])
+        if not accepted or trials[-1].ndcg > min_gain * accepted[-1].ndcg:
+            accepted.append(trials[-1])
+    return Tuned(_best(accepted, start or AlsSettings()), trials)
 
 
-def _walk(
-    start: AlsSettings, taken: Sequence[Trial], max_factors: int, *, has_time: bool
+def _search(
+    start: AlsSettings, accepted: Sequence[Trial], max_factors: int, *, has_time: bool
 ) -> Iterator[tuple[AlsSettings, float]]:
-    """Whether old purchases count as much, far steps, near ones around the last taken trial, more factors; none twice.
+    """Whether old purchases count as much, far steps, near ones around the last accepted, more factors; none twice.
 
     Yields each setting with the gain it must bring.
     """
@@ -137,24 +137,24 @@ def _walk(
         tried.add(undecayed)
         yield undecayed, MIN_GAIN
     for alpha, regularization in ((1, 1 / 3), (1, 3), (5, 1), (0.5, 1 / 3), (15, 3), (2, 1), (1, 0.6), (1, 1.7)):
-        here = _best(taken, start)
+        here = _best(accepted, start)
         step = replace(here, alpha=here.alpha * alpha, regularization=here.regularization * regularization)
         if step not in tried:
             tried.add(step)
             yield step, MIN_GAIN
-    wider = replace(_best(taken, start), factors=2 * start.factors)
+    wider = replace(_best(accepted, start), factors=2 * start.factors)
     while wider not in tried and wider.factors <= max_factors:
         tried.add(wider)
         yield wider, MIN_GAIN_WIDER
-        wider = replace(wider, factors=2 * _best(taken, start).factors)
+        wider = replace(wider, factors=2 * _best(accepted, start).factors)
 
 
-def _best(taken: Sequence[Trial], otherwise: AlsSettings) -> AlsSettings:
-    return taken[-1].settings if taken else otherwise
+def _best(accepted: Sequence[Trial], otherwise: AlsSettings) -> AlsSettings:
+    return accepted[-1].settings if accepted else otherwise
 
 
-def task_of(split: Split, *, seed: int) -> Task:
-    """What to ask of a setting: customers who own something and went on to buy something new, at most 1,000."""
+def tuning_problem(split: Split, *, seed: int) -> TuningProblem:
+    """The customers who own something and went on to buy something new, at most 1,000, and what trials need of them."""
     pairs = purchase_pairs(split.train)
     shape = (len(split.train.customer_ids), len(split.train.product_ids))
     owned = sparse.csr_array((np.ones(len(pairs.item), np.bool_), (pairs.customer, pairs.item)), shape=shape)
@@ -162,7 +162,7 @@ def task_of(split: Split, *, seed: int) -> Task:
     able = np.array(sorted(code for code, items in new.items() if len(items) and len(_row(owned, code))), np.int32)
     if len(able) > TUNING_CUSTOMERS:
         able = np.sort(np.random.default_rng(seed).choice(able, TUNING_CUSTOMERS, replace=False))
-    return Task(pairs, shape, able, owned, [new[int(code)] for code in able])
+    return TuningProblem(pairs, shape, able, owned, [new[int(code)] for code in able])
 
 
 def _row(matrix: sparse.csr_array, row: int) -> Ints:
@@ -170,27 +170,28 @@ def _row(matrix: sparse.csr_array, row: int) -> Ints:
     return columns
 
 
-def _try(task: Task, settings: AlsSettings, *, seed: int) -> Trial:
+def _try(problem: TuningProblem, settings: AlsSettings, *, seed: int) -> Trial:
     began_s = time.monotonic()
-    users, items = _fit(task.pairs, task.shape, settings, seed=seed)
-    ndcg = rank_metrics(ranked_new(task, lambda asked: users[asked] @ items.T), task.wanted, k=TUNING_CUTOFF)["ndcg"]
+    users, items = _fit(problem.pairs, problem.shape, settings, seed=seed)
+    ranked = ranked_new(problem, lambda customers: users[customers] @ items.T)
+    ndcg = rank_metrics(ranked, problem.targets, k=TUNING_CUTOFF)["ndcg"]
     return Trial(settings, ndcg, time.monotonic() - began_s)
 
 
-def ranked_new(task: Task, score: Callable[[Ints], Floats]) -> list[Ints]:
-    """The 20 strongest items that each of the task's customers does not own.
+def ranked_new(problem: TuningProblem, score: Callable[[Ints], Floats]) -> list[Ints]:
+    """The 20 strongest items that each of the problem's customers does not own.
 
     `score` gives float32 (customers, m) for some of them, and may be written to.
     """
     ranked: list[Ints] = []
-    for start in range(0, len(task.customers), SCORE_BLOCK):
-        asked = task.customers[start : start + SCORE_BLOCK]
-        scores = score(asked)
-        scores[task.owned[asked][:, : scores.shape[1]].nonzero()] = -np.inf
+    for start in range(0, len(problem.customers), SCORE_BLOCK):
+        customers = problem.customers[start : start + SCORE_BLOCK]
+        scores = score(customers)
+        scores[problem.owned[customers][:, : scores.shape[1]].nonzero()] = -np.inf
         count = min(TUNING_CUTOFF, scores.shape[1])
         top: Places = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-        order = np.argsort(-scores[np.arange(len(asked))[:, None], top], axis=1, kind="stable")
-        ranked.extend(top[np.arange(len(asked))[:, None], order])
+        order = np.argsort(-scores[np.arange(len(customers))[:, None], top], axis=1, kind="stable")
+        ranked.extend(top[np.arange(len(customers))[:, None], order])
     return ranked
 
 

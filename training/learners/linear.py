@@ -1,4 +1,4 @@
-"""The linear item-item part: which products' strengths, summed, foretell a product; the `linear` source's weights."""
+"""The linear item-item part: which products' strengths, summed, predict a product; the `linear` source's weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from app.decision.customer.foldin import strength
 from app.domain import Floats, Ints
 from training.data.dataset import Dataset, Pairs, purchase_pairs
 from training.data.split import Split
-from training.learners.factors import TUNING_CUTOFF, Task, ranked_new, task_of
+from training.learners.factors import TUNING_CUTOFF, TuningProblem, ranked_new, tuning_problem
 from training.learners.statistics import keep_strongest_of
 from training.metrics.ranking import rank_metrics
 
@@ -24,13 +24,13 @@ NEIGHBOUR_ITEMS = (100_000, 50_000, 25_000, 12_500, EASE_ITEMS)
 """The first of these counts of most bought products whose co-purchases are at most MAX_COPURCHASES."""
 MAX_COPURCHASES = 100_000_000
 KEPT_COUNT = 200
-"""Weights kept per product. On ML-1M all 3,043 of EASE give Recall@20 .2755, 200 give .2719, and .2792 beside ALS."""
+"""Weights kept per product. On ML-1M all 3,043 of EASE give Recall@20 .2755, 200 give .2719, with ALS .2792."""
 KEPT_OF_MANY = (20_000, 100)
 """From so many products on fewer weights are kept: 80 MB for 100,000 products."""
 PENALTIES = (300.0, 1000.0, 3000.0)
 EVENNESSES = (0.25, 0.5)
 SHRINKAGE = 3.0
-"""Co-purchases that a product must have above it before they tell something."""
+"""Co-purchases that a product must have above it before they count for much."""
 TARGET_BLOCK = 256
 DENSE_GAIN = 30
 """A dense product does so many multiplications in the time of one sparse one."""
@@ -179,33 +179,33 @@ def tune_linear(
     penalties: Sequence[float] = PENALTIES,
     evennesses: Sequence[float] = EVENNESSES,
 ) -> LinearSettings | None:
-    """What foretells products new to the customers best (NDCG@20); the default where nobody can be asked.
+    """What predicts products new to the customers best (NDCG@20); the default where there is nobody to predict for.
 
     None where there is nothing to sum: fewer than two products were bought.
     """
-    task = task_of(split, seed=seed)
+    problem = tuning_problem(split, seed=seed)
     if split.train.bought_item_count < 2:
         return None
-    if not len(task.customers):
+    if not len(problem.customers):
         default = LinearSettings()
         return default if default.value in penalties else replace(default, value=penalties[0])
     ndcg = {}
-    reached = strengths(task.pairs, _shape(split.train), "ease", weighting=weighting)
+    reached = strengths(problem.pairs, _shape(split.train), "ease", weighting=weighting)
     gram = gram_of(reached)
     for penalty in penalties:
-        ndcg[LinearSettings("ease", penalty)] = _ndcg(task, kept(full_weights(gram, penalty=penalty)), reached)
-    reached = strengths(task.pairs, _shape(split.train), "neighbours", weighting=weighting)
+        ndcg[LinearSettings("ease", penalty)] = _ndcg(problem, kept(full_weights(gram, penalty=penalty)), reached)
+    reached = strengths(problem.pairs, _shape(split.train), "neighbours", weighting=weighting)
     for evenness in evennesses:
         linear = strongest(neighbour_weights(reached, evenness=evenness))
-        ndcg[LinearSettings("neighbours", evenness)] = _ndcg(task, linear, reached)
+        ndcg[LinearSettings("neighbours", evenness)] = _ndcg(problem, linear, reached)
     return max(ndcg, key=lambda settings: ndcg[settings])
 
 
-def _ndcg(task: Task, linear: Linear, matrix: sparse.csr_array) -> float:
-    """NDCG@20 of what the weights foretell to the task's customers, of what they do not own."""
+def _ndcg(problem: TuningProblem, linear: Linear, matrix: sparse.csr_array) -> float:
+    """NDCG@20 of what the weights predict for the problem's customers, among what they do not own."""
     weights = weights_of(linear)
-    ranked = ranked_new(task, lambda asked: (matrix[asked] @ weights).toarray())
-    return rank_metrics(ranked, task.wanted, k=TUNING_CUTOFF)["ndcg"]
+    ranked = ranked_new(problem, lambda customers: (matrix[customers] @ weights).toarray())
+    return rank_metrics(ranked, problem.targets, k=TUNING_CUTOFF)["ndcg"]
 
 
 def weights_of(linear: Linear) -> sparse.csr_array:

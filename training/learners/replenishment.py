@@ -1,4 +1,4 @@
-"""Past cut-offs become the hazards of buying again: the step of a training run that learns what is due."""
+"""Past cut-offs become the hazards of buying again: the step of a training run that fits the replenishment models."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from app.decision.replenishment.hazards import (
 from app.domain import Floats, Ints, Mask
 from app.model.replenishment import DOCUMENT, RebuyModel, habits_file
 from training.data.dataset import Dataset, Days
-from training.release.assemble import Parts
+from training.release.assemble import BundleContents
 
 FIRST_CUT_DAYS = 7.0
 CUT_STEP_DAYS = 10.1
@@ -71,15 +71,15 @@ class _Level:
     lines: RebuyLines
 
 
-def with_replenishment(parts: Parts, dataset: Dataset, *, seed: int) -> Parts:
-    """The parts with what `learn_replenishment` finds; unchanged where it finds nothing."""
+def with_replenishment(contents: BundleContents, dataset: Dataset, *, seed: int) -> BundleContents:
+    """The contents with what `learn_replenishment` fits; unchanged where it fits nothing."""
     models = learn_replenishment(dataset, seed=seed)
     if not models:
-        return parts
+        return contents
     document = {level: model.document() for level, model in models.items()}
     habits = {habits_file(level): model.habits for level, model in models.items()}
-    documents = {**parts.documents, DOCUMENT.removesuffix(".json"): document}
-    return replace(parts, arrays={**parts.arrays, **habits}, documents=documents)
+    documents = {**contents.documents, DOCUMENT.removesuffix(".json"): document}
+    return replace(contents, arrays={**contents.arrays, **habits}, documents=documents)
 
 
 def learn_replenishment(dataset: Dataset, *, seed: int) -> dict[str, RebuyModel]:
@@ -116,7 +116,7 @@ def _levels(dataset: Dataset) -> dict[str, _Level]:
     category = dataset.catalogue.attributes.get(CATEGORY)
     if category is not None:
         codes[CATEGORY] = (category.codes, len(category.vocabulary))
-    return {name: _Level(*told, rebuy_lines(dataset, *told)) for name, told in codes.items()}
+    return {name: _Level(*grouping, rebuy_lines(dataset, *grouping)) for name, grouping in codes.items()}
 
 
 def rebuy_lines(dataset: Dataset, codes: Ints, group_count: int) -> RebuyLines:

@@ -14,10 +14,10 @@ NEXT_COUNT = 64
 MAX_DISTANCE = 10
 """Lines further apart than this say little of each other."""
 BACKWARD = 0.3
-"""What a step back is worth beside a step forward; of 0, .3 and 1 it found most in listening sessions."""
+"""What a step back is worth compared with a step forward; of 0, .3 and 1 it found most in listening sessions."""
 PAIR_BUDGET = 10_000_000
 PRIOR = 1.0
-"""Pseudo-steps: an item seen once does not foretell its only successor with certainty."""
+"""Pseudo-steps: an item seen once does not predict its only successor with certainty."""
 
 Lines = npt.NDArray[np.intp]
 
@@ -65,6 +65,6 @@ def _pairs(dataset: Dataset) -> Iterator[tuple[Ints, Ints, npt.NDArray[np.float3
 
 def _order_of_events(dataset: Dataset) -> tuple[Ints, Days, Ints]:
     """Session or customer, instant and item of each step."""
-    if dataset.looks is not None:
-        return dataset.looks.session, dataset.looks.day, dataset.looks.item
+    if dataset.views is not None:
+        return dataset.views.session, dataset.views.day, dataset.views.item
     return dataset.customer if dataset.has_purchases else dataset.basket, dataset.day, dataset.item

@@ -1,4 +1,4 @@
-"""Probabilities that were shown beside what was then bought: how far the one may be taken for the other."""
+"""Probabilities that were shown against what was then bought: how well they are calibrated."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How well probabilities tell; `bins` hold equal counts, rising."""
+    """How well probabilities are calibrated; `bins` hold equal counts, rising."""
 
     count: int
     ece: float

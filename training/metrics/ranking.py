@@ -22,11 +22,11 @@ def rank_metrics(recommended: Sequence[Ints], truth: Sequence[Ints], *, k: int) 
 
     Customers without truth are left out; none at all give zeros.
     """
-    asked = [row for row, wanted in enumerate(truth) if len(wanted)]
-    kept = [truth[row] for row in asked]
-    found = found_places(side_by_side([recommended[row] for row in asked], k=k), kept)
+    kept_rows = [row for row, wanted in enumerate(truth) if len(wanted)]
+    kept = [truth[row] for row in kept_rows]
+    found = found_places(side_by_side([recommended[row] for row in kept_rows], k=k), kept)
     rows = per_customer(found, truth_sizes(kept), k=k)
-    means = rows.mean(axis=0) if asked else np.zeros(len(METRIC_NAMES))
+    means = rows.mean(axis=0) if kept_rows else np.zeros(len(METRIC_NAMES))
     return dict(zip(METRIC_NAMES, map(float, means), strict=True))
 
 

@@ -67,7 +67,7 @@ def _recent(split: Split, code: int) -> tuple[ProductId, ...]:
 def with_baskets(all_queries: EvaluationQueries, product_ids: Sequence[str], *, seed: int) -> EvaluationQueries:
     """Every second query, unless it belongs to a visit, with a quarter of its truth (1 to 3 products) in the basket.
 
-    Otherwise no query has a basket, and nothing would ever be learned of what goes with what.
+    Otherwise no query has a basket, and nothing could be learned of what is bought together.
     """
     random = np.random.default_rng(seed)
     queries, truths = list(all_queries.queries), list(all_queries.truth)

@@ -12,7 +12,7 @@ from app.domain import CustomerFeatures, LiveEvent, Mask
 from app.feature_fields import PROFILE
 from app.history import SCHEMA
 from app.ports import CustomerState
-from training.data.dataset import Dataset, Looks
+from training.data.dataset import Dataset, Views
 from training.data.split import Split
 from training.features.tables import CustomerTables, customer_tables
 
@@ -32,16 +32,16 @@ def as_of_instant(dataset: Dataset) -> datetime:
 def states_for(
     history: pl.LazyFrame, products: pl.LazyFrame | None, split: Split, customers: Sequence[int]
 ) -> dict[str, CustomerState]:
-    """What serving would have known of these customers (codes) before what is to be foretold."""
+    """What serving would have known of these customers (codes) before what is to be predicted."""
     train = split.train
     if not train.has_purchases:
         return states_from_views(train, customers)
     if split.kind != "time":
         return states_from_lines(train, customers)
     states = states_as_of(history, products, train, customers)
-    if train.looks is not None:
-        recent = train.looks.day >= train.as_of_day - LIVE_KEEP_DAYS
-        events = _live_events(train, customers, train.looks, recent)
+    if train.views is not None:
+        recent = train.views.day >= train.as_of_day - LIVE_KEEP_DAYS
+        events = _live_events(train, customers, train.views, recent)
         states |= {name: replace(states.get(name, CustomerState()), events=theirs) for name, theirs in events.items()}
     return states
 
@@ -72,19 +72,19 @@ def states_from_tables(tables: CustomerTables) -> dict[str, CustomerState]:
 
 def states_from_views(dataset: Dataset, customers: Sequence[int]) -> dict[str, CustomerState]:
     """State per customer id where nothing is ever bought: the last lines as live view events."""
-    looks = Looks(dataset.customer, dataset.basket, dataset.item, dataset.day)
-    events = _live_events(dataset, customers, looks, np.ones(dataset.line_count, np.bool_))
+    views = Views(dataset.customer, dataset.basket, dataset.item, dataset.day)
+    events = _live_events(dataset, customers, views, np.ones(dataset.line_count, np.bool_))
     return {name: CustomerState(events=theirs) for name, theirs in events.items()}
 
 
-def _live_events(dataset: Dataset, customers: Sequence[int], looks: Looks, live: Mask) -> dict[str, list[LiveEvent]]:
-    """Per customer id the last of the `live` looks as view events."""
-    chosen = np.flatnonzero(live & (looks.visitor >= 0))
-    order = chosen[np.lexsort((looks.day[chosen], looks.visitor[chosen]))]
-    bounds = np.searchsorted(looks.visitor[order], np.arange(len(dataset.customer_ids) + 1))
+def _live_events(dataset: Dataset, customers: Sequence[int], views: Views, live: Mask) -> dict[str, list[LiveEvent]]:
+    """Per customer id the last of the `live` views as events."""
+    chosen = np.flatnonzero(live & (views.visitor >= 0))
+    order = chosen[np.lexsort((views.day[chosen], views.visitor[chosen]))]
+    bounds = np.searchsorted(views.visitor[order], np.arange(len(dataset.customer_ids) + 1))
     return {
         dataset.customer_ids[code]: [
-            LiveEvent(str(line), "view_item", looks.day[line] * 86_400, dataset.product_ids[looks.item[line]])
+            LiveEvent(str(line), "view_item", views.day[line] * 86_400, dataset.product_ids[views.item[line]])
             for line in order[bounds[code] : bounds[code + 1]][-LIVE_EVENT_COUNT:].tolist()
         ]
         for code in customers

@@ -12,7 +12,7 @@ from training.metrics.ranking import gains
 CUTOFF = 10
 MAX_CUSTOMERS = 8000
 MIN_CUSTOMERS = 50
-"""Fewer customers with a find cannot move seven weights: the defaults stand."""
+"""Fewer customers with a hit cannot move seven weights: the defaults stand."""
 MIN_GAIN = 1e-4
 """A step must bring that much NDCG: smaller ones follow the noise of the window."""
 STEPS = (1.0, -1.0, 0.5, -0.5)
@@ -44,8 +44,8 @@ DEFAULT_PERSONAL: Mapping[str, float] = {
 """What earlier purchases of the product itself add; zero for products never bought."""
 DEFAULT_DISCOVERY_SCALE = 0.1
 MIN_DISCOVERY_SHARE = 0.01
-"""Of its default weight, what a discovery column keeps at least: questions about strangers need it, and held-out
-baskets of regulars do not ask them."""
+"""Of its default weight, what a discovery column keeps at least: queries of unknown customers need it, and held-out
+baskets of regulars hold no such query."""
 MIN_DISCOVERY_TOTAL = 0.1
 SHOWN_COUNT = 50
 NO_SCORE, NO_LABEL = np.zeros(0, np.float32), np.zeros(0, np.bool_)
@@ -127,9 +127,9 @@ def default_blend(names: Sequence[str]) -> Blend:
 
 
 def calibration_of(scores: Sequence[Floats], labels: Sequence[Mask]) -> Calibration:
-    """The calibration of what may be shown: of each question the candidates with the SHOWN_COUNT best scores.
+    """The calibration of what may be shown: of each query the candidates with the SHOWN_COUNT best scores.
 
-    Questions without a find count: they are what makes a probability small.
+    Queries without a hit count: they are what makes a probability small.
     """
     best = [np.argsort(-ranked, kind="stable")[:SHOWN_COUNT] for ranked in scores]
     return fit_calibration(
@@ -157,12 +157,12 @@ def fit_calibration(scores: Floats | Wide, labels: Mask) -> Calibration:
 
 def _most_likely(design: Wide, target: Wide, beta: Wide) -> tuple[float, float]:
     """Logistic regression by Newton steps, each halved until the likelihood rises."""
-    best = _surprise(design, target, beta)
+    best = _log_loss(design, target, beta)
     for _ in range(NEWTON_ROUNDS):
         probability = 1 / (1 + np.exp(-design @ beta))
         curvature = (design * (probability * (1 - probability))[:, None]).T @ design + RIDGE * np.eye(2)
         step = np.linalg.solve(curvature, design.T @ (probability - target))
-        while (found := _surprise(design, target, beta - step)) > best and np.abs(step).max() > STEP_ENOUGH:
+        while (found := _log_loss(design, target, beta - step)) > best and np.abs(step).max() > STEP_ENOUGH:
             step = step / 2
         if found > best or np.abs(step).max() <= STEP_ENOUGH:
             break
@@ -170,7 +170,7 @@ def _most_likely(design: Wide, target: Wide, beta: Wide) -> tuple[float, float]:
     return float(beta[0]), float(beta[1])
 
 
-def _surprise(design: Wide, target: Wide, beta: Wide) -> float:
+def _log_loss(design: Wide, target: Wide, beta: Wide) -> float:
     """Negative log-likelihood."""
     logit = design @ beta
     return float((np.logaddexp(0, logit) - target * logit).sum())
@@ -204,11 +204,11 @@ def _fit_discovery(slates: _Slates, weights: Wide, names: Sequence[str]) -> Wide
     moved = [place for place, name in enumerate(names) if name in DEFAULT_DISCOVERY]
     personal = [place for place, name in enumerate(names) if name in DEFAULT_PERSONAL]
     is_new = slates.is_there & ~_is_owned(slates, personal)
-    asked = np.flatnonzero((slates.is_hit & is_new).any(axis=1))
-    if len(asked) < MIN_CUSTOMERS:
+    rows = np.flatnonzero((slates.is_hit & is_new).any(axis=1))
+    if len(rows) < MIN_CUSTOMERS:
         return weights
-    hits = (slates.is_hit & is_new)[asked]
-    new = _Slates(slates.columns[:, asked], hits, is_new[asked], _ideal(np.asarray(hits.sum(axis=1), np.intp)))
+    hits = (slates.is_hit & is_new)[rows]
+    new = _Slates(slates.columns[:, rows], hits, is_new[rows], _ideal(np.asarray(hits.sum(axis=1), np.intp)))
     return _ascend(new, weights, moved, floor=MIN_DISCOVERY_SHARE * weights, unit=DEFAULT_DISCOVERY_SCALE)
 
 

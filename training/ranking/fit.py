@@ -130,8 +130,8 @@ def _merged(windows: Sequence[Window]) -> Window:
 
 def _shared(window: Window, *, seed: int) -> tuple[Window, Window]:
     places = np.random.default_rng(seed).permutation(len(window.labels))
-    judging = round(HELD_BACK_SHARE * len(places))
-    return window.only(places[judging:].tolist()), window.only(places[:judging].tolist())
+    test_count = round(HELD_BACK_SHARE * len(places))
+    return window.only(places[test_count:].tolist()), window.only(places[:test_count].tolist())
 
 
 def _tables(window: Window, blend: Blend) -> Tables:

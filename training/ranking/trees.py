@@ -16,8 +16,8 @@ from training.ranking.blend import Calibration, calibration_of, fit_calibration
 
 CUTOFF = 10
 OWNED_PLACE = TABLE_COLUMNS.index("frequent_all")
-MIN_QUESTIONS = 300
-"""Fewer questions with a find make trees of luck."""
+MIN_QUERIES = 300
+"""Fewer queries with a hit make trees of luck."""
 MISS_SHARE = 0.3
 """Of the candidates that were not bought, this share is learned from, each weighing 1 / share."""
 SETTINGS: Mapping[str, Any] = {
@@ -38,7 +38,7 @@ NOT_REPRODUCIBLE = ("train_finish_time", "model_guid")
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Held-out questions: per question the candidates' rows (c, t) by TABLE_COLUMNS and what was bought (c,).
+    """Held-out queries: per query the candidates' rows (c, t) by TABLE_COLUMNS and what was bought (c,).
 
     `truth_counts` = products of the basket, found among the candidates or not.
     """
@@ -52,7 +52,7 @@ class Tables:
 class Trees:
     """A fitted ranker: `content` in CatBoost's own format, on top of the blend's log-odds (`base`).
 
-    `calibration` of their sum; NDCG@10 beside the blend's on the baskets that decided. `ranks_new`: among products
+    `calibration` of their sum; NDCG@10 of them and of the blend on the test baskets. `ranks_new`: among products
     new to the customer they ranked no worse.
     """
 
@@ -64,32 +64,32 @@ class Trees:
     ranks_new: bool
 
 
-def fit_trees(tables: Tables, judged: Tables, *, seed: int) -> Trees | None:
-    """Trees learned from `tables` and then from both; None where on `judged` they are not better than the blend.
+def fit_trees(tables: Tables, test: Tables, *, seed: int) -> Trees | None:
+    """Trees learned from `tables` and then from both; None where on `test` they are not better than the blend.
 
-    Better = by more than a standard error of the NDCG@10 difference over the questions: being wrong costs little, and
-    trees are calibrated better. The calibration is fitted on `judged` by trees that did not see it. Same rows, same
+    Better = by more than a standard error of the NDCG@10 difference over the queries: being wrong costs little, and
+    trees are calibrated better. The calibration is fitted on `test` by trees that did not see it. Same rows, same
     seed: same bytes.
     """
-    if min(_finds(tables), _finds(judged)) < MIN_QUESTIONS // 2:
+    if min(_hit_count(tables), _hit_count(test)) < MIN_QUERIES // 2:
         return None
     base = fit_calibration(np.concatenate(_each_blend(tables)), np.concatenate(tables.labels))
     first = TreeRanker(_fit(tables, base, seed=seed), TABLE_COLUMNS, slope=base.slope, intercept=base.intercept)
-    scores = [first.scores(np.ascontiguousarray(rows)) for rows in judged.rows]
-    by_trees = ndcg_of(scores, judged)
-    by_blend = ndcg_of(_each_blend(judged), judged)
+    scores = [first.scores(np.ascontiguousarray(rows)) for rows in test.rows]
+    by_trees = ndcg_of(scores, test)
+    by_blend = ndcg_of(_each_blend(test), test)
     gain, _, high = paired_interval(by_trees - by_blend, seed=seed)
     if gain <= (high - gain) / 2:
         return None
-    calibration = calibration_of(scores, judged.labels)
-    new = _new_only(judged)
+    calibration = calibration_of(scores, test.labels)
+    new = _new_only(test)
     ranks_new = bool(
         ndcg_of([first.scores(rows) for rows in new.rows], new).sum() >= ndcg_of(_each_blend(new), new).sum()
     )
     both = Tables(
-        [*tables.rows, *judged.rows],
-        [*tables.labels, *judged.labels],
-        [*tables.truth_counts, *judged.truth_counts],
+        [*tables.rows, *test.rows],
+        [*tables.labels, *test.labels],
+        [*tables.truth_counts, *test.truth_counts],
     )
     return Trees(
         _fit(both, base, seed=seed), base, calibration, float(by_trees.mean()), float(by_blend.mean()), ranks_new
@@ -97,7 +97,7 @@ def fit_trees(tables: Tables, judged: Tables, *, seed: int) -> Trees | None:
 
 
 def ndcg_of(scores: Sequence[Floats], tables: Tables) -> Wide:
-    """NDCG@10 of each question with a product to foretell, its candidates ranked by `scores`."""
+    """NDCG@10 of each query with a product to predict, its candidates ranked by `scores`."""
     found = np.zeros((len(scores), CUTOFF), np.bool_)
     for row, (ranking, labels) in enumerate(zip(scores, tables.labels, strict=True)):
         top = np.argsort(-ranking, kind="stable")[:CUTOFF]
@@ -106,7 +106,7 @@ def ndcg_of(scores: Sequence[Floats], tables: Tables) -> Wide:
     return per_customer(found, sizes, k=CUTOFF)[:, METRIC_NAMES.index("ndcg")]
 
 
-def _finds(tables: Tables) -> int:
+def _hit_count(tables: Tables) -> int:
     return sum(bool(labels.any()) for labels in tables.labels)
 
 
@@ -115,7 +115,7 @@ def _each_blend(tables: Tables) -> list[Floats]:
 
 
 def _new_only(tables: Tables) -> Tables:
-    """The same questions with the candidates that the customer never bought; NDCG of the others' finds is left out."""
+    """The same queries with the candidates that the customer never bought; hits among the others do not count."""
     new = [rows[:, OWNED_PLACE] <= 0 for rows in tables.rows]
     rows = [np.ascontiguousarray(one[kept]) for one, kept in zip(tables.rows, new, strict=True)]
     labels = [hits[kept] for hits, kept in zip(tables.labels, new, strict=True)]
@@ -127,11 +127,11 @@ def _fit(tables: Tables, base: Calibration, *, seed: int) -> bytes:
     from catboost import CatBoost, Pool
 
     rows, labels = np.concatenate(tables.rows), np.concatenate(tables.labels)
-    learned = labels | (np.random.default_rng(seed).random(len(labels)) < MISS_SHARE)
-    weight = np.where(labels[learned], 1.0, 1 / MISS_SHARE)
+    sampled = labels | (np.random.default_rng(seed).random(len(labels)) < MISS_SHARE)
+    weight = np.where(labels[sampled], 1.0, 1 / MISS_SHARE)
     model = CatBoost({**SETTINGS, "random_seed": seed})
-    baseline = base.slope * rows[learned, BLEND_ROW] + base.intercept
-    model.fit(Pool(rows[learned], labels[learned].astype(np.float32), weight=weight, baseline=baseline))
+    baseline = base.slope * rows[sampled, BLEND_ROW] + base.intercept
+    model.fit(Pool(rows[sampled], labels[sampled].astype(np.float32), weight=weight, baseline=baseline))
     metadata = model.get_metadata()
     for name in NOT_REPRODUCIBLE:
         if name in metadata:

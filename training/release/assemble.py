@@ -1,4 +1,4 @@
-"""Learned parts become the files of a bundle, and a bundle as a server would load it."""
+"""Fitted arrays and documents become the files of a bundle, and a bundle as a server would load it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from training.release.publish import Facts, write_bundle
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class BundleContents:
     """Arrays, documents and blobs of one bundle, ready to be written."""
 
     arrays: Mapping[str, npt.NDArray[np.generic]]
@@ -22,12 +22,12 @@ class Parts:
     trees: bytes | None = None
 
 
-def write_parts(bundles_dir: Path, facts: Facts, parts: Parts) -> str:
-    """The version under which `parts` were written; nothing points to it yet."""
-    blobs = {"index.faiss": parts.index} | ({} if parts.trees is None else {RANKER_FILE: parts.trees})
-    return write_bundle(bundles_dir, facts, arrays=parts.arrays, documents=parts.documents, blobs=blobs)
+def write_contents(bundles_dir: Path, facts: Facts, contents: BundleContents) -> str:
+    """The version under which `contents` were written; nothing points to it yet."""
+    blobs = {"index.faiss": contents.index} | ({} if contents.trees is None else {RANKER_FILE: contents.trees})
+    return write_bundle(bundles_dir, facts, arrays=contents.arrays, documents=contents.documents, blobs=blobs)
 
 
-def bundle_of(folder: Path, facts: Facts, parts: Parts) -> Bundle:
+def bundle_of(folder: Path, facts: Facts, contents: BundleContents) -> Bundle:
     """The bundle as a server would load it, by way of files under `folder`: evaluation sees what serving sees."""
-    return load_bundle(folder / write_parts(folder, facts, parts))
+    return load_bundle(folder / write_contents(folder, facts, contents))

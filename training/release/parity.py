@@ -1,4 +1,4 @@
-"""Served features beside the same features computed afresh: what training and serving must agree on."""
+"""Served features compared with the same features computed again: what training and serving must agree on."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -45,19 +45,19 @@ def origin_of(redis_url: str) -> Origin | None:
         with bounded_client(redis_url) as client:
             as_of, version = client.get(FEATURES_AS_OF), client.get(FEATURES_HISTORY)
     except redis.RedisError as error:
-        raise StoreUnavailable(f"Redis did not tell the features' instant: {error}") from error
+        raise StoreUnavailable(f"Redis did not give the features' instant: {error}") from error
     if as_of is None:
         return None
     return Origin(datetime.fromtimestamp(float(as_of), UTC), int(version) if version else None)
 
 
 def feature_differences(settings: Settings, redis_url: str, origin: Origin, *, seed: int) -> Differences:
-    """For 1,000 customers at random how far the served row is from one computed afresh as of the same instant.
+    """For 1,000 customers at random how far the served row is from one computed now as of the same instant.
 
     From the history as it was then, so that rows which arrived since do not count; from that of today once Delta has
     dropped it. Raises StoreUnavailable.
     """
-    offline = _afresh(settings, origin, seed=seed)
+    offline = _recomputed(settings, origin, seed=seed)
     online = asyncio.run(_served(redis_url, list(offline)))
     return {name: largest_difference(online[name], row) for name, row in offline.items()}
 
@@ -78,7 +78,7 @@ def largest_difference(online: CustomerFeatures | None, offline: CustomerFeature
     return max(((np.inf if np.isnan(size) else size, name) for size, name in found), key=lambda pair: pair[0])
 
 
-def _afresh(settings: Settings, origin: Origin, *, seed: int) -> dict[str, CustomerFeatures]:
+def _recomputed(settings: Settings, origin: Origin, *, seed: int) -> dict[str, CustomerFeatures]:
     history = History(settings.history_dir)
     then = None if origin.history_version is None else history.scan_at(origin.history_version)
     rows = rows_before(history.scan() if then is None else then, origin.as_of)
@@ -107,7 +107,7 @@ async def _served(redis_url: str, customer_ids: Sequence[str]) -> dict[str, Cust
         for customer_id in customer_ids:
             state = await customers.read(customer_id, None)
             if Degraded.FEATURES_MISSING in state.degraded:
-                raise StoreUnavailable("Redis did not tell a customer's features")
+                raise StoreUnavailable("Redis did not give a customer's features")
             found[customer_id] = state.features
     finally:
         await connection.aclose()

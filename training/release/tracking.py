@@ -62,7 +62,7 @@ def track(tracking: Tracking, run: TrackedRun) -> str | None:
     """Logs one run; returns what went wrong in one line, None when all of it arrived. No bundle depends on tracking."""
     try:
         _log(tracking, run)
-    except Exception as error:  # noqa: BLE001 - whatever a tracking store does, the bundle is learned
+    except Exception as error:  # noqa: BLE001 - whatever a tracking store does, the bundle is complete
         reason = " ".join(tracking.without_secrets(str(error)).split())[:LONGEST_REASON] or type(error).__name__
         return f"MLflow at {tracking.place} did not take the run of {run.bundle_folder.name}: {reason}"
     return None

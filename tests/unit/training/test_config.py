@@ -9,7 +9,7 @@ from app.errors import BadInput, BadSetting
 from app.model.bundle import load_bundle
 from tests.support.world import World, train_unpublished
 from tests.test_docs import DOCS, table_rows
-from training.config import PartsInUse, Plan, TrainConfig, Walk, keys, read_config
+from training.config import EnabledParts, ModelConfig, SearchSpace, TrainConfig, keys, read_config
 from training.learners.factors import AlsSettings
 
 EXAMPLE = DOCS / "examples" / "train.toml"
@@ -27,12 +27,12 @@ def test_no_file_and_no_option_is_the_default() -> None:
 
 
 def test_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
-    config = read_config(written(tmp_path, "budget_minutes = 3\n[walk]\nfactors = 32\npenalties = [10, 20.5]"))
+    config = read_config(written(tmp_path, "budget_minutes = 3\n[search_space]\nfactors = 32\npenalties = [10, 20.5]"))
     assert config.budget_minutes == 3
-    assert config.walk.start() == AlsSettings(factors=32)
-    assert config.walk.penalties == (10, 20.5)
-    assert config.model_dump(exclude={"budget_minutes", "walk"}) == TrainConfig().model_dump(
-        exclude={"budget_minutes", "walk"}
+    assert config.search_space.start() == AlsSettings(factors=32)
+    assert config.search_space.penalties == (10, 20.5)
+    assert config.model_dump(exclude={"budget_minutes", "search_space"}) == TrainConfig().model_dump(
+        exclude={"budget_minutes", "search_space"}
     )
 
 
@@ -46,15 +46,27 @@ def test_option_wins_over_the_file_and_what_is_not_given_does_not(tmp_path: Path
     ("text", "told"),
     [
         ("buget_minutes = 3", "buget_minutes = 3: there is no such key; did you mean budget_minutes?"),
-        ("[walk]\nfactor = 3", "walk.factor = 3: there is no such key; did you mean walk.factors?"),
+        (
+            "[search_space]\nfactor = 3",
+            "search_space.factor = 3: there is no such key; did you mean search_space.factors?",
+        ),
         ("colour = 'red'", "colour = 'red': there is no such key; take it out, the keys are in docs/training.md"),
         ("seed = -1", "seed = -1: Input should be greater than or equal to 0; see docs/training.md"),
         ("publish = 'yes'", "publish = 'yes': Input should be a valid boolean; see docs/training.md"),
         ("budget_minutes = inf", "budget_minutes = inf: Input should be a finite number; see docs/training.md"),
-        ("[walk]\nalpha = 0", "walk.alpha = 0: Input should be greater than 0; see docs/training.md"),
-        ("[walk]\nweighting = 'log'", "walk.weighting = 'log': Input should be 'binary', 'count' or 'decayed'"),
-        ("[walk]\npenalties = ['10']", "walk.penalties.0 = '10': Input should be a valid number; see docs/training.md"),
-        ("[walk]\nfactors = 300", "max_factors = 256 is less than factors = 300: raise it; see docs/training.md"),
+        ("[search_space]\nalpha = 0", "search_space.alpha = 0: Input should be greater than 0; see docs/training.md"),
+        (
+            "[search_space]\nweighting = 'log'",
+            "search_space.weighting = 'log': Input should be 'binary', 'count' or 'decayed'",
+        ),
+        (
+            "[search_space]\npenalties = ['10']",
+            "search_space.penalties.0 = '10': Input should be a valid number; see docs/training.md",
+        ),
+        (
+            "[search_space]\nfactors = 300",
+            "max_factors = 256 is less than factors = 300: raise it; see docs/training.md",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line_that_names_key_value_and_remedy(
@@ -104,13 +116,13 @@ def in_toml(value: object) -> str:
 
 
 def test_parts_that_are_switched_off_are_not_in_the_bundle(own_world: World) -> None:
-    plan = Plan(
+    config = ModelConfig(
         max_windows=1,
-        parts=PartsInUse(linear=False, trees=False, replenishment=False),
-        walk=Walk(factors=8, max_factors=8, iterations=3),
+        parts=EnabledParts(linear=False, trees=False, replenishment=False),
+        search_space=SearchSpace(factors=8, max_factors=8, iterations=3),
     )
-    report = train_unpublished(own_world, plan)
+    report = train_unpublished(own_world, config)
     bundle = load_bundle(own_world.settings.bundles_dir / report.version)
     assert (len(bundle.linear_idx), bundle.ranker, dict(bundle.rebuy)) == (0, None, {})
     assert bundle.item_factors.shape[1] == 8
-    assert bundle.manifest["config"]["plan"]["walk"]["factors"] == 8
+    assert bundle.manifest["config"]["model"]["search_space"]["factors"] == 8

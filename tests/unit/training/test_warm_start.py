@@ -14,7 +14,7 @@ from app.history import History
 from app.model.bundle import current_version, load_bundle
 from tests.support.world import World, train_unpublished
 from tests.unit.training.learners.test_factors import SMALL, checkerboard
-from training.config import PartsInUse, Plan
+from training.config import EnabledParts, ModelConfig
 from training.data.dataset import load_interactions
 from training.data.split import make_splits
 from training.learners.factors import Start, fit_item_factors
@@ -22,7 +22,7 @@ from training.warm_start import WARM_ITERATIONS, warm_start
 
 
 def test_start_is_the_bundles_rows_by_product_and_small_chance_for_strangers(trained_world: World) -> None:
-    warm = warm_start(trained_world.settings.bundles_dir, PartsInUse())
+    warm = warm_start(trained_world.settings.bundles_dir, EnabledParts())
     wanted = ["a-new-one", warm.product_ids[3], warm.product_ids[0]]
     start = warm.start(wanted, seed=1)
     assert np.array_equal(start.item_factors[1:], warm.item_factors[[3, 0]])
@@ -47,7 +47,7 @@ def test_start_is_left_as_it_was_given() -> None:
 def test_warm_training_takes_over_the_recipe_and_says_from_whom(own_world: World) -> None:
     settings = own_world.settings
     live = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
-    report = train_unpublished(own_world, Plan(warm_start=True))
+    report = train_unpublished(own_world, ModelConfig(warm_start=True))
     made = load_bundle(settings.bundles_dir / report.version)
     assert (made.als, made.scoring) == (live.als, live.scoring)
     assert made.manifest["config"]["warm_start"] == live.version
@@ -60,7 +60,7 @@ def test_warm_training_takes_over_the_recipe_and_says_from_whom(own_world: World
 
 
 def test_bundle_that_learned_from_the_judging_window_lends_no_factors_to_the_judgement(own_world: World) -> None:
-    warm = warm_start(own_world.settings.bundles_dir, PartsInUse())
+    warm = warm_start(own_world.settings.bundles_dir, EnabledParts())
     dataset = load_interactions(History(own_world.settings.history_dir).scan(), None)
     [test] = make_splits(dataset, seed=0, window_count=1)
     assert not warm.saw_nothing_of(test)
@@ -70,9 +70,9 @@ def test_bundle_that_learned_from_the_judging_window_lends_no_factors_to_the_jud
 
 def test_ranking_of_other_columns_is_learned_again(own_world: World) -> None:
     rewrite_scoring(own_world, weights={"column_of_old": 1.0})
-    warm = warm_start(own_world.settings.bundles_dir, PartsInUse())
+    warm = warm_start(own_world.settings.bundles_dir, EnabledParts())
     assert not warm.can_rank
-    report = train_unpublished(own_world, Plan(warm_start=True))
+    report = train_unpublished(own_world, ModelConfig(warm_start=True))
     made = load_bundle(own_world.settings.bundles_dir / report.version)
     assert list(made.scoring["weights"]) == list(COLUMNS)
 
@@ -92,10 +92,10 @@ def test_without_a_live_bundle_there_is_no_warm_start(tmp_path: Path) -> None:
     with pytest.raises(
         BadInput, match=r"no warm start: .* holds no published bundle.*; train once without --warm-start"
     ):
-        warm_start(tmp_path, PartsInUse())
+        warm_start(tmp_path, EnabledParts())
 
 
 def test_part_that_the_live_bundle_has_cannot_be_switched_off_by_a_warm_start(own_world: World) -> None:
     rewrite_scoring(own_world, linear={"kind": "ease", "value": 300.0})
     with pytest.raises(BadSetting, match=r"parts.linear = False: a warm start keeps what bundle .* has; train once"):
-        warm_start(own_world.settings.bundles_dir, PartsInUse(linear=False))
+        warm_start(own_world.settings.bundles_dir, EnabledParts(linear=False))

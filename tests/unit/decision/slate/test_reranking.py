@@ -39,7 +39,7 @@ from app.model.ranker import TreeRanker
 from app.ports import CustomerState
 from tests.support.world import World, product
 from training.data.dataset import load_interactions
-from training.learners.bundle_parts import learn_parts, recipe_of
+from training.learners.bundle_contents import hyperparameters_of, learn_contents
 from training.release.assemble import bundle_of
 from training.release.publish import Facts
 
@@ -350,7 +350,7 @@ def test_unit_costs_of_the_product_table_reach_the_bundle(
         pl.col("product_id").replace_strict(costs, default=None, return_dtype=pl.Int64).alias("unit_cost_minor")
     )
     dataset = load_interactions(History(trained_world.settings.history_dir).scan(), table)
-    parts = learn_parts(dataset, replace(recipe_of(bundle), linear=None), seed=0)
+    parts = learn_contents(dataset, replace(hyperparameters_of(bundle), linear=None), seed=0)
     catalogue = bundle_of(tmp_path, Facts(NOW, None, None, {}, {}), parts).catalogue
     known = {name: int(cost) for name, cost in zip(catalogue.product_ids, catalogue.unit_cost_minor, strict=True)}
     assert {name: cost for name, cost in known.items() if cost >= 0} == costs

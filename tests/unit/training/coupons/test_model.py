@@ -29,7 +29,7 @@ from tests.support.world import (
     product,
     train_unpublished,
 )
-from training.config import Plan
+from training.config import ModelConfig
 from training.coupons import examples as examples_module
 from training.coupons.examples import STALE_AFTER_S, CouponWorld, coupon_examples
 from training.coupons.history import (
@@ -40,7 +40,7 @@ from training.coupons.history import (
     checked_history,
     coupon_history,
 )
-from training.coupons.model import MIN_REDEMPTIONS, fit_coupon_model, fit_coupons, judge_coupons
+from training.coupons.model import MIN_REDEMPTIONS, evaluate_coupons, fit_coupon_model, fit_coupons
 from training.features.tables import customer_tables
 from training.queries.states import states_from_tables
 
@@ -66,9 +66,9 @@ def test_customers_who_redeem_what_they_buy_are_foretold_without_error(world: Co
 
 def test_chances_add_up_to_the_redemptions_they_were_learned_from(world: CouponWorld) -> None:
     examples = coupon_examples(world, seed=0)
-    judgement = judge_coupons(fit_coupon_model(examples), examples)
-    assert judgement.expected == pytest.approx(judgement.redeemed, rel=1e-3)
-    assert judgement.redeemed == CUSTOMERS * 6
+    evaluation = evaluate_coupons(fit_coupon_model(examples), examples)
+    assert evaluation.expected == pytest.approx(evaluation.redeemed, rel=1e-3)
+    assert evaluation.redeemed == CUSTOMERS * 6
 
 
 def test_thinning_leaves_the_chances_as_they_were(world: CouponWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_thinning_leaves_the_chances_as_they_were(world: CouponWorld, monkeypatc
     thin = coupon_examples(world, seed=0)
     assert len(thin.weight) < len(whole.weight) / 2
     assert thin.is_redeemed.sum() == whole.is_redeemed.sum()
-    expected = [judge_coupons(fit_coupon_model(part), whole).expected for part in (thin, whole)]
+    expected = [evaluate_coupons(fit_coupon_model(part), whole).expected for part in (thin, whole)]
     assert expected[0] == pytest.approx(expected[1], rel=0.2)
 
 
@@ -181,7 +181,7 @@ def test_training_keeps_the_model_in_the_bundle_and_its_figures_in_the_manifest(
     settings.tables_dir.unlink()
     shutil.copytree(imported, settings.tables_dir)
     write_history(settings, staple_coupons())
-    report = train_unpublished(own_world, Plan())
+    report = train_unpublished(own_world, ModelConfig())
     bundle = load_bundle(settings.bundles_dir / report.version)
     assert bundle.coupons is not None
     assert bundle.coupons.columns == COLUMNS

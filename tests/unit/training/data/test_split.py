@@ -43,7 +43,7 @@ def test_truth_is_the_first_basket_after_the_cut_only() -> None:
     assert {data.customer_ids[code]: products(data, items) for code, items in split.truth.items()} == {"1": ["x", "y"]}
 
 
-def test_customer_without_a_past_is_not_asked() -> None:
+def test_customer_without_a_past_has_no_query() -> None:
     data = dataset(("1", "a", 0, None), ("1", "a", 99, None), ("new", "a", 100, None))
     assert [data.customer_ids[code] for code in time_split(data).truth] == ["1"]
 

@@ -52,7 +52,7 @@ def test_same_seed_gives_the_same_factors() -> None:
 def test_tuning_tells_every_trial_and_takes_the_best() -> None:
     heard: list[Trial] = []
     split = random_split(checkerboard(), seed=1)
-    tuned = tune(split, budget_s=60, seed=1, progress=heard.append, start=SMALL)
+    tuned = tune(split, budget_s=60, seed=1, on_trial=heard.append, start=SMALL)
     assert list(tuned.trials) == heard
     assert len({trial.settings for trial in heard}) == len(heard) > 5
     chosen = next(trial for trial in heard if trial.settings == tuned.settings)

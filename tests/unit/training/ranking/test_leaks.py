@@ -18,7 +18,7 @@ from app.settings import Settings
 from tests.support.world import World
 from training.data.dataset import load_interactions, product_table
 from training.data.split import Split, make_splits
-from training.learners.bundle_parts import Recipe, learn_parts
+from training.learners.bundle_contents import Hyperparameters, learn_contents
 from training.learners.factors import AlsSettings
 from training.learners.linear import LinearSettings
 from training.metrics.ranking import auc
@@ -93,9 +93,9 @@ def newest_window(settings: Settings, folder: Path) -> tuple[Split, Bundle, pl.L
     dataset = load_interactions(history, None if products is None else products.collect())
     split = make_splits(dataset, seed=0)[0]
     linear = LinearSettings(value=100.0)
-    recipe = Recipe(AlsSettings(factors=8), linear, default_blend(COLUMNS), excludes_purchased=False)
+    hyperparameters = Hyperparameters(AlsSettings(factors=8), linear, default_blend(COLUMNS), excludes_purchased=False)
     facts = Facts(datetime.now(UTC) - timedelta(days=1), None, None, {}, {})
-    return split, bundle_of(folder, facts, learn_parts(split.train, recipe, seed=0)), history
+    return split, bundle_of(folder, facts, learn_contents(split.train, hyperparameters, seed=0)), history
 
 
 def honest_window(settings: Settings, folder: Path) -> Window:

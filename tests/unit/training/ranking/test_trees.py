@@ -7,7 +7,7 @@ from app.decision.ranking.features import BLEND_ROW, TABLE_COLUMNS
 from app.decision.ranking.scoring import best_places
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
-from training.ranking.trees import MIN_QUESTIONS, Tables, fit_trees, ndcg_of
+from training.ranking.trees import MIN_QUERIES, Tables, fit_trees, ndcg_of
 
 SIGNAL = TABLE_COLUMNS.index("interval_ratio")
 
@@ -41,7 +41,7 @@ def test_trees_that_find_nothing_are_not_kept() -> None:
 
 
 def test_few_questions_make_no_trees() -> None:
-    few = tables(seed=1, signal=True, questions=MIN_QUESTIONS // 2 - 1)
+    few = tables(seed=1, signal=True, questions=MIN_QUERIES // 2 - 1)
     assert fit_trees(few, tables(seed=2, signal=True), seed=0) is None
 
 

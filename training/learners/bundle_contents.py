@@ -15,15 +15,15 @@ from training.learners.statistics import neighbours, popularity, repeat_rate, tr
 from training.learners.transitions import transitions
 from training.ranking.blend import Blend, Calibration
 from training.ranking.trees import Trees
-from training.release.assemble import Parts
+from training.release.assemble import BundleContents
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """All that tuning found: what a bundle is learned by, besides the data.
+class Hyperparameters:
+    """All that tuning found: with the data, they determine the bundle.
 
     `linear` None = without that part; without `trees` the blend ranks alone. `excludes_purchased`: what a customer has
-    bought is not proposed again unless asked for.
+    bought is not proposed again unless the request wants it.
     """
 
     als: AlsSettings
@@ -48,8 +48,8 @@ class Recipe:
         return self.blend.document() | policy | {"ranker": ranker}
 
 
-def recipe_of(bundle: Bundle) -> Recipe:
-    """What a bundle was tuned to; KeyError or TypeError when that was of another kind."""
+def hyperparameters_of(bundle: Bundle) -> Hyperparameters:
+    """What a bundle was tuned to; KeyError or TypeError when this version knows no such hyperparameters."""
     scoring = bundle.scoring
     blend = Blend(scoring["weights"], Calibration(**scoring["calibration"]), 0.0)
     trees = None
@@ -57,21 +57,26 @@ def recipe_of(bundle: Bundle) -> Recipe:
         base = Calibration(float(bundle.ranker.slope), float(bundle.ranker.intercept))
         trees = Trees(bundle.ranker.content, base, blend.calibration, 0.0, 0.0, bundle.ranker.ranks_new)
     linear = None if scoring["linear"] is None else LinearSettings(**scoring["linear"])
-    return Recipe(AlsSettings(**bundle.als), linear, blend, scoring["exclude_purchased"], trees)
+    return Hyperparameters(AlsSettings(**bundle.als), linear, blend, scoring["exclude_purchased"], trees)
 
 
-def learn_parts(
-    dataset: Dataset, recipe: Recipe, *, seed: int, currency: str | None = None, start: Start | None = None
-) -> Parts:
+def learn_contents(
+    dataset: Dataset,
+    hyperparameters: Hyperparameters,
+    *,
+    seed: int,
+    currency: str | None = None,
+    start: Start | None = None,
+) -> BundleContents:
     """Factors, statistics and index of `dataset`; the same for the same seed. Prices are in `currency`."""
     pairs = purchase_pairs(dataset)
     item_count = len(dataset.product_ids)
-    factors = fit_item_factors(dataset, recipe.als, seed=seed, start=start)
+    factors = fit_item_factors(dataset, hyperparameters.als, seed=seed, start=start)
     companions = neighbours(dataset, seed=seed)
     followers = transitions(dataset)
     linear = NO_LINEAR
-    if recipe.linear is not None:
-        linear = fit_linear(dataset, recipe.linear, weighting=recipe.als.weighting)
+    if hyperparameters.linear is not None:
+        linear = fit_linear(dataset, hyperparameters.linear, weighting=hyperparameters.als.weighting)
     trends = trending(dataset)
     attributes = dataset.catalogue.attributes
     arrays: dict[str, npt.NDArray[np.generic]] = {
@@ -101,9 +106,11 @@ def learn_parts(
             "attributes": {column: attribute.vocabulary for column, attribute in attributes.items()},
         },
         "groups": trends.groups,
-        "als": asdict(recipe.als),
-        "scoring": recipe.scoring(),
+        "als": asdict(hyperparameters.als),
+        "scoring": hyperparameters.scoring(),
     }
     index = build_index(factors[: dataset.bought_item_count])
     arrays["index_items"] = index.items
-    return Parts(arrays, documents, index.serialized, None if recipe.trees is None else recipe.trees.content)
+    return BundleContents(
+        arrays, documents, index.serialized, None if hyperparameters.trees is None else hyperparameters.trees.content
+    )
