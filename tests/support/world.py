@@ -10,7 +10,8 @@ import polars as pl
 from app.imports.run import Sources, run_imports
 from app.settings import Settings
 from training.config import ModelConfig
-from training.run import TrainReport, train
+from training.report.summary import TrainReport
+from training.run import train
 
 CUSTOMERS_PER_TASTE = 40
 PRODUCTS_PER_TASTE = 30
