@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.behaviour.recording import Recorder, find
+from benchmarks.behaviour.store import HOLDER_IDS, PRODUCT_IDS
 
-TEA, MUG = "tea", "mug", "cake"
+TEA, MUG, CAKE = "tea", "mug", "cake"
 FAR = "2100-01-01T12:00:00Z"
 GCN = "4012345000009"
 
@@ -26,6 +27,8 @@ BASKET = [line(TEA, 800, quantity=2), line(MUG, 400)]
 def run_the_till(recorder: Recorder) -> None:
     """The whole script; each part has campaigns and customers of its own."""
     _follow_the_page(recorder)
+    _let_a_reservation_end(recorder)
+    _use_a_wallet(recorder)
 
 
 def campaign(recorder: Recorder, campaign_id: str, **terms: object) -> None:
@@ -95,3 +98,63 @@ def _follow_the_page(recorder: Recorder) -> None:
     for number, customer_id in enumerate(("bob", "cat", "dan")):
         redeem(recorder, f"order-{20 + number}", customer_id=customer_id, codes=["spring 1O"])
     coupon(recorder, "spring", "ten-percent", code="SPRING10")
+
+
+def _let_a_reservation_end(recorder: Recorder) -> None:
+    """One that is given up, one whose time is over: returns once the ledger has freed what it held."""
+    campaign(recorder, "short", budget_minor=100)
+    offer(recorder, "short", "one-off", {"type": "amount", "amount_minor": 100}, reservation_required=True)
+    coupon(recorder, "short", "one-off", customer_ids=["eve"])
+    redeem(recorder, "order-30", customer_id="eve", wallet=True)
+    body = {"customer_id": "eve", "channel": "web", "lines": BASKET, "wallet": True}
+    first = find(recorder.write("POST", "/v1/reservations", body | {"order_id": "order-31"}), "reservation_id")
+    recorder.write("POST", "/v1/reservations", body | {"order_id": "order-32"})
+    recorder.write("DELETE", f"/v1/reservations/{first}")
+    recorder.write("DELETE", f"/v1/reservations/{first}")
+    redeem(recorder, "order-31", customer_id="eve", reservation_id=first)
+    held = recorder.write("POST", "/v1/reservations", body | {"order_id": "order-33", "ttl_s": 1})
+    second = find(held, "reservation_id")
+    recorder.wait_for("/v1/campaigns/short/budget", lambda budget: find(budget, "held_minor") == 0)
+    recorder.get(f"/v1/reservations/{second}")
+    redeem(recorder, "order-33", customer_id="eve", reservation_id=second)
+    recorder.get("/v1/campaigns/short/budget")
+
+
+def _use_a_wallet(recorder: Recorder) -> None:
+    """Coupons that go together, that exclude each other, and that give nothing here."""
+    campaign(recorder, "basket", budget_minor=100_000, limits=[{"scope": "campaign", "count": 100, "period": "month"}])
+    tea, mugs, cake = ([{"product_ids": [one]}] for one in (TEA, MUG, CAKE))
+    together: dict[str, Any] = {"combinable": True}
+    offers: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "b-tenth": ({"type": "percent", "percent": 10}, together),
+        "b-tea": ({"type": "amount", "amount_minor": 130}, together | {"applies_to": tea}),
+        "b-mugs": ({"type": "n_for_m", "take": 3, "pay": 2}, together | {"applies_to": mugs}),
+        "b-cake": (
+            {"type": "fixed_price", "price_minor": 350},
+            together | {"applies_to": cake, "price_floor_minor": 300},
+        ),
+        "b-points": ({"type": "points", "points": 20, "point_cost_minor": 1}, together),
+        "b-alone": ({"type": "amount", "amount_minor": 210}, {}),
+        "b-gold": ({"type": "amount", "amount_minor": 220}, {"tiers": ["gold"]}),
+        "b-web": ({"type": "amount", "amount_minor": 230}, {"channels": ["web"]}),
+    }
+    for offer_id, (discount, terms) in offers.items():
+        offer(recorder, "basket", offer_id, discount, **terms)
+        coupon(recorder, "basket", offer_id, customer_ids=["fay"])
+    lines = [line(TEA, 1000, quantity=2), line(MUG, 999, quantity=3), line(CAKE, 833, quantity=2), line("nut", 77)]
+    about = {"customer_id": "fay", "channel": "store", "lines": lines}
+    recorder.ask("/v1/qualifications", about)
+    recorder.ask("/v1/validations", about | {"wallet": True})
+    recorder.ask("/v1/validations", about | {"wallet": True, "channel": "web", "lines": lines[1:2]})
+    redeemed = redeem(recorder, "order-40", lines, customer_id="fay", wallet=True)
+    path = f"/v1/redemptions/{find(redeemed, 'redemption_id')}"
+    recorder.get("/v1/customers/fay/wallet")
+    back = [{"line_id": MUG, "quantity": 1}, {"line_id": CAKE}]
+    recorder.write("POST", f"{path}/rollback", {"lines": back})
+    recorder.get(path)
+    redeem(recorder, "order-41", lines[:1], customer_id="fay", wallet=True)
+    recorder.get("/v1/campaigns/basket/budget")
+    for customer_id in HOLDER_IDS[:4]:
+        groceries = [line(one, 399, quantity=3) for one in PRODUCT_IDS[:8]]
+        redeem(recorder, f"order-{customer_id}", groceries, customer_id=customer_id, wallet=True, store_id="286")
+        recorder.get(f"/v1/customers/{customer_id}/wallet")
