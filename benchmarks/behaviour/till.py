@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.behaviour.recording import Recorder, find
-from benchmarks.behaviour.store import HOLDER_IDS, PRODUCT_IDS
+from benchmarks.behaviour.recording import Recorder, find, values
+from benchmarks.behaviour.store import HOLDER_IDS, NEXT_DAYS, PRODUCT_IDS
 
 TEA, MUG, CAKE = "tea", "mug", "cake"
 FAR = "2100-01-01T12:00:00Z"
@@ -29,6 +29,8 @@ def run_the_till(recorder: Recorder) -> None:
     _follow_the_page(recorder)
     _let_a_reservation_end(recorder)
     _use_a_wallet(recorder)
+    _redeem_at_a_decisions_prices(recorder)
+    _change_campaigns(recorder)
 
 
 def campaign(recorder: Recorder, campaign_id: str, **terms: object) -> None:
@@ -158,3 +160,58 @@ def _use_a_wallet(recorder: Recorder) -> None:
         groceries = [line(one, 399, quantity=3) for one in PRODUCT_IDS[:8]]
         redeem(recorder, f"order-{customer_id}", groceries, customer_id=customer_id, wallet=True, store_id="286")
         recorder.get(f"/v1/customers/{customer_id}/wallet")
+
+
+def _redeem_at_a_decisions_prices(recorder: Recorder) -> None:
+    """What a decision showed holds, though the offer was changed meanwhile."""
+    customer_id = HOLDER_IDS[5]
+    context = {"now": NEXT_DAYS, "basket": [{"product_id": PRODUCT_IDS[3]}]}
+    body = {
+        "customer_id": customer_id,
+        "placement": "weekly",
+        "kinds": ["product", "coupon"],
+        "size": 60,
+        "context": context,
+    }
+    decided = recorder.ask("/v1/decisions", body)
+    decision_id = find(decided, "decision_id")
+    recorder.wait_for(f"/v1/decisions/{decision_id}", lambda _: True)
+    priced = [one for one in dict.fromkeys(values(decided, "product_id")) if one in PRODUCT_IDS]
+    lines = [{"line_id": str(number), "product_id": one} for number, one in enumerate(priced[:3])]
+    milk = [{"line_id": "milk", "product_id": PRODUCT_IDS[3], "unit_price_minor": 250}]
+    terms = {
+        "name": "Less milk",
+        "discount": {"type": "amount", "amount_minor": 5},
+        "applies_to": [{"product_ids": [PRODUCT_IDS[3]]}],
+    }
+    recorder.write("PUT", "/v1/offers/w-milk", {"terms": terms})
+    for fields in ({}, {"decision_id": decision_id}):
+        about = {"customer_id": customer_id, "channel": "store", "wallet": True} | fields
+        recorder.ask("/v1/validations", about | {"lines": [*lines, *milk]})
+        recorder.ask("/v1/validations", about | {"lines": milk})
+    redeem(recorder, "order-50", [*lines, *milk], customer_id=customer_id, wallet=True, decision_id=decision_id)
+
+
+def _change_campaigns(recorder: Recorder) -> None:
+    """Every state and action, changes that come too late, coupons that are taken back."""
+    recorder.write("POST", "/v1/campaigns", {"campaign_id": "autumn", "terms": {"name": "Autumn", "currency": "USD"}})
+    offer(recorder, "autumn", "a-one", {"type": "amount", "amount_minor": 90})
+    issued = coupon(recorder, "autumn", "a-one", customer_ids=["gus", "hal"])
+    redeem(recorder, "order-60", customer_id="gus", wallet=True)
+    for action in ("pause", "schedule", "schedule", "pause", "resume", "end", "resume", "reopen", "resume"):
+        recorder.write("POST", f"/v1/campaigns/autumn/{action}")
+        recorder.ask("/v1/validations", {"customer_id": "gus", "channel": "web", "wallet": True, "lines": BASKET})
+    terms = {"name": "Late autumn", "currency": "USD", "budget_minor": 150}
+    recorder.write("PUT", "/v1/campaigns/autumn", {"terms": terms, "revision": 1})
+    recorder.write("PUT", "/v1/campaigns/autumn", {"terms": terms})
+    redeem(recorder, "order-61", customer_id="gus", wallet=True)
+    redeem(recorder, "order-62", customer_id="hal", wallet=True)
+    recorder.write("PUT", "/v1/campaigns/autumn", {"terms": terms | {"budget_minor": 10}})
+    for coupon_id in values(issued, "coupon_id"):
+        recorder.write("POST", f"/v1/coupons/{coupon_id}/revoke")
+    redeem(recorder, "order-63", customer_id="hal", wallet=True)
+    recorder.write("DELETE", "/v1/offers/a-one")
+    coupon(recorder, "autumn", "a-one", customer_ids=["ike"])
+    recorder.get("/v1/offers/a-one")
+    recorder.get("/v1/campaigns/autumn")
+    recorder.get("/v1/campaigns/autumn/offers")
