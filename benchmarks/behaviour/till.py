@@ -31,6 +31,8 @@ def run_the_till(recorder: Recorder) -> None:
     _use_a_wallet(recorder)
     _redeem_at_a_decisions_prices(recorder)
     _change_campaigns(recorder)
+    _refuse(recorder)
+    _show_reports(recorder)
 
 
 def campaign(recorder: Recorder, campaign_id: str, **terms: object) -> None:
@@ -215,3 +217,48 @@ def _change_campaigns(recorder: Recorder) -> None:
     recorder.get("/v1/offers/a-one")
     recorder.get("/v1/campaigns/autumn")
     recorder.get("/v1/campaigns/autumn/offers")
+
+
+def _refuse(recorder: Recorder) -> None:
+    """Requests that are wrong, each in its own way, and codes that somebody guesses."""
+    recorder.ask("/v1/campaigns", {"terms": {"name": "Keyless", "currency": "USD"}})
+    recorder.write("POST", "/v1/campaigns", {"campaign_id": "spring", "terms": {"name": "Again", "currency": "USD"}})
+    recorder.write("POST", "/v1/campaigns", {"terms": {"name": "Bad", "currency": "usd"}})
+    recorder.write("POST", "/v1/campaigns", {"terms": {"name": "Bad", "currency": "USD", "budget_minor": "500"}})
+    recorder.write("POST", "/v1/campaigns", {"campaign_id": "no spaces", "terms": {"name": "Bad", "currency": "USD"}})
+    offer(recorder, "spring", "bad", {"type": "n_for_m", "take": 2, "pay": 2})
+    offer(recorder, "spring", "bad", {"type": "amount", "amount_minor": 100}, gcn="4012345000001")
+    offer(recorder, "no-such-campaign", "bad", {"type": "amount", "amount_minor": 100})
+    coupon(recorder, "spring", "two-off")
+    coupon(recorder, "spring", "two-off", customer_ids=["x", "x"])
+    coupon(recorder, "spring", "b-tea", customer_ids=["x"])
+    for path in (
+        "campaigns/none",
+        "offers/none",
+        "reservations/none",
+        "redemptions/none",
+        "coupons/none/qr.svg",
+        "none",
+    ):
+        recorder.get(f"/v1/{path}")
+    recorder.write("POST", "/v1/coupons/none/revoke")
+    recorder.write("POST", "/v1/redemptions/none/rollback", {})
+    redeem(recorder, "order-70", [])
+    redeem(recorder, "order-71", [line(TEA, 100), line(TEA, 100)], codes=["x"])
+    redeem(recorder, "order-72", [{"product_id": TEA}], codes=["x"])
+    redeem(recorder, "order-73", wallet=True)
+    redeem(recorder, "order-74", customer_id="nobody", wallet=True)
+    redeem(recorder, "order-75", customer_id="ann", codes=["SPRING10"], currency="EUR")
+    recorder.write("POST", "/v1/campaigns", {}, key="x" * 256)
+    recorder.write("DELETE", "/v1/campaigns/spring")
+    for number in range(12):
+        body = {"customer_id": "guesser", "channel": "web", "codes": [f"GUESS{number:03d}"], "lines": BASKET}
+        recorder.ask("/v1/validations", body)
+
+
+def _show_reports(recorder: Recorder) -> None:
+    """What the retailer's people look at afterwards."""
+    recorder.get("/v1/campaigns")
+    recorder.get("/v1/settlements", {"from": "2017-01-01T00:00:00Z", "to": "2018-01-01T00:00:00Z"})
+    recorder.get("/v1/settlements", {"from": "2018-01-01T00:00:00Z", "to": FAR})
+    recorder.get("/v1/settlements", {"from": FAR, "to": "2018-01-01T00:00:00Z"})
