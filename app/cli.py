@@ -100,15 +100,20 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent
 @cli.command()
 def worker(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
     """Start the worker alone, on the Redis of ENDCAP_REDIS_URL."""
-    from app.commands.supervisor import end_with
+    from threading import Event
+
+    from app.commands.supervisor import end_with, stop_on_signals
+    from app.composition.worker import opened_worker
     from app.telemetry import log_to_stderr
-    from app.worker.run import run_worker
 
     settings = Settings.load(data_dir=data_dir)
     log_to_stderr(settings.log_level)
     if parent_pid is not None:
         end_with(parent_pid)
-    run_worker(settings, redis_url_of(settings))
+    # Before anything is opened: a signal that comes this early still ends the worker in order.
+    stop = stop_on_signals(Event())
+    with opened_worker(settings, redis_url_of(settings)) as consumer:
+        consumer.run(stop)
 
 
 def redis_url_of(settings: Settings) -> str:
@@ -177,14 +182,12 @@ def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @cli.command()
 def project(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Write the wallets and budgets that decisions look at to Redis, all anew from the ledger."""
+    from app.composition.stores import opened_ledger, projections_of, redis_client
     from app.stores.redis.embedded import redis_for
-    from app.stores.redis.keys import Keys, worker_client
-    from app.stores.redis.projections import Projections
-    from app.stores.sql.database.schema import opened_ledger
 
     settings = Settings.load(data_dir=data_dir)
     with redis_for(settings) as redis_url, opened_ledger(settings) as ledger, progress_bar() as bar:
-        projections = Projections(ledger, worker_client(redis_url), Keys(settings.stream_partition_count))
+        projections = projections_of(settings, ledger, redis_client(redis_url))
         with closing(projections):
             count = projections.rebuild(progress=partial(bar, "wallets"))
     show(as_json, {"wallets": count}, f"wallets written: {count:,}")

@@ -25,7 +25,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("app/stores/",),
     "alembic": ("app/stores/",),
     "psycopg": ("app/stores/",),
-    "faiss": ("app/model/", "app/main.py", "training/learners/index.py"),
+    "faiss": ("app/model/", "app/composition/service.py", "training/learners/index.py"),
     "implicit": ("training/learners/factors.py",),
     "mlflow": ("training/release/tracking.py",),
     "deltalake": ("app/history.py",),
@@ -48,6 +48,17 @@ TRAINING_MAY_IMPORT = (
 """What training shares with serving; the stores are for materialization alone."""
 MATERIALIZATION = ("training/features/materialize.py", "training/release/parity.py")
 TRAINING_IS_CALLED_FROM = ("app/cli.py", "app/commands/models.py", "app/commands/demo.py")
+
+CONSTRUCTED = {
+    "open_ledger",
+    "worker_client",
+    "PipelinedRedis",
+    "Projections",
+    "KeyRing",
+    "OfferIndexes",
+    "FallbackChain",
+}
+"""What lives as long as a process: app/composition/ makes it, and everybody else is handed it."""
 
 ENVIRONMENT_READERS = {("app/settings.py", None), ("app/commands/supervisor.py", "child_environment")}
 """Settings reads the environment; the supervisor hands all of it on to the processes that it starts."""
@@ -192,6 +203,17 @@ def test_client_library_stays_behind_its_adapter(client: str) -> None:
     owners = CLIENTS[client]
     strangers = [path for path in importers(client, SHIPPED_PYTHON) if not path.startswith(owners)]
     assert not strangers, f"{strangers} import {client}; only {', '.join(owners)} may: call those instead"
+
+
+def test_only_the_composition_constructs_what_a_process_runs_on() -> None:
+    made = [
+        f"{path}:{node.lineno} {node.func.id}"
+        for path in sources("app")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CONSTRUCTED
+        if not str(path).startswith(("app/composition/", "app/stores/"))
+    ]
+    assert not made, f"{made}: let app/composition/ make it, and take it as a parameter"
 
 
 def test_core_needs_the_standard_library_and_numpy_only() -> None:

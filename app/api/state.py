@@ -1,4 +1,4 @@
-"""What the routes work with: built once by main, handed to every request through the application."""
+"""What the routes work with: built once by the composition, handed to every request through the application."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 from rich.console import Console
 
+from app.composition.stores import history_of, opened_ledger
 from app.errors import BadSetting
 from app.history import (
     AMOUNT_MINOR,
@@ -20,14 +21,12 @@ from app.history import (
     STORE_ID,
     TIME,
     TYPE,
-    History,
 )
 from app.settings import Settings
 from app.stores.sql.accounts.outcomes import products_of
 from app.stores.sql.accounts.reports import coupon_holders
 from app.stores.sql.campaigns.campaigns import find_offers
 from app.stores.sql.coupons.issuing import coupons_of
-from app.stores.sql.database.schema import opened_ledger
 
 HOLDER_COUNT = 100
 """Out of so many who hold most coupons the one with most purchases is asked about."""
@@ -116,7 +115,7 @@ def _refusals(refused: Sequence[dict[str, Any]]) -> str:
 
 
 def _purchases(settings: Settings) -> pl.LazyFrame:
-    return History(settings.history_dir).scan().filter(pl.col(TYPE) == PURCHASE)
+    return history_of(settings).scan().filter(pl.col(TYPE) == PURCHASE)
 
 
 def _major(minor: int) -> str:

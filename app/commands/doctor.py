@@ -6,14 +6,13 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from app.composition.stores import history_of, keys_of, ledger_of, redis_client
 from app.errors import EndcapError
-from app.history import History
 from app.model.bundle import current_version, load_bundle
 from app.settings import Settings
 from app.stores.redis.embedded import find_running
-from app.stores.redis.keys import FEATURES_AS_OF, Keys, worker_client
+from app.stores.redis.keys import FEATURES_AS_OF
 from app.stores.sql.accounts.reconcile import reconcile
-from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import has_ledger, is_current, why_read_only
 
 DAY_S = 86_400
@@ -69,10 +68,10 @@ def _directory(settings: Settings) -> Finding:
 
 
 def _history(settings: Settings) -> Finding:
-    version = History(settings.history_dir).version()
+    version = history_of(settings).version()
     if version is None:
         return Finding("history", False, f"{settings.history_dir} holds no table; run `endcap import` first")
-    count = History(settings.history_dir).scan().select("row_id").collect(engine="streaming").height
+    count = history_of(settings).scan().select("row_id").collect(engine="streaming").height
     return Finding("history", True, f"{count:,} rows, table version {version}")
 
 
@@ -86,7 +85,7 @@ def _ledger(settings: Settings) -> Finding:
     kind = "SQLite, ledger.db in the data directory" if is_own_file else settings.ledger_url.split(":", 1)[0]
     if not has_ledger(settings):
         return Finding("ledger", True, f"{kind}: not made yet; the first start of a server makes it")
-    with closing(open_ledger(settings.ledger_url)) as ledger:
+    with closing(ledger_of(settings)) as ledger:
         if not is_current(ledger):
             return Finding(
                 "ledger", False, f"{kind}: the schema is an older one; the next start of a server migrates it"
@@ -100,7 +99,7 @@ def _ledger(settings: Settings) -> Finding:
 def _accounts(settings: Settings) -> Finding:
     if not has_ledger(settings):
         return Finding("ledger accounts", True, "nothing is in them yet")
-    with closing(open_ledger(settings.ledger_url)) as ledger:
+    with closing(ledger_of(settings)) as ledger:
         if not is_current(ledger):
             return Finding("ledger accounts", True, "not looked at: the schema is an older one")
         found = ledger.read(reconcile)
@@ -124,7 +123,7 @@ def _redis(settings: Settings) -> Finding:
     url = _redis_url(settings)
     if url is None:
         return Finding("redis", True, "embedded Valkey is not running; `endcap up` starts it")
-    with worker_client(url, timeout_s=2.0) as client:
+    with redis_client(url, timeout_s=2.0) as client:
         info = client.info()
         appends = (
             "append-only file on" if info.get("aof_enabled") else "append-only file OFF: accepted events may be lost"
@@ -136,7 +135,7 @@ def _features(settings: Settings) -> Finding:
     url = _redis_url(settings)
     if url is None:
         return Finding("features", True, "not looked at: Redis is not running")
-    with worker_client(url, timeout_s=2.0) as client:
+    with redis_client(url, timeout_s=2.0) as client:
         as_of = client.get(FEATURES_AS_OF)
     if as_of is None:
         return Finding("features", False, "never materialized to this Redis; run `endcap features`")
@@ -150,8 +149,8 @@ def _stream(settings: Settings) -> Finding:
     url = _redis_url(settings)
     if url is None:
         return Finding("event stream", True, "not looked at: Redis is not running")
-    keys = Keys(settings.stream_partition_count)
-    with worker_client(url, timeout_s=2.0) as client:
+    keys = keys_of(settings)
+    with redis_client(url, timeout_s=2.0) as client:
         waiting = sum(client.xlen(keys.stream(partition)) for partition in range(keys.partition_count))
         dead = sum(client.xlen(keys.dead(partition)) for partition in range(keys.partition_count))
     detail = f"{waiting:,} events wait for the worker, {dead:,} dead letters"

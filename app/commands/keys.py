@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from app.commands.terminal import AsJson, DataDir, show, table_of
+from app.composition.stores import opened_ledger
 from app.domain import Scope
 from app.settings import Settings
 from app.stores.sql.access.keys import ApiKey, create_key, list_keys, revoke_key
-from app.stores.sql.database.schema import opened_ledger
 
 COLUMNS = ("key", "client", "scopes", "per second", "made", "revoked")
 ONCE = "This is the only time that the key is shown: only its hash is kept."

@@ -1,6 +1,5 @@
 """`endcap recommend`: a file of questions through the very pipeline that serves, one answer a line, in order."""
 
-import gc
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from pydantic import ValidationError
 from app.api.decisions.wire import DecisionRequest, answer_body, to_query
 from app.api.problems import problem
 from app.api.state import Service
+from app.composition.service import build_service, close_service
 from app.errors import BadInput, BundleMissing, EndcapError, pointer_to
-from app.main import build_service
 from app.ports import Progress
 from app.settings import Settings
 from app.stores.sql.database.schema import upgrade
@@ -77,9 +76,7 @@ async def recommend(
         unfinished.replace(output)
     finally:
         unfinished.unlink(missing_ok=True)
-        for connection in connections:
-            await connection.aclose()
-        gc.unfreeze()
+        await close_service(service, connections)
     return RecommendReport(answered, degraded, invalid, perf_counter() - started, output)
 
 

@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 import typer
 
 from app.commands.terminal import AsJson, DataDir, show, table_of
+from app.composition.stores import opened_ledger
 from app.errors import BadInput
 from app.offers.terms.money import minor_per_major
 from app.settings import Settings
 from app.stores.sql.accounts.reports import FunderTotal, settlement
-from app.stores.sql.database.schema import has_ledger, opened_ledger
+from app.stores.sql.database.schema import has_ledger
 
 COLUMNS = (
     "funder",

@@ -8,18 +8,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from time import monotonic, sleep
 
+from app.composition.stores import ledger_of
 from app.errors import BadSetting
 from app.settings import Settings
 from app.stores.redis import embedded
 from app.stores.sql.access.keys import has_live_key
-from app.stores.sql.database.engine import open_ledger
 
 CHECK_S = 0.2
 PARENT_CHECK_S = 0.5
@@ -50,11 +50,8 @@ def check_bind(settings: Settings) -> None:
 
 
 def _has_key(settings: Settings) -> bool:
-    ledger = open_ledger(settings.ledger_url)
-    try:
+    with closing(ledger_of(settings)) as ledger:
         return has_live_key(ledger)
-    finally:
-        ledger.close()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from time import perf_counter
 
 import polars as pl
 
+from app.composition.stores import opened_ledger
 from app.imports import campaign_rows as rows
 from app.imports.checked import check
 from app.imports.report import ImportReport, Rejects
@@ -22,7 +23,6 @@ from app.stores.sql.accounts.outcomes import export_outcomes
 from app.stores.sql.campaigns.campaigns import find_campaign
 from app.stores.sql.coupons.audience_issuing import issue_to_audience
 from app.stores.sql.database.engine import Ledger
-from app.stores.sql.database.schema import opened_ledger
 
 COLUMNS = {
     "campaigns": ("campaign_id", "name", "funder", "currency", "budget", "starts_at", "ends_at"),

@@ -7,9 +7,10 @@ from typing import BinaryIO
 
 import orjson
 
+from app.composition.stores import history_of
 from app.domain import Event
 from app.errors import BadInput
-from app.history import History, event_rows
+from app.history import event_rows
 from app.imports.report import ImportReport, Reject, Rejects
 from app.ports import StageProgress
 from app.settings import Settings
@@ -28,7 +29,7 @@ def import_events(settings: Settings, path: Path, *, validate: Validate, progres
     products counts as so many rows.
     """
     begun_s = perf_counter()
-    history = History(settings.history_dir)
+    history = history_of(settings)
     sound = added = 0
     with _opened(path) as file, Rejects(settings.rejects_dir, table=TABLE, source=path) as rejects:
         for lines in _numbered_lines(file):

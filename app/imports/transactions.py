@@ -6,6 +6,7 @@ from time import perf_counter
 
 import polars as pl
 
+from app.composition.stores import history_of
 from app.history import (
     AMOUNT_MINOR,
     BASKET_ID,
@@ -21,7 +22,6 @@ from app.history import (
     STORE_ID,
     TIME,
     TYPE,
-    History,
 )
 from app.imports import values
 from app.imports.checked import Checked, check, columns_of
@@ -83,7 +83,7 @@ def import_lines(
             progress(block.done, file.total)
         staging.number_rows()
         shift_days = days_to_shift(settings.tables_dir, source, staging.last_at(), now=now) if shift_to_now else None
-        history = History(settings.history_dir)
+        history = history_of(settings)
         added = history.append_absent(lambda files: staging.absent(files, shift_days=shift_days or 0))
         if added and shift_days is not None:
             remember_shift(settings.tables_dir, source, shift_days)

@@ -15,8 +15,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from app.api.decisions.wire import DecisionRequest, answer_body, to_query
+from app.composition.service import build_service
 from app.domain import Degraded
-from app.main import build_service
 from app.settings import Settings
 from app.stores.redis.embedded import redis_for
 from benchmarks.support import machine

@@ -46,10 +46,10 @@ def shop(
             told.append(record)
 
     listener = Listener(logging.WARNING)
-    logging.getLogger("app.main").addHandler(listener)
+    logging.getLogger("app.composition.service").addHandler(listener)
     with serving(settings, trained_world.redis_url) as client:
         yield client
-    logging.getLogger("app.main").removeHandler(listener)
+    logging.getLogger("app.composition.service").removeHandler(listener)
 
 
 def answer(shop: httpx.Client, placement: str, **fields: object) -> dict[str, Any]:

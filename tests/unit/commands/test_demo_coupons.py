@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from app.commands.demo_coupons import basket_of, couponed_product, find_shopper, show_qualification
+from app.composition.stores import opened_ledger
 from app.errors import BadSetting
 from app.imports.run import Sources, run_imports
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Selected, Settings
-from app.stores.sql.database.schema import opened_ledger
 from tests.support.tills import START, give, run_campaign
 from tests.support.world import no_progress
 

@@ -9,11 +9,11 @@ import redis
 from typer.testing import CliRunner
 
 from app.cli import cli
+from app.composition.stores import opened_ledger
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
 from app.stores.redis.keys import REMAINING, Keys
 from app.stores.redis.wallets import unpack_wallet
-from app.stores.sql.database.schema import opened_ledger
 from tests.support.tills import give, run_campaign
 
 FIVE = OfferTerms(name="five off", discount=Amount(type="amount", amount_minor=500))

@@ -1,8 +1,6 @@
 """The ledger's schema: brought up to this code's revision at start, and told from older and newer ones."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, false, inspect, select, text
@@ -10,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import BadSetting
 from app.settings import Settings
-from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import idempotency
 
 HEAD = "0001"
@@ -20,14 +18,6 @@ LOCK = 0x656E64636170
 
 _version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def opened_ledger(settings: Settings) -> Iterator[Ledger]:
-    """The ledger of these settings, made or migrated where needed, until the block ends."""
-    with closing(open_ledger(settings.ledger_url)) as ledger:
-        upgrade(ledger)
-        yield ledger
 
 
 def has_ledger(settings: Settings) -> bool:

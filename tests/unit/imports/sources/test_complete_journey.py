@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import polars as pl
 import pytest
 
+from app.composition.stores import opened_ledger
 from app.errors import BadInput
 from app.history import History
 from app.imports import ImportReport, import_complete_journey
@@ -17,7 +18,6 @@ from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.accounts.reports import coupon_holders, settlement
 from app.stores.sql.campaigns.campaigns import find_campaign, list_offers
 from app.stores.sql.coupons.audience_issuing import customers_of
-from app.stores.sql.database.schema import opened_ledger
 from training.coupons.history import coupon_history
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

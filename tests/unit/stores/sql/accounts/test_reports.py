@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import func, select
 
 from app.cli import cli
+from app.composition.stores import opened_ledger
 from app.errors import BadInput
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms, Points
 from app.settings import Settings
 from app.stores.sql.accounts.reports import FunderTotal, campaign_budget, settlement
 from app.stores.sql.campaigns.campaigns import CampaignNotFound
 from app.stores.sql.database.engine import Ledger
-from app.stores.sql.database.schema import opened_ledger
 from app.stores.sql.database.tables import redemptions, rollbacks
 from app.stores.sql.redemption.rollback import Returned
 from tests.support.tills import START, give, pay, run_campaign, take_back

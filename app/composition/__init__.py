@@ -1,0 +1,1 @@
+"""The one place that constructs what processes run on, from the settings: stores, then the service or the worker."""

@@ -1,0 +1,148 @@
+"""The service that answers requests, constructed from the settings and closed in reverse."""
+
+import gc
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+import faiss
+
+from app.api.limits import GuessLimit
+from app.api.state import Service
+from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
+from app.decision.eligibility.merchandising import ignored_rules
+from app.decision.fallbacks import FallbackChain, warm_up
+from app.decision.pipeline import Options
+from app.model.bundle import Bundle
+from app.model.reloader import LiveBundle
+from app.settings import Placement, Settings
+from app.stores.redis.breaker import Breaker
+from app.stores.redis.customers import RedisCustomers
+from app.stores.redis.decisions import DecisionLog
+from app.stores.redis.events import RedisEvents
+from app.stores.redis.keys import Keys
+from app.stores.redis.pipelined import PipelinedRedis
+from app.stores.sql.access.keyring import KeyRing
+from app.stores.sql.access.keys import read_keys
+from app.stores.sql.campaigns.offer_indexes import OfferIndexes
+from app.telemetry import Metrics
+
+_log = logging.getLogger(__name__)
+
+
+def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[PipelinedRedis]]:
+    """The parts, connected but not started, and the Redis connections; `close_service` closes both."""
+    # A question is too small to share among threads: waiting for each other would cost more than the search.
+    faiss.omp_set_num_threads(1)
+    metrics = Metrics()
+    placements = settings.placements()
+    ledger = ledger_of(settings)
+    offer_indexes = OfferIndexes(ledger)
+    options = Options(stale_after_s=settings.features_stale_after_s, offer_index_of=offer_indexes.offer_index_of)
+    live = LiveBundle(
+        settings.bundles_dir,
+        tables_dir=settings.tables_dir,
+        warm=lambda bundle: _warm(bundle, options, next(iter(placements)), offer_indexes),
+        on_refused=lambda _: metrics.bundle_refusals.inc(),
+        on_live=lambda bundle: _announce(bundle, metrics, placements),
+        on_canary=lambda version: metrics.canary_decisions.labels(version).inc(),
+    )
+    # Two connections, so that no read waits behind a write that is being synced to disk.
+    reads, writes = PipelinedRedis(redis_url), PipelinedRedis(redis_url)
+    keys = keys_of(settings)
+    customers = RedisCustomers(
+        reads,
+        keys,
+        Breaker(in_flight_count=settings.max_in_flight_count),
+        timeout_s=settings.feature_timeout_ms / 1000,
+        live_event_count=settings.live_event_count,
+        last_known_s=settings.last_known_features_s,
+    )
+    fallback_chain = FallbackChain(
+        bundle=live.bundle_for,
+        customers=customers,
+        options=options,
+        fallbacks={name: placement.fallback for name, placement in placements.items()},
+        max_in_flight_count=settings.max_in_flight_count,
+    )
+    event_store, decision_log = _writers(writes, keys, settings, metrics)
+    client = redis_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000)
+    projections = projections_of(settings, ledger, client)
+    key_ring = KeyRing(lambda: read_keys(ledger), bootstrap=settings.api_key, may_be_open=settings.is_loopback)
+    guesses = _guess_limit(settings, metrics)
+    service = Service(
+        settings,
+        placements,
+        live,
+        fallback_chain,
+        event_store,
+        decision_log,
+        metrics,
+        ledger,
+        offer_indexes,
+        projections,
+        key_ring,
+        guesses,
+    )
+    return service, [reads, writes]
+
+
+async def close_service(service: Service, connections: Sequence[PipelinedRedis]) -> None:
+    """Lets go of what `build_service` opened, in reverse, all of it even where one part fails to close."""
+    async with AsyncExitStack() as stack:
+        stack.callback(gc.unfreeze)
+        stack.callback(service.ledger.close)
+        for connection in connections:
+            stack.push_async_callback(connection.aclose)
+        stack.callback(service.projections.close)
+        stack.push_async_callback(service.keys.aclose)
+
+
+def _writers(
+    writes: PipelinedRedis, keys: Keys, settings: Settings, metrics: Metrics
+) -> tuple[RedisEvents, DecisionLog]:
+    event_store = RedisEvents(
+        writes,
+        keys,
+        Breaker(in_flight_count=settings.max_in_flight_count),
+        timeout_s=settings.ingest_timeout_ms / 1000,
+        seen_keep_s=settings.event_seen_keep_s,
+        live_count=settings.live_event_count,
+        live_keep_s=settings.live_keep_s,
+    )
+    decision_log = DecisionLog(
+        writes,
+        Breaker(in_flight_count=8),
+        keep_s=settings.decision_keep_s,
+        timeout_s=settings.feature_timeout_ms / 1000,
+        on_lost=metrics.record_failures.inc,
+    )
+    return event_store, decision_log
+
+
+def _guess_limit(settings: Settings, metrics: Metrics) -> GuessLimit:
+    return GuessLimit(
+        per_customer=settings.guesses_per_customer_per_minute,
+        per_client=settings.guesses_per_client_per_minute,
+        on_refused=lambda: metrics.refusals.add("too_many_guesses"),
+    )
+
+
+def _warm(bundle: Bundle, options: Options, placement: str, offer_indexes: OfferIndexes) -> None:
+    """Lays the offers out for a new bundle, and warms every fallback level; a bundle that fails is never served."""
+    offer_indexes.prepare(bundle)
+    warm_up(bundle, options, placement=placement, now=datetime.now(UTC))
+    # A bundle lives long: the garbage collector need not walk it again and again. A decision makes some 700 objects
+    # and no cycle, so the default threshold would start a collection for each.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _announce(bundle: Bundle, metrics: Metrics, placements: Mapping[str, Placement]) -> None:
+    metrics.model.version = bundle.version
+    metrics.model_created_at.set(datetime.fromisoformat(bundle.manifest["created_at"]).timestamp())
+    for name, placement in placements.items():
+        for why in [] if placement.policy is None else ignored_rules(bundle.catalogue, placement.policy):
+            _log.warning("placement rule ignored", extra={"placement": name, "detail": why})

@@ -1,0 +1,44 @@
+"""The stores as every process connects to them, each made from the settings and closed by whoever opened it."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from app.history import History
+from app.settings import Settings
+from app.stores.redis.keys import Keys, WorkerClient, worker_client
+from app.stores.redis.projections import Projections
+from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.database.schema import upgrade
+
+
+def ledger_of(settings: Settings) -> Ledger:
+    """The ledger as it stands; nothing is read, made or migrated yet."""
+    return open_ledger(settings.ledger_url)
+
+
+@contextmanager
+def opened_ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger of these settings, made or migrated where needed, until the block ends."""
+    with closing(ledger_of(settings)) as ledger:
+        upgrade(ledger)
+        yield ledger
+
+
+def keys_of(settings: Settings) -> Keys:
+    """The names of all keys in Redis."""
+    return Keys(settings.stream_partition_count)
+
+
+def redis_client(redis_url: str, *, timeout_s: float = 5.0) -> WorkerClient:
+    """A client for workers and commands, which may wait so long for each answer."""
+    return worker_client(redis_url, timeout_s=timeout_s)
+
+
+def projections_of(settings: Settings, ledger: Ledger, client: WorkerClient) -> Projections:
+    """What writes wallets and budgets of this ledger to Redis; closing it closes the client."""
+    return Projections(ledger, client, keys_of(settings))
+
+
+def history_of(settings: Settings) -> History:
+    """The history of purchases and events, a table on disk that stays closed between uses."""
+    return History(settings.history_dir)

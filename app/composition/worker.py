@@ -1,0 +1,49 @@
+"""The worker, constructed from the settings and closed in reverse."""
+
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+
+from app.composition.stores import history_of, keys_of, ledger_of, projections_of, redis_client
+from app.errors import StoreUnavailable
+from app.settings import Settings
+from app.stores.feast.push import ActivityPusher
+from app.stores.redis.live import LiveLists
+from app.stores.redis.stream import EventStream
+from app.worker.activity import activity_push
+from app.worker.consume import Duties, Worker
+from app.worker.receipts import issuing, upkeep
+
+
+@contextmanager
+def opened_worker(settings: Settings, redis_url: str) -> Iterator[Worker]:
+    """A worker that has not begun; at the end of the block it leaves the stream's group and lets go of its stores."""
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(ledger_of(settings)))
+        client = stack.enter_context(closing(redis_client(redis_url)))
+        keys = keys_of(settings)
+        # Unique even when a container's restart gives the same host and process id: two consumers never share a name.
+        consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        stream = EventStream(client, keys, consumer)
+        stack.callback(_leave, stream)
+        live = LiveLists(client, keys, live_count=settings.live_event_count)
+        duties = Duties(
+            issue=issuing(ledger, settings),
+            push=activity_push(live, ActivityPusher(settings, redis_url)),
+            sweep=upkeep(ledger, settings, projections_of(settings, ledger, client)),
+        )
+        yield Worker(
+            stream,
+            history_of(settings),
+            duties,
+            batch_count=settings.worker_batch_count,
+            interval_s=settings.worker_interval_ms / 1000,
+        )
+
+
+def _leave(stream: EventStream) -> None:
+    # Redis may end before its worker does; another worker then claims what this one still held.
+    with suppress(StoreUnavailable):
+        stream.leave()
