@@ -1,5 +1,7 @@
 """The only file that reads the environment: every setting, its unit in its name, frozen."""
 
+import os
+from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -138,10 +140,15 @@ SECRETS = frozenset({"api_key", "database_url", "redis_url"})
 """Settings that hold a password, which no message repeats."""
 
 
+PREFIX = "ENDCAP_"
+NO_SETTINGS = frozenset({"ENDCAP_SHARED_DATA"})
+"""Variables with our prefix that are known all the same: where tests find published data sets."""
+
+
 class Settings(BaseSettings):
     """All settings, read from `ENDCAP_*` variables; docs/settings.md explains each."""
 
-    model_config = SettingsConfigDict(env_prefix="ENDCAP_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     data_dir: Path = Path("var")
     host: str = "127.0.0.1"
@@ -179,7 +186,7 @@ class Settings(BaseSettings):
             return cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
         except ValidationError as error:
             first = error.errors()[0]
-            name = "ENDCAP_" + "_".join(str(part) for part in first["loc"]).upper()
+            name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
             is_secret = first["loc"][:1] and first["loc"][0] in SECRETS
             given_as = "…" if is_secret else repr(first.get("input"))
             raise BadSetting(f"{name}={given_as}: {first['msg']}; see docs/settings.md") from None
@@ -243,8 +250,23 @@ class Settings(BaseSettings):
         return self.data_dir / "reports"
 
 
+def unknown_variables() -> list[str]:
+    """A line for each variable of the environment that looks like a setting and is none, with the setting meant."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | NO_SETTINGS
+    # pydantic-settings takes names in any case of letters, so a lower-case one is no mistake.
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    return [f"unknown variable {name}: {_remedy(name, known)}" for name in unknown]
+
+
+def _remedy(name: str, known: set[str]) -> str:
+    # Without the prefix, which would make any two names alike.
+    settings = [setting.removeprefix(PREFIX) for setting in known - NO_SETTINGS]
+    close = get_close_matches(name.upper().removeprefix(PREFIX), settings, n=1)
+    return f"did you mean {PREFIX}{close[0]}?" if close else "docs/settings.md lists all settings"
+
+
 class MlflowSettings(BaseSettings):
-    """What MLflow's own variables say of where trainings are told."""
+    """What MLflow's own variables say of where trainings are logged."""
 
     model_config = SettingsConfigDict(env_prefix="MLFLOW_", frozen=True, env_ignore_empty=True)
 

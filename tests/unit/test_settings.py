@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import BadSetting
-from app.settings import Settings
+from app.settings import Settings, unknown_variables
 
 
 def test_ledger_is_an_sqlite_file_unless_a_database_is_named(tmp_path: Path) -> None:
@@ -29,3 +29,18 @@ def test_no_message_repeats_a_password(name: str) -> None:
 def test_unknown_time_zone_is_refused_by_name() -> None:
     with pytest.raises(BadSetting, match="ENDCAP_TIME_ZONE='Europe/Atlantis'"):
         Settings.load(time_zone="Europe/Atlantis")
+
+
+def test_misspelt_variable_is_named_with_the_setting_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENDCAP_API_KEYS", "0123456789abcdef")
+    monkeypatch.setenv("ENDCAP_ZZZ", "1")
+    assert unknown_variables() == [
+        "unknown variable ENDCAP_API_KEYS: did you mean ENDCAP_API_KEY?",
+        "unknown variable ENDCAP_ZZZ: docs/settings.md lists all settings",
+    ]
+
+
+def test_settings_in_any_case_and_the_tests_own_variable_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ENDCAP_PORT", "endcap_host", "ENDCAP_SHARED_DATA", "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "8000")
+    assert unknown_variables() == []
