@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -167,8 +168,27 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+OURS = ("app", "training", "feature_repo", "uvicorn")
+"""Whose lines of INFO are logged; other libraries are heard from WARNING on, unless the level is DEBUG."""
+
+
 def log_to_stderr(level: str) -> None:
-    """Structured logs on standard error for this process."""
+    """Nothing but JSON lines on standard error for this process: logs, Python's warnings, failures of threads."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level="WARNING" if level == "INFO" else level, handlers=[handler], force=True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(level)
+    logging.captureWarnings(True)
+    threading.excepthook = _log_failed_thread
+
+
+def logs_to_stderr() -> bool:
+    """True once `log_to_stderr` was called, so that no other line may be written there."""
+    return any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers)
+
+
+def _log_failed_thread(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_value is not None:
+        name = None if failed.thread is None else failed.thread.name
+        logging.getLogger(__name__).error("thread failed", exc_info=failed.exc_value, extra={"thread_name": name})

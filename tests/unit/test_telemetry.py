@@ -1,4 +1,8 @@
-"""The metrics that decisions write: sums that are right, and stages timed in one decision of sixteen."""
+"""What is seen from outside: sums that are right, stages timed in one decision of sixteen, and logs in one form."""
+
+import json
+import subprocess
+import sys
 
 from prometheus_client import generate_latest
 
@@ -25,3 +29,29 @@ def test_one_decision_in_sixteen_has_its_stages_timed() -> None:
     for timer in timers:
         timer.end("slate")
     assert 'endcap_stage_seconds_count{stage="slate"} 3.0' in generate_latest(metrics.registry).decode()
+
+
+NOISY = """
+import logging, threading, warnings
+from app.telemetry import log_to_stderr
+
+log_to_stderr("INFO")
+logging.getLogger("app.worker").info("ours", extra={"detail": "a"})
+logging.getLogger("uvicorn.error").info("the server's")
+logging.getLogger("alembic.runtime").info("chatter")
+logging.getLogger("alembic.runtime").warning("a library's warning")
+warnings.warn("Python's warning")
+thread = threading.Thread(target=lambda: 1 / 0, name="division")
+thread.start()
+thread.join()
+"""
+
+
+def test_everything_on_standard_error_is_a_json_line_without_library_chatter() -> None:
+    ended = subprocess.run([sys.executable, "-c", NOISY], capture_output=True, text=True, check=True)
+    ours, server, library, python, thread = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert (ours["level"], ours["logger"], ours["message"], ours["detail"]) == ("INFO", "app.worker", "ours", "a")
+    assert (server["message"], library["message"]) == ("the server's", "a library's warning")
+    assert "Python's warning" in python["message"]
+    assert (thread["message"], thread["thread_name"]) == ("thread failed", "division")
+    assert "ZeroDivisionError" in thread["error"]
