@@ -1,92 +1,159 @@
 """`endcap …`: the commands, each thin: settings in, one call, a report out."""
 
 import asyncio
+import logging
 import os
 import sys
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
+from app import __version__
 from app.commands.keys import keys
 from app.commands.models import add_release_commands
 from app.commands.settlement import settle
-from app.commands.terminal import AsJson, DataDir, progress_bar, screen, show, show_json
+from app.commands.terminal import AsJson, DataDir, load_settings, notify, progress_bar, show, show_text
 from app.errors import BadInput, EndcapError, ReleaseRefused
-from app.settings import MlflowSettings, Settings
+from app.settings import MlflowSettings, Settings, unknown_variables
 
 cli = typer.Typer(
     name="endcap",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Real-time personalization for retailers.",
 )
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on. [default: 8000]")]
-BudgetMinutes = Annotated[float, typer.Option("--budget-minutes", min=0.0, help="Time for tuning.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML of docs/training.md; options win.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="ENDCAP_HOST, else 127.0.0.1")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on.", show_default="ENDCAP_PORT, else 8000")]
+BudgetMinutes = Annotated[float, typer.Option("--budget-minutes", min=0.0, help="Minutes to spend on tuning.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file of docs/training.md; options here overrule it.")
+]
 Publish = Annotated[
-    bool | None, typer.Option("--publish/--no-publish", help="Serve the new bundle at once. [default: publish]")
+    bool | None, typer.Option("--publish/--no-publish", help="Serve the new bundle at once.", show_default="publish")
 ]
 WarmStart = Annotated[
-    bool | None, typer.Option("--warm-start/--cold-start", help="Go on from the live bundle. [default: cold-start]")
+    bool | None,
+    typer.Option("--warm-start/--cold-start", help="Continue from the live bundle.", show_default="cold-start"),
 ]
-ParentPid = Annotated[int | None, typer.Option(hidden=True, help="End when this process is no more.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+ParentPid = Annotated[int | None, typer.Option(hidden=True, help="End when the process with this id has ended.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
+
+_log = logging.getLogger("app.cli")
 
 
 def main() -> None:
     """Runs one command; the exit status is its own, whatever native libraries do while the interpreter ends."""
-    try:
-        cli()
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
-    except EndcapError as error:
-        print(f"endcap: {error.message}", file=sys.stderr)  # noqa: T201 - the one clear line
-        status = 1 if isinstance(error, ReleaseRefused) else 2
-    except KeyboardInterrupt:
-        status = 130
-    sys.stdout.flush()
+    status = run_command()
+    # Whoever read the output may have gone, as `head` does.
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
+def run_command(words: Sequence[str] | None = None) -> int:
+    """Runs `endcap` with these words, by default those of this process; returns the exit status.
+
+    0; 1 when something was found wrong; 2 and one line for input that cannot be used; 130 on Ctrl-C.
+    """
+    try:
+        return cli(words, prog_name="endcap", standalone_mode=False) or 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except TyperException as error:
+        return _refused(_usage(error), error.exit_code)
+    except EndcapError as error:
+        return _refused(error.message, 1 if isinstance(error, ReleaseRefused) else 2)
+    except KeyboardInterrupt:
+        return 130
+    except Exception:  # the border of a process whose standard error holds JSON lines only
+        from app.telemetry import logs_to_stderr
+
+        if not logs_to_stderr():
+            raise
+        _log.critical("ended by a failure", exc_info=True)
+        return 1
+
+
+def _refused(message: str, status: int) -> int:
+    if message:
+        print(f"endcap: {message}", file=sys.stderr)  # noqa: T201 - the one clear line
+    return status
+
+
+def _usage(error: TyperException) -> str:
+    """What is wrong with the command line and where to look, in one line; nothing where the help was shown instead."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context: typer.Context | None = getattr(error, "ctx", None)
+    where = "endcap" if context is None else context.command_path
+    return f"{message} (see `{where} --help`)" if message else ""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        show_text(f"endcap {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def endcap(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Real-time personalization for retailers."""
+
+
+def _start_logging(settings: Settings, *, parent_pid: int | None = None) -> None:
+    """JSON lines on standard error from here on; a child leaves the warnings about variables to its parent."""
+    from app.telemetry import log_to_stderr
+
+    log_to_stderr(settings.log_level)
+    for line in unknown_variables() if parent_pid is None else ():
+        _log.warning(line)
+
+
 @cli.command()
 def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
-    """Start Valkey, the API and the worker on one data directory; Ctrl-C ends them."""
+    """Start Valkey, the API and the worker on one data directory, and end them on Ctrl-C."""
     from app.commands import supervisor
-    from app.telemetry import log_to_stderr
 
     settings = Settings.load(data_dir=data_dir, host=host, port=port)
     settings.placements()
-    log_to_stderr(settings.log_level)
-    supervisor.run(
-        settings, on_started=lambda _: screen.print(f"Endcap on http://{settings.host}:{settings.port}/docs")
-    )
+    _start_logging(settings)
+    address = f"http://{settings.host}:{settings.port}"
+    supervisor.run(settings, on_started=lambda _: show_text(f"Endcap on {address}/docs"))
 
 
 @cli.command()
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
-    """Start the API alone, on the Redis of ENDCAP_REDIS_URL."""
+    """Start only the API, on the Redis of ENDCAP_REDIS_URL."""
     import uvicorn
 
     from app.commands.supervisor import check_bind, end_with
+    from app.composition.stores import opened_ledger
     from app.main import create_app
-    from app.telemetry import log_to_stderr
 
     settings = Settings.load(data_dir=data_dir, host=host, port=port)
     check_bind(settings)
-    log_to_stderr(settings.log_level)
+    _start_logging(settings, parent_pid=parent_pid)
     if parent_pid is not None:
         end_with(parent_pid)
+    app = create_app(settings, redis_url_of(settings))
+    # Before uvicorn, which would make a traceback and a status of its own of a ledger that cannot be used.
+    with opened_ledger(settings):
+        pass
     uvicorn.run(
-        create_app(settings, redis_url_of(settings)),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -99,15 +166,14 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent
 
 @cli.command()
 def worker(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
-    """Start the worker alone, on the Redis of ENDCAP_REDIS_URL."""
+    """Start only the worker, on the Redis of ENDCAP_REDIS_URL."""
     from threading import Event
 
     from app.commands.supervisor import end_with, stop_on_signals
     from app.composition.worker import opened_worker
-    from app.telemetry import log_to_stderr
 
     settings = Settings.load(data_dir=data_dir)
-    log_to_stderr(settings.log_level)
+    _start_logging(settings, parent_pid=parent_pid)
     if parent_pid is not None:
         end_with(parent_pid)
     # Before anything is opened: a signal that comes this early still ends the worker in order.
@@ -130,45 +196,39 @@ def redis_url_of(settings: Settings) -> str:
 
 @cli.command("import")
 def import_(
-    transactions: Annotated[Path | None, typer.Option(help="CSV or Parquet of purchases.")] = None,
-    products: Annotated[Path | None, typer.Option(help="CSV or Parquet of products.")] = None,
-    stores: Annotated[Path | None, typer.Option(help="CSV or Parquet of stores.")] = None,
-    events: Annotated[Path | None, typer.Option(help="JSON lines of events in the API's form.")] = None,
-    campaigns: Annotated[Path | None, typer.Option(help="CSV or Parquet of campaigns.")] = None,
-    offers: Annotated[Path | None, typer.Option(help="CSV or Parquet of offers, a row per product.")] = None,
-    audience: Annotated[Path | None, typer.Option(help="CSV or Parquet of who a campaign is for.")] = None,
-    redemptions: Annotated[Path | None, typer.Option(help="CSV or Parquet of coupons redeemed elsewhere.")] = None,
-    source: Annotated[str | None, typer.Option(help="A known data set: complete-journey.")] = None,
-    shift_to_now: Annotated[bool, typer.Option("--shift-to-now", help="Move the history to end yesterday.")] = False,
+    transactions: Annotated[Path | None, typer.Option(help="CSV or Parquet file of purchases.")] = None,
+    products: Annotated[Path | None, typer.Option(help="CSV or Parquet file of products.")] = None,
+    stores: Annotated[Path | None, typer.Option(help="CSV or Parquet file of stores.")] = None,
+    events: Annotated[Path | None, typer.Option(help="File of JSON lines, each an event as the API takes it.")] = None,
+    campaigns: Annotated[Path | None, typer.Option(help="CSV or Parquet file of campaigns.")] = None,
+    offers: Annotated[Path | None, typer.Option(help="CSV or Parquet file of offers, a row per product.")] = None,
+    audience: Annotated[Path | None, typer.Option(help="CSV or Parquet file of the customers of campaigns.")] = None,
+    redemptions: Annotated[Path | None, typer.Option(help="CSV or Parquet file of coupons redeemed elsewhere.")] = None,
+    source: Annotated[str | None, typer.Option(help="Name of a known data set: complete-journey.")] = None,
+    shift_to_now: Annotated[
+        bool, typer.Option("--shift-to-now", help="Move all times so that the history ends yesterday.")
+    ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read history, catalogue and campaigns; the same rows again change nothing."""
+    """Import history, catalogue and campaigns; rows that were imported before change nothing."""
     from app.imports.run import Sources, run_imports
 
-    settings = Settings.load(data_dir=data_dir)
+    settings = load_settings(data_dir)
     sources = Sources(transactions, products, stores, events, source, campaigns, offers, audience, redemptions)
     with progress_bar() as bar:
         reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=datetime.now(UTC), progress=bar)
-    if as_json:
-        show_json({"imports": [report.to_dict() for report in reports]})
-        return
-    for report in reports:
-        screen.print(
-            f"{report.table}: {report.rows_read:,} rows read, {report.rows_added:,} added, "
-            f"{report.rows_known:,} known, {report.rows_rejected:,} rejected ({report.seconds:.1f} s)"
-        )
-        if report.rejects_path is not None:
-            screen.print(f"  rejected rows with reasons: {report.rejects_path}")
+    lines = (line for report in reports for line in report.lines())
+    show(as_json, {"imports": [report.to_dict() for report in reports]}, *lines)
 
 
 @cli.command()
 def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Compute the feature tables and write them to Redis."""
+    """Compute the features of every customer and product and write them to Redis."""
     from app.stores.redis.embedded import redis_for
     from training.features.materialize import materialize
 
-    settings = Settings.load(data_dir=data_dir)
+    settings = load_settings(data_dir)
     with redis_for(settings) as redis_url, progress_bar() as bar:
         report = materialize(settings, redis_url, as_of=None, progress=bar)
     rows = ", ".join(f"{view} {count:,}" for view, count in report.rows.items())
@@ -181,11 +241,11 @@ def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 @cli.command()
 def project(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Write the wallets and budgets that decisions look at to Redis, all anew from the ledger."""
+    """Rebuild the coupon wallets and budgets in Redis from the ledger."""
     from app.composition.stores import opened_ledger, projections_of, redis_client
     from app.stores.redis.embedded import redis_for
 
-    settings = Settings.load(data_dir=data_dir)
+    settings = load_settings(data_dir)
     with redis_for(settings) as redis_url, opened_ledger(settings) as ledger, progress_bar() as bar:
         projections = projections_of(settings, ledger, redis_client(redis_url))
         with closing(projections):
@@ -196,21 +256,23 @@ def project(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 @cli.command()
 def train(
     config: ConfigFile = None,
-    budget_minutes: Annotated[float | None, typer.Option(min=0.0, help="Time for tuning. [default: 1.0]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random. [default: 0]")] = None,
+    budget_minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="Minutes to spend on tuning.", show_default="1.0")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", show_default="0")] = None,
     publish_it: Publish = None,
     warm_start: WarmStart = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Learn from the history: tune, train, evaluate, materialize features and publish a bundle."""
+    """Train a model on the history: tune, learn, evaluate, write features, and publish a bundle."""
     from app.stores.redis.embedded import redis_for
     from app.stores.sql.accounts.outcomes import export_if_there
     from training.config import read_config
     from training.release.tracking import TrackedRun, track, tracking_at
     from training.run import train as run_training
 
-    settings, mlflow = Settings.load(data_dir=data_dir), MlflowSettings()
+    settings, mlflow = load_settings(data_dir), MlflowSettings()
     given = {"budget_minutes": budget_minutes, "seed": seed, "publish": publish_it, "warm_start": warm_start}
     training = read_config(config, **given)
     tracking = tracking_at(
@@ -231,7 +293,7 @@ def train(
     if tracking is not None:
         folder, tags = settings.bundles_dir / report.version, {"published": str(report.published).lower()}
         warning = track(tracking, TrackedRun(folder, report.report, report.seconds, tags))
-        screen.print(f"logged to MLflow at {tracking.place}" if warning is None else f"warning: {warning}")
+        notify(f"logged to MLflow at {tracking.place}" if warning is None else f"warning: {warning}")
     show(as_json, report.to_dict(), report.to_text())
     if report.refusal is not None:
         raise report.refusal
@@ -239,10 +301,10 @@ def train(
 
 @cli.command()
 def evaluate(data_dir: DataDir = None, seed: Seed = 0, as_json: AsJson = False) -> None:
-    """Repeat the evaluation of the live bundle's settings on its held-out part."""
+    """Evaluate the settings of the live bundle again on its held-out purchases."""
     from training.run import evaluate as run_evaluation
 
-    settings = Settings.load(data_dir=data_dir)
+    settings = load_settings(data_dir)
     with progress_bar() as bar:
         report = run_evaluation(settings, seed=seed, progress=bar)
     show(as_json, report.to_dict(), report.to_text())
@@ -250,16 +312,16 @@ def evaluate(data_dir: DataDir = None, seed: Seed = 0, as_json: AsJson = False) 
 
 @cli.command()
 def recommend(
-    requests: Annotated[Path, typer.Option(help="One request body of POST /v1/decisions a line.")],
-    output: Annotated[Path, typer.Option(help="Gets one answer body a line, in the same order.")],
+    requests: Annotated[Path, typer.Option(help="File of JSON lines, each a request body of POST /v1/decisions.")],
+    output: Annotated[Path, typer.Option(help="File to write, with one answer body a line in the same order.")],
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a file of requests through the very pipeline that serves."""
+    """Answer a file of requests through the pipeline that serves, without a server."""
     from app.commands.recommend import recommend as run_recommend
     from app.stores.redis.embedded import redis_for
 
-    settings = Settings.load(data_dir=data_dir)
+    settings = load_settings(data_dir)
     with redis_for(settings) as redis_url, progress_bar() as bar:
         report = asyncio.run(run_recommend(settings, redis_url, requests, output, progress=bar))
     show(as_json, report.to_dict(), report.to_text())
@@ -269,29 +331,31 @@ def recommend(
 
 @cli.command()
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Check settings, directory, ledger, Redis, history, features, bundle; tells what is wrong and how to mend it."""
+    """Check every part of an installation, and say what is wrong and how to fix it."""
     from app.commands.doctor import examine
 
-    findings = examine(Settings.load(data_dir=data_dir))
-    text = "\n".join(f"{'ok  ' if finding.is_ok else 'FAIL'} {finding.part}: {finding.detail}" for finding in findings)
-    show(as_json, {"findings": [finding.to_dict() for finding in findings]}, text)
-    if not all(finding.is_ok for finding in findings):
+    checks = examine(Settings.load(data_dir=data_dir))
+    lines = (f"{'ok  ' if check.is_ok else 'FAIL'} {check.part}: {check.detail}" for check in checks)
+    show(as_json, {"checks": [check.to_dict() for check in checks]}, *lines)
+    if not all(check.is_ok for check in checks):
         raise typer.Exit(1)
 
 
 @cli.command()
 def demo(
-    check: Annotated[bool, typer.Option("--check", help="End after the decision instead of serving on.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="End after the decision instead of keeping the server running.")
+    ] = False,
     host: Host = None,
     port: Port = None,
     data_dir: DataDir = None,
     budget_minutes: BudgetMinutes = 1.0,
 ) -> None:
-    """Import a grocer's year of till lines, train, publish, serve, and show one decision."""
+    """Import a grocer's year of till lines, train on it, serve, and show one decision."""
     from app.commands.demo import run_demo
 
-    settings = Settings.load(data_dir=data_dir, host=host, port=port)
-    run_demo(settings, screen, check=check, budget_s=budget_minutes * 60, bar=progress_bar)
+    settings = load_settings(data_dir, host=host, port=port)
+    run_demo(settings, check=check, budget_s=budget_minutes * 60)
 
 
 add_release_commands(cli)

@@ -1,13 +1,12 @@
-"""Whom the demo asks about, and what that customer's coupons give on a basket: read, asked and shown, never written."""
+"""The customer whom the demo shows, and what their coupons give on a basket: all of it is only read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import polars as pl
-from rich.console import Console
 
 from app.composition.stores import history_of, opened_ledger
 from app.errors import BadSetting
@@ -29,7 +28,7 @@ from app.stores.sql.campaigns.campaigns import find_offers
 from app.stores.sql.coupons.issuing import coupons_of
 
 HOLDER_COUNT = 100
-"""Out of so many who hold most coupons the one with most purchases is asked about."""
+"""Out of so many who hold most coupons the one with most purchases is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +95,20 @@ def basket_of(shopper: Shopper, bought: Bought) -> dict[str, Any]:
     }
 
 
-def show_qualification(screen: Console, answer: dict[str, Any], name: str) -> None:
+def qualification_lines(answer: Mapping[str, Any], name: str) -> list[str]:
     """What the coupons give on the basket, and how many give nothing on it, by reason."""
     currency = answer["currency"]
-    paid = f"{_major(answer['basket_minor'])} {currency}"
-    screen.print(f"At the till with {name} for {paid}:", highlight=False)
+    lines = [f"At the till with {name} for {_major(answer['basket_minor'])} {currency}:"]
     for coupon in answer["applied"]:
-        less = _major(coupon["discount_minor"])
-        screen.print(f"  {coupon['name']} (code {coupon['code']}) takes off {less} {currency}", highlight=False)
-    payable = _major(answer["payable_minor"])
-    screen.print(f"  to pay {payable} {currency}; {_refusals(answer['refused'])}", highlight=False)
+        discount = f"{_major(coupon['discount_minor'])} {currency}"
+        lines.append(f"  {coupon['name']} (code {coupon['code']}) takes off {discount}")
+    return [*lines, f"  to pay {_major(answer['payable_minor'])} {currency}; {_refusals(answer['refused'])}"]
 
 
 def _refusals(refused: Sequence[dict[str, Any]]) -> str:
     codes = [one["reason"]["code"] for one in refused]
     counted = (f"{codes.count(code)} {code}" for code in sorted(set(codes)))
-    return "coupons that give nothing here: " + (", ".join(counted) or "none")
+    return "coupons that give nothing here: " + (", ".join(counted) or "(none)")
 
 
 def _purchases(settings: Settings) -> pl.LazyFrame:

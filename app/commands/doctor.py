@@ -1,4 +1,4 @@
-"""`endcap doctor`: looks at every part that must work and tells what is wrong and how to mend it."""
+"""`endcap doctor`: checks every part that must work, and says what is wrong and how to fix it."""
 
 import os
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from app.composition.stores import history_of, keys_of, ledger_of, redis_client
 from app.errors import EndcapError
 from app.model.bundle import current_version, load_bundle
-from app.settings import Settings
+from app.settings import Settings, unknown_variables
 from app.stores.redis.embedded import find_running
 from app.stores.redis.keys import FEATURES_AS_OF
 from app.stores.sql.accounts.reconcile import reconcile
@@ -19,21 +19,21 @@ DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One part, whether it is well, and what was seen or what to do."""
+class HealthCheck:
+    """One part, whether it works, and what was seen or what to do."""
 
     part: str
     is_ok: bool
     detail: str
 
     def to_dict(self) -> dict[str, object]:
-        """The finding in plain JSON types."""
+        """The check in plain JSON types."""
         return asdict(self)
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """One finding per part; a part that fails does not keep the others from being looked at."""
-    looks: dict[str, Callable[[Settings], Finding]] = {
+def examine(settings: Settings) -> list[HealthCheck]:
+    """One check per part; a part that fails does not keep the others from being checked."""
+    checks: dict[str, Callable[[Settings], HealthCheck]] = {
         "settings": _settings,
         "data directory": _directory,
         "history": _history,
@@ -44,69 +44,71 @@ def examine(settings: Settings) -> list[Finding]:
         "features": _features,
         "event stream": _stream,
     }
-    return [_guarded(part, look, settings) for part, look in looks.items()]
+    return [_guarded(part, check, settings) for part, check in checks.items()]
 
 
-def _guarded(part: str, look: Callable[[Settings], Finding], settings: Settings) -> Finding:
+def _guarded(part: str, check: Callable[[Settings], HealthCheck], settings: Settings) -> HealthCheck:
     try:
-        return look(settings)
+        return check(settings)
     except EndcapError as error:
-        return Finding(part, False, error.message)
-    except Exception as error:  # noqa: BLE001 - the border of one look
-        return Finding(part, False, repr(error))
+        return HealthCheck(part, False, error.message)
+    except Exception as error:  # noqa: BLE001 - the border of one check
+        return HealthCheck(part, False, repr(error))
 
 
-def _settings(settings: Settings) -> Finding:
+def _settings(settings: Settings) -> HealthCheck:
     names = ", ".join(sorted(settings.placements()))
-    return Finding("settings", True, f"placements {names}; currency {settings.currency}")
+    # A warning and no failure: the variable may belong to another program.
+    seen = [f"placements {names}", f"currency {settings.currency}", *unknown_variables()]
+    return HealthCheck("settings", True, "; ".join(seen))
 
 
-def _directory(settings: Settings) -> Finding:
+def _directory(settings: Settings) -> HealthCheck:
     if not os.access(settings.data_dir, os.W_OK):
-        return Finding("data directory", False, f"{settings.data_dir} is missing or not writable; create it")
-    return Finding("data directory", True, str(settings.data_dir))
+        return HealthCheck("data directory", False, f"{settings.data_dir} is missing or not writable; create it")
+    return HealthCheck("data directory", True, str(settings.data_dir))
 
 
-def _history(settings: Settings) -> Finding:
+def _history(settings: Settings) -> HealthCheck:
     version = history_of(settings).version()
     if version is None:
-        return Finding("history", False, f"{settings.history_dir} holds no table; run `endcap import` first")
+        return HealthCheck("history", False, f"{settings.history_dir} holds no table; run `endcap import` first")
     count = history_of(settings).scan().select("row_id").collect(engine="streaming").height
-    return Finding("history", True, f"{count:,} rows, table version {version}")
+    return HealthCheck("history", True, f"{count:,} rows, table version {version}")
 
 
-def _bundle(settings: Settings) -> Finding:
+def _bundle(settings: Settings) -> HealthCheck:
     bundle = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
-    return Finding("bundle", True, f"{bundle.version}, {bundle.item_count:,} products, every file verified")
+    return HealthCheck("bundle", True, f"{bundle.version}, {bundle.item_count:,} products, every file verified")
 
 
-def _ledger(settings: Settings) -> Finding:
+def _ledger(settings: Settings) -> HealthCheck:
     is_own_file = settings.database_url is None
     kind = "SQLite, ledger.db in the data directory" if is_own_file else settings.ledger_url.split(":", 1)[0]
     if not has_ledger(settings):
-        return Finding("ledger", True, f"{kind}: not made yet; the first start of a server makes it")
+        return HealthCheck("ledger", True, f"{kind}: not created yet; the first start of a server creates it")
     with closing(ledger_of(settings)) as ledger:
         if not is_current(ledger):
-            return Finding(
+            return HealthCheck(
                 "ledger", False, f"{kind}: the schema is an older one; the next start of a server migrates it"
             )
         reason = why_read_only(ledger)
     if reason is not None:
-        return Finding("ledger", False, f"{kind}: nothing can be written: {reason}; see docs/operations.md")
-    return Finding("ledger", True, f"{kind}, schema current, writable")
+        return HealthCheck("ledger", False, f"{kind}: nothing can be written: {reason}; see docs/operations.md")
+    return HealthCheck("ledger", True, f"{kind}, schema current, writable")
 
 
-def _accounts(settings: Settings) -> Finding:
+def _accounts(settings: Settings) -> HealthCheck:
     if not has_ledger(settings):
-        return Finding("ledger accounts", True, "nothing is in them yet")
+        return HealthCheck("ledger accounts", True, "nothing is in them yet")
     with closing(ledger_of(settings)) as ledger:
         if not is_current(ledger):
-            return Finding("ledger accounts", True, "not looked at: the schema is an older one")
+            return HealthCheck("ledger accounts", True, "not checked: the schema is an older one")
         found = ledger.read(reconcile)
     if not found:
-        return Finding("ledger accounts", True, "budgets, uses, limits and lines add up to the last cent")
+        return HealthCheck("ledger accounts", True, "budgets, uses, limits and lines add up to the last cent")
     first = found[0]
-    return Finding(
+    return HealthCheck(
         "ledger accounts",
         False,
         f"{len(found):,} figures do not add up, the first: {first.what} {first.subject}: {first.expected} expected, "
@@ -119,39 +121,39 @@ def _redis_url(settings: Settings) -> str | None:
     return settings.redis_url or (running.url if running else None)
 
 
-def _redis(settings: Settings) -> Finding:
+def _redis(settings: Settings) -> HealthCheck:
     url = _redis_url(settings)
     if url is None:
-        return Finding("redis", True, "embedded Valkey is not running; `endcap up` starts it")
+        return HealthCheck("redis", True, "embedded Valkey is not running; `endcap up` starts it")
     with redis_client(url, timeout_s=2.0) as client:
         info = client.info()
         appends = (
             "append-only file on" if info.get("aof_enabled") else "append-only file OFF: accepted events may be lost"
         )
-        return Finding("redis", bool(info.get("aof_enabled")), f"version {info['redis_version']}, {appends}")
+        return HealthCheck("redis", bool(info.get("aof_enabled")), f"version {info['redis_version']}, {appends}")
 
 
-def _features(settings: Settings) -> Finding:
+def _features(settings: Settings) -> HealthCheck:
     url = _redis_url(settings)
     if url is None:
-        return Finding("features", True, "not looked at: Redis is not running")
+        return HealthCheck("features", True, "not checked: Redis is not running")
     with redis_client(url, timeout_s=2.0) as client:
         as_of = client.get(FEATURES_AS_OF)
     if as_of is None:
-        return Finding("features", False, "never materialized to this Redis; run `endcap features`")
+        return HealthCheck("features", False, "never materialized to this Redis; run `endcap features`")
     age_s = datetime.now(UTC).timestamp() - float(as_of)
     stale = age_s > settings.features_stale_after_s
     remedy = "; run `endcap features`" if stale else ""
-    return Finding("features", not stale, f"look at the history of {age_s / DAY_S:.1f} days ago{remedy}")
+    return HealthCheck("features", not stale, f"computed from the history of {age_s / DAY_S:.1f} days ago{remedy}")
 
 
-def _stream(settings: Settings) -> Finding:
+def _stream(settings: Settings) -> HealthCheck:
     url = _redis_url(settings)
     if url is None:
-        return Finding("event stream", True, "not looked at: Redis is not running")
+        return HealthCheck("event stream", True, "not checked: Redis is not running")
     keys = keys_of(settings)
     with redis_client(url, timeout_s=2.0) as client:
         waiting = sum(client.xlen(keys.stream(partition)) for partition in range(keys.partition_count))
         dead = sum(client.xlen(keys.dead(partition)) for partition in range(keys.partition_count))
     detail = f"{waiting:,} events wait for the worker, {dead:,} dead letters"
-    return Finding("event stream", dead == 0, detail + ("; read the streams `{pN}:dead`" if dead else ""))
+    return HealthCheck("event stream", dead == 0, detail + ("; read the streams `{pN}:dead`" if dead else ""))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands.terminal import AsJson, DataDir, progress_bar, show, table_of
+from app.commands.terminal import AsJson, DataDir, load_settings, progress_bar, show, table_of
 from app.errors import BadInput, BundleRefused
 from app.model.release import CanaryTrial, ShadowTrial, Trials, read_trials
 from app.settings import Settings
@@ -43,7 +43,7 @@ def publish(
         raise BadInput("--force needs --reason TEXT: the manifest keeps why a refused bundle was published")
     if reason is not None and not force:
         raise BadInput("--reason belongs to --force; without it the gate alone decides")
-    settings = Settings.load(data_dir=data_dir)
+    settings = load_settings(data_dir)
     with redis_for(settings) as redis_url, progress_bar() as bar:
         verdict = release(settings, redis_url, version, reason=reason, now=datetime.now(UTC), progress=bar)
     title = f"{version} is {'live' if verdict.is_published else 'not published'}"
@@ -57,7 +57,7 @@ def rollback(version: Version = None, data_dir: DataDir = None, as_json: AsJson 
     """Serve the version that was published before the current one, or another published one; nothing is checked."""
     from training.release.publish import rollback as roll_back
 
-    target = roll_back(Settings.load(data_dir=data_dir).bundles_dir, version)
+    target = roll_back(load_settings(data_dir).bundles_dir, version)
     show(as_json, {"model_version": target}, f"serving {target}")
 
 
@@ -102,7 +102,7 @@ def list_(context: typer.Context, data_dir: DataDir = None, as_json: AsJson = Fa
         return
     from training.release.listing import COLUMNS, list_models
 
-    found = list_models(Settings.load(data_dir=data_dir).bundles_dir)
+    found = list_models(load_settings(data_dir).bundles_dir)
     show(
         as_json, {"models": [model.to_dict() for model in found]}, table_of(COLUMNS, [model.cells() for model in found])
     )
@@ -119,7 +119,7 @@ def compare(
     from app.model.bundle import current_version
     from training.release.comparison import compare as compare_bundles
 
-    settings = Settings.load(data_dir=data_dir)
+    settings = load_settings(data_dir)
     with progress_bar() as bar:
         other = second or current_version(settings.bundles_dir)
         comparison = compare_bundles(settings, first, other, progress=bar)
@@ -135,7 +135,7 @@ def _checked(data_dir: Path | None, version: str | None, *, off: bool) -> Settin
     from app.model.bundle import load_bundle
     from training.release.publish import check_there
 
-    settings = Settings.load(data_dir=data_dir)
+    settings = load_settings(data_dir)
     if off and version is not None:
         raise BadInput("VERSION begins, --off ends: give one of them")
     if version is not None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from app.commands.terminal import AsJson, DataDir, show, table_of
+from app.commands.terminal import AsJson, DataDir, load_settings, show, table_of
 from app.composition.stores import opened_ledger
 from app.errors import BadInput
 from app.offers.terms.money import minor_per_major
@@ -35,7 +35,7 @@ AsCsv = Annotated[bool, typer.Option("--csv", help="Print a row per funder and c
 
 def settle(from_: From, to: To, data_dir: DataDir = None, as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """Tell what each funder owes for coupons redeemed and taken back in a period."""
-    settings = Settings.load(data_dir=data_dir)
+    settings = load_settings(data_dir)
     from_at, to_at = _instant(from_, "--from", settings), _instant(to, "--to", settings)
     if to_at <= from_at:
         raise BadInput(f"--to {to} must be after --from {from_}")

@@ -38,6 +38,14 @@ class ImportReport:
         path = None if self.rejects_path is None else str(self.rejects_path)
         return asdict(self) | {"rejects_path": path, "ignored_columns": list(self.ignored_columns)}
 
+    def lines(self) -> list[str]:
+        """The report for people."""
+        counts = (
+            f"{self.table}: {self.rows_read:,} rows read, {self.rows_added:,} added, {self.rows_known:,} known, "
+            f"{self.rows_rejected:,} rejected ({self.seconds:.1f} s)"
+        )
+        return [counts] if self.rejects_path is None else [counts, f"  rejected rows with reasons: {self.rejects_path}"]
+
 
 class Rejects:
     """Refused rows, written as they come to `<table>-<stem>-<hash of the content>.csv`; no file without any.

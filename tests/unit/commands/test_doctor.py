@@ -1,39 +1,40 @@
-"""What the doctor finds out about the ledger."""
+"""What `endcap doctor` says about the ledger, and about variables that no setting reads."""
 
 from pathlib import Path
 
 import psycopg
+import pytest
 from sqlalchemy import text
 
-from app.commands.doctor import Finding, examine
+from app.commands.doctor import HealthCheck, examine
 from app.settings import Settings
 from app.stores.sql.database.engine import Ledger
 from tests.support.postgres import EMPTY, PostgresServer
 
 
-def test_ledger_with_this_schema_is_well(ledger_url: str, tmp_path: Path) -> None:
-    found = look_at_ledger(Settings.load(data_dir=tmp_path, database_url=ledger_url))
+def test_ledger_with_this_schema_is_healthy(ledger_url: str, tmp_path: Path) -> None:
+    found = check_of_ledger(Settings.load(data_dir=tmp_path, database_url=ledger_url))
     assert found.is_ok
     assert found.detail.endswith("schema current, writable")
 
 
-def test_ledger_that_was_never_opened_is_well_and_stays_unmade(tmp_path: Path) -> None:
-    found = look_at_ledger(Settings.load(data_dir=tmp_path))
+def test_ledger_that_was_never_opened_is_healthy_and_stays_uncreated(tmp_path: Path) -> None:
+    found = check_of_ledger(Settings.load(data_dir=tmp_path))
     assert found.is_ok
-    assert "not made yet" in found.detail
+    assert "not created yet" in found.detail
     assert not (tmp_path / "ledger.db").exists()
 
 
 def test_ledger_of_a_newer_endcap_is_a_failure(ledger: Ledger, ledger_url: str, tmp_path: Path) -> None:
     ledger.write(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
-    found = look_at_ledger(Settings.load(data_dir=tmp_path, database_url=ledger_url))
+    found = check_of_ledger(Settings.load(data_dir=tmp_path, database_url=ledger_url))
     assert not found.is_ok
     assert "schema 9999" in found.detail
 
 
 def test_ledger_without_tables_is_a_failure_with_its_remedy(postgres_server: PostgresServer, tmp_path: Path) -> None:
     with postgres_server.database(template=EMPTY) as url:
-        found = look_at_ledger(Settings.load(data_dir=tmp_path, database_url=url))
+        found = check_of_ledger(Settings.load(data_dir=tmp_path, database_url=url))
     assert not found.is_ok
     assert "the next start of a server migrates it" in found.detail
 
@@ -43,13 +44,20 @@ def test_ledger_that_takes_no_changes_is_a_failure(postgres_server: PostgresServ
         connection.execute("CREATE ROLE reader LOGIN")
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
         connection.commit()
-        found = look_at_ledger(Settings.load(data_dir=tmp_path, database_url=url.replace("postgres@", "reader@")))
+        found = check_of_ledger(Settings.load(data_dir=tmp_path, database_url=url.replace("postgres@", "reader@")))
         connection.execute("DROP OWNED BY reader; DROP ROLE reader")
     assert not found.is_ok
     assert "nothing can be written: permission denied" in found.detail
 
 
-def look_at_ledger(settings: Settings) -> Finding:
-    """The doctor's finding about the ledger."""
-    (found,) = [finding for finding in examine(settings) if finding.part == "ledger"]
+def check_of_ledger(settings: Settings) -> HealthCheck:
+    """The check of the ledger."""
+    (found,) = [check for check in examine(settings) if check.part == "ledger"]
     return found
+
+
+def test_misspelt_variable_is_reported_and_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENDCAP_TIMEZONE", "Europe/Berlin")
+    check = examine(Settings.load(data_dir=tmp_path))[0]
+    assert check.is_ok
+    assert check.detail.endswith("unknown variable ENDCAP_TIMEZONE: did you mean ENDCAP_TIME_ZONE?")
