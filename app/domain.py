@@ -116,13 +116,13 @@ class WalletCoupon(NamedTuple):
 class Wallet:
     """A customer's open coupons, as projected from the ledger: it may be behind, so it proposes and never approves.
 
-    `taken`: offers that the customer has activated. `remaining_minor`: what is left of running campaigns' budgets, by
+    `activated`: offers that the customer activated. `remaining_minor`: what is left of running campaigns' budgets, by
     campaign id. The two counts: coupons redeemed so far, campaigns that were meant for the customer.
     """
 
     coupons: Sequence[WalletCoupon]
     tier: str | None = None
-    taken: frozenset[str] = frozenset()
+    activated: frozenset[str] = frozenset()
     redeemed_count: float = 0.0
     campaign_count: float = 0.0
     remaining_minor: Mapping[str, int] = field(default_factory=dict)
@@ -222,6 +222,11 @@ class CustomerFeatures:
     bought_weight_112d: Floats
     bought_first_day: Floats
     bought_last_day: Floats
+
+    def number(self, name: str) -> float:
+        """A scalar that is a number; 0 where the row lacks it."""
+        value = self.scalars.get(name)
+        return float(value) if isinstance(value, int | float) else 0.0
 
 
 class Reason(NamedTuple):

@@ -23,7 +23,7 @@ DROP_AFTERWARDS_COUNT = 50
 _faiss: Any = faiss
 
 
-def nearest(bundle: Bundle, user: Floats, count: int, *, allowed: Mask | None) -> Ints:
+def nearest(bundle: Bundle, user: Floats, *, count: int, allowed: Mask | None) -> Ints:
     """The `count` items of largest inner product with `user` (k,), best first; only `allowed` (n,) ones.
 
     Exact. The filter works inside the search, so the list is short only when fewer items are allowed.

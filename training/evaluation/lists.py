@@ -67,7 +67,7 @@ def rank_candidates(bundle: Bundle, query: Query, state: CustomerState) -> Ranke
     """The stages before the slate, one by one."""
     context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
     rules = eligibility_rules(context)
-    candidates: Candidates = find_candidates(context, all_allowed(rules), asked=SOURCES)
+    candidates: Candidates = find_candidates(context, all_allowed(rules), named_sources=SOURCES)
     items, _ = keep_eligible(candidates, rules)
     scored = score(context, items)
     return RankedCandidates(context, dict(candidates.by_source), scored.items, probability(context, scored.score))

@@ -1,4 +1,4 @@
-"""From context to one sorted list of candidates: every source asked once, a failing one left out and named."""
+"""From context to one sorted list of candidates: every source called once, a failing one left out and named."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -35,11 +35,13 @@ class Candidates:
     failed: tuple[str, ...] = ()
 
 
-def find_candidates(context: Context, allowed: Mask | None, *, asked: Mapping[str, Source] = SOURCES) -> Candidates:
-    """Asks every source; one that raises costs its own candidates only."""
+def find_candidates(
+    context: Context, allowed: Mask | None, *, named_sources: Mapping[str, Source] = SOURCES
+) -> Candidates:
+    """The items of every source; one that raises costs its own candidates only."""
     by_source: dict[str, Ints] = {}
     failed = []
-    for name, source in asked.items():
+    for name, source in named_sources.items():
         try:
             by_source[name] = source(context, allowed)
         except Exception:  # noqa: BLE001 - the border of one source: the others still answer

@@ -19,7 +19,7 @@ def similar(context: Context, allowed: Mask | None) -> Ints:
     if context.user is None:
         return np.zeros(0, np.int32)
     count = max(SIMILAR_COUNT, SIMILAR_PER_PLACE * context.query.size)
-    return nearest(context.bundle, context.user, count, allowed=allowed)
+    return nearest(context.bundle, context.user, count=count, allowed=allowed)
 
 
 def buy_again(context: Context, allowed: Mask | None) -> Ints:
@@ -42,7 +42,7 @@ def together(context: Context, allowed: Mask | None) -> Ints:
 
 
 def linear(context: Context, allowed: Mask | None) -> Ints:
-    """What the sum of the customer's products foretells most strongly."""
+    """What the sum of the customer's products predicts most strongly."""
     if context.linear is None:
         return np.zeros(0, np.int32)
     likely = (context.linear > 0).nonzero()[0]

@@ -1,8 +1,8 @@
 """Coupons in a decision: four gates, each with its reason, then what a redemption is worth, on the products' scale.
 
 A coupon's odds of being redeemed count by what a redemption leaves: odds × (1 + (margin − cost) / price), where the
-margin is unknown 0 stands for it, and a discount that somebody else funds costs nothing. docs/coupon-ranking.md tells
-it in words.
+margin is unknown 0 stands for it, and a discount that somebody else funds costs nothing. docs/coupon-ranking.md
+explains it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.coupons.features import COLUMNS, CouponHabit, LookedUp, coupon_table, look_up
+from app.decision.coupons.features import COLUMNS, CouponHabit, ItemOffers, coupon_table, look_up
 from app.decision.customer.context import Context
-from app.decision.eligibility.products import Rule, all_allowed
+from app.decision.eligibility.products import EligibilityRule, all_allowed
 from app.decision.ranking.scoring import Scored
 from app.domain import CouponTrace, Drops, Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.model.offer_items import Places
@@ -24,9 +24,9 @@ from app.offers.terms.basket import Situation
 from app.offers.terms.reasons import ReasonCode
 
 VIEW_CAP, VIEW_DAYS = 10, 7
-"""An offer that was shown so often in so many days rests."""
+"""An offer that was viewed so often in so many days is not shown until fewer of the views lie within them."""
 DISMISS_DAYS = 30
-"""What the customer waved away stays away so long."""
+"""An offer that the customer dismissed is not shown for so long."""
 DAY_S = 86_400.0
 TRACED_DROPS = 20
 COUPON_RULES_SKIPPED = frozenset({"purchased", "in_basket"})
@@ -36,11 +36,11 @@ PRIOR_CHANCE = 0.02
 MIN_SLOPE = 1e-3
 
 Wide = npt.NDArray[np.float64]
-Dropped = dict[str, list[str]]
+DroppedOffers = dict[str, list[str]]
 """Offer ids by the reason of the gate that dropped them."""
 
 
-class Liked(NamedTuple):
+class LikedPairs(NamedTuple):
     """Pairs (`OfferItems.items`) of a product and the offer that holds it, and the offers: first products of the
     basket, then what the customer likes best."""
 
@@ -63,7 +63,7 @@ class CouponCandidates(NamedTuple):
     score: Wide
     keys: Wide
     objective: Objective
-    liked: Liked
+    liked: LikedPairs
     dropped: Mapping[str, Sequence[str]]
 
     def trace(self) -> CouponTrace:
@@ -73,30 +73,30 @@ class CouponCandidates(NamedTuple):
 
 
 def coupon_candidates(
-    context: Context, offer_index: OfferIndex, scored: Scored, rules: Sequence[Rule], objective: Objective
+    context: Context, offer_index: OfferIndex, scored: Scored, rules: Sequence[EligibilityRule], objective: Objective
 ) -> CouponCandidates:
-    """Judges the customer's coupons, and offers that need none yet. Some 120 µs for 30 coupons."""
-    dropped: Dropped = {}
-    rows, coupons = _at_hand(context, offer_index, dropped)
+    """The customer's coupons, and offers that need none yet, that pass every gate. Some 120 µs for 30 coupons."""
+    dropped: DroppedOffers = {}
+    rows, coupons = _available(context, offer_index, dropped)
     gates = _Gates()
-    _judge_eligible(gates, context, offer_index, rows)
-    _judge_applicable_here(gates, context, offer_index, rows)
+    _refuse_ineligible(gates, context, offer_index, rows)
+    _refuse_inapplicable(gates, context, offer_index, rows)
     allowed = all_allowed([rule for rule in rules if rule.reason not in COUPON_RULES_SKIPPED])
     basket = context.basket if allowed is None else context.basket[allowed[context.basket]]
     bought = context.bought.items
-    found = look_up(offer_index.items, np.concatenate((bought, basket, scored.items)))
-    liked = _liked(found, scored, basket, begins_at=len(bought))
+    item_offers = look_up(offer_index.items, np.concatenate((bought, basket, scored.items)))
+    liked = _liked(item_offers, scored, basket, begins_at=len(bought))
     pairs = _pairs(offer_index, rows, liked, allowed)
     # Suitable: it gives something, and leaves the retailer what the product cost.
     fault = offer_index.worths.fault.take(pairs)
     if fault.any():
         for code in (OUT_OF_STOCK, NO_EFFECT, PRICE_FLOOR):
             gates.refuse(str(FAULTS[code]), fault == code)
-    _judge_welcome(gates, context, offer_index, rows)
-    kept = gates.judge(offer_index, rows, dropped)
+    _refuse_capped(gates, context, offer_index, rows)
+    kept = gates.passing(offer_index, rows, dropped)
     if kept is not None:
         rows, pairs, coupons = rows.take(kept), pairs.take(kept), [coupons[place] for place in kept.tolist()]
-    log_odds = _log_odds(context, offer_index, rows, found)
+    log_odds = _log_odds(context, offer_index, rows, item_offers)
     calibration = context.bundle.scoring["calibration"]
     slope = max(float(calibration["slope"]), MIN_SLOPE)
     keys = score = (log_odds + offer_index.worths.log_weight.take(pairs) - calibration["intercept"]) / slope
@@ -118,7 +118,7 @@ class _Gates:
         self._reasons.append(reason)
         self._fails.append(fails)
 
-    def judge(self, offer_index: OfferIndex, rows: Places, dropped: Dropped) -> Places | None:
+    def passing(self, offer_index: OfferIndex, rows: Places, dropped: DroppedOffers) -> Places | None:
         """The places that no gate refused, None for all; the offers of the others join `dropped`."""
         if not self._fails:
             return None
@@ -129,7 +129,9 @@ class _Gates:
         return np.flatnonzero(~is_refused)
 
 
-def _at_hand(context: Context, offer_index: OfferIndex, dropped: Dropped) -> tuple[Places, list[WalletCoupon | None]]:
+def _available(
+    context: Context, offer_index: OfferIndex, dropped: DroppedOffers
+) -> tuple[Places, list[WalletCoupon | None]]:
     """Each offer once: of the wallet's coupons the one that ends first, None for an offer to be activated."""
     wallet = context.wallet
     if wallet is None or context.query.customer_id is None:
@@ -138,9 +140,9 @@ def _at_hand(context: Context, offer_index: OfferIndex, dropped: Dropped) -> tup
     rows, coupons = list(best), list[WalletCoupon | None](best.values())
     if len(offer_index.by_decision):
         is_free = np.ones(len(offer_index.offers), np.bool_)
-        # Who had a coupon gets no second one, whether the first is valid yet, or still.
-        had = wallet.taken.union(coupon.offer_id for coupon in wallet.coupons)
-        is_free[[offer_index.row_of[offer_id] for offer_id in had if offer_id in offer_index.row_of]] = False
+        # Who was given a coupon gets no second one, also where the first is not valid yet, or no more.
+        given = wallet.activated.union(coupon.offer_id for coupon in wallet.coupons)
+        is_free[[offer_index.row_of[offer_id] for offer_id in given if offer_id in offer_index.row_of]] = False
         others = offer_index.by_decision[is_free[offer_index.by_decision]].tolist()
         rows += others
         coupons += [None] * len(others)
@@ -148,7 +150,7 @@ def _at_hand(context: Context, offer_index: OfferIndex, dropped: Dropped) -> tup
 
 
 def _valid_coupons(
-    wallet: Wallet, offer_index: OfferIndex, dropped: Dropped, *, now_s: float
+    wallet: Wallet, offer_index: OfferIndex, dropped: DroppedOffers, *, now_s: float
 ) -> dict[int, WalletCoupon]:
     best: dict[int, WalletCoupon] = {}
     row_of = offer_index.row_of.get
@@ -168,7 +170,7 @@ def _valid_coupons(
     return best
 
 
-def _judge_eligible(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
+def _refuse_ineligible(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
     """Eligible: the campaign runs, has money left, and pays in the money of the prices."""
     now_s = context.query.now_at.timestamp()
     opened_s, closing_s = offer_index.all_run_s
@@ -183,7 +185,7 @@ def _judge_eligible(gates: _Gates, context: Context, offer_index: OfferIndex, ro
         gates.refuse(ReasonCode.CURRENCY_MISMATCH, offer_index.is_foreign.take(rows))
 
 
-def _judge_applicable_here(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
+def _refuse_inapplicable(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
     """Applicable now, as far as person, place and time decide it."""
     if not offer_index.has_particular:
         return
@@ -201,42 +203,42 @@ def _judge_applicable_here(gates: _Gates, context: Context, offer_index: OfferIn
         gates.refuse(reason, fails)
 
 
-def _judge_welcome(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
-    """Contact policy: nothing that was waved away lately, or shown too often."""
+def _refuse_capped(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
+    """Contact policy: nothing that was dismissed lately, or viewed too often."""
     if not context.events:
         return
-    resting = _resting(context, context.query.now_at.timestamp())
-    resting_rows = [offer_index.row_of[offer_id] for offer_id in resting if offer_id in offer_index.row_of]
-    if resting_rows:
-        gates.refuse(ReasonCode.CAPPED, np.isin(rows, resting_rows))
+    capped = _capped(context, context.query.now_at.timestamp())
+    capped_rows = [offer_index.row_of[offer_id] for offer_id in capped if offer_id in offer_index.row_of]
+    if capped_rows:
+        gates.refuse(ReasonCode.CAPPED, np.isin(rows, capped_rows))
 
 
-def _resting(context: Context, now_s: float) -> set[str]:
+def _capped(context: Context, now_s: float) -> set[str]:
     views: dict[str, int] = {}
-    resting: set[str] = set()
+    capped: set[str] = set()
     for event in context.events:
         if event.offer_id is None or event.time_s > now_s:
             continue
         age_s = now_s - event.time_s
         if event.type == "dismiss_promotion" and age_s < DISMISS_DAYS * DAY_S:
-            resting.add(event.offer_id)
+            capped.add(event.offer_id)
         elif event.type == "view_promotion" and age_s < VIEW_DAYS * DAY_S:
             views[event.offer_id] = views.get(event.offer_id, 0) + 1
-    return resting | {offer_id for offer_id, count in views.items() if count >= VIEW_CAP}
+    return capped | {offer_id for offer_id, count in views.items() if count >= VIEW_CAP}
 
 
-def _liked(found: LookedUp, scored: Scored, basket: Ints, *, begins_at: int) -> Liked:
+def _liked(item_offers: ItemOffers, scored: Scored, basket: Ints, *, begins_at: int) -> LikedPairs:
     """What is in the basket, then the candidates by falling score, as far as offers hold them.
 
-    They were looked up in this order, from place `begins_at` on.
+    `item_offers` holds them in this order, from place `begins_at` on.
     """
-    first, candidates = found.places.searchsorted((begins_at, begins_at + len(basket))).tolist()
-    score = scored.score.take(found.places[candidates:] - (begins_at + len(basket)))
+    first, candidates = item_offers.places.searchsorted((begins_at, begins_at + len(basket))).tolist()
+    score = scored.score.take(item_offers.places[candidates:] - (begins_at + len(basket)))
     order = np.concatenate((np.arange(first, candidates), candidates + (-score).argsort(kind="stable")))
-    return Liked(found.pairs.take(order), found.offers.take(order))
+    return LikedPairs(item_offers.pairs.take(order), item_offers.offers.take(order))
 
 
-def _pairs(offer_index: OfferIndex, rows: Places, liked: Liked, allowed: Mask | None) -> Places:
+def _pairs(offer_index: OfferIndex, rows: Places, liked: LikedPairs, allowed: Mask | None) -> Places:
     """Per row the pair of the product that the coupon is shown for: what is liked best, then what most people buy, the
     last one ("no product") where nothing of it may be shown."""
     nothing = len(offer_index.items.items)
@@ -255,22 +257,22 @@ def _first_allowed(offer_index: OfferIndex, rows: Places, allowed: Mask) -> Plac
     items, nothing = offer_index.items, len(offer_index.items.items)
     top = offer_index.top[rows]
     passes = allowed.take(top) & (top >= 0)
-    found = np.where(passes.any(axis=1), offer_index.first.take(rows) + passes.argmax(axis=1), nothing)
-    for place in (found == nothing).nonzero()[0].tolist():
+    pairs = np.where(passes.any(axis=1), offer_index.first.take(rows) + passes.argmax(axis=1), nothing)
+    for place in (pairs == nothing).nonzero()[0].tolist():
         start, end = items.starts[rows[place] : rows[place] + 2].tolist()
         passing = allowed[items.items[start:end]].nonzero()[0]
         if len(passing):
-            found[place] = start + passing[0]
-    return found
+            pairs[place] = start + passing[0]
+    return pairs
 
 
-def _log_odds(context: Context, offer_index: OfferIndex, rows: Places, found: LookedUp) -> Floats | Wide:
+def _log_odds(context: Context, offer_index: OfferIndex, rows: Places, item_offers: ItemOffers) -> Floats | Wide:
     """Of being redeemed, per row: by what training learned, else the same for all."""
     model = context.bundle.coupons
     if model is None or not len(rows):
         return np.full(len(rows), log(PRIOR_CHANCE / (1 - PRIOR_CHANCE)))
     wallet = context.wallet
     habit = None if wallet is None else CouponHabit(wallet.redeemed_count, wallet.campaign_count)
-    table = coupon_table(context, offer_index.items, habit=habit, looked_up=found)
+    table = coupon_table(context, offer_index.items, habit=habit, item_offers=item_offers)
     log_odds: Floats = model.log_odds(table, COLUMNS).take(rows)
     return log_odds

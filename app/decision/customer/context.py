@@ -158,16 +158,16 @@ def _bought(rows: _Rows, live_rows: _Rows) -> Bought:
 
 
 def _each_once(items: Ints, columns: Floats) -> Bought:
-    """Ordered rows in which an item may stand twice: bought before and again."""
-    twice = (items[1:] == items[:-1]).nonzero()[0]
-    if not len(twice):
+    """Ordered rows in which an item may be repeated: bought before, and again in the last minutes."""
+    repeated = (items[1:] == items[:-1]).nonzero()[0]
+    if not len(repeated):
         return Bought(items, *columns)
-    again = columns.take(twice + 1, axis=1)
-    columns[:_FIRST_DAY, twice] += again[:_FIRST_DAY]
-    columns[_FIRST_DAY, twice] = np.minimum(columns[_FIRST_DAY, twice], again[_FIRST_DAY])
-    columns[_LAST_DAY, twice] = np.maximum(columns[_LAST_DAY, twice], again[_LAST_DAY])
+    again = columns.take(repeated + 1, axis=1)
+    columns[:_FIRST_DAY, repeated] += again[:_FIRST_DAY]
+    columns[_FIRST_DAY, repeated] = np.minimum(columns[_FIRST_DAY, repeated], again[_FIRST_DAY])
+    columns[_LAST_DAY, repeated] = np.maximum(columns[_LAST_DAY, repeated], again[_LAST_DAY])
     is_kept = np.ones(len(items), np.bool_)
-    is_kept[twice + 1] = False
+    is_kept[repeated + 1] = False
     kept = is_kept.nonzero()[0]
     return Bought(items.take(kept), *columns.take(kept, axis=1))
 
@@ -187,7 +187,7 @@ def _group(query: Query, bundle: Bundle, features: CustomerFeatures | None) -> s
 
 
 def _linear(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) -> Floats | None:
-    """Linear scores of purchases and of what was looked at besides; None when there is nothing to sum."""
+    """Linear scores of purchases and of what was looked at but not bought; None when there is nothing to sum."""
     if not len(bundle.linear_idx):
         return None
     new = anchors
@@ -202,7 +202,7 @@ def _linear(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) ->
 
 
 def interest_in(bundle: Bundle, live: LiveProfile, items: Ints) -> Floats:
-    """What looking at each of `items` is worth beside a purchase."""
+    """What looking at each of `items` is worth, where a purchase is 1."""
     ids = bundle.catalogue.product_ids
     return np.array([live.recent.get(ids[item], NAMED_INTEREST) for item in items.tolist()], np.float32)
 

@@ -62,10 +62,10 @@ def ignored_rules(catalogue: Catalogue, policy: SlatePolicy) -> list[str]:
     named = [one.selected.attribute for one in policy.weightings] + [one.attribute for one in policy.excluded]
     capped = [CATEGORY] * (policy.max_per_category is not None) + [BRAND] * (policy.max_per_brand is not None)
     unknown = sorted({name for name in [*named, *capped] if name is not None} - set(catalogue.attributes))
-    told = [f"the catalogue has no attribute {name!r}" for name in unknown]
+    problems = [f"the catalogue has no attribute {name!r}" for name in unknown]
     ids = [name for one in policy.excluded for name in one.product_ids] + [pin.product_id for pin in policy.pins]
     ids += [name for one in policy.weightings for name in one.selected.product_ids]
-    told += [f"the catalogue has no product {name!r}" for name in sorted(set(ids) - set(catalogue.item_of))]
+    problems += [f"the catalogue has no product {name!r}" for name in sorted(set(ids) - set(catalogue.item_of))]
     if policy.objective == Objective.MARGIN and not (catalogue.unit_cost_minor >= 0).any():
-        told.append("no product has a unit_cost, so objective margin ranks by relevance")
-    return told
+        problems.append("no product has a unit_cost, so objective margin ranks by relevance")
+    return problems

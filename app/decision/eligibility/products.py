@@ -1,4 +1,4 @@
-"""What may be shown at all: rules over the whole catalogue, each with the reason that a drop is told by."""
+"""What may be shown at all: rules over the whole catalogue, each with the reason of its drops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,36 +13,36 @@ from app.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class EligibilityRule:
     """`allowed` (n items) says which products pass; the others are dropped for `reason`."""
 
     reason: str
     allowed: Mask
 
 
-def eligibility_rules(context: Context) -> list[Rule]:
+def eligibility_rules(context: Context) -> list[EligibilityRule]:
     """The rules that question, placement and product table set; raises BadInput for a filter on an unknown column."""
     rules = [_drop_filtered(context, column, values) for column, values in context.query.filters.items()]
     new_products = context.bundle.new_products
     if new_products is not None and new_products.on_offer is not None:
-        rules.append(Rule("withdrawn", new_products.on_offer))
+        rules.append(EligibilityRule("withdrawn", new_products.on_offer))
     if excludes_purchased(context):
         rules.append(_drop_items(context, "purchased", context.bought.items))
     if len(context.basket):
         rules.append(_drop_items(context, "in_basket", context.basket))
     allowed = not_excluded(context)
     if allowed is not None:
-        rules.append(Rule("excluded_by_rule", allowed))
+        rules.append(EligibilityRule("excluded_by_rule", allowed))
     return rules
 
 
 def excludes_purchased(context: Context) -> bool:
-    """True when what the customer bought is left out: as asked, else as training found right."""
-    asked = context.query.exclude_purchased
-    return bool(context.bundle.scoring.get("exclude_purchased")) if asked is None else asked
+    """True when what the customer bought is left out: as the query says, else as training found best."""
+    excludes = context.query.exclude_purchased
+    return bool(context.bundle.scoring.get("exclude_purchased")) if excludes is None else excludes
 
 
-def all_allowed(rules: Sequence[Rule]) -> Mask | None:
+def all_allowed(rules: Sequence[EligibilityRule]) -> Mask | None:
     """Which items pass every rule; None when there is no rule."""
     if len(rules) < 2:
         return rules[0].allowed if rules else None
@@ -50,7 +50,7 @@ def all_allowed(rules: Sequence[Rule]) -> Mask | None:
     return allowed
 
 
-def keep_eligible(candidates: Candidates, rules: Sequence[Rule]) -> tuple[Ints, dict[str, Ints]]:
+def keep_eligible(candidates: Candidates, rules: Sequence[EligibilityRule]) -> tuple[Ints, dict[str, Ints]]:
     """The items that pass, and those that do not by the first reason that dropped them."""
     kept, dropped = candidates.items, {}
     for rule in rules:
@@ -61,7 +61,7 @@ def keep_eligible(candidates: Candidates, rules: Sequence[Rule]) -> tuple[Ints, 
     return kept, dropped
 
 
-def _drop_filtered(context: Context, column: str, values: Sequence[str]) -> Rule:
+def _drop_filtered(context: Context, column: str, values: Sequence[str]) -> EligibilityRule:
     attribute = context.bundle.catalogue.attributes.get(column)
     if attribute is None:
         known = ", ".join(sorted(context.bundle.catalogue.attributes)) or "none"
@@ -69,13 +69,13 @@ def _drop_filtered(context: Context, column: str, values: Sequence[str]) -> Rule
     passes = np.zeros(len(attribute.vocabulary) + 1, np.bool_)
     passes[[attribute.code_of[value] for value in values if value in attribute.code_of]] = True
     # Code -1 (unknown) reads the last place, which no value sets.
-    return Rule(f"filter_{column}", passes[attribute.codes])
+    return EligibilityRule(f"filter_{column}", passes[attribute.codes])
 
 
-def _drop_items(context: Context, reason: str, items: Ints) -> Rule:
+def _drop_items(context: Context, reason: str, items: Ints) -> EligibilityRule:
     allowed = np.ones(context.bundle.item_count, np.bool_)
     allowed[items] = False
-    return Rule(reason, allowed)
+    return EligibilityRule(reason, allowed)
 
 
 class UnknownFilter(BadInput):

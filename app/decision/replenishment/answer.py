@@ -108,7 +108,7 @@ def _most_likely(
     pairs, visits = pairs.only(shown), visits[shown]
     columns = rebuy_columns(pairs, people_of(products, 1), model.habits, now_day=known_day)
     hazards = daily_hazards(model, columns)
-    chance = chance_within(hazards, model.span_ends_days, query.horizon_days)
+    chance = chance_within(hazards, model.span_ends_days, days=query.horizon_days)
     best = np.argsort(-chance, kind="stable")[: query.limit]
     waits = median_wait(hazards[best], model.span_ends_days)
     return _expected_purchases(query, context, pairs.only(best), visits[best], chance=chance[best], waits=waits)

@@ -167,7 +167,7 @@ def daily_hazards(model: RebuyModel, columns: Floats) -> Wide:
     return hazards
 
 
-def chance_within(hazards: Wide, span_ends_days: Floats, days: float) -> Wide:
+def chance_within(hazards: Wide, span_ends_days: Floats, *, days: float) -> Wide:
     """(n,): P(bought again within `days`), which never falls with `days`; the last span's rate holds on after it."""
     starts = np.concatenate([[0], span_ends_days[:-1]])
     ends = np.concatenate([span_ends_days[:-1], [np.inf]])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from app.decision.coupons.candidates import CouponCandidates, coupon_candidates
 from app.decision.customer.context import Context
-from app.decision.eligibility.products import Rule
+from app.decision.eligibility.products import EligibilityRule
 from app.decision.ranking.scoring import Scored
 from app.decision.slate.new_products import MIN_SLATE
 from app.decision.slate.products import make_slate
@@ -35,7 +35,7 @@ def mixed_slate(
     context: Context,
     offer_index: OfferIndex,
     scored: Scored,
-    rules: Sequence[Rule],
+    rules: Sequence[EligibilityRule],
     places: Ints,
     new: Ints,
     reranking: Reranking | None,

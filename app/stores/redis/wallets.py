@@ -20,7 +20,7 @@ def pack_wallet(wallet: Wallet) -> bytes:
     """All but the remaining budgets, which all customers share."""
     # orjson takes plain tuples only.
     coupons = [tuple(coupon) for coupon in wallet.coupons]
-    return orjson.dumps([coupons, wallet.tier, sorted(wallet.taken), wallet.redeemed_count, wallet.campaign_count])
+    return orjson.dumps([coupons, wallet.tier, sorted(wallet.activated), wallet.redeemed_count, wallet.campaign_count])
 
 
 def unpack_wallet(packed: bytes | None, remaining: Sequence[bytes]) -> Wallet | None:
@@ -34,6 +34,6 @@ def unpack_wallet(packed: bytes | None, remaining: Sequence[bytes]) -> Wallet | 
     remaining_minor = {name.decode(): int(minor) for name, minor in left.items() if name}
     if packed is None:
         return Wallet((), remaining_minor=remaining_minor)
-    coupons, tier, taken, redeemed_count, campaign_count = orjson.loads(packed)
+    coupons, tier, activated, redeemed_count, campaign_count = orjson.loads(packed)
     held = list(map(_coupon, coupons))
-    return Wallet(held, tier, frozenset(taken), redeemed_count, campaign_count, remaining_minor)
+    return Wallet(held, tier, frozenset(activated), redeemed_count, campaign_count, remaining_minor)

@@ -54,9 +54,9 @@ def test_search_finds_exactly_the_best_allowed_items(small: Bundle, seed: int, s
     random = np.random.default_rng(seed + 1)
     user = random.normal(size=16).astype(np.float32)
     allowed = random.random(3000) < share
-    found = nearest(bundle, user, count, allowed=allowed)
+    found = nearest(bundle, user, count=count, allowed=allowed)
     assert_best(bundle, user, found, np.flatnonzero(allowed), count)
-    assert_best(bundle, user, nearest(bundle, user, count, allowed=None), np.arange(3000), count)
+    assert_best(bundle, user, nearest(bundle, user, count=count, allowed=None), np.arange(3000), count)
 
 
 def assert_best(bundle: Bundle, user: Floats, found: Any, able: Any, count: int) -> None:
@@ -69,4 +69,4 @@ def assert_best(bundle: Bundle, user: Floats, found: Any, able: Any, count: int)
 
 def test_more_than_there_is_gives_all(small: Bundle) -> None:
     bundle = with_factors(small, factors_of(1, 30), head_count=64)
-    assert len(nearest(bundle, bundle.item_factors[3], 200, allowed=None)) == 30
+    assert len(nearest(bundle, bundle.item_factors[3], count=200, allowed=None)) == 30

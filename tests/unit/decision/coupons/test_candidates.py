@@ -210,7 +210,7 @@ def test_coupon_shown_ten_times_in_seven_days_rests(bundle: Bundle, count: int, 
     assert dropped(found) == ({"capped": ["o"]} if is_capped else {})
 
 
-def test_first_gate_that_refuses_is_told(bundle: Bundle) -> None:
+def test_first_gate_that_refuses_gives_the_reason(bundle: Bundle) -> None:
     offer_index = offer_index_of(
         bundle, offer("o", "p99", channels=["store"]), campaigns=[campaign(starts_at=until(1))]
     )
@@ -227,7 +227,7 @@ def test_offer_by_decision_needs_no_coupon_and_is_shown_until_taken(bundle: Bund
     (one,) = found.propositions
     assert one.coupon is not None
     assert (one.coupon.offer_id, one.coupon.coupon_id, one.coupon.code) == ("free", None, None)
-    assert shown(decided(bundle, offer_index, wallet(taken=frozenset({"free"})))) == []
+    assert shown(decided(bundle, offer_index, wallet(activated=frozenset({"free"})))) == []
     (own,) = decided(bundle, offer_index, wallet("free")).propositions
     assert own.coupon is not None
     assert own.coupon.coupon_id == "c-free"

@@ -1,4 +1,4 @@
-"""The columns of a coupon are those of the formula, whatever stands beside it."""
+"""The columns of a coupon are those of the formula, whatever other columns there are."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -115,7 +115,7 @@ def test_far_outliers_count_as_four_deviations() -> None:
 def test_chance_adds_up_the_rates_of_the_days() -> None:
     hazards = np.array([[0.1, 0.2]])
     for days, summed in ((3, 0.3), (7, 0.7), (10, 1.3), (20, 0.7 + 1.4 + 1.2)):
-        assert chance_within(hazards, ENDS, days) == pytest.approx([1 - np.exp(-summed)])
+        assert chance_within(hazards, ENDS, days=days) == pytest.approx([1 - np.exp(-summed)])
 
 
 Rates = st.lists(st.floats(1e-4, 3), min_size=2, max_size=2)
@@ -125,14 +125,14 @@ Rates = st.lists(st.floats(1e-4, 3), min_size=2, max_size=2)
 def test_chance_never_falls_with_the_horizon(rates: list[float], one: float, other: float) -> None:
     near, far = sorted((one, other))
     hazards = np.array([rates])
-    assert chance_within(hazards, ENDS, near)[0] <= chance_within(hazards, ENDS, far)[0]
+    assert chance_within(hazards, ENDS, days=near)[0] <= chance_within(hazards, ENDS, days=far)[0]
 
 
 @given(Rates)
 def test_half_of_the_chance_lies_within_the_median_wait(rates: list[float]) -> None:
     hazards = np.array([rates])
     wait = median_wait(hazards, ENDS)[0]
-    assert chance_within(hazards, ENDS, wait)[0] == pytest.approx(0.5)
+    assert chance_within(hazards, ENDS, days=wait)[0] == pytest.approx(0.5)
 
 
 def model(**changed: object) -> dict[str, object]:
@@ -150,8 +150,8 @@ def habits(_: str) -> np.ndarray:
 def test_odds_of_a_span_are_the_chance_of_buying_within_it() -> None:
     found = rebuy_models({"product": model()}, habits)["product"]
     hazards = daily_hazards(found, np.ones((1, 1), np.float32))
-    assert chance_within(hazards, ENDS, 7) == pytest.approx([0.5])
-    assert chance_within(hazards, ENDS, 14) == pytest.approx([1 - 0.5 * (1 - 1 / (1 + np.exp(-1)))])
+    assert chance_within(hazards, ENDS, days=7) == pytest.approx([0.5])
+    assert chance_within(hazards, ENDS, days=14) == pytest.approx([1 - 0.5 * (1 - 1 / (1 + np.exp(-1)))])
 
 
 def test_model_survives_its_document() -> None:

@@ -130,9 +130,9 @@ def test_search_is_exact_with_new_products(bundle: Bundle, table: pl.DataFrame, 
         user: Floats = np.asarray(random.normal(size=grown.item_factors.shape[1]), np.float32)
         allowed = random.random(grown.item_count) < share
         allowed[np.setdiff1d(np.arange(grown.item_count), indexed)] = False
-        found = nearest(grown, user, 12, allowed=allowed)
+        found = nearest(grown, user, count=12, allowed=allowed)
         assert_best(grown, user, found, np.flatnonzero(allowed), 12)
-        assert_best(grown, user, nearest(grown, user, 12, allowed=None), indexed, 12)
+        assert_best(grown, user, nearest(grown, user, count=12, allowed=None), indexed, 12)
 
 
 def test_new_product_lies_among_its_kind(bundle: Bundle, table: pl.DataFrame) -> None:
@@ -253,7 +253,7 @@ def test_training_alone_does_not_end_a_product_s_newness(bundle: Bundle, table: 
     last = ask(grown, viewer(product("tea", 1))).propositions[-1]
     assert (last.product_id, last.reasons[0].code) == ("tea-unsold", "new")
     user = grown.item_factors[grown.catalogue.known(["tea-unsold"])[0]]
-    assert_best(grown, user, nearest(grown, user, 5, allowed=None), np.sort(grown.index_items), 5)
+    assert_best(grown, user, nearest(grown, user, count=5, allowed=None), np.sort(grown.index_items), 5)
     assert extended(bundle, dated, now=NOW + timedelta(days=26)) is bundle
 
 

@@ -92,7 +92,7 @@ def test_wallet_holds_open_coupons_tier_and_counts(ledger: Ledger, projections: 
     wallet = in_redis(client, "ann")
     assert wallet is not None
     assert codes(wallet) == sorted([kept.code, mine.code])
-    assert (wallet.tier, wallet.taken) == ("gold", frozenset({"free-0"}))
+    assert (wallet.tier, wallet.activated) == ("gold", frozenset({"free-0"}))
     assert (wallet.redeemed_count, wallet.campaign_count) == (1, 1)
     assert wallet.remaining_minor == {"k": 700}
 

@@ -95,7 +95,7 @@ def test_chances_of_the_held_out_week_are_sharp_and_true(regulars: Dataset) -> N
     products = pairs_as_of(by_product(regulars), cut)
     pairs = products.only(has_repeated(products))
     columns = rebuy_columns(pairs, people_of(products, CUSTOMERS), model.habits, now_day=cut)
-    chance = chance_within(daily_hazards(model, columns), model.span_ends_days, 7)
+    chance = chance_within(daily_hazards(model, columns), model.span_ends_days, days=7)
     ahead = regulars.day >= cut
     is_bought = np.isin(pairs.person * PRODUCTS + pairs.group, (regulars.customer * PRODUCTS + regulars.item)[ahead])
     assert auc(chance, is_bought) > 0.85
@@ -173,7 +173,7 @@ def test_a_span_with_few_purchases_is_joined_with_the_next() -> None:
     assert model.span_ends_days.tolist() == [28, 56]
     hazards = daily_hazards(model, columns)
     for days in (28, 56):
-        assert chance_within(hazards, model.span_ends_days, days).mean() == pytest.approx(
+        assert chance_within(hazards, model.span_ends_days, days=days).mean() == pytest.approx(
             (waits < days).mean(), abs=0.01
         )
 
@@ -188,7 +188,7 @@ def test_pairs_watched_too_short_do_not_count_for_long_spans() -> None:
     model = fit_hazards(Examples(columns, seen, watched), np.zeros((1, 3), np.float32))
     assert model is not None
     assert model.span_ends_days.tolist() == list(SPAN_ENDS_DAYS)
-    chance = chance_within(daily_hazards(model, columns), model.span_ends_days, 28).mean()
+    chance = chance_within(daily_hazards(model, columns), model.span_ends_days, days=28).mean()
     assert chance == pytest.approx(1 - np.exp(-28 / 20), abs=0.02)
 
 
