@@ -9,8 +9,8 @@ from app.domain import CustomerFeatures, Degraded, LiveEvent, Wallet
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """What is known of one person this millisecond: the Feast row, the last events, the coupons where they were asked
-    for, and what could not be read."""
+    """What is known of one person this millisecond: the Feast row, the last events, the coupons where the query
+    needs them, and what could not be read."""
 
     features: CustomerFeatures | None = None
     events: Sequence[LiveEvent] = ()

@@ -102,7 +102,7 @@ class Metrics:
             registry=self.registry,
         )
         self.events = self._counter("endcap_events", "Event rows by outcome", "status")
-        self.refusals = self._fast_counter("endcap_refusals", "Requests refused at the door", "code")
+        self.refusals = self._fast_counter("endcap_refusals", "Requests refused, by the problem's code", "code")
         self.bundle_refusals = Counter("endcap_bundle_refusals", "Bundles refused", registry=self.registry)
         self.record_failures = Counter("endcap_record_failures", "Decisions not kept", registry=self.registry)
         self.model = ModelInfo()

@@ -91,8 +91,8 @@ class Bundle:
     catalogue: Catalogue
     item_factors: Floats
     gram: Floats
-    index: Any
-    index_heads: Sequence[Any]
+    index: faiss.Index
+    index_heads: Sequence[faiss.IndexFlatIP]
     index_items: Ints
     index_lengths: Floats
     popularity: Floats
@@ -130,7 +130,7 @@ def current_version(bundles_dir: Path) -> str:
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Reads and verifies one bundle; raises BundleRefused naming the file that is not as promised."""
+    """Reads and verifies one bundle; raises BundleRefused naming the file that differs from the manifest."""
     files = _VerifiedFiles(folder)
     catalogue = _catalogue(files)
     item_factors = files.array("item_factors.npy", np.float32)
@@ -168,7 +168,7 @@ def load_bundle(folder: Path) -> Bundle:
     )
 
 
-def heads_of(index: Any, *, counts: Sequence[int] = HEAD_COUNTS) -> list[Any]:
+def heads_of(index: faiss.Index, *, counts: Sequence[int] = HEAD_COUNTS) -> list[faiss.IndexFlatIP]:
     """Flat inner-product indexes of the first rows, for every count that is less than all of them."""
     heads = []
     for count in counts:
@@ -183,13 +183,13 @@ def _ranker(files: "_VerifiedFiles") -> TreeRanker | None:
     """The trees; None where training found that the linear blend alone ranks as well."""
     if not files.has(RANKER_FILE):
         return None
-    told = files.json("scoring.json")["ranker"]
+    ranker = files.json("scoring.json")["ranker"]
     return TreeRanker(
         files.read(RANKER_FILE),
-        told["columns"],
-        slope=told["slope"],
-        intercept=told["intercept"],
-        ranks_new=told["ranks_new"],
+        ranker["columns"],
+        slope=ranker["slope"],
+        intercept=ranker["intercept"],
+        ranks_new=ranker["ranks_new"],
     )
 
 
@@ -267,13 +267,13 @@ def _same_length(folder: Path, catalogue: Catalogue, files: "_VerifiedFiles", it
 
 
 class _VerifiedFiles:
-    """The bytes of one bundle folder, each handed out only when it is what the manifest promises."""
+    """The bytes of one bundle folder, each given out only when its SHA-256 is the manifest's."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         try:
             self.manifest: Mapping[str, Any] = orjson.loads((folder / "manifest.json").read_bytes())
-            self._promised: Mapping[str, Mapping[str, Any]] = self.manifest["files"]
+            self._listed: Mapping[str, Mapping[str, Any]] = self.manifest["files"]
             schema_version, version = self.manifest["schema_version"], self.manifest["version"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             message = f"{folder / 'manifest.json'} cannot be read ({error!r}); publish the bundle again"
@@ -284,17 +284,17 @@ class _VerifiedFiles:
             raise BundleRefused(f"{folder} holds the manifest of version {version}; publish the bundle again")
 
     def has(self, name: str) -> bool:
-        """True when the manifest promises such a file."""
-        return name in self._promised
+        """True when the manifest lists such a file."""
+        return name in self._listed
 
     def read(self, name: str) -> bytes:
         path = self._folder / name
         try:
             content = path.read_bytes()
-            promised = self._promised[name]["sha256"]
+            expected = self._listed[name]["sha256"]
         except (OSError, KeyError, TypeError) as error:
             raise BundleRefused(f"{path} is missing ({error!r}); publish the bundle again") from None
-        if hashlib.sha256(content).hexdigest() != promised:
+        if hashlib.sha256(content).hexdigest() != expected:
             raise BundleRefused(f"{path} differs from its manifest ({len(content)} bytes); publish the bundle again")
         return content
 
@@ -308,5 +308,5 @@ class _VerifiedFiles:
         loaded.setflags(write=False)
         return loaded
 
-    def index(self, name: str) -> Any:
+    def index(self, name: str) -> faiss.Index:
         return faiss.deserialize_index(np.frombuffer(self.read(name), dtype=np.uint8))

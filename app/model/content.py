@@ -27,7 +27,7 @@ _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class ProductContent:
     """n products, in parallel; `codes` by attribute column, there and in `price_minor` -1 = unknown."""
 
     names: Sequence[str | None]
@@ -67,13 +67,13 @@ class ContentMap:
         """True while a product that training found unsold is still new."""
         return self.listed_at is not None and self.listed_at > now - NEW_FOR
 
-    def vectors(self, products: Described) -> Floats:
+    def vectors(self, products: ProductContent) -> Floats:
         """A vector (n, k) per product; values that training did not see add nothing."""
         placed: Floats = content_matrix(self.layout, products) @ self.weights
         return placed
 
 
-def content_matrix(layout: Layout, products: Described) -> sparse.csr_array:
+def content_matrix(layout: Layout, products: ProductContent) -> sparse.csr_array:
     """The features of n products, float32 (n, feature_count): ones, but words share 1 as 1/√(number of words)."""
     count = len(products.names)
     everyone = np.arange(count)

@@ -12,7 +12,7 @@ from app.errors import BundleRefused
 COUPONS = "coupons"
 DOCUMENT = f"{COUPONS}.json"
 MAX_DEVIATION = 5.0
-"""Standardized columns end there: nobody has shown what lies beyond."""
+"""Standardized columns end there: nothing was measured beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,14 @@ class CouponModel:
         }
 
 
-def coupon_model(told: Mapping[str, Any]) -> CouponModel:
+def coupon_model(document: Mapping[str, object]) -> CouponModel:
     """The model of a bundle's document; raises BundleRefused when its parts do not fit."""
+    fields: Mapping[str, Any] = document
     try:
-        columns = tuple(told["columns"])
-        mean, scale = (np.array(told[name], np.float32) for name in ("mean", "scale"))
-        weights = np.array([told["weights"][name] for name in columns], np.float32)
-        intercept, measured = float(told["intercept"]), dict(told["measured"])
+        columns = tuple(fields["columns"])
+        mean, scale = (np.array(fields[name], np.float32) for name in ("mean", "scale"))
+        weights = np.array([fields["weights"][name] for name in columns], np.float32)
+        intercept, measured = float(fields["intercept"]), dict(fields["measured"])
     except (KeyError, TypeError, ValueError) as error:
         raise BundleRefused(f"{DOCUMENT} is no coupon model ({error!r}); train again") from None
     fits = mean.shape == scale.shape == weights.shape == (len(columns),)

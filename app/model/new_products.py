@@ -13,7 +13,7 @@ import polars as pl
 from app.domain import Floats, Ints, ItemIdx, Mask
 from app.feature_fields import product_key
 from app.model.bundle import Attribute, Bundle, Catalogue, NewProducts, heads_of
-from app.model.content import LISTED_AT, NEW_FOR, Described
+from app.model.content import LISTED_AT, NEW_FOR, ProductContent
 from app.model.keys import KeyTable
 
 WITHOUT_HISTORY: Mapping[str, float] = {
@@ -192,7 +192,7 @@ def _placed(bundle: Bundle, items: Ints) -> Bundle:
     if bundle.content is None or not len(items):
         return bundle
     catalogue = bundle.catalogue
-    described = Described(
+    described = ProductContent(
         names=[catalogue.names[item] for item in items],
         codes={name: column.codes[items] for name, column in catalogue.attributes.items()},
         price_minor=catalogue.price_minor[items],

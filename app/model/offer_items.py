@@ -46,7 +46,7 @@ class OfferItems:
     What does not depend on the customer stands ready. `codes` (i, 4) holds each item's place among those in any offer
     (-1 = in none), kin, category and department, the latter three numbered in one row and those that no offer holds all
     UNHELD: what a customer bought is looked up in one stroke, and counted in a short table of `code_count`.
-    `holder_pairs[holder_starts[p]:holder_starts[p + 1]]` tell where in `items` the item with place p stands; `owner`
+    `holder_pairs[holder_starts[p]:holder_starts[p + 1]]` say where in `items` the item with place p stands; `owner`
     and `price` are whose each of `items` is, and what it costs. `shares` says which share of an offer's items has each
     of `share_codes`: offers' kin, then their categories, then departments; each run begins at its place of
     `alike_starts` (3n,) and ends with UNHELD and share 0. `kin_codes` and `kin_starts` (n,) are the first third.
@@ -174,9 +174,9 @@ def _codes(groups: ItemGroups, flat: Ints, place_of: Ints) -> tuple[Ints, int]:
     ):
         held = np.unique(codes[flat])
         held = held[held < unknown]
-        anew = np.full(unknown + 1, UNHELD, np.int32)
-        anew[held] = np.arange(count, count + len(held))
-        columns.append(anew[codes])
+        held_code = np.full(unknown + 1, UNHELD, np.int32)
+        held_code[held] = np.arange(count, count + len(held))
+        columns.append(held_code[codes])
         count += len(held)
     return np.stack(columns, axis=1), count
 

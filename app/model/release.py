@@ -1,4 +1,4 @@
-"""Which bundles are on trial beside the live one: a small file next to the pointer, from commands to servers."""
+"""Which bundles are on trial next to the live one: a small file that commands write and servers read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class ShadowTrial:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """What servers do besides serving the live bundle."""
+    """What servers do in addition to serving the live bundle."""
 
     canary: CanaryTrial | None = None
     shadow: ShadowTrial | None = None

@@ -32,7 +32,7 @@ class Canary:
 class LiveBundle:
     """Holds the bundle being served and a canary. `warm` runs on a new bundle before any request sees it.
 
-    Each bundle takes in what the product table in `tables_dir` says beyond it, at once and whenever the table changes.
+    The product table in `tables_dir` is applied to each bundle, at once and whenever it changes.
     `on_live` hears of every bundle that goes live, `on_canary` the version for every question that the canary
     gets, and `on_shadow`, where it is set, of the shadow's bundle (None = no more) and its questions per second.
     """
@@ -51,10 +51,10 @@ class LiveBundle:
         self._on_live = on_live
         self._on_canary = on_canary
         self._products = ProductTable(tables_dir)
-        seats = (_Seat(bundles_dir, self._products, warm, on_refused) for _ in range(3))
-        self._live, self._canary, self._shadow = seats
+        slots = (_BundleSlot(bundles_dir, self._products, warm, on_refused) for _ in range(3))
+        self._live, self._canary, self._shadow = slots
         self._trials_problem: str | None = None
-        self._shadow_told: tuple[Bundle | None, float] = (None, 0.0)
+        self._last_shadow: tuple[Bundle | None, float] = (None, 0.0)
         self.on_shadow: ShadowChanged | None = None
         self.canary: Canary | None = None
 
@@ -66,9 +66,9 @@ class LiveBundle:
     @property
     def problem(self) -> str | None:
         """What is wrong with the published bundle or with those on trial."""
-        seats = (self._canary.problem, self._shadow.problem)
-        told = (self._live.problem, self._trials_problem, *seats, self._products.problem)
-        return "; ".join(filter(None, told)) or None
+        slots = (self._canary.problem, self._shadow.problem)
+        problems = (self._live.problem, self._trials_problem, *slots, self._products.problem)
+        return "; ".join(filter(None, problems)) or None
 
     def bundle_for(self, customer_id: str | None, anonymous_id: str | None) -> Bundle | None:
         """The one bundle that answers this person now: the live one, or the canary for its share."""
@@ -89,7 +89,7 @@ class LiveBundle:
         return is_new
 
     async def watch(self, interval_s: float) -> None:
-        """Refreshes for ever, in a thread, so that requests go on."""
+        """Refreshes until it is cancelled, in a thread, so that requests go on."""
         while True:
             await asyncio.sleep(interval_s)
             await asyncio.to_thread(self.refresh)
@@ -110,17 +110,17 @@ class LiveBundle:
         if self.on_shadow is not None:
             self._follow_shadow(trials.shadow, self.on_shadow)
 
-    def _follow_shadow(self, trial: ShadowTrial | None, tell: ShadowChanged) -> None:
+    def _follow_shadow(self, trial: ShadowTrial | None, on_shadow: ShadowChanged) -> None:
         bundle = self._shadow.hold(None if trial is None else trial.version)
         per_second = 0.0 if trial is None else trial.per_second
-        told_bundle, told_per_second = self._shadow_told
-        if bundle is not told_bundle or per_second != told_per_second:
-            self._shadow_told = (bundle, per_second)
-            tell(bundle, per_second)
+        last_bundle, last_per_second = self._last_shadow
+        if bundle is not last_bundle or per_second != last_per_second:
+            self._last_shadow = (bundle, per_second)
+            on_shadow(bundle, per_second)
 
 
-class _Seat:
-    """One place for a bundle: which one is there, and which one was refused a moment ago."""
+class _BundleSlot:
+    """A slot for one bundle: which one is there, and which one was refused a moment ago."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class _Seat:
         return True
 
     def _apply_products(self) -> None:
-        """Goes on with the product table of now. A table that the bundle cannot be served with is not tried again."""
+        """Applies the product table of now. A table that the bundle cannot be served with is not tried again."""
         table = self._products.state()
         if self.bundle is None or table == self._table:
             return

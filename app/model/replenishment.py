@@ -1,4 +1,4 @@
-"""What a bundle learned of buying again: the part that the replenishment answer reads beside a customer's purchases."""
+"""What a bundle learned of buying again: it and a customer's purchases make the replenishment answer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -42,14 +42,15 @@ def habits_file(level: str) -> str:
     return f"replenishment_{level}"
 
 
-def rebuy_models(levels: Mapping[str, Mapping[str, Any]], habits: Callable[[str], Floats]) -> dict[str, RebuyModel]:
+def rebuy_models(levels: Mapping[str, Mapping[str, object]], habits: Callable[[str], Floats]) -> dict[str, RebuyModel]:
     """The models of a bundle's document; `habits` gives a level's array. Raises BundleRefused when they do not fit."""
     models = {}
-    for level, told in levels.items():
+    for level, document in levels.items():
+        fields: Mapping[str, Any] = document
         mean, scale, weights, ends = (
-            np.array(told[name], np.float32) for name in ("mean", "scale", "weights", "span_ends_days")
+            np.array(fields[name], np.float32) for name in ("mean", "scale", "weights", "span_ends_days")
         )
-        model = RebuyModel(tuple(told["columns"]), habits(level), mean, scale, weights, ends)
+        model = RebuyModel(tuple(fields["columns"]), habits(level), mean, scale, weights, ends)
         count = len(model.columns)
         fits = mean.shape == scale.shape == (count,) and weights.shape == (term_count(count), len(ends))
         if not fits or model.habits.shape[1:] != (len(HABITS),) or not np.isfinite(weights).all():

@@ -9,7 +9,7 @@ import polars as pl
 from scipy import sparse
 
 from app.domain import Floats
-from app.model.content import LISTED_AT, ContentMap, Described, Layout, content_matrix
+from app.model.content import LISTED_AT, ContentMap, Layout, ProductContent, content_matrix
 from training.data.dataset import Dataset
 from training.release.assemble import BundleContents
 
@@ -77,11 +77,11 @@ def last_listed(dataset: Dataset, products: pl.LazyFrame) -> datetime | None:
     return last
 
 
-def described_products(dataset: Dataset) -> Described:
+def described_products(dataset: Dataset) -> ProductContent:
     """The catalogue of a dataset as the content map looks at it."""
     catalogue = dataset.catalogue
     codes = {name: column.codes for name, column in catalogue.attributes.items()}
-    return Described(catalogue.names, codes, catalogue.price_minor)
+    return ProductContent(catalogue.names, codes, catalogue.price_minor)
 
 
 def _buyers(dataset: Dataset) -> npt.NDArray[np.int64]:
@@ -89,7 +89,7 @@ def _buyers(dataset: Dataset) -> npt.NDArray[np.int64]:
     return np.bincount(pairs[0], minlength=len(dataset.product_ids))
 
 
-def _layout(described: Described, column_sizes: dict[str, int]) -> Layout:
+def _layout(described: ProductContent, column_sizes: dict[str, int]) -> Layout:
     """Price bands hold equally many products; equal edges fall together."""
     prices = described.price_minor[described.price_minor > 0]
     inner = np.linspace(0, 1, PRICE_BAND_COUNT + 1)[1:-1]

@@ -70,7 +70,7 @@ def counter(trained_world: World, tmp_path_factory: pytest.TempPathFactory, valk
 
 @pytest.fixture
 def shop(counter: Counter) -> Shop:
-    """Its till side, Redis emptied and projected anew."""
+    """Its till side, Redis emptied and projected again."""
     counter.redis.flushdb()
     counter.work()
     return counter.shop
@@ -179,8 +179,8 @@ def test_waved_away_coupon_stays_away_from_the_next_answer_on(counter: Counter, 
     shop.give(offer_id, who)
     counter.wait(who, [offer_id])
     event = {"id": uuid4().hex, "type": "dismiss_promotion", "time": datetime.now(UTC).isoformat()}
-    told = shop.client.post("/v1/events", json={"events": [event | {"customer_id": who, "offer_id": offer_id}]})
-    assert told.json()["results"][0]["status"] == "accepted"
+    response = shop.client.post("/v1/events", json={"events": [event | {"customer_id": who, "offer_id": offer_id}]})
+    assert response.json()["results"][0]["status"] == "accepted"
     answer = counter.decide(who, explain=True)
     assert answer["trace"]["coupons"]["dropped"] == {"capped": {"count": 1, "offer_ids": [offer_id]}}
 
@@ -261,7 +261,7 @@ def test_what_a_decision_showed_is_redeemed_though_offer_and_price_change(counte
     assert kept["discount_minor"] == 2 * shown["coupon"]["saving"]["amount_minor"]
 
 
-def test_redemption_is_told_again_though_the_decision_that_priced_it_is_gone(counter: Counter, shop: Shop) -> None:
+def test_redemption_is_answered_again_though_the_decision_that_priced_it_is_gone(counter: Counter, shop: Shop) -> None:
     who, key = new_name(), uuid4().hex
     offer_id = shop.offer(discount=HALF, applies_to=[{"product_ids": TEAS}])
     coupon = shop.give(offer_id, who)

@@ -13,7 +13,7 @@ from tests.support.world import World, customer, product
 
 PLACEMENTS = {
     "plain": {"size": 10},
-    "shelf": {
+    "ruled": {
         "size": 10,
         "objective": "revenue",
         "max_per_brand": 1,
@@ -27,14 +27,14 @@ PLACEMENTS = {
 
 
 @pytest.fixture(scope="module")
-def told() -> list[logging.LogRecord]:
+def warnings() -> list[logging.LogRecord]:
     """What the service warned of."""
     return []
 
 
 @pytest.fixture(scope="module")
 def shop(
-    trained_world: World, tmp_path_factory: pytest.TempPathFactory, told: list[logging.LogRecord]
+    trained_world: World, tmp_path_factory: pytest.TempPathFactory, warnings: list[logging.LogRecord]
 ) -> Iterator[httpx.Client]:
     """A client of a service with PLACEMENTS."""
     path = tmp_path_factory.mktemp("placements") / "placements.json"
@@ -43,7 +43,7 @@ def shop(
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            told.append(record)
+            warnings.append(record)
 
     listener = Listener(logging.WARNING)
     logging.getLogger("app.composition.service").addHandler(listener)
@@ -65,7 +65,7 @@ def ids(found: dict[str, Any]) -> list[str]:
 
 
 def test_placement_s_rules_shape_the_slate(shop: httpx.Client) -> None:
-    plain, pinned = answer(shop, "plain"), answer(shop, "shelf", explain=True)
+    plain, pinned = answer(shop, "plain"), answer(shop, "ruled", explain=True)
     assert ids(plain)[0] == product("tea", 3)
     assert product("tea", 3) not in ids(pinned)
     assert ids(pinned)[:2] == [product("tea", 9), product("coffee", 4)]
@@ -93,7 +93,7 @@ def test_excluded_department_never_shows(shop: httpx.Client) -> None:
 
 
 def test_request_s_objective_wins_over_the_placement_s(shop: httpx.Client) -> None:
-    assert answer(shop, "shelf", explain=True, objective="relevance")["trace"]["placement"]["objective"] == "relevance"
+    assert answer(shop, "ruled", explain=True, objective="relevance")["trace"]["placement"]["objective"] == "relevance"
     assert "value_minor" in answer(shop, "plain", explain=True, objective="revenue")["propositions"][0]["factors"]
     assert ids(answer(shop, "plain", objective="relevance")) == ids(answer(shop, "plain"))
     assert "placement" not in answer(shop, "plain", explain=True, objective="relevance")["trace"]
@@ -104,11 +104,13 @@ def test_unknown_objective_is_refused(shop: httpx.Client) -> None:
     assert (refused.status_code, refused.json()["pointer"]) == (422, "/objective")
 
 
-def test_rule_that_the_catalogue_cannot_follow_is_told_once(shop: httpx.Client, told: list[logging.LogRecord]) -> None:
+def test_rule_that_the_catalogue_cannot_follow_is_logged_once(
+    shop: httpx.Client, warnings: list[logging.LogRecord]
+) -> None:
     for _ in range(3):
-        answer(shop, "shelf")
-    found = [(record.__dict__["placement"], record.__dict__["detail"]) for record in told]
+        answer(shop, "ruled")
+    found = [(record.__dict__["placement"], record.__dict__["detail"]) for record in warnings]
     assert found == [
-        ("shelf", "the catalogue has no attribute 'brand'"),
-        ("shelf", "the catalogue has no attribute 'colour'"),
+        ("ruled", "the catalogue has no attribute 'brand'"),
+        ("ruled", "the catalogue has no attribute 'colour'"),
     ]

@@ -27,7 +27,7 @@ def requests() -> list[dict[str, object]]:
     }
     return [
         *known,
-        {"customer_id": "stranger", "placement": "cart", "context": context},
+        {"customer_id": "unknown", "placement": "cart", "context": context},
         {"anonymous_id": "nobody", "placement": "cart", "context": context, "explain": True},
         {"customer_id": customer("tea", 1), "placement": "cart", "exclude": ["purchased"], "context": context},
         {

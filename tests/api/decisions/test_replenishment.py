@@ -63,9 +63,9 @@ def test_unknown_customer_gets_an_empty_flagged_list(api: httpx.Client, new_id: 
 
 def test_purchases_of_this_minute_count_from_the_second_one_on(api: httpx.Client, new_id: str) -> None:
     now = datetime.now(UTC)
-    told = {"type": "purchase", "time": now.isoformat(), "customer_id": new_id}
+    purchase = {"type": "purchase", "time": now.isoformat(), "customer_id": new_id}
     bought = (product("tea", 1), product("tea", 1), product("tea", 2))
-    rows = [told | {"id": f"{new_id}{number}", "product_id": name} for number, name in enumerate(bought)]
+    rows = [purchase | {"id": f"{new_id}{number}", "product_id": name} for number, name in enumerate(bought)]
     results = api.post("/v1/events", json={"events": rows}).json()["results"]
     assert [row["status"] for row in results] == ["accepted"] * 3
     answer = api.get(f"/v1/customers/{new_id}/replenishment").json()
@@ -74,7 +74,7 @@ def test_purchases_of_this_minute_count_from_the_second_one_on(api: httpx.Client
     assert answer["items"][0]["mean_interval_days"] is None
 
 
-def test_features_older_than_a_week_are_flagged_and_do_not_tell_the_last_purchase(api: httpx.Client) -> None:
+def test_features_older_than_a_week_are_flagged_and_leave_the_last_purchase_out(api: httpx.Client) -> None:
     answer = replenishment_of(api, customer("tea", 3), now="2026-11-01T00:00:00Z")
     assert answer["degraded"] == ["features_stale"]
     assert answer["items"][0]["reasons"][0]["text"] == "You buy this about every 7 days"

@@ -68,13 +68,13 @@ def test_damaged_canary_is_refused_by_name_and_the_live_bundle_serves_everybody(
     assert "endcap_bundle_refusals_total 1.0" in own_api.get("/metrics").text
 
 
-def test_broken_file_of_trials_ends_the_canary_and_is_told(own_world: World, own_api: httpx.Client) -> None:
+def test_broken_file_of_trials_ends_the_canary_and_is_reported(own_world: World, own_api: httpx.Client) -> None:
     bundles = own_world.settings.bundles_dir
     canary = CanaryTrial(copied(bundles, "canary"), 100)
     set_canary(bundles, canary)
     wait_until(lambda: set(versions(own_api).values()) == {canary.version}, "the canary serves")
     (bundles / TRIALS).write_text("{")
-    wait_until(lambda: TRIALS in own_api.get("/readyz").json().get("detail", ""), "the broken file is told")
+    wait_until(lambda: TRIALS in own_api.get("/readyz").json().get("detail", ""), "the broken file is reported")
     assert set(versions(own_api).values()) == {current_version(bundles)}
 
 

@@ -83,14 +83,14 @@ def test_score_is_that_of_the_formula(bundle: Bundle, discount: dict[str, Any], 
     assert one.probability == pytest.approx(0.2)
     expected = (log(0.2 / 0.8 * weight) - calibration["intercept"]) / calibration["slope"]
     assert one.score == pytest.approx(expected)
-    told = factors(one)
-    assert told["odds_weight"] == pytest.approx(weight)
-    # What is told is enough to work the score out again.
-    again = 1 + (told["margin_minor"] - told["cost_minor"]) / told["price_minor"]
-    assert again == pytest.approx(told["odds_weight"])
+    values = factors(one)
+    assert values["odds_weight"] == pytest.approx(weight)
+    # The factors are enough to work the score out again.
+    again = 1 + (values["margin_minor"] - values["cost_minor"]) / values["price_minor"]
+    assert again == pytest.approx(values["odds_weight"])
     odds = exp(calibration["slope"] * one.score + calibration["intercept"])
-    assert odds == pytest.approx(told["p_redeem"] / (1 - told["p_redeem"]) * again)
-    assert one.expected_minor == round(0.2 * (400 - told["cost_minor"]))
+    assert odds == pytest.approx(values["p_redeem"] / (1 - values["p_redeem"]) * again)
+    assert one.expected_minor == round(0.2 * (400 - values["cost_minor"]))
 
 
 def test_unknown_price_weighs_nothing_and_tells_a_plain_amount_alone(bundle: Bundle) -> None:

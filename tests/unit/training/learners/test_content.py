@@ -9,7 +9,7 @@ import pytest
 
 from app.domain import Floats
 from app.model.bundle import current_version, load_bundle
-from app.model.content import Described, Layout, content_matrix
+from app.model.content import Layout, ProductContent, content_matrix
 from tests.support.bundles import copied
 from tests.support.world import World
 from training.data.dataset import Attribute, Catalogue, Dataset
@@ -58,8 +58,8 @@ def shop(**catalogue: object) -> tuple[Dataset, Floats]:
     return dataset, factors
 
 
-def of_category(code: int, *, name: str | None = None) -> Described:
-    return Described([name], {"category": np.array([code], np.int32)}, np.array([-1]))
+def of_category(code: int, *, name: str | None = None) -> ProductContent:
+    return ProductContent([name], {"category": np.array([code], np.int32)}, np.array([-1]))
 
 
 def cosine(one: Floats, other: Floats) -> float:
@@ -81,7 +81,7 @@ def test_placements_are_as_long_as_what_buyers_buy() -> None:
     learned = learn_content(dataset, factors)
     assert learned is not None
     lines = np.bincount(dataset.item)
-    everything = Described(
+    everything = ProductContent(
         dataset.catalogue.names,
         {"category": dataset.catalogue.attributes["category"].codes},
         dataset.catalogue.price_minor,
@@ -96,7 +96,7 @@ def test_solution_is_the_ridge_regression_s() -> None:
     dataset, factors = shop(names=names, attributes={})
     learned = learn_content(dataset, factors)
     assert learned is not None
-    described = Described(names, {}, dataset.catalogue.price_minor)
+    described = ProductContent(names, {}, dataset.catalogue.price_minor)
     x = content_matrix(learned.layout, described).toarray().astype(np.float64)
     buyers = np.array([len(set(dataset.customer[dataset.item == item].tolist())) for item in range(len(names))])
     weight = np.log1p(buyers) / np.log1p(buyers).mean()
@@ -120,7 +120,7 @@ def test_value_that_training_did_not_see_adds_nothing() -> None:
 
 def test_features_stand_in_columns_of_their_own() -> None:
     layout = Layout({"brand": 2, "category": 3}, [100.0, 500.0], 64)
-    products = Described(
+    products = ProductContent(
         ["Green tea", None],
         {"brand": np.array([1, -1], np.int32), "category": np.array([2, 0], np.int32)},
         np.array([250, -1]),
@@ -136,7 +136,7 @@ def test_features_stand_in_columns_of_their_own() -> None:
 def test_words_count_whatever_their_case() -> None:
     layout = Layout({}, [], 512)
     prices = np.array([-1, -1])
-    matrix = content_matrix(layout, Described(["OAT Milk 1l", "oat milk 1L"], {}, prices)).toarray()
+    matrix = content_matrix(layout, ProductContent(["OAT Milk 1l", "oat milk 1L"], {}, prices)).toarray()
     assert matrix[0].tolist() == matrix[1].tolist()
 
 
