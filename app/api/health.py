@@ -2,19 +2,17 @@
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import (
-    BaseModel,
-)
+from pydantic import BaseModel, Field
 
 from app.api.state import service_of
 
 
 class Health(BaseModel):
-    """`status` is ok, or says what is awaited."""
+    """Whether the process works, and with which model."""
 
-    status: str
-    model_version: str | None = None
-    detail: str | None = None
+    status: str = Field(description="`ok`, or what the service waits for")
+    model_version: str | None = Field(default=None, description="The model that answers; left out while there is none")
+    detail: str | None = Field(default=None, description="Why a newer model is not used, if there is one that failed")
 
 
 router = APIRouter(tags=["health"])

@@ -7,7 +7,7 @@ from math import ceil
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app import errors
@@ -16,12 +16,12 @@ from app import errors
 class Problem(BaseModel):
     """An error in the form of RFC 9457."""
 
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    pointer: str | None = None
+    type: str = Field(description="The code as a URN")
+    title: str = Field(description="The HTTP status in words")
+    status: int = Field(description="The HTTP status")
+    code: str = Field(description="Which error it is: stable, for programs (docs/errors.md)")
+    detail: str = Field(description="What is wrong, with what, and what helps; for people")
+    pointer: str | None = Field(default=None, description="JSON Pointer to the part of the request that is wrong")
 
 
 STATUS: dict[type[errors.EndcapError], int] = {

@@ -33,36 +33,55 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[
 MAX_MINOR = 2**53 - 1
 
 
+QUANTITY = "In the product's unit of sale: pieces, kilograms, …"
+
+
 class EventItem(BaseModel):
-    """One line of an event that concerns several products; the amount is that of the whole line."""
+    """One line of an event that concerns several products."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    product_id: Id
-    quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
-    amount_minor: int | None = Field(default=None, ge=-MAX_MINOR, le=MAX_MINOR)
+    product_id: Id = Field(description="The product, by the id of the product table")
+    quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False, description=QUANTITY)
+    amount_minor: int | None = Field(
+        default=None, ge=-MAX_MINOR, le=MAX_MINOR, description="What the whole line cost, in minor units"
+    )
 
 
 class EventRow(BaseModel):
-    """An event as it comes in; `type` follows GA4's names, `time` needs a zone, money is in minor units."""
+    """An event as it comes in: who did what, when, with which products."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Id
-    type: Literal[EVENT_TYPES]  # type: ignore[valid-type]  # the tuple above is the single list of names
-    time: AwareDatetime
-    channel: Channel | None = None
-    customer_id: Id | None = None
-    anonymous_id: Id | None = None
-    product_id: Id | None = None
-    items: list[EventItem] | None = Field(default=None, min_length=1, max_length=200)
-    basket_id: Id | None = None
-    quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
-    amount_minor: int | None = Field(default=None, ge=-MAX_MINOR, le=MAX_MINOR)
-    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] | None = None
-    store_id: Id | None = None
-    session_id: Id | None = None
-    decision_id: Id | None = None
+    id: Id = Field(description="Unique for this event: sent again with the same id it counts once")
+    # The tuple above is the one list of names, so no static Literal can repeat it.
+    type: Literal[EVENT_TYPES] = Field(  # type: ignore[valid-type]
+        description="What happened, by GA4's names and a few of the store's own"
+    )
+    time: AwareDatetime = Field(description="When it happened, ISO 8601 with an offset")
+    channel: Channel | None = Field(default=None, description="Where the customer was met")
+    customer_id: Id | None = Field(
+        default=None, description="The customer, by the id that the retailer's own systems use"
+    )
+    anonymous_id: Id | None = Field(default=None, description="A device or browser whose owner is not known")
+    product_id: Id | None = Field(default=None, description="The one product that it is about; else `items`")
+    items: list[EventItem] | None = Field(
+        default=None, min_length=1, max_length=200, description="The products that it is about, where it is several"
+    )
+    basket_id: Id | None = Field(default=None, description="The basket or receipt that it belongs to")
+    quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False, description=QUANTITY)
+    amount_minor: int | None = Field(
+        default=None,
+        ge=-MAX_MINOR,
+        le=MAX_MINOR,
+        description="What it cost, in minor units of `currency`; each of `items` has its own",
+    )
+    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] | None = Field(
+        default=None, description="Currency of the amounts, ISO 4217. Default: ENDCAP_CURRENCY"
+    )
+    store_id: Id | None = Field(default=None, description="The store where it happened, if in one")
+    session_id: Id | None = Field(default=None, description="The visit to a site or app that it belongs to")
+    decision_id: Id | None = Field(default=None, description="The decision that it answers, if any")
     offer_id: Id | None = Field(default=None, description="The offer that a promotion event is about")
 
     @model_validator(mode="after")

@@ -4,27 +4,25 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 import orjson
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import BaseModel, Field
 
-from app.api.decisions.wire import Instant, ReasonAnswer
+from app.api.decisions.wire import OtherNow, ReasonAnswer
+from app.api.documents import RequestModel
+from app.api.fields import CUSTOMER_ID, Degraded, ModelVersion
 from app.decision.replenishment.answer import MAX_HORIZON_DAYS, ExpectedPurchase, Replenishment, ReplenishmentQuery
 
+Level = Literal["product", "category"]
 
-class ReplenishmentRequest(BaseModel):
-    """What is this customer likely to buy again? `now` asks what the answer would be at another time."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ReplenishmentRequest(RequestModel):
+    """What is this customer likely to buy again?"""
 
-    horizon_days: int = Field(default=7, ge=1, le=MAX_HORIZON_DAYS, description="Probability: bought in so many days")
-    level: Literal["product", "category"] = Field(
-        default="product", description="`category` needs a catalogue with a column `category`"
+    horizon_days: int = Field(
+        default=7, ge=1, le=MAX_HORIZON_DAYS, description="`probability` is that of buying again in so many days"
     )
-    limit: int = Field(default=50, ge=1, le=5000)
-    now: Instant | None = None
+    level: Level = Field(default="product", description="`category` needs a catalogue with a column `category`")
+    limit: int = Field(default=50, ge=1, le=5000, description="How many rows at most")
+    now: OtherNow = None
 
 
 def to_replenishment_query(customer_id: str, request: ReplenishmentRequest) -> ReplenishmentQuery:
@@ -39,32 +37,32 @@ def to_replenishment_query(customer_id: str, request: ReplenishmentRequest) -> R
 
 
 class ReplenishmentItem(BaseModel):
-    """A product or category that the customer bought repeatedly. Dates are UTC.
+    """A product or category that the customer bought repeatedly."""
 
-    `expected_date` is the day by which it is more likely bought again than not, null beyond a year; `bought_count`
-    baskets, estimated for a category; `mean_interval_days` null where all purchases fell on one day.
-    """
-
-    product_id: str | None = Field(description="Null on level category")
-    category: str | None
-    name: str | None
-    probability: float = Field(description="Bought again within the horizon")
-    expected_date: date | None
-    last_bought: date
-    bought_count: int
-    mean_interval_days: float | None
-    reasons: list[ReasonAnswer]
+    product_id: str | None = Field(description="The product; null on level category")
+    category: str | None = Field(description="The category; of a product null where it has none")
+    name: str | None = Field(description="The product's name; null where the product table has none")
+    probability: float = Field(description="Chance of being bought again within the horizon, 0 to 1")
+    expected_date: date | None = Field(
+        description="Day (UTC) by which it is more likely bought again than not; null beyond a year"
+    )
+    last_bought: date = Field(description="Day (UTC) of the last purchase")
+    bought_count: int = Field(description="Baskets that it was in; of a category an estimate")
+    mean_interval_days: float | None = Field(
+        description="Days between first and last purchase over baskets − 1; null where all fell on one day"
+    )
+    reasons: list[ReasonAnswer] = Field(description="Why it is listed")
 
 
 class ReplenishmentAnswer(BaseModel):
     """What the customer is likely to buy again, most likely first (docs/replenishment.md)."""
 
-    customer_id: str
-    model_version: str | None
-    level: Literal["product", "category"]
-    horizon_days: int
-    degraded: list[str]
-    items: list[ReplenishmentItem]
+    customer_id: str = Field(description=CUSTOMER_ID)
+    model_version: ModelVersion
+    level: Level = Field(description="What the rows are: products or categories")
+    horizon_days: int = Field(description="Days that `probability` looks ahead")
+    degraded: Degraded
+    items: list[ReplenishmentItem] = Field(description="Most likely first; empty where nothing was bought repeatedly")
 
 
 def replenishment_body(query: ReplenishmentQuery, answer: Replenishment, *, model_version: str | None) -> bytes:

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.api.documents import RequestModel
-from app.domain import Channel, CouponDetails, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
+from app.api.fields import CUSTOMER_ID, ChannelField, Degraded, ModelVersion, ProductIdText, StoreId
+from app.domain import CouponDetails, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
 from app.errors import UnknownPlacement
-from app.ingest.schema import Id
+from app.ingest.schema import QUANTITY, Id
 from app.settings import Placement
 
 MAX_SIZE = 100
@@ -21,8 +22,14 @@ MAX_SIZE = 100
 class BasketLine(RequestModel):
     """One product in the basket."""
 
-    product_id: Id
-    quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False)
+    product_id: ProductIdText
+    quantity: float = Field(
+        default=1.0,
+        gt=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description=QUANTITY,
+    )
 
 
 def _in_utc(instant: datetime) -> datetime:
@@ -33,16 +40,22 @@ def _in_utc(instant: datetime) -> datetime:
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+OtherNow = Annotated[
+    Instant | None,
+    Field(description="Answer as of this instant, ISO 8601 with an offset. Default: now"),
+]
 
 
 class DecisionContext(RequestModel):
-    """Where the customer is, and what they have in the basket and looked at."""
+    """Where the customer is, what is in the basket, and what they looked at."""
 
-    channel: Channel | None = None
-    store_id: Id | None = None
-    basket: list[BasketLine] = Field(default_factory=list, max_length=200)
-    recent: list[Id] = Field(default_factory=list, max_length=200, description="Product ids, latest first")
-    now: Instant | None = None
+    channel: ChannelField = None
+    store_id: StoreId = None
+    basket: list[BasketLine] = Field(default_factory=list, max_length=200, description="What is in the basket now")
+    recent: list[Id] = Field(
+        default_factory=list, max_length=200, description="Ids of the products looked at, latest first"
+    )
+    now: OtherNow = None
 
 
 Kind = Literal["product", "coupon"]
@@ -52,15 +65,35 @@ Text = Annotated[str, StringConstraints(max_length=256)]
 class DecisionRequest(RequestModel):
     """What should this person see, here, now? `customer_id` or `anonymous_id` is enough."""
 
-    customer_id: Id | None = None
-    anonymous_id: Id | None = None
-    placement: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    size: int | None = Field(default=None, ge=1, le=MAX_SIZE, description="Default: the placement's own size")
-    kinds: list[Kind] = Field(default=["product"], min_length=1, max_length=2)
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "customer_id": "900",
+                    "placement": "app_home",
+                    "size": 5,
+                    "context": {"channel": "app", "store_id": "330", "recent": ["1082185", "995242"]},
+                }
+            ]
+        }
+    )
+
+    customer_id: Id | None = Field(default=None, description=CUSTOMER_ID)
+    anonymous_id: Id | None = Field(default=None, description="A device or browser whose owner is unknown; may be new")
+    placement: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
+        description="Name of the place to fill, such as app_home (docs/settings.md#placements)"
+    )
+    size: int | None = Field(
+        default=None, ge=1, le=MAX_SIZE, description="How many propositions at most. Default: the placement's own size"
+    )
+    kinds: list[Kind] = Field(
+        default=["product"], min_length=1, max_length=2, description="What may be shown: products, coupons, or both"
+    )
     exclude: list[Literal["purchased"]] | None = Field(
         default=None,
         max_length=1,
-        description="Default: what training found, `purchased` where customers hardly ever buy a product again",
+        description="`purchased` leaves out what the customer has bought, an empty list nothing. Default: what "
+        "training found best, which is `purchased` where customers hardly ever buy a product again",
     )
     filters: dict[Text, list[Text]] = Field(
         default_factory=dict, max_length=20, description="Per product attribute the values that may be shown"
@@ -68,8 +101,10 @@ class DecisionRequest(RequestModel):
     objective: Objective | None = Field(
         default=None, description="What the slate is ordered by. Default: the placement's own objective"
     )
-    explain: bool = False
-    context: DecisionContext = Field(default_factory=DecisionContext)
+    explain: bool = Field(default=False, description="Adds `factors` to each proposition, and `trace` to the answer")
+    context: DecisionContext = Field(
+        default_factory=DecisionContext, description="Where the customer is, and what they have at hand"
+    )
 
     @model_validator(mode="after")
     def _names_whom(self) -> "DecisionRequest":
@@ -115,68 +150,72 @@ def _policy(placement: Placement, objective: Objective) -> SlatePolicy | None:
 
 
 class Money(BaseModel):
-    """An amount in integer minor units of a currency."""
+    """An amount of money."""
 
-    amount_minor: int
-    currency: str
+    amount_minor: int = Field(description="In minor units of the currency: cents")
+    currency: str = Field(description="ISO 4217")
 
 
 class ReasonAnswer(BaseModel):
-    """Why a proposition is shown, as a stable code and in words for the customer."""
+    """Why a proposition is shown."""
 
-    code: str
-    text: str
+    code: str = Field(description="Stable, for programs (docs/ranking.md#5-reasons)")
+    text: str = Field(description="In words for the customer")
 
 
 class PropositionCoupon(BaseModel):
-    """A coupon of the customer's, or with `coupon_id` null an offer that they may activate (`POST /v1/coupons`).
+    """A coupon of the customer's, or an offer that they may activate with `POST /v1/coupons`."""
 
-    `saving` is what it takes off one piece of the first of the products that it `applies_to`, null where unknown.
-    """
-
-    coupon_id: str | None
-    code: str | None
-    offer_id: str
-    offer_revision: int
-    campaign_id: str
-    applies_to: list[str]
-    saving: Money | None
-    valid_until: datetime | None
+    coupon_id: str | None = Field(description="Null: an offer that the customer has not activated")
+    code: str | None = Field(description="What a till scans; null until the offer is activated")
+    offer_id: str = Field(description="The offer")
+    offer_revision: int = Field(description="The offer's revision that is shown, from 1")
+    campaign_id: str = Field(description="The offer's campaign")
+    applies_to: list[str] = Field(description="Ids of the products that it takes something off, best fitting first")
+    saving: Money | None = Field(
+        description="What it takes off one piece of the first of these products; null where unknown"
+    )
+    valid_until: datetime | None = Field(description="First instant at which it is no longer valid; null: no end")
 
 
 class PropositionAnswer(BaseModel):
-    """One place of the slate. A coupon's `product_id` is the product that it is shown for; `coupon` tells the rest.
+    """One place of the slate."""
 
-    `factors` tells, under explain, what each column added to the score, and what the placement made of it.
-    """
-
-    kind: Literal["product", "coupon"]
-    product_id: str
-    rank: int
-    score: float
-    probability: float
-    expected_value: Money | None
-    propensity: float
-    reasons: list[ReasonAnswer]
-    name: str | None
-    price: Money | None = Field(description="What one piece costs; held until `expires_at` of the decision")
-    coupon: PropositionCoupon | None = None
-    factors: dict[str, float] | None = None
+    kind: Literal["product", "coupon"] = Field(description="What is shown")
+    product_id: str = Field(description="The product; of a coupon the one that it is shown for")
+    rank: int = Field(description="Place in the slate, from 1")
+    score: float = Field(description="What the model ranks by; higher is better")
+    probability: float = Field(description="Chance that the product is in the customer's next basket, 0 to 1")
+    expected_value: Money | None = Field(
+        description="What showing it is worth: probability times price, or margin by objective; null where unknown"
+    )
+    propensity: float = Field(description="Chance that the policy shows it at this place, above 0 to 1")
+    reasons: list[ReasonAnswer] = Field(description="Why it is shown, most important first")
+    name: str | None = Field(description="The product's name; null where the product table has none")
+    price: Money | None = Field(
+        description="What one piece costs; guaranteed until `expires_at` of the decision, null where unknown"
+    )
+    coupon: PropositionCoupon | None = Field(default=None, description="Only of kind coupon: which one")
+    factors: dict[str, float] | None = Field(
+        default=None,
+        description="Only under explain: what each column added to the score, and what the placement changed",
+    )
 
 
 class DecisionAnswer(BaseModel):
-    """The slate, which model and policy made it, and in `degraded` what was missing.
+    """The slate, and which model and policy made it."""
 
-    Prices and coupons of the propositions hold until `expires_at`, redeemed with this `decision_id`.
-    """
-
-    decision_id: str
-    expires_at: datetime
-    model_version: str | None
-    policy: str
-    degraded: list[str]
-    propositions: list[PropositionAnswer]
-    trace: dict[str, Any] | None = None
+    decision_id: str = Field(description="Names this decision in events, redemptions and `GET /v1/decisions`")
+    expires_at: datetime = Field(
+        description="Until then prices and coupons of the propositions are guaranteed where this `decision_id` is sent"
+    )
+    model_version: ModelVersion
+    policy: str = Field(description="The policy that chose among what the model ranked")
+    degraded: Degraded
+    propositions: list[PropositionAnswer] = Field(description="What to show, in the order of the places")
+    trace: dict[str, Any] | None = Field(
+        default=None, description="Only under explain: how the answer came about, for people; its keys may change"
+    )
 
 
 def answer_body(slate: Slate, *, currency: str, with_trace: bool, keep_s: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.documents import ParsedLater, RequestModel
 from app.ingest.schema import EventRow
@@ -11,19 +11,42 @@ from app.ingest.schema import EventRow
 class EventBatch(RequestModel):
     """At most 200 events. Each row is checked by itself: one that is no event is rejected, the others are kept."""
 
-    events: list[Annotated[object, ParsedLater(EventRow)]] = Field(min_length=1, max_length=200)
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "events": [
+                        {
+                            "id": "e-1",
+                            "type": "view_item",
+                            "time": "2026-11-21T17:00:00Z",
+                            "customer_id": "900",
+                            "channel": "web",
+                            "product_id": "995242",
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    events: list[Annotated[object, ParsedLater(EventRow)]] = Field(
+        min_length=1, max_length=200, description="What happened, in any order"
+    )
 
 
 class EventResult(BaseModel):
-    """What became of one row: `code` and `detail` say why when it was rejected."""
+    """What became of one row."""
 
-    id: str | None
-    status: Literal["accepted", "duplicate", "rejected"]
-    code: str | None = None
-    detail: str | None = None
+    id: str | None = Field(description="The row's own id; null where it has none that can be read")
+    status: Literal["accepted", "duplicate", "rejected"] = Field(
+        description="`accepted` is safe and part of the next decision; `duplicate` was known by its id, and counts once"
+    )
+    code: str | None = Field(default=None, description="Why it was rejected: stable, for programs (docs/errors.md)")
+    detail: str | None = Field(default=None, description="Why it was rejected, in words")
 
 
 class EventResults(BaseModel):
-    """One result per row, in the order of the request."""
+    """What became of each row."""
 
-    results: list[EventResult]
+    results: list[EventResult] = Field(description="One per row, in the order of the request")
