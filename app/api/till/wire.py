@@ -1,14 +1,24 @@
-"""The wire's schemas of the till: baskets that coupons are asked for, and what coupons give on them."""
+"""The wire's schemas of the till: baskets with coupons, and what the coupons give on them."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.config import JsonDict, JsonValue
 
 from app.api.documents import RequestModel
+from app.api.fields import (
+    CUSTOMER_ID,
+    PRODUCT_ID,
+    ChannelField,
+    CurrencyAnswer,
+    CurrencyCode,
+    DecisionId,
+    ProductIdText,
+    StoreId,
+)
 from app.api.problems import Problem
-from app.domain import Channel
-from app.ingest.schema import Id
+from app.ingest.schema import QUANTITY, Id
 from app.offers.terms.money import MAX_MINOR
 from app.offers.terms.reasons import ReasonCode
 from app.offers.terms.time_zones import PlannedInstant
@@ -22,20 +32,34 @@ Quantity = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 TypedCode = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
 AttributeText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
+_LINES: list[JsonValue] = [
+    {"line_id": "1", "product_id": "1082185", "quantity": 2, "unit_price_minor": 400},
+    {"line_id": "2", "product_id": "995242", "amount_minor": 400},
+]
+_CHECKOUT: JsonDict = {"customer_id": "900", "channel": "store", "store_id": "330", "wallet": True, "lines": _LINES}
+"""What the examples of the till buy."""
+
 
 class LineRequest(RequestModel):
     """One line of the basket: what a piece costs, or the whole line; before coupons.
 
-    It costs no more than the decision of `decision_id` showed, and just that where no price is sent. `attributes` are
-    the product's columns as category or brand; where the catalogue has one, that counts.
+    It costs no more than the decision of `decision_id` showed, and just that where no price is sent.
     """
 
-    line_id: Id | None = Field(default=None, description="Default: the line's number, from 1")
-    product_id: Id
-    quantity: Quantity = 1.0
-    unit_price_minor: AmountMinor | None = None
-    amount_minor: AmountMinor | None = None
-    attributes: dict[AttributeText, AttributeText] = Field(default_factory=dict, max_length=50)
+    line_id: Id | None = Field(default=None, description="Names the line in answers. Default: its number, from 1")
+    product_id: ProductIdText
+    quantity: Quantity = Field(default=1.0, description=QUANTITY)
+    unit_price_minor: AmountMinor | None = Field(
+        default=None, description="What one piece costs before coupons, in minor units; else `amount_minor`"
+    )
+    amount_minor: AmountMinor | None = Field(
+        default=None, description="What the line costs before coupons, in minor units; else `unit_price_minor`"
+    )
+    attributes: dict[AttributeText, AttributeText] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="The product's columns, such as category or brand; the catalogue's own values win",
+    )
 
     @model_validator(mode="after")
     def _costs_one_thing(self) -> Self:
@@ -47,231 +71,262 @@ class LineRequest(RequestModel):
 class BasketRequest(RequestModel):
     """A basket, who buys it, and where."""
 
-    customer_id: Id | None = None
-    codes: list[TypedCode] = Field(default_factory=list, max_length=MAX_CODES)
-    channel: Channel | None = None
-    store_id: Id | None = None
-    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] | None = Field(
-        default=None, description="Default: ENDCAP_CURRENCY"
+    customer_id: Id | None = Field(default=None, description=CUSTOMER_ID)
+    codes: list[TypedCode] = Field(
+        default_factory=list,
+        max_length=MAX_CODES,
+        description="Codes as typed or scanned, GS1 element strings too",
     )
-    lines: list[LineRequest] = Field(min_length=1, max_length=MAX_LINES)
+    channel: ChannelField = None
+    store_id: StoreId = None
+    currency: CurrencyCode | None = Field(
+        default=None, description="Currency of all amounts here, ISO 4217. Default: ENDCAP_CURRENCY"
+    )
+    lines: list[LineRequest] = Field(min_length=1, max_length=MAX_LINES, description="What is in the basket")
 
 
 class QualificationRequest(BasketRequest):
     """What could this customer use on this basket, and what is missing for the rest?"""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"customer_id": "900", "channel": "store", "store_id": "330", "lines": _LINES}]}
+    )
 
 
 class CouponsRequest(BasketRequest):
     """Which coupons: those typed or scanned, with `wallet` all that the customer has, or what a reservation holds."""
 
     wallet: bool = Field(default=False, description="Use the best of the customer's own coupons by itself")
-    decision_id: Id | None = None
+    decision_id: DecisionId = None
 
 
 class ValidationRequest(CouponsRequest):
-    """What would these coupons give? `now`, only with dry_run, asks about another time."""
+    """What would these coupons give?"""
 
-    reservation_id: Id | None = None
-    now: PlannedInstant | None = None
+    model_config = ConfigDict(json_schema_extra={"examples": [_CHECKOUT]})
+
+    reservation_id: Id | None = Field(default=None, description="Use what this reservation holds")
+    now: PlannedInstant | None = Field(
+        default=None, description="Only with dry_run: answer as of this instant, ISO 8601 with an offset"
+    )
 
 
 class ReservationRequest(CouponsRequest):
-    """Hold what these coupons give for an order, until it is paid or `ttl_s` are over."""
+    """Hold what these coupons give for an order, until it is paid or the time is over."""
 
-    order_id: Id | None = None
-    ttl_s: int = Field(default=900, ge=1, le=MAX_TTL_S)
+    model_config = ConfigDict(json_schema_extra={"examples": [{"order_id": "order-17", **_CHECKOUT}]})
+
+    order_id: Id | None = Field(default=None, description="The order that it is held for")
+    ttl_s: int = Field(default=900, ge=1, le=MAX_TTL_S, description="Seconds after which it is free again")
 
 
 class RedemptionRequest(CouponsRequest):
-    """Redeem for an order; with `expected_discount_minor` only exactly that discount, else nothing."""
+    """Redeem for an order."""
 
-    order_id: Id
-    reservation_id: Id | None = None
-    expected_discount_minor: AmountMinor | None = None
+    model_config = ConfigDict(json_schema_extra={"examples": [{"order_id": "order-17", **_CHECKOUT}]})
+
+    order_id: Id = Field(description="The order, by the shop's own id")
+    reservation_id: Id | None = Field(default=None, description="Redeem what this reservation holds")
+    expected_discount_minor: AmountMinor | None = Field(
+        default=None, description="Redeem exactly this discount in minor units, else nothing. Default: whatever it is"
+    )
 
 
 class ReturnedLine(RequestModel):
-    """A line that comes back: so many pieces, null = all that are left of it."""
+    """A line that comes back."""
 
-    line_id: Id
-    quantity: Quantity | None = None
+    line_id: Id = Field(description="The line, as the redemption names it")
+    quantity: Quantity | None = Field(
+        default=None, description="How much of it comes back, in its unit of sale. Default: all that is left"
+    )
 
 
 class RollbackRequest(RequestModel):
-    """What comes back; without `lines` everything."""
+    """What comes back."""
 
-    lines: list[ReturnedLine] | None = Field(default=None, min_length=1, max_length=MAX_LINES)
+    model_config = ConfigDict(json_schema_extra={"examples": [{"lines": [{"line_id": "1", "quantity": 1}]}, {}]})
+
+    lines: list[ReturnedLine] | None = Field(
+        default=None, min_length=1, max_length=MAX_LINES, description="Default: everything"
+    )
 
 
 class ReasonOfRefusal(BaseModel):
-    """Why a coupon gives nothing; `pointer` leads into the offer's terms."""
+    """Why a coupon gives nothing."""
 
-    code: ReasonCode
-    detail: str
-    required: str | int | float | None
-    actual: str | int | float | None
-    pointer: str | None
+    code: ReasonCode = Field(description="Which reason: stable, for programs (docs/coupon-rules.md#reasons)")
+    detail: str = Field(description="The reason in words")
+    required: str | int | float | None = Field(
+        description="What would be needed: minor units, a count, an instant in ISO 8601, or a list with commas"
+    )
+    actual: str | int | float | None = Field(description="What there is instead, in the same unit")
+    pointer: str | None = Field(description="JSON Pointer into the offer's terms to the condition that is not met")
 
 
 class NamedCoupon(BaseModel):
     """Which coupon; of a code that is not known just the code."""
 
-    code: str
-    coupon_id: str | None
-    offer_id: str | None
-    campaign_id: str | None
-    name: str | None
+    code: str = Field(description="The coupon's code; of an unknown one as it was sent")
+    coupon_id: str | None = Field(description="The coupon; null where the code is unknown")
+    offer_id: str | None = Field(description="Its offer")
+    campaign_id: str | None = Field(description="Its campaign")
+    name: str | None = Field(description="The offer's name")
 
 
 class RefusedCoupon(NamedCoupon):
-    """A coupon that gives nothing here, with its reason."""
+    """A coupon that gives nothing here."""
 
-    reason: ReasonOfRefusal
+    reason: ReasonOfRefusal = Field(description="Why it gives nothing")
 
 
 class LineDiscount(BaseModel):
     """What one coupon takes off one line."""
 
-    line_id: str
-    discount_minor: int
+    line_id: str = Field(description="The line")
+    discount_minor: int = Field(description="Off this line, in minor units")
 
 
 class AppliedCoupon(NamedCoupon):
     """A coupon of the best combination."""
 
-    discount_minor: int
-    points: int
-    lines: list[LineDiscount]
+    discount_minor: int = Field(description="What it takes off the basket, in minor units")
+    points: int = Field(description="Loyalty points that it gives")
+    lines: list[LineDiscount] = Field(description="What it takes off each line")
 
 
 class PricedLine(BaseModel):
     """A line before and after all coupons."""
 
-    line_id: str
-    product_id: str
-    amount_minor: int
-    discount_minor: int
-    payable_minor: int
+    line_id: str = Field(description="The line")
+    product_id: str = Field(description=PRODUCT_ID)
+    amount_minor: int = Field(description="What it costs before coupons, in minor units")
+    discount_minor: int = Field(description="What all coupons take off it, in minor units")
+    payable_minor: int = Field(description="What is left to pay, in minor units")
 
 
 class QuoteAnswer(BaseModel):
     """What the best combination gives, to the cent on every line, and why other coupons give nothing."""
 
-    currency: str
-    basket_minor: int
-    discount_minor: int
-    payable_minor: int
-    points: int
-    lines: list[PricedLine]
-    applied: list[AppliedCoupon]
-    refused: list[RefusedCoupon]
+    currency: CurrencyAnswer
+    basket_minor: int = Field(description="What the basket costs before coupons, in minor units")
+    discount_minor: int = Field(description="What all coupons take off, in minor units")
+    payable_minor: int = Field(description="What is left to pay, in minor units")
+    points: int = Field(description="Loyalty points that all coupons give")
+    lines: list[PricedLine] = Field(description="Each line of the basket, in its order")
+    applied: list[AppliedCoupon] = Field(description="The coupons of the best combination")
+    refused: list[RefusedCoupon] = Field(description="The coupons that give nothing, each with its reason")
 
 
 class NearCoupon(NamedCoupon):
     """A coupon that the basket is too small for."""
 
-    missing_minor: int
+    missing_minor: int = Field(description="What is missing from the basket, in minor units")
 
 
 class QualificationAnswer(QuoteAnswer):
-    """The quote, and in `near` how much is missing from the basket where only that speaks against a coupon."""
+    """The quote, and how much is missing from the basket where nothing else prevents a coupon."""
 
-    near: list[NearCoupon]
+    near: list[NearCoupon] = Field(description="Coupons that only need a larger basket")
 
 
 class ValidationAnswer(QuoteAnswer):
-    """The quote; `is_redeemable` when a redemption of the same now would give it."""
+    """The quote, and whether it can be had."""
 
-    is_redeemable: bool
+    is_redeemable: bool = Field(description="True when a redemption of the same now would give it")
 
 
 class ReservationAnswer(QuoteAnswer):
-    """A quote that is held until `expires_at`."""
+    """A quote that is held."""
 
-    reservation_id: str
-    expires_at: datetime
+    reservation_id: str = Field(description="Names the reservation in redemptions")
+    expires_at: datetime = Field(description="First instant at which it is free again")
 
 
 class ReservationState(ReservationAnswer):
     """A reservation as it was answered, and what became of it."""
 
-    status: Literal["held", "redeemed", "released", "expired"]
+    status: Literal["held", "redeemed", "released", "expired"] = Field(description="What became of it")
 
 
 class RedemptionAnswer(QuoteAnswer):
     """A quote that is redeemed."""
 
-    redemption_id: str
-    status: Literal["redeemed"]
-    order_id: str
-    redeemed_at: datetime
+    redemption_id: str = Field(description="Names the redemption in rollbacks")
+    status: Literal["redeemed"] = Field(description="Always `redeemed`")
+    order_id: str = Field(description="The order")
+    redeemed_at: datetime = Field(description="When it was redeemed")
 
 
 class RedeemedLine(BaseModel):
     """What one coupon gave on one line, and how much of the line came back."""
 
-    line_id: str
-    product_id: str
-    quantity: float
-    returned_quantity: float
-    discount_minor: int
-    points: int
+    line_id: str = Field(description="The line")
+    product_id: str = Field(description=PRODUCT_ID)
+    quantity: float = Field(description=QUANTITY)
+    returned_quantity: float = Field(description="How much of it came back, in the same unit")
+    discount_minor: int = Field(description="What the coupon took off this line, in minor units")
+    points: int = Field(description="Loyalty points that the coupon gave for this line")
 
 
 class RedeemedCoupon(BaseModel):
     """One coupon of a redemption."""
 
-    coupon_id: str
-    offer_id: str
-    offer_revision: int
-    campaign_id: str
-    discount_minor: int
-    points: int
-    lines: list[RedeemedLine]
+    coupon_id: str = Field(description="The coupon")
+    offer_id: str = Field(description="Its offer")
+    offer_revision: int = Field(description="The offer's revision that was redeemed, from 1")
+    campaign_id: str = Field(description="Its campaign")
+    discount_minor: int = Field(description="What it took off, in minor units")
+    points: int = Field(description="Loyalty points that it gave")
+    lines: list[RedeemedLine] = Field(description="What it gave on each line")
 
 
-RedemptionStatus = Literal["redeemed", "partly_returned", "rolled_back"]
+RedemptionStatus = Annotated[
+    Literal["redeemed", "partly_returned", "rolled_back"],
+    Field(description="Whether anything came back: nothing, a part, or all"),
+]
 
 
 class RedemptionState(BaseModel):
     """A redemption as it stands."""
 
-    redemption_id: str
+    redemption_id: str = Field(description="The redemption")
     status: RedemptionStatus
-    order_id: str
-    customer_id: str | None
-    channel: str | None
-    store_id: str | None
-    currency: str
-    basket_minor: int
-    discount_minor: int
-    returned_minor: int
-    decision_id: str | None
-    redeemed_at: datetime
-    coupons: list[RedeemedCoupon]
+    order_id: str = Field(description="The order that it was redeemed for")
+    customer_id: str | None = Field(description="The customer; null where none was named")
+    channel: str | None = Field(description="Where it was redeemed; null where not known")
+    store_id: str | None = Field(description="The store; null outside of stores or where not known")
+    currency: CurrencyAnswer
+    basket_minor: int = Field(description="What the basket cost before coupons, in minor units")
+    discount_minor: int = Field(description="What the coupons took off, in minor units")
+    returned_minor: int = Field(description="How much of the discount came back, in minor units")
+    decision_id: str | None = Field(description="The decision that showed it, if one did")
+    redeemed_at: datetime = Field(description="When it was redeemed")
+    coupons: list[RedeemedCoupon] = Field(description="What each coupon gave")
 
 
 class RolledBackLine(BaseModel):
     """What came back of one line."""
 
-    line_id: str
-    quantity: float
-    discount_minor: int
-    points: int
+    line_id: str = Field(description="The line")
+    quantity: float = Field(description="How much of it came back this time, in its unit of sale")
+    discount_minor: int = Field(description="Discount that came back with it, in minor units")
+    points: int = Field(description="Loyalty points that were taken back with it")
 
 
 class RollbackAnswer(BaseModel):
-    """What came back this time; `rollback_id` is null where all was back already."""
+    """What came back this time."""
 
-    rollback_id: str | None
-    redemption_id: str
+    rollback_id: str | None = Field(description="Names this return; null where all was back already")
+    redemption_id: str = Field(description="The redemption")
     status: RedemptionStatus
-    returned_minor: int
-    discount_left_minor: int
-    lines: list[RolledBackLine]
+    returned_minor: int = Field(description="Discount that came back this time, in minor units")
+    discount_left_minor: int = Field(description="Discount that has not come back, in minor units")
+    lines: list[RolledBackLine] = Field(description="What came back of each line")
 
 
 class RefusedProblem(Problem):
     """An error with every coupon that gives nothing, each with its reason."""
 
-    refused: list[RefusedCoupon] = Field(default_factory=list)
+    refused: list[RefusedCoupon] = Field(
+        default_factory=list, description="Left out where the error is about no coupon"
+    )
