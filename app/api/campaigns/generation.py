@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import numpy as np
 import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from app.api.campaigns.wire import OfferAnswer, offer_document
 from app.api.documents import RequestModel, json_answer
+from app.api.fields import PRODUCT_ID
 from app.api.idempotency import answered, keyed, once_of
 from app.api.problems import documented
 from app.api.state import Service, service_of
@@ -43,46 +44,66 @@ DEFAULT_COUNT = 100
 
 
 class GenerationRequest(RequestModel):
-    """Which products get an offer, of what value, and what none may go beyond.
+    """Which products get an offer, of what value, and what none may exceed. Without `save` nothing is written."""
 
-    `template` holds the other fields of an offer's terms; its name may hold {product} and {value}. `products`: of all
-    that are selected the `product_count` with most buyers. Without `save` nothing is written.
-    """
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "products": [{"attribute": "department", "values": ["GROCERY"]}],
+                    "product_count": 10,
+                    "value_tiers": [{"discount": {"type": "percent", "percent": 10}}],
+                    "template": {"name": "{value} off {product}", "valid_days": 14},
+                }
+            ]
+        }
+    )
 
-    products: Annotated[list[Selected], Field(min_length=1, max_length=100)]
-    value_tiers: Annotated[list[ValueTier], Field(min_length=1, max_length=MAX_TIERS)]
-    guardrails: Guardrails = Guardrails()
-    template: dict[str, Any] = Field(default_factory=dict, description="An offer's terms without discount and products")
-    product_count: Annotated[int, Field(ge=1, le=MAX_GENERATED)] = DEFAULT_COUNT
-    save: bool = False
+    products: Annotated[list[Selected], Field(min_length=1, max_length=100)] = Field(
+        description="The products to choose from"
+    )
+    value_tiers: Annotated[list[ValueTier], Field(min_length=1, max_length=MAX_TIERS)] = Field(
+        description="What is given, and to whom: one offer per product for each"
+    )
+    guardrails: Guardrails = Field(default=Guardrails(), description="What no offer may exceed")
+    template: dict[str, Any] = Field(
+        default_factory=dict,
+        description="The other fields of an offer's terms; in its name {product} and {value} are replaced",
+    )
+    product_count: Annotated[int, Field(ge=1, le=MAX_GENERATED)] = Field(
+        default=DEFAULT_COUNT, description="Of these products the so many with most buyers"
+    )
+    save: bool = Field(default=False, description="Saves all offers at once; needs an Idempotency-Key")
 
 
 class OfferDraft(BaseModel):
-    """An offer that may be saved as it is; `terms` is what POST /v1/campaigns/{campaign_id}/offers takes."""
+    """An offer that may be saved as it is."""
 
-    product_id: str
-    tier: int
-    price_minor: int
-    price_is_listed: bool
-    discount_minor: int
-    terms: OfferTerms
+    product_id: str = Field(description=PRODUCT_ID)
+    tier: int = Field(description="Which of `value_tiers`, from 0")
+    price_minor: int = Field(description="What one piece costs, in minor units")
+    price_is_listed: bool = Field(
+        description="False: the product table has no price, so it is the mean of what was paid"
+    )
+    discount_minor: int = Field(description="What the offer takes off one piece, in minor units")
+    terms: OfferTerms = Field(description="What POST /v1/campaigns/{campaign_id}/offers takes as `terms`")
 
 
 class ProductWithoutOffer(BaseModel):
-    """A product that gets no offer in a tier, counted from 0."""
+    """A product that gets no offer in a tier."""
 
-    product_id: str
-    tier: int
-    reason: LeftOutReason
+    product_id: str = Field(description=PRODUCT_ID)
+    tier: int = Field(description="Which of `value_tiers`, from 0")
+    reason: LeftOutReason = Field(description="Why it gets none (docs/campaign-planning.md)")
 
 
 class GenerationAnswer(BaseModel):
-    """Drafts and, with `save`, the offers made of them in the same order; and what was left out."""
+    """Drafts and, with `save`, the offers made of them; and what was left out."""
 
-    campaign_id: str
-    drafts: list[OfferDraft]
-    saved: list[OfferAnswer]
-    left_out: list[ProductWithoutOffer]
+    campaign_id: str = Field(description="The campaign")
+    drafts: list[OfferDraft] = Field(description="One per product and tier")
+    saved: list[OfferAnswer] = Field(description="With `save` the offers, in the order of the drafts; else empty")
+    left_out: list[ProductWithoutOffer] = Field(description="Products that get no offer, each with its reason")
 
 
 @router.post(

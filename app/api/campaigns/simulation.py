@@ -7,11 +7,12 @@ from time import perf_counter, sleep
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.access import needs
 from app.api.campaigns.wire import ChosenId, UnparsedCampaignTerms, UnparsedOfferTerms
 from app.api.documents import RequestModel, json_answer
+from app.api.fields import CurrencyAnswer
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.domain import Scope
@@ -35,26 +36,46 @@ _one_at_a_time = threading.Lock()
 class TrialOffer(RequestModel):
     """An offer to try: in place of the campaign's own of this id, or a new one."""
 
-    offer_id: ChosenId | None = None
+    offer_id: ChosenId = None
     # Not parsed with the body: `trial` points more exactly to what is wrong.
-    terms: UnparsedOfferTerms
+    terms: UnparsedOfferTerms = Field(description="What it promises")
 
 
 class SimulationRequest(RequestModel):
-    """What to try, on which baskets; by default the campaign as it is, on the last four weeks of its audience.
+    """What to try, on which baskets; by default the campaign as it is, on the last four weeks of its audience."""
 
-    `offers` are tried beside the campaign's own, or alone where `offer_ids` is empty. `everybody`: as if all customers
-    had the coupons, which is so anyway where the campaign has no audience.
-    """
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "days": 28,
+                    "offer_ids": [],
+                    "offers": [{"terms": {"name": "1 € off", "discount": {"type": "amount", "amount_minor": 100}}}],
+                }
+            ]
+        }
+    )
 
-    days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = DEFAULT_DAYS
-    basket_count: Annotated[int, Field(ge=1, le=MAX_BASKETS)] = MAX_BASKETS
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    everybody: bool = False
-    terms: UnparsedCampaignTerms | None = None
-    offers: Annotated[list[TrialOffer], Field(max_length=MAX_OFFERS)] = Field(default_factory=list)
+    days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = Field(
+        default=DEFAULT_DAYS, description="The last so many days of the history"
+    )
+    basket_count: Annotated[int, Field(ge=1, le=MAX_BASKETS)] = Field(
+        default=MAX_BASKETS, description="How many baskets at most: all of each customer that is drawn"
+    )
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
+        default=0, description="Another number draws other customers"
+    )
+    everybody: bool = Field(
+        default=False, description="As if all customers had the coupons; always so without an audience"
+    )
+    terms: UnparsedCampaignTerms | None = Field(
+        default=None, description="Other terms to try: a budget, limits. Default: the campaign's own"
+    )
+    offers: Annotated[list[TrialOffer], Field(max_length=MAX_OFFERS)] = Field(
+        default_factory=list, description="Offers to try together with the campaign's own"
+    )
     offer_ids: Annotated[list[Id], Field(max_length=MAX_OFFERS)] | None = Field(
-        default=None, description="Of the campaign's own offers only these; default: all that are not withdrawn"
+        default=None, description="Of the campaign's own offers only these. Default: all that are not withdrawn"
     )
 
     @model_validator(mode="after")
@@ -75,43 +96,46 @@ class SimulationRequest(RequestModel):
 
 
 class EstimateAnswer(BaseModel):
-    """A total, and by how much it may be off because only some customers were looked at; 0: all were."""
+    """A total over all customers, and how exact it is."""
 
-    value: float
-    standard_error: float
+    value: float = Field(description="The total, in the unit of its field")
+    standard_error: float = Field(
+        description="By how much it may be off because only some customers were drawn, in the same unit; 0: all were"
+    )
 
 
 class OfferOutcomeAnswer(BaseModel):
     """What one offer would have given."""
 
-    offer_id: str
-    redemptions: float
-    discount_minor: float
+    offer_id: str = Field(description="The offer")
+    redemptions: float = Field(description="How often it would have been redeemed, over all customers")
+    discount_minor: float = Field(description="What it would have taken off, in minor units, over all customers")
 
 
 class SimulationAnswer(BaseModel):
-    """Totals over all customers in question; money in minor units of `currency`, before any budget runs out.
+    """Totals over all customers in question, before any budget runs out."""
 
-    `revenue_minor` is what the baskets that an offer applied to were paid with in fact.
-    """
-
-    campaign_id: str
-    currency: str
-    days: int
-    baskets_seen: int
-    customers_seen: int
-    share_seen: float
-    baskets_qualifying: EstimateAnswer
-    customers_reached: EstimateAnswer
-    discount_minor: EstimateAnswer
-    cost_minor: EstimateAnswer
-    points: EstimateAnswer
-    revenue_minor: EstimateAnswer
-    mean_discount_minor: float | None
-    price_floor_share: float
-    budget_used_up_on: date | None
-    offers: list[OfferOutcomeAnswer]
-    seconds: float
+    campaign_id: str = Field(description="The campaign")
+    currency: CurrencyAnswer
+    days: int = Field(description="The last so many days of the history")
+    baskets_seen: int = Field(description="Baskets that were tried")
+    customers_seen: int = Field(description="Customers that were drawn")
+    share_seen: float = Field(description="Which part of all customers was drawn, 0 to 1")
+    baskets_qualifying: EstimateAnswer = Field(description="Baskets that an offer applied to")
+    customers_reached: EstimateAnswer = Field(description="Customers with such a basket")
+    discount_minor: EstimateAnswer = Field(description="What all offers would have taken off, in minor units")
+    cost_minor: EstimateAnswer = Field(description="What the funder would have paid, points included, in minor units")
+    points: EstimateAnswer = Field(description="Loyalty points given")
+    revenue_minor: EstimateAnswer = Field(description="What was really paid for qualifying baskets, in minor units")
+    mean_discount_minor: float | None = Field(
+        description="Discount of a qualifying basket on average, in minor units; null without one"
+    )
+    price_floor_share: float = Field(description="Part of the discount that price floors kept back, 0 to 1")
+    budget_used_up_on: date | None = Field(
+        description="Day on which the budget would have been used up; null where it lasts"
+    )
+    offers: list[OfferOutcomeAnswer] = Field(description="What each offer would have given")
+    seconds: float = Field(description="How long the simulation took")
 
 
 @router.post(

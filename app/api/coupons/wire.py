@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from app.api.fields import CUSTOMER_ID, CurrencyAnswer
 from app.domain import Channel
 from app.offers.terms.codes import shown_code
 from app.offers.terms.terms import Discount
@@ -16,59 +17,58 @@ from app.stores.sql.coupons.staff_issuing import Held
 class OfferSummary(BaseModel):
     """What a coupon promises, as its offer says now."""
 
-    offer_id: str
-    campaign_id: str
-    name: str
-    currency: str
-    discount: Discount
-    applies_to: list[Selected] = Field(description="Empty: the whole basket")
-    minimum_basket_minor: int | None
-    channels: list[Channel] = Field(description="Empty: any")
-    store_ids: list[str] = Field(description="Empty: any")
-    combinable: bool
+    offer_id: str = Field(description="The offer")
+    campaign_id: str = Field(description="Its campaign")
+    name: str = Field(description="What people call the offer")
+    currency: CurrencyAnswer
+    discount: Discount = Field(description="What it gives (docs/coupon-rules.md#discounts)")
+    applies_to: list[Selected] = Field(description="Products that it applies to. Empty: the whole basket")
+    minimum_basket_minor: int | None = Field(
+        description="What the whole basket costs at least, in minor units; null: any basket"
+    )
+    channels: list[Channel] = Field(description="Where it can be used. Empty: everywhere")
+    store_ids: list[str] = Field(description="Stores where it can be used. Empty: all, and outside of stores")
+    combinable: bool = Field(description="True where it may be used together with others")
 
 
 class CouponImages(BaseModel):
-    """Paths of pictures of the code; a barcode only where there is a GS1 coupon number."""
+    """Pictures of the code."""
 
-    qr_svg: str
-    qr_png: str
-    barcode_svg: str | None
+    qr_svg: str = Field(description="Path of the QR code as SVG")
+    qr_png: str = Field(description="Path of the QR code as PNG")
+    barcode_svg: str | None = Field(description="Path of the GS1 DataBar as SVG; null without a GS1 coupon number")
 
 
 class CouponAnswer(BaseModel):
-    """One coupon. `valid_until` is the first instant at which it gives nothing any more; null: no end is set."""
+    """One coupon."""
 
-    coupon_id: str
+    coupon_id: str = Field(description="The coupon")
     code: str = Field(description="In groups of four, as people read it")
-    customer_id: str | None = Field(description="Null: whoever has the code")
-    status: ShownStatus
-    valid_from: datetime | None
-    valid_until: datetime | None
-    issued_at: datetime
-    uses: int
-    max_uses: int | None = Field(description="Null: as often as limits allow")
-    gs1: str | None = Field(description="The GS1 element string, (255)…")
-    offer: OfferSummary
-    images: CouponImages
+    customer_id: str | None = Field(description="Whose it is; null: whoever has the code")
+    status: ShownStatus = Field(description="What the wallet calls it at this moment")
+    valid_from: datetime | None = Field(description="First instant at which it is valid; null: from the start")
+    valid_until: datetime | None = Field(description="First instant at which it is no longer valid; null: no end")
+    issued_at: datetime = Field(description="When it was issued")
+    uses: int = Field(description="How often it was redeemed")
+    max_uses: int | None = Field(description="How often it can be redeemed; null: as often as limits allow")
+    gs1: str | None = Field(description="The GS1 element string, (255)…; null without a GS1 coupon number")
+    offer: OfferSummary = Field(description="What it promises")
+    images: CouponImages = Field(description="Pictures of the code")
 
 
 class WalletAnswer(BaseModel):
-    """A customer's coupons, latest issued first."""
+    """A customer's coupons."""
 
-    customer_id: str
-    coupons: list[CouponAnswer]
+    customer_id: str = Field(description=CUSTOMER_ID)
+    coupons: list[CouponAnswer] = Field(description="Latest issued first, those that have ended among them")
 
 
 class IssueAnswer(BaseModel):
-    """How many coupons are new, and how many people of an audience had theirs before.
+    """What was issued."""
 
-    `coupons` are those that are new, left out for an audience.
-    """
-
-    issued_count: int
-    known_count: int
-    coupons: list[CouponAnswer]
+    issued_count: int = Field(description="How many coupons are new")
+    known_count: int = Field(description="How many customers of an audience had theirs before")
+    coupons: list[CouponAnswer] = Field(description="The new coupons; empty for an audience")
 
 
 def coupon_document(one: Held, *, now: datetime) -> dict[str, Any]:
