@@ -20,9 +20,9 @@ class Selected(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    product_ids: tuple[str, ...] = ()
-    attribute: str | None = None
-    values: tuple[str, ...] = ()
+    product_ids: tuple[str, ...] = Field(default=(), description="These products; else `attribute` and `values`")
+    attribute: str | None = Field(default=None, description="A column of the product table, such as category or brand")
+    values: tuple[str, ...] = Field(default=(), description="Those whose `attribute` is one of these")
 
     @model_validator(mode="after")
     def _names_products_one_way(self) -> Self:

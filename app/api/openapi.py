@@ -68,6 +68,13 @@ def _complete(document: dict[str, Any]) -> None:
     components["securitySchemes"] = {"bearer": scheme}
     for name, schema in _schemas_of_errors().items():
         components["schemas"].setdefault(name, schema)
+    for schema in components["schemas"].values():
+        if "examples" in schema:
+            # pydantic sorts the keys of examples; people read them in the order of the fields.
+            schema["examples"] = [
+                {name: example[name] for name in schema["properties"] if name in example}
+                for example in schema["examples"]
+            ]
     for operation in (one for path in document["paths"].values() for one in path.values()):
         if DECLARED in operation:
             for status, refused in documented(401, 403, 429, 503).items():

@@ -25,10 +25,10 @@ MADE_HERE = frozenset({"discount", "applies_to", "excludes", "tiers", "price_flo
 
 
 class ValueTier(Document):
-    """One level of what is given, and the loyalty tiers that get it; empty = everybody."""
+    """One level of what is given, and the loyalty tiers that get it."""
 
-    discount: Annotated[Percent | Amount, Field(discriminator="type")]
-    tiers: tuple[Name, ...] = ()
+    discount: Annotated[Percent | Amount, Field(discriminator="type")] = Field(description="What is taken off")
+    tiers: tuple[Name, ...] = Field(default=(), description="Loyalty tiers that get it. Empty: everybody")
 
 
 class Guardrails(Document):
@@ -38,9 +38,16 @@ class Guardrails(Document):
     offer. Margin and floor hold at the till as well, whatever else is combined with the offer.
     """
 
-    max_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 50.0
-    min_margin_percent: Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False)] | None = None
-    price_floor_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
+    max_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
+        default=50.0, description="At most so many percent off the price of a piece"
+    )
+    min_margin_percent: Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="At least so many percent of what is paid stay above the unit cost. Default: any margin",
+    )
+    price_floor_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = Field(
+        default=None, description="No piece gets cheaper than this, in minor units. Default: no floor"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class _Node(BaseModel):
 
 
 class _Several(_Node):
-    of: Annotated[tuple["Condition", ...], Field(min_length=1, max_length=50)]
+    of: Annotated[tuple["Condition", ...], Field(min_length=1, max_length=50, description="The conditions")]
 
     @property
     def depth(self) -> int:
@@ -41,20 +41,20 @@ class _Several(_Node):
 class AllOf(_Several):
     """Met when each of `of` is."""
 
-    type: Literal["all"]
+    type: Literal["all"] = Field(description="Always `all`")
 
 
 class AnyOf(_Several):
     """Met when one of `of` is."""
 
-    type: Literal["any"]
+    type: Literal["any"] = Field(description="Always `any`")
 
 
 class Not(_Node):
     """Met when `of` is not."""
 
-    type: Literal["not"]
-    of: "Condition"
+    type: Literal["not"] = Field(description="Always `not`")
+    of: "Condition" = Field(description="The condition that must not be met")
 
     @property
     def depth(self) -> int:
@@ -68,12 +68,12 @@ class Not(_Node):
 
 
 class BasketTotal(_Node):
-    """The basket costs more than `above_minor`, at least `at_least_minor`, at most `at_most_minor`."""
+    """The basket costs so much before coupons; give at least one bound."""
 
-    type: Literal["basket_total"]
-    above_minor: LimitMinor | None = None
-    at_least_minor: LimitMinor | None = None
-    at_most_minor: LimitMinor | None = None
+    type: Literal["basket_total"] = Field(description="Always `basket_total`")
+    above_minor: LimitMinor | None = Field(default=None, description="More than this, in minor units")
+    at_least_minor: LimitMinor | None = Field(default=None, description="This or more, in minor units")
+    at_most_minor: LimitMinor | None = Field(default=None, description="This or less, in minor units")
 
     @model_validator(mode="after")
     def _can_be_met(self) -> Self:
@@ -91,56 +91,57 @@ class BasketTotal(_Node):
 
 
 class Contains(_Node):
-    """Products of `products` are in the basket, so many pieces and so much money of them at least."""
+    """Some products are in the basket."""
 
-    type: Literal["contains"]
-    products: Annotated[tuple[Selected, ...], Field(min_length=1)]
-    at_least_quantity: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    at_least_minor: LimitMinor = 0
+    type: Literal["contains"] = Field(description="Always `contains`")
+    products: Annotated[tuple[Selected, ...], Field(min_length=1)] = Field(description="Which products")
+    at_least_quantity: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=1.0, description="So much of them together, in their unit of sale"
+    )
+    at_least_minor: LimitMinor = Field(default=0, description="So much money for them together, in minor units")
 
 
 class InChannel(_Node):
     """The customer is met on one of these channels."""
 
-    type: Literal["channel"]
-    any_of: Annotated[tuple[Channel, ...], Field(min_length=1)]
+    type: Literal["channel"] = Field(description="Always `channel`")
+    any_of: Annotated[tuple[Channel, ...], Field(min_length=1)] = Field(description="The channels")
 
 
 class InStore(_Node):
     """The customer is in one of these stores."""
 
-    type: Literal["store"]
-    any_of: Annotated[tuple[str, ...], Field(min_length=1)]
+    type: Literal["store"] = Field(description="Always `store`")
+    any_of: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="The stores' ids")
 
 
 class OfTier(_Node):
     """The customer is of one of these loyalty tiers."""
 
-    type: Literal["tier"]
-    any_of: Annotated[tuple[str, ...], Field(min_length=1)]
+    type: Literal["tier"] = Field(description="Always `tier`")
+    any_of: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="The tiers' names")
 
 
 class KnownCustomer(_Node):
     """The customer is known by an id."""
 
-    type: Literal["known_customer"]
+    type: Literal["known_customer"] = Field(description="Always `known_customer`")
 
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class AtTime(_Node):
-    """On one of these weekdays (empty = any), from `start` until before `end`, in `time_zone`.
+    """It is this time there.
 
-    None starts and ends with the day. Where `end` lies before `start` the time goes on after midnight, and belongs to
-    the weekday that it began on.
+    Where `end` lies before `start` the time goes on after midnight, and belongs to the weekday that it began on.
     """
 
-    type: Literal["time"]
-    time_zone: TimeZone
-    weekdays: tuple[Weekday, ...] = ()
-    start: time | None = None
-    end: time | None = None
+    type: Literal["time"] = Field(description="Always `time`")
+    time_zone: TimeZone = Field(description="An IANA name, such as Europe/Berlin")
+    weekdays: tuple[Weekday, ...] = Field(default=(), description="On one of these. Empty: any day")
+    start: time | None = Field(default=None, description="First time of the day, without an offset. Default: midnight")
+    end: time | None = Field(default=None, description="First time that is too late. Default: the end of the day")
 
     @model_validator(mode="after")
     def _is_some_time(self) -> Self:

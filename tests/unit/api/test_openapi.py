@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
+from app.api.campaigns.wire import CampaignChange, CampaignRequest, OfferChange, OfferRequest
 from app.main import create_app
 from app.settings import Settings
 
@@ -13,10 +17,16 @@ Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> Json:
-    """The document of a service that has not started."""
+def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    """A service that has not started."""
     data_dir: Path = tmp_path_factory.mktemp("openapi")
-    return create_app(Settings.load(data_dir=data_dir), "redis://127.0.0.1:1/0").openapi()
+    return create_app(Settings.load(data_dir=data_dir), "redis://127.0.0.1:1/0")
+
+
+@pytest.fixture(scope="module")
+def document(app: FastAPI) -> Json:
+    """What the service says of itself."""
+    return app.openapi()
 
 
 def operations(document: Json) -> Iterator[Json]:
@@ -76,3 +86,29 @@ def test_no_object_has_alternatives_beside_its_properties(document: Json) -> Non
     unions = {"anyOf", "oneOf", "allOf"}
     schemas = document["components"]["schemas"]
     assert not [name for name, schema in schemas.items() if "properties" in schema and unions & set(schema)]
+
+
+def test_every_request_body_has_examples_that_its_model_takes(app: FastAPI, document: Json) -> None:
+    bodies = [
+        route.body_field.field_info.annotation
+        for route in app.routes
+        if isinstance(route, APIRoute) and route.body_field is not None
+    ]
+    assert len(bodies) > 15
+    for model in bodies:
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        for example in document["components"]["schemas"][model.__name__]["examples"]:
+            taken = model.model_validate(example)
+            if isinstance(taken, CampaignRequest | CampaignChange | OfferRequest | OfferChange):
+                taken.parsed()
+
+
+def test_every_field_of_an_answer_and_a_request_is_described(document: Json) -> None:
+    bare = [
+        f"{name}.{field}"
+        for name, schema in document["components"]["schemas"].items()
+        for field, described in schema.get("properties", {}).items()
+        if not described.get("description")
+    ]
+    assert not bare, "give each a Field(description=…) with its unit"
