@@ -7,6 +7,7 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from app.api.access import DECLARED
+from app.api.fields import CUSTOMER_ID
 from app.api.problems import Problem, documented
 from app.api.till.wire import RefusedProblem
 
@@ -43,6 +44,22 @@ TAGS: list[dict[str, str]] = [
 ]
 """In the order in which the reference page shows them."""
 
+PARAMETERS = {
+    "decision_id": "The decision, as its answer names it",
+    "customer_id": CUSTOMER_ID,
+    "campaign_id": "The campaign",
+    "offer_id": "The offer",
+    "coupon_id": "The coupon",
+    "reservation_id": "The reservation, as its answer names it",
+    "redemption_id": "The redemption, as its answer names it",
+    "action": "What to do with the campaign (docs/coupon-rules.md#campaign-states)",
+    "after": "Only campaigns after this id: `next` of the page before. Default: from the first",
+    "limit": "How many at most",
+    "from": "First instant of the period, ISO 8601 with an offset",
+    "to": "First instant after the period, ISO 8601 with an offset",
+}
+"""What parameters of paths and queries mean that many routes share, described once here instead of in each."""
+
 
 def describe(app: FastAPI) -> None:
     """Completes the OpenAPI document of the routes that the application has by now."""
@@ -76,6 +93,9 @@ def _complete(document: dict[str, Any]) -> None:
                 for example in schema["examples"]
             ]
     for operation in (one for path in document["paths"].values() for one in path.values()):
+        for parameter in operation.get("parameters", ()):
+            if parameter["name"] in PARAMETERS:
+                parameter.setdefault("description", PARAMETERS[parameter["name"]])
         if DECLARED in operation:
             for status, refused in documented(401, 403, 429, 503).items():
                 operation["responses"].setdefault(str(status), refused)

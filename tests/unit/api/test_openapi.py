@@ -112,3 +112,9 @@ def test_every_field_of_an_answer_and_a_request_is_described(document: Json) -> 
         if not described.get("description")
     ]
     assert not bare, "give each a Field(description=…) with its unit"
+
+
+def test_every_parameter_is_described(document: Json) -> None:
+    parameters = [one for operation in operations(document) for one in operation.get("parameters", ())]
+    assert {"customer_id", "from", "dry_run", "Idempotency-Key"} <= {one["name"] for one in parameters}
+    assert not [one for one in parameters if not one.get("description")]
