@@ -1,11 +1,15 @@
 """Recordings of two runs say the same: random ids, codes, instants and their order do not show."""
 
-from datetime import UTC, datetime
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import pytest
 
+from benchmarks.behaviour.ledger import read_ledger
 from benchmarks.behaviour.stable import StableNames
 
 NOW = datetime(2026, 11, 28, 16, 37, 40, tzinfo=UTC)
@@ -69,3 +73,25 @@ def test_one_changed_value_of_a_long_list_shows() -> None:
     before, after = (cleaned([*range(500), last]) for last in (1, 2))
     assert before["count"] == 501
     assert before != after
+
+
+def ledger_of(path: Path, amounts: list[int], made_at: datetime) -> Any:
+    """What is read of a ledger with a row for each amount, in the order of random ids."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TABLE uses (use_id TEXT PRIMARY KEY, terms TEXT, cost INTEGER, made_at TEXT, end_at TEXT)"
+        )
+        rows = [(f"use_{token_hex(16)}", '{"b": [1]}', amount) for amount in amounts]
+        instants = (f"{made_at:%Y-%m-%d %H:%M:%S.%f}", f"{made_at + timedelta(minutes=15):%Y-%m-%d %H:%M:%S.%f}")
+        connection.executemany("INSERT INTO uses VALUES (?, ?, ?, ?, ?)", [(*row, *instants) for row in sorted(rows)])
+        connection.commit()
+    return read_ledger(path, StableNames({}))
+
+
+def test_ledgers_of_two_runs_are_read_alike(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    runs = [ledger_of(tmp_path / f"{run}.db", [5, 7, 9], now - timedelta(hours=run)) for run in range(4)]
+    assert all(run == runs[0] for run in runs)
+    first = {"use_id": "<use 1>", "terms": {"b": [1]}, "cost": 5, "made_at": "<now or before>", "end_at": "<now+15min>"}
+    assert runs[0]["uses"][0] == first
+    assert ledger_of(tmp_path / "other.db", [5, 8, 9], now) != runs[0]
