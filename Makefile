@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3 python
 FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
-HOUSE_RULES := tests/test_house_rules.py tests/test_house_layout.py tests/test_docs.py
+HOUSE_RULES := $(wildcard tests/test_house_*.py tests/test_docs*.py)
 OPENMP := .venv/openmp
 
 # implicit looks for the system's libgomp.so.1, which a bare machine lacks; FAISS brings one that does as well.

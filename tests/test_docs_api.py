@@ -1,0 +1,68 @@
+"""What the pages say of the API, compared with its OpenAPI document: scopes, fields of the examples."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.main import create_app
+from app.settings import Settings
+from tests.test_docs import DOCS, rows_below, table_rows
+
+Document = dict[str, Any]
+SCOPE = "x-endcap-scope"
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
+    """The OpenAPI document; nothing is started for it."""
+    settings = Settings.load(data_dir=tmp_path_factory.mktemp("docs"))
+    return create_app(settings, "redis://127.0.0.1:1/0").openapi()
+
+
+def operations(document: Document) -> dict[tuple[str, str], Document]:
+    """Every operation with a scope, by its method in capitals and its path."""
+    return {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if SCOPE in operation
+    }
+
+
+def test_every_operation_is_listed_below_the_scope_that_it_needs(document: Document) -> None:
+    below = {
+        path: cells[0].strip("`")
+        for cells in rows_below("access.md", "Scopes")
+        for path in re.findall(r"`(/v1/[^`]*)`", cells[2])
+    }
+    for (method, path), operation in operations(document).items():
+        nearest = max((start for start in below if is_below(path, start)), key=len, default=None)
+        assert nearest is not None, f"{method} {path} is listed nowhere"
+        assert below[nearest] == operation[SCOPE], f"{method} {path}"
+
+
+def is_below(path: str, start: str) -> bool:
+    """True for the path itself and those that go on from it."""
+    return path == start or path.startswith(f"{start}/")
+
+
+def test_every_request_about_coupons_is_listed_with_its_scope(document: Document) -> None:
+    listed = dict(requests_of(DOCS / "coupons.md"))
+    elsewhere = {"/v1/decisions", "/v1/decisions/{decision_id}", "/v1/events"}
+    elsewhere.add("/v1/customers/{customer_id}/replenishment")
+    stated = {one: operation[SCOPE] for one, operation in operations(document).items() if one[1] not in elsewhere}
+    assert listed == stated
+
+
+def requests_of(page: Path) -> list[tuple[tuple[str, str], str]]:
+    """Method, path and scope of the requests in a page's table; a row may hold several methods, or last parts."""
+    found = []
+    for cells in table_rows(page):
+        methods = re.findall(r"\b(GET|POST|PUT|DELETE)\b", cells[0])
+        paths = [path.split("?")[0] for path in re.findall(r"(/v1/[^` ]*)`", cells[0])]
+        others = [name for name in re.findall(r"`([\w.]+)`", cells[0]) if name not in methods]
+        paths += [f"{path.rsplit('/', 1)[0]}/{name}" for path in paths for name in others]
+        found += [((method, path), cells[1]) for method in methods for path in paths]
+    return found
