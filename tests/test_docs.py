@@ -15,7 +15,8 @@ from app.offers.terms.conditions import Condition
 from app.offers.terms.reasons import ReasonCode
 from app.offers.terms.terms import CampaignTerms, Discount, OfferTerms
 from app.settings import Settings
-from app.telemetry import Metrics
+from app.stores.sql.accounts.outcomes import AUDIENCE, OFFERS, REDEMPTIONS
+from app.telemetry import STAGES, TIMED_ONE_IN, Metrics
 from tests.support.repository import ROOT
 
 DOCS = ROOT / "docs"
@@ -66,6 +67,16 @@ def test_every_degradation_is_documented() -> None:
 def test_every_metric_is_documented() -> None:
     rows = table_rows(DOCS / "operations.md")
     assert {cells[0].strip("`") for cells in rows if cells[0].startswith("`endcap_")} == metric_names()
+
+
+def test_every_stage_of_a_decision_is_documented() -> None:
+    [row] = [cells for cells in table_rows(DOCS / "operations.md") if cells[0] == "`endcap_stage_seconds`"]
+    assert f"of one decision in {TIMED_ONE_IN}: {', '.join(STAGES)}" in row[2]
+
+
+def test_every_table_that_training_learns_coupons_from_is_documented() -> None:
+    [row] = [cells for cells in table_rows(DOCS / "operations.md") if cells[0] == "`tables/coupon_*.parquet`"]
+    assert set(re.findall(r"`(coupon_\w+)`", row[1])) == {OFFERS, AUDIENCE, REDEMPTIONS}
 
 
 def test_dashboard_and_alerts_ask_only_for_metrics_that_exist() -> None:
