@@ -1,6 +1,8 @@
 """What the pages say of the API, compared with its OpenAPI document: scopes, fields of the examples."""
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 
 from app.main import create_app
 from app.settings import Settings
-from tests.test_docs import DOCS, rows_below, table_rows
+from tests.test_docs import DOCS, ROOT, rows_below, table_rows
 
 Document = dict[str, Any]
 SCOPE = "x-endcap-scope"
@@ -66,3 +68,45 @@ def requests_of(page: Path) -> list[tuple[tuple[str, str], str]]:
         paths += [f"{path.rsplit('/', 1)[0]}/{name}" for path in paths for name in others]
         found += [((method, path), cells[1]) for method in methods for path in paths]
     return found
+
+
+SHOWN = re.compile(r"^```(\w*)\n(\{.*?)\n```$", re.MULTILINE | re.DOTALL)
+"""A block that shows a document."""
+EXAMPLES = [
+    ("README.md", "post", "/v1/decisions", 200),
+    ("README.md", "post", "/v1/events", 202),
+    ("docs/replenishment.md", "get", "/v1/customers/{customer_id}/replenishment", 200),
+]
+
+
+@pytest.mark.parametrize(("page", "method", "path", "status"), EXAMPLES)
+def test_example_has_the_fields_of_the_answer(
+    document: Document, page: str, method: str, path: str, status: int
+) -> None:
+    answer = document["paths"][path][method]["responses"][str(status)]["content"]["application/json"]["schema"]
+    shown = [json.loads(text.replace(", …", "")) for _, text in SHOWN.findall((ROOT / page).read_text())]
+    faults = [list(faults_of(one, answer, document)) for one in shown]
+    assert [] in faults, f"{page} should show an answer of {path}: {faults}"
+
+
+def faults_of(value: Any, schema: Document, document: Document) -> Iterator[str]:
+    """What an example lacks of its schema, or has beyond it."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    if "anyOf" in schema:
+        known = [one for one in schema["anyOf"] if (one.get("type") == "null") == (value is None)]
+        yield from faults_of(value, known[0], document) if known else ["null"]
+    elif isinstance(value, dict) and "properties" in schema:
+        fields = schema["properties"]
+        yield from (f"no {name}" for name in schema.get("required", ()) if name not in value)
+        yield from (f"unknown {name}" for name in value if name not in fields)
+        for name in fields.keys() & value.keys():
+            yield from (f"{name}: {fault}" for fault in faults_of(value[name], fields[name], document))
+    elif isinstance(value, list):
+        for one in value:
+            yield from faults_of(one, schema["items"], document)
+
+
+def test_example_that_lacks_a_field_is_found_out(document: Document) -> None:
+    schema = {"properties": {"price": {"type": "null"}, "currency": {"type": "string"}}, "required": ["currency"]}
+    assert list(faults_of({"price": None, "unit": "cent"}, schema, document)) == ["no currency", "unknown unit"]
