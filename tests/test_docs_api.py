@@ -10,7 +10,8 @@ import pytest
 
 from app.main import create_app
 from app.settings import Settings
-from tests.test_docs import DOCS, ROOT, rows_below, table_rows
+from tests.support.repository import ROOT
+from tests.test_docs import DOCS, rows_below, table_rows
 
 Document = dict[str, Any]
 SCOPE = "x-endcap-scope"

@@ -6,8 +6,8 @@ import httpx
 
 from tests.support.pages import blocks_of, run_blocks
 from tests.support.shop import Shop
-from tests.test_docs import DOCS
 from tests.support.world import customer, product
+from tests.test_docs import DOCS
 
 SERVICE = "http://127.0.0.1:8000"
 NAMES = {"900": customer("tea", 0), "330": "s0", "1082185": product("tea", 1), "PRODUCE": "TEA", "USD": "EUR"}
