@@ -8,10 +8,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
+from tests.support.world import customer, product
+
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\n```\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 """A block of commands, and the answer right below it where it has one."""
 FACT = re.compile(r'"\w+": (?:"[^"…]*["…]|-?[\d.]+|true|false|null|\[\])')
 END = "\x1e"
+DEMO = "http://127.0.0.1:8000"
+"""Where the pages ask the demo."""
+
+
+def small_shop_names(client: httpx.Client) -> dict[str, str]:
+    """What the demo's address, customer, product, department and currency are called in the small shop."""
+    return {
+        DEMO: str(client.base_url).rstrip("/"),
+        "900": customer("tea", 0),
+        "1082185": product("tea", 0),
+        "PRODUCE": "TEA",
+        "USD": "EUR",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +40,8 @@ class Block:
 
     def with_names(self, names: Mapping[str, str]) -> "Block":
         """The same about other things: each whole word that is a key of `names` becomes its value."""
-        pattern = re.compile(rf"(?<![\w.]){'|'.join(f'(?:{re.escape(name)})' for name in names)}(?![\w.])")
+        words = "|".join(re.escape(name) for name in names)
+        pattern = re.compile(rf"(?<![\w.])(?:{words})(?![\w.])")
         return Block(*(pattern.sub(lambda found: names[found[0]], text) for text in (self.commands, self.shown)))
 
 
@@ -41,7 +59,7 @@ def run_blocks(blocks: Sequence[Block], folder: Path, environment: Mapping[str, 
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     answers = done.stdout.split(END)
