@@ -11,8 +11,8 @@ import pytest
 from tests.support.pages import blocks_of, run_blocks, small_shop_names
 from tests.support.repository import ROOT
 from tests.support.running import Up, bare_environment, endcap, endcap_up
+from tests.support.server import wait_until
 from tests.support.shop import Shop
-from tests.support.waiting import wait_until
 from tests.support.world import World, customer, product
 from tests.test_docs import DOCS
 

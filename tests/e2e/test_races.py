@@ -14,7 +14,7 @@ from app.stores.sql.database.engine import Ledger
 from benchmarks.failures.constraints import STAKES, race
 from benchmarks.failures.workload import Crowd
 from tests.support.running import bare_environment, endcap
-from tests.support.waiting import wait_until
+from tests.support.server import wait_until
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

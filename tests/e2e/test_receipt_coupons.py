@@ -15,8 +15,8 @@ from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 from tests.support.running import Up, endcap_up
+from tests.support.server import wait_until
 from tests.support.tills import run_campaign
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
 

@@ -15,7 +15,7 @@ from app import __version__
 from app.stores.redis.embedded import free_port
 from tests.support.repository import ROOT
 from tests.support.running import bare_environment
-from tests.support.waiting import wait_until
+from tests.support.server import wait_until
 from tests.test_docs import DOCS
 
 BUILD = "-m hatchling build -t wheel"

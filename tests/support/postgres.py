@@ -18,7 +18,7 @@ import psycopg
 from app.stores.redis.embedded import free_port
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
-from tests.support.waiting import wait_until
+from tests.support.server import wait_until
 
 EMPTY = "template0"
 MIGRATED = "migrated"

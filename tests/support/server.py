@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic, sleep
 
 import httpx
 import uvicorn
@@ -10,9 +11,6 @@ import uvicorn
 from app.main import create_app
 from app.settings import Settings
 from app.stores.redis.embedded import free_port
-from tests.support.waiting import wait_until
-
-__all__ = ["serving", "wait_until"]
 
 
 @contextmanager
@@ -30,3 +28,14 @@ def serving(settings: Settings, redis_url: str) -> Iterator[httpx.Client]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def wait_until(holds: object, what: str, *, timeout_s: float = 20.0) -> None:
+    """Returns once `holds()` is true; fails when that takes too long."""
+    assert callable(holds)
+    deadline = monotonic() + timeout_s
+    while monotonic() < deadline:
+        if holds():
+            return
+        sleep(0.01)
+    raise AssertionError(f"waited {timeout_s} s in vain until {what}")
