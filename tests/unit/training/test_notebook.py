@@ -2,7 +2,10 @@
 
 import json
 import re
+import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -11,10 +14,12 @@ import numpy as np
 import pytest
 
 from app.decision.ranking.features import COLUMNS
+from tests.support.pages import Block, run_blocks
 from tests.support.world import World
 from tests.test_docs import DOCS
 
 NOTEBOOK = DOCS / "notebooks" / "explore_a_bundle.ipynb"
+LOOKING_INSIDE = DOCS / "training.md"
 CELL_KEYS = {"code": {"cell_type", "id", "metadata", "source", "execution_count", "outputs"}}
 OTHER_KEYS = {"cell_type", "id", "metadata", "source"}
 
@@ -40,6 +45,18 @@ def found(trained_world: World) -> Iterator[dict[str, Any]]:
             exec(compile(code, f"{NOTEBOOK.name}[{number}]", "exec"), names)
     yield names
     plt.close("all")
+
+
+def test_notebook_runs_as_its_page_says(trained_world: World, tmp_path: Path) -> None:
+    page = LOOKING_INSIDE.read_text()
+    [command] = re.findall(r"^    (ENDCAP_DATA_DIR=\S+ \.venv/bin/jupyter .*)$", page, re.MULTILINE)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "docs").symlink_to(DOCS)
+    shutil.copytree(trained_world.settings.data_dir, tmp_path / "var")
+    run_blocks([Block(command, "")], tmp_path)
+    cells = json.loads((tmp_path / "var" / "explored.ipynb").read_text())["cells"]
+    assert [cell["execution_count"] for cell in cells if cell["cell_type"] == "code"] == [1, 2, 3, 4, 5, 6, 7]
+    assert any("image/png" in output.get("data", {}) for cell in cells for output in cell.get("outputs", []))
 
 
 def test_notebook_is_valid_and_carries_nobodys_outputs() -> None:
