@@ -1,4 +1,4 @@
-"""Writes that happen once: the caller's Idempotency-Key, the answer kept under it, and what follows a new answer."""
+"""Writes that are safe to retry: the caller's Idempotency-Key, the response stored with it, and what follows it."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from app.api.access import client_of, needs
 from app.api.state import Service
 from app.domain import Scope
 from app.errors import BadInput, Conflict, IdempotencyKeyMissing
-from app.stores.sql.redemption.idempotency import Answer, Once
+from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse
 
 HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
@@ -31,35 +31,35 @@ _PARAMETER = {
 
 
 class InvalidIdempotencyKey(BadInput):
-    """The key is too long, or has signs that cannot be seen."""
+    """The key is too long, or has characters that are not visible ASCII."""
 
     code = "idempotency_key_invalid"
 
 
 class RequestInFlight(Conflict):
-    """The same key is being worked on in this process just now."""
+    """A request with the same key is being worked on in this process."""
 
     code = "request_in_flight"
 
 
-def keyed(scope: Scope, *, is_required: bool = True) -> dict[str, Any]:
-    """What a write's decorator says: the scope that it needs, and that it needs an Idempotency-Key.
+def idempotent(scope: Scope, *, is_required: bool = True) -> dict[str, Any]:
+    """A write's route options: the scope that it needs, and that it takes an Idempotency-Key.
 
-    Not `is_required` where a request may ask for no write at all.
+    Not `is_required` where a request may write nothing.
     """
-    told = needs(scope)
-    return {"openapi_extra": told["openapi_extra"] | {"parameters": [_PARAMETER | {"required": is_required}]}}
+    options = needs(scope)
+    return {"openapi_extra": options["openapi_extra"] | {"parameters": [_PARAMETER | {"required": is_required}]}}
 
 
-async def once_of(request: Request) -> Once:
-    """The request as it must have its effect once; raises IdempotencyKeyMissing and InvalidIdempotencyKey."""
+async def idempotent_request(request: Request) -> IdempotentRequest:
+    """The write that this request stands for; raises IdempotencyKeyMissing and InvalidIdempotencyKey."""
     key = request.headers.get(HEADER)
     if not key:
         raise IdempotencyKeyMissing(f"send a header {HEADER} that is new for each write, as a random UUID")
     if not re.fullmatch(KEY_PATTERN, key):
         raise InvalidIdempotencyKey(f"{HEADER} must be 1 to {MAX_KEY_LENGTH} visible ASCII characters")
-    asked = f"{request.method} {request.url.path}\n".encode() + _canonical(await request.body())
-    return Once(client_of(request), key, sha256(asked).hexdigest(), datetime.now(UTC))
+    content = f"{request.method} {request.url.path}\n".encode() + _canonical(await request.body())
+    return IdempotentRequest(client_of(request), key, sha256(content).hexdigest(), datetime.now(UTC))
 
 
 def _canonical(body: bytes) -> bytes:
@@ -70,34 +70,36 @@ def _canonical(body: bytes) -> bytes:
         return body
 
 
-async def answered(service: Service, once: Once, work: Callable[[], Answer]) -> Response:
+async def respond(service: Service, write: IdempotentRequest, work: Callable[[], StoredResponse]) -> Response:
     """The response to one write, whose `work` runs in a thread; raises RequestInFlight, and what `work` raises."""
-    return response_of(service, await done(service, once, work))
+    return http_response(service, await stored_response(service, write, work))
 
 
-async def done(service: Service, once: Once, work: Callable[[], Answer]) -> Answer:
-    """The same as an Answer."""
-    with _in_flight(service, once):
+async def stored_response(
+    service: Service, write: IdempotentRequest, work: Callable[[], StoredResponse]
+) -> StoredResponse:
+    """The same as it is stored."""
+    with _in_flight(service, write):
         return await run_in_threadpool(work)
 
 
-def response_of(service: Service, answer: Answer) -> Response:
-    """The answer over HTTP; `Idempotent-Replayed` tells that it was given before."""
-    media_type = "application/json" if answer.status < 400 else "application/problem+json"
-    headers = {"Idempotent-Replayed": "true"} if answer.is_replay else None
-    return Response(answer.body, answer.status, headers, media_type, background=after(service, answer))
+def http_response(service: Service, stored: StoredResponse) -> Response:
+    """A stored response over HTTP; `Idempotent-Replayed` marks one that was sent before."""
+    media_type = "application/json" if stored.status < 400 else "application/problem+json"
+    headers = {"Idempotent-Replayed": "true"} if stored.is_replay else None
+    return Response(stored.body, stored.status, headers, media_type, background=_refresh(service, stored))
 
 
-def after(service: Service, answer: Answer) -> BackgroundTask | None:
-    """What follows the response: the projections that the write made stale are made anew, else by the sweep."""
-    return BackgroundTask(service.projections.refresh, answer.touched) if answer.touched else None
+def _refresh(service: Service, stored: StoredResponse) -> BackgroundTask | None:
+    """Rebuilds the projections that the write made stale, after the response; the sweep does what fails here."""
+    return BackgroundTask(service.projections.refresh, stored.stale_subjects) if stored.stale_subjects else None
 
 
 @contextmanager
-def _in_flight(service: Service, once: Once) -> Iterator[None]:
-    mine = (once.client, once.key)
+def _in_flight(service: Service, write: IdempotentRequest) -> Iterator[None]:
+    mine = (write.client, write.key)
     if mine in service.in_flight:
-        raise RequestInFlight(f"a request with {HEADER} {once.key!r} is being worked on; wait for its answer")
+        raise RequestInFlight(f"a request with {HEADER} {write.key!r} is being worked on; wait for its answer")
     service.in_flight.add(mine)
     try:
         yield

@@ -57,17 +57,22 @@ _log = logging.getLogger(__name__)
 def problem(
     status: int, code: str, detail: str, *, pointer: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """One problem+json answer; `type` is the code as a URN."""
-    body = {
+    """One problem+json answer."""
+    body = problem_document(status, code, detail)
+    if pointer is not None:
+        body["pointer"] = pointer
+    return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
+
+
+def problem_document(status: int, code: str, detail: str) -> dict[str, object]:
+    """The members that every problem has; `type` is the code as a URN."""
+    return {
         "type": f"urn:endcap:error:{code}",
         "title": TITLES.get(status, "Error"),
         "status": status,
         "code": code,
         "detail": detail,
     }
-    if pointer is not None:
-        body["pointer"] = pointer
-    return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 
 def retry_after(wait_s: float) -> dict[str, str]:

@@ -18,7 +18,7 @@ from app.stores.sql.coupons.issuing import expire_due, revoke_pending
 from app.stores.sql.coupons.receipt_issuing import Shop, forget_receipts, take_receipts
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import upgrade
-from app.stores.sql.redemption.idempotency import forget_old
+from app.stores.sql.redemption.idempotency import delete_expired
 from app.stores.sql.redemption.reservations import expire_reservations
 
 _log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def upkeep(ledger: Ledger, settings: Settings, projections: Projections) -> Call
         expire_reservations(ledger, now=now)
         revoke_pending(ledger, now=now)
         expire_due(ledger, now=now - guaranteed)
-        forget_old(ledger, now=now)
+        delete_expired(ledger, now=now)
         forget_receipts(ledger, now=now, keep=timedelta(seconds=settings.receipt_keep_s))
         projections.sweep(now=now)
 

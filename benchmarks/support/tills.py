@@ -11,10 +11,11 @@ from typing import Protocol
 
 import orjson
 
+from app.api.till.responses import redemption_response, reservation_response
 from app.errors import StoreUnavailable
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.stores.sql.database.engine import Ledger, open_ledger
-from app.stores.sql.redemption.idempotency import Answer, Once
+from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse
 from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 
@@ -69,13 +70,24 @@ class LedgerTill:
     def reserve(self, ask: Ask, *, patience_s: float | None) -> tuple[int, bytes]:
         """Holds what the code gives."""
         question = Question(BASKET, _situation(ask), (ask.code,))
-        return _insist(lambda: reserve(self._ledger, question, order_id=ask.key, ttl=HOLD, once=_once(ask, "reserve")))
+        return _insist(
+            lambda: reserve(
+                self._ledger,
+                question,
+                order_id=ask.key,
+                ttl=HOLD,
+                request=_request(ask, "reserve"),
+                render=reservation_response,
+            )
+        )
 
     def redeem(self, ask: Ask, *, reservation_id: str | None, patience_s: float | None) -> tuple[int, bytes]:
         """Redeems the code, or what the reservation holds."""
         codes = () if reservation_id else (ask.code,)
         question = Question(BASKET, _situation(ask), codes, reservation_id=reservation_id)
-        return _insist(lambda: redeem(self._ledger, question, Order(ask.key), _once(ask, "redeem")))
+        return _insist(
+            lambda: redeem(self._ledger, question, Order(ask.key), _request(ask, "redeem"), render=redemption_response)
+        )
 
     def close(self) -> None:
         """Ends its connections."""
@@ -132,24 +144,24 @@ def _body(ask: Ask, named: dict[str, object]) -> bytes:
         {"line_id": line.line_id, "product_id": line.product_id, "amount_minor": line.amount_minor}
         for line in BASKET.lines
     ]
-    told = {"customer_id": ask.customer_id, "order_id": ask.key, "channel": "store", "currency": BASKET.currency}
-    return orjson.dumps(told | {"lines": lines} | named)
+    document = {"customer_id": ask.customer_id, "order_id": ask.key, "channel": "store", "currency": BASKET.currency}
+    return orjson.dumps(document | {"lines": lines} | named)
 
 
 def _situation(ask: Ask) -> Situation:
     return Situation(datetime.now(UTC), ask.customer_id, channel="store")
 
 
-def _once(ask: Ask, step: str) -> Once:
-    asked = sha256(f"{step} {ask}".encode()).hexdigest()
-    return Once("till", f"{step}-{ask.key}", asked, datetime.now(UTC))
+def _request(ask: Ask, step: str) -> IdempotentRequest:
+    fingerprint = sha256(f"{step} {ask}".encode()).hexdigest()
+    return IdempotentRequest("till", f"{step}-{ask.key}", fingerprint, datetime.now(UTC))
 
 
-def _insist(send: Callable[[], Answer]) -> tuple[int, bytes]:
+def _insist(send: Callable[[], StoredResponse]) -> tuple[int, bytes]:
     for _ in range(ATTEMPT_COUNT):
         try:
-            answer = send()
+            response = send()
         except StoreUnavailable:
             continue
-        return answer.status, answer.body
+        return response.status, response.body
     raise RuntimeError(f"the ledger had no answer in {ATTEMPT_COUNT} attempts")

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from app.api.till.responses import redemption_response, release_response, reservation_response, rollback_response
 from app.errors import BadTransition
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.status import Action
@@ -30,7 +31,13 @@ from app.stores.sql.campaigns.campaigns import (
 from app.stores.sql.coupons.issuing import expire_due, issue, revoke
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.redemption.documents import quote_document
-from app.stores.sql.redemption.idempotency import KEEP, Answer, IdempotencyMismatch, Once, do_once
+from app.stores.sql.redemption.idempotency import (
+    KEEP,
+    IdempotencyMismatch,
+    IdempotentRequest,
+    StoredResponse,
+    run_idempotent,
+)
 from app.stores.sql.redemption.question import PriceGuarantee, Question
 from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
@@ -54,6 +61,7 @@ from tests.invariants.told import check_told, exact, state_told, uses_told
 from tests.support.tills import START
 
 T = TypeVar("T")
+Send = Callable[[IdempotentRequest], StoredResponse]
 
 FIRST_COUPONS, MOST_COUPONS = 5, 9
 
@@ -62,9 +70,9 @@ FIRST_COUPONS, MOST_COUPONS = 5, 9
 class Write:
     """One write as its client may send it again."""
 
-    send: Callable[[Once], Answer]
-    once: Once
-    answer: Answer
+    send: Send
+    request: IdempotentRequest
+    answer: StoredResponse
 
 
 class Histories(RuleBasedStateMachine):
@@ -98,7 +106,7 @@ class Histories(RuleBasedStateMachine):
         name, *rest = step
         self.seen["runs of 30 steps"] += self.step_count == 29
         self.step_count += 1
-        if _NEEDS.get(name, _nothing)(self):
+        if name not in _NEEDS or _NEEDS[name](self):
             getattr(self, name)(*rest)
         else:
             self.let_time_pass(0.05)
@@ -129,13 +137,13 @@ class Histories(RuleBasedStateMachine):
         """A quote that changes nothing, and the redemption, which must give the same."""
         reservation = _one(self.books.reservations, held) if held is not None and self.books.reservations else None
         asked, question = self._question(codes, customer, wallet, lines, reservation, guaranteed)
-        send = lambda once: redeem(self.ledger, question, Order("order"), once)  # noqa: E731 - sent again later
+        send = partial(redeem, self.ledger, question, Order("order"), render=redemption_response)
         if reservation is not None and (reservation.status != "held" or reservation.expires_at <= self.now):
             self._refused(send, ReservationOver)
             return
         told = self._quoted(question)
         answer = self._write(send)
-        given, uses = self._check_answer(asked, answer, told)
+        given, uses = self._check(asked, answer, told)
         if not given:
             self.seen["redemption refused"] += 1
             return
@@ -150,8 +158,9 @@ class Histories(RuleBasedStateMachine):
         asked = replace(asked, is_to_reserve=True)
         told = self._quoted(replace(question, is_to_reserve=True))
         ttl = timedelta(minutes=minutes)
-        answer = self._write(lambda once: reserve(self.ledger, question, order_id=None, ttl=ttl, once=once))
-        given, uses = self._check_answer(asked, answer, told)
+        send = partial(reserve, self.ledger, question, order_id=None, ttl=ttl, render=reservation_response)
+        answer = self._write(send)
+        given, uses = self._check(asked, answer, told)
         if given:
             reservation_id = orjson.loads(answer.body)["reservation_id"]
             self.books.hold(Reservation(reservation_id, self.now, self.now + ttl, uses))
@@ -160,8 +169,8 @@ class Histories(RuleBasedStateMachine):
     def give_up(self, pick: int) -> None:
         one = _one(self.books.reservations, pick)
         now = self.now
-        send = lambda once: do_once(  # noqa: E731 - sent again later
-            self.ledger, once, lambda connection: release(connection, one.reservation_id, now=now)
+        send = lambda request: run_idempotent(  # noqa: E731 - sent again later
+            self.ledger, request, lambda c: release_response(release(c, one.reservation_id, now=now))
         )
         if one.status == "redeemed":
             self._refused(send, ReservationOver)
@@ -178,7 +187,7 @@ class Histories(RuleBasedStateMachine):
         quantities = {line_id: share.quantity for use in one.uses for line_id, share in use.shares.items()}
         left = {line_id: quantity - one.back.get(line_id, 0) for line_id, quantity in quantities.items()}
         lines = None if parts is None else [Returned(_one(sorted(left), place), part) for place, part in parts]
-        send = lambda once: roll_back(self.ledger, one.redemption_id, lines, once)  # noqa: E731 - sent again later
+        send = partial(roll_back, self.ledger, one.redemption_id, lines, render=rollback_response)
         wanted = [(line, left[line.line_id]) for line in lines or ()]
         back = {line.line_id: exact(line.quantity) if line.quantity else rest for line, rest in wanted}
         if len(back) < len(wanted) or any(back[line.line_id] > rest for line, rest in wanted):
@@ -216,23 +225,23 @@ class Histories(RuleBasedStateMachine):
 
     def send_again(self, pick: int, times: int) -> None:
         write = _one(self.writes, -1 - pick)
-        once = replace(write.once, now=self.now)
-        if write.once.now < self.now - KEEP:
+        request = replace(write.request, now=self.now)
+        if write.request.now < self.now - KEEP:
             return
         before = dump(self.ledger)
         for _ in range(times):
-            again = write.send(once)
+            again = write.send(request)
             assert (again.status, again.body, again.is_replay) == (write.answer.status, write.answer.body, True)
         assert dump(self.ledger) == before
         self.seen[f"answered {again.status} again"] += 1
 
     def send_another_body(self, pick: int) -> None:
         write = _one(self.writes, -1 - pick)
-        if write.once.now < self.now - KEEP:
+        if write.request.now < self.now - KEEP:
             return
         before = dump(self.ledger)
         with pytest.raises(IdempotencyMismatch):
-            write.send(replace(write.once, now=self.now, fingerprint="another"))
+            write.send(replace(write.request, now=self.now, fingerprint="another"))
         assert dump(self.ledger) == before
         self.seen["another body refused"] += 1
 
@@ -244,7 +253,8 @@ class Histories(RuleBasedStateMachine):
         assert expire_reservations(self.ledger, now=self.now) == len(overdue)
         for reservation in overdue:
             self.books.end(reservation, "expired")
-        due = [one for one in self.books.coupons if one.status == "issued" and not one.holds and _is_due(one, self.now)]
+        ends = [(one, one.valid_until) for one in self.books.coupons if one.status == "issued" and not one.holds]
+        due = [one for one, valid_until in ends if valid_until is not None and valid_until <= self.now]
         assert expire_due(self.ledger, now=self.now) == len(due)
         for coupon in due:
             coupon.ended = "expired"
@@ -339,7 +349,7 @@ class Histories(RuleBasedStateMachine):
         assert dump(self.ledger) == before
         return told
 
-    def _check_answer(self, asked: Asked, answer: Answer, told: dict[str, Any]) -> tuple[list[Given], list[Use]]:
+    def _check(self, asked: Asked, answer: StoredResponse, told: dict[str, Any]) -> tuple[list[Given], list[Use]]:
         """What was given, as the books say and as the dry run said; reservations that were in the way are over."""
         given, refused = self.books.expected(asked)
         body = orjson.loads(answer.body)
@@ -356,23 +366,23 @@ class Histories(RuleBasedStateMachine):
             self.seen["overdue reservation in the way"] += 1
         return given, uses_told(asked, given, told)
 
-    def _write(self, send: Callable[[Once], Answer]) -> Answer:
-        once = self._once()
-        answer = send(once)
+    def _write(self, send: Send) -> StoredResponse:
+        request = self._request()
+        answer = send(request)
         assert not answer.is_replay
-        self.writes.append(Write(send, once, answer))
+        self.writes.append(Write(send, request, answer))
         return answer
 
-    def _refused(self, send: Callable[[Once], Answer], error: type[Exception]) -> None:
+    def _refused(self, send: Send, error: type[Exception]) -> None:
         before = dump(self.ledger)
         with pytest.raises(error):
-            send(self._once())
+            send(self._request())
         assert dump(self.ledger) == before
         self.seen[error.__name__] += 1
 
-    def _once(self) -> Once:
+    def _request(self) -> IdempotentRequest:
         self.key_count += 1
-        return Once("till", f"key {self.key_count}", f"body {self.key_count}", self.now)
+        return IdempotentRequest("till", f"key {self.key_count}", f"body {self.key_count}", self.now)
 
 
 _NEEDS: dict[str, Callable[[Histories], object]] = {
@@ -386,13 +396,5 @@ _NEEDS: dict[str, Callable[[Histories], object]] = {
 }
 
 
-def _nothing(_: Histories) -> bool:
-    return True
-
-
 def _one(items: Sequence[T], pick: int) -> T:
     return items[pick % len(items)]
-
-
-def _is_due(coupon: CouponBook, now: datetime) -> bool:
-    return coupon.valid_until is not None and coupon.valid_until <= now

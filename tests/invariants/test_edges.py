@@ -11,6 +11,7 @@ import orjson
 import pytest
 from sqlalchemy import Connection, select, text, update
 
+from app.api.till.responses import redemption_response, reservation_response, rollback_response
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.records import Coupon
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms, Percent
@@ -18,7 +19,7 @@ from app.stores.sql.campaigns.campaigns import change_campaign, find_campaign
 from app.stores.sql.coupons.issuing import expire_due
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import budget_ledger, campaigns, coupons, redemption_lines
-from app.stores.sql.redemption.idempotency import KEEP, Answer, Once, do_once
+from app.stores.sql.redemption.idempotency import KEEP, IdempotentRequest, StoredResponse, run_idempotent
 from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.reservations import release
@@ -40,21 +41,23 @@ def question(*given: Coupon, reservation_id: str | None = None, quantity: float 
     return Question(basket, Situation(START, "ada"), codes, reservation_id=reservation_id)
 
 
-def once(key: str) -> Once:
+def till_request(key: str) -> IdempotentRequest:
     """A till's request."""
-    return Once("till", key, f"asks {key}", START)
+    return IdempotentRequest("till", key, f"asks {key}", START)
 
 
 def held(ledger: Ledger, *given: Coupon, key: str = "hold") -> str:
     """The id of a reservation."""
-    answer = reserve(ledger, question(*given), order_id=None, ttl=TTL, once=once(key))
+    answer = reserve(
+        ledger, question(*given), order_id=None, ttl=TTL, request=till_request(key), render=reservation_response
+    )
     assert answer.status == 201, answer.body
     return str(orjson.loads(answer.body)["reservation_id"])
 
 
 def paid(ledger: Ledger, asked: Question, key: str) -> str:
     """The id of a redemption."""
-    answer = redeem(ledger, asked, Order(key), once(key))
+    answer = redeem(ledger, asked, Order(key), till_request(key), render=redemption_response)
     assert answer.status == 201, answer.body
     return str(orjson.loads(answer.body)["redemption_id"])
 
@@ -62,7 +65,7 @@ def paid(ledger: Ledger, asked: Question, key: str) -> str:
 def test_offer_that_requires_a_reservation_can_be_reserved_and_redeemed(ledger: Ledger) -> None:
     run_campaign(ledger, "spring", CAMPAIGN, RESERVED)
     coupon = give(ledger, "spring-0", "ada")
-    refused = redeem(ledger, question(coupon), Order("0"), once("without"))
+    refused = redeem(ledger, question(coupon), Order("0"), till_request("without"), render=redemption_response)
     assert orjson.loads(refused.body)["code"] == "reservation_required"
     reservation_id = held(ledger, coupon)
     paid(ledger, question(reservation_id=reservation_id), "with")
@@ -72,7 +75,7 @@ def test_reservation_of_another_coupon_is_none_of_this_one(ledger: Ledger) -> No
     run_campaign(ledger, "spring", CAMPAIGN, RESERVED, PERCENT)
     required, other = give(ledger, "spring-0", "ada"), give(ledger, "spring-1", "ada")
     asked = question(required, reservation_id=held(ledger, other))
-    told = orjson.loads(redeem(ledger, asked, Order("0"), once("pay")).body)
+    told = orjson.loads(redeem(ledger, asked, Order("0"), till_request("pay"), render=redemption_response).body)
     assert [one["coupon_id"] for one in told["applied"]] == [other.coupon_id]
     assert [one["reason"]["code"] for one in told["refused"]] == ["reservation_required"]
 
@@ -81,7 +84,9 @@ def test_line_named_twice_in_one_return_is_refused(ledger: Ledger) -> None:
     run_campaign(ledger, "spring", CAMPAIGN, OFFER)
     redemption_id = paid(ledger, question(give(ledger, "spring-0", "ada"), quantity=2), "pay")
     with pytest.raises(ReturnExceeds, match="named twice"):
-        roll_back(ledger, redemption_id, [Returned("1", 2), Returned("1", 2)], once("back"))
+        roll_back(
+            ledger, redemption_id, [Returned("1", 2), Returned("1", 2)], till_request("back"), render=rollback_response
+        )
     assert ledger.read(lambda connection: find_campaign(connection, "spring")).spent_minor == 500
 
 
@@ -89,7 +94,11 @@ def test_thirds_of_a_weighed_line_come_back_to_the_last_gram_and_cent(ledger: Le
     run_campaign(ledger, "spring", CAMPAIGN, OFFER)
     redemption_id = paid(ledger, question(give(ledger, "spring-0", "ada"), quantity=0.3), "pay")
     told = [
-        orjson.loads(roll_back(ledger, redemption_id, [Returned("1", 0.1)], once(f"back {part}")).body)
+        orjson.loads(
+            roll_back(
+                ledger, redemption_id, [Returned("1", 0.1)], till_request(f"back {part}"), render=rollback_response
+            ).body
+        )
         for part in range(3)
     ]
     assert [one["returned_minor"] for one in told] == [166, 167, 167]
@@ -132,13 +141,17 @@ def test_redemption_of_a_reservation_waits_for_other_coupons_before_it_locks_bud
 
 @pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_key_that_another_transaction_leaves_outdated_is_taken_anew(ledger: Ledger) -> None:
-    late = replace(once("key"), now=START + KEEP + TTL)
-    with in_flight(ledger, once("key")) as finish, ThreadPoolExecutor(1) as pool:
-        later = pool.submit(do_once, ledger, replace(late, fingerprint="asks another"), lambda _: Answer(201, b"new"))
+    late = replace(till_request("key"), now=START + KEEP + TTL)
+    with in_flight(ledger, till_request("key")) as finish, ThreadPoolExecutor(1) as pool:
+        later = pool.submit(
+            run_idempotent, ledger, replace(late, fingerprint="asks another"), lambda _: StoredResponse(201, b"new")
+        )
         wait_until(lambda: waiting_count(ledger) == 1, "the second waits for the first")
         finish()
         assert later.result(timeout=20).body == b"new"
-    assert do_once(ledger, replace(late, fingerprint="asks another"), lambda _: Answer(500, b"")).is_replay
+    assert run_idempotent(
+        ledger, replace(late, fingerprint="asks another"), lambda _: StoredResponse(500, b"")
+    ).is_replay
 
 
 @pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
@@ -161,17 +174,17 @@ def test_last_budget_entered_is_the_budget_that_holds(ledger: Ledger) -> None:
 
 
 @contextmanager
-def in_flight(ledger: Ledger, of: Once) -> Iterator[Callable[[], None]]:
+def in_flight(ledger: Ledger, of: IdempotentRequest) -> Iterator[Callable[[], None]]:
     """A request whose transaction stays open until the function is called."""
     started, finish = threading.Event(), threading.Event()
 
-    def work(_: Connection) -> Answer:
+    def work(_: Connection) -> StoredResponse:
         started.set()
         assert finish.wait(20)
-        return Answer(201, b"old")
+        return StoredResponse(201, b"old")
 
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(do_once, ledger, of, work)
+        running = pool.submit(run_idempotent, ledger, of, work)
         assert started.wait(20)
         try:
             yield finish.set

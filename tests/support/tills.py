@@ -5,13 +5,14 @@ from itertools import count
 
 import orjson
 
+from app.api.till.responses import redemption_response, rollback_response
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.records import Coupon
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer, find_campaign, find_offer
 from app.stores.sql.coupons.issuing import issue
 from app.stores.sql.database.engine import Ledger
-from app.stores.sql.redemption.idempotency import Once
+from app.stores.sql.redemption.idempotency import IdempotentRequest
 from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem
 from app.stores.sql.redemption.rollback import Returned, roll_back
@@ -52,13 +53,16 @@ def pay(
     situation = Situation(now, coupon.customer_id, channel=channel)
     question = Question(Basket(lines, currency), situation, codes=(coupon.code,))
     number = str(next(_numbers))
-    answer = redeem(ledger, question, Order(number), Once("till", number, number, now))
-    told = orjson.loads(answer.body)
-    assert answer.status == 201, told
-    return str(told["redemption_id"])
+    response = redeem(
+        ledger, question, Order(number), IdempotentRequest("till", number, number, now), render=redemption_response
+    )
+    redemption = orjson.loads(response.body)
+    assert response.status == 201, redemption
+    return str(redemption["redemption_id"])
 
 
 def take_back(ledger: Ledger, redemption_id: str, *lines: Returned, now: datetime) -> None:
     """Rolls the redemption back: these lines, or all when none is named."""
     number = str(next(_numbers))
-    assert roll_back(ledger, redemption_id, lines or None, Once("till", number, number, now)).status == 200
+    request = IdempotentRequest("till", number, number, now)
+    assert roll_back(ledger, redemption_id, lines or None, request, render=rollback_response).status == 200

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.campaigns.wire import OfferAnswer, offer_document
 from app.api.documents import RequestModel, json_answer
 from app.api.fields import PRODUCT_ID
-from app.api.idempotency import answered, keyed, once_of
+from app.api.idempotency import idempotent, idempotent_request, respond
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.domain import ItemIdx, Mask, Scope
@@ -34,7 +34,8 @@ from app.offers.terms.records import Campaign
 from app.offers.terms.terms import OfferTerms
 from app.settings import Selected
 from app.stores.sql.campaigns.campaigns import create_offer, find_campaign
-from app.stores.sql.redemption.idempotency import Answer, do_once
+from app.stores.sql.database.engine import Transaction
+from app.stores.sql.redemption.idempotency import StoredResponse, run_idempotent
 
 router = APIRouter(tags=["campaigns"])
 
@@ -110,26 +111,26 @@ class GenerationAnswer(BaseModel):
     "/v1/campaigns/{campaign_id}/offers/generate",
     response_model=GenerationAnswer,
     responses={**documented(400, 404, 409, 413, 422), 201: {"model": GenerationAnswer}},
-    **keyed(Scope.ADMIN, is_required=False),
+    **idempotent(Scope.ADMIN, is_required=False),
 )
 async def generate_offers(campaign_id: Id, body: GenerationRequest, request: Request) -> Response:
     """Makes offers within the guardrails: drafts to look at, or with `save` all of them at once under one key."""
     service = service_of(request)
     catalogue = _catalogue(service)
-    work = partial(_generated, service, catalogue, campaign_id, body, now=datetime.now(UTC))
-    found = await run_in_threadpool(work)
-    drafts = [_draft(one, catalogue) for one in found.offers]
-    told = {"campaign_id": campaign_id, "drafts": drafts, "saved": [], "left_out": found.left_out}
+    work = partial(_generate, service, catalogue, campaign_id, body, now=datetime.now(UTC))
+    generated = await run_in_threadpool(work)
+    drafts = [_draft(one, catalogue) for one in generated.offers]
+    document = {"campaign_id": campaign_id, "drafts": drafts, "saved": [], "left_out": generated.left_out}
     if not body.save:
-        return json_answer(told)
-    once = await once_of(request)
+        return json_answer(document)
+    write = await idempotent_request(request)
 
-    def save(connection: Any) -> Answer:
-        offers = [create_offer(connection, campaign_id, None, one.terms, now=once.now) for one in found.offers]
-        saved = told | {"saved": [offer_document(offer) for offer in offers]}
-        return Answer(201, orjson.dumps(saved), (f"campaign:{campaign_id}",))
+    def save(connection: Transaction) -> StoredResponse:
+        offers = [create_offer(connection, campaign_id, None, one.terms, now=write.now) for one in generated.offers]
+        saved = document | {"saved": [offer_document(offer) for offer in offers]}
+        return StoredResponse(201, orjson.dumps(saved), (f"campaign:{campaign_id}",))
 
-    return await answered(service, once, partial(do_once, service.ledger, once, save))
+    return await respond(service, write, partial(run_idempotent, service.ledger, write, save))
 
 
 def _catalogue(service: Service) -> Catalogue:
@@ -139,7 +140,7 @@ def _catalogue(service: Service) -> Catalogue:
     return service.live.bundle.catalogue
 
 
-def _generated(
+def _generate(
     service: Service, catalogue: Catalogue, campaign_id: str, body: GenerationRequest, *, now: datetime
 ) -> Generated:
     """Raises CampaignNotFound, InvalidTerms, and InvalidRequest for too many offers."""

@@ -28,7 +28,7 @@ from app.api.campaigns.wire import (
 )
 from app.api.decisions.wire import Instant
 from app.api.documents import json_answer
-from app.api.idempotency import answered, keyed, once_of
+from app.api.idempotency import idempotent, idempotent_request, respond
 from app.api.problems import documented
 from app.api.state import service_of
 from app.domain import Scope
@@ -50,7 +50,7 @@ from app.stores.sql.campaigns.campaigns import (
     withdraw_offer,
 )
 from app.stores.sql.coupons.audience_issuing import add_audience, add_segment
-from app.stores.sql.redemption.idempotency import Answer, do_once
+from app.stores.sql.redemption.idempotency import StoredResponse, run_idempotent
 
 router = APIRouter(tags=["campaigns"])
 actions = APIRouter(tags=["campaigns"])
@@ -64,14 +64,19 @@ Writes are `async` for what the event loop keeps, and leave their SQL to a threa
     status_code=201,
     response_model=CampaignAnswer,
     responses=documented(400, 409, 413, 422),
-    **keyed(Scope.ADMIN),
+    **idempotent(Scope.ADMIN),
 )
 async def add_campaign(body: CampaignRequest, request: Request) -> Response:
     """A new campaign, which is a draft until it is scheduled."""
-    service, once, terms = service_of(request), await once_of(request), body.parsed()
-    make = partial(create_campaign, campaign_id=body.campaign_id, terms=terms, now=once.now)
-    work = partial(do_once, service.ledger, once, lambda connection: _campaign(make(connection), 201, now=once.now))
-    return await answered(service, once, work)
+    service, write, terms = service_of(request), await idempotent_request(request), body.parsed()
+    make = partial(create_campaign, campaign_id=body.campaign_id, terms=terms, now=write.now)
+    work = partial(
+        run_idempotent,
+        service.ledger,
+        write,
+        lambda connection: _campaign_response(make(connection), 201, now=write.now),
+    )
+    return await respond(service, write, work)
 
 
 @router.get("/v1/campaigns", response_model=CampaignList, responses=documented(422), **needs(Scope.ADMIN))
@@ -105,14 +110,16 @@ def get_campaign(campaign_id: Id, request: Request) -> Response:
     "/v1/campaigns/{campaign_id}",
     response_model=CampaignAnswer,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.ADMIN),
+    **idempotent(Scope.ADMIN),
 )
 async def replace_campaign(campaign_id: Id, body: CampaignChange, request: Request) -> Response:
     """The campaign with other terms; a budget below what is spent or held is refused, as is an outdated revision."""
-    service, once, terms = service_of(request), await once_of(request), body.parsed()
-    make = partial(change_campaign, campaign_id=campaign_id, terms=terms, revision=body.revision, now=once.now)
-    work = partial(do_once, service.ledger, once, lambda connection: _campaign(make(connection), now=once.now))
-    return await answered(service, once, work)
+    service, write, terms = service_of(request), await idempotent_request(request), body.parsed()
+    make = partial(change_campaign, campaign_id=campaign_id, terms=terms, revision=body.revision, now=write.now)
+    work = partial(
+        run_idempotent, service.ledger, write, lambda connection: _campaign_response(make(connection), now=write.now)
+    )
+    return await respond(service, write, work)
 
 
 @router.get(
@@ -132,14 +139,14 @@ def get_campaign_budget(campaign_id: Id, request: Request) -> Response:
     status_code=201,
     response_model=OfferAnswer,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.ADMIN),
+    **idempotent(Scope.ADMIN),
 )
 async def add_offer(campaign_id: Id, body: OfferRequest, request: Request) -> Response:
     """A new offer of the campaign."""
-    service, once, terms = service_of(request), await once_of(request), body.parsed()
-    make = partial(create_offer, campaign_id=campaign_id, offer_id=body.offer_id, terms=terms, now=once.now)
-    work = partial(do_once, service.ledger, once, lambda connection: _offer(make(connection), 201))
-    return await answered(service, once, work)
+    service, write, terms = service_of(request), await idempotent_request(request), body.parsed()
+    make = partial(create_offer, campaign_id=campaign_id, offer_id=body.offer_id, terms=terms, now=write.now)
+    work = partial(run_idempotent, service.ledger, write, lambda connection: _offer_response(make(connection), 201))
+    return await respond(service, write, work)
 
 
 @router.get(
@@ -159,31 +166,35 @@ def get_campaign_offers(campaign_id: Id, request: Request) -> Response:
     "/v1/campaigns/{campaign_id}/audience",
     response_model=AudienceAnswer,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.ADMIN),
+    **idempotent(Scope.ADMIN),
 )
 async def add_to_audience(campaign_id: Id, body: AudienceRequest, request: Request) -> Response:
     """Adds customers to those whom the campaign is for; they get coupons when these are issued to the audience."""
-    service, once = service_of(request), await once_of(request)
+    service, write = service_of(request), await idempotent_request(request)
     if body.tier is None:
-        add = partial(add_audience, campaign_id=campaign_id, customer_ids=body.customer_ids or (), now=once.now)
+        add = partial(add_audience, campaign_id=campaign_id, customer_ids=body.customer_ids or (), now=write.now)
     else:
-        add = partial(add_segment, campaign_id=campaign_id, tier=body.tier, now=once.now)
-    work = partial(do_once, service.ledger, once, lambda connection: _added(campaign_id, add(connection)))
-    return await answered(service, once, work)
+        add = partial(add_segment, campaign_id=campaign_id, tier=body.tier, now=write.now)
+    work = partial(
+        run_idempotent, service.ledger, write, lambda connection: _audience_response(campaign_id, add(connection))
+    )
+    return await respond(service, write, work)
 
 
 @actions.post(
     "/v1/campaigns/{campaign_id}/{action}",
     response_model=CampaignAnswer,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.ADMIN),
+    **idempotent(Scope.ADMIN),
 )
 async def change_campaign_status(campaign_id: Id, action: Annotated[Action, Path()], request: Request) -> Response:
     """Schedules a draft, pauses, resumes, ends, or reopens what has ended, which is paused then."""
-    service, once = service_of(request), await once_of(request)
-    make = partial(act_on_campaign, campaign_id=campaign_id, action=action, now=once.now)
-    work = partial(do_once, service.ledger, once, lambda connection: _campaign(make(connection), now=once.now))
-    return await answered(service, once, work)
+    service, write = service_of(request), await idempotent_request(request)
+    make = partial(act_on_campaign, campaign_id=campaign_id, action=action, now=write.now)
+    work = partial(
+        run_idempotent, service.ledger, write, lambda connection: _campaign_response(make(connection), now=write.now)
+    )
+    return await respond(service, write, work)
 
 
 @router.get("/v1/offers/{offer_id}", response_model=OfferAnswer, responses=documented(404, 422), **needs(Scope.ADMIN))
@@ -197,28 +208,28 @@ def get_offer(offer_id: Id, request: Request) -> Response:
     "/v1/offers/{offer_id}",
     response_model=OfferAnswer,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.ADMIN),
+    **idempotent(Scope.ADMIN),
 )
 async def replace_offer(offer_id: Id, body: OfferChange, request: Request) -> Response:
     """The offer in a new revision."""
-    service, once, terms = service_of(request), await once_of(request), body.parsed()
-    make = partial(change_offer, offer_id=offer_id, terms=terms, revision=body.revision, now=once.now)
-    work = partial(do_once, service.ledger, once, lambda connection: _offer(make(connection)))
-    return await answered(service, once, work)
+    service, write, terms = service_of(request), await idempotent_request(request), body.parsed()
+    make = partial(change_offer, offer_id=offer_id, terms=terms, revision=body.revision, now=write.now)
+    work = partial(run_idempotent, service.ledger, write, lambda connection: _offer_response(make(connection)))
+    return await respond(service, write, work)
 
 
 @router.delete(
     "/v1/offers/{offer_id}",
     response_model=OfferAnswer,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.ADMIN),
+    **idempotent(Scope.ADMIN),
 )
 async def delete_offer(offer_id: Id, request: Request) -> Response:
     """The offer, no longer issued or shown; coupons that are out stay good."""
-    service, once = service_of(request), await once_of(request)
-    make = partial(withdraw_offer, offer_id=offer_id, now=once.now)
-    work = partial(do_once, service.ledger, once, lambda connection: _offer(make(connection)))
-    return await answered(service, once, work)
+    service, write = service_of(request), await idempotent_request(request)
+    make = partial(withdraw_offer, offer_id=offer_id, now=write.now)
+    work = partial(run_idempotent, service.ledger, write, lambda connection: _offer_response(make(connection)))
+    return await respond(service, write, work)
 
 
 @router.get("/v1/settlements", response_model=SettlementAnswer, responses=documented(422), **needs(Scope.ADMIN))
@@ -232,13 +243,13 @@ def get_settlement(
     return json_answer({"from": from_at, "to": to_at, "funders": [one.to_dict() for one in found]})
 
 
-def _campaign(campaign: Campaign, status: Literal[200, 201] = 200, *, now: datetime) -> Answer:
-    return Answer(status, campaign_body(campaign, now=now), (f"campaign:{campaign.campaign_id}",))
+def _campaign_response(campaign: Campaign, status: Literal[200, 201] = 200, *, now: datetime) -> StoredResponse:
+    return StoredResponse(status, campaign_body(campaign, now=now), (f"campaign:{campaign.campaign_id}",))
 
 
-def _offer(offer: Offer, status: Literal[200, 201] = 200) -> Answer:
-    return Answer(status, offer_body(offer), (f"campaign:{offer.campaign_id}",))
+def _offer_response(offer: Offer, status: Literal[200, 201] = 200) -> StoredResponse:
+    return StoredResponse(status, offer_body(offer), (f"campaign:{offer.campaign_id}",))
 
 
-def _added(campaign_id: str, count: int) -> Answer:
-    return Answer(200, orjson.dumps({"campaign_id": campaign_id, "added_count": count}))
+def _audience_response(campaign_id: str, count: int) -> StoredResponse:
+    return StoredResponse(200, orjson.dumps({"campaign_id": campaign_id, "added_count": count}))

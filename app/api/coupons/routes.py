@@ -12,7 +12,7 @@ from app.api.access import needs
 from app.api.campaigns.wire import ActivationRequest, IssueRequest, MembershipAnswer, MembershipRequest
 from app.api.coupons.wire import CouponAnswer, IssueAnswer, WalletAnswer, coupon_document
 from app.api.documents import json_answer
-from app.api.idempotency import answered, keyed, once_of
+from app.api.idempotency import idempotent, idempotent_request, respond
 from app.api.problems import Responses, documented
 from app.api.state import service_of
 from app.domain import Scope
@@ -22,8 +22,8 @@ from app.offers.display.images import barcode_svg, qr_png, qr_svg
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.audience_issuing import activate, issue_to_audience
 from app.stores.sql.coupons.staff_issuing import Held, hand_out, held, take_back, wallet_of, with_terms
-from app.stores.sql.database.engine import Ledger
-from app.stores.sql.redemption.idempotency import Answer, Once, do_once, earlier_answer
+from app.stores.sql.database.engine import Ledger, Transaction
+from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, find_response, run_idempotent
 
 router = APIRouter(tags=["coupons"])
 SVG, PNG = "image/svg+xml", "image/png"
@@ -47,26 +47,26 @@ def get_wallet(customer_id: Id, request: Request) -> Response:
     """All coupons of the customer, those that have come to their end among them."""
     now = datetime.now(UTC)
     coupons = service_of(request).ledger.read(lambda connection: wallet_of(connection, customer_id))
-    told = {"customer_id": customer_id, "coupons": [coupon_document(one, now=now) for one in coupons]}
-    return json_answer(told)
+    document = {"customer_id": customer_id, "coupons": [coupon_document(one, now=now) for one in coupons]}
+    return json_answer(document)
 
 
 @router.put(
     "/v1/customers/{customer_id}/membership",
     response_model=MembershipAnswer,
     responses=documented(400, 409, 413, 422),
-    **keyed(Scope.STAFF),
+    **idempotent(Scope.STAFF),
 )
 async def set_membership(customer_id: Id, body: MembershipRequest, request: Request) -> Response:
     """From now on the customer is of this loyalty tier; coupons for tiers follow at once."""
-    service, once = service_of(request), await once_of(request)
-    told = orjson.dumps({"customer_id": customer_id, "tier": body.tier})
+    service, write = service_of(request), await idempotent_request(request)
+    content = orjson.dumps({"customer_id": customer_id, "tier": body.tier})
 
-    def change(connection: Any) -> Answer:
-        set_tier(connection, customer_id, body.tier, now=once.now)
-        return Answer(200, told, (f"customer:{customer_id}",))
+    def change(connection: Transaction) -> StoredResponse:
+        set_tier(connection, customer_id, body.tier, now=write.now)
+        return StoredResponse(200, content, (f"customer:{customer_id}",))
 
-    return await answered(service, once, partial(do_once, service.ledger, once, change))
+    return await respond(service, write, partial(run_idempotent, service.ledger, write, change))
 
 
 @router.post(
@@ -74,26 +74,26 @@ async def set_membership(customer_id: Id, body: MembershipRequest, request: Requ
     status_code=201,
     response_model=IssueAnswer,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.ADMIN),
+    **idempotent(Scope.ADMIN),
 )
 async def issue_coupons(campaign_id: Id, body: IssueRequest, request: Request) -> Response:
     """Coupons for some customers or the campaign's audience, or one with a code of its own that anybody may use.
 
     An audience is gone through in steps: where it breaks off, the same request goes on, and nobody gets two.
     """
-    service, once = service_of(request), await once_of(request)
+    service, write = service_of(request), await idempotent_request(request)
     if body.audience:
-        work = partial(_issued_to_audience, service.ledger, campaign_id, body.offer_id, once)
+        work = partial(_issue_to_audience, service.ledger, campaign_id, body.offer_id, write)
     else:
         customer_ids: Sequence[str | None] = body.customer_ids or [None]
         give = partial(hand_out, campaign_id=campaign_id, offer_id=body.offer_id, customer_ids=customer_ids)
         work = partial(
-            do_once,
+            run_idempotent,
             service.ledger,
-            once,
-            lambda connection: _issued(give(connection, code=body.code, now=once.now), once),
+            write,
+            lambda connection: _issue_response(give(connection, code=body.code, now=write.now), write),
         )
-    return await answered(service, once, work)
+    return await respond(service, write, work)
 
 
 @router.post(
@@ -101,31 +101,33 @@ async def issue_coupons(campaign_id: Id, body: IssueRequest, request: Request) -
     status_code=201,
     response_model=CouponAnswer,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.DECIDE),
+    **idempotent(Scope.DECIDE),
 )
 async def activate_offer(body: ActivationRequest, request: Request) -> Response:
     """The customer's coupon of an offer that is issued by decision; asked for again it is the same coupon."""
-    service, once = service_of(request), await once_of(request)
+    service, write = service_of(request), await idempotent_request(request)
 
-    def take(connection: Any) -> Answer:
-        coupon = activate(connection, body.offer_id, body.customer_id, now=once.now)
-        return _coupon(with_terms(connection, coupon), 201, once)
+    def find_or_issue(connection: Transaction) -> StoredResponse:
+        coupon = activate(connection, body.offer_id, body.customer_id, now=write.now)
+        return _coupon_response(with_terms(connection, coupon), 201, write)
 
-    return await answered(service, once, partial(do_once, service.ledger, once, take))
+    return await respond(service, write, partial(run_idempotent, service.ledger, write, find_or_issue))
 
 
 @router.post(
     "/v1/coupons/{coupon_id}/revoke",
     response_model=CouponAnswer,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.ADMIN),
+    **idempotent(Scope.ADMIN),
 )
 async def revoke_coupon(coupon_id: Id, request: Request) -> Response:
     """The coupon, good for nothing from now on; one that is used or reserved is refused."""
-    service, once = service_of(request), await once_of(request)
-    end = partial(take_back, coupon_id=coupon_id, now=once.now)
-    work = partial(do_once, service.ledger, once, lambda connection: _coupon(end(connection), 200, once))
-    return await answered(service, once, work)
+    service, write = service_of(request), await idempotent_request(request)
+    end = partial(take_back, coupon_id=coupon_id, now=write.now)
+    work = partial(
+        run_idempotent, service.ledger, write, lambda connection: _coupon_response(end(connection), 200, write)
+    )
+    return await respond(service, write, work)
 
 
 def _pictured(media_type: str) -> Responses:
@@ -161,25 +163,25 @@ def _held(request: Request, coupon_id: str) -> Held:
     return service_of(request).ledger.read(lambda connection: held(connection, coupon_id))
 
 
-def _issued(coupons: Sequence[Held], once: Once) -> Answer:
-    documents = [coupon_document(one, now=once.now) for one in coupons]
-    told = {"issued_count": len(coupons), "known_count": 0, "coupons": documents}
-    return Answer(201, orjson.dumps(told), _holders(coupons))
+def _issue_response(coupons: Sequence[Held], write: IdempotentRequest) -> StoredResponse:
+    documents = [coupon_document(one, now=write.now) for one in coupons]
+    document = {"issued_count": len(coupons), "known_count": 0, "coupons": documents}
+    return StoredResponse(201, orjson.dumps(document), _holders(coupons))
 
 
-def _coupon(one: Held, status: int, once: Once) -> Answer:
-    return Answer(status, orjson.dumps(coupon_document(one, now=once.now)), _holders([one]))
+def _coupon_response(one: Held, status: int, write: IdempotentRequest) -> StoredResponse:
+    return StoredResponse(status, orjson.dumps(coupon_document(one, now=write.now)), _holders([one]))
 
 
 def _holders(coupons: Sequence[Held]) -> tuple[str, ...]:
     return tuple({f"customer:{one.coupon.customer_id}": None for one in coupons if one.coupon.customer_id})
 
 
-def _issued_to_audience(ledger: Ledger, campaign_id: str, offer_id: str, once: Once) -> Answer:
-    """Many transactions, each of which issues nobody's coupon twice; the last one keeps the answer."""
-    earlier = ledger.read(lambda connection: earlier_answer(connection, once))
-    if earlier is not None:
-        return earlier
-    report = issue_to_audience(ledger, campaign_id, offer_id, now=once.now, progress=lambda _done, _total: None)
-    told = {"issued_count": report.issued_count, "known_count": report.known_count, "coupons": []}
-    return do_once(ledger, once, lambda _: Answer(201, orjson.dumps(told)))
+def _issue_to_audience(ledger: Ledger, campaign_id: str, offer_id: str, write: IdempotentRequest) -> StoredResponse:
+    """Many transactions, each of which issues nobody's coupon twice; the last one stores the response."""
+    stored = ledger.read(lambda connection: find_response(connection, write))
+    if stored is not None:
+        return stored
+    report = issue_to_audience(ledger, campaign_id, offer_id, now=write.now, progress=lambda _done, _total: None)
+    document = {"issued_count": report.issued_count, "known_count": report.known_count, "coupons": []}
+    return run_idempotent(ledger, write, lambda _: StoredResponse(201, orjson.dumps(document)))

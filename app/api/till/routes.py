@@ -1,5 +1,6 @@
 """Coupons at the till: what they would give, held for an order, redeemed for it, and given back."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -11,11 +12,12 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.access import client_of, needs, scopes_of
 from app.api.documents import json_answer
-from app.api.idempotency import answered, done, keyed, once_of, response_of
+from app.api.idempotency import http_response, idempotent, idempotent_request, respond, stored_response
 from app.api.problems import Responses, documented, problem_content
 from app.api.state import Service, service_of
 from app.api.till.baskets import basket_of
 from app.api.till.guarantees import find_guarantee
+from app.api.till.responses import redemption_response, release_response, reservation_response, rollback_response
 from app.api.till.wire import (
     BasketRequest,
     CouponsRequest,
@@ -38,9 +40,9 @@ from app.errors import InvalidRequest
 from app.ingest.schema import Id
 from app.offers.terms.basket import Situation
 from app.offers.terms.reasons import ReasonCode
-from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.engine import Ledger, Transaction
 from app.stores.sql.redemption.documents import quote_document
-from app.stores.sql.redemption.idempotency import Answer, Once, do_once, earlier_answer
+from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, find_response, run_idempotent
 from app.stores.sql.redemption.question import PriceGuarantee, Question, Quote
 from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
@@ -55,8 +57,8 @@ REFUSED: Responses = {
         "content": problem_content(RefusedProblem.__name__),
     }
 }
-NOBODY = "-"
-"""Whose guesses they are where no customer is told."""
+NO_CUSTOMER = "-"
+"""Whose guesses they are where no customer is given."""
 
 
 @router.post(
@@ -73,9 +75,9 @@ async def qualify_coupons(body: QualificationRequest, request: Request) -> Respo
     if body.customer_id is None and not body.codes:
         raise InvalidRequest("/customer_id: give customer_id, codes, or both", pointer="/customer_id")
     question = _question(body, request, now=datetime.now(UTC), wallet=body.customer_id is not None)
-    found = await _quoted(request, question)
-    near = [_near(refused) for refused in found["refused"] if _is_near(refused)]
-    return json_answer(found | {"near": near})
+    document = await _quote_document(request, question)
+    near = [_near(refused) for refused in document["refused"] if _is_near(refused)]
+    return json_answer(document | {"near": near})
 
 
 @router.post(
@@ -95,8 +97,8 @@ async def validate_coupons(
     now = body.now or datetime.now(UTC)
     _check_names_coupons(body, body.reservation_id)
     question = await _guaranteed_question(body, request, now=now, reservation_id=body.reservation_id)
-    found = await _quoted(request, question)
-    return json_answer(found | {"is_redeemable": bool(found["applied"])})
+    document = await _quote_document(request, question)
+    return json_answer(document | {"is_redeemable": bool(document["applied"])})
 
 
 @router.post(
@@ -104,19 +106,21 @@ async def validate_coupons(
     status_code=201,
     response_model=ReservationAnswer,
     responses=documented(400, 413, 422) | REFUSED,
-    **keyed(Scope.REDEEM),
+    **idempotent(Scope.REDEEM),
 )
 async def reserve_coupons(body: ReservationRequest, request: Request) -> Response:
     """Holds coupons and the money that they cost for one order."""
-    once = await once_of(request)
+    write = await idempotent_request(request)
     _check_names_coupons(body, None)
-    if (earlier := await _earlier(request, once)) is not None:
-        return earlier
-    question = await _guaranteed_question(body, request, now=once.now)
+    if (stored := await _find_stored(request, write)) is not None:
+        return stored
+    question = await _guaranteed_question(body, request, now=write.now)
     ttl = timedelta(seconds=body.ttl_s)
     ledger = service_of(request).ledger
-    work = partial(reserve, ledger, question, order_id=body.order_id, ttl=ttl, once=once)
-    return await _guarded(request, question, once, work)
+    work = partial(
+        reserve, ledger, question, order_id=body.order_id, ttl=ttl, request=write, render=reservation_response
+    )
+    return await _guarded(request, question, write, work)
 
 
 @router.get(
@@ -127,22 +131,26 @@ async def reserve_coupons(body: ReservationRequest, request: Request) -> Respons
 )
 def get_reservation(reservation_id: Id, request: Request) -> Response:
     """The reservation and what became of it."""
-    found = service_of(request).ledger.read(lambda connection: find_reservation(connection, reservation_id))
-    is_over = datetime.fromisoformat(found["expires_at"]) <= datetime.now(UTC)
-    return json_answer(found | {"status": "expired"} if found["status"] == "held" and is_over else found)
+    reservation = service_of(request).ledger.read(lambda connection: find_reservation(connection, reservation_id))
+    is_over = datetime.fromisoformat(reservation["expires_at"]) <= datetime.now(UTC)
+    is_expired = reservation["status"] == "held" and is_over
+    return json_answer(reservation | {"status": "expired"} if is_expired else reservation)
 
 
 @router.delete(
     "/v1/reservations/{reservation_id}",
     response_model=ReservationState,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.REDEEM),
+    **idempotent(Scope.REDEEM),
 )
 async def release_reservation(reservation_id: Id, request: Request) -> Response:
     """Gives the reservation up; what it held is free at once."""
-    service, once = service_of(request), await once_of(request)
-    free = partial(release, reservation_id=reservation_id, now=once.now)
-    return await answered(service, once, partial(do_once, service.ledger, once, free))
+    service, write = service_of(request), await idempotent_request(request)
+
+    def free(connection: Transaction) -> StoredResponse:
+        return release_response(release(connection, reservation_id, now=write.now))
+
+    return await respond(service, write, partial(run_idempotent, service.ledger, write, free))
 
 
 @router.post(
@@ -150,18 +158,18 @@ async def release_reservation(reservation_id: Id, request: Request) -> Response:
     status_code=201,
     response_model=RedemptionAnswer,
     responses=documented(400, 404, 413, 422) | REFUSED,
-    **keyed(Scope.REDEEM),
+    **idempotent(Scope.REDEEM),
 )
 async def redeem_coupons(body: RedemptionRequest, request: Request) -> Response:
     """Redeems the best combination of the coupons named, to the cent on every line, exactly once per key."""
-    once = await once_of(request)
+    write = await idempotent_request(request)
     _check_names_coupons(body, body.reservation_id)
-    if (earlier := await _earlier(request, once)) is not None:
-        return earlier
-    question = await _guaranteed_question(body, request, now=once.now, reservation_id=body.reservation_id)
+    if (stored := await _find_stored(request, write)) is not None:
+        return stored
+    question = await _guaranteed_question(body, request, now=write.now, reservation_id=body.reservation_id)
     order = Order(body.order_id, body.decision_id, body.expected_discount_minor)
-    work = partial(redeem, service_of(request).ledger, question, order, once)
-    return await _guarded(request, question, once, work)
+    work = partial(redeem, service_of(request).ledger, question, order, write, render=redemption_response)
+    return await _guarded(request, question, write, work)
 
 
 @router.get(
@@ -179,25 +187,25 @@ def get_redemption(redemption_id: Id, request: Request) -> Response:
     "/v1/redemptions/{redemption_id}/rollback",
     response_model=RollbackAnswer,
     responses=documented(400, 404, 409, 413, 422),
-    **keyed(Scope.REDEEM),
+    **idempotent(Scope.REDEEM),
 )
 async def roll_back_redemption(redemption_id: Id, body: RollbackRequest, request: Request) -> Response:
     """Takes the redemption back, whole or the lines that come back; what is back already stays so."""
-    service, once = service_of(request), await once_of(request)
+    service, write = service_of(request), await idempotent_request(request)
     lines = None if body.lines is None else [Returned(line.line_id, line.quantity) for line in body.lines]
     for number, line in enumerate(lines or ()):
         if line.line_id in {before.line_id for before in (lines or ())[:number]}:
             pointer = f"/lines/{number}/line_id"
             raise InvalidRequest(f"{pointer}: line {line.line_id!r} comes twice", pointer=pointer)
-    return await answered(service, once, partial(roll_back, service.ledger, redemption_id, lines, once))
+    work = partial(roll_back, service.ledger, redemption_id, lines, write, render=rollback_response)
+    return await respond(service, write, work)
 
 
-async def _earlier(request: Request, once: Once) -> Response | None:
-    """What this key was answered before: looked up first, for a decision that priced the basket may be over by now."""
+async def _find_stored(request: Request, write: IdempotentRequest) -> Response | None:
+    """The response under this key: looked up first, for the decision that priced the basket may have expired since."""
     service = service_of(request)
-    look = partial(earlier_answer, once=once)
-    earlier = await run_in_threadpool(service.ledger.read, look)
-    return None if earlier is None else response_of(service, earlier)
+    stored = await run_in_threadpool(service.ledger.read, partial(find_response, request=write))
+    return None if stored is None else http_response(service, stored)
 
 
 def _check_names_coupons(body: CouponsRequest, reservation_id: str | None) -> None:
@@ -235,17 +243,17 @@ def _question(
     )
 
 
-async def _quoted(request: Request, question: Question) -> dict[str, Any]:
-    """The quote as a document, guesses at codes counted; raises TooManyGuesses and what a reservation may."""
+async def _quote_document(request: Request, question: Question) -> dict[str, Any]:
+    """The quote as a document, failed guesses at codes counted; raises TooManyGuesses and what `check_held` does."""
     service = service_of(request)
     _check_guesses(service, client_of(request), question)
-    found = quote_document(await run_in_threadpool(_quote, service.ledger, question))
-    _count_guesses(service, client_of(request), question, found)
-    return found
+    document = quote_document(await run_in_threadpool(_quote, service.ledger, question))
+    _count_guesses(service, client_of(request), question, document)
+    return document
 
 
 def _quote(ledger: Ledger, question: Question) -> Quote:
-    def look(connection: Any) -> Quote:
+    def look(connection: Transaction) -> Quote:
         if question.reservation_id is not None:
             check_held(connection, question.reservation_id, now=question.situation.now_at)
         return quote(connection, question)
@@ -253,24 +261,26 @@ def _quote(ledger: Ledger, question: Question) -> Quote:
     return ledger.read(look)
 
 
-async def _guarded(request: Request, question: Question, once: Once, work: "partial[Answer]") -> Response:
-    """The response to a write about codes, guesses counted, those of a repeated answer not again."""
+async def _guarded(
+    request: Request, question: Question, write: IdempotentRequest, work: Callable[[], StoredResponse]
+) -> Response:
+    """The response to a write about codes, failed guesses counted, those of a repeated response not again."""
     service = service_of(request)
-    _check_guesses(service, once.client, question)
-    answer = await done(service, once, work)
-    if question.codes and not answer.is_replay:
-        _count_guesses(service, once.client, question, orjson.loads(answer.body))
-    return response_of(service, answer)
+    _check_guesses(service, write.client, question)
+    stored = await stored_response(service, write, work)
+    if question.codes and not stored.is_replay:
+        _count_guesses(service, write.client, question, orjson.loads(stored.body))
+    return http_response(service, stored)
 
 
 def _check_guesses(service: Service, client: str, question: Question) -> None:
     if question.codes:
-        service.guesses.check(client, question.situation.customer_id or NOBODY, monotonic())
+        service.guesses.check(client, question.situation.customer_id or NO_CUSTOMER, monotonic())
 
 
-def _count_guesses(service: Service, client: str, question: Question, found: dict[str, Any]) -> None:
-    failed = sum(refused["reason"]["code"] == ReasonCode.COUPON_NOT_FOUND for refused in found["refused"])
-    service.guesses.failed(client, question.situation.customer_id or NOBODY, failed, monotonic())
+def _count_guesses(service: Service, client: str, question: Question, document: dict[str, Any]) -> None:
+    failed = sum(refused["reason"]["code"] == ReasonCode.COUPON_NOT_FOUND for refused in document["refused"])
+    service.guesses.failed(client, question.situation.customer_id or NO_CUSTOMER, failed, monotonic())
 
 
 def _is_near(refused: dict[str, Any]) -> bool:

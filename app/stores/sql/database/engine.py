@@ -16,6 +16,8 @@ from sqlalchemy.types import DateTime, TypeDecorator
 from app.errors import BadSetting, StoreUnavailable
 
 T = TypeVar("T")
+Transaction = Connection
+"""What work on the ledger is handed: callers outside the stores name it without importing SQLAlchemy."""
 
 BUSY_TIMEOUT_S = 10
 """So long a transaction waits for those before it."""

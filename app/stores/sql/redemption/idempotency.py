@@ -1,4 +1,4 @@
-"""One key, one effect, one answer: the record is part of the transaction whose answer it keeps."""
+"""One key, one effect, one response: the record is part of the transaction whose response it keeps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ KEEP = timedelta(hours=24)
 
 
 class IdempotencyMismatch(BadInput):
-    """The same key came before with another request."""
+    """The same key was used for another request."""
 
     code = "idempotency_mismatch"
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
-    """A request that must have its effect once: who sends it under which key, and the SHA-256 of what it asks."""
+class IdempotentRequest:
+    """A request that must have its effect once: who sends it under which key, and the SHA-256 of the request."""
 
     client: str
     key: str
@@ -31,67 +31,69 @@ class Once:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the caller is told: an HTTP status and a body; `is_replay` when it was told before.
+class StoredResponse:
+    """A response as the edge rendered it, kept with its key to be sent again; `is_replay` when it was stored before.
 
-    `touched` are the subjects whose projections are stale now.
+    The store never reads it. `stale_subjects` (`customer:<id>`, `campaign:<id>`): whose projections are stale now.
     """
 
     status: int
     body: bytes
-    touched: tuple[str, ...] = ()
+    stale_subjects: tuple[str, ...] = ()
     is_replay: bool = False
 
 
-def earlier_answer(connection: Connection, once: Once) -> Answer | None:
-    """What this key was answered before; raises IdempotencyMismatch when it asked something else then."""
-    mine = (idempotency.c.client == once.client) & (idempotency.c.key == once.key)
+def find_response(connection: Connection, request: IdempotentRequest) -> StoredResponse | None:
+    """What was stored under this key; raises IdempotencyMismatch when that answered another request."""
+    mine = (idempotency.c.client == request.client) & (idempotency.c.key == request.key)
     row = connection.execute(select(idempotency).where(mine)).one_or_none()
-    if row is None or row.created_at < once.now - KEEP:
+    if row is None or row.created_at < request.now - KEEP:
         return None
-    if row.fingerprint != once.fingerprint:
+    if row.fingerprint != request.fingerprint:
         raise IdempotencyMismatch(
-            f"Idempotency-Key {once.key!r} was used for another request within 24 hours; use a new key"
+            f"Idempotency-Key {request.key!r} was used for another request within 24 hours; use a new key"
         )
-    return Answer(row.status, row.body, is_replay=True)
+    return StoredResponse(row.status, row.body, is_replay=True)
 
 
-def claim_key(connection: Connection, once: Once) -> Answer | None:
-    """First step of a transaction: None when the key is free, from now on taken; else the earlier answer.
+def _claim_key(connection: Connection, request: IdempotentRequest) -> StoredResponse | None:
+    """First step of a transaction: None when the key was free and is claimed now; else the stored response.
 
     PostgreSQL waits here for a transaction in flight with the same key, SQLite before it.
     """
-    mine = (idempotency.c.client == once.client) & (idempotency.c.key == once.key)
-    row = {"client": once.client, "key": once.key, "fingerprint": once.fingerprint, "created_at": once.now}
+    mine = (idempotency.c.client == request.client) & (idempotency.c.key == request.key)
+    row = {"client": request.client, "key": request.key, "fingerprint": request.fingerprint, "created_at": request.now}
     statement = insert(connection, idempotency).values(**row, status=0, body=b"").on_conflict_do_nothing()
     while True:
-        connection.execute(delete(idempotency).where(mine, idempotency.c.created_at < once.now - KEEP))
+        connection.execute(delete(idempotency).where(mine, idempotency.c.created_at < request.now - KEEP))
         if connection.execute(statement).rowcount:
             return None
-        earlier = earlier_answer(connection, once)
+        earlier = find_response(connection, request)
         # None: the record that was in the way is outdated or forgotten by now, so the key is still to be taken.
         if earlier is not None:
             return earlier
 
 
-def keep_answer(connection: Connection, once: Once, answer: Answer) -> Answer:
+def _store_response(connection: Connection, request: IdempotentRequest, response: StoredResponse) -> StoredResponse:
     """Last step of the same transaction."""
-    mine = (idempotency.c.client == once.client) & (idempotency.c.key == once.key)
-    connection.execute(update(idempotency).where(mine).values(status=answer.status, body=answer.body))
-    return answer
+    mine = (idempotency.c.client == request.client) & (idempotency.c.key == request.key)
+    connection.execute(update(idempotency).where(mine).values(status=response.status, body=response.body))
+    return response
 
 
-def do_once(ledger: Ledger, once: Once, work: Callable[[Connection], Answer]) -> Answer:
+def run_idempotent(
+    ledger: Ledger, request: IdempotentRequest, work: Callable[[Connection], StoredResponse]
+) -> StoredResponse:
     """`work` in one transaction with its idempotency record; an error leaves neither."""
 
-    def transaction(connection: Connection) -> Answer:
-        earlier = claim_key(connection, once)
-        return earlier if earlier is not None else keep_answer(connection, once, work(connection))
+    def transaction(connection: Connection) -> StoredResponse:
+        earlier = _claim_key(connection, request)
+        return earlier if earlier is not None else _store_response(connection, request, work(connection))
 
     return ledger.write(transaction)
 
 
-def forget_old(ledger: Ledger, *, now: datetime) -> int:
+def delete_expired(ledger: Ledger, *, now: datetime) -> int:
     """Deletes records older than 24 hours; returns how many."""
     return ledger.write(
         lambda connection: connection.execute(delete(idempotency).where(idempotency.c.created_at < now - KEEP)).rowcount

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, insert
 
 from app.errors import StoreUnavailable
@@ -15,9 +14,8 @@ from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, uses
 from app.stores.sql.redemption.claims import ClaimFailed, take_instead
-from app.stores.sql.redemption.documents import quote_document, refused_documents
 from app.stores.sql.redemption.entries import Entry, enter, touched_by
-from app.stores.sql.redemption.idempotency import Answer, Once, do_once, earlier_answer
+from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, find_response, run_idempotent
 from app.stores.sql.redemption.question import Question, Quote
 from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.reservations import (
@@ -29,6 +27,7 @@ from app.stores.sql.redemption.reservations import (
     taken_of,
     use_rows,
 )
+from app.stores.sql.redemption.results import Redeemed, Refused, Reserved
 
 ROUNDS = 50
 """A failed claim means that somebody else's succeeded, so rounds end; so many at most."""
@@ -43,92 +42,102 @@ class Order:
     expected_discount_minor: int | None = None
 
 
-def redeem(ledger: Ledger, question: Question, order: Order, once: Once) -> Answer:
-    """Redeems the best combination, once: 201 with the redemption, or 409 with the reasons why nothing was.
+def redeem(
+    ledger: Ledger,
+    question: Question,
+    order: Order,
+    request: IdempotentRequest,
+    *,
+    render: Callable[[Redeemed | Refused], StoredResponse],
+) -> StoredResponse:
+    """Redeems the best combination, or nothing; the result as `render` puts it, stored in the same transaction.
 
-    Raises ReservationNotFound and ReservationOver, IdempotencyMismatch, StoreUnavailable.
+    A repeated request gets the response that is stored. Raises ReservationNotFound and ReservationOver,
+    IdempotencyMismatch, StoreUnavailable.
     """
 
-    def claim(connection: Connection, quoted: Quote) -> Answer:
+    def claim(connection: Connection, quoted: Quote) -> StoredResponse:
         expected = order.expected_discount_minor
         if expected is not None and expected != quoted.discount_minor:
-            return _changed(quoted, expected)
-        return _nothing(quoted) if not quoted.claims else _redeemed(connection, quoted, order, once)
+            return render(_discount_changed(quoted, expected))
+        return render(_redeem(connection, quoted, order, request) if quoted.claims else _nothing_to_use(quoted))
 
-    return _quote_and_claim(ledger, question, once, claim)
+    return _quote_and_claim(ledger, question, request, claim)
 
 
-def reserve(ledger: Ledger, question: Question, *, order_id: str | None, ttl: timedelta, once: Once) -> Answer:
-    """Holds the best combination for `ttl`, once: 201 with the reservation, or 409 with the reasons why not."""
+def reserve(
+    ledger: Ledger,
+    question: Question,
+    request: IdempotentRequest,
+    *,
+    order_id: str | None,
+    ttl: timedelta,
+    render: Callable[[Reserved | Refused], StoredResponse],
+) -> StoredResponse:
+    """Holds the best combination for `ttl`, or nothing; rendered, stored and repeated as for `redeem`."""
 
-    def claim(connection: Connection, quoted: Quote) -> Answer:
+    def claim(connection: Connection, quoted: Quote) -> StoredResponse:
         if not quoted.claims:
-            return _nothing(quoted)
-        return hold(connection, quoted, once, order_id=order_id, ttl=ttl)
+            return render(_nothing_to_use(quoted))
+        return render(hold(connection, quoted, request, order_id=order_id, ttl=ttl))
 
-    return _quote_and_claim(ledger, replace(question, is_to_reserve=True), once, claim)
+    return _quote_and_claim(ledger, replace(question, is_to_reserve=True), request, claim)
 
 
 def _quote_and_claim(
-    ledger: Ledger, question: Question, once: Once, claim: Callable[[Connection, Quote], Answer]
-) -> Answer:
-    """The answer of the first round in which every claim of the quote held."""
+    ledger: Ledger, question: Question, request: IdempotentRequest, claim: Callable[[Connection, Quote], StoredResponse]
+) -> StoredResponse:
+    """The response of the first round in which every claim of the quote held."""
 
-    def look(connection: Connection) -> Answer | Quote:
-        earlier = earlier_answer(connection, once)
-        if earlier is not None:
-            return earlier
+    def look(connection: Connection) -> StoredResponse | Quote:
+        stored = find_response(connection, request)
+        if stored is not None:
+            return stored
         if question.reservation_id is not None:
-            check_held(connection, question.reservation_id, now=once.now)
+            check_held(connection, question.reservation_id, now=request.now)
         return quote(connection, question)
 
     for _ in range(ROUNDS):
         seen = ledger.read(look)
-        if isinstance(seen, Answer):
+        if isinstance(seen, StoredResponse):
             return seen
         if seen.overdue:
-            expire_reservations(ledger, now=once.now)
+            expire_reservations(ledger, now=request.now)
         try:
-            return do_once(ledger, once, lambda connection, quoted=seen: claim(connection, quoted))  # type: ignore[misc]
+            return run_idempotent(ledger, request, lambda connection, quoted=seen: claim(connection, quoted))  # type: ignore[misc]
         except ClaimFailed:
             continue
     raise StoreUnavailable("too many others redeem the same coupons just now; send it again with the same key")
 
 
-def _redeemed(connection: Connection, quoted: Quote, order: Order, once: Once) -> Answer:
+def _redeem(connection: Connection, quoted: Quote, order: Order, request: IdempotentRequest) -> Redeemed:
     question, redemption_id = quoted.question, new_id("rdm")
-    held = _held(connection, question, now=once.now)
+    held = _held(connection, question, now=request.now)
     take_instead(connection, quoted.claims, [taken_of(row) for row in held], money_of(held))
-    told = {
-        "redemption_id": redemption_id,
-        "status": "redeemed",
-        "order_id": order.order_id,
-        "redeemed_at": once.now.isoformat(),
-    } | quote_document(quoted)
     connection.execute(
         insert(redemptions).values(
             redemption_id=redemption_id,
             status="redeemed",
             order_id=order.order_id,
             customer_id=question.situation.customer_id,
-            client=once.client,
+            client=request.client,
             channel=question.situation.channel,
             store_id=question.situation.store_id,
             currency=question.basket.currency,
             basket_minor=question.basket.total_minor,
             discount_minor=quoted.discount_minor,
             decision_id=order.decision_id,
-            redeemed_at=once.now,
+            redeemed_at=request.now,
         )
     )
     rows = use_rows(quoted, redemption_id=redemption_id)
     connection.execute(insert(uses), rows)
     connection.execute(insert(redemption_lines), _lines(quoted, rows, redemption_id))
     enter(connection, [Entry("spend", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows],
-          channel=question.situation.channel, now=once.now)  # fmt: skip
+          channel=question.situation.channel, now=request.now)  # fmt: skip
     touched = touched_by(connection, [*held, *rows])
-    enqueue(connection, touched, now=once.now)
-    return Answer(201, orjson.dumps(told), touched)
+    enqueue(connection, touched, now=request.now)
+    return Redeemed(redemption_id, order.order_id, request.now, quoted, touched)
 
 
 def _held(connection: Connection, question: Question, *, now: datetime) -> Sequence[Any]:
@@ -165,22 +174,16 @@ def _lines(quoted: Quote, rows: list[dict[str, Any]], redemption_id: str) -> lis
     return made
 
 
-def _nothing(quoted: Quote) -> Answer:
-    """409: no coupon gave anything; the code is that of the first refusal."""
+def _nothing_to_use(quoted: Quote) -> Refused:
+    """No coupon gives anything; the code is that of the only refusal, where there is just one."""
     refusals = [one.refusal for one in quoted.coupons if one.refusal is not None]
     if not refusals:
-        return _problem("no_coupon", "no coupon was given, and the wallet holds none that may be used", [])
-    refused = refused_documents(quoted.coupons)
+        return Refused("no_coupon", "no coupon was given, and the wallet holds none that may be used", quoted)
     if len(refusals) == 1:
-        return _problem(refusals[0].code.value, refusals[0].detail, refused)
-    return _problem("not_redeemable", "none of the coupons can be used; `refused` tells why", refused)
+        return Refused(refusals[0].code.value, refusals[0].detail, quoted)
+    return Refused("not_redeemable", "none of the coupons can be used; `refused` tells why", quoted)
 
 
-def _changed(quoted: Quote, expected: int) -> Answer:
-    detail = f"the coupons give {quoted.discount_minor} now, not {expected}; show the customer and ask again"
-    return _problem("discount_changed", detail, refused_documents(quoted.coupons))
-
-
-def _problem(code: str, detail: str, refused: list[dict[str, Any]]) -> Answer:
-    body = {"type": f"urn:endcap:error:{code}", "title": "Conflict", "status": 409, "code": code, "detail": detail}
-    return Answer(409, orjson.dumps(body | {"refused": refused}))
+def _discount_changed(quoted: Quote, expected_minor: int) -> Refused:
+    detail = f"the coupons give {quoted.discount_minor} now, not {expected_minor}; show the customer and ask again"
+    return Refused("discount_changed", detail, quoted)

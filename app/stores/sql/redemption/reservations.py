@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from app.errors import Conflict, Missing
@@ -15,8 +14,9 @@ from app.stores.sql.database.tables import reservations, uses
 from app.stores.sql.redemption.claims import CounterKey, Taken, give_back, take
 from app.stores.sql.redemption.documents import quote_document
 from app.stores.sql.redemption.entries import Entry, enter, touched_by
-from app.stores.sql.redemption.idempotency import Answer, Once
+from app.stores.sql.redemption.idempotency import IdempotentRequest
 from app.stores.sql.redemption.question import Quote
+from app.stores.sql.redemption.results import Released, Reserved
 
 EXPIRE_COUNT = 500
 
@@ -33,20 +33,22 @@ class ReservationOver(Conflict):
     code = "reservation_over"
 
 
-def hold(connection: Connection, quote: Quote, once: Once, *, order_id: str | None, ttl: timedelta) -> Answer:
+def hold(
+    connection: Connection, quote: Quote, request: IdempotentRequest, *, order_id: str | None, ttl: timedelta
+) -> Reserved:
     """Holds what the quote gives, in the transaction of its idempotency record; raises ClaimFailed."""
-    now, reservation_id = once.now, new_id("rsv")
+    now, reservation_id = request.now, new_id("rsv")
     take(connection, quote.claims, as_hold=True)
     expires_at = now + ttl
-    told = {"reservation_id": reservation_id, "expires_at": expires_at.isoformat()} | quote_document(quote)
+    document = {"reservation_id": reservation_id, "expires_at": expires_at.isoformat()} | quote_document(quote)
     connection.execute(
         insert(reservations).values(
             reservation_id=reservation_id,
             status="held",
             order_id=order_id,
             customer_id=quote.question.situation.customer_id,
-            client=once.client,
-            answer=told,
+            client=request.client,
+            answer=document,
             created_at=now,
             expires_at=expires_at,
         )
@@ -57,7 +59,7 @@ def hold(connection: Connection, quote: Quote, once: Once, *, order_id: str | No
           channel=quote.question.situation.channel, now=now)  # fmt: skip
     touched = touched_by(connection, rows)
     enqueue(connection, touched, now=now)
-    return Answer(201, orjson.dumps(told), touched)
+    return Reserved(document, touched)
 
 
 def use_rows(quote: Quote, **of: str) -> list[dict[str, Any]]:
@@ -85,7 +87,7 @@ def use_rows(quote: Quote, **of: str) -> list[dict[str, Any]]:
 
 
 def find_reservation(connection: Connection, reservation_id: str) -> dict[str, Any]:
-    """The reservation as it was answered, with its status now; raises ReservationNotFound."""
+    """The reservation as it was made, with its status now; raises ReservationNotFound."""
     query = select(reservations).where(reservations.c.reservation_id == reservation_id)
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
@@ -132,13 +134,13 @@ def close_reservation(
     return rows
 
 
-def release(connection: Connection, reservation_id: str, *, now: datetime) -> Answer:
-    """Gives a reservation up; once more is the same. Raises ReservationNotFound, ReservationOver when redeemed."""
+def release(connection: Connection, reservation_id: str, *, now: datetime) -> Released:
+    """Gives a reservation up, which is safe to repeat. Raises ReservationNotFound, ReservationOver when redeemed."""
     touched = end_reservation(connection, reservation_id, "released", now=now)
-    found = find_reservation(connection, reservation_id)
-    if found["status"] == "redeemed":
+    document = find_reservation(connection, reservation_id)
+    if document["status"] == "redeemed":
         raise ReservationOver(f"reservation {reservation_id!r} is redeemed; roll the redemption back instead")
-    return Answer(200, orjson.dumps(found), touched or ())
+    return Released(document, touched or ())
 
 
 def expire_reservations(ledger: Ledger, *, now: datetime) -> int:

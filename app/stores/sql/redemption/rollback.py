@@ -1,11 +1,10 @@
 """Rollbacks: the exact inverse of a redemption, whole or by line, and only once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from app.errors import BadInput, Missing
@@ -16,8 +15,9 @@ from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, rollbacks, uses
 from app.stores.sql.redemption.claims import give_back
 from app.stores.sql.redemption.entries import Entry, enter, touched_by
-from app.stores.sql.redemption.idempotency import Answer, Once, do_once
+from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, run_idempotent
 from app.stores.sql.redemption.reservations import taken_of
+from app.stores.sql.redemption.results import RolledBack
 
 Rows = Sequence[RowMapping]
 
@@ -71,15 +71,27 @@ def returned_part(whole: int, returned: Fraction, quantity: float) -> int:
     return whole if returned >= exact(quantity) else int(whole * returned / exact(quantity))
 
 
-def roll_back(ledger: Ledger, redemption_id: str, lines: Sequence[Returned] | None, once: Once) -> Answer:
-    """Takes a redemption back, whole or by line: 200 with what came back, nothing where all was back already.
+def roll_back(
+    ledger: Ledger,
+    redemption_id: str,
+    lines: Sequence[Returned] | None,
+    request: IdempotentRequest,
+    *,
+    render: Callable[[RolledBack], StoredResponse],
+) -> StoredResponse:
+    """Takes a redemption back, whole or by line; nothing comes back where all was back already.
 
-    Raises RedemptionNotFound, ReturnExceeds, IdempotencyMismatch and StoreUnavailable.
+    The result as `render` puts it, stored in the same transaction. Raises RedemptionNotFound, ReturnExceeds,
+    IdempotencyMismatch and StoreUnavailable.
     """
-    return do_once(ledger, once, lambda connection: _rolled_back(connection, redemption_id, lines, once))
+    return run_idempotent(
+        ledger, request, lambda connection: render(_roll_back(connection, redemption_id, lines, request))
+    )
 
 
-def _rolled_back(connection: Connection, redemption_id: str, lines: Sequence[Returned] | None, once: Once) -> Answer:
+def _roll_back(
+    connection: Connection, redemption_id: str, lines: Sequence[Returned] | None, request: IdempotentRequest
+) -> RolledBack:
     redemption = _locked(connection, redemption_id)
     query = select(redemption_lines).where(redemption_lines.c.redemption_id == redemption_id)
     rows = connection.execute(query.order_by(redemption_lines.c.use_id, redemption_lines.c.line_id)).mappings().all()
@@ -87,8 +99,8 @@ def _rolled_back(connection: Connection, redemption_id: str, lines: Sequence[Ret
     rollback_id = new_id("rbk")
     touched: tuple[str, ...] = ()
     if parts:
-        touched = _give_back(connection, redemption, rows, parts, rollback_id, once)
-    return Answer(200, orjson.dumps(_told(connection, redemption_id, rollback_id, parts)), touched)
+        touched = _give_back(connection, redemption, rows, parts, rollback_id, request)
+    return RolledBack(_rollback_document(connection, redemption_id, rollback_id, parts), touched)
 
 
 def _locked(connection: Connection, redemption_id: str) -> RowMapping:
@@ -140,7 +152,7 @@ def _give_back(
     rows: Rows,
     parts: Sequence[_Part],
     rollback_id: str,
-    once: Once,
+    request: IdempotentRequest,
 ) -> tuple[str, ...]:
     redemption_id = redemption["redemption_id"]
     _count_lines(connection, redemption_id, parts)
@@ -153,7 +165,9 @@ def _give_back(
     _free(connection, use_rows, over, cost)
     amount_minor = sum(part.of("discount_minor") for part in parts)
     entries = [Entry("return", row["campaign_id"], cost[row["use_id"]], row["use_id"], rollback_id) for row in use_rows]
-    enter(connection, [entry for entry in entries if entry.amount_minor], channel=redemption["channel"], now=once.now)
+    enter(
+        connection, [entry for entry in entries if entry.amount_minor], channel=redemption["channel"], now=request.now
+    )
     connection.execute(
         update(redemptions).where(redemptions.c.redemption_id == redemption_id).values(
             returned_minor=redemptions.c.returned_minor + amount_minor,
@@ -164,14 +178,14 @@ def _give_back(
         insert(rollbacks).values(
             rollback_id=rollback_id,
             redemption_id=redemption_id,
-            client=once.client,
+            client=request.client,
             amount_minor=amount_minor,
             lines=_line_documents(parts),
-            rolled_back_at=once.now,
+            rolled_back_at=request.now,
         )
     )
     touched = touched_by(connection, use_rows)
-    enqueue(connection, touched, now=once.now)
+    enqueue(connection, touched, now=request.now)
     return touched
 
 
@@ -216,16 +230,18 @@ def _free(connection: Connection, use_rows: Rows, over: Rows, cost: Mapping[str,
 def _line_documents(parts: Sequence[_Part]) -> list[dict[str, Any]]:
     by_line: dict[str, dict[str, Any]] = {}
     for part in parts:
-        told = by_line.setdefault(
+        line = by_line.setdefault(
             part.row["line_id"],
             {"line_id": part.row["line_id"], "quantity": float(part.quantity), "discount_minor": 0, "points": 0},
         )
-        told["discount_minor"] += part.of("discount_minor")
-        told["points"] += part.of("points")
+        line["discount_minor"] += part.of("discount_minor")
+        line["points"] += part.of("points")
     return list(by_line.values())
 
 
-def _told(connection: Connection, redemption_id: str, rollback_id: str, parts: Sequence[_Part]) -> dict[str, Any]:
+def _rollback_document(
+    connection: Connection, redemption_id: str, rollback_id: str, parts: Sequence[_Part]
+) -> dict[str, Any]:
     row = connection.execute(select(redemptions).where(redemptions.c.redemption_id == redemption_id)).mappings().one()
     lines = _line_documents(parts)
     return {

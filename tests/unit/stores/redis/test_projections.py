@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, select
 
+from app.api.till.responses import redemption_response, reservation_response
 from app.domain import Wallet, WalletCoupon
 from app.errors import BadTransition, StoreUnavailable
 from app.offers.terms.basket import Basket, BasketLine, Situation
@@ -27,7 +28,7 @@ from app.stores.sql.coupons.issuing import expire_due
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 from app.stores.sql.database.tables import projection_queue
-from app.stores.sql.redemption.idempotency import Once
+from app.stores.sql.redemption.idempotency import IdempotentRequest
 from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from tests.support.tills import START, give, pay, run_campaign, take_back
@@ -103,7 +104,14 @@ def test_reserved_coupon_and_its_money_are_out_of_sight(ledger: Ledger, projecti
     question = Question(
         Basket((BasketLine("1", "p1", 1.0, 2000),), "EUR"), Situation(START, "ann"), codes=(coupon.code,)
     )
-    reserve(ledger, question, order_id="1", ttl=timedelta(hours=1), once=Once("till", "hold", "f", START))
+    reserve(
+        ledger,
+        question,
+        order_id="1",
+        ttl=timedelta(hours=1),
+        request=IdempotentRequest("till", "hold", "f", START),
+        render=reservation_response,
+    )
     projections.rebuild()
     wallet = in_redis(client, "ann")
     assert wallet is not None
@@ -124,7 +132,14 @@ def test_coupon_of_two_uses_is_open_until_both_are_taken_and_an_expired_one_is_n
     question = Question(
         Basket((BasketLine("1", "p1", 1.0, 2000),), "EUR"), Situation(START, "ann"), codes=(twice.code,)
     )
-    reserve(ledger, question, order_id="1", ttl=timedelta(hours=1), once=Once("till", "hold", "f", START))
+    reserve(
+        ledger,
+        question,
+        order_id="1",
+        ttl=timedelta(hours=1),
+        request=IdempotentRequest("till", "hold", "f", START),
+        render=reservation_response,
+    )
     projections.rebuild()
     assert codes(in_redis(client, "ann")) == []
 
@@ -246,7 +261,13 @@ def test_old_wallet_shows_a_used_coupon_but_redeems_nothing(
         Situation(START, "ann", channel="store"),
         codes=(coupon.code,),
     )
-    answer = redeem(ledger, question, Order("again"), Once("till", "another-key", "f", START))
+    answer = redeem(
+        ledger,
+        question,
+        Order("again"),
+        IdempotentRequest("till", "another-key", "f", START),
+        render=redemption_response,
+    )
     assert answer.status == 409
     assert b"already_redeemed" in answer.body or b"code_limit_reached" in answer.body
 

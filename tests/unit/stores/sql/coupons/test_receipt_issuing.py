@@ -10,6 +10,7 @@ from threading import Barrier, BrokenBarrierError
 
 import pytest
 
+from app.api.till.responses import reservation_response
 from app.offers.rules.receipts import PURCHASE, REFUND, ReceiptLine
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.records import Coupon, CouponStatus
@@ -19,7 +20,7 @@ from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.issuing import coupons_of, revoke_pending
 from app.stores.sql.coupons.receipt_issuing import Shop, Taken, forget_receipts, take_receipts
 from app.stores.sql.database.engine import Ledger
-from app.stores.sql.redemption.idempotency import Once
+from app.stores.sql.redemption.idempotency import IdempotentRequest
 from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import reserve
 from app.stores.sql.redemption.reservations import expire_reservations
@@ -144,8 +145,13 @@ def test_refund_while_the_coupon_is_reserved_revokes_it_when_it_is_free_again(le
     (coupon,) = wallet(ledger)
     basket = Basket((BasketLine("0", "p", 1.0, 2000),), "EUR")
     question = Question(basket, Situation(NOON, "ann"), codes=(coupon.code,))
-    once = Once("till", "k", "k", NOON)
-    assert reserve(ledger, question, order_id="o", ttl=timedelta(minutes=15), once=once).status == 201
+    request = IdempotentRequest("till", "k", "k", NOON)
+    assert (
+        reserve(
+            ledger, question, order_id="o", ttl=timedelta(minutes=15), request=request, render=reservation_response
+        ).status
+        == 201
+    )
     assert take(ledger, refund(1)).revoked_count == 0
     assert revoke_pending(ledger, now=NOON) == 0
     later = NOON + timedelta(minutes=15)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, literal, select
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import insert
 from app.stores.sql.database.tables import memberships
-from app.stores.sql.redemption.idempotency import Answer, Once, do_once
+from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, run_idempotent
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MEMBER = {"customer_id": "900", "tier": "gold", "updated_at": NOW}
@@ -29,14 +29,14 @@ def test_insert_counts_the_rows_that_went_in(ledger: Ledger, from_select: bool) 
 
 
 def test_same_key_has_its_effect_once(ledger: Ledger) -> None:
-    once = Once("till", "key", "fingerprint", NOW)
+    request = IdempotentRequest("till", "key", "fingerprint", NOW)
     effects: list[int] = []
 
-    def work(_: object) -> Answer:
+    def work(_: object) -> StoredResponse:
         effects.append(1)
-        return Answer(201, b"done")
+        return StoredResponse(201, b"done")
 
-    first, second = (do_once(ledger, once, work) for _ in range(2))
+    first, second = (run_idempotent(ledger, request, work) for _ in range(2))
     assert effects == [1]
     assert (first.status, first.body, first.is_replay) == (201, b"done", False)
     assert (second.status, second.body, second.is_replay) == (201, b"done", True)
