@@ -42,7 +42,7 @@ from app.stores.sql.redemption.question import PriceGuarantee, Question
 from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.reservations import ReservationOver, expire_reservations, release
-from app.stores.sql.redemption.rollback import Returned, ReturnExceeds, roll_back
+from app.stores.sql.redemption.rollback import ReturnedLine, ReturnExceeds, roll_back
 from tests.invariants import menus
 from tests.invariants.books import (
     LEADS_TO,
@@ -186,7 +186,7 @@ class Histories(RuleBasedStateMachine):
         one = _one(self.books.redemptions, pick)
         quantities = {line_id: share.quantity for use in one.uses for line_id, share in use.shares.items()}
         left = {line_id: quantity - one.back.get(line_id, 0) for line_id, quantity in quantities.items()}
-        lines = None if parts is None else [Returned(_one(sorted(left), place), part) for place, part in parts]
+        lines = None if parts is None else [ReturnedLine(_one(sorted(left), place), part) for place, part in parts]
         send = partial(roll_back, self.ledger, one.redemption_id, lines, render=rollback_response)
         wanted = [(line, left[line.line_id]) for line in lines or ()]
         back = {line.line_id: exact(line.quantity) if line.quantity else rest for line, rest in wanted}

@@ -23,7 +23,7 @@ from app.stores.sql.redemption.idempotency import KEEP, IdempotentRequest, Store
 from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.reservations import release
-from app.stores.sql.redemption.rollback import Returned, ReturnExceeds, roll_back
+from app.stores.sql.redemption.rollback import ReturnedLine, ReturnExceeds, roll_back
 from tests.support.server import wait_until
 from tests.support.tills import START, give, run_campaign
 
@@ -85,7 +85,11 @@ def test_line_named_twice_in_one_return_is_refused(ledger: Ledger) -> None:
     redemption_id = paid(ledger, question(give(ledger, "spring-0", "ada"), quantity=2), "pay")
     with pytest.raises(ReturnExceeds, match="named twice"):
         roll_back(
-            ledger, redemption_id, [Returned("1", 2), Returned("1", 2)], till_request("back"), render=rollback_response
+            ledger,
+            redemption_id,
+            [ReturnedLine("1", 2), ReturnedLine("1", 2)],
+            till_request("back"),
+            render=rollback_response,
         )
     assert ledger.read(lambda connection: find_campaign(connection, "spring")).spent_minor == 500
 
@@ -96,7 +100,7 @@ def test_thirds_of_a_weighed_line_come_back_to_the_last_gram_and_cent(ledger: Le
     told = [
         orjson.loads(
             roll_back(
-                ledger, redemption_id, [Returned("1", 0.1)], till_request(f"back {part}"), render=rollback_response
+                ledger, redemption_id, [ReturnedLine("1", 0.1)], till_request(f"back {part}"), render=rollback_response
             ).body
         )
         for part in range(3)

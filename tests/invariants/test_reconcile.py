@@ -11,7 +11,7 @@ from app.offers.terms.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.settings import Settings
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.database.engine import Ledger
-from app.stores.sql.redemption.rollback import Returned, roll_back
+from app.stores.sql.redemption.rollback import ReturnedLine, roll_back
 from tests.invariants.test_edges import OFFER, held, paid, question, till_request
 from tests.support.tills import give, run_campaign
 
@@ -55,7 +55,7 @@ def busy_ledger(ledger: Ledger) -> Ledger:
     run_campaign(ledger, "spring", LIMITED, OFFER, CODE_FOR_TWO)
     run_campaign(ledger, "autumn", LIMITED)
     redemption_id = paid(ledger, question(give(ledger, "spring-0", "ada"), quantity=2), "pay")
-    roll_back(ledger, redemption_id, [Returned("1", 1)], till_request("back"), render=rollback_response)
+    roll_back(ledger, redemption_id, [ReturnedLine("1", 1)], till_request("back"), render=rollback_response)
     code = give(ledger, "spring-1", "ada")
     paid(ledger, question(reservation_id=held(ledger, code)), "pay reserved")
     held(ledger, give(ledger, "spring-0", "ada"), key="hold another")

@@ -15,7 +15,7 @@ from app.stores.sql.database.engine import Ledger
 from app.stores.sql.redemption.idempotency import IdempotentRequest
 from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem
-from app.stores.sql.redemption.rollback import Returned, roll_back
+from app.stores.sql.redemption.rollback import ReturnedLine, roll_back
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 _numbers = count(1)
@@ -61,7 +61,7 @@ def pay(
     return str(redemption["redemption_id"])
 
 
-def take_back(ledger: Ledger, redemption_id: str, *lines: Returned, now: datetime) -> None:
+def take_back(ledger: Ledger, redemption_id: str, *lines: ReturnedLine, now: datetime) -> None:
     """Rolls the redemption back: these lines, or all when none is named."""
     number = str(next(_numbers))
     request = IdempotentRequest("till", number, number, now)

@@ -47,8 +47,8 @@ from app.stores.sql.redemption.question import PriceGuarantee, Question, Quote
 from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.redemptions import find_redemption
-from app.stores.sql.redemption.reservations import check_held, find_reservation, release
-from app.stores.sql.redemption.rollback import Returned, roll_back
+from app.stores.sql.redemption.reservations import check_is_held, find_reservation, release
+from app.stores.sql.redemption.rollback import ReturnedLine, roll_back
 
 router = APIRouter(tags=["till"])
 REFUSED: Responses = {
@@ -192,7 +192,7 @@ def get_redemption(redemption_id: Id, request: Request) -> Response:
 async def roll_back_redemption(redemption_id: Id, body: RollbackRequest, request: Request) -> Response:
     """Takes the redemption back, whole or the lines that come back; what is back already stays so."""
     service, write = service_of(request), await idempotent_request(request)
-    lines = None if body.lines is None else [Returned(line.line_id, line.quantity) for line in body.lines]
+    lines = None if body.lines is None else [ReturnedLine(line.line_id, line.quantity) for line in body.lines]
     for number, line in enumerate(lines or ()):
         if line.line_id in {before.line_id for before in (lines or ())[:number]}:
             pointer = f"/lines/{number}/line_id"
@@ -244,7 +244,7 @@ def _question(
 
 
 async def _quote_document(request: Request, question: Question) -> dict[str, Any]:
-    """The quote as a document, failed guesses at codes counted; raises TooManyGuesses and what `check_held` does."""
+    """The quote as a document, failed guesses at codes counted; raises TooManyGuesses and what `check_is_held` does."""
     service = service_of(request)
     _check_guesses(service, client_of(request), question)
     document = quote_document(await run_in_threadpool(_quote, service.ledger, question))
@@ -255,7 +255,7 @@ async def _quote_document(request: Request, question: Question) -> dict[str, Any
 def _quote(ledger: Ledger, question: Question) -> Quote:
     def look(connection: Transaction) -> Quote:
         if question.reservation_id is not None:
-            check_held(connection, question.reservation_id, now=question.situation.now_at)
+            check_is_held(connection, question.reservation_id, now=question.situation.now_at)
         return quote(connection, question)
 
     return ledger.read(look)

@@ -1,10 +1,10 @@
-"""Campaigns that ran elsewhere come into the ledger: what is new is added, and nothing that is there is changed."""
+"""Backfill: campaigns that ran elsewhere are added to the ledger, and nothing that is there already is changed."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
@@ -54,13 +54,13 @@ class PastRedemption:
 
     @property
     def key(self) -> tuple[str, str, datetime]:
-        """What makes it one redemption."""
+        """What tells it from every other redemption."""
         return self.offer_id, self.customer_id, self.redeemed_at
 
 
 @dataclass(frozen=True, slots=True)
 class KnownCampaign:
-    """What rows about a campaign are read by."""
+    """What an import needs to know of a campaign to read rows about it."""
 
     currency: str
     starts_at: datetime | None
@@ -107,13 +107,13 @@ def add_offers(connection: Connection, wanted: Mapping[str, tuple[str, OfferTerm
 
 def _widen(connection: Connection, offer_id: str, terms: OfferTerms, *, now: datetime) -> int:
     before = find_offer(connection, offer_id).terms
-    had = named_products(before)
-    lacking = named_products(terms) - had
-    # What is good for the whole basket has all products already.
-    if not had or not lacking:
+    named = named_products(before)
+    lacking = named_products(terms) - named
+    # An offer without named products is good for the whole basket, so for all products already.
+    if not named or not lacking:
         return 0
     others = tuple(one for one in before.applies_to if one.attribute is not None)
-    applies_to = (*others, Selected(product_ids=tuple(sorted(had | lacking))))
+    applies_to = (*others, Selected(product_ids=tuple(sorted(named | lacking))))
     change_offer(connection, offer_id, before.model_copy(update={"applies_to": applies_to}), revision=None, now=now)
     return len(lacking)
 
@@ -144,24 +144,32 @@ def add_redemptions(connection: Connection, wanted: Sequence[PastRedemption], *,
     if not new:
         return 0
     coupon_ids = _redeemed_coupons(connection, new, found)
-    made = [_Made(one, coupon_id, found[one.offer_id]) for one, coupon_id in zip(new, coupon_ids, strict=True)]
+    made = [_NewRedemption(one, coupon_id, found[one.offer_id]) for one, coupon_id in zip(new, coupon_ids, strict=True)]
     connection.execute(insert(redemptions), [one.redemption() for one in made])
     connection.execute(insert(uses), [one.use() for one in made])
     connection.execute(insert(redemption_lines), [one.line() for one in made])
     connection.execute(insert(budget_ledger), [one.entry() for one in made])
     _spend(connection, made)
-    touched = {f"campaign:{one.offer.campaign_id}" for one in made} | {f"customer:{one.customer_id}" for one in new}
-    enqueue(connection, touched, now=now)
+    stale = {f"campaign:{one.offer.campaign_id}" for one in made} | {f"customer:{one.customer_id}" for one in new}
+    enqueue(connection, stale, now=now)
     return len(new)
 
 
+class _OfferRow(NamedTuple):
+    offer_id: str
+    revision: int
+    campaign_id: str
+    funder: str
+    currency: str
+
+
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _NewRedemption:
     """One redemption on its way into the tables, with the coupon that it redeems."""
 
     past: PastRedemption
     coupon_id: str
-    offer: Any
+    offer: _OfferRow
     redemption_id: str = field(default_factory=lambda: new_id("rdm"))
     use_id: str = field(default_factory=lambda: new_id("use"))
 
@@ -217,12 +225,12 @@ class _Made:
         }
 
 
-def _offers_of(connection: Connection, offer_ids: set[str]) -> dict[str, Any]:
+def _offers_of(connection: Connection, offer_ids: set[str]) -> dict[str, _OfferRow]:
     """Campaign, funder, currency and revision of offers, by id; their terms, which may be long, are not read."""
     columns = (offers.c.offer_id, offers.c.revision, campaigns.c.campaign_id, campaigns.c.funder, campaigns.c.currency)
     query = select(*columns).join(campaigns, offers.c.campaign_id == campaigns.c.campaign_id)
     return {
-        row.offer_id: row
+        row.offer_id: _OfferRow(*row)
         for chunk in chunks(sorted(offer_ids))
         for row in connection.execute(query.where(offers.c.offer_id.in_(chunk)))
     }
@@ -238,28 +246,30 @@ def _known_redemptions(connection: Connection, offer_ids: Iterable[str]) -> set[
     }
 
 
-def _redeemed_coupons(connection: Connection, wanted: Sequence[PastRedemption], found: Mapping[str, Any]) -> list[str]:
+def _redeemed_coupons(
+    connection: Connection, wanted: Sequence[PastRedemption], found: Mapping[str, _OfferRow]
+) -> list[str]:
     """A coupon for each, redeemed now: the customer's open one of the offer where there is one, else a new one."""
     table = coupons.c
     is_unused = (table.status == CouponStatus.ISSUED) & (table.uses == 0) & (table.holds == 0) & (table.max_uses == 1)
-    open_ids, taken_keys = _coupons_of(connection, found, is_unused)
+    open_ids, used_keys = _coupons_of(connection, found, is_unused)
     chosen: list[str] = []
-    mended: list[str] = []
+    redeemed_ids: list[str] = []
     rows: list[dict[str, Any]] = []
     for one in wanted:
         mine = open_ids[one.offer_id, one.customer_id]
         if mine:
-            mended.append(mine.pop())
-            chosen.append(mended[-1])
+            redeemed_ids.append(mine.pop())
+            chosen.append(redeemed_ids[-1])
             continue
         key = audience_key(one.offer_id, one.customer_id)
-        rows.append(_coupon(one, found[one.offer_id], None if key in taken_keys else key))
-        taken_keys.add(key)
+        rows.append(_coupon(one, found[one.offer_id], None if key in used_keys else key))
+        used_keys.add(key)
         chosen.append(rows[-1]["coupon_id"])
     if rows:
         connection.execute(insert(coupons), rows)
     redeemed = {"uses": 1, "status": CouponStatus.REDEEMED}
-    for chunk in chunks(mended):
+    for chunk in chunks(redeemed_ids):
         statement = update(coupons).where(table.coupon_id.in_(chunk), is_unused).values(redeemed)
         if connection.execute(statement).rowcount != len(chunk):
             raise Conflict("a coupon of the file was redeemed or reserved at the same moment; import the file again")
@@ -272,17 +282,17 @@ def _coupons_of(
     """The unused coupons of these offers by offer and customer, and the issue keys of all."""
     table = coupons.c
     open_ids: dict[tuple[str, str | None], list[str]] = defaultdict(list)
-    taken_keys: set[str] = set()
+    used_keys: set[str] = set()
     for chunk in chunks(list(offer_ids)):
         query = select(table.offer_id, table.customer_id, table.coupon_id).where(table.offer_id.in_(chunk), is_unused)
         for row in connection.execute(query):
             open_ids[row.offer_id, row.customer_id].append(row.coupon_id)
-        taken = select(table.issue_key).where(table.offer_id.in_(chunk), table.issue_key.is_not(None))
-        taken_keys.update(connection.execute(taken).scalars())
-    return open_ids, taken_keys
+        keys = select(table.issue_key).where(table.offer_id.in_(chunk), table.issue_key.is_not(None))
+        used_keys.update(connection.execute(keys).scalars())
+    return open_ids, used_keys
 
 
-def _coupon(past: PastRedemption, offer: Any, issue_key: str | None) -> dict[str, Any]:
+def _coupon(past: PastRedemption, offer: _OfferRow, issue_key: str | None) -> dict[str, Any]:
     return {
         "coupon_id": new_id("cpn"),
         "code": new_code(),
@@ -298,7 +308,7 @@ def _coupon(past: PastRedemption, offer: Any, issue_key: str | None) -> dict[str
     }
 
 
-def _spend(connection: Connection, made: Iterable[_Made]) -> None:
+def _spend(connection: Connection, made: Iterable[_NewRedemption]) -> None:
     spent: dict[str, int] = defaultdict(int)
     for one in made:
         spent[one.offer.campaign_id] += one.past.discount_minor

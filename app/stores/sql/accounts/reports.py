@@ -59,7 +59,7 @@ class ChannelSpend:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class PostedEntry:
     """One entry of the append-only ledger."""
 
     entry_id: int
@@ -86,7 +86,7 @@ class BudgetReport:
     held_minor: int
     remaining_minor: int | None
     channels: tuple[ChannelSpend, ...]
-    entries: tuple[LedgerEntry, ...]
+    entries: tuple[PostedEntry, ...]
 
     def to_dict(self) -> dict[str, object]:
         """The report in plain Python types, instants as they are."""
@@ -192,9 +192,9 @@ def _sum(amounts: ColumnElement[int]) -> ColumnElement[int]:
     return cast(func.sum(amounts), budget_ledger.c.amount_minor.type)
 
 
-def _last_entries(connection: Connection, campaign_id: str, count: int) -> tuple[LedgerEntry, ...]:
+def _last_entries(connection: Connection, campaign_id: str, count: int) -> tuple[PostedEntry, ...]:
     table = budget_ledger.c
     columns = (table.entry_id, table.kind, table.amount_minor, table.channel, table.use_id, table.rollback_id)
     query = select(*columns, table.entered_at).where(table.campaign_id == campaign_id)
     rows = connection.execute(query.order_by(table.entry_id.desc()).limit(count))
-    return tuple(LedgerEntry(*row) for row in rows)
+    return tuple(PostedEntry(*row) for row in rows)

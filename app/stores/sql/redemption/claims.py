@@ -1,7 +1,7 @@
-"""Coupons, limits and budgets are taken by conditional UPDATEs: what a guard does not let through changes no row.
+"""Coupons, limits and budgets are claimed by conditional UPDATEs: where a guard does not hold, no row changes.
 
-Every transaction takes in the same order: coupons, counters, campaigns, each by its key. A failed claim ends the
-transaction, so nothing is ever half taken; what gives back is conditional too, so that twice is once.
+Every transaction claims in the same order: coupons, counters, campaigns, each by its key. A failed claim ends the
+transaction, so nothing is ever half claimed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, or_, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, case, or_, update
 
 from app.offers.terms.records import Campaign, CouponStatus
 from app.offers.terms.status import CampaignStatus
@@ -42,7 +42,7 @@ class Claim:
 
 
 def has_use_left() -> ColumnElement[bool]:
-    """The coupon is open and has a use that nobody redeemed or holds."""
+    """The coupon is open and has a use that is neither redeemed nor held."""
     table = coupons.c
     return and_(
         table.status == CouponStatus.ISSUED,
@@ -62,62 +62,65 @@ def has_budget_for(cost_minor: int) -> ColumnElement[bool]:
 
 
 class _Step(NamedTuple):
-    """One row that a transaction changes; `turn` is 0 for giving back and 1 for taking, so that both fit in one row."""
+    """One row that a transaction changes.
+
+    `phase` is 0 for releasing and 1 for claiming: of a full coupon or counter the old use must go before the new comes.
+    """
 
     table: int
     key: tuple[str, ...]
-    turn: int
+    phase: int
     change: Callable[[Connection], None]
 
 
-def take(connection: Connection, claims: Sequence[Claim], *, as_hold: bool) -> None:
-    """All claims at once, as redemptions or as a reservation's holds; raises ClaimFailed when one guard fails."""
-    _change(connection, _taking(claims, as_hold=as_hold))
+def make_claims(connection: Connection, claims: Sequence[Claim], *, as_hold: bool) -> None:
+    """All claims together, as redemptions or as a reservation's holds; raises ClaimFailed when one guard fails."""
+    _change(connection, _claim_steps(claims, as_hold=as_hold))
 
 
-def take_instead(
-    connection: Connection, claims: Sequence[Claim], taken: Sequence["Taken"], money: Sequence[tuple[str, int]]
+def exchange_claims(
+    connection: Connection, claims: Sequence[Claim], claimed: Sequence["ClaimedUse"], costs: Sequence[tuple[str, int]]
 ) -> None:
-    """All claims at once as redemptions, in exchange for what a reservation held; raises ClaimFailed."""
-    _change(connection, [*_giving_back(taken, money, was_hold=True), *_taking(claims, as_hold=False)])
+    """All claims together as redemptions, in exchange for what a reservation held; raises ClaimFailed."""
+    _change(connection, [*_release_steps(claimed, costs, was_hold=True), *_claim_steps(claims, as_hold=False)])
 
 
 def _change(connection: Connection, steps: Iterable[_Step]) -> None:
-    """Every step, in the order that all transactions keep, so that two never wait for each other in a ring."""
+    """Every step, in the order that all transactions keep, so that no two deadlock."""
     for step in sorted(steps, key=lambda step: step[:3]):
         step.change(connection)
 
 
-def _taking(claims: Sequence[Claim], *, as_hold: bool) -> Iterator[_Step]:
+def _claim_steps(claims: Sequence[Claim], *, as_hold: bool) -> Iterator[_Step]:
     for claim in claims:
-        yield _Step(0, (claim.coupon_id,), 1, partial(_take_coupon, coupon_id=claim.coupon_id, as_hold=as_hold))
+        yield _Step(0, (claim.coupon_id,), 1, partial(_claim_coupon, coupon_id=claim.coupon_id, as_hold=as_hold))
         for key, limit in claim.limits:
-            yield _Step(1, _place(key), 1, partial(_take_counter, key=key, limit=limit))
+            yield _Step(1, _counter_id(key), 1, partial(_claim_counter, key=key, limit=limit))
     for campaign, cost_minor in _by_campaign(claims):
-        change = partial(_take_budget, campaign=campaign, cost_minor=cost_minor, as_hold=as_hold)
+        change = partial(_claim_budget, campaign=campaign, cost_minor=cost_minor, as_hold=as_hold)
         yield _Step(2, (campaign.campaign_id,), 1, change)
 
 
-def _place(key: CounterKey) -> tuple[str, ...]:
+def _counter_id(key: CounterKey) -> tuple[str, ...]:
     return (key.campaign_id, key.scope, key.subject, key.period)
 
 
-def _take_coupon(connection: Connection, coupon_id: str, *, as_hold: bool) -> None:
+def _claim_coupon(connection: Connection, coupon_id: str, *, as_hold: bool) -> None:
     table = coupons.c
     uses, holds = table.uses + int(not as_hold), table.holds + int(as_hold)
     values = {"uses": uses, "holds": holds, "status": _status(uses, holds)}
     _must_change(connection, update(coupons).where(table.coupon_id == coupon_id, has_use_left()).values(values))
 
 
-def _take_counter(connection: Connection, key: CounterKey, limit: int) -> None:
-    # A row must be there to be locked and counted up: both databases would let two first uses pass otherwise.
+def _claim_counter(connection: Connection, key: CounterKey, limit: int) -> None:
+    # Without a row there is nothing to lock, and both databases would let two first uses pass.
     row = {"campaign_id": key.campaign_id, "scope": key.scope, "subject": key.subject, "period": key.period}
     connection.execute(insert(connection, counters).values(row | {"used": 0}).on_conflict_do_nothing())
     statement = update(counters).where(_is_counter(key), is_below(limit))
     _must_change(connection, statement.values(used=counters.c.used + 1))
 
 
-def _take_budget(connection: Connection, campaign: Campaign, cost_minor: int, *, as_hold: bool) -> None:
+def _claim_budget(connection: Connection, campaign: Campaign, cost_minor: int, *, as_hold: bool) -> None:
     table = campaigns.c
     amount = table.held_minor if as_hold else table.spent_minor
     guard = and_(
@@ -138,46 +141,48 @@ def _by_campaign(claims: Sequence[Claim]) -> list[tuple[Campaign, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A use as it is given back."""
+class ClaimedUse:
+    """A use that was claimed, as far as its release needs it."""
 
     coupon_id: str
     counters: Sequence[CounterKey]
 
 
-def give_back(
-    connection: Connection, taken: Sequence[Taken], money: Sequence[tuple[str, int]], *, was_hold: bool
+def release_claims(
+    connection: Connection, claimed: Sequence[ClaimedUse], costs: Sequence[tuple[str, int]], *, was_hold: bool
 ) -> None:
-    """Frees uses, and `money` (minor units by campaign id), which may be a part of what a use cost.
+    """Releases uses, and `costs` (minor units by campaign id), which may be a part of what a use cost.
 
     The caller made sure, by a conditional change of its own, that it is the first to do so.
     """
-    _change(connection, _giving_back(taken, money, was_hold=was_hold))
+    _change(connection, _release_steps(claimed, costs, was_hold=was_hold))
 
 
-def _giving_back(taken: Sequence[Taken], money: Sequence[tuple[str, int]], *, was_hold: bool) -> Iterator[_Step]:
-    for one in taken:
-        yield _Step(0, (one.coupon_id,), 0, partial(_free_coupon, coupon_id=one.coupon_id, was_hold=was_hold))
+def _release_steps(
+    claimed: Sequence[ClaimedUse], costs: Sequence[tuple[str, int]], *, was_hold: bool
+) -> Iterator[_Step]:
+    for one in claimed:
+        yield _Step(0, (one.coupon_id,), 0, partial(_release_coupon, coupon_id=one.coupon_id, was_hold=was_hold))
         for key in one.counters:
-            yield _Step(1, _place(key), 0, partial(_free_counter, key=key))
-    for campaign_id in {campaign_id for campaign_id, _ in money}:
-        total = sum(minor for of, minor in money if of == campaign_id)
-        change = partial(_free_budget, campaign_id=campaign_id, cost_minor=total, was_hold=was_hold)
+            yield _Step(1, _counter_id(key), 0, partial(_release_counter, key=key))
+    for campaign_id in {campaign_id for campaign_id, _ in costs}:
+        total = sum(minor for of, minor in costs if of == campaign_id)
+        change = partial(_release_budget, campaign_id=campaign_id, cost_minor=total, was_hold=was_hold)
         yield _Step(2, (campaign_id,), 0, change)
 
 
-def _free_coupon(connection: Connection, coupon_id: str, *, was_hold: bool) -> None:
+def _release_coupon(connection: Connection, coupon_id: str, *, was_hold: bool) -> None:
     table = coupons.c
     uses, holds = table.uses - int(not was_hold), table.holds - int(was_hold)
     values = {"uses": uses, "holds": holds, "status": _status(uses, holds)}
     _must_change(connection, update(coupons).where(table.coupon_id == coupon_id).values(values))
 
 
-def _free_counter(connection: Connection, key: CounterKey) -> None:
+def _release_counter(connection: Connection, key: CounterKey) -> None:
     _must_change(connection, update(counters).where(_is_counter(key)).values(used=counters.c.used - 1))
 
 
-def _free_budget(connection: Connection, campaign_id: str, *, cost_minor: int, was_hold: bool) -> None:
+def _release_budget(connection: Connection, campaign_id: str, *, cost_minor: int, was_hold: bool) -> None:
     amount = campaigns.c.held_minor if was_hold else campaigns.c.spent_minor
     statement = update(campaigns).where(campaigns.c.campaign_id == campaign_id)
     _must_change(connection, statement.values({amount: amount - cost_minor}))
@@ -204,6 +209,6 @@ def _is_counter(key: CounterKey) -> ColumnElement[bool]:
     )
 
 
-def _must_change(connection: Connection, statement: object) -> None:
-    if connection.execute(statement).rowcount != 1:  # type: ignore[call-overload]
+def _must_change(connection: Connection, statement: Update) -> None:
+    if connection.execute(statement).rowcount != 1:
         raise ClaimFailed

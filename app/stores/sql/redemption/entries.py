@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, RowMapping, insert, select
 
 from app.stores.sql.database.tables import budget_ledger, campaigns, coupons
 
+UseRow = RowMapping | dict[str, Any]
+"""A row of the table `uses`, read or about to be written."""
+
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One movement of money; `amount_minor` is positive, `kind` tells its direction."""
+class LedgerEntry:
+    """One movement of money; `amount_minor` is positive, `kind` is its direction."""
 
     kind: str
     campaign_id: str
@@ -21,7 +24,9 @@ class Entry:
     rollback_id: str | None = None
 
 
-def enter(connection: Connection, entries: Sequence[Entry], *, channel: str | None, now: datetime) -> None:
+def append_entries(
+    connection: Connection, entries: Sequence[LedgerEntry], *, channel: str | None, now: datetime
+) -> None:
     """Adds entries, each with the funder that its campaign has now."""
     if not entries:
         return
@@ -44,7 +49,7 @@ def enter(connection: Connection, entries: Sequence[Entry], *, channel: str | No
     connection.execute(insert(budget_ledger), rows)
 
 
-def touched_by(connection: Connection, rows: Sequence[Any]) -> tuple[str, ...]:
+def stale_subjects_of(connection: Connection, rows: Sequence[UseRow]) -> tuple[str, ...]:
     """The customers and campaigns whose projections these rows of `uses` make stale."""
     query = select(coupons.c.customer_id).where(coupons.c.coupon_id.in_({row["coupon_id"] for row in rows}))
     customers = {f"customer:{customer_id}" for customer_id in connection.execute(query).scalars() if customer_id}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, RowMapping, insert
 
 from app.errors import StoreUnavailable
 from app.offers.terms.codes import new_id
@@ -13,18 +13,18 @@ from app.offers.terms.money import shares
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, uses
-from app.stores.sql.redemption.claims import ClaimFailed, take_instead
-from app.stores.sql.redemption.entries import Entry, enter, touched_by
+from app.stores.sql.redemption.claims import ClaimFailed, exchange_claims
+from app.stores.sql.redemption.entries import LedgerEntry, append_entries, stale_subjects_of
 from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, find_response, run_idempotent
 from app.stores.sql.redemption.question import Question, Quote
 from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.reservations import (
-    check_held,
+    check_is_held,
+    claimed_use_of,
     close_reservation,
+    costs_of,
     expire_reservations,
     hold,
-    money_of,
-    taken_of,
     use_rows,
 )
 from app.stores.sql.redemption.results import Redeemed, Refused, Reserved
@@ -94,7 +94,7 @@ def _quote_and_claim(
         if stored is not None:
             return stored
         if question.reservation_id is not None:
-            check_held(connection, question.reservation_id, now=request.now)
+            check_is_held(connection, question.reservation_id, now=request.now)
         return quote(connection, question)
 
     for _ in range(ROUNDS):
@@ -112,8 +112,8 @@ def _quote_and_claim(
 
 def _redeem(connection: Connection, quoted: Quote, order: Order, request: IdempotentRequest) -> Redeemed:
     question, redemption_id = quoted.question, new_id("rdm")
-    held = _held(connection, question, now=request.now)
-    take_instead(connection, quoted.claims, [taken_of(row) for row in held], money_of(held))
+    held = _close_reservation(connection, question, now=request.now)
+    exchange_claims(connection, quoted.claims, [claimed_use_of(row) for row in held], costs_of(held))
     connection.execute(
         insert(redemptions).values(
             redemption_id=redemption_id,
@@ -133,14 +133,14 @@ def _redeem(connection: Connection, quoted: Quote, order: Order, request: Idempo
     rows = use_rows(quoted, redemption_id=redemption_id)
     connection.execute(insert(uses), rows)
     connection.execute(insert(redemption_lines), _lines(quoted, rows, redemption_id))
-    enter(connection, [Entry("spend", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows],
-          channel=question.situation.channel, now=request.now)  # fmt: skip
-    touched = touched_by(connection, [*held, *rows])
-    enqueue(connection, touched, now=request.now)
-    return Redeemed(redemption_id, order.order_id, request.now, quoted, touched)
+    entries = [LedgerEntry("spend", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows]
+    append_entries(connection, entries, channel=question.situation.channel, now=request.now)
+    stale = stale_subjects_of(connection, [*held, *rows])
+    enqueue(connection, stale, now=request.now)
+    return Redeemed(redemption_id, order.order_id, request.now, quoted, stale)
 
 
-def _held(connection: Connection, question: Question, *, now: datetime) -> Sequence[Any]:
+def _close_reservation(connection: Connection, question: Question, *, now: datetime) -> Sequence[RowMapping]:
     """The uses of the question's reservation, which is redeemed now; raises ClaimFailed when it is over."""
     if question.reservation_id is None:
         return ()

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
 
 from app.errors import Conflict, Missing
 from app.offers.terms.codes import new_id
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import reservations, uses
-from app.stores.sql.redemption.claims import CounterKey, Taken, give_back, take
+from app.stores.sql.redemption.claims import ClaimedUse, CounterKey, make_claims, release_claims
 from app.stores.sql.redemption.documents import quote_document
-from app.stores.sql.redemption.entries import Entry, enter, touched_by
+from app.stores.sql.redemption.entries import LedgerEntry, append_entries, stale_subjects_of
 from app.stores.sql.redemption.idempotency import IdempotentRequest
 from app.stores.sql.redemption.question import Quote
 from app.stores.sql.redemption.results import Released, Reserved
@@ -38,7 +38,7 @@ def hold(
 ) -> Reserved:
     """Holds what the quote gives, in the transaction of its idempotency record; raises ClaimFailed."""
     now, reservation_id = request.now, new_id("rsv")
-    take(connection, quote.claims, as_hold=True)
+    make_claims(connection, quote.claims, as_hold=True)
     expires_at = now + ttl
     document = {"reservation_id": reservation_id, "expires_at": expires_at.isoformat()} | quote_document(quote)
     connection.execute(
@@ -55,11 +55,11 @@ def hold(
     )
     rows = use_rows(quote, reservation_id=reservation_id)
     connection.execute(insert(uses), rows)
-    enter(connection, [Entry("hold", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows],
-          channel=quote.question.situation.channel, now=now)  # fmt: skip
-    touched = touched_by(connection, rows)
-    enqueue(connection, touched, now=now)
-    return Reserved(document, touched)
+    entries = [LedgerEntry("hold", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows]
+    append_entries(connection, entries, channel=quote.question.situation.channel, now=now)
+    stale = stale_subjects_of(connection, rows)
+    enqueue(connection, stale, now=now)
+    return Reserved(document, stale)
 
 
 def use_rows(quote: Quote, **of: str) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ def find_reservation(connection: Connection, reservation_id: str) -> dict[str, A
     return dict(row["answer"]) | {"status": row["status"]}
 
 
-def check_held(connection: Connection, reservation_id: str, *, now: datetime) -> None:
+def check_is_held(connection: Connection, reservation_id: str, *, now: datetime) -> None:
     """Raises ReservationNotFound, or ReservationOver when it holds nothing any more."""
     query = select(reservations.c.status, reservations.c.expires_at)
     row = connection.execute(query.where(reservations.c.reservation_id == reservation_id)).one_or_none()
@@ -109,38 +109,38 @@ def check_held(connection: Connection, reservation_id: str, *, now: datetime) ->
 def end_reservation(
     connection: Connection, reservation_id: str, status: str, *, now: datetime, guard: ColumnElement[bool] | None = None
 ) -> tuple[str, ...] | None:
-    """Ends a reservation that is held and frees what it held; None when it was over already, so twice is once."""
+    """Ends a reservation that is held and frees what it held; None when it was over already."""
     rows = close_reservation(connection, reservation_id, status, now=now, guard=guard)
     if rows is None:
         return None
-    give_back(connection, [taken_of(row) for row in rows], money_of(rows), was_hold=True)
-    touched = touched_by(connection, rows)
-    enqueue(connection, touched, now=now)
-    return touched
+    release_claims(connection, [claimed_use_of(row) for row in rows], costs_of(rows), was_hold=True)
+    stale = stale_subjects_of(connection, rows)
+    enqueue(connection, stale, now=now)
+    return stale
 
 
 def close_reservation(
     connection: Connection, reservation_id: str, status: str, *, now: datetime, guard: ColumnElement[bool] | None = None
-) -> Sequence[Any] | None:
-    """Its uses, which the caller must give back in the same transaction; None when it was over already."""
+) -> Sequence[RowMapping] | None:
+    """Its uses, which the caller must release in the same transaction; None when it was over already."""
     is_held = (reservations.c.reservation_id == reservation_id) & (reservations.c.status == "held")
     is_held = is_held if guard is None else is_held & guard
     if not connection.execute(update(reservations).where(is_held).values(status=status)).rowcount:
         return None
     rows = _open_uses(connection, reservation_id)
     connection.execute(update(uses).where(uses.c.reservation_id == reservation_id).values(is_open=False))
-    enter(connection, [Entry("release", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows],
-          channel=None, now=now)  # fmt: skip
+    entries = [LedgerEntry("release", row["campaign_id"], row["cost_minor"], use_id=row["use_id"]) for row in rows]
+    append_entries(connection, entries, channel=None, now=now)
     return rows
 
 
 def release(connection: Connection, reservation_id: str, *, now: datetime) -> Released:
     """Gives a reservation up, which is safe to repeat. Raises ReservationNotFound, ReservationOver when redeemed."""
-    touched = end_reservation(connection, reservation_id, "released", now=now)
+    stale = end_reservation(connection, reservation_id, "released", now=now)
     document = find_reservation(connection, reservation_id)
     if document["status"] == "redeemed":
         raise ReservationOver(f"reservation {reservation_id!r} is redeemed; roll the redemption back instead")
-    return Released(document, touched or ())
+    return Released(document, stale or ())
 
 
 def expire_reservations(ledger: Ledger, *, now: datetime) -> int:
@@ -150,23 +150,23 @@ def expire_reservations(ledger: Ledger, *, now: datetime) -> int:
     overdue = ledger.read(lambda connection: connection.execute(query).scalars().all())
     ended = 0
     for reservation_id in overdue:
-        touched = ledger.write(lambda connection, one=reservation_id: end_reservation(  # type: ignore[misc]
+        stale = ledger.write(lambda connection, one=reservation_id: end_reservation(  # type: ignore[misc]
             connection, one, "expired", now=now, guard=reservations.c.expires_at <= now
         ))  # fmt: skip
-        ended += touched is not None
+        ended += stale is not None
     return ended
 
 
-def taken_of(row: Any) -> Taken:
-    """A row of `uses` as it is given back."""
-    return Taken(row["coupon_id"], tuple(CounterKey(*parts) for parts in row["counters"]))
+def claimed_use_of(row: RowMapping) -> ClaimedUse:
+    """A row of `uses` as it is released."""
+    return ClaimedUse(row["coupon_id"], tuple(CounterKey(*parts) for parts in row["counters"]))
 
 
-def money_of(rows: Sequence[Any]) -> list[tuple[str, int]]:
+def costs_of(rows: Sequence[RowMapping]) -> list[tuple[str, int]]:
     """What rows of `uses` cost, each with its campaign."""
     return [(row["campaign_id"], row["cost_minor"]) for row in rows]
 
 
-def _open_uses(connection: Connection, reservation_id: str) -> Sequence[Any]:
+def _open_uses(connection: Connection, reservation_id: str) -> Sequence[RowMapping]:
     query = select(uses).where(uses.c.reservation_id == reservation_id, uses.c.is_open).order_by(uses.c.use_id)
     return connection.execute(query).mappings().all()

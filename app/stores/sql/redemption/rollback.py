@@ -13,10 +13,10 @@ from app.offers.terms.money import exact
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, rollbacks, uses
-from app.stores.sql.redemption.claims import give_back
-from app.stores.sql.redemption.entries import Entry, enter, touched_by
+from app.stores.sql.redemption.claims import release_claims
+from app.stores.sql.redemption.entries import LedgerEntry, append_entries, stale_subjects_of
 from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, run_idempotent
-from app.stores.sql.redemption.reservations import taken_of
+from app.stores.sql.redemption.reservations import claimed_use_of
 from app.stores.sql.redemption.results import RolledBack
 
 Rows = Sequence[RowMapping]
@@ -29,21 +29,21 @@ class RedemptionNotFound(Missing):
 
 
 class ReturnExceeds(BadInput):
-    """More is given back than was redeemed, a line that has no discount, or one line twice."""
+    """More is returned than was redeemed, a line without a discount, or one line twice."""
 
     code = "return_exceeds"
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
-    """One line that comes back: so many pieces, None = all that are left of it."""
+class ReturnedLine:
+    """One line that is returned: so many pieces, None = all that are left of it."""
 
     line_id: str
     quantity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _ReturnedPart:
     """What comes back of one coupon on one line; quantities as the decimals that were written down."""
 
     row: RowMapping
@@ -74,7 +74,7 @@ def returned_part(whole: int, returned: Fraction, quantity: float) -> int:
 def roll_back(
     ledger: Ledger,
     redemption_id: str,
-    lines: Sequence[Returned] | None,
+    lines: Sequence[ReturnedLine] | None,
     request: IdempotentRequest,
     *,
     render: Callable[[RolledBack], StoredResponse],
@@ -90,20 +90,20 @@ def roll_back(
 
 
 def _roll_back(
-    connection: Connection, redemption_id: str, lines: Sequence[Returned] | None, request: IdempotentRequest
+    connection: Connection, redemption_id: str, lines: Sequence[ReturnedLine] | None, request: IdempotentRequest
 ) -> RolledBack:
-    redemption = _locked(connection, redemption_id)
+    redemption = _lock_redemption(connection, redemption_id)
     query = select(redemption_lines).where(redemption_lines.c.redemption_id == redemption_id)
     rows = connection.execute(query.order_by(redemption_lines.c.use_id, redemption_lines.c.line_id)).mappings().all()
     parts = _parts(rows, lines)
     rollback_id = new_id("rbk")
-    touched: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
     if parts:
-        touched = _give_back(connection, redemption, rows, parts, rollback_id, request)
-    return RolledBack(_rollback_document(connection, redemption_id, rollback_id, parts), touched)
+        stale = _return_parts(connection, redemption, rows, parts, rollback_id, request)
+    return RolledBack(_rollback_document(connection, redemption_id, rollback_id, parts), stale)
 
 
-def _locked(connection: Connection, redemption_id: str) -> RowMapping:
+def _lock_redemption(connection: Connection, redemption_id: str) -> RowMapping:
     """The redemption, whose row nobody else changes until the transaction ends."""
     mine = redemptions.c.redemption_id == redemption_id
     if not connection.execute(update(redemptions).where(mine).values(status=redemptions.c.status)).rowcount:
@@ -111,10 +111,10 @@ def _locked(connection: Connection, redemption_id: str) -> RowMapping:
     return connection.execute(select(redemptions).where(mine)).mappings().one()
 
 
-def _parts(rows: Rows, lines: Sequence[Returned] | None) -> list[_Part]:
+def _parts(rows: Rows, lines: Sequence[ReturnedLine] | None) -> list[_ReturnedPart]:
     """What comes back of each coupon's lines; raises ReturnExceeds."""
     if lines is None:
-        return [_Part(row, left) for row in rows if (left := _left(row)) > 0]
+        return [_ReturnedPart(row, left) for row in rows if (left := _left(row)) > 0]
     parts = []
     for place, returned in enumerate(lines):
         mine = [row for row in rows if row["line_id"] == returned.line_id]
@@ -138,7 +138,7 @@ def _parts(rows: Rows, lines: Sequence[Returned] | None) -> list[_Part]:
                     pointer=f"/lines/{place}/quantity",
                 )
             if quantity > 0:
-                parts.append(_Part(row, quantity))
+                parts.append(_ReturnedPart(row, quantity))
     return parts
 
 
@@ -146,11 +146,11 @@ def _left(row: RowMapping) -> Fraction:
     return exact(row["quantity"]) - exact(row["returned_quantity"])
 
 
-def _give_back(
+def _return_parts(
     connection: Connection,
     redemption: RowMapping,
     rows: Rows,
-    parts: Sequence[_Part],
+    parts: Sequence[_ReturnedPart],
     rollback_id: str,
     request: IdempotentRequest,
 ) -> tuple[str, ...]:
@@ -162,10 +162,12 @@ def _give_back(
     cost = {row["use_id"]: sum(part.of("cost_minor") for part in parts if part.row["use_id"] == row["use_id"])
             for row in use_rows}  # fmt: skip
     over = [row for row in use_rows if _is_over(row["use_id"], rows, parts)]
-    _free(connection, use_rows, over, cost)
+    _release(connection, use_rows, over, cost)
     amount_minor = sum(part.of("discount_minor") for part in parts)
-    entries = [Entry("return", row["campaign_id"], cost[row["use_id"]], row["use_id"], rollback_id) for row in use_rows]
-    enter(
+    entries = [
+        LedgerEntry("return", row["campaign_id"], cost[row["use_id"]], row["use_id"], rollback_id) for row in use_rows
+    ]
+    append_entries(
         connection, [entry for entry in entries if entry.amount_minor], channel=redemption["channel"], now=request.now
     )
     connection.execute(
@@ -184,12 +186,12 @@ def _give_back(
             rolled_back_at=request.now,
         )
     )
-    touched = touched_by(connection, use_rows)
-    enqueue(connection, touched, now=request.now)
-    return touched
+    stale = stale_subjects_of(connection, use_rows)
+    enqueue(connection, stale, now=request.now)
+    return stale
 
 
-def _count_lines(connection: Connection, redemption_id: str, parts: Sequence[_Part]) -> None:
+def _count_lines(connection: Connection, redemption_id: str, parts: Sequence[_ReturnedPart]) -> None:
     table = redemption_lines.c
     statement = (
         update(redemption_lines)
@@ -209,7 +211,7 @@ def _count_lines(connection: Connection, redemption_id: str, parts: Sequence[_Pa
     )
 
 
-def _is_over(use_id: str, rows: Rows, parts: Sequence[_Part]) -> bool:
+def _is_over(use_id: str, rows: Rows, parts: Sequence[_ReturnedPart]) -> bool:
     """True when every line of this coupon is back."""
     now_over = {part.row["line_id"] for part in parts if part.row["use_id"] == use_id and part.is_last}
     return all(
@@ -219,15 +221,15 @@ def _is_over(use_id: str, rows: Rows, parts: Sequence[_Part]) -> bool:
     )
 
 
-def _free(connection: Connection, use_rows: Rows, over: Rows, cost: Mapping[str, int]) -> None:
+def _release(connection: Connection, use_rows: Rows, over: Rows, cost: Mapping[str, int]) -> None:
     """Coupons and counters of what is over, the money of all."""
     money = [(row["campaign_id"], cost[row["use_id"]]) for row in use_rows]
-    give_back(connection, [taken_of(row) for row in over], money, was_hold=False)
+    release_claims(connection, [claimed_use_of(row) for row in over], money, was_hold=False)
     is_over = {row["use_id"] for row in over}
     connection.execute(update(uses).where(uses.c.use_id.in_(is_over)).values(is_open=False))
 
 
-def _line_documents(parts: Sequence[_Part]) -> list[dict[str, Any]]:
+def _line_documents(parts: Sequence[_ReturnedPart]) -> list[dict[str, Any]]:
     by_line: dict[str, dict[str, Any]] = {}
     for part in parts:
         line = by_line.setdefault(
@@ -240,7 +242,7 @@ def _line_documents(parts: Sequence[_Part]) -> list[dict[str, Any]]:
 
 
 def _rollback_document(
-    connection: Connection, redemption_id: str, rollback_id: str, parts: Sequence[_Part]
+    connection: Connection, redemption_id: str, rollback_id: str, parts: Sequence[_ReturnedPart]
 ) -> dict[str, Any]:
     row = connection.execute(select(redemptions).where(redemptions.c.redemption_id == redemption_id)).mappings().one()
     lines = _line_documents(parts)

@@ -17,7 +17,7 @@ from app.stores.sql.accounts.reports import FunderTotal, campaign_budget, settle
 from app.stores.sql.campaigns.campaigns import CampaignNotFound
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import redemptions, rollbacks
-from app.stores.sql.redemption.rollback import Returned
+from app.stores.sql.redemption.rollback import ReturnedLine
 from tests.support.tills import START, give, pay, run_campaign, take_back
 
 DAY = timedelta(days=1)
@@ -49,7 +49,7 @@ def busy_ledger(ledger: Ledger) -> Ledger:
         if number % 8 == 1:
             take_back(ledger, redemption_id, now=at + DAY)
         if number % 5 == 2:
-            take_back(ledger, redemption_id, Returned("1"), now=at + 2 * DAY)
+            take_back(ledger, redemption_id, ReturnedLine("1"), now=at + 2 * DAY)
     return ledger
 
 
