@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from app.offers.rules.combination import Candidate, Capacity, Combination, best_combination
+from app.offers.rules.combination import Capacity, Combination, UsableCoupon, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document
 from app.offers.terms.terms import OfferTerms
@@ -32,13 +32,13 @@ def terms(discount: Mapping[str, object], **others: object) -> OfferTerms:
 
 def coupon(
     coupon_id: str, discount: Mapping[str, object], *, uses: tuple[str, ...] = (), **others: object
-) -> Candidate:
+) -> UsableCoupon:
     """A coupon of an offer of its own, `o-<coupon_id>`, all of one campaign; combinable unless told otherwise."""
-    return Candidate(coupon_id, f"o-{coupon_id}", "k", terms(discount, **{"combinable": True} | others), uses)
+    return UsableCoupon(coupon_id, f"o-{coupon_id}", "k", terms(discount, **{"combinable": True} | others), uses)
 
 
 def combine(
-    lines: Basket, *coupons: Candidate, capacities: Mapping[str, Capacity] | None = None, who: Situation = ANYBODY
+    lines: Basket, *coupons: UsableCoupon, capacities: Mapping[str, Capacity] | None = None, who: Situation = ANYBODY
 ) -> Combination:
     """The best combination of the coupons."""
     return best_combination(coupons, lines, who, capacities or {})

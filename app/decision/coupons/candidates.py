@@ -19,7 +19,7 @@ from app.decision.ranking.scoring import Scored
 from app.domain import CouponTrace, Drops, Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.model.offer_items import Places
 from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, OfferIndex
-from app.offers.rules.pre_basket import reason_against
+from app.offers.rules.pre_basket import pre_basket_reason
 from app.offers.terms.basket import Situation
 from app.offers.terms.reasons import ReasonCode
 
@@ -195,8 +195,8 @@ def _refuse_inapplicable(gates: _Gates, context: Context, offer_index: OfferInde
     situation = Situation(query.now_at, query.customer_id, tier, query.channel, query.store_id)
     failing: dict[ReasonCode, Mask] = {}
     for place in places.tolist():
-        presence = offer_index.offers[rows[place]].presence
-        reason = None if presence is None else reason_against(presence, situation)
+        pre_basket = offer_index.offers[rows[place]].pre_basket
+        reason = None if pre_basket is None else pre_basket_reason(pre_basket, situation)
         if reason is not None:
             failing.setdefault(reason, np.zeros(len(rows), np.bool_))[place] = True
     for reason, fails in failing.items():

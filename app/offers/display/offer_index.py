@@ -12,7 +12,7 @@ import numpy.typing as npt
 from app.domain import Floats, Ints, Mask, Objective
 from app.model.bundle import Bundle
 from app.model.offer_items import OfferItems, Places, offer_items
-from app.offers.rules.pre_basket import Presence, presence_of
+from app.offers.rules.pre_basket import PreBasketTerms, pre_basket_terms
 from app.offers.terms.money import minor_per_major
 from app.offers.terms.reasons import ReasonCode
 from app.offers.terms.records import Campaign, Offer
@@ -85,7 +85,7 @@ class ShownOffer:
     campaign_id: str
     name: str
     currency: str
-    presence: Presence | None
+    pre_basket: PreBasketTerms | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,8 @@ def build_offer_index(
         opens_s=windows[:, 0].copy(),
         closes_s=windows[:, 1].copy(),
         all_run_s=(float(windows[:, 0].max()), float(windows[:, 1].min())),
-        is_particular=np.array([offer.presence is not None for offer in shown]),
-        has_particular=any(offer.presence is not None for offer in shown),
+        is_particular=np.array([offer.pre_basket is not None for offer in shown]),
+        has_particular=any(offer.pre_basket is not None for offer in shown),
         is_foreign=is_foreign,
         has_foreign=bool(is_foreign.any()),
         budget=np.array([place_of.get(offer.campaign_id, -1) for offer in shown]),
@@ -239,7 +239,7 @@ def _shown(offer: Offer, campaign: Campaign) -> ShownOffer:
         offer.campaign_id,
         terms.name,
         campaign.terms.currency,
-        presence_of(terms),
+        pre_basket_terms(terms),
     )
 
 

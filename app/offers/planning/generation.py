@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.errors import InvalidTerms
-from app.offers.rules.combination import Candidate, best_combination
+from app.offers.rules.combination import UsableCoupon, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document
 from app.offers.terms.money import MAX_MINOR, exact, minor_per_major
@@ -183,7 +183,7 @@ def _taken_off_a_piece(terms: OfferTerms, product: PricedProduct, currency: str,
     assert product.price_minor is not None
     plain = OfferTerms(name=terms.name, discount=terms.discount)
     basket = Basket((BasketLine("1", product.product_id, 1.0, product.price_minor),), currency)
-    applied = best_combination([Candidate("1", "1", "1", plain)], basket, Situation(now), {}).applied
+    applied = best_combination([UsableCoupon("1", "1", "1", plain)], basket, Situation(now), {}).applied
     return sum(one.discount_minor for one in applied)
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from math import sqrt
 
 from app.offers.rules.applicability import eligible_lines
-from app.offers.rules.combination import Applied, Candidate, Capacity, best_combination
+from app.offers.rules.combination import AppliedCoupon, Capacity, UsableCoupon, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.periods import period_key
 from app.offers.terms.reasons import ReasonCode, Refusal
@@ -148,9 +148,9 @@ class _Run:
         totals["points"] += sum(one.points for one in found)
         totals["revenue"] += past.basket.total_minor
 
-    def _candidates(self, past: PastBasket) -> tuple[list[Candidate], dict[str, Capacity]]:
+    def _candidates(self, past: PastBasket) -> tuple[list[UsableCoupon], dict[str, Capacity]]:
         """A coupon per offer that this basket has something for and this customer has a use left of."""
-        candidates: list[Candidate] = []
+        candidates: list[UsableCoupon] = []
         capacities: dict[str, Capacity] = {}
         for offer_id, terms in self._index.of(past.basket):
             coupon_id = f"{offer_id}:{past.customer_id}"
@@ -158,7 +158,7 @@ class _Run:
             left = {key: most - self._used[key] for key, most in lefts.items() if most is not None}
             if all(count > 0 for count in left.values()):
                 capacities |= {key: Capacity(count, _USED_UP) for key, count in left.items()}
-                candidates.append(Candidate(coupon_id, offer_id, "", terms, tuple(left)))
+                candidates.append(UsableCoupon(coupon_id, offer_id, "", terms, tuple(left)))
         return candidates, capacities
 
     def _limits(self, coupon_id: str, past: PastBasket) -> dict[str, int]:
@@ -173,10 +173,10 @@ class _Run:
 
     def _compare_floors(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[UsableCoupon],
         past: PastBasket,
         capacities: Mapping[str, Capacity],
-        found: Iterable[Applied],
+        found: Iterable[AppliedCoupon],
     ) -> None:
         given_minor = sum(one.discount_minor for one in found)
         free_minor = given_minor
@@ -244,7 +244,7 @@ class _OfferCount:
     redemptions: int = 0
     discount_minor: int = 0
 
-    def add(self, applied: Applied) -> None:
+    def add(self, applied: AppliedCoupon) -> None:
         self.redemptions += 1
         self.discount_minor += applied.discount_minor
 
@@ -290,6 +290,6 @@ def _products_sold(terms: OfferTerms, sold: Mapping[str, Mapping[str, str]]) -> 
 _USED_UP = Refusal(ReasonCode.CODE_LIMIT_REACHED, "used up in the days before")
 
 
-def _without_floor(candidate: Candidate) -> Candidate:
+def _without_floor(candidate: UsableCoupon) -> UsableCoupon:
     terms = candidate.terms.model_copy(update={"price_floor_minor": None})
-    return Candidate(candidate.coupon_id, candidate.offer_id, candidate.campaign_id, terms, candidate.uses)
+    return UsableCoupon(candidate.coupon_id, candidate.offer_id, candidate.campaign_id, terms, candidate.uses)

@@ -1,6 +1,6 @@
 """Whether an offer may be used here at all, before anything is counted or taken off."""
 
-from app.offers.rules.condition_check import not_among, selected_lines, told_products, unmet
+from app.offers.rules.condition_check import not_among, products_in_words, selected_lines, unmet
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.terms import OfferTerms
@@ -45,8 +45,8 @@ def refusal_of(terms: OfferTerms, basket: Basket, situation: Situation) -> Refus
 
 
 def _no_products(terms: OfferTerms) -> Refusal:
-    words = told_products(terms.applies_to) or "any product"
+    words = products_in_words(terms.applies_to) or "any product"
     if terms.excludes:
-        words += f" without {told_products(terms.excludes)}"
+        words += f" without {products_in_words(terms.excludes)}"
     pointer = "/applies_to" if terms.applies_to else "/excludes" if terms.excludes else None
     return Refusal(ReasonCode.PRODUCTS_NOT_IN_BASKET, "no such product is in the basket", words, None, pointer)

@@ -1,4 +1,4 @@
-"""Whether a condition tree is met by a basket and who stands there, and if not, which leaf speaks against it."""
+"""Whether a basket and its situation meet a condition tree, and if not, which leaf speaks against it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, time, timedelta
@@ -21,17 +21,17 @@ from app.offers.terms.conditions import (
     Weekday,
 )
 from app.offers.terms.money import exact
-from app.offers.terms.reasons import ReasonCode, Refusal, Told
+from app.offers.terms.reasons import ReasonCode, ReasonValue, Refusal
 from app.settings import Selected
 
 _WEEKDAYS: tuple[str, ...] = get_args(Weekday)
-_SELECTIONS_TOLD = 10
+_MAX_LISTED = 10
 
 
 def unmet(condition: Condition, basket: Basket, situation: Situation) -> Refusal | None:
     """Why the condition is not met, None when it is: its first unmet leaf, with a pointer from "/condition" on.
 
-    Of alternatives that all fail the first is told; a `not` whose condition is met is told itself.
+    Of alternatives that all fail it is the first; of a `not` whose condition is met the `not` itself.
     """
     return _unmet(condition, basket, situation, "/condition")
 
@@ -75,22 +75,22 @@ def _unmet_below(
 
 
 def not_among(allowed: tuple[str, ...], actual: str | None, pointer: str, code: ReasonCode) -> Refusal | None:
-    """The refusal unless `actual` is one of those allowed; None, for not told, is none of them."""
+    """The refusal unless `actual` is one of those allowed; None, for not given, is none of them."""
     if actual in allowed:
         return None
     what = code.removesuffix("_not_allowed")
-    detail = f"the {what} must be told" if actual is None else f"the {what} must be one of those required"
+    detail = f"the {what} must be given" if actual is None else f"the {what} must be one of those required"
     return Refusal(code, detail, ",".join(allowed), actual, pointer)
 
 
-def told_products(selections: Iterable[Selected]) -> str:
+def products_in_words(selections: Iterable[Selected]) -> str:
     """The selections in words, products by their ids, others as attribute=value; cut off where there are many."""
     words = [
         word
         for one in selections
         for word in (one.product_ids if one.attribute is None else (f"{one.attribute}={value}" for value in one.values))
     ]
-    return ",".join(words if len(words) <= _SELECTIONS_TOLD else [*words[:_SELECTIONS_TOLD], "…"])
+    return ",".join(words if len(words) <= _MAX_LISTED else [*words[:_MAX_LISTED], "…"])
 
 
 def selected_lines(selections: Sequence[Selected], lines: Sequence[BasketLine]) -> tuple[BasketLine, ...]:
@@ -121,8 +121,8 @@ def _contains_too_little(condition: Contains, basket: Basket, pointer: str) -> R
     # Summed as decimals: 0.7 kg and 0.2 kg are the 0.9 kg that somebody wrote down.
     quantity = sum((exact(line.quantity) for line in lines), start=exact(0))
     amount_minor = sum(line.amount_minor for line in lines)
-    words = told_products(condition.products)
-    required: Told
+    words = products_in_words(condition.products)
+    required: ReasonValue
     if quantity < exact(condition.at_least_quantity):
         detail, required, actual = f"too few of {words}", condition.at_least_quantity, float(quantity)
     elif amount_minor < condition.at_least_minor:

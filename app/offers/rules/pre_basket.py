@@ -1,4 +1,4 @@
-"""What speaks against an offer before there is a basket: a coupon is shown where it can be used, whatever is bought."""
+"""Eligibility before there is a basket: a coupon is shown where it can be used, whatever is bought."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,13 +11,13 @@ from app.offers.terms.reasons import ReasonCode
 from app.offers.terms.terms import OfferTerms
 
 _NO_BASKET = Basket((), "")
-_Verdict = ReasonCode | Literal[True] | None
-"""Why a condition is not met; True = it is; None = the basket, or what was not told, decides."""
+_Outcome = ReasonCode | Literal[True] | None
+"""Why a condition is not met; True = it is; None = the basket, or what was not given, decides."""
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
-    """Where, by whom and when an offer may be used, as its terms say; empty tuples and None demand nothing."""
+class PreBasketTerms:
+    """Where, by whom and when an offer may be used, as its terms have it; empty tuples and None demand nothing."""
 
     channels: tuple[Channel, ...]
     store_ids: tuple[str, ...]
@@ -25,45 +25,45 @@ class Presence:
     condition: Condition | None
 
 
-def presence_of(terms: OfferTerms) -> Presence | None:
+def pre_basket_terms(terms: OfferTerms) -> PreBasketTerms | None:
     """What the terms demand besides products, time and money; None when that is nothing."""
     if not (terms.channels or terms.store_ids or terms.tiers or terms.condition):
         return None
-    return Presence(terms.channels, terms.store_ids, terms.tiers, terms.condition)
+    return PreBasketTerms(terms.channels, terms.store_ids, terms.tiers, terms.condition)
 
 
-def reason_against(presence: Presence, situation: Situation) -> ReasonCode | None:
-    """Why the offer cannot be used here whatever the basket: the first of channel, store, tier and condition.
+def pre_basket_reason(pre_basket: PreBasketTerms, situation: Situation) -> ReasonCode | None:
+    """Why the offer cannot be used here, whatever the basket: the first of channel, store, tier and condition.
 
-    A channel or store that was not told speaks against nothing. A tier is always known: who has none is of none.
+    A channel or store that is not given speaks against nothing. A tier is always known: who has none is of none.
     """
     for allowed, actual, code in (
-        (presence.channels, situation.channel, ReasonCode.CHANNEL_NOT_ALLOWED),
-        (presence.store_ids, situation.store_id, ReasonCode.STORE_NOT_ALLOWED),
+        (pre_basket.channels, situation.channel, ReasonCode.CHANNEL_NOT_ALLOWED),
+        (pre_basket.store_ids, situation.store_id, ReasonCode.STORE_NOT_ALLOWED),
     ):
         if allowed and actual is not None and actual not in allowed:
             return code
-    if presence.tiers and situation.tier not in presence.tiers:
+    if pre_basket.tiers and situation.tier not in pre_basket.tiers:
         return ReasonCode.TIER_NOT_ALLOWED
-    verdict = True if presence.condition is None else _verdict(presence.condition, situation)
-    return verdict if isinstance(verdict, ReasonCode) else None
+    outcome = True if pre_basket.condition is None else _outcome(pre_basket.condition, situation)
+    return outcome if isinstance(outcome, ReasonCode) else None
 
 
-def _verdict(condition: Condition, situation: Situation) -> _Verdict:
+def _outcome(condition: Condition, situation: Situation) -> _Outcome:
     """Kleene's logic of three values."""
     match condition:
         case AllOf():
-            verdicts = [_verdict(one, situation) for one in condition.of]
-            reasons = [verdict for verdict in verdicts if isinstance(verdict, ReasonCode)]
-            return reasons[0] if reasons else None if None in verdicts else True
+            outcomes = [_outcome(one, situation) for one in condition.of]
+            reasons = [outcome for outcome in outcomes if isinstance(outcome, ReasonCode)]
+            return reasons[0] if reasons else None if None in outcomes else True
         case AnyOf():
-            verdicts = [_verdict(one, situation) for one in condition.of]
-            return True if True in verdicts else None if None in verdicts else verdicts[0]
+            outcomes = [_outcome(one, situation) for one in condition.of]
+            return True if True in outcomes else None if None in outcomes else outcomes[0]
         case Not():
-            verdict = _verdict(condition.of, situation)
-            if verdict is None:
+            outcome = _outcome(condition.of, situation)
+            if outcome is None:
                 return None
-            return ReasonCode.CONDITION_NOT_MET if verdict is True else True
+            return ReasonCode.CONDITION_NOT_MET if outcome is True else True
         case BasketTotal() | Contains():
             return None
         case InChannel() if situation.channel is None:

@@ -1,4 +1,4 @@
-"""Coupons that contend for one basket: what each takes off beside others, in the order that the rules set."""
+"""Stacking: what coupons take off one basket when they are used together, applied in the order that the rules set."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ ORDER = ("fixed_price", "n_for_m", "percent", "amount", "points")
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class PricedLines:
     """The basket as columns, its lines ordered by line_id so that the order they came in means nothing."""
 
     line_ids: tuple[str, ...]
@@ -26,8 +26,8 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
-    """One coupon as far as the contest goes; `lines` are rows of the sheet, `floors` what each must cost at least,
+class CandidateCoupon:
+    """One coupon as stacking sees it; `lines` are rows of the priced lines, `floors` what each must cost at least,
     `most_minor` a bound on its discount.
 
     `uses` are the capacities it takes 1 each of, `budget` is the one that it takes its cost of.
@@ -45,7 +45,7 @@ class Contender:
     uses: tuple[str, ...]
     budget: str
 
-    def stands_beside(self, other: "Contender") -> bool:
+    def combines_with(self, other: "CandidateCoupon") -> bool:
         """True when stacking allows the two together."""
         return self.combinable and other.combinable and (self.group is None or self.group != other.group)
 
@@ -65,7 +65,7 @@ class Contender:
 
 
 class Effect(NamedTuple):
-    """What a contender gives: off each of its lines, in all, its points, and what its budget pays."""
+    """What a coupon gives: off each of its lines, in all, its points, and what its budget pays."""
 
     taken: list[int]
     discount_minor: int
@@ -78,18 +78,18 @@ class Effect(NamedTuple):
         return self.discount_minor > 0 or self.points > 0
 
 
-class Turn(NamedTuple):
-    """One contender's turn: what it found left of all lines, and what it gave."""
+class Application(NamedTuple):
+    """One coupon applied after others: what they left of all lines, and what it gave."""
 
-    contender: Contender
+    coupon: CandidateCoupon
     left: list[int]
     effect: Effect
 
 
-def sheet_of(basket: Basket) -> Sheet:
+def priced_lines(basket: Basket) -> PricedLines:
     """The basket's lines in the order of their ids."""
     lines = sorted(basket.lines, key=lambda line: line.line_id)
-    return Sheet(
+    return PricedLines(
         tuple(line.line_id for line in lines),
         tuple(line.amount_minor for line in lines),
         tuple(line.quantity for line in lines),
@@ -97,22 +97,22 @@ def sheet_of(basket: Basket) -> Sheet:
     )
 
 
-def contender(
+def candidate_coupon(
     coupon_id: str,
     offer_id: str,
     terms: OfferTerms,
     basket: Basket,
-    sheet: Sheet,
+    priced: PricedLines,
     *,
     uses: tuple[str, ...],
     budget: str,
-) -> Contender:
-    """The coupon's part in the contest."""
+) -> CandidateCoupon:
+    """The coupon, prepared for these lines."""
     named = {line.line_id for line in eligible_lines(terms, basket)}
-    lines = tuple(row for row, line_id in enumerate(sheet.line_ids) if line_id in named)
-    pieces = pieces_of([sheet.quantities[row] for row in lines])
-    amounts = [sheet.amounts[row] for row in lines]
-    return Contender(
+    lines = tuple(row for row, line_id in enumerate(priced.line_ids) if line_id in named)
+    pieces = pieces_of([priced.quantities[row] for row in lines])
+    amounts = [priced.amounts[row] for row in lines]
+    return CandidateCoupon(
         coupon_id,
         (ORDER.index(terms.discount.type), not terms.applies_to, offer_id, coupon_id),
         terms.discount,
@@ -134,20 +134,20 @@ def _floors(price_minor: int, lines: Sequence[int], pieces: Pieces) -> dict[int,
     return {row: -(-price_minor * count // pieces.per_piece) for row, count in zip(lines, pieces.counts, strict=True)}
 
 
-def highest_floors(contenders: Sequence[Contender], sheet: Sheet) -> list[int]:
+def highest_floors(coupons: Sequence[CandidateCoupon], priced: PricedLines) -> list[int]:
     """What each line must cost at least when these are used together."""
-    floors = [0] * len(sheet.amounts)
-    for one in contenders:
+    floors = [0] * len(priced.amounts)
+    for one in coupons:
         for row, floor in one.floors.items():
             floors[row] = max(floors[row], floor)
     return floors
 
 
-def effect_of(one: Contender, left: Sequence[int], floors: Sequence[int], sheet: Sheet) -> Effect:
-    """What the contender gives on what is left."""
+def effect_of(one: CandidateCoupon, left: Sequence[int], floors: Sequence[int], priced: PricedLines) -> Effect:
+    """What the coupon gives on what is left."""
     left_of_lines = [left[row] for row in one.lines]
     if isinstance(one.discount, Points):
-        points = points_given(one.discount, sum(left_of_lines), minor_per_major=sheet.minor_per_major)
+        points = points_given(one.discount, sum(left_of_lines), minor_per_major=priced.minor_per_major)
         return Effect([0] * len(one.lines), 0, points, points * one.discount.point_cost_minor)
     room = [max(0, left[row] - floors[row]) for row in one.lines]
     taken = taken_off(one.discount, left_of_lines, room, one.pieces)
@@ -155,37 +155,39 @@ def effect_of(one: Contender, left: Sequence[int], floors: Sequence[int], sheet:
     return Effect(taken, discount_minor, 0, discount_minor)
 
 
-def most_of(one: Contender, left: Sequence[int]) -> int:
-    """A bound on the discount that the contender gives when no more than this is left."""
+def most_of(one: CandidateCoupon, left: Sequence[int]) -> int:
+    """A bound on the discount that the coupon gives when no more than this is left."""
     return most_taken_off(one.discount, sum([left[row] for row in one.lines]), one.most_minor)
 
 
-def most_points(one: Contender, sheet: Sheet) -> int:
-    """A bound on the points that the contender gives."""
-    return effect_of(one, sheet.amounts, sheet.amounts, sheet).points if isinstance(one.discount, Points) else 0
+def most_points(one: CandidateCoupon, priced: PricedLines) -> int:
+    """A bound on the points that the coupon gives."""
+    return effect_of(one, priced.amounts, priced.amounts, priced).points if isinstance(one.discount, Points) else 0
 
 
-def overdrawn(one: Contender, effect: Effect, used: Mapping[str, int], capacities: Mapping[str, int]) -> str | None:
-    """The first capacity that the contender takes some of and that does not suffice for all that is `used`.
+def overdrawn(
+    one: CandidateCoupon, effect: Effect, used: Mapping[str, int], capacities: Mapping[str, int]
+) -> str | None:
+    """The first capacity that the coupon takes some of and that does not suffice for all that is `used`.
 
     What takes nothing needs nothing: an offer that costs no money works on an exhausted budget.
     """
     return next((key for key in one.demand(effect) if used[key] > capacities.get(key, used[key])), None)
 
 
-def left_after(one: Contender, effect: Effect, left: Sequence[int]) -> list[int]:
-    """What is left of all lines once the contender took its part."""
+def left_after(one: CandidateCoupon, effect: Effect, left: Sequence[int]) -> list[int]:
+    """What is left of all lines once the coupon took its part."""
     after = list(left)
     for row, minor in zip(one.lines, effect.taken, strict=True):
         after[row] -= minor
     return after
 
 
-def turns(contenders: Sequence[Contender], sheet: Sheet) -> Iterator[Turn]:
-    """Each contender's turn when these are used together, in the order that the rules set."""
-    floors = highest_floors(contenders, sheet)
-    left = list(sheet.amounts)
-    for one in sorted(contenders, key=lambda one: one.rank):
-        effect = effect_of(one, left, floors, sheet)
-        yield Turn(one, left, effect)
+def apply_in_order(coupons: Sequence[CandidateCoupon], priced: PricedLines) -> Iterator[Application]:
+    """These coupons used together, each applied to what those before it left, in the order that the rules set."""
+    floors = highest_floors(coupons, priced)
+    left = list(priced.amounts)
+    for one in sorted(coupons, key=lambda one: one.rank):
+        effect = effect_of(one, left, floors, priced)
+        yield Application(one, left, effect)
         left = left_after(one, effect, left)

@@ -1,4 +1,4 @@
-"""What an offer is judged on: the basket at the till or in the cart, and who stands there, where and when."""
+"""What an offer is checked on: the basket at the till or in the cart, and who buys it, where and when."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Basket:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Who asks, where and when; None = not told, which meets no condition about it."""
+    """Who buys, where and when; None = not given, which meets no condition about it."""
 
     now_at: datetime
     customer_id: str | None = None

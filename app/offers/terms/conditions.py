@@ -1,4 +1,4 @@
-"""The condition tree of an offer: typed, stored as JSON, judged on a basket; nothing in it is ever executed."""
+"""The condition tree of an offer: typed, stored as JSON, checked on a basket; nothing in it is ever executed."""
 
 from datetime import time
 from typing import Annotated, Literal, Self

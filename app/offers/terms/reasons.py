@@ -1,11 +1,11 @@
-"""Why a coupon or an offer is not used: a closed set of codes, each told with what was required and what was found."""
+"""Why a coupon or an offer is not used: a closed set of codes, each with what was required and what was there."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class ReasonCode(StrEnum):
-    """Public and stable; docs/coupon-rules.md tells what each means and what helps."""
+    """Public and stable; docs/coupon-rules.md has what each means and what helps."""
 
     COUPON_NOT_FOUND = "coupon_not_found"
     COUPON_EXPIRED = "coupon_expired"
@@ -35,7 +35,7 @@ class ReasonCode(StrEnum):
     CAPPED = "capped"
 
 
-Told = str | int | float | None
+ReasonValue = str | int | float | None
 """A value that a refusal compares: an amount in minor units, an instant as ISO 8601, a list joined by commas."""
 
 
@@ -45,6 +45,6 @@ class Refusal:
 
     code: ReasonCode
     detail: str
-    required: Told = None
-    actual: Told = None
+    required: ReasonValue = None
+    actual: ReasonValue = None
     pointer: str | None = None

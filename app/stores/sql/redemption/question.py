@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.offers.rules.combination import Applied
+from app.offers.rules.combination import AppliedCoupon
 from app.offers.terms.basket import Basket, Situation
 from app.offers.terms.reasons import Refusal
 from app.offers.terms.records import Coupon, Offer
@@ -52,7 +52,7 @@ class QuotedCoupon:
     coupon: Coupon | None
     offer: Offer | None
     revision: int
-    applied: Applied | None
+    applied: AppliedCoupon | None
     refusal: Refusal | None
 
 
@@ -66,7 +66,7 @@ class Quote:
     overdue: bool
 
     @property
-    def applied(self) -> list[Applied]:
+    def applied(self) -> list[AppliedCoupon]:
         """What each coupon in the best combination gives."""
         return [one.applied for one in self.coupons if one.applied is not None]
 

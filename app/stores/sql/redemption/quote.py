@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, select
 
-from app.offers.rules.combination import Candidate, Combination, best_combination
+from app.offers.rules.combination import Combination, UsableCoupon, best_combination
 from app.offers.terms.basket import Situation
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.records import Campaign, Coupon, Offer
@@ -29,7 +29,7 @@ def quote(connection: Connection, question: Question) -> Quote:
     tier = situation.tier or tier_of(connection, situation.customer_id)
     situation = Situation(situation.now_at, situation.customer_id, tier, situation.channel, situation.store_id)
     refused: dict[str, Refusal] = {}
-    candidates: list[Candidate] = []
+    candidates: list[UsableCoupon] = []
     in_force: dict[str, TermsInForce] = {}
     limits: dict[str, list[tuple[CounterKey, int]]] = {}
     for _, coupon in found:
@@ -44,7 +44,7 @@ def quote(connection: Connection, question: Question) -> Quote:
             continue
         limits[coupon.coupon_id] = counter_limits(coupon, campaign, situation)
         keys = tuple(capacity_key(key) for key, _ in limits[coupon.coupon_id])
-        candidates.append(Candidate(coupon.coupon_id, offer.offer_id, offer.campaign_id, terms, keys))
+        candidates.append(UsableCoupon(coupon.coupon_id, offer.offer_id, offer.campaign_id, terms, keys))
     capacities = remaining_capacities(connection, limits, of_campaigns, freed)
     combination = best_combination(candidates, question.basket, situation, capacities)
     quoted = tuple(_quoted(typed, coupon, offers, in_force, combination, refused) for typed, coupon in found)

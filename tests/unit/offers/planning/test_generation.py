@@ -16,7 +16,7 @@ from app.offers.planning.generation import (
     ValueTier,
     generated_offers,
 )
-from app.offers.rules.combination import Candidate, best_combination
+from app.offers.rules.combination import UsableCoupon, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document
 from app.offers.terms.terms import Amount, OfferTerms, Percent
@@ -165,7 +165,7 @@ def assert_kept(paid: int, cost: int, rails: Guardrails) -> None:
 
 def at_the_till(offers: list[OfferTerms], product_id: str, price: int) -> int:
     """What these offers take off one piece together."""
-    candidates = [Candidate(str(number), str(number), "c", terms) for number, terms in enumerate(offers)]
+    candidates = [UsableCoupon(str(number), str(number), "c", terms) for number, terms in enumerate(offers)]
     basket = Basket((BasketLine("1", product_id, 1.0, price),), "EUR")
     applied = best_combination(candidates, basket, Situation(NOW), {}).applied
     return sum(one.discount_minor for one in applied)

@@ -10,7 +10,7 @@ import pytest
 
 from app.api.campaigns.past_baskets import draw_baskets
 from app.offers.planning.simulation import Estimate, PastBasket, Sample, Simulation, Trial, simulate
-from app.offers.rules.combination import Candidate, best_combination
+from app.offers.rules.combination import UsableCoupon, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.conditions import BasketTotal
 from app.offers.terms.terms import Amount, CampaignTerms, Discount, Limit, OfferTerms, Percent, Points
@@ -155,7 +155,7 @@ def given_at_the_till(baskets: Iterable[PastBasket], offers: dict[str, OfferTerm
     count = discount_minor = 0
     for past in sorted(baskets, key=lambda past: past.situation.now_at):
         candidates = [
-            Candidate(offer_id, offer_id, "", terms)
+            UsableCoupon(offer_id, offer_id, "", terms)
             for offer_id, terms in offers.items()
             if offer_id not in used[past.customer_id]
         ]

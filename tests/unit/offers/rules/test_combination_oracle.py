@@ -8,7 +8,7 @@ from math import ceil, floor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.offers.rules.combination import Candidate, Capacity, Combination, best_combination
+from app.offers.rules.combination import Capacity, Combination, UsableCoupon, best_combination
 from app.offers.terms.basket import Basket, BasketLine
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.terms import Amount, Discount, FixedPrice, NForM, OfferTerms, Percent, Points
@@ -90,12 +90,12 @@ CAPACITIES = st.fixed_dictionaries(
 
 
 @st.composite
-def candidate_lists(draw: st.DrawFn) -> list[Candidate]:
+def candidate_lists(draw: st.DrawFn) -> list[UsableCoupon]:
     """Coupons of a few offers and two campaigns."""
     kinds = draw(st.lists(TERMS, min_size=1, max_size=MOST_COUPONS))
     more = draw(st.lists(st.sampled_from(range(len(kinds))), max_size=MOST_COUPONS - len(kinds)))
     return [
-        Candidate(f"c{place}", f"o{kind}", draw(st.sampled_from(CAMPAIGNS)), kinds[kind], draw(USES))
+        UsableCoupon(f"c{place}", f"o{kind}", draw(st.sampled_from(CAMPAIGNS)), kinds[kind], draw(USES))
         for place, kind in enumerate([*range(len(kinds)), *more])
     ]
 
@@ -103,7 +103,7 @@ def candidate_lists(draw: st.DrawFn) -> list[Candidate]:
 class Played:
     """What candidates take off together, worked out step by step as docs/coupon-rules.md says it."""
 
-    def __init__(self, together: Sequence[Candidate], basket: Basket) -> None:
+    def __init__(self, together: Sequence[UsableCoupon], basket: Basket) -> None:
         self.left = {line.line_id: line.amount_minor for line in basket.lines}
         self.least = dict.fromkeys(self.left, 0)
         self.off: dict[str, dict[str, int]] = {}
@@ -198,11 +198,11 @@ def spread(total: int, weights: Mapping[str, int]) -> dict[str, int]:
     return shared
 
 
-def turn(one: Candidate) -> tuple[int, bool, str, str]:
+def turn(one: UsableCoupon) -> tuple[int, bool, str, str]:
     return ORDER.index(type(one.terms.discount)), not one.terms.applies_to, one.offer_id, one.coupon_id
 
 
-def lines_of(one: Candidate, basket: Basket) -> list[BasketLine]:
+def lines_of(one: UsableCoupon, basket: Basket) -> list[BasketLine]:
     named = [kind for selected in one.terms.applies_to for kind in selected.values]
     excluded = [kind for selected in one.terms.excludes for kind in selected.values]
     return [
@@ -212,19 +212,19 @@ def lines_of(one: Candidate, basket: Basket) -> list[BasketLine]:
     ]
 
 
-def is_usable(one: Candidate, basket: Basket) -> bool:
+def is_usable(one: UsableCoupon, basket: Basket) -> bool:
     """May be used here, and would give something if it were the only one."""
     total_minor = sum(line.amount_minor for line in basket.lines)
     fits = bool(lines_of(one, basket)) and total_minor >= (one.terms.minimum_basket_minor or 0)
     return fits and Played([one], basket).each_has_an_effect
 
 
-def may_stand_together(together: Sequence[Candidate]) -> bool:
+def may_stand_together(together: Sequence[UsableCoupon]) -> bool:
     groups = [one.terms.group for one in together if one.terms.group is not None]
     return len(together) == 1 or (all(one.terms.combinable for one in together) and len(groups) == len(set(groups)))
 
 
-def suffices(together: Sequence[Candidate], played: Played, capacities: Mapping[str, Capacity]) -> bool:
+def suffices(together: Sequence[UsableCoupon], played: Played, capacities: Mapping[str, Capacity]) -> bool:
     needed: dict[str, int] = {}
     for one in together:
         for key in one.uses:
@@ -235,7 +235,7 @@ def suffices(together: Sequence[Candidate], played: Played, capacities: Mapping[
 
 
 def admissible(
-    candidates: Sequence[Candidate], basket: Basket, capacities: Mapping[str, Capacity]
+    candidates: Sequence[UsableCoupon], basket: Basket, capacities: Mapping[str, Capacity]
 ) -> dict[tuple[str, ...], Played]:
     """Every subset that the rules allow, by its coupon ids."""
     usable = sorted((one for one in candidates if is_usable(one, basket)), key=lambda one: one.coupon_id)
@@ -248,14 +248,14 @@ def admissible(
     return found
 
 
-def choose(candidates: Sequence[Candidate], basket: Basket, capacities: Mapping[str, Capacity]) -> Combination:
+def choose(candidates: Sequence[UsableCoupon], basket: Basket, capacities: Mapping[str, Capacity]) -> Combination:
     return best_combination(candidates, basket, ANYBODY, capacities)
 
 
 @settings(max_examples=600, deadline=None)
 @given(candidate_lists(), BASKETS, CAPACITIES)
 def test_combination_is_the_best_of_all_subsets(
-    candidates: list[Candidate], basket: Basket, capacities: dict[str, Capacity]
+    candidates: list[UsableCoupon], basket: Basket, capacities: dict[str, Capacity]
 ) -> None:
     combination = choose(candidates, basket, capacities)
     every = admissible(candidates, basket, capacities)
@@ -288,7 +288,7 @@ def test_combination_is_the_best_of_all_subsets(
 @settings(max_examples=200, deadline=None)
 @given(candidate_lists(), BASKETS, CAPACITIES, st.randoms(use_true_random=False))
 def test_order_of_coupons_and_lines_changes_nothing(
-    candidates: list[Candidate], basket: Basket, capacities: dict[str, Capacity], random: st.DataObject
+    candidates: list[UsableCoupon], basket: Basket, capacities: dict[str, Capacity], random: st.DataObject
 ) -> None:
     expected = choose(candidates, basket, capacities)
     shuffled, lines = list(candidates), list(basket.lines)
@@ -300,7 +300,7 @@ def test_order_of_coupons_and_lines_changes_nothing(
 @settings(max_examples=300, deadline=None)
 @given(candidate_lists(), BASKETS, CAPACITIES)
 def test_money_adds_up_and_never_falls_below_floors_or_zero(
-    candidates: list[Candidate], basket: Basket, capacities: dict[str, Capacity]
+    candidates: list[UsableCoupon], basket: Basket, capacities: dict[str, Capacity]
 ) -> None:
     combination = choose(candidates, basket, capacities)
     terms_of = {one.coupon_id: one for one in candidates}
@@ -322,7 +322,7 @@ def test_money_adds_up_and_never_falls_below_floors_or_zero(
 @settings(max_examples=200, deadline=None)
 @given(candidate_lists(), BASKETS, CAPACITIES)
 def test_every_coupon_is_either_used_or_refused_with_a_reason_that_is_true(
-    candidates: list[Candidate], basket: Basket, capacities: dict[str, Capacity]
+    candidates: list[UsableCoupon], basket: Basket, capacities: dict[str, Capacity]
 ) -> None:
     combination = choose(candidates, basket, capacities)
     used = [one for one in candidates if one.coupon_id in {applied.coupon_id for applied in combination.applied}]

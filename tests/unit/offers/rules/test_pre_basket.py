@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain import Channel
 from app.offers.rules.condition_check import unmet
-from app.offers.rules.pre_basket import presence_of, reason_against
+from app.offers.rules.pre_basket import pre_basket_reason, pre_basket_terms
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document
 from app.offers.terms.terms import OfferTerms
@@ -40,13 +40,13 @@ def terms(**conditions: object) -> OfferTerms:
 
 
 def reason(condition: dict[str, Any], **situation: Any) -> str | None:
-    presence = presence_of(terms(condition=condition))
-    assert presence is not None
-    return reason_against(presence, Situation(NOON, "u", **situation))
+    pre_basket = pre_basket_terms(terms(condition=condition))
+    assert pre_basket is not None
+    return pre_basket_reason(pre_basket, Situation(NOON, "u", **situation))
 
 
-def test_offer_of_products_alone_demands_no_presence() -> None:
-    assert presence_of(terms(minimum_basket_minor=500)) is None
+def test_offer_of_products_alone_demands_nothing_before_the_basket() -> None:
+    assert pre_basket_terms(terms(minimum_basket_minor=500)) is None
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_time_is_always_known() -> None:
 @settings(max_examples=300, deadline=None)
 @given(tree=TREES, channel=st.sampled_from([None, "app", "web"]), store_id=st.sampled_from([None, "s1", "s2"]))
 def test_what_is_hidden_no_basket_could_meet(tree: dict[str, Any], channel: str | None, store_id: str | None) -> None:
-    presence = presence_of(terms(condition=tree))
-    assert presence is not None
-    assert presence.condition is not None
-    if reason_against(presence, Situation(NOON, "u", "silver", channel, store_id)) is None:
+    pre_basket = pre_basket_terms(terms(condition=tree))
+    assert pre_basket is not None
+    assert pre_basket.condition is not None
+    if pre_basket_reason(pre_basket, Situation(NOON, "u", "silver", channel, store_id)) is None:
         return
     channels = [channel] if channel else list(Channel)
     stores = [store_id] if store_id else ["s1", "s2"]
     for one, place, amount, what in product(channels, stores, (100, 9000), ("tea", "coffee")):
         basket = Basket((BasketLine("1", what, 1.0, amount, {}),), "EUR")
-        assert unmet(presence.condition, basket, Situation(NOON, "u", "silver", one, place)) is not None
+        assert unmet(pre_basket.condition, basket, Situation(NOON, "u", "silver", one, place)) is not None
