@@ -15,7 +15,7 @@ from app.offers.terms.time_zones import is_zone
 from app.settings import Settings
 from app.stores.redis.projections import Projections
 from app.stores.sql.coupons.issuing import expire_due, revoke_pending
-from app.stores.sql.coupons.receipt_issuing import Shop, forget_receipts, take_receipts
+from app.stores.sql.coupons.receipt_issuing import RetailerData, delete_receipt_lines, issue_for_receipts
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import upgrade
 from app.stores.sql.redemption.idempotency import delete_expired
@@ -32,32 +32,32 @@ class Arrival(NamedTuple):
 
 
 def issuing(ledger: Ledger, settings: Settings) -> Callable[[Sequence[Arrival]], None]:
-    """A function that issues what a batch's receipts earn; raises StoreUnavailable, and then the batch must come again.
+    """A function that issues what a batch's receipts earn; after StoreUnavailable the batch must be read again.
 
     Batches without a purchase or refund do not touch the ledger.
     """
     zones = StoreZones(settings.tables_dir / "stores.parquet", default=settings.time_zone)
     products = ProductAttributes(settings.tables_dir / "products.parquet")
-    shop = Shop(zones.of, products.of)
+    retailer = RetailerData(zones.of, products.of)
 
-    def take(arrivals: Sequence[Arrival]) -> None:
+    def issue(arrivals: Sequence[Arrival]) -> None:
         every = (receipt_line(one.event, accepted_at=one.accepted_at, default_currency=settings.currency)
                  for one in arrivals)  # fmt: skip
         lines = [line for line in every if line is not None]
         if not lines:
             return
         upgrade(ledger)
-        taken = take_receipts(ledger, lines, shop, now=datetime.now(UTC))
-        if taken.issued_count or taken.revoked_count:
-            detail = f"{taken.issued_count} issued, {taken.revoked_count} revoked"
-            _log.info("receipts judged", extra={"detail": detail})
+        result = issue_for_receipts(ledger, lines, retailer, now=datetime.now(UTC))
+        if result.issued_count or result.revoked_count:
+            detail = f"{result.issued_count} issued, {result.revoked_count} revoked"
+            _log.info("receipts checked", extra={"detail": detail})
 
-    return take
+    return issue
 
 
 def upkeep(ledger: Ledger, settings: Settings, projections: Projections) -> Callable[[], None]:
-    """A function that ends what is over in the ledger, forgets what nobody needs, and makes Redis's projections of what
-    changed; raises StoreUnavailable."""
+    """A function that ends what is over in the ledger, deletes what has expired, and rebuilds Redis's projections of
+    what changed; raises StoreUnavailable."""
     # A decision's coupon is good until the decision ends, though the offer may end before.
     guaranteed = timedelta(seconds=settings.decision_keep_s)
 
@@ -68,7 +68,7 @@ def upkeep(ledger: Ledger, settings: Settings, projections: Projections) -> Call
         revoke_pending(ledger, now=now)
         expire_due(ledger, now=now - guaranteed)
         delete_expired(ledger, now=now)
-        forget_receipts(ledger, now=now, keep=timedelta(seconds=settings.receipt_keep_s))
+        delete_receipt_lines(ledger, now=now, keep=timedelta(seconds=settings.receipt_keep_s))
         projections.sweep(now=now)
 
     return sweep
@@ -92,11 +92,11 @@ class StoreZones:
 
     def _refresh(self) -> None:
         try:
-            found = self._path.stat()
+            stat = self._path.stat()
         except FileNotFoundError:
             self._zones, self._state = {}, None
             return
-        state = (found.st_ino, found.st_mtime_ns, found.st_size)
+        state = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if state != self._state:
             self._zones, self._state = self._read(), state
 
@@ -104,22 +104,22 @@ class StoreZones:
         table = _columns(self._path, "store_id", ["time_zone"])
         if "time_zone" not in table.columns:
             return {}
-        named = dict(table.drop_nulls().iter_rows())
-        unknown = {store_id: zone for store_id, zone in named.items() if not is_zone(zone)}
+        zones = dict(table.drop_nulls().iter_rows())
+        unknown = {store_id: zone for store_id, zone in zones.items() if not is_zone(zone)}
         if unknown:
             detail = ", ".join(f"{store_id}: {zone}" for store_id, zone in list(unknown.items())[:5])
             _log.error("stores name no time zone; the default holds for them", extra={"detail": detail})
-        return {store_id: zone for store_id, zone in named.items() if store_id not in unknown}
+        return {store_id: zone for store_id, zone in zones.items() if store_id not in unknown}
 
 
 class ProductAttributes:
-    """Columns of the product table that rules ask for."""
+    """Columns of the product table that conditions look at."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def of(self, product_ids: Collection[str], names: Collection[str]) -> dict[str, dict[str, str]]:
-        """What the table says of these products under these names, as far as it does; raises StoreUnavailable."""
+        """These products' values in the columns that exist; raises StoreUnavailable."""
         if not names or not self._path.exists():
             return {}
         table = _columns(self._path, "product_id", names)
@@ -132,7 +132,7 @@ class ProductAttributes:
 
 def _columns(path: Path, key: str, names: Collection[str]) -> pl.DataFrame:
     try:
-        there = [name for name in pl.read_parquet_schema(path) if name in names]
-        return pl.read_parquet(path, columns=[key, *there])
+        present = [name for name in pl.read_parquet_schema(path) if name in names]
+        return pl.read_parquet(path, columns=[key, *present])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StoreUnavailable(f"{path} cannot be read ({error!r}); import it again") from error

@@ -18,7 +18,7 @@ from app.api.state import Service, service_of
 from app.domain import Scope
 from app.ingest.schema import Id
 from app.model.known_attributes import known_attributes
-from app.offers.planning.simulation import Sample, Simulation, Trial, simulate
+from app.offers.planning.simulation import Sample, Simulation, SimulationInput, simulate
 from app.offers.terms.documents import parse_document
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import find_campaign, list_offers
@@ -85,14 +85,14 @@ class SimulationRequest(RequestModel):
             raise ValueError("offers names an offer_id twice")
         return self
 
-    def trial(self, campaign: CampaignTerms, offers: dict[str, OfferTerms]) -> Trial:
-        """The campaign with what is to be tried; raises InvalidTerms."""
+    def to_input(self, campaign: CampaignTerms, offers: dict[str, OfferTerms]) -> SimulationInput:
+        """The campaign with the offers to simulate; raises InvalidTerms."""
         terms = campaign if self.terms is None else parse_document(CampaignTerms, self.terms, "/terms")
-        tried = {
+        drafts = {
             one.offer_id or f"new-{number}": parse_document(OfferTerms, one.terms, f"/offers/{number}/terms")
             for number, one in enumerate(self.offers)
         }
-        return Trial(terms, offers | tried)
+        return SimulationInput(terms, offers | drafts)
 
 
 class EstimateAnswer(BaseModel):
@@ -148,16 +148,18 @@ def simulate_campaign(campaign_id: Id, body: SimulationRequest, request: Request
     """Puts the offers to past baskets through the rules of the till; changes nothing. One runs at a time."""
     begun_s = perf_counter()
     service = service_of(request)
-    trial, audience = _asked(service, campaign_id, body)
+    plan, audience = _plan_and_audience(service, campaign_id, body)
     with _one_at_a_time:
-        sample = _drawn(service, body, audience)
+        sample = _draw_sample(service, body, audience)
         # Decisions go first: sleep lets them have the interpreter between two baskets.
-        found = simulate(trial, sample, pause=partial(sleep, 0))
-    return json_answer(_told(campaign_id, body, trial, found, perf_counter() - begun_s))
+        simulation = simulate(plan, sample, pause=partial(sleep, 0))
+    return json_answer(_simulation_document(campaign_id, body, plan, simulation, perf_counter() - begun_s))
 
 
-def _asked(service: Service, campaign_id: str, body: SimulationRequest) -> tuple[Trial, set[str] | None]:
-    """The trial and whom it is for, None = everybody; raises CampaignNotFound and InvalidTerms."""
+def _plan_and_audience(
+    service: Service, campaign_id: str, body: SimulationRequest
+) -> tuple[SimulationInput, set[str] | None]:
+    """What to simulate and for whom, None = everybody; raises CampaignNotFound and InvalidTerms."""
     campaign = service.ledger.read(partial(find_campaign, campaign_id=campaign_id))
     own = {
         offer.offer_id: offer.terms
@@ -165,10 +167,10 @@ def _asked(service: Service, campaign_id: str, body: SimulationRequest) -> tuple
         if offer.is_active and (body.offer_ids is None or offer.offer_id in body.offer_ids)
     }
     audience = None if body.everybody else service.ledger.read(partial(customers_of, campaign_id=campaign_id))
-    return body.trial(campaign.terms, own), audience or None
+    return body.to_input(campaign.terms, own), audience or None
 
 
-def _drawn(service: Service, body: SimulationRequest, audience: set[str] | None) -> Sample:
+def _draw_sample(service: Service, body: SimulationRequest, audience: set[str] | None) -> Sample:
     # Polars and deltalake would cost every server 60 MB and part of a second at its start.
     from app.api.campaigns.past_baskets import draw_baskets
     from app.history import History
@@ -187,8 +189,10 @@ def _drawn(service: Service, body: SimulationRequest, audience: set[str] | None)
     )
 
 
-def _told(campaign_id: str, body: SimulationRequest, trial: Trial, found: Simulation, seconds: float) -> dict[str, Any]:
-    asked = {"campaign_id": campaign_id, "currency": trial.campaign.currency, "days": body.days}
+def _simulation_document(
+    campaign_id: str, body: SimulationRequest, plan: SimulationInput, simulation: Simulation, seconds: float
+) -> dict[str, Any]:
+    request = {"campaign_id": campaign_id, "currency": plan.campaign.currency, "days": body.days}
     # orjson writes dataclasses as objects.
-    figures = {name: getattr(found, name) for name in found.__slots__}
-    return asked | figures | {"seconds": round(seconds, 3)}
+    figures = {name: getattr(simulation, name) for name in simulation.__slots__}
+    return request | figures | {"seconds": round(seconds, 3)}

@@ -1,4 +1,4 @@
-"""Coupons and those who have them: wallets, pictures of codes, offers activated, coupons handed out and taken back."""
+"""Coupons and those who have them: wallets, pictures of codes, offers activated, coupons issued and revoked."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,7 +20,14 @@ from app.ingest.schema import Id
 from app.offers.display.images import barcode_svg, qr_png, qr_svg
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.audience_issuing import activate, issue_to_audience
-from app.stores.sql.coupons.staff_issuing import Held, hand_out, held, take_back, wallet_of, with_terms
+from app.stores.sql.coupons.staff_issuing import (
+    IssuedCoupon,
+    find_issued,
+    issue_by_staff,
+    revoke_by_staff,
+    wallet_of,
+    with_terms,
+)
 from app.stores.sql.database.engine import Ledger, Transaction
 from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, find_response, run_idempotent
 
@@ -85,12 +92,12 @@ async def issue_coupons(campaign_id: Id, body: IssueRequest, request: Request) -
         work = partial(_issue_to_audience, service.ledger, campaign_id, body.offer_id, write)
     else:
         customer_ids: Sequence[str | None] = body.customer_ids or [None]
-        give = partial(hand_out, campaign_id=campaign_id, offer_id=body.offer_id, customer_ids=customer_ids)
+        issue = partial(issue_by_staff, campaign_id=campaign_id, offer_id=body.offer_id, customer_ids=customer_ids)
         work = partial(
             run_idempotent,
             service.ledger,
             write,
-            lambda connection: _issue_response(give(connection, code=body.code, now=write.now), write),
+            lambda connection: _issue_response(issue(connection, code=body.code, now=write.now), write),
         )
     return await respond(service, write, work)
 
@@ -103,7 +110,7 @@ async def issue_coupons(campaign_id: Id, body: IssueRequest, request: Request) -
     **idempotent(Scope.DECIDE),
 )
 async def activate_offer(body: ActivationRequest, request: Request) -> Response:
-    """The customer's coupon of an offer that is issued by decision; asked for again it is the same coupon."""
+    """The customer's coupon of an offer that is issued by decision; safe to repeat: it is the same coupon."""
     service, write = service_of(request), await idempotent_request(request)
 
     def find_or_issue(connection: Transaction) -> StoredResponse:
@@ -122,7 +129,7 @@ async def activate_offer(body: ActivationRequest, request: Request) -> Response:
 async def revoke_coupon(coupon_id: Id, request: Request) -> Response:
     """The coupon, good for nothing from now on; one that is used or reserved is refused."""
     service, write = service_of(request), await idempotent_request(request)
-    end = partial(take_back, coupon_id=coupon_id, now=write.now)
+    end = partial(revoke_by_staff, coupon_id=coupon_id, now=write.now)
     work = partial(
         run_idempotent, service.ledger, write, lambda connection: _coupon_response(end(connection), 200, write)
     )
@@ -138,13 +145,13 @@ def _pictured(media_type: str) -> Responses:
 @router.get("/v1/coupons/{coupon_id}/qr.svg", response_class=Response, responses=_pictured(SVG), **needs(Scope.DECIDE))
 def get_coupon_qr_svg(coupon_id: Id, request: Request) -> Response:
     """The coupon's code as a QR code."""
-    return Response(qr_svg(_held(request, coupon_id).coupon.code), headers=KEEP, media_type=SVG)
+    return Response(qr_svg(_find_issued(request, coupon_id).coupon.code), headers=KEEP, media_type=SVG)
 
 
 @router.get("/v1/coupons/{coupon_id}/qr.png", response_class=Response, responses=_pictured(PNG), **needs(Scope.DECIDE))
 def get_coupon_qr_png(coupon_id: Id, request: Request) -> Response:
     """The coupon's code as a QR code."""
-    return Response(qr_png(_held(request, coupon_id).coupon.code), headers=KEEP, media_type=PNG)
+    return Response(qr_png(_find_issued(request, coupon_id).coupon.code), headers=KEEP, media_type=PNG)
 
 
 @router.get(
@@ -152,27 +159,27 @@ def get_coupon_qr_png(coupon_id: Id, request: Request) -> Response:
 )
 def get_coupon_barcode(coupon_id: Id, request: Request) -> Response:
     """The coupon's GS1 element string as a DataBar, which tills scan."""
-    gs1 = _held(request, coupon_id).gs1
+    gs1 = _find_issued(request, coupon_id).gs1
     if gs1 is None:
         raise NoBarcode(f"coupon {coupon_id!r} has no GS1 coupon number, its offer named no gcn; use the QR code")
     return Response(barcode_svg(gs1), headers=KEEP, media_type=SVG)
 
 
-def _held(request: Request, coupon_id: str) -> Held:
-    return service_of(request).ledger.read(lambda connection: held(connection, coupon_id))
+def _find_issued(request: Request, coupon_id: str) -> IssuedCoupon:
+    return service_of(request).ledger.read(lambda connection: find_issued(connection, coupon_id))
 
 
-def _issue_response(coupons: Sequence[Held], write: IdempotentRequest) -> StoredResponse:
+def _issue_response(coupons: Sequence[IssuedCoupon], write: IdempotentRequest) -> StoredResponse:
     documents = [coupon_document(one, now=write.now) for one in coupons]
     document = {"issued_count": len(coupons), "known_count": 0, "coupons": documents}
     return StoredResponse(201, orjson.dumps(document), _holders(coupons))
 
 
-def _coupon_response(one: Held, status: int, write: IdempotentRequest) -> StoredResponse:
+def _coupon_response(one: IssuedCoupon, status: int, write: IdempotentRequest) -> StoredResponse:
     return StoredResponse(status, orjson.dumps(coupon_document(one, now=write.now)), _holders([one]))
 
 
-def _holders(coupons: Sequence[Held]) -> tuple[str, ...]:
+def _holders(coupons: Sequence[IssuedCoupon]) -> tuple[str, ...]:
     return tuple({f"customer:{one.coupon.customer_id}": None for one in coupons if one.coupon.customer_id})
 
 

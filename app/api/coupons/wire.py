@@ -1,4 +1,4 @@
-"""The wire's schema of a coupon in a wallet: its state in the customer's words, what it promises, its pictures."""
+"""The wire's schema of a coupon in a wallet: its state in the customer's words, its offer, its pictures."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from app.offers.terms.codes import shown_code
 from app.offers.terms.terms import Discount
 from app.settings import Selected
 from app.stores.sql.coupons.issuing import ShownStatus, shown_status
-from app.stores.sql.coupons.staff_issuing import Held
+from app.stores.sql.coupons.staff_issuing import IssuedCoupon
 
 
 class OfferSummary(BaseModel):
@@ -71,7 +71,7 @@ class IssueAnswer(BaseModel):
     coupons: list[CouponAnswer] = Field(description="The new coupons; empty for an audience")
 
 
-def coupon_document(one: Held, *, now: datetime) -> dict[str, Any]:
+def coupon_document(one: IssuedCoupon, *, now: datetime) -> dict[str, Any]:
     """A coupon in the shape of CouponAnswer."""
     coupon, terms = one.coupon, one.offer.terms
     path = f"/v1/coupons/{coupon.coupon_id}"

@@ -1,4 +1,4 @@
-"""What offers would have done to past baskets: the very rules of the till, customer by customer, scaled up."""
+"""What offers would have done to past baskets: the rules of the till, customer by customer, scaled up."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,8 +46,8 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """What is tried: offers by id, and the campaign whose limits hold and whose budget may run out."""
+class SimulationInput:
+    """What is simulated: offers by id, and the campaign whose limits hold and whose budget may run out."""
 
     campaign: CampaignTerms
     offers: Mapping[str, OfferTerms]
@@ -93,14 +93,14 @@ class Simulation:
     offers: tuple[OfferOutcome, ...]
 
 
-def simulate(trial: Trial, sample: Sample, *, pause: Callable[[], None]) -> Simulation:
+def simulate(plan: SimulationInput, sample: Sample, *, pause: Callable[[], None]) -> Simulation:
     """Every customer of the sample holds a coupon of every offer, as often as a code may be used.
 
     Baskets in the campaign's currency count, in the order of their time, each with the best combination of what is
     left to its customer. Limits hold, those of the campaign as a whole in proportion to the sample. Coupons' validity
     is not looked at: it says when they are good, and these days are over. `pause` is called between baskets.
     """
-    run = _Run(trial, sample)
+    run = _Run(plan, sample)
     for past in sorted(sample.baskets, key=lambda past: past.situation.now_at):
         pause()
         run.see(past)
@@ -113,20 +113,20 @@ _TOTALS = ("baskets", "customers", "discount", "cost", "points", "revenue")
 class _Run:
     """What was used and counted so far."""
 
-    def __init__(self, trial: Trial, sample: Sample) -> None:
-        self._trial = trial
+    def __init__(self, plan: SimulationInput, sample: Sample) -> None:
+        self._plan = plan
         self._sample = sample
-        self._index = _OffersByProduct(trial.offers, sample.baskets)
+        self._index = _OffersByProduct(plan.offers, sample.baskets)
         self._used: Counter[str] = Counter()
         self._of_customer: dict[str, Counter[str]] = defaultdict(Counter)
-        self._of_offer: dict[str, _OfferCount] = {offer_id: _OfferCount() for offer_id in trial.offers}
+        self._of_offer: dict[str, _OfferCount] = {offer_id: _OfferCount() for offer_id in plan.offers}
         self._of_day: Counter[date] = Counter()
         self._without_floor_minor = self._with_floor_minor = 0
 
     def see(self, past: PastBasket) -> None:
         """One more basket."""
         totals = self._of_customer[past.customer_id]
-        if past.basket.currency != self._trial.campaign.currency:
+        if past.basket.currency != self._plan.campaign.currency:
             return
         candidates, capacities = self._candidates(past)
         if not candidates:
@@ -140,7 +140,7 @@ class _Run:
             self._used.update(uses[one.coupon_id])
             self._of_offer[one.offer_id].add(one)
         cost_minor = sum(one.cost_minor for one in found)
-        self._of_day[local_date(past.situation.now_at, self._trial.campaign.time_zone)] += cost_minor
+        self._of_day[local_date(past.situation.now_at, self._plan.campaign.time_zone)] += cost_minor
         totals["customers"] = 1
         totals["baskets"] += 1
         totals["discount"] += sum(one.discount_minor for one in found)
@@ -163,7 +163,7 @@ class _Run:
 
     def _limits(self, coupon_id: str, past: PastBasket) -> dict[str, int]:
         subjects = {"code": coupon_id, "customer": past.customer_id, "campaign": ""}
-        campaign = self._trial.campaign
+        campaign = self._plan.campaign
         return {
             "|".join((limit.scope, subjects[limit.scope], period_key(limit.period, past.situation.now_at,
                                                                     campaign.time_zone))):
@@ -228,7 +228,7 @@ class _Run:
         return Estimate(everybody * mean, sqrt(variance))
 
     def _used_up_on(self, share: float) -> date | None:
-        budget_minor = self._trial.campaign.budget_minor
+        budget_minor = self._plan.campaign.budget_minor
         if budget_minor is None:
             return None
         spent_minor = 0.0

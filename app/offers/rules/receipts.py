@@ -1,4 +1,4 @@
-"""Till receipts as issuing rules see them: which lines count, what was bought after refunds, and on which day."""
+"""Till receipts as receipt conditions see them: which lines count, what is left after refunds, and which day it is."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -91,7 +91,7 @@ def receipt_line(event: Event, *, accepted_at: datetime, default_currency: str) 
 def receipt_of(lines: Iterable[ReceiptLine], attributes: Mapping[str, Mapping[str, str]]) -> Receipt | None:
     """The receipt that these lines, all of one, make in whatever order they came; None without a purchase.
 
-    A receipt is one sale: what is told again under other event ids is a repeat. Two purchase lines are the same one
+    A receipt is one sale: the same line under another event id is a repeat. Two purchase lines are the same one
     when product, quantity and amount are equal and they hold the same place among equal lines of their sending, which
     is all events whose ids are equal up to a last `:<number>`. So a whole receipt sent twice counts once, and a receipt
     whose lines are sent one by one counts each. A refund is told apart by its instant too: one piece may come back
@@ -104,13 +104,13 @@ def receipt_of(lines: Iterable[ReceiptLine], attributes: Mapping[str, Mapping[st
     places: Counter[tuple[object, ...]] = Counter()
     counted: dict[tuple[object, ...], ReceiptLine] = {}
     for line in ordered:
-        is_other_s = line.kind == PURCHASE and line.customer_id != first.customer_id
-        if is_other_s or line.currency != first.currency:
+        is_of_another = line.kind == PURCHASE and line.customer_id != first.customer_id
+        if is_of_another or line.currency != first.currency:
             continue
-        told: tuple[object, ...] = (line.kind, line.product_id, line.quantity, line.amount_minor)
-        told += (line.occurred_at,) if line.kind == REFUND else ()
-        sending = (*told, _sending(line.event_id))
-        counted.setdefault((*told, places[sending]), line)
+        content: tuple[object, ...] = (line.kind, line.product_id, line.quantity, line.amount_minor)
+        content += (line.occurred_at,) if line.kind == REFUND else ()
+        sending = (*content, _sending(line.event_id))
+        counted.setdefault((*content, places[sending]), line)
         places[sending] += 1
     chosen = counted.values()
     return Receipt(
@@ -126,36 +126,36 @@ def _sending(event_id: str) -> str:
     return head if colon and number.isascii() and number.isdecimal() else event_id
 
 
-def is_in_time(line: ReceiptLine, rule: ByReceipt, *, time_zone: str) -> bool:
+def is_in_time(line: ReceiptLine, terms: ByReceipt, *, time_zone: str) -> bool:
     """True when the line came in on the day it was bought, in the store's time zone, or little enough after it."""
-    if not rule.same_day:
+    if not terms.same_day:
         return True
     bought_on = local_date(line.occurred_at, time_zone)
     if local_date(line.accepted_at, time_zone) == bought_on:
         return True
     late = line.accepted_at - day_start(bought_on + timedelta(days=1), time_zone)
-    return rule.grace_minutes > 0 and timedelta() <= late <= timedelta(minutes=rule.grace_minutes)
+    return terms.grace_minutes > 0 and timedelta() <= late <= timedelta(minutes=terms.grace_minutes)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a receipt meets a rule as it was bought, and as it stands after refunds."""
+class ReceiptCheck:
+    """Whether a receipt earns a coupon as it was bought, and as it stands after refunds."""
 
     met_when_bought: bool
     met_now: bool
 
 
-def judge(receipt: Receipt, rule: ByReceipt, *, tier: str | None, time_zone: str) -> Verdict:
-    """What the rule says to the receipt; purchases that came in too late for it do not count, refunds always do."""
-    purchases = [line for line in receipt.purchases if is_in_time(line, rule, time_zone=time_zone)]
+def check_receipt(receipt: Receipt, terms: ByReceipt, *, tier: str | None, time_zone: str) -> ReceiptCheck:
+    """Whether the receipt meets these terms; purchases that came in too late do not count, refunds always do."""
+    purchases = [line for line in receipt.purchases if is_in_time(line, terms, time_zone=time_zone)]
     first = receipt.purchases[0]
     situation = Situation(receipt.bought_at, receipt.customer_id, tier, first.channel, first.store_id)
 
     def is_met(lines: Sequence[ReceiptLine]) -> bool:
         basket = Basket(_basket_lines(lines, receipt.attributes), receipt.currency)
-        return bool(purchases) and unmet(rule.condition, basket, situation) is None
+        return bool(purchases) and unmet(terms.condition, basket, situation) is None
 
-    return Verdict(is_met(purchases), is_met([*purchases, *receipt.refunds]))
+    return ReceiptCheck(is_met(purchases), is_met([*purchases, *receipt.refunds]))
 
 
 def _basket_lines(lines: Sequence[ReceiptLine], attributes: Mapping[str, Mapping[str, str]]) -> tuple[BasketLine, ...]:
@@ -168,8 +168,8 @@ def _basket_lines(lines: Sequence[ReceiptLine], attributes: Mapping[str, Mapping
         signed = -line.quantity if line.kind == REFUND else line.quantity
         quantities[line.product_id] = round(quantities.get(line.product_id, 0.0) + signed, 6)
     left = {product_id: max(amount_minor, 0) for product_id, amount_minor in amounts.items()}
-    beyond_minor = sum(left.values()) - max(sum(amounts.values()), 0)
-    taken = shares(beyond_minor, list(left.values()))
+    excess_minor = sum(left.values()) - max(sum(amounts.values()), 0)
+    taken = shares(excess_minor, list(left.values()))
     return tuple(
         BasketLine(product_id, product_id, max(quantities[product_id], 0.0), amount_minor - off_minor,
                    attributes.get(product_id, {}))

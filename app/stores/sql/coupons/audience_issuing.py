@@ -1,5 +1,4 @@
-"""Whom a campaign is for, and what its people then get: a coupon of each of its offers, in batches that can stop and
-go on."""
+"""A campaign's audience, and its coupons of each of the offers, issued in batches that can stop and go on."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -98,7 +97,7 @@ def audience_key(offer_id: str, customer_id: str) -> str:
 
 
 def activate(connection: Connection, offer_id: str, customer_id: str, *, now: datetime) -> Coupon:
-    """The customer's coupon of an offer that is issued by decision: issued by the first call, the same ever after.
+    """The customer's coupon of an offer that is issued by decision: issued by the first call, the same afterwards.
 
     Raises OfferNotFound, and NotIssuable where there is none yet and the offer or campaign gives none now.
     """

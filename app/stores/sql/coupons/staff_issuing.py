@@ -1,4 +1,4 @@
-"""Coupons as their holders see them, each with what it promises; handed out and taken back by the retailer's people."""
+"""Coupons with their offers, as wallets show them; issued and revoked by the retailer's staff."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class NotRevocable(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class IssuedCoupon:
     """A coupon with its offer and campaign as they are now."""
 
     coupon: Coupon
@@ -40,7 +40,7 @@ class Held:
 
     @property
     def ends_at(self) -> datetime | None:
-        """The instant from which it gives nothing any more, whatever it is that ends first."""
+        """The instant from which it gives nothing any more: coupon, offer or campaign, whichever ends first."""
         ends = (self.coupon.valid_until, self.offer.terms.valid_until, self.campaign.terms.ends_at)
         return min((end for end in ends if end is not None), default=None)
 
@@ -56,16 +56,16 @@ class Held:
         return element_string(coupon.gcn, coupon.serial, expires_on=last_on)
 
 
-def wallet_of(connection: Connection, customer_id: str) -> list[Held]:
+def wallet_of(connection: Connection, customer_id: str) -> list[IssuedCoupon]:
     """All coupons that the customer ever had, latest first."""
     coupons = coupons_of(connection, customer_id, open_only=False)
     offers = find_offers(connection, [coupon.offer_id for coupon in coupons])
     campaign_ids = sorted({coupon.campaign_id for coupon in coupons})
     campaigns = {campaign_id: find_campaign(connection, campaign_id) for campaign_id in campaign_ids}
-    return [Held(coupon, offers[coupon.offer_id], campaigns[coupon.campaign_id]) for coupon in coupons]
+    return [IssuedCoupon(coupon, offers[coupon.offer_id], campaigns[coupon.campaign_id]) for coupon in coupons]
 
 
-def held(connection: Connection, coupon_id: str) -> Held:
+def find_issued(connection: Connection, coupon_id: str) -> IssuedCoupon:
     """One coupon; raises CouponNotFound."""
     coupon = find_coupon(connection, coupon_id)
     if coupon is None:
@@ -73,12 +73,12 @@ def held(connection: Connection, coupon_id: str) -> Held:
     return with_terms(connection, coupon)
 
 
-def with_terms(connection: Connection, coupon: Coupon) -> Held:
+def with_terms(connection: Connection, coupon: Coupon) -> IssuedCoupon:
     """The coupon with its offer and campaign."""
-    return Held(coupon, find_offer(connection, coupon.offer_id), find_campaign(connection, coupon.campaign_id))
+    return IssuedCoupon(coupon, find_offer(connection, coupon.offer_id), find_campaign(connection, coupon.campaign_id))
 
 
-def hand_out(
+def issue_by_staff(
     connection: Connection,
     campaign_id: str,
     offer_id: str,
@@ -86,7 +86,7 @@ def hand_out(
     *,
     code: str | None = None,
     now: datetime,
-) -> list[Held]:
+) -> list[IssuedCoupon]:
     """New coupons of one offer, however else it is issued; with `code` one that whoever knows the code may use.
 
     Raises CampaignNotFound, OfferNotFound, NotIssuable, BadInput for what is no code, and CodeTaken.
@@ -95,16 +95,16 @@ def hand_out(
     check_active(offer)
     check_not_over(campaign, now)
     coupons = issue(connection, offer, campaign, customer_ids, issued_by=BY_STAFF, code=code, now=now)
-    return [Held(coupon, offer, campaign) for coupon in coupons]
+    return [IssuedCoupon(coupon, offer, campaign) for coupon in coupons]
 
 
-def take_back(connection: Connection, coupon_id: str, *, now: datetime) -> Held:
-    """The coupon, revoked for ever; once more is the same. Raises CouponNotFound and NotRevocable."""
+def revoke_by_staff(connection: Connection, coupon_id: str, *, now: datetime) -> IssuedCoupon:
+    """The coupon, revoked for good, which is safe to repeat. Raises CouponNotFound and NotRevocable."""
     revoke(connection, coupon_id, now=now)
-    found = held(connection, coupon_id)
-    if found.coupon.status is not CouponStatus.REVOKED:
+    issued = find_issued(connection, coupon_id)
+    if issued.coupon.status is not CouponStatus.REVOKED:
         raise NotRevocable(
-            f"coupon {coupon_id!r} is {found.coupon.status}, used {found.coupon.uses} times, reserved"
-            f" {found.coupon.holds} times; only one that is neither used nor reserved can be revoked"
+            f"coupon {coupon_id!r} is {issued.coupon.status}, used {issued.coupon.uses} times, reserved"
+            f" {issued.coupon.holds} times; only one that is neither used nor reserved can be revoked"
         )
-    return found
+    return issued

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from app.api.campaigns.past_baskets import draw_baskets
-from app.offers.planning.simulation import Estimate, PastBasket, Sample, Simulation, Trial, simulate
+from app.offers.planning.simulation import Estimate, PastBasket, Sample, Simulation, SimulationInput, simulate
 from app.offers.rules.combination import UsableCoupon, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.conditions import BasketTotal
@@ -41,7 +41,7 @@ def tried(
 ) -> Simulation:
     campaign = CampaignTerms(**{"name": "try", "currency": "EUR"} | terms)
     everybody = customer_count or len({one.customer_id for one in baskets})
-    return simulate(Trial(campaign, offers), Sample(baskets, everybody, len(baskets)), pause=lambda: None)
+    return simulate(SimulationInput(campaign, offers), Sample(baskets, everybody, len(baskets)), pause=lambda: None)
 
 
 def values(found: Simulation) -> tuple[float, float, float, float]:
@@ -78,7 +78,7 @@ def test_limits_hold_in_their_periods() -> None:
     assert values(tried(baskets, every_time, limits=(in_all,)))[0] == 3
 
 
-def test_conditions_channels_and_other_currencies_are_judged_as_at_the_till() -> None:
+def test_conditions_channels_and_other_currencies_count_as_at_the_till() -> None:
     baskets = [bought("anna", 0, ("tea", 300)), bought("ben", 0, ("tea", 301)), bought("eve", 0, ("tea", 900),
                                                                                      currency="USD")]  # fmt: skip
     above = offer(ONE_OFF, "tea", condition=BasketTotal(type="basket_total", above_minor=300))

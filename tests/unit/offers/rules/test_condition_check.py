@@ -65,7 +65,7 @@ def refusal(tree: Mapping[str, object], lines: Basket = BASKET, who: Situation =
         ({"type": "known_customer"}, None, None, None),
     ],
 )
-def test_leaf_is_judged_at_its_edge_and_tells_figures(
+def test_leaf_is_exact_at_its_edge_and_its_refusal_has_the_figures(
     tree: Mapping[str, object], code: ReasonCode | None, required: object, actual: object
 ) -> None:
     found = refusal(tree)

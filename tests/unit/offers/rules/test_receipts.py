@@ -13,10 +13,10 @@ from app.domain import Event, ProductId
 from app.offers.rules.receipts import (
     PURCHASE,
     REFUND,
+    ReceiptCheck,
     ReceiptLine,
-    Verdict,
+    check_receipt,
     is_in_time,
-    judge,
     receipt_line,
     receipt_of,
 )
@@ -25,10 +25,10 @@ from app.offers.terms.terms import ByReceipt
 BERLIN = "Europe/Berlin"
 NOON = datetime(2026, 11, 21, 11, tzinfo=UTC)
 ABOVE_50 = {"type": "basket_total", "above_minor": 5000}
-NONE, BOTH, BEFORE = Verdict(False, False), Verdict(True, True), Verdict(True, False)
+NONE, BOTH, BEFORE = ReceiptCheck(False, False), ReceiptCheck(True, True), ReceiptCheck(True, False)
 
 
-def rule(condition: object = ABOVE_50, **fields: object) -> ByReceipt:
+def receipt_terms(condition: object = ABOVE_50, **fields: object) -> ByReceipt:
     return ByReceipt.model_validate({"by": "receipt", "condition": condition} | fields)
 
 
@@ -55,18 +55,18 @@ def refund(amount_minor: int, event_id: str = "back", product_id: str = "p", **f
     return line(-amount_minor, event_id, product_id, kind=REFUND, customer_id=None, **(later | fields))
 
 
-def verdict(lines: Sequence[ReceiptLine], of: ByReceipt | None = None, *, tier: str | None = None) -> Verdict:
+def checked(lines: Sequence[ReceiptLine], of: ByReceipt | None = None, *, tier: str | None = None) -> ReceiptCheck:
     receipt = receipt_of(lines, {"p": {"brand": "acme"}})
     assert receipt is not None
-    return judge(receipt, of or rule(), tier=tier, time_zone=BERLIN)
+    return check_receipt(receipt, of or receipt_terms(), tier=tier, time_zone=BERLIN)
 
 
 def total_minor(lines: Sequence[ReceiptLine]) -> int:
-    """The total that the receipt is judged by, found by asking."""
+    """The total that counts for the receipt, found by bisection."""
     low, high = -1, 10**7
     while high - low > 1:
         middle = (low + high) // 2
-        enough = verdict(lines, rule({"type": "basket_total", "at_least_minor": middle})).met_now
+        enough = checked(lines, receipt_terms({"type": "basket_total", "at_least_minor": middle})).met_now
         low, high = (middle, high) if enough else (low, middle)
     return low
 
@@ -97,15 +97,15 @@ def test_what_is_on_no_receipt_of_a_customer_is_no_line(fields: dict[str, object
 
 
 @pytest.mark.parametrize(("amount_minor", "expected"), [(4999, NONE), (5000, NONE), (5001, BOTH), (0, NONE)])
-def test_receipt_must_lie_above_the_line(amount_minor: int, expected: Verdict) -> None:
-    assert verdict([line(amount_minor)]) == expected
-    assert verdict([line(amount_minor - 10, "e"), line(10, "e:1", "q")]) == expected
+def test_receipt_must_lie_above_the_line(amount_minor: int, expected: ReceiptCheck) -> None:
+    assert checked([line(amount_minor)]) == expected
+    assert checked([line(amount_minor - 10, "e"), line(10, "e:1", "q")]) == expected
 
 
 def test_refund_takes_the_receipt_below_the_line() -> None:
-    assert verdict([line(5001), refund(1)]) == BEFORE
-    assert verdict([line(5002), refund(1)]) == BOTH
-    assert verdict([line(5000), refund(1)]) == NONE
+    assert checked([line(5001), refund(1)]) == BEFORE
+    assert checked([line(5002), refund(1)]) == BOTH
+    assert checked([line(5000), refund(1)]) == NONE
     assert receipt_of([refund(1)], {}) is None
 
 
@@ -120,7 +120,7 @@ def test_one_event_per_line_counts_each_line() -> None:
     assert total_minor(lines) == 5001
 
 
-def test_receipt_told_again_under_other_ids_counts_once() -> None:
+def test_receipt_sent_again_under_other_ids_counts_once() -> None:
     sale = [line(2000, "x", "p"), line(2000, "x:1", "p"), line(1000, "x:2", "q")]
     again = [replace(one, event_id=one.event_id.replace("x", "y")) for one in sale]
     assert total_minor(sale) == total_minor(sale + again) == 5000
@@ -176,9 +176,9 @@ def test_condition_sees_products_and_who_bought_where_and_when() -> None:
         ({"type": "tier", "any_of": ["gold"]}, BOTH),
         ({"type": "time", "time_zone": BERLIN, "weekdays": ["sat"], "start": "11:59", "end": "12:01"}, BOTH),
     ):
-        assert verdict(lines, rule(condition), tier="gold") == expected
+        assert checked(lines, receipt_terms(condition), tier="gold") == expected
     everything = {"type": "contains", "products": [{"product_ids": ["q"]}], "at_least_quantity": 1}
-    assert verdict([*lines, refund(3000, product_id="q")], rule(everything)) == BEFORE
+    assert checked([*lines, refund(3000, product_id="q")], receipt_terms(everything)) == BEFORE
 
 
 def at(text: str) -> datetime:
@@ -227,13 +227,13 @@ def test_receipt_of_the_day_came_in_on_its_day_in_the_store_s_zone(
     bought: str, accepted: str, grace_minutes: int, zone: str, expected: bool
 ) -> None:
     sold = line(5001, occurred_at=at(bought), accepted_at=at(accepted))
-    assert is_in_time(sold, rule(grace_minutes=grace_minutes), time_zone=zone) is expected
-    assert is_in_time(sold, rule(same_day=False), time_zone=zone)
+    assert is_in_time(sold, receipt_terms(grace_minutes=grace_minutes), time_zone=zone) is expected
+    assert is_in_time(sold, receipt_terms(same_day=False), time_zone=zone)
 
 
 def test_line_that_came_in_too_late_does_not_lift_the_receipt() -> None:
     tomorrow = NOON + timedelta(days=1)
     late = line(2000, "f", "q", accepted_at=tomorrow)
-    assert verdict([line(4000), late]) == NONE
-    assert verdict([line(4000), late], rule(same_day=False)) == BOTH
-    assert verdict([line(5001), replace(line(5001), event_id="again", accepted_at=tomorrow)]) == BOTH
+    assert checked([line(4000), late]) == NONE
+    assert checked([line(4000), late], receipt_terms(same_day=False)) == BOTH
+    assert checked([line(5001), replace(line(5001), event_id="again", accepted_at=tomorrow)]) == BOTH

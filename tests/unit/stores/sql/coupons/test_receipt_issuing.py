@@ -1,4 +1,4 @@
-"""A receipt that meets a rule gives its customer one coupon, and a refund takes it back as long as nobody used it."""
+"""A receipt that meets an offer gives its customer one coupon, and a refund revokes it as long as nobody used it."""
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.stores.sql.campaigns.campaigns import act_on_campaign, withdraw_offer
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.issuing import coupons_of, revoke_pending
-from app.stores.sql.coupons.receipt_issuing import Shop, Taken, forget_receipts, take_receipts
+from app.stores.sql.coupons.receipt_issuing import BatchResult, RetailerData, delete_receipt_lines, issue_for_receipts
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.redemption.idempotency import IdempotentRequest
 from app.stores.sql.redemption.question import Question
@@ -39,7 +39,7 @@ def attributes_of(product_ids: Collection[str], names: Collection[str]) -> Mappi
     return {product_id: dict.fromkeys(names, "acme") for product_id in product_ids}
 
 
-SHOP = Shop(zone_of, attributes_of)
+RETAILER = RetailerData(zone_of, attributes_of)
 
 
 def terms(condition: object = ABOVE_50, *, same_day: bool = True, **fields: object) -> OfferTerms:
@@ -65,8 +65,8 @@ def refund(amount_minor: int, event_id: str = "back") -> ReceiptLine:
     return line(-amount_minor, event_id, kind=REFUND, customer_id=None, occurred_at=later, accepted_at=later)
 
 
-def take(ledger: Ledger, *lines: ReceiptLine) -> Taken:
-    return take_receipts(ledger, lines, SHOP, now=NOON)
+def take(ledger: Ledger, *lines: ReceiptLine) -> BatchResult:
+    return issue_for_receipts(ledger, lines, RETAILER, now=NOON)
 
 
 def wallet(ledger: Ledger, customer_id: str = "ann") -> list[Coupon]:
@@ -80,7 +80,7 @@ def statuses(ledger: Ledger) -> list[CouponStatus]:
 @pytest.mark.parametrize(("amount_minor", "count"), [(5000, 0), (5001, 1)])
 def test_receipt_above_the_line_gives_its_customer_a_coupon(ledger: Ledger, amount_minor: int, count: int) -> None:
     run(ledger)
-    assert take(ledger, line(amount_minor)) == Taken(line_count=1, issued_count=count)
+    assert take(ledger, line(amount_minor)) == BatchResult(line_count=1, issued_count=count)
     assert [(coupon.offer_id, coupon.issued_by) for coupon in wallet(ledger)] == [("c-0", "receipt")] * count
 
 
@@ -101,7 +101,7 @@ def test_replayed_receipt_issues_once(ledger: Ledger) -> None:
     assert statuses(ledger) == [ISSUED]
 
 
-def test_half_a_receipt_told_twice_is_no_whole_one(ledger: Ledger) -> None:
+def test_half_a_receipt_sent_twice_is_no_whole_one(ledger: Ledger) -> None:
     run(ledger)
     for event_id in ("a", "b", "c"):
         take(ledger, line(3000, event_id))
@@ -121,7 +121,7 @@ def test_refund_below_the_line_revokes_the_unused_coupon_for_good(ledger: Ledger
 
 def test_refund_that_comes_first_counts(ledger: Ledger) -> None:
     run(ledger)
-    assert take(ledger, refund(1)) == Taken(line_count=1)
+    assert take(ledger, refund(1)) == BatchResult(line_count=1)
     take(ledger, line(5001))
     assert wallet(ledger) == []
 
@@ -160,7 +160,7 @@ def test_refund_while_the_coupon_is_reserved_revokes_it_when_it_is_free_again(le
     assert statuses(ledger) == [REVOKED]
 
 
-def test_anonymous_receipt_gives_nothing_and_a_stranger_s_line_does_not_count(ledger: Ledger) -> None:
+def test_anonymous_receipt_gives_nothing_and_a_line_of_another_customer_does_not_count(ledger: Ledger) -> None:
     run(ledger)
     take(ledger, line(4000), line(4000, "f", "q", customer_id="bob", accepted_at=NOON + timedelta(seconds=1)))
     assert wallet(ledger) == wallet(ledger, "bob") == []
@@ -174,7 +174,7 @@ def test_rule_counts_its_own_currency_alone(ledger: Ledger) -> None:
     assert sorted(coupon.offer_id for coupon in wallet(ledger)) == ["c-0", "swiss-0"]
 
 
-def test_each_rule_judges_for_itself_with_the_customer_s_tier_and_the_products_attributes(ledger: Ledger) -> None:
+def test_each_offer_is_checked_by_itself_with_the_customer_s_tier_and_the_products_attributes(ledger: Ledger) -> None:
     gold = {"type": "tier", "any_of": ["gold"]}
     acme = {"type": "contains", "products": [{"attribute": "brand", "values": ["acme"]}]}
     run(ledger, terms(), terms(gold), terms(acme), terms({"type": "basket_total", "above_minor": 9000}))
@@ -199,10 +199,10 @@ def test_campaign_gives_coupons_only_as_it_runs(ledger: Ledger) -> None:
     before, after = NOON - timedelta(seconds=1), NOON + timedelta(days=1)
     assert take(ledger, line(5001, occurred_at=before)).issued_count == 0
     late = line(5001, "f", receipt_id="late")
-    assert take_receipts(ledger, [late], SHOP, now=after) == Taken()
+    assert issue_for_receipts(ledger, [late], RETAILER, now=after) == BatchResult()
     assert take(ledger, line(5001, "g", receipt_id="g")).issued_count == 1
     ledger.write(lambda connection: act_on_campaign(connection, "c", "pause", now=NOON))
-    assert take(ledger, line(5001, "h", receipt_id="h")) == Taken(line_count=1)
+    assert take(ledger, line(5001, "h", receipt_id="h")) == BatchResult(line_count=1)
 
 
 def test_withdrawn_offer_gives_nothing_and_still_heeds_refunds(ledger: Ledger) -> None:
@@ -214,11 +214,11 @@ def test_withdrawn_offer_gives_nothing_and_still_heeds_refunds(ledger: Ledger) -
 
 
 def test_without_a_rule_nothing_is_kept(ledger: Ledger) -> None:
-    assert take(ledger, line(5001)) == Taken()
+    assert take(ledger, line(5001)) == BatchResult()
     run(ledger, terms().model_copy(update={"issue": OfferTerms.model_fields["issue"].default}))
-    assert take(ledger, line(5001)) == Taken()
+    assert take(ledger, line(5001)) == BatchResult()
     run(ledger, campaign_id="late")
-    assert take(ledger, line(5001)) == Taken(line_count=1, issued_count=1)
+    assert take(ledger, line(5001)) == BatchResult(line_count=1, issued_count=1)
 
 
 def test_two_workers_with_half_a_receipt_each_issue_one_coupon(ledger: Ledger) -> None:
@@ -233,8 +233,10 @@ def test_two_workers_with_half_a_receipt_each_issue_one_coupon(ledger: Ledger) -
 
     halves = [line(2600, "e:0", "p"), line(2600, "e:1", "q")]
     with ThreadPoolExecutor(2) as pool:
-        taken = pool.map(lambda half: take_receipts(ledger, [half], Shop(zone_of, meet), now=NOON), halves)
-        assert sorted(one.issued_count for one in taken) == [0, 1]
+        results = pool.map(
+            lambda half: issue_for_receipts(ledger, [half], RetailerData(zone_of, meet), now=NOON), halves
+        )
+        assert sorted(one.issued_count for one in results) == [0, 1]
     assert statuses(ledger) == [ISSUED]
 
 
@@ -242,8 +244,8 @@ def test_forgotten_receipt_keeps_its_coupon(ledger: Ledger) -> None:
     run(ledger)
     take(ledger, line(5001))
     keep = timedelta(days=90)
-    assert forget_receipts(ledger, now=NOON + keep, keep=keep) == 0
-    assert forget_receipts(ledger, now=NOON + keep + timedelta(seconds=1), keep=keep) == 1
-    assert take(ledger, refund(5001)) == Taken(line_count=1)
+    assert delete_receipt_lines(ledger, now=NOON + keep, keep=keep) == 0
+    assert delete_receipt_lines(ledger, now=NOON + keep + timedelta(seconds=1), keep=keep) == 1
+    assert take(ledger, refund(5001)) == BatchResult(line_count=1)
     assert statuses(ledger) == [ISSUED]
     assert take(ledger, line(6000, "f", accepted_at=NOON)).issued_count == 0
