@@ -40,6 +40,7 @@ TRAINING_MAY_IMPORT = (
     "app.domain",
     "app.errors",
     "app.feature_fields",
+    "app.files",
     "app.history",
     "app.model",
     "app.ports",

@@ -1,7 +1,6 @@
 """Import products and stores: tables of one row per id, where a later file overrules an earlier one."""
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from time import perf_counter
 
 import polars as pl
 
+from app.files import replace_atomically
 from app.imports import values
 from app.imports.checked import check
 from app.imports.report import ImportReport, Rejects
@@ -118,7 +118,7 @@ def _upsert(path: Path, rows: pl.DataFrame, catalogue: Catalogue, *, now: dateti
             if catalogue.notes_arrival and stored.height:
                 merged = _dated(merged, stored[key], now=now)
             others = stored.join(merged, on=key, how="anti")
-            _replace(path, pl.concat([others, merged], how="diagonal").sort(key))
+            replace_atomically(path, pl.concat([others, merged], how="diagonal").sort(key).write_parquet)
     return changed
 
 
@@ -136,12 +136,6 @@ def _changed(merged: pl.DataFrame, stored: pl.DataFrame) -> int:
     if set(merged.columns) != set(stored.columns):
         return merged.height
     return merged.join(stored, on=merged.columns, how="anti", nulls_equal=True).height
-
-
-def _replace(path: Path, table: pl.DataFrame) -> None:
-    partial = path.with_suffix(f".{os.getpid()}")
-    table.write_parquet(partial)
-    partial.replace(path)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """How many days a source's times are moved, so that all its files stay on one time line."""
 
 import json
-import os
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from app.files import replace_atomically
 
 FILE = "shift.json"
 
@@ -24,9 +25,7 @@ def remember_shift(tables_dir: Path, source: str, days: int) -> None:
     """Keep `days` for the later files of `source`."""
     shifts = _read(tables_dir) | {source: days}
     tables_dir.mkdir(parents=True, exist_ok=True)
-    partial = tables_dir / f"{FILE}.{os.getpid()}"
-    partial.write_text(json.dumps(shifts))
-    partial.replace(tables_dir / FILE)
+    replace_atomically(tables_dir / FILE, lambda unfinished: unfinished.write_text(json.dumps(shifts)))
 
 
 def _read(tables_dir: Path) -> dict[str, int]:

@@ -20,6 +20,7 @@ from app.feature_fields import (
     PURCHASES,
     Feature,
 )
+from app.files import replace_atomically
 from app.history import History
 from app.ports import Progress
 from app.settings import Settings
@@ -101,9 +102,7 @@ def keep_snapshot(path: Path, table: pl.DataFrame) -> None:
         pl.col("event_timestamp").is_in(instants.tail(MAX_SNAPSHOT_COUNT).implode())
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    kept.write_parquet(unfinished)
-    unfinished.replace(path)
+    replace_atomically(path, kept.write_parquet)
 
 
 def write_online(store: FeatureStore, view: str, table: pl.DataFrame, *, progress: Progress) -> None:

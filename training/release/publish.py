@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import BadInput, BundleMissing, BundleRefused
+from app.files import replace_durably, sync_folder, write_synced
 from app.model.bundle import POINTER, SCHEMA_VERSION
 from app.model.release import TRIALS, CanaryTrial, ShadowTrial, Trials, read_trials
 
@@ -60,13 +61,13 @@ def write_bundle(
     try:
         files = _write_files(folder, arrays=arrays, documents=documents, blobs=blobs)
         version = _version(facts.created_at, files)
-        _write_synced(folder / "manifest.json", _json_bytes(_manifest(version, facts, files)))
-        _sync_dir(folder)
+        write_synced(folder / "manifest.json", _json_bytes(_manifest(version, facts, files)))
+        sync_folder(folder)
         folder.rename(bundles_dir / version)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    _sync_dir(bundles_dir)
+    sync_folder(bundles_dir)
     return version
 
 
@@ -76,8 +77,9 @@ def point_to(bundles_dir: Path, version: str) -> None:
     Its trials end: nobody is to meet it again as a canary after it was rolled back.
     """
     check_there(bundles_dir, version)
-    _replace(bundles_dir / PUBLISHED, "\n".join(sorted({*published_versions(bundles_dir), version})))
-    _replace(bundles_dir / POINTER, version)
+    names = sorted({*published_versions(bundles_dir), version})
+    replace_durably(bundles_dir / PUBLISHED, "\n".join(names).encode())
+    replace_durably(bundles_dir / POINTER, version.encode())
     _end_trials(bundles_dir, version)
 
 
@@ -137,10 +139,9 @@ def note_release(bundles_dir: Path, version: str, release: Documents) -> None:
     """Add to the manifest how the bundle was released; the promises about its files stay as they are."""
     path = bundles_dir / version / "manifest.json"
     manifest = json.loads(path.read_bytes())
-    waiting = bundles_dir / f".tmp-{uuid4().hex}"
-    _write_synced(waiting, _json_bytes(manifest | {"releases": [*manifest.get("releases", []), release]}))
-    waiting.replace(path)
-    _sync_dir(path.parent)
+    content = _json_bytes(manifest | {"releases": [*manifest.get("releases", []), release]})
+    # A bundle's folder holds the files of its manifest and no other, not even for a moment.
+    replace_durably(path, content, staging_dir=bundles_dir)
 
 
 def prune(bundles_dir: Path, *, keep_count: int = KEPT_VERSION_COUNT) -> list[str]:
@@ -177,7 +178,7 @@ def _trials(bundles_dir: Path) -> Trials:
 
 
 def _set_trials(bundles_dir: Path, trials: Trials) -> Trials:
-    _replace(bundles_dir / TRIALS, trials.document().decode())
+    replace_durably(bundles_dir / TRIALS, trials.document())
     return trials
 
 
@@ -185,13 +186,6 @@ def _end_trials(bundles_dir: Path, version: str) -> None:
     trials = _trials(bundles_dir)
     if version in trials.versions:
         _set_trials(bundles_dir, trials.without(version))
-
-
-def _replace(path: Path, text: str) -> None:
-    waiting = path.with_name(f".tmp-{uuid4().hex}")
-    _write_synced(waiting, text.encode())
-    waiting.replace(path)
-    _sync_dir(path.parent)
 
 
 def _write_files(
@@ -203,9 +197,9 @@ def _write_files(
             file.flush()
             os.fsync(file.fileno())
     for name, document in documents.items():
-        _write_synced(folder / f"{name}.json", _json_bytes(document))
+        write_synced(folder / f"{name}.json", _json_bytes(document))
     for name, content in blobs.items():
-        _write_synced(folder / name, content)
+        write_synced(folder / name, content)
     return {path.name: _facts_of(path) for path in sorted(folder.iterdir())}
 
 
@@ -257,18 +251,3 @@ def _iso(instant: datetime | None) -> str | None:
 
 def _json_bytes(document: object) -> bytes:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1).encode()
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_dir(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,12 +1,11 @@
 """An evaluation becomes one page for people and one document for machines: the last step of an evaluation."""
 
 import json
-import os
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from uuid import uuid4
 
+from app.files import replace_durably
 from training.evaluation.results import EvaluationResults
 from training.release.bundle_facts import BundleFacts, read_bundle_facts
 from training.report import sections
@@ -23,9 +22,9 @@ def write_report(reports_dir: Path, bundle_folder: Path, results: EvaluationResu
     facts = read_bundle_facts(bundle_folder)
     report, shown = json_document(facts, results), html_document(facts, results)
     reports_dir.mkdir(parents=True, exist_ok=True)
-    _replace(reports_dir / f"{facts.version}.json", report)
+    replace_durably(reports_dir / f"{facts.version}.json", report.encode())
     target = reports_dir / f"{facts.version}.html"
-    _replace(target, shown)
+    replace_durably(target, shown.encode())
     return target
 
 
@@ -43,15 +42,3 @@ def html_document(facts: BundleFacts, results: EvaluationResults) -> str:
     return page(
         "Evaluation", lead + paragraph(sections.protocol_in_words(results)), sections.all_sections(facts, results)
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    waiting = path.with_name(f".tmp-{uuid4().hex}")
-    try:
-        with waiting.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        waiting.replace(path)
-    finally:
-        waiting.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """What became of every coupon leaves the ledger as three Parquet tables beside the history, for training."""
 
-import os
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import Connection, func, select, union_all
 
+from app.files import replace_atomically
 from app.offers.terms.terms import OfferTerms
 from app.settings import Selected, Settings
 from app.stores.sql.campaigns.campaigns import list_offers
@@ -118,6 +118,4 @@ def _replace(path: Path, frame: pl.DataFrame) -> None:
     """The file with just these rows; untouched where it has them already."""
     if path.exists() and pl.read_parquet(path).equals(frame):
         return
-    partial = path.with_suffix(f".{os.getpid()}")
-    frame.write_parquet(partial)
-    partial.replace(path)
+    replace_atomically(path, frame.write_parquet)

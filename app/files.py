@@ -1,0 +1,43 @@
+"""Files that are replaced whole: readers find the old one or the new one, never a part of either."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+
+def replace_atomically(path: Path, write: Callable[[Path], object], *, staging_dir: Path | None = None) -> None:
+    """`path` as `write` writes it under another name, in the same folder or in `staging_dir` on the same disk.
+
+    Where `write` raises, `path` stays as it was. After a power cut it may be the old file, the new one or an empty one:
+    for what cannot be made again there is `replace_durably`.
+    """
+    unfinished = (staging_dir or path.parent) / f".tmp-{uuid4().hex}"
+    try:
+        write(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def replace_durably(path: Path, content: bytes, *, staging_dir: Path | None = None) -> None:
+    """The same with these bytes, which are on disk when it returns."""
+    replace_atomically(path, lambda unfinished: write_synced(unfinished, content), staging_dir=staging_dir)
+    sync_folder(path.parent)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """A new file whose content is on disk; its name is once `sync_folder` returns. Raises FileExistsError."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Names that were added to the folder, or moved within it, are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
