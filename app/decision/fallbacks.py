@@ -64,6 +64,7 @@ class FallbackChain:
         try:
             return await decide(query, bundle, self.customers, self.options, timer, shadow=self.shadow)
         except EndcapError:
+            # The question's own fault, such as an unknown filter: no fallback level can answer it.
             raise
         except Exception:  # noqa: BLE001 - the request border: the answer falls to the next fallback level
             _log.exception("decision failed")

@@ -29,7 +29,7 @@ Observer = Callable[[Query, CustomerState, Slate], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a decision needs to know besides the question; features older than `stale_after_s` are flagged.
+    """What a decision needs to know in addition to the question; features older than `stale_after_s` are flagged.
 
     `offer_index_of` gives the offers that may be shown, laid out for a bundle; None while there is none.
     """
@@ -68,6 +68,7 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
     new = fitting_new_products(context, allowed)
     candidates = with_pinned(context, with_new_products(find_candidates(context, allowed), new))
     timer.end("candidates")
+    # Not every source looks at `allowed` (neighbours, pins), so the rules hold here once more, now with their reasons.
     kept, dropped = keep_eligible(candidates, rules)
     timer.end("eligibility")
     scored = score(context, kept, always=always_scored(context, new))

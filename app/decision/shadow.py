@@ -33,6 +33,7 @@ class Shadow:
         self._options = options
         self._metrics = metrics
         self._pause_s = 1 / per_second
+        # Appending to a deque and taking from it are atomic: event loop and thread need no lock.
         self._waiting: deque[_Waiting] = deque()
         self._ended = Event()
         self._thread = Thread(target=self._run, name="shadow", daemon=True)

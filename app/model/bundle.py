@@ -302,6 +302,7 @@ class _VerifiedFiles:
         return orjson.loads(self.read(name))
 
     def array(self, name: str, dtype: npt.DTypeLike | None) -> npt.NDArray[Any]:
+        # Pickled arrays would run code from the file.
         loaded: npt.NDArray[Any] = np.load(io.BytesIO(self.read(name)), allow_pickle=False)
         if dtype is not None and loaded.dtype != dtype:
             raise BundleRefused(f"{self._folder / name} holds {loaded.dtype}, not {np.dtype(dtype)}; train again")

@@ -51,6 +51,7 @@ def _in_order(bundle: Bundle, products: pl.DataFrame) -> pl.DataFrame:
     """A table row for each item, all null where the table has none, then the new products by id."""
     known = pl.DataFrame({"product_id": bundle.catalogue.product_ids}, schema={"product_id": pl.String})
     hidden = pl.col("recommendable") == "no" if "recommendable" in products.columns else pl.lit(False)
+    # Of rows with one id the last counts, as in an import.
     table = products.unique("product_id", keep="last").with_columns(hidden.fill_null(False).alias("is_hidden"))
     fresh = table.filter(~pl.col("is_hidden")).join(known, on="product_id", how="anti").select("product_id")
     ids = pl.concat([known, fresh.sort("product_id")]) if bundle.content is not None else known

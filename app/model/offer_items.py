@@ -158,9 +158,9 @@ def offer_items(
 
 def _places(flat: Ints, item_count: int) -> tuple[Ints, Places]:
     """Where each item stands among those in any offer, and where their holders begin."""
-    offered, counts = np.unique(flat, return_counts=True)
+    distinct, counts = np.unique(flat, return_counts=True)
     place_of = np.full(item_count, -1, np.int32)
-    place_of[offered] = np.arange(len(offered))
+    place_of[distinct] = np.arange(len(distinct))
     return place_of, np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
 
 

@@ -146,6 +146,7 @@ class _BundleSlot:
             if self._is_settled(version):
                 self._apply_products()
                 return False
+            # Noted before it is read: a table that changes meanwhile differs at the next look, and is applied then.
             table = self._products.state()
             bundle = self._products.applied_to(load_bundle(self._bundles_dir / version), now=datetime.now(UTC))
             self._warm(bundle)

@@ -99,6 +99,7 @@ def coupon_candidates(
     log_odds = _log_odds(context, offer_index, rows, item_offers)
     calibration = context.bundle.scoring["calibration"]
     slope = max(float(calibration["slope"]), MIN_SLOPE)
+    # The products' calibration backwards: coupons and products of equal odds get equal scores.
     keys = score = (log_odds + offer_index.worths.log_weight.take(pairs) - calibration["intercept"]) / slope
     if objective != Objective.RELEVANCE:
         keys = np.nan_to_num(offer_index.worths.net_minor(pairs, objective)) / (1 + np.exp(-log_odds))

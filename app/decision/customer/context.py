@@ -174,6 +174,7 @@ def _each_once(items: Ints, columns: Floats) -> Bought:
 
 def _anchors(query: Query, bundle: Bundle, live: LiveProfile) -> Ints:
     """Distinct items of basket, request and live events, in this order of nearness to the present."""
+    # The last line of a basket was added last.
     named = [*(line.product_id for line in reversed(query.basket)), *query.recent, *live.recent]
     return bundle.catalogue.known(list(dict.fromkeys(named))[:ANCHOR_ITEMS])
 
@@ -209,6 +210,7 @@ def interest_in(bundle: Bundle, live: LiveProfile, items: Ints) -> Floats:
 
 def _user_vector(bundle: Bundle, rows: _Rows, live: LiveProfile, anchors: Ints) -> Floats | None:
     """The exact fold-in of the strongest purchases and the latest interest; None when nothing is known."""
+    # The feature row is sorted strongest first, so the cut drops what matters least.
     bought, columns = rows[0][:MAX_ITEM_COUNT], rows[1][:, :MAX_ITEM_COUNT]
     if not len(bought) and not len(anchors):
         return None

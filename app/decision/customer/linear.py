@@ -23,6 +23,7 @@ def linear_scores(bundle: Bundle, items: Ints, strength: Floats) -> Floats | Non
         known = known[np.argpartition(-strength[known], MAX_ITEM_COUNT)[:MAX_ITEM_COUNT]]
     rows = items[known]
     kept_count = bundle.linear_idx.shape[1]
+    # One column per product the person has: a sparse product sums them in C, without a dense matrix of all items.
     weights = sparse.csc_array(
         (
             bundle.linear_weight.take(rows, axis=0).ravel(),

@@ -96,6 +96,7 @@ def feature_table(context: Context, items: Ints) -> Floats:
     since = np.maximum(np.float32(context.query.now_at.timestamp() / DAY_S) - last_day, 0)
     gap = (last_day - bought.first_day.take(known)) / np.maximum(baskets_with - 1, 1)
     table[ROW["days_since"]] = NEVER_DAYS
+    # Day 0 stands for an unknown time.
     table[ROW["days_since"], place] = since * (last_day > 0)
     table[ROW["interval_ratio"]] = NO_INTERVAL
     table[ROW["interval_ratio"], place] = np.where(gap > 0, since / np.maximum(gap, 1), NO_INTERVAL)
@@ -148,6 +149,7 @@ def _pulled(pulled: Ints, scores: Floats, weight: Floats, place_of: PlaceOf, ite
     """1 - Π(1 - w·s) for each item over the scores s with which anchors (rows) pull it: at least one of them does."""
     chance = (scores * weight[:, None]).ravel()
     place, known = _places(place_of, pulled.ravel())
+    # Capped below 1: the logarithm of a certain purchase would be minus infinity.
     missed = np.bincount(place, np.log1p(-np.minimum(chance.take(known), 0.999)), minlength=item_count)
     result: Floats = (-np.expm1(missed)).astype(np.float32)
     return result

@@ -45,6 +45,7 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
     table, weights = feature_table(context, items), blend_weights(context)
     columns, blend = table[:BLEND_ROW], table[BLEND_ROW]
     blend[:] = weights @ columns
+    # One NaN makes the sum NaN: a single pass where, as nearly always, there is none.
     if np.isnan(blend.sum()):
         is_broken = np.isnan(blend)
         columns[:, is_broken] = 0

@@ -10,7 +10,7 @@ from app.domain import Floats, Ints, Mask
 
 Wide = npt.NDArray[np.float64]
 LAST = -1e30
-"""The key of what ranks behind everything: its score was no number."""
+"""The key of what ranks behind everything: its score was no number. Finite, as 0 times infinity is no number either."""
 SPREAD = 5
 """Relevance runs from 1 at the best key to 0 at the one that SPREAD slates further down would still show."""
 NO_PLACES = np.zeros(0, np.int32)

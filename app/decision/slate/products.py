@@ -20,6 +20,7 @@ def top_places(scored: Scored, size: int) -> Ints:
     falling = -scored.score
     best = np.arange(len(falling))
     if size < len(falling):
+        # All that are as good as the last to be shown, so that popularity decides between equals.
         best = (falling <= np.partition(falling, size - 1)[size - 1]).nonzero()[0]
     # Items are numbered by falling popularity, so a stable sort breaks ties that way.
     return best[falling[best].argsort(kind="stable")][:size].astype(np.int32)
@@ -63,6 +64,7 @@ def make_slate(
         strict=True,
     )
     ids, names, currency = catalogue.product_ids, catalogue.names, catalogue.currency
+    # Positional: keywords double what each proposition costs.
     return [
         Proposition(
             "product",

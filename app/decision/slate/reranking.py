@@ -77,6 +77,7 @@ def rerank(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) -> 
     )
     filled = _with_new_place(context, scored, filled, new, shown=shown, caps=caps)
     places = filled.tolist()
+    # By rising rank, so that no insertion moves a pin that has its rank.
     for rank, place in pins.items():
         places.insert(rank - 1, place)
     chosen = np.array(places, np.int32)

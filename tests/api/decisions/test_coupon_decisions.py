@@ -225,8 +225,8 @@ def test_wallet_that_shows_a_used_coupon_redeems_nothing(counter: Counter, shop:
     counter.wait(who, [])
     counter.redis.set(key, old)
     assert counter.offers(who) == [offer_id]
-    asked = {"customer_id": who, "codes": [coupon["code"]], "decision_id": counter.decide(who)["decision_id"]}
-    assert shop.redeem(1000, status=409, **asked)["code"] == "already_redeemed"
+    query = {"customer_id": who, "codes": [coupon["code"]], "decision_id": counter.decide(who)["decision_id"]}
+    assert shop.redeem(1000, status=409, **query)["code"] == "already_redeemed"
     counter.work()
     assert counter.offers(who) == []
 
@@ -254,9 +254,9 @@ def test_what_a_decision_showed_is_redeemed_though_offer_and_price_change(counte
     lesser = {"name": "Less", "discount": {"type": "percent", "percent": 10}, "applies_to": [{"product_ids": TEAS}]}
     shop.put(f"/v1/offers/{offer_id}", {"terms": lesser, "revision": 1})
     dearer = [{"product_id": TEAS[0], "quantity": 2, "unit_price_minor": 300}]
-    asked: dict[str, Any] = {"customer_id": who, "codes": [coupon["code"]], "lines": dearer}
-    assert shop.validate(**asked)["discount_minor"] == 60
-    kept = shop.validate(**asked, decision_id=answer["decision_id"])
+    query: dict[str, Any] = {"customer_id": who, "codes": [coupon["code"]], "lines": dearer}
+    assert shop.validate(**query)["discount_minor"] == 60
+    kept = shop.validate(**query, decision_id=answer["decision_id"])
     assert kept["basket_minor"] == 2 * shown["price"]["amount_minor"]
     assert kept["discount_minor"] == 2 * shown["coupon"]["saving"]["amount_minor"]
 

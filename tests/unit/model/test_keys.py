@@ -11,12 +11,12 @@ SMALL = st.integers(0, 40) | st.integers(0, 2**52 - 1)
 
 
 @given(st.lists(SMALL, max_size=60), st.lists(SMALL, max_size=60))
-def test_table_answers_as_a_dictionary(keys: list[int], asked: list[int]) -> None:
+def test_table_answers_as_a_dictionary(keys: list[int], queried: list[int]) -> None:
     expected: dict[int, int] = {}
     for item, key in enumerate(keys):
         expected.setdefault(key, item)
     table = KeyTable(np.array(keys, np.int64))
-    assert table.items_of(np.array(asked, np.int64)).tolist() == [expected.get(key, -1) for key in asked]
+    assert table.items_of(np.array(queried, np.int64)).tolist() == [expected.get(key, -1) for key in queried]
 
 
 def test_every_product_of_a_large_catalogue_is_found() -> None:

@@ -1,4 +1,4 @@
-"""Every gate that a coupon passes on its way into an answer, and the reason that each tells."""
+"""Every gate that a coupon passes on its way into an answer, and the reason that each gives."""
 
 from collections.abc import Sequence
 from dataclasses import replace

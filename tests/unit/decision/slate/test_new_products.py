@@ -196,13 +196,13 @@ def test_new_product_of_another_department_gets_no_place(bundle: Bundle, table: 
         assert shown(ask(grown, state)) == shown(ask(bundle, state))
 
 
-@pytest.mark.parametrize("asked", [{"new_products": 0}, {"size": 4}, {"filters": {"department": ["COFFEE"]}}])
+@pytest.mark.parametrize("fields", [{"new_products": 0}, {"size": 4}, {"filters": {"department": ["COFFEE"]}}])
 def test_no_place_is_given_away_where_none_is_wanted(
-    bundle: Bundle, table: pl.DataFrame, asked: dict[str, Any]
+    bundle: Bundle, table: pl.DataFrame, fields: dict[str, Any]
 ) -> None:
     grown = extended(bundle, with_rows(table, *new_teas(3)), now=NOW)
-    assert shown(ask(grown, viewer(product("tea", 1)), **asked)) == shown(
-        ask(bundle, viewer(product("tea", 1)), **asked)
+    assert shown(ask(grown, viewer(product("tea", 1)), **fields)) == shown(
+        ask(bundle, viewer(product("tea", 1)), **fields)
     )
 
 
@@ -232,7 +232,7 @@ def test_new_product_in_the_basket_or_bought_gives_its_place_to_the_next(bundle:
 
 
 def test_new_category_goes_by_its_department(bundle: Bundle, table: pl.DataFrame) -> None:
-    """The retailer has categories; one that no product sold belongs to is judged by the department."""
+    """The retailer has categories; one that no product sold belongs to goes by the department."""
     grown = extended(bundle, with_rows(table, {"product_id": "mate", "name": "Mate", "department": "MATE"}), now=NOW)
     assert shown(ask(grown, viewer(product("tea", 1)))) == shown(ask(bundle, viewer(product("tea", 1))))
     slate = ask(grown, viewer(product("tea", 1)), filters={"department": ["MATE"]})
