@@ -21,6 +21,7 @@ from app.history import (
     TIME,
     TYPE,
 )
+from app.offers.terms.money import format_amount
 from app.settings import Settings
 from app.stores.sql.accounts.outcomes import products_of
 from app.stores.sql.accounts.reports import coupon_holders
@@ -98,11 +99,13 @@ def basket_of(shopper: Shopper, bought: Bought) -> dict[str, Any]:
 def qualification_lines(answer: Mapping[str, Any], name: str) -> list[str]:
     """What the coupons give on the basket, and how many give nothing on it, by reason."""
     currency = answer["currency"]
-    lines = [f"At the till with {name} for {_major(answer['basket_minor'])} {currency}:"]
+    basket = format_amount(answer["basket_minor"], currency)
+    lines = [f"At the till with {name} for {basket} {currency}:"]
     for coupon in answer["applied"]:
-        discount = f"{_major(coupon['discount_minor'])} {currency}"
+        discount = f"{format_amount(coupon['discount_minor'], currency)} {currency}"
         lines.append(f"  {coupon['name']} (code {coupon['code']}) takes off {discount}")
-    return [*lines, f"  to pay {_major(answer['payable_minor'])} {currency}; {_refusals(answer['refused'])}"]
+    payable = format_amount(answer["payable_minor"], currency)
+    return [*lines, f"  to pay {payable} {currency}; {_refusals(answer['refused'])}"]
 
 
 def _refusals(refused: Sequence[dict[str, Any]]) -> str:
@@ -113,7 +116,3 @@ def _refusals(refused: Sequence[dict[str, Any]]) -> str:
 
 def _purchases(settings: Settings) -> pl.LazyFrame:
     return history_of(settings).scan().filter(pl.col(TYPE) == PURCHASE)
-
-
-def _major(minor: int) -> str:
-    return f"{minor / 100:.2f}"

@@ -12,7 +12,7 @@ import typer
 from app.commands.terminal import AsJson, DataDir, load_settings, show, table_of
 from app.composition.stores import opened_ledger
 from app.errors import BadInput
-from app.offers.terms.money import minor_per_major
+from app.offers.terms.money import format_amount
 from app.settings import Settings
 from app.stores.sql.accounts.reports import FunderTotal, settlement
 from app.stores.sql.database.schema import has_ledger
@@ -61,9 +61,8 @@ def _instant(text: str, option: str, settings: Settings) -> datetime:
 
 
 def _row(total: FunderTotal) -> Sequence[str]:
-    major = minor_per_major(total.currency)
-    digits = len(str(major)) - 1
-    amounts = (f"{minor / major:,.{digits}f}" for minor in (total.spent_minor, total.returned_minor, total.net_minor))
+    minors = (total.spent_minor, total.returned_minor, total.net_minor)
+    amounts = (format_amount(minor, total.currency, thousands=",") for minor in minors)
     return total.funder, total.currency, *amounts, f"{total.spent_count:,}"
 
 

@@ -10,7 +10,7 @@ from app.imports import values
 from app.imports.checked import columns_of
 from app.imports.table_file import Block
 from app.imports.values import Fault, Parsed
-from app.offers.terms.money import MAX_MINOR, minor_per_major
+from app.offers.terms.money import MAX_MINOR, format_amount
 from app.offers.terms.terms import RETAILER, Amount, CampaignTerms, Discount, OfferTerms, Percent
 from app.settings import Selected
 from app.stores.sql.accounts.backfill import KnownCampaign, PastRedemption
@@ -88,7 +88,7 @@ def offer_terms(frame: pl.DataFrame, *, campaigns: Mapping[str, KnownCampaign]) 
         discount = _discount(row)
         products: Sequence[str] = row["product_id"]
         applies_to = () if EVERY_PRODUCT in products else (Selected(product_ids=tuple(products)),)
-        name = row["name"] or _told(discount, campaigns[row["campaign_id"]].currency)
+        name = row["name"] or _discount_in_words(discount, campaigns[row["campaign_id"]].currency)
         terms = OfferTerms(name=name, discount=discount, applies_to=applies_to, combinable=True)
         found[row["offer_id"]] = (row["campaign_id"], terms)
     return found
@@ -185,9 +185,8 @@ def _discount(row: Mapping[str, Any]) -> Discount:
     return Amount(type="amount", amount_minor=row["amount"])
 
 
-def _told(discount: Discount, currency: str) -> str:
+def _discount_in_words(discount: Discount, currency: str) -> str:
     if isinstance(discount, Percent):
         return f"{discount.percent:g} % off"
     assert isinstance(discount, Amount)
-    major = minor_per_major(currency)
-    return f"{discount.amount_minor / major:.{len(str(major)) - 1}f} {currency} off"
+    return f"{format_amount(discount.amount_minor, currency)} {currency} off"

@@ -14,8 +14,7 @@ from app.imports import campaign_rows as rows
 from app.imports.checked import check
 from app.imports.report import ImportReport, Rejects
 from app.imports.table_file import Block, TableFile, open_table, whole
-from app.offers.terms.records import Campaign
-from app.offers.terms.status import CampaignStatus, effective_status
+from app.offers.terms.status import CampaignStatus
 from app.ports import Progress
 from app.settings import Settings
 from app.stores.sql.accounts import backfill as past
@@ -131,7 +130,8 @@ class _Import:
         begun_s = perf_counter()
         issued = known = 0
         for campaign_id in sorted(self._touched):
-            if _runs(self._ledger.read(partial(find_campaign, campaign_id=campaign_id)), self._now):
+            campaign = self._ledger.read(partial(find_campaign, campaign_id=campaign_id))
+            if campaign.status_at(self._now) is CampaignStatus.RUNNING:
                 told = partial(self._progress, f"coupons of {campaign_id}")
                 done = issue_to_audience(self._ledger, campaign_id, None, now=self._now, progress=told)
                 issued, known = issued + done.issued_count, known + done.known_count
@@ -164,11 +164,3 @@ class _Import:
                 ignored_columns=tuple(name for name in file.columns if name not in COLUMNS[table]),
                 shift_days=self._shift.days or None,
             )
-
-
-def _runs(campaign: Campaign, now: datetime) -> bool:
-    terms = campaign.terms
-    status = effective_status(
-        CampaignStatus(campaign.status), starts_at=terms.starts_at, ends_at=terms.ends_at, now=now
-    )
-    return status is CampaignStatus.RUNNING

@@ -14,7 +14,7 @@ from app.errors import InvalidTerms
 from app.offers.rules.combination import UsableCoupon, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document
-from app.offers.terms.money import MAX_MINOR, exact, minor_per_major
+from app.offers.terms.money import MAX_MINOR, exact, format_amount
 from app.offers.terms.terms import Amount, Document, Name, OfferTerms, Percent
 
 PRODUCT, VALUE = "{product}", "{value}"
@@ -160,7 +160,7 @@ def _document(
     name = template.get("name", f"{VALUE} off {PRODUCT}")
     if isinstance(name, str):
         # Not str.format: that would let a template look into Python's objects.
-        name = name.replace(VALUE, _told(tier, currency)).replace(PRODUCT, product.name)[:NAME_LENGTH]
+        name = name.replace(VALUE, _value_in_words(tier, currency)).replace(PRODUCT, product.name)[:NAME_LENGTH]
     return {
         **template,
         "name": name,
@@ -171,11 +171,10 @@ def _document(
     }
 
 
-def _told(tier: ValueTier, currency: str) -> str:
+def _value_in_words(tier: ValueTier, currency: str) -> str:
     if isinstance(tier.discount, Percent):
         return f"{tier.discount.percent:g} %"
-    major = minor_per_major(currency)
-    return f"{tier.discount.amount_minor / major:.{len(str(major)) - 1}f} {currency}"
+    return f"{format_amount(tier.discount.amount_minor, currency)} {currency}"
 
 
 def _taken_off_a_piece(terms: OfferTerms, product: PricedProduct, currency: str, now: datetime) -> int:

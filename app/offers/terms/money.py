@@ -37,6 +37,14 @@ def minor_per_major(currency: str) -> int:
     return int(10 ** MINOR_DIGITS.get(currency, MINOR_DIGITS_MOST))
 
 
+def format_amount(amount_minor: int, currency: str, *, thousands: str = "") -> str:
+    """The amount in major units with the currency's decimals, as 1234.50, or 1234 for yen; `thousands` as 1,234.50."""
+    digits = MINOR_DIGITS.get(currency, MINOR_DIGITS_MOST)
+    major, minor = divmod(abs(amount_minor), 10**digits)
+    whole = f"{'-' if amount_minor < 0 else ''}{major:,}".replace(",", thousands)
+    return f"{whole}.{minor:0{digits}d}" if digits else whole
+
+
 def half_up(numerator: int, denominator: int) -> int:
     """The whole number nearest to the quotient, the greater one of two; `denominator` above 0."""
     return (2 * numerator + denominator) // (2 * denominator)

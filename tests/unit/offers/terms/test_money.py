@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.offers.terms.money import exact, half_up, minor_per_major, shares
+from app.offers.terms.money import MAX_MINOR, exact, format_amount, half_up, minor_per_major, shares
 
 WEIGHTS = st.lists(st.integers(0, 10**9) | st.floats(0, 1e6), max_size=12)
 
@@ -67,3 +67,23 @@ def test_quantity_is_the_decimal_that_was_written_down() -> None:
 
 def test_currencies_have_their_own_minor_units() -> None:
     assert [minor_per_major(currency) for currency in ("EUR", "JPY", "KWD")] == [100, 1, 1000]
+
+
+@pytest.mark.parametrize(
+    ("amount_minor", "currency", "expected"),
+    [
+        (0, "EUR", "0.00"),
+        (5, "EUR", "0.05"),
+        (123_450, "EUR", "1234.50"),
+        (-7, "EUR", "-0.07"),
+        (1234, "JPY", "1234"),
+        (1234, "KWD", "1.234"),
+        (MAX_MINOR, "EUR", "90071992547409.91"),
+    ],
+)
+def test_amount_has_the_decimals_of_its_currency(amount_minor: int, currency: str, expected: str) -> None:
+    assert format_amount(amount_minor, currency) == expected
+
+
+def test_thousands_are_separated_where_they_are_wanted() -> None:
+    assert format_amount(-123_456_789, "EUR", thousands=",") == "-1,234,567.89"
