@@ -65,6 +65,11 @@ class Line:
     quantity: float = 1.0
 
 
+def subject_of(customer_id: str | None, anonymous_id: str | None = None) -> str:
+    """The person's key everywhere online: `c:<customer_id>`, else `a:<anonymous_id>`."""
+    return f"c:{customer_id}" if customer_id is not None else f"a:{anonymous_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened, in the API's own form. `time` is aware UTC, money integer minor units."""
@@ -87,8 +92,8 @@ class Event:
 
     @property
     def subject(self) -> str:
-        """The person's key everywhere online: `c:<customer_id>`, else `a:<anonymous_id>`."""
-        return f"c:{self.customer_id}" if self.customer_id is not None else f"a:{self.anonymous_id}"
+        """Whose event it is, as `subject_of` names them."""
+        return subject_of(self.customer_id, self.anonymous_id)
 
 
 class LiveEvent(NamedTuple):

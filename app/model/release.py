@@ -75,8 +75,3 @@ def read_trials(bundles_dir: Path) -> Trials:
     except (OSError, ValueError, LookupError, TypeError) as error:
         remedy = "run `endcap canary --off` and `endcap shadow --off`"
         raise BundleRefused(f"{path} cannot be read ({error!r}); {remedy}") from None
-
-
-def subject_of(customer_id: str | None, anonymous_id: str | None) -> str:
-    """The person's key, as everywhere online: `c:<customer_id>`, else `a:<anonymous_id>`."""
-    return f"c:{customer_id}" if customer_id is not None else f"a:{anonymous_id}"

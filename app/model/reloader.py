@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
+from app.domain import subject_of
 from app.errors import BundleMissing, BundleRefused
 from app.model.bundle import POINTER, Bundle, current_version, load_bundle
 from app.model.memory import release_memory
 from app.model.product_table import ProductTable, State
-from app.model.release import CanaryTrial, ShadowTrial, Trials, read_trials, subject_of
+from app.model.release import CanaryTrial, ShadowTrial, Trials, read_trials
 
 RETRY_REFUSED_S = 10.0
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from app.domain import CustomerFeatures, Degraded, LiveEvent
+from app.domain import CustomerFeatures, Degraded, LiveEvent, subject_of
 from app.errors import StoreUnavailable
 from app.ports import CustomerState
 from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer
@@ -108,8 +108,9 @@ def _read_features(customer_id: str) -> bytes:
 
 
 def _subjects(customer_id: str | None, anonymous_id: str | None) -> list[str]:
-    subjects = [f"c:{customer_id}"] if customer_id is not None else []
-    return [*subjects, f"a:{anonymous_id}"] if anonymous_id is not None else subjects
+    """The customer and the visitor, who may be the same person before and after they signed in."""
+    subjects = [] if customer_id is None else [subject_of(customer_id)]
+    return subjects if anonymous_id is None else [*subjects, subject_of(None, anonymous_id)]
 
 
 def _live(packed: Sequence[bytes], subject: str) -> list[LiveEvent]:

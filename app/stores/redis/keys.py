@@ -10,7 +10,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from app.domain import Event
+from app.domain import Event, subject_of
 
 WORKER_GROUP = "history"
 FEATURES_AS_OF = "features:as_of"
@@ -67,7 +67,7 @@ class Keys:
 
     def wallet(self, customer_id: str) -> str:
         """The customer's open coupons, projected from the ledger (`app.stores.redis.projections`)."""
-        subject = f"c:{customer_id}"
+        subject = subject_of(customer_id)
         return f"{{p{self.partition(subject)}}}:wallet:{subject}"
 
     @staticmethod

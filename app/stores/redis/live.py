@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
-from app.domain import Event
+from app.domain import Event, subject_of
 from app.errors import StoreUnavailable
 from app.stores.redis.keys import Keys, WorkerClient, unpack_event
 
@@ -21,7 +21,7 @@ class LiveLists:
         """The events of those customers who have any; raises StoreUnavailable."""
         pipeline = self._client.pipeline(transaction=False)
         for customer_id in customer_ids:
-            pipeline.lrange(self._keys.live(f"c:{customer_id}"), 0, self._live_count - 1)
+            pipeline.lrange(self._keys.live(subject_of(customer_id)), 0, self._live_count - 1)
         try:
             lists = pipeline.execute()
         except (RedisError, OSError) as error:

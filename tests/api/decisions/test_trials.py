@@ -12,8 +12,9 @@ import orjson
 import pytest
 
 from app.commands.recommend import recommend
+from app.domain import subject_of
 from app.model.bundle import current_version
-from app.model.release import TRIALS, CanaryTrial, ShadowTrial, subject_of
+from app.model.release import TRIALS, CanaryTrial, ShadowTrial
 from tests.support.bundles import array_of, copied, damage
 from tests.support.server import wait_until
 from tests.support.world import World, customer, no_progress

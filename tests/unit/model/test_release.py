@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from app.domain import subject_of
 from app.errors import BundleRefused
-from app.model.release import TRIALS, CanaryTrial, ShadowTrial, Trials, read_trials, subject_of
+from app.model.release import TRIALS, CanaryTrial, ShadowTrial, Trials, read_trials
 
 PEOPLE = [subject_of(f"customer-{number}", None) for number in range(10_000)]
 
