@@ -5,7 +5,7 @@ No byte is used before its SHA-256 was compared with the manifest: FAISS and num
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from app.domain import Floats, Ints, ItemIdx, Mask
+from app.domain import Floats, Ints, ItemIdx, Mask, Selection
 from app.errors import BundleMissing, BundleRefused
 from app.feature_fields import product_key
 from app.model.content import ContentMap, Layout
@@ -25,6 +25,7 @@ from app.model.coupons import CouponModel, coupon_model
 from app.model.keys import KeyTable
 from app.model.ranker import RANKER_FILE, TreeRanker
 from app.model.replenishment import DOCUMENT, RebuyModel, habits_file, rebuy_models
+from app.settings import Selected
 
 SCHEMA_VERSION = 2
 POINTER = "current"
@@ -41,6 +42,14 @@ class Attribute:
     codes: Ints
     vocabulary: Sequence[str]
     code_of: Mapping[str, int]
+
+    def is_one_of(self, values: Iterable[str], items: Ints | None = None) -> Mask:
+        """Which of the items (None: all n) have one of these values."""
+        is_wanted = np.zeros(len(self.vocabulary) + 1, np.bool_)
+        is_wanted[[self.code_of[value] for value in values if value in self.code_of]] = True
+        # Code -1 (unknown) reads the last place, which no value sets.
+        mask: Mask = is_wanted[self.codes if items is None else self.codes[items]]
+        return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,18 @@ class Catalogue:
         """The items of those products that this bundle holds, in the order given."""
         find = self.item_of.get
         return np.array([item for item in map(find, product_ids) if item is not None], dtype=np.int32)
+
+    def mask_of(self, selected: Selection | Selected, items: Ints | None = None) -> Mask:
+        """Which of the items (None: all n) are selected; none where the catalogue lacks the attribute."""
+        size = len(self.product_ids) if items is None else len(items)
+        if selected.attribute is not None:
+            attribute = self.attributes.get(selected.attribute)
+            return np.zeros(size, np.bool_) if attribute is None else attribute.is_one_of(selected.values, items)
+        if items is not None:
+            return np.isin(items, self.known(selected.product_ids))
+        mask = np.zeros(size, np.bool_)
+        mask[self.known(selected.product_ids)] = True
+        return mask
 
 
 @dataclass(frozen=True, slots=True)

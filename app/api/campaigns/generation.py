@@ -17,7 +17,7 @@ from app.api.fields import PRODUCT_ID
 from app.api.idempotency import idempotent, idempotent_request, respond
 from app.api.problems import documented
 from app.api.state import Service, service_of
-from app.domain import ItemIdx, Mask, Scope
+from app.domain import ItemIdx, Scope
 from app.errors import BundleMissing, InvalidRequest
 from app.ingest.schema import Id
 from app.model.bundle import Catalogue
@@ -159,7 +159,7 @@ def _products(catalogue: Catalogue, body: GenerationRequest, campaign: Campaign)
     """The products selected, most buyers first; one in another currency than the campaign's has no price here."""
     chosen = np.zeros(len(catalogue.product_ids), np.bool_)
     for one in body.products:
-        chosen |= _named(catalogue, one)
+        chosen |= catalogue.mask_of(one)
     is_priced = catalogue.currency in (None, campaign.terms.currency)
     for item in np.flatnonzero(chosen)[: body.product_count]:
         price_minor, cost_minor = int(catalogue.price_minor[item]), int(catalogue.unit_cost_minor[item])
@@ -169,18 +169,6 @@ def _products(catalogue: Catalogue, body: GenerationRequest, campaign: Campaign)
             price_minor if is_priced and price_minor >= 0 else None,
             cost_minor if is_priced and cost_minor >= 0 else None,
         )
-
-
-def _named(catalogue: Catalogue, selected: Selected) -> Mask:
-    mask = np.zeros(len(catalogue.product_ids), np.bool_)
-    if selected.attribute is None:
-        mask[catalogue.known(selected.product_ids)] = True
-        return mask
-    attribute = catalogue.attributes.get(selected.attribute)
-    if attribute is None:
-        return mask
-    codes = [attribute.code_of[value] for value in selected.values if value in attribute.code_of]
-    return np.isin(attribute.codes, codes)
 
 
 def _draft(offer: GeneratedOffer, catalogue: Catalogue) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.decision.customer.context import Context
-from app.domain import Ints, Mask, Objective, Selection, SlatePolicy
+from app.domain import Ints, Mask, Objective, SlatePolicy
 from app.model.bundle import Catalogue
 
 CATEGORY, BRAND = "category", "brand"
@@ -21,29 +21,15 @@ def not_excluded(context: Context) -> Mask | None:
     if policy is None or not policy.excluded:
         return None
     catalogue = context.bundle.catalogue
-    everything = np.arange(context.bundle.item_count, dtype=np.int32)
-    allowed: Mask = ~np.logical_or.reduce([is_selected(catalogue, one, everything) for one in policy.excluded])
+    allowed: Mask = ~np.logical_or.reduce([catalogue.mask_of(one) for one in policy.excluded])
     return allowed
-
-
-def is_selected(catalogue: Catalogue, selected: Selection, items: Ints) -> Mask:
-    """Which of `items` a rule is about; none where the catalogue lacks its attribute."""
-    if selected.attribute is None:
-        return np.isin(items, catalogue.known(selected.product_ids))
-    attribute = catalogue.attributes.get(selected.attribute)
-    if attribute is None:
-        return np.zeros(len(items), np.bool_)
-    has_value = np.zeros(len(attribute.vocabulary) + 1, np.bool_)
-    has_value[[attribute.code_of[value] for value in selected.values if value in attribute.code_of]] = True
-    # Code -1 (unknown) reads the last place, which no value sets.
-    return has_value[attribute.codes[items]]
 
 
 def log_factors(catalogue: Catalogue, policy: SlatePolicy, items: Ints) -> Wide:
     """Per item the sum of ln(factor) over the boosts and buries that are about it, (n,)."""
     total = np.zeros(len(items))
     for weighting in policy.weightings:
-        total[is_selected(catalogue, weighting.selected, items)] += log(weighting.factor)
+        total[catalogue.mask_of(weighting.selected, items)] += log(weighting.factor)
     return total
 
 

@@ -66,10 +66,7 @@ def _drop_filtered(context: Context, column: str, values: Sequence[str]) -> Elig
     if attribute is None:
         known = ", ".join(sorted(context.bundle.catalogue.attributes)) or "none"
         raise UnknownFilter(f"filter {column!r} is no product attribute; known: {known}", pointer=f"/filters/{column}")
-    passes = np.zeros(len(attribute.vocabulary) + 1, np.bool_)
-    passes[[attribute.code_of[value] for value in values if value in attribute.code_of]] = True
-    # Code -1 (unknown) reads the last place, which no value sets.
-    return EligibilityRule(f"filter_{column}", passes[attribute.codes])
+    return EligibilityRule(f"filter_{column}", attribute.is_one_of(values))
 
 
 def _drop_items(context: Context, reason: str, items: Ints) -> EligibilityRule:

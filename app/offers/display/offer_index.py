@@ -18,7 +18,6 @@ from app.offers.terms.reasons import ReasonCode
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.status import CampaignStatus
 from app.offers.terms.terms import RETAILER, Amount, FixedPrice, NForM, OfferTerms, Percent, Points
-from app.settings import Selected
 
 WHOLE_BASKET_COUNT = 5000
 """An offer on the whole basket stands for so many products, the most popular ones."""
@@ -197,25 +196,13 @@ def _items_of(bundle: Bundle, terms: OfferTerms) -> Ints:
     """The bundle's items that the offer is good for, the most popular first."""
     included = np.zeros(bundle.item_count, np.bool_)
     for selected in terms.applies_to:
-        included |= _selected(bundle, selected)
+        included |= bundle.catalogue.mask_of(selected)
     if not terms.applies_to:
         included[:WHOLE_BASKET_COUNT] = True
     for selected in terms.excludes:
-        included &= ~_selected(bundle, selected)
+        included &= ~bundle.catalogue.mask_of(selected)
     # Items are numbered by falling popularity.
     return included.nonzero()[0].astype(np.int32)
-
-
-def _selected(bundle: Bundle, selected: Selected) -> Mask:
-    found = np.zeros(bundle.item_count, np.bool_)
-    if selected.attribute is None:
-        found[bundle.catalogue.known(selected.product_ids)] = True
-        return found
-    attribute = bundle.catalogue.attributes.get(selected.attribute)
-    if attribute is not None:
-        codes = [attribute.code_of[value] for value in selected.values if value in attribute.code_of]
-        found |= np.isin(attribute.codes, codes)
-    return found
 
 
 def _top(items: Sequence[Ints]) -> Ints:

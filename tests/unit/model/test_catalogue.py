@@ -1,0 +1,42 @@
+"""Which products a selection names, over the whole catalogue or among some items."""
+
+import numpy as np
+import pytest
+
+from app.domain import ItemIdx, Selection
+from app.model.bundle import Attribute, Catalogue
+from app.model.keys import KeyTable
+from app.settings import Selected
+
+NAMES = ("a", "b", "c", "d")
+UNKNOWN = -1
+CATALOGUE = Catalogue(
+    product_ids=NAMES,
+    item_of={name: ItemIdx(item) for item, name in enumerate(NAMES)},
+    names=NAMES,
+    price_minor=np.full(4, UNKNOWN, np.int64),
+    unit_cost_minor=np.full(4, UNKNOWN, np.int64),
+    attributes={
+        "category": Attribute(np.array([0, 1, UNKNOWN, 0], np.int32), ("tea", "milk"), {"tea": 0, "milk": 1}),
+    },
+    currency=None,
+    keys=KeyTable(np.arange(4, dtype=np.int64)),
+    is_listed=np.zeros(4, np.bool_),
+)
+
+
+@pytest.mark.parametrize(
+    ("selected", "expected"),
+    [
+        (Selected(product_ids=("d", "b", "gone")), "bd"),
+        (Selected(attribute="category", values=("tea",)), "ad"),
+        (Selected(attribute="category", values=("milk", "coffee")), "b"),
+        (Selected(attribute="brand", values=("tea",)), ""),
+        (Selection(attribute="category", values=("tea", "milk")), "abd"),
+    ],
+)
+def test_selection_names_its_products_among_all_and_among_some(selected: Selected | Selection, expected: str) -> None:
+    mask = CATALOGUE.mask_of(selected)
+    assert "".join(np.array(NAMES)[mask]) == expected
+    some = np.array([3, 2, 1], np.int32)
+    assert CATALOGUE.mask_of(selected, some).tolist() == mask[some].tolist()
