@@ -1,4 +1,4 @@
-"""Any history of campaigns, coupons, tills and time, every step of which the plain books must tell beforehand."""
+"""Any history of campaigns, coupons, tills and time, every step of which the reference model must predict."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -43,21 +43,21 @@ from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.reservations import ReservationOver, expire_reservations, release
 from app.stores.sql.redemption.rollback import ReturnedLine, ReturnExceeds, roll_back
-from tests.invariants import menus
-from tests.invariants.books import (
+from tests.invariants import strategies as strategies
+from tests.invariants.comparison import check_document, check_limits, exact, state_of_model, uses_of
+from tests.invariants.ledger_state import dump, money_and_uses, state_of
+from tests.invariants.reference_model import (
     LEADS_TO,
-    Asked,
-    Books,
-    CampaignBook,
-    CouponBook,
-    Given,
-    OfferBook,
+    Benefit,
+    ModelCampaign,
+    ModelCoupon,
+    ModelOffer,
+    ModelQuestion,
     Redemption,
+    ReferenceModel,
     Reservation,
     Use,
 )
-from tests.invariants.tables import dump, money_and_uses, state_of
-from tests.invariants.told import check_told, exact, state_told, uses_told
 from tests.support.tills import START
 
 T = TypeVar("T")
@@ -81,26 +81,29 @@ class Histories(RuleBasedStateMachine):
     def __init__(self, ledger: Ledger, seen: Counter[str]) -> None:
         super().__init__()
         self.ledger, self.seen = ledger, seen
-        self.books, self.now, self.writes, self.key_count = Books(), START, list[Write](), 0
+        self.model, self.now, self.writes, self.key_count = ReferenceModel(), START, list[Write](), 0
         self.step_count = 0
 
-    @initialize(terms=st.tuples(menus.campaign_terms, menus.campaign_terms), of=st.tuples(menus.offers, menus.offers))
+    @initialize(
+        terms=st.tuples(strategies.campaign_terms, strategies.campaign_terms),
+        of=st.tuples(strategies.offers, strategies.offers),
+    )
     def open_campaigns(self, terms: Sequence[CampaignTerms], of: Sequence[Sequence[OfferTerms]]) -> None:
         for place, (one, offers) in enumerate(zip(terms, of, strict=True)):
-            book = CampaignBook(f"campaign-{place}", one)
-            self.books.campaigns.append(book)
-            self.ledger.write(partial(create_campaign, campaign_id=book.campaign_id, terms=one, now=self.now))
-            self._act(book, "schedule")
+            model = ModelCampaign(f"campaign-{place}", one)
+            self.model.campaigns.append(model)
+            self.ledger.write(partial(create_campaign, campaign_id=model.campaign_id, terms=one, now=self.now))
+            self._act(model, "schedule")
             for number, offer in enumerate(offers):
                 offer_id = f"offer-{place}-{number}"
-                self.books.offers.append(OfferBook(offer_id, book, [offer]))
+                self.model.offers.append(ModelOffer(offer_id, model, [offer]))
                 self.ledger.write(partial(
-                    create_offer, campaign_id=book.campaign_id, offer_id=offer_id, terms=offer, now=self.now
+                    create_offer, campaign_id=model.campaign_id, offer_id=offer_id, terms=offer, now=self.now
                 ))  # fmt: skip
         for number in range(FIRST_COUPONS):
-            self.issue_coupon(number, menus.CUSTOMERS[number % 2])
+            self.issue_coupon(number, strategies.CUSTOMERS[number % 2])
 
-    @rule(step=menus.steps)
+    @rule(step=strategies.steps)
     def take_step(self, step: tuple[str, ...]) -> None:
         """One step; time passes where there is nothing yet for it to be done with."""
         name, *rest = step
@@ -112,17 +115,17 @@ class Histories(RuleBasedStateMachine):
             self.let_time_pass(0.05)
 
     def issue_coupon(self, offer: int, customer: str | None) -> None:
-        book = _one(self.books.offers, offer)
+        model = _one(self.model.offers, offer)
 
         def work(connection: Any) -> list[Any]:
-            found = find_offer(connection, book.offer_id)
+            found = find_offer(connection, model.offer_id)
             campaign = find_campaign(connection, found.campaign_id)
             return issue(connection, found, campaign, [customer], issued_by="test", now=self.now)
 
         (coupon,) = self.ledger.write(work)
         last = coupon.valid_until
-        self.books.coupons.append(
-            CouponBook(coupon.coupon_id, coupon.code, book, customer, book.revisions[-1].uses_per_code, last)
+        self.model.coupons.append(
+            ModelCoupon(coupon.coupon_id, coupon.code, model, customer, model.revisions[-1].uses_per_code, last)
         )
 
     def let_time_pass(self, hours: float) -> None:
@@ -135,39 +138,39 @@ class Histories(RuleBasedStateMachine):
         guaranteed: int | None,
     ) -> None:  # fmt: skip
         """A quote that changes nothing, and the redemption, which must give the same."""
-        reservation = _one(self.books.reservations, held) if held is not None and self.books.reservations else None
-        asked, question = self._question(codes, customer, wallet, lines, reservation, guaranteed)
+        reservation = _one(self.model.reservations, held) if held is not None and self.model.reservations else None
+        query, question = self._question(codes, customer, wallet, lines, reservation, guaranteed)
         send = partial(redeem, self.ledger, question, Order("order"), render=redemption_response)
         if reservation is not None and (reservation.status != "held" or reservation.expires_at <= self.now):
             self._refused(send, ReservationOver)
             return
-        told = self._quoted(question)
+        document = self._quoted(question)
         answer = self._write(send)
-        given, uses = self._check(asked, answer, told)
+        given, uses = self._check(query, answer, document)
         if not given:
             self.seen["redemption refused"] += 1
             return
         if reservation is not None:
-            self.books.end(reservation, "redeemed")
+            self.model.end(reservation, "redeemed")
             self.seen["reservation redeemed"] += 1
-        self.books.redeem(Redemption(orjson.loads(answer.body)["redemption_id"], uses))
+        self.model.redeem(Redemption(orjson.loads(answer.body)["redemption_id"], uses))
         self.seen[f"redeemed {min(len(uses), 2)}"] += 1
 
     def hold(self, codes: list[int], customer: str, wallet: bool, lines: tuple[BasketLine, ...], minutes: int) -> None:
-        asked, question = self._question(codes, customer, wallet, lines, None, None)
-        asked = replace(asked, is_to_reserve=True)
-        told = self._quoted(replace(question, is_to_reserve=True))
+        query, question = self._question(codes, customer, wallet, lines, None, None)
+        query = replace(query, is_to_reserve=True)
+        document = self._quoted(replace(question, is_to_reserve=True))
         ttl = timedelta(minutes=minutes)
         send = partial(reserve, self.ledger, question, order_id=None, ttl=ttl, render=reservation_response)
         answer = self._write(send)
-        given, uses = self._check(asked, answer, told)
+        given, uses = self._check(query, answer, document)
         if given:
             reservation_id = orjson.loads(answer.body)["reservation_id"]
-            self.books.hold(Reservation(reservation_id, self.now, self.now + ttl, uses))
+            self.model.hold(Reservation(reservation_id, self.now, self.now + ttl, uses))
         self.seen["held" if given else "reservation refused"] += 1
 
     def give_up(self, pick: int) -> None:
-        one = _one(self.books.reservations, pick)
+        one = _one(self.model.reservations, pick)
         now = self.now
         send = lambda request: run_idempotent(  # noqa: E731 - sent again later
             self.ledger, request, lambda c: release_response(release(c, one.reservation_id, now=now))
@@ -177,13 +180,13 @@ class Histories(RuleBasedStateMachine):
             return
         answer = self._write(send)
         if one.status == "held":
-            self.books.end(one, "released")
+            self.model.end(one, "released")
             self.seen["released"] += 1
         assert orjson.loads(answer.body)["status"] == one.status
 
-    def take_back(self, pick: int, parts: list[tuple[int, float | None]] | None) -> None:
+    def return_redemption(self, pick: int, parts: list[tuple[int, float | None]] | None) -> None:
         """All of a redemption, or some lines of it, or parts of them; more than there is is refused."""
-        one = _one(self.books.redemptions, pick)
+        one = _one(self.model.redemptions, pick)
         quantities = {line_id: share.quantity for use in one.uses for line_id, share in use.shares.items()}
         left = {line_id: quantity - one.back.get(line_id, 0) for line_id, quantity in quantities.items()}
         lines = None if parts is None else [ReturnedLine(_one(sorted(left), place), part) for place, part in parts]
@@ -195,29 +198,29 @@ class Histories(RuleBasedStateMachine):
             self.seen["return refused"] += 1
             return
         was = one.status
-        told = orjson.loads(self._write(send).body)
-        returned = self.books.give_back(one, left if lines is None else back)
-        assert (told["returned_minor"], told["status"]) == (returned, one.status)
+        document = orjson.loads(self._write(send).body)
+        returned = self.model.return_lines(one, left if lines is None else back)
+        assert (document["returned_minor"], document["status"]) == (returned, one.status)
         self.seen[f"{was}, then {one.status}"] += 1
 
     def pay_with_all_of_the_wallet(self, customer: str, lines: tuple[BasketLine, ...]) -> None:
         self.pay([], customer, True, lines, None, None)
 
     def pay_with_what_is_held(self, pick: int, lines: tuple[BasketLine, ...]) -> None:
-        one = _one(self.books.reservations, -1 - pick % 3)
-        self.pay([], one.uses[0].given.coupon.customer or menus.CUSTOMERS[0], False, lines, -1 - pick % 3, None)
+        one = _one(self.model.reservations, -1 - pick % 3)
+        self.pay([], one.uses[0].given.coupon.customer or strategies.CUSTOMERS[0], False, lines, -1 - pick % 3, None)
 
-    def pay_and_take_back(self, codes: list[int], lines: tuple[BasketLine, ...]) -> None:
+    def pay_and_return(self, codes: list[int], lines: tuple[BasketLine, ...]) -> None:
         """There and back again: budgets, limits and wallets are as before, and back once more is nothing."""
         self.sweep()
         before = money_and_uses(self.ledger)
-        count = len(self.books.redemptions)
-        self.pay(codes, menus.OWNER, True, lines, None, None)
-        if len(self.books.redemptions) > count:
-            self.take_back(count, None)
+        count = len(self.model.redemptions)
+        self.pay(codes, strategies.OWNER, True, lines, None, None)
+        if len(self.model.redemptions) > count:
+            self.return_redemption(count, None)
             assert money_and_uses(self.ledger) == before
             after = dump(self.ledger, but="idempotency")
-            self.take_back(count, None)
+            self.return_redemption(count, None)
             assert dump(self.ledger, but="idempotency") == after
             self.seen["there and back"] += 1
 
@@ -249,11 +252,11 @@ class Histories(RuleBasedStateMachine):
 
     def sweep(self) -> None:
         """What the worker does by and by."""
-        overdue = self.books.overdue(self.now)
+        overdue = self.model.overdue(self.now)
         assert expire_reservations(self.ledger, now=self.now) == len(overdue)
         for reservation in overdue:
-            self.books.end(reservation, "expired")
-        ends = [(one, one.valid_until) for one in self.books.coupons if one.status == "issued" and not one.holds]
+            self.model.end(reservation, "expired")
+        ends = [(one, one.valid_until) for one in self.model.coupons if one.status == "issued" and not one.holds]
         due = [one for one, valid_until in ends if valid_until is not None and valid_until <= self.now]
         assert expire_due(self.ledger, now=self.now) == len(due)
         for coupon in due:
@@ -262,7 +265,7 @@ class Histories(RuleBasedStateMachine):
         self.seen["coupon expired"] += len(due)
 
     def revoke_coupon(self, pick: int) -> None:
-        coupon = _one(self.books.coupons, pick)
+        coupon = _one(self.model.coupons, pick)
         is_unused = not coupon.uses and not coupon.holds
         is_revocable = coupon.status == "issued" and (is_unused or coupon.max_uses != 1)
         assert self.ledger.write(lambda c: revoke(c, coupon.coupon_id, now=self.now)) is is_revocable
@@ -271,12 +274,12 @@ class Histories(RuleBasedStateMachine):
 
     def change_budget(self, pick: int, more: int) -> None:
         """A budget by so much above what is spent and held; below is refused."""
-        book = _one(self.books.campaigns, pick)
-        terms = book.terms.model_copy(update={"budget_minor": max(book.spent + book.held + more, 0)})
-        work = lambda c: change_campaign(c, book.campaign_id, terms, revision=None, now=self.now)  # noqa: E731
-        if book.spent + book.held + more < 0 or more >= 0:
+        model = _one(self.model.campaigns, pick)
+        terms = model.terms.model_copy(update={"budget_minor": max(model.spent + model.held + more, 0)})
+        work = lambda c: change_campaign(c, model.campaign_id, terms, revision=None, now=self.now)  # noqa: E731
+        if model.spent + model.held + more < 0 or more >= 0:
             self.ledger.write(work)
-            book.terms = terms
+            model.terms = terms
             return
         before = dump(self.ledger)
         with pytest.raises(BudgetBelowSpend):
@@ -285,55 +288,47 @@ class Histories(RuleBasedStateMachine):
         self.seen["budget refused"] += 1
 
     def act(self, pick: int, action: Action) -> None:
-        self._act(_one(self.books.campaigns, pick), action)
+        self._act(_one(self.model.campaigns, pick), action)
 
     def change_offer_terms(self, pick: int, terms: OfferTerms) -> None:
-        book = _one(self.books.offers, pick)
-        self.ledger.write(lambda c: change_offer(c, book.offer_id, terms, revision=None, now=self.now))
-        book.revisions.append(terms)
+        model = _one(self.model.offers, pick)
+        self.ledger.write(lambda c: change_offer(c, model.offer_id, terms, revision=None, now=self.now))
+        model.revisions.append(terms)
 
     # --- what holds after every step ---
 
     @invariant()
     def accounts_add_up(self) -> None:
         assert self.ledger.read(reconcile) == []
-        assert self.ledger.read(state_of) == state_told(self.books)
-        for book in self.books.campaigns:
-            budget = book.terms.budget_minor
-            assert budget is None or book.spent + book.held <= budget
-            limits = {one.scope + one.period: one.count for one in book.terms.limits}
-            assert all(
-                used <= limits[scope + ("total" if period == "total" else "day")]
-                for (_, scope, _, period), used in book.counts.items()
-            )
-            assert all(used >= 0 for used in book.counts.values())
+        assert self.ledger.read(state_of) == state_of_model(self.model)
+        check_limits(self.model)
 
-    def _act(self, book: CampaignBook, action: Action) -> None:
-        work = lambda c: act_on_campaign(c, book.campaign_id, action, now=self.now)  # noqa: E731
-        after = LEADS_TO.get((book.status, action))
+    def _act(self, model: ModelCampaign, action: Action) -> None:
+        work = lambda c: act_on_campaign(c, model.campaign_id, action, now=self.now)  # noqa: E731
+        after = LEADS_TO.get((model.status, action))
         if after is None:
             with pytest.raises(BadTransition):
                 self.ledger.write(work)
             return
         self.ledger.write(work)
-        book.status = after
+        model.status = after
 
     def _question(
         self, codes: Sequence[int], customer: str | None, wallet: bool, lines: tuple[BasketLine, ...],
         reservation: Reservation | None, guaranteed: int | None,
-    ) -> tuple[Asked, Question]:  # fmt: skip
-        typed = [_one(self.books.coupons, pick) for pick in codes]
-        if customer == menus.OWNER:
-            customer = next((one.customer for one in typed if one.customer), menus.CUSTOMERS[0])
+    ) -> tuple[ModelQuestion, Question]:  # fmt: skip
+        typed = [_one(self.model.coupons, pick) for pick in codes]
+        if customer == strategies.OWNER:
+            customer = next((one.customer for one in typed if one.customer), strategies.CUSTOMERS[0])
         held = [] if reservation is None else [use.given.coupon for use in reservation.uses]
-        own = [one for one in self.books.coupons if one.customer == customer and one.status in ("issued", "reserved")]
+        own = [one for one in self.model.coupons if one.customer == customer and one.status in ("issued", "reserved")]
         coupons = tuple(dict.fromkeys([*typed, *held, *(own if wallet and customer else ())]))
         guarantee = None
         if guaranteed is not None:
-            offer = _one(self.books.offers, guaranteed)
+            offer = _one(self.model.offers, guaranteed)
             decided_at = max(self.now - timedelta(hours=3), START)
             guarantee = PriceGuarantee(decided_at, {offer.offer_id: 1 + guaranteed % len(offer.revisions)})
-        asked = Asked(
+        query = ModelQuestion(
             coupons, customer, lines, self.now, reservation,
             guarantee.decided_at if guarantee else None, guarantee.revisions if guarantee else {},
         )  # fmt: skip
@@ -341,30 +336,32 @@ class Histories(RuleBasedStateMachine):
             Basket(lines, "EUR"), Situation(self.now, customer), tuple(one.code for one in typed), wallet,
             reservation.reservation_id if reservation else None, guarantee,
         )  # fmt: skip
-        return asked, question
+        return query, question
 
     def _quoted(self, question: Question) -> dict[str, Any]:
         before = dump(self.ledger)
-        told = quote_document(self.ledger.read(lambda connection: quote(connection, question)))
+        document = quote_document(self.ledger.read(lambda connection: quote(connection, question)))
         assert dump(self.ledger) == before
-        return told
+        return document
 
-    def _check(self, asked: Asked, answer: StoredResponse, told: dict[str, Any]) -> tuple[list[Given], list[Use]]:
-        """What was given, as the books say and as the dry run said; reservations that were in the way are over."""
-        given, refused = self.books.expected(asked)
+    def _check(
+        self, query: ModelQuestion, answer: StoredResponse, document: dict[str, Any]
+    ) -> tuple[list[Benefit], list[Use]]:
+        """What was given, as the model says and as the dry run said; reservations that were in the way are over."""
+        given, refused = self.model.expected(query)
         body = orjson.loads(answer.body)
         assert answer.status == (201 if given else 409), body
-        assert body["refused"] == told["refused"]
+        assert body["refused"] == document["refused"]
         if given:
-            assert {name: body[name] for name in told} == told
-        check_told(told, given, refused)
-        overdue = self.books.overdue(self.now)
-        touched = {coupon.offer.campaign.campaign_id for coupon in asked.coupons}
+            assert {name: body[name] for name in document} == document
+        check_document(document, given, refused)
+        overdue = self.model.overdue(self.now)
+        touched = {coupon.offer.campaign.campaign_id for coupon in query.coupons}
         if any(use.given.coupon.offer.campaign.campaign_id in touched for one in overdue for use in one.uses):
             for one in overdue:
-                self.books.end(one, "expired")
+                self.model.end(one, "expired")
             self.seen["overdue reservation in the way"] += 1
-        return given, uses_told(asked, given, told)
+        return given, uses_of(query, given, document)
 
     def _write(self, send: Send) -> StoredResponse:
         request = self._request()
@@ -386,11 +383,11 @@ class Histories(RuleBasedStateMachine):
 
 
 _NEEDS: dict[str, Callable[[Histories], object]] = {
-    "issue_coupon": lambda one: len(one.books.coupons) < MOST_COUPONS,
-    "revoke_coupon": lambda one: len(one.books.coupons) > FIRST_COUPONS,
-    "pay_with_what_is_held": lambda one: one.books.reservations,
-    "give_up": lambda one: one.books.reservations,
-    "take_back": lambda one: one.books.redemptions,
+    "issue_coupon": lambda one: len(one.model.coupons) < MOST_COUPONS,
+    "revoke_coupon": lambda one: len(one.model.coupons) > FIRST_COUPONS,
+    "pay_with_what_is_held": lambda one: one.model.reservations,
+    "give_up": lambda one: one.model.reservations,
+    "return_redemption": lambda one: one.model.redemptions,
     "send_again": lambda one: one.writes,
     "send_another_body": lambda one: one.writes,
 }

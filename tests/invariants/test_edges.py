@@ -55,9 +55,9 @@ def held(ledger: Ledger, *given: Coupon, key: str = "hold") -> str:
     return str(orjson.loads(answer.body)["reservation_id"])
 
 
-def paid(ledger: Ledger, asked: Question, key: str) -> str:
+def paid(ledger: Ledger, query: Question, key: str) -> str:
     """The id of a redemption."""
-    answer = redeem(ledger, asked, Order(key), till_request(key), render=redemption_response)
+    answer = redeem(ledger, query, Order(key), till_request(key), render=redemption_response)
     assert answer.status == 201, answer.body
     return str(orjson.loads(answer.body)["redemption_id"])
 
@@ -74,10 +74,10 @@ def test_offer_that_requires_a_reservation_can_be_reserved_and_redeemed(ledger: 
 def test_reservation_of_another_coupon_is_none_of_this_one(ledger: Ledger) -> None:
     run_campaign(ledger, "spring", CAMPAIGN, RESERVED, PERCENT)
     required, other = give(ledger, "spring-0", "ada"), give(ledger, "spring-1", "ada")
-    asked = question(required, reservation_id=held(ledger, other))
-    told = orjson.loads(redeem(ledger, asked, Order("0"), till_request("pay"), render=redemption_response).body)
-    assert [one["coupon_id"] for one in told["applied"]] == [other.coupon_id]
-    assert [one["reason"]["code"] for one in told["refused"]] == ["reservation_required"]
+    query = question(required, reservation_id=held(ledger, other))
+    responses = orjson.loads(redeem(ledger, query, Order("0"), till_request("pay"), render=redemption_response).body)
+    assert [one["coupon_id"] for one in responses["applied"]] == [other.coupon_id]
+    assert [one["reason"]["code"] for one in responses["refused"]] == ["reservation_required"]
 
 
 def test_line_named_twice_in_one_return_is_refused(ledger: Ledger) -> None:
@@ -97,7 +97,7 @@ def test_line_named_twice_in_one_return_is_refused(ledger: Ledger) -> None:
 def test_thirds_of_a_weighed_line_come_back_to_the_last_gram_and_cent(ledger: Ledger) -> None:
     run_campaign(ledger, "spring", CAMPAIGN, OFFER)
     redemption_id = paid(ledger, question(give(ledger, "spring-0", "ada"), quantity=0.3), "pay")
-    told = [
+    responses = [
         orjson.loads(
             roll_back(
                 ledger, redemption_id, [ReturnedLine("1", 0.1)], till_request(f"back {part}"), render=rollback_response
@@ -105,8 +105,8 @@ def test_thirds_of_a_weighed_line_come_back_to_the_last_gram_and_cent(ledger: Le
         )
         for part in range(3)
     ]
-    assert [one["returned_minor"] for one in told] == [166, 167, 167]
-    assert told[-1]["status"] == "rolled_back"
+    assert [one["returned_minor"] for one in responses] == [166, 167, 167]
+    assert responses[-1]["status"] == "rolled_back"
     returned = ledger.read(lambda connection: connection.execute(select(redemption_lines.c.returned_quantity)).scalar())
     assert returned == 0.3
 
@@ -126,12 +126,12 @@ def test_redemption_of_a_reservation_waits_for_other_coupons_before_it_locks_bud
     run_campaign(ledger, "spring", CAMPAIGN, PERCENT)
     reserved, other = give(ledger, "spring-0", "ada"), give(ledger, "spring-0", "ada")
     reservation_id = held(ledger, reserved)
-    asked = replace(question(other), reservation_id=reservation_id)
+    query = replace(question(other), reservation_id=reservation_id)
     with ThreadPoolExecutor(1) as pool:
 
         def locks_coupon_then_budget(connection: Connection) -> Future[str]:
             _lock_coupon(connection, other.coupon_id)
-            paying = pool.submit(paid, ledger, asked, "pay")
+            paying = pool.submit(paid, ledger, query, "pay")
             wait_until(lambda: waiting_count(ledger) == 1, "the redemption waits")
             connection.execute(text("SET LOCAL lock_timeout = '200ms'"))
             mine = campaigns.c.campaign_id == "spring"
@@ -144,7 +144,7 @@ def test_redemption_of_a_reservation_waits_for_other_coupons_before_it_locks_bud
 
 
 @pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
-def test_key_that_another_transaction_leaves_outdated_is_taken_anew(ledger: Ledger) -> None:
+def test_key_that_another_transaction_leaves_outdated_is_claimed_again(ledger: Ledger) -> None:
     late = replace(till_request("key"), now=START + KEEP + TTL)
     with in_flight(ledger, till_request("key")) as finish, ThreadPoolExecutor(1) as pool:
         later = pool.submit(

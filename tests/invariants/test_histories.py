@@ -1,4 +1,4 @@
-"""Coupons, limits and budgets through any history, on both engines, against plain books."""
+"""Coupons, limits and budgets through any history, on both engines, compared with a reference model."""
 
 import sqlite3
 from collections import Counter

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 
-def spread(total: int, weights: Sequence[int]) -> list[int]:
+def share_out(total: int, weights: Sequence[int]) -> list[int]:
     """`total` by the weights: rounded down, then one more for the largest remainders, ties to the earlier."""
     exact = [Fraction(total * weight, sum(weights)) for weight in weights]
     parts = [int(one) for one in exact]

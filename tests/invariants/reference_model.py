@@ -1,6 +1,6 @@
-"""The books that a plain clerk would keep: what must become of every coupon, limit and budget, step by step.
+"""A reference model in plain Python: what must become of every coupon, limit and budget, step by step.
 
-Nothing here is shared with the ledger but the documents that went in. Offers are such that totals alone tell what
+It shares nothing with the ledger but the documents that went in. Offers are such that totals alone say what
 they give: fixed prices on the product `p1` first, everything else on the whole basket.
 """
 
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from app.offers.terms.basket import BasketLine
 from app.offers.terms.terms import Amount, CampaignTerms, FixedPrice, OfferTerms, Percent, Points
-from tests.invariants.sums import half_up
+from tests.invariants.rounding import half_up
 
 Key = tuple[str, str, str, str]
 LEADS_TO = {
@@ -31,7 +31,7 @@ ORDER = ("fixed_price", "n_for_m", "percent", "amount", "points")
 
 
 @dataclass(slots=True)
-class CampaignBook:
+class ModelCampaign:
     """One campaign, its money and what counts towards its limits."""
 
     campaign_id: str
@@ -57,21 +57,21 @@ class CampaignBook:
 
 
 @dataclass(slots=True)
-class OfferBook:
+class ModelOffer:
     """One offer in all its revisions."""
 
     offer_id: str
-    campaign: CampaignBook
+    campaign: ModelCampaign
     revisions: list[OfferTerms]
 
 
 @dataclass(slots=True, eq=False)
-class CouponBook:
+class ModelCoupon:
     """One coupon; `ended` is how it came to an end other than by use."""
 
     coupon_id: str
     code: str
-    offer: OfferBook
+    offer: ModelOffer
     customer: str | None
     max_uses: int | None
     valid_until: datetime | None
@@ -81,7 +81,7 @@ class CouponBook:
 
     @property
     def status(self) -> str:
-        """What it must be called."""
+        """The status that it must have."""
         if self.ended is not None:
             return self.ended
         if self.max_uses is None or self.uses + self.holds < self.max_uses:
@@ -90,10 +90,10 @@ class CouponBook:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Benefit:
     """What one coupon gives."""
 
-    coupon: CouponBook
+    coupon: ModelCoupon
     discount: int
     points: int
     cost: int
@@ -113,7 +113,7 @@ class Share:
 class Use:
     """A coupon in a reservation or redemption."""
 
-    given: Given
+    given: Benefit
     keys: tuple[Key, ...]
     shares: dict[str, Share]
     revision: int
@@ -142,20 +142,20 @@ class Redemption:
 
     @property
     def status(self) -> str:
-        """What it must be called."""
+        """The status that it must have."""
         if not any(use.is_open for use in self.uses):
             return "rolled_back"
         return "partly_returned" if any(self.back.values()) else "redeemed"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ModelQuestion:
     """Which coupons, for whom, on which basket, when; `revisions` of offers are guaranteed since `decided_at`.
 
     What is guaranteed holds first, then what the reservation holds, then what is said today.
     """
 
-    coupons: tuple[CouponBook, ...]
+    coupons: tuple[ModelCoupon, ...]
     customer: str | None
     lines: tuple[BasketLine, ...]
     now: datetime
@@ -164,11 +164,11 @@ class Asked:
     revisions: Mapping[str, int] = field(default_factory=dict)
     is_to_reserve: bool = False
 
-    def terms(self, coupon: CouponBook) -> OfferTerms:
+    def terms(self, coupon: ModelCoupon) -> OfferTerms:
         """The terms that hold for this coupon."""
         return coupon.offer.revisions[self.revision(coupon) - 1]
 
-    def revision(self, coupon: CouponBook) -> int:
+    def revision(self, coupon: ModelCoupon) -> int:
         """Their number, from 1."""
         guaranteed = self.revisions.get(coupon.offer.offer_id)
         if guaranteed is not None:
@@ -176,11 +176,11 @@ class Asked:
         reserved = [use.revision for use in self._reserved(coupon)]
         return reserved[0] if reserved else len(coupon.offer.revisions)
 
-    def _reserved(self, coupon: CouponBook) -> list[Use]:
+    def _reserved(self, coupon: ModelCoupon) -> list[Use]:
         return [] if self.reservation is None else [use for use in self.reservation.uses if use.given.coupon is coupon]
 
-    def as_of(self, coupon: CouponBook) -> datetime:
-        """The instant that validity is judged at."""
+    def as_of(self, coupon: ModelCoupon) -> datetime:
+        """The instant at which it must be valid."""
         if self.decided_at is not None and coupon.offer.offer_id in self.revisions:
             return self.decided_at
         return self.reservation.made_at if self.reservation is not None and self._reserved(coupon) else self.now
@@ -196,13 +196,13 @@ class _Free:
     own: set[str] = field(default_factory=set)
 
 
-class Books:
-    """All of it."""
+class ReferenceModel:
+    """All campaigns, offers, coupons, reservations and redemptions."""
 
     def __init__(self) -> None:
-        self.campaigns: list[CampaignBook] = []
-        self.offers: list[OfferBook] = []
-        self.coupons: list[CouponBook] = []
+        self.campaigns: list[ModelCampaign] = []
+        self.offers: list[ModelOffer] = []
+        self.coupons: list[ModelCoupon] = []
         self.reservations: list[Reservation] = []
         self.redemptions: list[Redemption] = []
 
@@ -210,35 +210,35 @@ class Books:
         """Reservations that are held although their time is over."""
         return [one for one in self.reservations if one.status == "held" and one.expires_at <= now]
 
-    def expected(self, asked: Asked) -> tuple[list[Given], dict[str, set[str]]]:
-        """What the best combination gives, and the codes that may tell why each other coupon gives nothing."""
-        free = self._free(asked)
+    def expected(self, query: ModelQuestion) -> tuple[list[Benefit], dict[str, set[str]]]:
+        """What the best combination gives, and the codes that may be the reason why each other coupon gives nothing."""
+        free = self._free(query)
         refused: dict[str, set[str]] = {}
-        candidates: list[CouponBook] = []
-        for coupon in asked.coupons:
-            code = _standing(coupon, asked, free) or _beyond_limits(coupon, asked, free)
-            if code is None and _give([coupon], asked) is None:
+        candidates: list[ModelCoupon] = []
+        for coupon in query.coupons:
+            code = _refusal_code(coupon, query, free) or _beyond_limits(coupon, query, free)
+            if code is None and _benefits([coupon], query) is None:
                 code = "no_effect"
             if code is None:
                 candidates.append(coupon)
             else:
                 refused[coupon.coupon_id] = {code}
-        best = _best(candidates, asked, free)
+        best = _best(candidates, query, free)
         chosen = {given.coupon.coupon_id for given in best}
         left_out = {"not_combinable", "lower_discount", "budget_exhausted", "no_effect"} | _LIMIT_CODES
         refused |= {one.coupon_id: left_out for one in candidates if one.coupon_id not in chosen}
         return best, refused
 
-    def _free(self, asked: Asked) -> _Free:
+    def _free(self, query: ModelQuestion) -> _Free:
         free = _Free()
         for one in self.reservations:
-            if one.status != "held" or (one.expires_at > asked.now and one is not asked.reservation):
+            if one.status != "held" or (one.expires_at > query.now and one is not query.reservation):
                 continue
             for use in one.uses:
                 free.holds[use.given.coupon.coupon_id] += 1
                 free.money[use.given.coupon.offer.campaign.campaign_id] += use.given.cost
                 free.counts.update(use.keys)
-                if one is asked.reservation:
+                if one is query.reservation:
                     free.own.add(use.given.coupon.coupon_id)
         return free
 
@@ -267,7 +267,7 @@ class Books:
             use.given.coupon.offer.campaign.spent += use.given.cost
             use.given.coupon.offer.campaign.counts.update(use.keys)
 
-    def give_back(self, redemption: Redemption, lines: Mapping[str, Fraction]) -> int:
+    def return_lines(self, redemption: Redemption, lines: Mapping[str, Fraction]) -> int:
         """So much of these lines comes back; returns the discount that comes back with them."""
         discount = 0
         for use in redemption.uses:
@@ -296,10 +296,10 @@ def _part(whole: int, back: Fraction, share: Share) -> int:
     return int(whole * back / share.quantity)
 
 
-def _standing(coupon: CouponBook, asked: Asked, free: _Free) -> str | None:
-    terms, campaign = asked.terms(coupon), coupon.offer.campaign
+def _refusal_code(coupon: ModelCoupon, query: ModelQuestion, free: _Free) -> str | None:
+    terms, campaign = query.terms(coupon), coupon.offer.campaign
     holds = coupon.holds - free.holds[coupon.coupon_id]
-    if coupon.customer is not None and coupon.customer != asked.customer:
+    if coupon.customer is not None and coupon.customer != query.customer:
         return "coupon_not_found"
     if coupon.ended is not None:
         return f"coupon_{coupon.ended}"
@@ -307,58 +307,58 @@ def _standing(coupon: CouponBook, asked: Asked, free: _Free) -> str | None:
         if coupon.uses < coupon.max_uses:
             return "reservation_held_by_other"
         return "already_redeemed" if coupon.max_uses == 1 else "code_limit_reached"
-    if coupon.valid_until is not None and asked.as_of(coupon) >= coupon.valid_until:
+    if coupon.valid_until is not None and query.as_of(coupon) >= coupon.valid_until:
         return "coupon_expired"
-    if not campaign.is_running(asked.as_of(coupon)):
+    if not campaign.is_running(query.as_of(coupon)):
         return "campaign_not_running"
-    if asked.customer is None and any(one.scope == "customer" for one in campaign.terms.limits):
+    if query.customer is None and any(one.scope == "customer" for one in campaign.terms.limits):
         return "customer_limit_reached"
-    if terms.reservation_required and not asked.is_to_reserve and coupon.coupon_id not in free.own:
+    if terms.reservation_required and not query.is_to_reserve and coupon.coupon_id not in free.own:
         return "reservation_required"
-    if terms.applies_to and not any(line.product_id == "p1" for line in asked.lines):
+    if terms.applies_to and not any(line.product_id == "p1" for line in query.lines):
         return "products_not_in_basket"
-    total = sum(line.amount_minor for line in asked.lines)
+    total = sum(line.amount_minor for line in query.lines)
     return "minimum_basket_not_met" if total < (terms.minimum_basket_minor or 0) else None
 
 
-def _limits(coupon: CouponBook, asked: Asked) -> dict[Key, int]:
-    return coupon.offer.campaign.limits(coupon.coupon_id, asked.customer, asked.now)
+def _limits(coupon: ModelCoupon, query: ModelQuestion) -> dict[Key, int]:
+    return coupon.offer.campaign.limits(coupon.coupon_id, query.customer, query.now)
 
 
-def _beyond_limits(coupon: CouponBook, asked: Asked, free: _Free) -> str | None:
+def _beyond_limits(coupon: ModelCoupon, query: ModelQuestion, free: _Free) -> str | None:
     counts = coupon.offer.campaign.counts
-    full = (key for key, limit in _limits(coupon, asked).items() if counts[key] - free.counts[key] >= limit)
+    full = (key for key, limit in _limits(coupon, query).items() if counts[key] - free.counts[key] >= limit)
     return next((f"{key[1]}_limit_reached" for key in full), None)
 
 
-def _best(candidates: Sequence[CouponBook], asked: Asked, free: _Free) -> list[Given]:
+def _best(candidates: Sequence[ModelCoupon], query: ModelQuestion, free: _Free) -> list[Benefit]:
     """Every subset looked at: most discount, then most points, then fewest coupons, then the ids."""
-    found: list[tuple[tuple[int, int, int, list[str]], list[Given]]] = []
+    found: list[tuple[tuple[int, int, int, list[str]], list[Benefit]]] = []
     for count in range(1, len(candidates) + 1):
         for subset in combinations(candidates, count):
-            given = _give(subset, asked) if _may_stand_together(subset, asked) else None
-            if given is not None and _fits(given, asked, free):
+            given = _benefits(subset, query) if _may_stand_together(subset, query) else None
+            if given is not None and _fits(given, query, free):
                 ids = sorted(coupon.coupon_id for coupon in subset)
                 discount, points = sum(one.discount for one in given), sum(one.points for one in given)
                 found.append(((-discount, -points, count, ids), given))
     return min(found, key=lambda one: one[0])[1] if found else []
 
 
-def _may_stand_together(subset: Sequence[CouponBook], asked: Asked) -> bool:
-    terms = [asked.terms(coupon) for coupon in subset]
+def _may_stand_together(subset: Sequence[ModelCoupon], query: ModelQuestion) -> bool:
+    terms = [query.terms(coupon) for coupon in subset]
     groups = [one.group for one in terms if one.group is not None]
     return len(subset) == 1 or (all(one.combinable for one in terms) and len(set(groups)) == len(groups))
 
 
-def _fits(given: Sequence[Given], asked: Asked, free: _Free) -> bool:
+def _fits(given: Sequence[Benefit], query: ModelQuestion, free: _Free) -> bool:
     taken: Counter[Key] = Counter()
     money: Counter[str] = Counter()
     for one in given:
-        taken.update(_limits(one.coupon, asked).keys())
+        taken.update(_limits(one.coupon, query).keys())
         money[one.coupon.offer.campaign.campaign_id] += one.cost
     for one in given:
         campaign = one.coupon.offer.campaign
-        for key, limit in _limits(one.coupon, asked).items():
+        for key, limit in _limits(one.coupon, query).items():
             if campaign.counts[key] - free.counts[key] + taken[key] > limit:
                 return False
         budget, cost = campaign.terms.budget_minor, money[campaign.campaign_id]
@@ -367,15 +367,15 @@ def _fits(given: Sequence[Given], asked: Asked, free: _Free) -> bool:
     return True
 
 
-def _give(subset: Iterable[CouponBook], asked: Asked) -> list[Given] | None:
-    """What each gives beside the others, in the order of the rules; None when one of them gives nothing."""
-    total = sum(line.amount_minor for line in asked.lines)
-    piece = next((line for line in asked.lines if line.product_id == "p1"), None)
+def _benefits(subset: Iterable[ModelCoupon], query: ModelQuestion) -> list[Benefit] | None:
+    """What each gives together with the others, in the order of the rules; None when one of them gives nothing."""
+    total = sum(line.amount_minor for line in query.lines)
+    piece = next((line for line in query.lines if line.product_id == "p1"), None)
     piece_left = 0 if piece is None else piece.amount_minor
-    given: list[Given] = []
-    for coupon in sorted(subset, key=lambda one: _turn(one, asked)):
+    given: list[Benefit] = []
+    for coupon in sorted(subset, key=lambda one: _rank(one, query)):
         discount = points = cost = 0
-        match asked.terms(coupon).discount:
+        match query.terms(coupon).discount:
             case FixedPrice(price_minor=price) if piece is not None:
                 discount = max(0, piece_left - half_up(price * Fraction(str(piece.quantity))))
                 piece_left -= discount
@@ -389,10 +389,10 @@ def _give(subset: Iterable[CouponBook], asked: Asked) -> list[Given] | None:
         if not discount and not points:
             return None
         total -= discount
-        given.append(Given(coupon, discount, points, discount + cost))
+        given.append(Benefit(coupon, discount, points, discount + cost))
     return given
 
 
-def _turn(coupon: CouponBook, asked: Asked) -> tuple[int, bool, str, str]:
-    terms = asked.terms(coupon)
+def _rank(coupon: ModelCoupon, query: ModelQuestion) -> tuple[int, bool, str, str]:
+    terms = query.terms(coupon)
     return ORDER.index(terms.discount.type), not terms.applies_to, coupon.offer.offer_id, coupon.coupon_id

@@ -75,7 +75,7 @@ _late = st.integers(0, 100)
 _seldom = {
     "pay": (st.lists(_pick, max_size=3), _whose, st.booleans(), baskets, st.none() | _pick, st.none() | _pick),
     "give_up": (_pick,),
-    "take_back": (_pick, st.none() | st.lists(_part, max_size=3)),
+    "return_redemption": (_pick, st.none() | st.lists(_part, max_size=3)),
     "send_another_body": (_late,),
     "revoke_coupon": (_pick,),
     "act": (_pick, st.sampled_from(("pause", "resume", "resume", "end", "reopen"))),
@@ -87,10 +87,10 @@ _often = {
     "pay": (_codes, _whose, st.booleans(), baskets, st.none(), st.none() | _pick),
     "pay_with_all_of_the_wallet": (_customer, baskets),
     "pay_with_what_is_held": (_pick, baskets),
-    "pay_and_take_back": (_codes, baskets),
+    "pay_and_return": (_codes, baskets),
     "hold": (_codes, _whose, st.booleans(), baskets, st.sampled_from((2, 15, 120, 4000))),
     "sweep": (),
-    "take_back": (_pick, st.lists(_part, min_size=1, max_size=2)),
+    "return_redemption": (_pick, st.lists(_part, min_size=1, max_size=2)),
     "send_again": (_late, st.integers(1, 5)),
     "change_budget": (_pick, st.sampled_from((-1, 0, 1, 350, 5000))),
 }

@@ -1,0 +1,75 @@
+"""The ledger's documents and tables, compared with the reference model."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from tests.invariants.ledger_state import State
+from tests.invariants.reference_model import Benefit, ModelQuestion, ReferenceModel, Share, Use
+from tests.invariants.rounding import share_out
+
+
+def check_document(document: dict[str, Any], given: Sequence[Benefit], refused: Mapping[str, set[str]]) -> None:
+    """The document of a quote gives just that, and refuses the others for one of those reasons."""
+    assert {one["coupon_id"]: (one["discount_minor"], one["points"]) for one in document["applied"]} == {
+        one.coupon.coupon_id: (one.discount, one.points) for one in given
+    }
+    codes = {one["coupon_id"]: one["reason"]["code"] for one in document["refused"] if one["coupon_id"]}
+    unknown = [one["reason"]["code"] for one in document["refused"] if not one["coupon_id"]]
+    assert unknown == ["coupon_not_found"] * sum(one == {"coupon_not_found"} for one in refused.values())
+    named = {coupon_id: one for coupon_id, one in refused.items() if one != {"coupon_not_found"}}
+    assert codes.keys() == named.keys()
+    assert all(code in named[coupon_id] for coupon_id, code in codes.items()), (codes, named)
+    assert all(line["payable_minor"] >= 0 for line in document["lines"])
+
+
+def uses_of(query: ModelQuestion, given: Sequence[Benefit], document: dict[str, Any]) -> list[Use]:
+    """What was given, line by line: discounts as documented, costs and points shared out by what the lines cost."""
+    by_coupon = {one["coupon_id"]: one["lines"] for one in document["applied"]}
+    amount = {line.line_id: line.amount_minor for line in query.lines}
+    quantity = {line.line_id: exact(line.quantity) for line in query.lines}
+    uses = []
+    for one in given:
+        lines = by_coupon[one.coupon.coupon_id]
+        ids, discounts = [line["line_id"] for line in lines], [line["discount_minor"] for line in lines]
+        assert sum(discounts) == one.discount
+        weights = [amount[line_id] for line_id in ids]
+        extra, points = share_out(one.cost - one.discount, weights), share_out(one.points, weights)
+        shares = {
+            line_id: Share(quantity[line_id], discount, discount + extra[place], points[place])
+            for place, (line_id, discount) in enumerate(zip(ids, discounts, strict=True))
+        }
+        keys = one.coupon.offer.campaign.limits(one.coupon.coupon_id, query.customer, query.now)
+        uses.append(Use(one, tuple(keys), shares, query.revision(one.coupon)))
+    return uses
+
+
+def state_of_model(model: ReferenceModel) -> State:
+    """Where everything must stand."""
+    return State(
+        campaigns={
+            one.campaign_id: (one.status, one.terms.budget_minor, one.spent, one.held) for one in model.campaigns
+        },
+        coupons={one.coupon_id: (one.status, one.uses, one.holds) for one in model.coupons},
+        counts={key: used for campaign in model.campaigns for key, used in campaign.counts.items() if used},
+        reservations={one.reservation_id: one.status for one in model.reservations},
+        redemptions={one.redemption_id: (one.status, one.returned) for one in model.redemptions},
+    )
+
+
+def exact(quantity: float) -> Fraction:
+    """The decimal that was written down."""
+    return Fraction(str(quantity))
+
+
+def check_limits(model: ReferenceModel) -> None:
+    """No budget or limit is exceeded, and nothing is used less than never."""
+    for campaign in model.campaigns:
+        budget = campaign.terms.budget_minor
+        assert budget is None or campaign.spent + campaign.held <= budget
+        limits = {one.scope + one.period: one.count for one in campaign.terms.limits}
+        assert all(
+            used <= limits[scope + ("total" if period == "total" else "day")]
+            for (_, scope, _, period), used in campaign.counts.items()
+        )
+        assert all(used >= 0 for used in campaign.counts.values())
