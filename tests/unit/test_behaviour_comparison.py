@@ -1,9 +1,11 @@
 """Whether two recordings of behaviour differ: found where they do, and only where nobody meant it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from benchmarks.behaviour.__main__ import main
 from benchmarks.behaviour.compare import MISSING, Difference, Renames, differences, summary
 
 SLATE = {
@@ -71,3 +73,12 @@ def test_texts_are_left_out_only_when_asked() -> None:
 def test_summary_counts_places_of_one_kind_together() -> None:
     many = found({"a": [{"b": 1}, {"b": 2}], "c": 1}, {"a": [{"b": 2}, {"b": 3}], "c": 2})
     assert [line.split() for line in summary(many)] == [["2", "a[].b"], ["1", "c"]]
+
+
+def test_command_ends_with_1_when_something_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    before.write_text(json.dumps(SLATE))
+    after.write_text(json.dumps(changed_slate(price=6)))
+    assert main(["compare", str(before), str(before)]) == 0
+    assert main(["compare", str(before), str(after)]) == 1
+    assert "slate[1].price: 5 -> 6" in capsys.readouterr().out
