@@ -1,4 +1,4 @@
-"""Failures on purpose against a whole `endcap up`, each told in figures.
+"""Failures on purpose against a whole `endcap up`, each measured.
 
     python -m benchmarks.failures.chaos freeze --data-dir var --seconds 20
     python -m benchmarks.failures.chaos crash --data-dir var

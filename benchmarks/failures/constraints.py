@@ -1,4 +1,4 @@
-"""What a stampede runs for: campaigns that can pay exactly so many of its orders, and the audit of what came of it."""
+"""What races are about: campaigns that can pay exactly so many of the orders, and the audit of how a race ended."""
 
 import random
 from collections import defaultdict
@@ -26,18 +26,18 @@ from app.stores.sql.database.tables import (
     redemptions,
     uses,
 )
-from benchmarks.failures.workload import Crowd, Told
-from benchmarks.support.tills import Ask
+from benchmarks.failures.workload import LoadGenerator, Response
+from benchmarks.support.tills import TillOrder
 
 DISCOUNT_MINOR = 101
 """Odd on purpose: over three lines it must be shared out to the cent."""
 ORDERS_PER_WINNER = 50
-GLANCE_S = 0.002
-SIGNS = {"hold": ("held", 1), "release": ("held", -1), "spend": ("spent", 1), "return": ("spent", -1)}
+CHECK_EVERY_S = 0.002
+DIRECTIONS = {"hold": ("held", 1), "release": ("held", -1), "spend": ("spent", 1), "return": ("spent", -1)}
 
 
 @dataclass(frozen=True, slots=True)
-class Stake:
+class Constraint:
     """What keeps a campaign from paying more: its budget, a limit of that scope, or how often one code may be used.
 
     `one_code`: all orders use a public code instead of each customer's own coupon. `reserving_ratio` of the orders are
@@ -53,30 +53,30 @@ class Stake:
     reserving_ratio: float = 0.0
 
 
-STAKES = {
-    "budget": Stake(ReasonCode.BUDGET_EXHAUSTED, has_budget=True),
-    "budget, one code": Stake(ReasonCode.BUDGET_EXHAUSTED, has_budget=True, one_code=True),
-    "budget, reserved": Stake(ReasonCode.BUDGET_EXHAUSTED, has_budget=True, reserving_ratio=0.7),
-    "campaign limit": Stake(ReasonCode.CAMPAIGN_LIMIT_REACHED, limit="campaign"),
-    "customer limit": Stake(ReasonCode.CUSTOMER_LIMIT_REACHED, limit="customer", one_code=True, one_customer=True),
-    "code limit": Stake(ReasonCode.CODE_LIMIT_REACHED, limit="code", one_code=True),
-    "uses of a code": Stake(ReasonCode.CODE_LIMIT_REACHED, one_code=True, counts_uses=True),
+CONSTRAINTS = {
+    "budget": Constraint(ReasonCode.BUDGET_EXHAUSTED, has_budget=True),
+    "budget, one code": Constraint(ReasonCode.BUDGET_EXHAUSTED, has_budget=True, one_code=True),
+    "budget, reserved": Constraint(ReasonCode.BUDGET_EXHAUSTED, has_budget=True, reserving_ratio=0.7),
+    "campaign limit": Constraint(ReasonCode.CAMPAIGN_LIMIT_REACHED, limit="campaign"),
+    "customer limit": Constraint(ReasonCode.CUSTOMER_LIMIT_REACHED, limit="customer", one_code=True, one_customer=True),
+    "code limit": Constraint(ReasonCode.CODE_LIMIT_REACHED, limit="code", one_code=True),
+    "uses of a code": Constraint(ReasonCode.CODE_LIMIT_REACHED, one_code=True, counts_uses=True),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class RaceSetup:
     """A campaign in the ledger with the orders that will run for it."""
 
     campaign_id: str
-    stake: Stake
+    constraint: Constraint
     winner_count: int
-    asks: tuple[Ask, ...]
+    orders: tuple[TillOrder, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How many orders won and how many attempts there were; `faults` is empty when the ledger is sound."""
+class RaceResult:
+    """How many orders won and how many attempts there were; `faults` is empty when the ledger is consistent."""
 
     winner_count: int
     order_count: int
@@ -85,35 +85,38 @@ class Verdict:
 
 
 def race(
-    ledger: Ledger, crowd: Crowd, stake: Stake, *, winner_count: int, seed: int, now: datetime,
+    ledger: Ledger, load: LoadGenerator, constraint: Constraint, *, winner_count: int, seed: int, now: datetime,
     without_guards: bool = False, servers: Sequence[str] = (), meanwhile: Callable[[], object] = list,
-) -> Verdict:  # fmt: skip
-    """Lays out a field, lets the crowd at it, and audits: while it runs, and in the end.
+) -> RaceResult:  # fmt: skip
+    """Prepares a campaign, runs all orders against it, and audits: while they run, and in the end.
 
     The orders go to `servers` on this ledger, without any to the ledger itself. `meanwhile` is done again and again.
     """
-    field = lay_out(ledger, stake, winner_count=winner_count, seed=seed, now=now)
+    setup = prepare_race(ledger, constraint, winner_count=winner_count, seed=seed, now=now)
     addresses = servers or [ledger.engine.url.render_as_string(hide_password=False).replace("+psycopg", "")]
-    with watched(ledger, field.campaign_id, meanwhile) as sightings:
-        told = crowd.storm(addresses, field.asks, seed=seed, without_guards=without_guards)
-    winners = {one.key for one in told if one.status == 201}
-    faults = [*_faults_in_answers(field, told), *ledger.read(lambda one: list(_faults_in_ledger(one, field, told)))]
-    return Verdict(len(winners), len(field.asks), len(told), (*faults, *sorted(set(sightings))))
+    with watched(ledger, setup.campaign_id, meanwhile) as seen_faults:
+        responses = load.run(addresses, setup.orders, seed=seed, without_guards=without_guards)
+    winners = {one.key for one in responses if one.status == 201}
+    faults = [
+        *_faults_in_answers(setup, responses),
+        *ledger.read(lambda one: list(_faults_in_ledger(one, setup, responses))),
+    ]
+    return RaceResult(len(winners), len(setup.orders), len(responses), (*faults, *sorted(set(seen_faults))))
 
 
-def lay_out(ledger: Ledger, stake: Stake, *, winner_count: int, seed: int, now: datetime) -> Field:
+def prepare_race(ledger: Ledger, constraint: Constraint, *, winner_count: int, seed: int, now: datetime) -> RaceSetup:
     """A running campaign of its own that can pay `winner_count` orders, and fifty times as many orders."""
     chance = random.Random(seed)
     count = ORDERS_PER_WINNER * winner_count
-    customers = ["one"] * count if stake.one_customer else [f"customer-{number}" for number in range(count)]
+    customers = ["one"] * count if constraint.one_customer else [f"customer-{number}" for number in range(count)]
     spare_minor = chance.randrange(DISCOUNT_MINOR)
     terms = CampaignTerms(
-        name=f"stampede {seed}",
+        name=f"race {seed}",
         currency="EUR",
-        budget_minor=winner_count * DISCOUNT_MINOR + spare_minor if stake.has_budget else None,
-        limits=() if stake.limit is None else (Limit(scope=stake.limit, count=winner_count),),
+        budget_minor=winner_count * DISCOUNT_MINOR + spare_minor if constraint.has_budget else None,
+        limits=() if constraint.limit is None else (Limit(scope=constraint.limit, count=winner_count),),
     )
-    uses_per_code = winner_count if stake.counts_uses else None if stake.one_code else 1
+    uses_per_code = winner_count if constraint.counts_uses else None if constraint.one_code else 1
     promise = OfferTerms(
         name="off", discount=Amount(type="amount", amount_minor=DISCOUNT_MINOR), uses_per_code=uses_per_code
     )
@@ -122,73 +125,73 @@ def lay_out(ledger: Ledger, stake: Stake, *, winner_count: int, seed: int, now: 
         campaign = create_campaign(connection, None, terms, now=now)
         campaign = act_on_campaign(connection, campaign.campaign_id, "schedule", now=now)
         offer = create_offer(connection, campaign.campaign_id, None, promise, now=now)
-        recipients: Sequence[str | None] = [None] if stake.one_code else customers
+        recipients: Sequence[str | None] = [None] if constraint.one_code else customers
         issued = issue(connection, offer, campaign, recipients, issued_by="audience", now=now)
         return campaign.campaign_id, [coupon.code for coupon in issued]
 
     campaign_id, codes = ledger.write(prepare)
     run = new_id("run")
-    asks = tuple(
-        Ask(
+    orders = tuple(
+        TillOrder(
             f"{run}-{number}",
             customer,
             codes[number % len(codes)],
-            chance.random() < stake.reserving_ratio,
+            chance.random() < constraint.reserving_ratio,
             bool(number % 2),
         )
         for number, customer in enumerate(customers)
     )
-    return Field(campaign_id, stake, winner_count, asks)
+    return RaceSetup(campaign_id, constraint, winner_count, orders)
 
 
 @contextmanager
 def watched(ledger: Ledger, campaign_id: str, meanwhile: Callable[[], object]) -> Iterator[list[str]]:
-    """What was wrong at any glance at the campaign while the block ran; between two glances `meanwhile` is done."""
-    sightings: list[str] = []
+    """What was wrong in any check of the campaign while the block ran; between two checks `meanwhile` is done."""
+    seen_faults: list[str] = []
     is_over = Event()
 
     def look() -> None:
-        while not is_over.wait(GLANCE_S):
+        while not is_over.wait(CHECK_EVERY_S):
             meanwhile()
-            sightings.extend(ledger.read(lambda connection: list(_faults_in_money(connection, campaign_id))))
+            seen_faults.extend(ledger.read(lambda connection: list(_faults_in_money(connection, campaign_id))))
 
     watcher = Thread(target=look)
     watcher.start()
     try:
-        yield sightings
+        yield seen_faults
     finally:
         is_over.set()
         watcher.join()
 
 
-def _faults_in_answers(field: Field, told: Sequence[Told]) -> Iterator[str]:
-    first_step = {ask.key: "reserve" if ask.reserves else "redeem" for ask in field.asks}
+def _faults_in_answers(setup: RaceSetup, responses: Sequence[Response]) -> Iterator[str]:
+    first_step = {order.key: "reserve" if order.reserves else "redeem" for order in setup.orders}
     answers: dict[tuple[str, str], set[tuple[int, str]]] = defaultdict(set)
-    for one in told:
+    for one in responses:
         answers[one.key, one.step].add((one.status, one.body))
-        if one.status == 409 and (one.code != field.stake.refusal or one.step != first_step[one.key]):
+        if one.status == 409 and (one.code != setup.constraint.refusal or one.step != first_step[one.key]):
             yield f"{one.step} was refused for {one.code}"
         if one.status not in (201, 409):
             yield f"{one.step} was answered {one.status}"
     contradictory = sum(len(bodies) > 1 for bodies in answers.values())
     if contradictory:
-        yield f"{contradictory} orders were told two things"
+        yield f"{contradictory} orders got two different answers"
     unanswered = len(first_step.items() - answers.keys())
     if unanswered:
         yield f"{unanswered} orders were not answered"
     won = sum(one[0] == 201 for key, step in first_step.items() for one in answers[key, step])
-    if won != field.winner_count:
-        yield f"{won} orders won, not {field.winner_count}"
+    if won != setup.winner_count:
+        yield f"{won} orders won, not {setup.winner_count}"
 
 
-def _faults_in_ledger(connection: Connection, field: Field, told: Sequence[Told]) -> Iterator[str]:
-    held_or_paid = field.winner_count
-    paid = len({one.key for one in told if one.step == "redeem" and one.status == 201})
-    of_campaign = uses.c.campaign_id == field.campaign_id
+def _faults_in_ledger(connection: Connection, setup: RaceSetup, responses: Sequence[Response]) -> Iterator[str]:
+    held_or_paid = setup.winner_count
+    paid = len({one.key for one in responses if one.step == "redeem" and one.status == 201})
+    of_campaign = uses.c.campaign_id == setup.campaign_id
     of_redemption = redemptions.c.redemption_id.in_(select(uses.c.redemption_id).where(of_campaign))
     of_use = redemption_lines.c.use_id.in_(select(uses.c.use_id).where(of_campaign))
     money = connection.execute(
-        select(campaigns.c.spent_minor, campaigns.c.held_minor).where(campaigns.c.campaign_id == field.campaign_id)
+        select(campaigns.c.spent_minor, campaigns.c.held_minor).where(campaigns.c.campaign_id == setup.campaign_id)
     ).one()
     found = {
         "spent": (money.spent_minor, paid * DISCOUNT_MINOR),
@@ -202,17 +205,17 @@ def _faults_in_ledger(connection: Connection, field: Field, told: Sequence[Told]
         "their discount": (_sum(connection, redemptions.c.discount_minor, of_redemption), paid * DISCOUNT_MINOR),
         "their lines": (_sum(connection, redemption_lines.c.discount_minor, of_use), paid * DISCOUNT_MINOR),
         "coupons' counts": (
-            _sum(connection, coupons.c.uses + coupons.c.holds, coupons.c.campaign_id == field.campaign_id),
+            _sum(connection, coupons.c.uses + coupons.c.holds, coupons.c.campaign_id == setup.campaign_id),
             held_or_paid,
         ),
     }
-    if field.stake.limit is not None:
-        counted = _sum(connection, counters.c.used, counters.c.campaign_id == field.campaign_id)
+    if setup.constraint.limit is not None:
+        counted = _sum(connection, counters.c.used, counters.c.campaign_id == setup.campaign_id)
         found["counters"] = (counted, held_or_paid)
     for what, (seen, right) in found.items():
         if seen != right:
             yield f"{what}: {seen}, not {right}"
-    yield from _faults_in_money(connection, field.campaign_id)
+    yield from _faults_in_money(connection, setup.campaign_id)
 
 
 def _faults_in_money(connection: Connection, campaign_id: str) -> Iterator[str]:
@@ -224,8 +227,8 @@ def _faults_in_money(connection: Connection, campaign_id: str) -> Iterator[str]:
     )
     entered = {"held": 0, "spent": 0}
     for kind, amount_minor in connection.execute(query):
-        if kind in SIGNS:
-            name, sign = SIGNS[kind]
+        if kind in DIRECTIONS:
+            name, sign = DIRECTIONS[kind]
             entered[name] += sign * int(amount_minor)
     if (campaign["spent_minor"], campaign["held_minor"]) != (entered["spent"], entered["held"]):
         yield "the entries do not add up to what the campaign has spent and holds"

@@ -1,4 +1,4 @@
-"""Orders that are paid while servers are killed, and the audit afterwards: one truth for each key, and every cent.
+"""Orders that are paid while servers are killed, and the audit afterwards: one answer for each key, and every cent.
 
 Two servers share one ledger. Each kill hits one of them amid a burst of orders; clients go to the next server with the
 same key until they are answered.
@@ -58,7 +58,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Response:
     """One answer; `is_replay` when the server says so, `is_first` when this client had none before."""
 
     status: int
@@ -71,12 +71,12 @@ class Told:
 class Log:
     """Every answer to every key, and how often a request was cut off."""
 
-    told: dict[str, list[Told]] = field(default_factory=lambda: defaultdict(list))
+    responses: dict[str, list[Response]] = field(default_factory=lambda: defaultdict(list))
     cut_off_count: int = 0
 
-    def told_after_all(self) -> int:
-        """Keys whose write was safe before any answer came through: the first answer was a repeated one."""
-        return sum(answers[0].is_replay for answers in self.told.values())
+    def replayed_first_count(self) -> int:
+        """Keys whose write was committed before any answer came through: the first answer was a repeated one."""
+        return sum(answers[0].is_replay for answers in self.responses.values())
 
 
 class Servers:
@@ -121,7 +121,7 @@ class Servers:
 
 
 class Gate:
-    """Lets orders through up to a number, and tells how many came."""
+    """Lets orders through up to a number, and counts how many came."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -146,7 +146,7 @@ class Gate:
             self._changed.wait_for(lambda: self._passed >= passed)
 
 
-def lay_out(ledger: Ledger, *, order_count: int, seed: int) -> list[Order]:
+def prepare_orders(ledger: Ledger, *, order_count: int, seed: int) -> list[Order]:
     """A running campaign whose budget covers most of these orders."""
     chance = random.Random(seed)
     now = datetime.now(UTC)
@@ -185,14 +185,14 @@ def lay_out(ledger: Ledger, *, order_count: int, seed: int) -> list[Order]:
     ]
 
 
-def pay_amid_kills(
+def pay_while_killing(
     servers: Servers, orders: Sequence[Order], *, kill_count: int, seed: int, faults: Mapping[int, Callable[[], None]]
 ) -> Log:
-    """All answers to all orders; `faults` are done after as many kills, besides."""
+    """All answers to all orders; `faults` are also done, each after as many kills."""
     chance, gate, log = random.Random(seed), Gate(), Log()
     burst = len(orders) // kill_count
 
-    def kill_by_and_by() -> None:
+    def kill_repeatedly() -> None:
         try:
             for number in range(kill_count):
                 place = number % SERVER_COUNT
@@ -206,7 +206,7 @@ def pay_amid_kills(
             gate.open_to(len(orders))
 
     with ThreadPoolExecutor(1) as killer, ThreadPoolExecutor(CLIENT_COUNT) as clients:
-        killing = killer.submit(kill_by_and_by)
+        killing = killer.submit(kill_repeatedly)
         for one in [clients.submit(_serve, Client(servers, log), order, gate) for order in orders]:
             one.result()
         killing.result()
@@ -241,7 +241,7 @@ class Client:
             redemption_id = orjson.loads(paid.body)["redemption_id"]
             self.send(f"/v1/redemptions/{redemption_id}/rollback", f"return-{order.number}", b"{}")
 
-    def send(self, path: str, key: str, body: bytes) -> Told:
+    def send(self, path: str, key: str, body: bytes) -> Response:
         """The first answer that is one: not that a server is gone, busy, or at work on the same key."""
         deadline = monotonic() + PATIENCE_S
         place = crc32(key.encode())
@@ -258,16 +258,16 @@ class Client:
             if status in (429, 503) or (status == 409 and orjson.loads(answer)["code"] == "request_in_flight"):
                 sleep(PAUSE_S)
                 continue
-            told = Told(status, answer, is_replay, key not in self.log.told)
-            self.log.told[key].append(told)
-            return told
+            response = Response(status, answer, is_replay, key not in self.log.responses)
+            self.log.responses[key].append(response)
+            return response
         raise RuntimeError(f"{path} had no answer in {PATIENCE_S} s")
 
 
 def exchange(
     port: int, method: str, path: str, key: str | None = None, body: bytes | None = None
 ) -> tuple[int, bytes, bool]:
-    """Status, body, and whether it was said before, of one request on a connection of its own."""
+    """Status, body, and whether it was sent before, of one request on a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         headers = {"Content-Type": "application/json"} | ({} if key is None else {"Idempotency-Key": key})
@@ -283,21 +283,21 @@ def _body(order: Order, named: Mapping[str, object]) -> bytes:
         {"line_id": line.line_id, "product_id": line.product_id, "amount_minor": line.amount_minor}
         for line in BASKET.lines
     ]
-    told = {"customer_id": order.customer_id, "channel": "store", "currency": BASKET.currency, "lines": lines}
-    return orjson.dumps(told | dict(named))
+    basket = {"customer_id": order.customer_id, "channel": "store", "currency": BASKET.currency, "lines": lines}
+    return orjson.dumps(basket | dict(named))
 
 
 def faults_of(ledger: Ledger, servers: Servers, log: Log) -> list[str]:
     """Everything that is wrong after all orders were answered; empty where the ledger is sound."""
     faults = [f"{one.what} {one.subject}: {one.found}, not {one.expected}" for one in ledger.read(reconcile)]
     kept = dict(ledger.read(lambda c: [(row.key, (row.status, row.body)) for row in c.execute(select(idempotency))]))
-    for key, answers in log.told.items():
+    for key, answers in log.responses.items():
         if {(one.status, one.body) for one in answers} != {kept.get(key)}:
-            faults.append(f"{key} was told something else than the ledger keeps")
+            faults.append(f"{key} was answered otherwise than the ledger has it")
         if any(not one.is_first and not one.is_replay for one in answers):
             faults.append(f"{key} had its effect twice")
-    if kept.keys() != log.told.keys():
-        faults.append(f"{len(kept.keys() ^ log.told.keys())} keys are in the ledger or were answered, not both")
+    if kept.keys() != log.responses.keys():
+        faults.append(f"{len(kept.keys() ^ log.responses.keys())} keys are in the ledger or were answered, not both")
     paid, held = _ids(log, "redeem", "redemption_id"), _ids(log, "reserve", "reservation_id")
     returned = _ids(log, "return", "redemption_id")
     in_ledger = ledger.read(lambda c: {row.redemption_id: row.status for row in c.execute(select(redemptions))})
@@ -317,5 +317,5 @@ def faults_of(ledger: Ledger, servers: Servers, log: Log) -> list[str]:
 
 def _ids(log: Log, step: str, name: str) -> set[str]:
     """What the keys of one step were answered with 200 or 201."""
-    answers = [told[0] for key, told in log.told.items() if key.startswith(f"{step}-")]
-    return {orjson.loads(one.body)[name] for one in answers if one.status in (200, 201)}
+    first = [responses[0] for key, responses in log.responses.items() if key.startswith(f"{step}-")]
+    return {orjson.loads(one.body)[name] for one in first if one.status in (200, 201)}

@@ -26,7 +26,7 @@ from app.settings import Settings
 from app.stores.redis.embedded import redis_for
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
-from benchmarks.failures.crash_test import Servers, faults_of, lay_out, pay_amid_kills
+from benchmarks.failures.crash_test import Servers, faults_of, pay_while_killing, prepare_orders
 from benchmarks.support import machine
 from tests.support.postgres import binaries, running_postgres
 
@@ -45,7 +45,7 @@ def main() -> None:
     rows = []
     for engine in given.engines:
         with TemporaryDirectory() as folder, ledger_on(engine, Path(folder)) as (url, faults):
-            found = survive(
+            found = run_crash_test(
                 url, Path(folder), order_count=given.orders, kill_count=given.kills, seed=given.seed, faults=faults
             )
         rows.append({"engine": engine, **found})
@@ -53,25 +53,25 @@ def main() -> None:
     sys.exit(any(row["faults"] for row in rows))
 
 
-def survive(
+def run_crash_test(
     url: str, data_dir: Path, *, order_count: int, kill_count: int, seed: int, faults: list[Fault]
 ) -> dict[str, object]:
-    """What came of so many orders amid so many kills; `faults` are spread over the kills, besides."""
+    """What came of so many orders amid so many kills; `faults` are spread over the kills too."""
     begun = perf_counter()
     ledger = open_ledger(url)
     upgrade(ledger)
-    orders = lay_out(ledger, order_count=order_count, seed=seed)
+    orders = prepare_orders(ledger, order_count=order_count, seed=seed)
     after_kill = {round((place + 1) * kill_count / (len(faults) + 1)): fault for place, fault in enumerate(faults)}
     words = ["--data-dir", str(data_dir)]
     with (
         redis_for(Settings.load(data_dir=data_dir)) as redis_url,
         Servers(words, environment(url, redis_url), log_path=data_dir / "servers.log") as servers,
     ):
-        log = pay_amid_kills(servers, orders, kill_count=kill_count, seed=seed, faults=after_kill)
+        log = pay_while_killing(servers, orders, kill_count=kill_count, seed=seed, faults=after_kill)
         servers.wait_until_ready(0)
         wrong = faults_of(ledger, servers, log)
     ledger.close()
-    steps = [(key.split("-")[0], answers[0].status) for key, answers in log.told.items()]
+    steps = [(key.split("-")[0], answers[0].status) for key, answers in log.responses.items()]
     return {
         "orders": order_count,
         "kills": kill_count,
@@ -81,7 +81,7 @@ def survive(
         "reserved": steps.count(("reserve", 201)),
         "rolled_back": steps.count(("return", 200)),
         "requests_cut_off": log.cut_off_count,
-        "cut_off_after_commit": log.told_after_all(),
+        "cut_off_after_commit": log.replayed_first_count(),
         "seconds": round(perf_counter() - begun, 1),
         "faults": wrong[:5],
     }
@@ -95,14 +95,14 @@ def environment(url: str, redis_url: str) -> dict[str, str]:
 
 @contextmanager
 def ledger_on(engine: str, folder: Path) -> Iterator[tuple[str, list[Fault]]]:
-    """The address of an empty database, and what may befall it."""
+    """The address of an empty database, and what may go wrong with it."""
     if engine == "sqlite":
         yield f"sqlite:///{folder / 'ledger.db'}", []
         return
     programs = binaries()
     if programs is None:
         raise BadSetting("PostgreSQL is not installed (Debian, Ubuntu: apt-get install postgresql)")
-    with running_postgres(programs) as server, revived(server.url) as database, server.database() as url:
+    with running_postgres(programs) as server, restarted(server.url) as database, server.database() as url:
         yield url, [lambda: kill_backend(url), database.crash]
 
 
@@ -142,7 +142,7 @@ class Database:
 
 
 @contextmanager
-def revived(url: str) -> Iterator[Database]:
+def restarted(url: str) -> Iterator[Database]:
     """The server at this address; one that was started here ends with the block."""
     with psycopg.connect(f"{url}/postgres") as connection:
         (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)

@@ -29,7 +29,7 @@ Events = Sequence[dict[str, object]]
 
 @dataclass(slots=True)
 class Sent:
-    """What the senders were told; `accepted` holds an id once a row of it was accepted or called a duplicate."""
+    """The answers to the senders; `accepted` holds an id once a row of it was accepted or called a duplicate."""
 
     accepted: set[str] = field(default_factory=set)
     rows: Counter[str] = field(default_factory=Counter)
@@ -59,7 +59,7 @@ def lose_nothing(settings: Settings, *, event_count: int, kill_count: int) -> di
         "drained_after_s": drained_s,
         "answers": {str(status): count for status, count in sent.status.items()},
         "failed_requests": sent.failed_requests,
-        "rows_told": dict(sent.rows),
+        "rows_by_result": dict(sent.rows),
         "sent_again": dict(again.rows),
         **in_history(settings, sent.accepted),
     }

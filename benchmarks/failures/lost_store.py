@@ -34,7 +34,10 @@ def freeze(settings: Settings, *, seconds: float) -> dict[str, object]:
             os.kill(valkey, signal.SIGCONT)
         sleep(AFTER_S)
         end_at = monotonic()
-    return {"fault": f"SIGSTOP for {seconds:.0f} s", **told(seen, gone_at=gone_at, back_at=back_at, end_at=end_at)}
+    return {
+        "fault": f"SIGSTOP for {seconds:.0f} s",
+        **recovery_facts(seen, gone_at=gone_at, back_at=back_at, end_at=end_at),
+    }
 
 
 def crash(settings: Settings) -> dict[str, object]:
@@ -49,7 +52,7 @@ def crash(settings: Settings) -> dict[str, object]:
         back_at = _revived_at(service)
         sleep(AFTER_S)
         end_at = monotonic()
-    return {"fault": "kill -9", **told(seen, gone_at=gone_at, back_at=back_at, end_at=end_at)}
+    return {"fault": "kill -9", **recovery_facts(seen, gone_at=gone_at, back_at=back_at, end_at=end_at)}
 
 
 def _revived_at(service: Service) -> float:
@@ -62,7 +65,7 @@ def _revived_at(service: Service) -> float:
     raise RuntimeError(f"Valkey was not started again: {Path(service.log_path).read_text()[-2000:]}")
 
 
-def told(seen: Traffic, *, gone_at: float, back_at: float, end_at: float) -> dict[str, object]:
+def recovery_facts(seen: Traffic, *, gone_at: float, back_at: float, end_at: float) -> dict[str, object]:
     """What the answers say of the time without the store and of the return."""
     gone, after = seen.between(gone_at, back_at), seen.between(back_at, end_at)
     across = [answer for answer in list(seen.answers) if answer.sent_at < gone_at < answer.answered_at]
@@ -94,7 +97,7 @@ def _gone_facts(gone: Sequence[Answer], gone_at: float) -> dict[str, object]:
 
 
 def _slowest(answers: Sequence[Answer], since_at: float) -> list[dict[str, object]]:
-    """The three slowest answers: what was asked, when (seconds after `since_at`) and how long it took."""
+    """The three slowest answers: the path, when (seconds after `since_at`) and how long it took."""
     slowest = sorted(answers, key=lambda answer: -answer.taken_s)[:3]
     return [
         {"path": one.path, "sent_s": round(one.sent_at - since_at, 3), "ms": round(one.taken_s * 1000, 1)}

@@ -89,7 +89,7 @@ def publish_under_load(settings: Settings, *, count: int) -> dict[str, object]:
         return {
             "publications": count,
             "live_after_s": {"mean": round(sum(live_after_s) / count, 2), "max": round(max(live_after_s), 2)},
-            **_told(decisions, [copies.source, *copies.versions]),
+            **_decision_facts(decisions, [copies.source, *copies.versions]),
             "failed_answers": sum(answer.status not in (200, 202) for answer in seen.answers),
             "resident_mib": {"start": round(start_bytes / 2**20), "end": round(end_bytes / 2**20)},
         }
@@ -99,7 +99,7 @@ def _resident(service: Service) -> int:
     return Server(service.server.port, service.part("serve")).resident_bytes()
 
 
-def _told(decisions: Sequence[Answer], published: Sequence[str]) -> dict[str, object]:
+def _decision_facts(decisions: Sequence[Answer], published: Sequence[str]) -> dict[str, object]:
     place = {version: number for number, version in enumerate(published)}
     known = [answer for answer in decisions if answer.model_version in place]
     taken_ms = sorted(answer.taken_s * 1000 for answer in decisions)
@@ -115,7 +115,7 @@ def _told(decisions: Sequence[Answer], published: Sequence[str]) -> dict[str, ob
 
 
 def _steps_back(placed: Sequence[tuple[Answer, int]]) -> int:
-    """How many answers name an older version than an answer that was complete before they were asked."""
+    """How many answers name an older version than an answer that was complete before they were sent."""
     finished = sorted(placed, key=lambda one: one[0].answered_at)
     steps_back = newest = done = 0
     for answer, version in sorted(placed, key=lambda one: one[0].sent_at):
@@ -154,11 +154,11 @@ def refuse_damage(settings: Settings) -> dict[str, object]:
                 copies.publish(version)
                 if not _is_refused(service, copies.source, version, names):
                     missed.append(f"{name}: {_ready(service.server)}")
-            asked_at = monotonic()
+            sent_at = monotonic()
             sound = copies.make()
             copies.publish(sound)
             sound_after_s = _wait_until_live(service, sound)
-        before = [answer for answer in seen.answers if answer.is_decision and answer.answered_at < asked_at]
+        before = [answer for answer in seen.answers if answer.is_decision and answer.answered_at < sent_at]
         return {
             "damaged_bundles": len(cases),
             "refused_by_file_name": len(cases) - len(missed),
@@ -188,7 +188,7 @@ def _tells(line: dict[str, object], version: str, names: Sequence[str]) -> bool:
 
 
 def _cases(folder: Path) -> Iterator[tuple[str, Sequence[str], Callable[[Path], None]]]:
-    """What is done, the file names of which one must be told, and the change itself."""
+    """What is done, the file names of which one must be named, and the change itself."""
     for path in sorted(folder.iterdir()):
         name = path.name
         yield f"truncated {name}", [name], partial(_rewritten, name=name, change=_truncated)

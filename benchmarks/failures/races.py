@@ -20,8 +20,8 @@ from time import perf_counter
 from app.errors import BadSetting
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
-from benchmarks.failures.constraints import STAKES, Stake, race
-from benchmarks.failures.workload import Crowd
+from benchmarks.failures.constraints import CONSTRAINTS, Constraint, race
+from benchmarks.failures.workload import LoadGenerator
 from benchmarks.support import machine
 from tests.support.postgres import binaries, running_postgres
 
@@ -32,44 +32,44 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--winners", type=int, default=3, help="orders that the campaign can pay; 50 times as many run")
     parser.add_argument("--engines", nargs="+", choices=("sqlite", "postgresql"), default=("sqlite", "postgresql"))
-    parser.add_argument("--stakes", nargs="+", choices=STAKES, default=tuple(STAKES))
+    parser.add_argument("--constraints", nargs="+", choices=CONSTRAINTS, default=tuple(CONSTRAINTS))
     parser.add_argument("--without-guards", action="store_true")
     given = parser.parse_args()
     facts = machine.facts()
     rows = []
-    with Crowd() as crowd:
+    with LoadGenerator() as load:
         for engine in given.engines:
             with ledger_on(engine) as ledger:
-                rows += [row_of(ledger, crowd, engine, name, given) for name in given.stakes]
+                rows += [row_of(ledger, load, engine, name, given) for name in given.constraints]
     machine.show({"benchmark": "races", **facts, "without_guards": given.without_guards, "races": rows})
     sound = [row["sound"] == row["seeds"] for row in rows]
     noticed = [row["sound"] == 0 for row in rows]
     sys.exit(not all(noticed if given.without_guards else sound))
 
 
-def row_of(ledger: Ledger, crowd: Crowd, engine: str, name: str, given: argparse.Namespace) -> dict[str, object]:
-    """All seeds of one stake on one engine."""
-    stake: Stake = STAKES[name]
+def row_of(ledger: Ledger, load: LoadGenerator, engine: str, name: str, given: argparse.Namespace) -> dict[str, object]:
+    """All seeds of one constraint on one engine."""
+    constraint: Constraint = CONSTRAINTS[name]
     begun = perf_counter()
-    verdicts = [
+    results = [
         race(
-            ledger, crowd, stake, winner_count=given.winners, seed=seed, now=datetime.now(UTC),
+            ledger, load, constraint, winner_count=given.winners, seed=seed, now=datetime.now(UTC),
             without_guards=given.without_guards,
         )
         for seed in range(given.seeds)
     ]  # fmt: skip
-    orders = sum(verdict.order_count for verdict in verdicts)
+    orders = sum(result.order_count for result in results)
     row: dict[str, object] = {
         "engine": engine,
-        "stake": name,
+        "constraint": name,
         "seeds": given.seeds,
-        "sound": sum(not verdict.faults for verdict in verdicts),
+        "sound": sum(not result.faults for result in results),
         "orders": orders,
-        "attempts": sum(verdict.attempt_count for verdict in verdicts),
-        "winners_least": min(verdict.winner_count for verdict in verdicts),
-        "winners_most": max(verdict.winner_count for verdict in verdicts),
+        "attempts": sum(result.attempt_count for result in results),
+        "winners_least": min(result.winner_count for result in results),
+        "winners_most": max(result.winner_count for result in results),
         "seconds": round(perf_counter() - begun, 1),
-        "faults": sorted({fault for verdict in verdicts for fault in verdict.faults})[:5],
+        "faults": sorted({fault for result in results for fault in result.faults})[:5],
     }
     print(*row.values(), sep=" | ", flush=True)
     return row

@@ -1,4 +1,4 @@
-"""A stampede: many more orders than a campaign can pay, sent at once from several processes.
+"""The load of a race: many more orders than a campaign can pay, sent at once from several processes.
 
 Every order is its own, most customers are. Clients grow impatient and send an order again under its key while the first
 attempt is still running, or send it to another process as well.
@@ -18,7 +18,7 @@ import orjson
 from sqlalchemy import true
 
 from app.stores.sql.redemption import claims
-from benchmarks.support.tills import Ask, Till, till_at
+from benchmarks.support.tills import Till, TillOrder, till_at
 
 PROCESS_COUNT = 3
 CLIENT_COUNT = 8
@@ -33,7 +33,7 @@ GUARDS = ("has_use_left", "is_below", "has_budget_for")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Response:
     """What one attempt was answered: `step` is "redeem" or "reserve", `body` a SHA-256, `code` a refusal's reason."""
 
     key: str
@@ -43,38 +43,38 @@ class Told:
     code: str | None
 
 
-class Crowd:
+class LoadGenerator:
     """Processes that begin together; spawned, as servers are."""
 
     def __init__(self) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._processes = ProcessPoolExecutor(
-            PROCESS_COUNT, mp_context=spawn, initializer=_stand_behind, initargs=(spawn.Barrier(PROCESS_COUNT),)
+            PROCESS_COUNT, mp_context=spawn, initializer=_join_barrier, initargs=(spawn.Barrier(PROCESS_COUNT),)
         )
 
-    def __enter__(self) -> "Crowd":
+    def __enter__(self) -> "LoadGenerator":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._processes.shutdown()
 
-    def storm(
-        self, addresses: Sequence[str], asks: Sequence[Ask], *, seed: int, without_guards: bool = False
-    ) -> list[Told]:
+    def run(
+        self, addresses: Sequence[str], orders: Sequence[TillOrder], *, seed: int, without_guards: bool = False
+    ) -> list[Response]:
         """Every answer that any attempt got, at a ledger's address or at those of servers."""
         chance = random.Random(seed)
-        shares: list[list[Ask]] = [[] for _ in range(PROCESS_COUNT)]
-        for ask in chance.sample(asks, len(asks)):
+        shares: list[list[TillOrder]] = [[] for _ in range(PROCESS_COUNT)]
+        for order in chance.sample(orders, len(orders)):
             here, elsewhere = chance.sample(range(PROCESS_COUNT), 2)
-            shares[here].append(ask)
+            shares[here].append(order)
             if chance.random() < ELSEWHERE_RATIO:
-                shares[elsewhere].append(ask)
+                shares[elsewhere].append(order)
         # Each waits at the barrier, so that none gets two shares.
         running = [self._processes.submit(run_share, addresses, share, seed, without_guards) for share in shares]
-        return [told for share in running for told in share.result()]
+        return [responses for share in running for responses in share.result()]
 
 
-def _stand_behind(barrier: Barrier) -> None:
+def _join_barrier(barrier: Barrier) -> None:
     global _barrier
     _barrier = barrier
 
@@ -82,10 +82,10 @@ def _stand_behind(barrier: Barrier) -> None:
 _barrier: Barrier
 
 
-def run_share(addresses: Sequence[str], asks: Sequence[Ask], seed: int, without_guards: bool) -> list[Told]:
+def run_share(addresses: Sequence[str], orders: Sequence[TillOrder], seed: int, without_guards: bool) -> list[Response]:
     """In one process: the answers to its part of the orders."""
     chance = random.Random(seed)
-    patience = [chance.uniform(0.001, PATIENCE_S) if chance.random() < IMPATIENT_RATIO else None for _ in asks]
+    patience = [chance.uniform(0.001, PATIENCE_S) if chance.random() < IMPATIENT_RATIO else None for _ in orders]
     till = till_at(addresses)
     try:
         with (
@@ -95,8 +95,8 @@ def run_share(addresses: Sequence[str], asks: Sequence[Ask], seed: int, without_
             ThreadPoolExecutor(CLIENT_COUNT) as clients,
         ):
             _barrier.wait()
-            answers = clients.map(lambda ask, patience_s: _place(till, attempts, ask, patience_s), asks, patience)
-            return [told for one in answers for told in one]
+            answers = clients.map(lambda order, patience_s: _place(till, attempts, order, patience_s), orders, patience)
+            return [responses for one in answers for responses in one]
     finally:
         till.close()
 
@@ -114,33 +114,33 @@ def no_guards() -> Iterator[None]:
             setattr(claims, name, guard)
 
 
-def _place(till: Till, attempts: ThreadPoolExecutor, ask: Ask, patience_s: float | None) -> list[Told]:
-    """The answers of all attempts of one order; who is impatient makes a second one beside or after the first."""
-    running: list[Future[list[Told]]] = [attempts.submit(_attempt, till, ask, patience_s)]
+def _place(till: Till, attempts: ThreadPoolExecutor, order: TillOrder, patience_s: float | None) -> list[Response]:
+    """The answers of all attempts of one order; who is impatient makes a second one during or after the first."""
+    running: list[Future[list[Response]]] = [attempts.submit(_attempt, till, order, patience_s)]
     if patience_s is not None:
         wait_for(running, timeout=patience_s)
-        running.append(attempts.submit(_attempt, till, ask, None))
-    return [told for attempt in running for told in attempt.result()]
+        running.append(attempts.submit(_attempt, till, order, None))
+    return [responses for attempt in running for responses in attempt.result()]
 
 
-def _attempt(till: Till, ask: Ask, patience_s: float | None) -> list[Told]:
+def _attempt(till: Till, order: TillOrder, patience_s: float | None) -> list[Response]:
     """What one attempt was answered before its client hung up."""
-    told: list[Told] = []
+    responses: list[Response] = []
     try:
         reservation_id = None
-        if ask.reserves:
-            status, body = till.reserve(ask, patience_s=patience_s)
-            told.append(_told(ask, "reserve", status, body))
-            if status != 201 or not ask.pays:
-                return told
+        if order.reserves:
+            status, body = till.reserve(order, patience_s=patience_s)
+            responses.append(_response(order, "reserve", status, body))
+            if status != 201 or not order.pays:
+                return responses
             reservation_id = orjson.loads(body)["reservation_id"]
-        status, body = till.redeem(ask, reservation_id=reservation_id, patience_s=patience_s)
-        told.append(_told(ask, "redeem", status, body))
+        status, body = till.redeem(order, reservation_id=reservation_id, patience_s=patience_s)
+        responses.append(_response(order, "redeem", status, body))
     except TimeoutError:
         pass
-    return told
+    return responses
 
 
-def _told(ask: Ask, step: str, status: int, body: bytes) -> Told:
+def _response(order: TillOrder, step: str, status: int, body: bytes) -> Response:
     code = None if status == 201 else orjson.loads(body)["code"]
-    return Told(ask.key, step, status, sha256(body).hexdigest(), code)
+    return Response(order.key, step, status, sha256(body).hexdigest(), code)

@@ -30,7 +30,7 @@ PAUSE_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class TillOrder:
     """One order: who pays it with which code. One that `reserves` holds the coupon first, and pays when it `pays`."""
 
     key: str
@@ -43,13 +43,13 @@ class Ask:
 class Till(Protocol):
     """Sends one step of an order, again and again under the same key until it has an answer: status and body.
 
-    Raises TimeoutError when it was told to wait `patience_s` only and that was too short.
+    Raises TimeoutError when it may wait `patience_s` only and that was too short.
     """
 
-    def reserve(self, ask: Ask, *, patience_s: float | None) -> tuple[int, bytes]:
+    def reserve(self, order: TillOrder, *, patience_s: float | None) -> tuple[int, bytes]:
         """Holds what the code gives."""
 
-    def redeem(self, ask: Ask, *, reservation_id: str | None, patience_s: float | None) -> tuple[int, bytes]:
+    def redeem(self, order: TillOrder, *, reservation_id: str | None, patience_s: float | None) -> tuple[int, bytes]:
         """Redeems the code, or what the reservation holds."""
 
     def close(self) -> None:
@@ -67,26 +67,28 @@ class LedgerTill:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def reserve(self, ask: Ask, *, patience_s: float | None) -> tuple[int, bytes]:
+    def reserve(self, order: TillOrder, *, patience_s: float | None) -> tuple[int, bytes]:
         """Holds what the code gives."""
-        question = Question(BASKET, _situation(ask), (ask.code,))
+        question = Question(BASKET, _situation(order), (order.code,))
         return _insist(
             lambda: reserve(
                 self._ledger,
                 question,
-                order_id=ask.key,
+                order_id=order.key,
                 ttl=HOLD,
-                request=_request(ask, "reserve"),
+                request=_request(order, "reserve"),
                 render=reservation_response,
             )
         )
 
-    def redeem(self, ask: Ask, *, reservation_id: str | None, patience_s: float | None) -> tuple[int, bytes]:
+    def redeem(self, order: TillOrder, *, reservation_id: str | None, patience_s: float | None) -> tuple[int, bytes]:
         """Redeems the code, or what the reservation holds."""
-        codes = () if reservation_id else (ask.code,)
-        question = Question(BASKET, _situation(ask), codes, reservation_id=reservation_id)
+        codes = () if reservation_id else (order.code,)
+        question = Question(BASKET, _situation(order), codes, reservation_id=reservation_id)
         return _insist(
-            lambda: redeem(self._ledger, question, Order(ask.key), _request(ask, "redeem"), render=redemption_response)
+            lambda: redeem(
+                self._ledger, question, Order(order.key), _request(order, "redeem"), render=redemption_response
+            )
         )
 
     def close(self) -> None:
@@ -100,15 +102,15 @@ class HttpTill:
     def __init__(self, addresses: Sequence[str]) -> None:
         self._hosts = cycle([address.removeprefix("http://") for address in addresses])
 
-    def reserve(self, ask: Ask, *, patience_s: float | None) -> tuple[int, bytes]:
+    def reserve(self, order: TillOrder, *, patience_s: float | None) -> tuple[int, bytes]:
         """Holds what the code gives."""
-        body = _body(ask, {"codes": [ask.code], "ttl_s": round(HOLD.total_seconds())})
-        return self._post("/v1/reservations", f"reserve-{ask.key}", body, patience_s)
+        body = _body(order, {"codes": [order.code], "ttl_s": round(HOLD.total_seconds())})
+        return self._post("/v1/reservations", f"reserve-{order.key}", body, patience_s)
 
-    def redeem(self, ask: Ask, *, reservation_id: str | None, patience_s: float | None) -> tuple[int, bytes]:
+    def redeem(self, order: TillOrder, *, reservation_id: str | None, patience_s: float | None) -> tuple[int, bytes]:
         """Redeems the code, or what the reservation holds."""
-        named: dict[str, object] = {"reservation_id": reservation_id} if reservation_id else {"codes": [ask.code]}
-        return self._post("/v1/redemptions", f"redeem-{ask.key}", _body(ask, named), patience_s)
+        named: dict[str, object] = {"reservation_id": reservation_id} if reservation_id else {"codes": [order.code]}
+        return self._post("/v1/redemptions", f"redeem-{order.key}", _body(order, named), patience_s)
 
     def close(self) -> None:
         """Holds nothing: each request has its own connection."""
@@ -139,22 +141,27 @@ def _exchange(host: str, path: str, key: str, body: bytes, timeout_s: float) -> 
         connection.close()
 
 
-def _body(ask: Ask, named: dict[str, object]) -> bytes:
+def _body(order: TillOrder, named: dict[str, object]) -> bytes:
     lines = [
         {"line_id": line.line_id, "product_id": line.product_id, "amount_minor": line.amount_minor}
         for line in BASKET.lines
     ]
-    document = {"customer_id": ask.customer_id, "order_id": ask.key, "channel": "store", "currency": BASKET.currency}
+    document = {
+        "customer_id": order.customer_id,
+        "order_id": order.key,
+        "channel": "store",
+        "currency": BASKET.currency,
+    }
     return orjson.dumps(document | {"lines": lines} | named)
 
 
-def _situation(ask: Ask) -> Situation:
-    return Situation(datetime.now(UTC), ask.customer_id, channel="store")
+def _situation(order: TillOrder) -> Situation:
+    return Situation(datetime.now(UTC), order.customer_id, channel="store")
 
 
-def _request(ask: Ask, step: str) -> IdempotentRequest:
-    fingerprint = sha256(f"{step} {ask}".encode()).hexdigest()
-    return IdempotentRequest("till", f"{step}-{ask.key}", fingerprint, datetime.now(UTC))
+def _request(order: TillOrder, step: str) -> IdempotentRequest:
+    fingerprint = sha256(f"{step} {order}".encode()).hexdigest()
+    return IdempotentRequest("till", f"{step}-{order.key}", fingerprint, datetime.now(UTC))
 
 
 def _insist(send: Callable[[], StoredResponse]) -> tuple[int, bytes]:

@@ -11,8 +11,8 @@ import redis
 
 from app.stores.redis.embedded import free_port
 from app.stores.sql.database.engine import Ledger
-from benchmarks.failures.constraints import STAKES, race
-from benchmarks.failures.workload import Crowd
+from benchmarks.failures.constraints import CONSTRAINTS, race
+from benchmarks.failures.workload import LoadGenerator
 from tests.support.running import bare_environment, endcap
 from tests.support.server import wait_until
 
@@ -20,10 +20,10 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Iterator[Crowd]:
+def load() -> Iterator[LoadGenerator]:
     """Processes that every race of this module runs with."""
-    with Crowd() as crowd:
-        yield crowd
+    with LoadGenerator() as load:
+        yield load
 
 
 @pytest.fixture
@@ -51,32 +51,34 @@ def servers(ledger_url: str, valkey: str, tmp_path: Path) -> Iterator[list[str]]
             process.wait(timeout=20)
 
 
-@pytest.mark.parametrize(("seed", "name"), list(enumerate(STAKES)))
-def test_exactly_as_many_orders_win_as_the_campaign_can_pay(ledger: Ledger, crowd: Crowd, seed: int, name: str) -> None:
+@pytest.mark.parametrize(("seed", "name"), list(enumerate(CONSTRAINTS)))
+def test_exactly_as_many_orders_win_as_the_campaign_can_pay(
+    ledger: Ledger, load: LoadGenerator, seed: int, name: str
+) -> None:
     # benchmarks.failures.races does the same with many more seeds.
-    verdict = race(ledger, crowd, STAKES[name], winner_count=3, seed=seed, now=NOW)
-    assert verdict.faults == ()
-    assert verdict.winner_count == 3
-    assert verdict.attempt_count > verdict.order_count, "some orders were sent again"
+    result = race(ledger, load, CONSTRAINTS[name], winner_count=3, seed=seed, now=NOW)
+    assert result.faults == ()
+    assert result.winner_count == 3
+    assert result.attempt_count > result.order_count, "some orders were sent again"
 
 
 @pytest.mark.parametrize("name", ["budget", "campaign limit", "uses of a code"])
-def test_claims_without_their_guards_are_found_out(ledger: Ledger, crowd: Crowd, name: str) -> None:
-    verdict = race(ledger, crowd, STAKES[name], winner_count=3, seed=0, now=NOW, without_guards=True)
-    assert verdict.winner_count > 3
-    assert any("orders won, not 3" in fault for fault in verdict.faults)
+def test_claims_without_their_guards_overspend_and_are_noticed(ledger: Ledger, load: LoadGenerator, name: str) -> None:
+    result = race(ledger, load, CONSTRAINTS[name], winner_count=3, seed=0, now=NOW, without_guards=True)
+    assert result.winner_count > 3
+    assert any("orders won, not 3" in fault for fault in result.faults)
 
 
 def test_redis_flushed_amid_redemptions_changes_nothing(
-    ledger: Ledger, servers: list[str], crowd: Crowd, valkey: str
+    ledger: Ledger, servers: list[str], load: LoadGenerator, valkey: str
 ) -> None:
     with redis.Redis.from_url(valkey) as client:
         for seed, name in enumerate(("budget, one code", "budget, reserved")):
-            verdict = race(
-                ledger, crowd, STAKES[name], winner_count=3, seed=seed, now=NOW,
+            result = race(
+                ledger, load, CONSTRAINTS[name], winner_count=3, seed=seed, now=NOW,
                 servers=servers, meanwhile=client.flushdb,
             )  # fmt: skip
-            assert verdict.faults == ()
+            assert result.faults == ()
         assert client.info("commandstats")["cmdstat_flushdb"]["calls"] > 3
 
 
