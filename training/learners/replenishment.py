@@ -22,6 +22,7 @@ from app.decision.replenishment.hazards import (
 from app.domain import Floats, Ints, Mask
 from app.model.replenishment import DOCUMENT, RebuyModel, habits_file
 from training.data.dataset import Dataset, Days
+from training.ranking.logistic import fit_logistic
 from training.release.assemble import BundleContents
 
 FIRST_CUT_DAYS = 7.0
@@ -35,9 +36,8 @@ MIN_EVENTS = 200
 GAP_PRIOR = 10
 SALES_PRIOR = 5
 RIDGE = 10.0
-NEWTON_ROUNDS = 20
-MIN_GAIN = 1e-6
-BLOCK_ROWS = 8192
+FREE_PENALTY = 1e-3
+"""Of the intercept, which is to follow the share bought again."""
 
 Wide = npt.NDArray[np.float64]
 Keys = npt.NDArray[np.int64]
@@ -226,7 +226,7 @@ def fit_hazards(examples: Examples, habits: Floats) -> RebuyModel | None:
         is_bought = at_risk & (examples.wait_days < end)
         if is_bought.sum() < MIN_EVENTS:
             continue
-        weights.append(_fit_logistic(design, at_risk, is_bought, start=weights[-1] if weights else None))
+        weights.append(_fit_span(design, at_risk, is_bought, start=weights[-1] if weights else None))
         ends.append(end)
         start = end
     if not ends:
@@ -234,43 +234,11 @@ def fit_hazards(examples: Examples, habits: Floats) -> RebuyModel | None:
     return RebuyModel(COLUMNS, habits, mean, scale, np.stack(weights, axis=1), np.array(ends, np.float32))
 
 
-def _fit_logistic(design: Floats, rows: Mask, labels: Mask, *, start: Floats | None) -> Floats:
-    """Weights of largest ridge-penalized likelihood by Newton's method, steps halved until they gain; from `start`.
-
-    The intercept is all but free of the penalty.
-    """
-    there, hit = np.flatnonzero(rows), labels[rows].astype(np.float32)
+def _fit_span(design: Floats, rows: Mask, labels: Mask, *, start: Floats | None) -> Floats:
+    """Weights of largest ridge-penalized likelihood on `rows`; `start` are those of the span before."""
+    hit = labels[rows].astype(np.float32)
     penalty = np.full(design.shape[1], RIDGE)
-    penalty[0] = 1e-3
+    penalty[0] = FREE_PENALTY
     weights = np.zeros(design.shape[1]) if start is None else start.astype(np.float64)
     weights[0] = np.log((hit.sum() + 1) / (len(hit) - hit.sum() + 1))
-    loss, slope, curvature = _loss(design, there, hit, weights, penalty)
-    for _ in range(NEWTON_ROUNDS):
-        step = np.linalg.solve(curvature, slope)
-        for share in (1.0, 0.5, 0.25, 0.125):
-            tried = _loss(design, there, hit, weights - share * step, penalty)
-            if tried[0] < loss:
-                break
-        gain = loss - tried[0]
-        if gain <= 0:
-            break
-        weights, (loss, slope, curvature) = weights - share * step, tried
-        if gain < MIN_GAIN * loss:
-            break
-    return weights.astype(np.float32)
-
-
-def _loss(
-    design: Floats, rows: npt.NDArray[np.intp], hit: Floats, weights: Wide, penalty: Wide
-) -> tuple[float, Wide, Wide]:
-    """The penalized negative log-likelihood, its gradient and its Hessian, block by block to stay in the cache."""
-    loss, slope, curvature = float(penalty @ weights**2) / 2, penalty * weights, np.diag(penalty)
-    narrow = weights.astype(np.float32)
-    for begin in range(0, len(rows), BLOCK_ROWS):
-        block, label = design[rows[begin : begin + BLOCK_ROWS]], hit[begin : begin + BLOCK_ROWS]
-        log_odds = block @ narrow
-        chance = 1 / (1 + np.exp(-np.clip(log_odds, -30, 30)))
-        loss += float((np.logaddexp(0, log_odds) - label * log_odds).sum(dtype=np.float64))
-        slope += block.T @ (chance - label)
-        curvature += (block * (chance * (1 - chance))[:, None]).T @ block
-    return loss, slope, curvature
+    return fit_logistic(design[rows], hit, penalty=penalty, start=weights).astype(np.float32)

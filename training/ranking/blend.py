@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from app.domain import Floats, Mask
 from training.metrics.ranking import gains
+from training.ranking.logistic import fit_logistic
 
 CUTOFF = 10
 MAX_CUSTOMERS = 8000
@@ -17,9 +18,8 @@ MIN_GAIN = 1e-4
 """A step must bring that much NDCG: smaller ones follow the noise of the window."""
 STEPS = (1.0, -1.0, 0.5, -0.5)
 ROUND_SCALES = (2.0, 1.0, 0.5, 0.25)
-NEWTON_ROUNDS = 30
-RIDGE = 1e-6
-STEP_ENOUGH = 1e-8
+CALIBRATION_PENALTY = 1e-9
+"""Next to nothing: it keeps the system solvable where all scores are equal."""
 
 DEFAULT_DISCOVERY: Mapping[str, float] = {
     "als": 1.0,
@@ -139,7 +139,7 @@ def calibration_of(scores: Sequence[Floats], labels: Sequence[Mask]) -> Calibrat
 
 
 def fit_calibration(scores: Floats | Wide, labels: Mask) -> Calibration:
-    """Slope and intercept of largest likelihood by Newton's method; Platt 1999 with his smoothed targets.
+    """Slope and intercept of largest likelihood; Platt 1999 with his smoothed targets.
 
     Without both a hit and a miss, slope 1 and an intercept that gives the smoothed share of hits.
     """
@@ -151,29 +151,9 @@ def fit_calibration(scores: Floats | Wide, labels: Mask) -> Calibration:
     target = np.where(labels, (hit_count + 1) / (hit_count + 2), 1 / (miss_count + 2))
     middle, spread = float(scores.mean()), float(scores.std()) or 1.0
     design = np.stack([(scores.astype(np.float64) - middle) / spread, np.ones(len(scores))], axis=1)
-    slope, intercept = _most_likely(design, target, np.array([0.0, start]))
+    penalty = np.full(2, CALIBRATION_PENALTY)
+    slope, intercept = map(float, fit_logistic(design, target, penalty=penalty, start=np.array([0.0, start])))
     return Calibration(slope / spread, intercept - slope * middle / spread)
-
-
-def _most_likely(design: Wide, target: Wide, beta: Wide) -> tuple[float, float]:
-    """Logistic regression by Newton steps, each halved until the likelihood rises."""
-    best = _log_loss(design, target, beta)
-    for _ in range(NEWTON_ROUNDS):
-        probability = 1 / (1 + np.exp(-design @ beta))
-        curvature = (design * (probability * (1 - probability))[:, None]).T @ design + RIDGE * np.eye(2)
-        step = np.linalg.solve(curvature, design.T @ (probability - target))
-        while (found := _log_loss(design, target, beta - step)) > best and np.abs(step).max() > STEP_ENOUGH:
-            step = step / 2
-        if found > best or np.abs(step).max() <= STEP_ENOUGH:
-            break
-        beta, best = beta - step, found
-    return float(beta[0]), float(beta[1])
-
-
-def _log_loss(design: Wide, target: Wide, beta: Wide) -> float:
-    """Negative log-likelihood."""
-    logit = design @ beta
-    return float((np.logaddexp(0, logit) - target * logit).sum())
 
 
 def _chosen(labels: Sequence[Mask], *, seed: int) -> list[int]:
