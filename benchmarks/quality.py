@@ -18,7 +18,7 @@ from benchmarks.support.commands import ask, endcap, import_files
 
 
 def measure(protocol: Protocol, folder: Path, *, budget_minutes: float) -> dict[str, object]:
-    """The product's figures, and beside them popularity and plain ALS on the same lines."""
+    """The product's figures, and next to them popularity and plain ALS on the same lines."""
     lists, seconds, model = _ask_endcap(protocol, folder, budget_minutes=budget_minutes)
     known = _known(protocol) if protocol.exclude_known else {}
     ways = {

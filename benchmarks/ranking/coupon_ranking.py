@@ -2,7 +2,7 @@
 
     python -m benchmarks.ranking.coupon_ranking
 
-Judged is every pair of a household and a campaign with some of its coupons redeemed and some not: the AUC of ranking
+Measured is every pair of a household and a campaign with some of its coupons redeemed and some not: the AUC of ranking
 all coupons of the campaign, the mean over pairs, with what was known when the campaign began. For each origin the
 model learns from the campaigns that ended by then, and ranks those that began from then until the next origin. Columns
 and penalty were chosen on campaigns before CHOSEN_BEFORE; one model of what ended by then ranks all later ones.
@@ -84,7 +84,7 @@ def journey_world(folder: Path) -> CouponWorld:
 
 
 def split(examples: CouponExamples, origin: datetime, until: datetime | None) -> CouponEvaluation:
-    """A model of the campaigns that ended by `origin`, judged on those that began from then on, before `until`."""
+    """A model of the campaigns that ended by `origin`, tested on those that began from then on, before `until`."""
     day = origin.timestamp() / DAY_S
     model = fit_coupon_model(examples.only(examples.ended_day <= day))
     is_later = examples.started_day >= day
@@ -106,7 +106,7 @@ def measure(folder: Path) -> dict[str, object]:
     for origin, until in zip(ORIGINS, (*ORIGINS[1:], None), strict=True):
         evaluation = split(examples, origin, until)
         evaluations.append(evaluation)
-        use = "choosing columns" if origin < CHOSEN_BEFORE else "judging"
+        use = "choosing columns" if origin < CHOSEN_BEFORE else "testing"
         campaigns = sorted(set(evaluation.campaign.tolist()), key=int)
         origins.append(
             {"origin": f"{origin:%Y-%m-%d}", "used_for": use, "campaigns": campaigns} | evaluation.figures(seed=0)
@@ -124,7 +124,7 @@ def measure(folder: Path) -> dict[str, object]:
         "all_origins": _pooled(evaluations),
         "origins": origins,
         "weights": dict(zip(COLUMNS, everything.weights.astype(np.float64).round(3).tolist(), strict=True)),
-        "seconds": {"examples": round(examples_s, 1), "fit_and_judge": round(fit_s, 1)},
+        "seconds": {"examples": round(examples_s, 1), "fit_and_evaluate": round(fit_s, 1)},
     }
 
 

@@ -22,14 +22,14 @@ SESSIONS_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """One question to the ranking. `lines` are the training part; `import_options` are those of `endcap import`."""
+    """One way to test the ranking. `lines` are the training part; `import_options` are those of `endcap import`."""
 
     name: str
     lines: pl.DataFrame
     truth: Truth
     k: int
     import_options: Mapping[str, Path]
-    question: Callable[[str], dict[str, object]]
+    request: Callable[[str], dict[str, object]]
     exclude_known: bool
 
 
@@ -69,7 +69,7 @@ def first_basket(folder: Path) -> Protocol:
         truth=_truth(after.join(first, on=["customer_id", "basket_id"], how="semi")),
         k=10,
         import_options=write_journey(folder, products, before),
-        question=lambda name: {"customer_id": name, "placement": "app_home", "size": 10, "context": context},
+        request=lambda name: {"customer_id": name, "placement": "app_home", "size": 10, "context": context},
         exclude_known=False,
     )
 
@@ -102,7 +102,7 @@ def all_unseen(folder: Path, source: Path) -> Protocol:
         truth=_truth(test),
         k=20,
         import_options=options,
-        question=lambda name: body | {"customer_id": name},
+        request=lambda name: body | {"customer_id": name},
         exclude_known=True,
     )
 
@@ -131,7 +131,7 @@ def next_view(folder: Path, source: Path, *, asked_count: int = 6000, seed: int 
         truth={f"t{row}": frozenset([str(tests[row]["next"])]) for row in chosen},
         k=20,
         import_options=options,
-        question=lambda name: body | {"anonymous_id": name, "context": {"recent": recent[name][:200]}},
+        request=lambda name: body | {"anonymous_id": name, "context": {"recent": recent[name][:200]}},
         exclude_known=False,
     )
 

@@ -34,7 +34,7 @@ def import_files(data_dir: Path, options: Mapping[str, Path]) -> float:
 def ask(data_dir: Path, protocol: Protocol, folder: Path) -> tuple[Lists, float]:
     """The lists that `endcap recommend` writes for the protocol's customers, and the seconds that it took."""
     requests, answers = folder / "requests.jsonl", folder / "answers.jsonl"
-    requests.write_bytes(b"\n".join(orjson.dumps(protocol.question(name)) for name in protocol.truth))
+    requests.write_bytes(b"\n".join(orjson.dumps(protocol.request(name)) for name in protocol.truth))
     report, taken_s = endcap(data_dir, ["recommend", "--requests", str(requests), "--output", str(answers)])
     assert report["answered_count"] == len(protocol.truth), report
     lists = {

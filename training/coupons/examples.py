@@ -203,7 +203,7 @@ def _layouts(
 
 
 def _groups_as_of(world: CouponWorld, cut_at: datetime) -> ItemGroups:
-    """The bundle's groups; where no table tells prices, those that were paid before the cut."""
+    """The bundle's groups; where no table has prices, those that were paid before the cut."""
     if world.products is not None and "price_minor" in world.products.collect_schema():
         return item_groups(world.bundle)
     paid = world.lines.filter((pl.col("time") < cut_at) & (pl.col("quantity") > 0) & (pl.col("amount_minor") > 0))

@@ -17,7 +17,7 @@ TOKEN_COUNT = 8192
 PRICE_BAND_COUNT = 10
 RIDGE = 10.0
 LENGTH_POWER = 0.75
-"""Targets are y / |y|^0.75. Lengths of factors tell how much a product sells, which its content does not: with y itself
+"""Targets are y / |y|^0.75. Lengths of factors say how much a product sells, which its content does not: with y itself
 recall@20 of hidden products was .115, with y/|y| .115, with this .123 (grocer's year)."""
 MAX_STEPS = 40
 TOLERANCE = 1e-3

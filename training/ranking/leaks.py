@@ -29,7 +29,7 @@ def check_times(queries: EvaluationQueries) -> None:
 
 
 def check_columns(names: Sequence[str], columns: Sequence[Floats], labels: Sequence[Mask]) -> None:
-    """Raises LeakFound when one column alone tells what was bought almost without error (AUC over .995, either way).
+    """Raises LeakFound when one column alone gives away what was bought, almost without error (AUC > .995, either way).
 
     Per query `columns` (c, names) and `labels` (c,). Fewer than 200 products bought prove nothing.
     """
@@ -42,6 +42,6 @@ def check_columns(names: Sequence[str], columns: Sequence[Floats], labels: Seque
         ranked = auc(table[:, place].astype(np.float64), bought)
         if max(ranked, 1 - ranked) > TOO_GOOD_AUC:
             raise LeakFound(
-                f"column {name!r} alone tells what was bought next (AUC {ranked:.4f}): it must have seen it; "
+                f"column {name!r} alone gives away what was bought next (AUC {ranked:.4f}): it must have seen it; "
                 "build it from what was known at the query"
             )

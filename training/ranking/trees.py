@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ MIN_QUERIES = 300
 """Fewer queries with a hit make trees of luck."""
 MISS_SHARE = 0.3
 """Of the candidates that were not bought, this share is learned from, each weighing 1 / share."""
-SETTINGS: Mapping[str, Any] = {
+SETTINGS: Mapping[str, str | float] = {
     "loss_function": "Logloss",
     "iterations": 200,
     "depth": 5,

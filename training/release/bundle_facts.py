@@ -24,7 +24,7 @@ class BundleFacts:
     commit: str
     window: str
     parameters: Mapping[str, str]
-    trials: Sequence[Mapping[str, Any]]
+    trials: Sequence[Mapping[str, object]]
     weights: Mapping[str, Mapping[str, float]]
 
 

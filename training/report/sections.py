@@ -230,7 +230,7 @@ def _model(facts: BundleFacts) -> str:
         (str(place), *(cell(trial.get(name)) for name in header)) for place, trial in enumerate(facts.trials, start=1)
     ]
     behind = table("Trials", ("trial", *header), tried)
-    scores = [float(trial[TRIAL_SCORE]) for trial in facts.trials if TRIAL_SCORE in trial]
+    scores = [float(score) for trial in facts.trials if isinstance(score := trial.get(TRIAL_SCORE), int | float)]
     if scores:
         caption = f"{len(scores)} settings tried while tuning."
         pictures.append(figure(plots.trials(scores, label=title_of(TRIAL_SCORE)), caption, behind))

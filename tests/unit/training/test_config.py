@@ -43,7 +43,7 @@ def test_option_wins_over_the_file_and_what_is_not_given_does_not(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("buget_minutes = 3", "buget_minutes = 3: there is no such key; did you mean budget_minutes?"),
         (
@@ -70,17 +70,17 @@ def test_option_wins_over_the_file_and_what_is_not_given_does_not(tmp_path: Path
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line_that_names_key_value_and_remedy(
-    tmp_path: Path, text: str, told: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
     path = written(tmp_path, text)
     with pytest.raises(BadSetting) as refused:
         read_config(path)
     assert refused.value.message.startswith(f"{path}: ")
-    assert told in refused.value.message
+    assert message in refused.value.message
     assert "\n" not in refused.value.message
 
 
-def test_file_that_is_missing_or_no_toml_is_told_by_its_name(tmp_path: Path) -> None:
+def test_file_that_is_missing_or_no_toml_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"none\.toml cannot be read \(No such file or directory\)"):
         read_config(tmp_path / "none.toml")
     with pytest.raises(BadInput, match=r"train\.toml is no TOML: .*docs/training\.md"):
@@ -102,8 +102,8 @@ def test_example_names_every_key() -> None:
 
 def test_every_key_is_documented_with_its_default() -> None:
     rows = {cells[0].strip("`"): cells for cells in table_rows(DOCS / "training.md") if cells[0].startswith("`")}
-    told = {name: cells[1].strip("`") for name, cells in rows.items() if name in keys()}
-    assert told == {name: in_toml(value) for name, value in keys().items()}
+    documented = {name: cells[1].strip("`") for name, cells in rows.items() if name in keys()}
+    assert documented == {name: in_toml(value) for name, value in keys().items()}
 
 
 def in_toml(value: object) -> str:

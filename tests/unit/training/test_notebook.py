@@ -60,13 +60,13 @@ def test_notebook_runs_as_its_page_says(trained_world: World, tmp_path: Path) ->
 
 
 def test_notebook_is_valid_and_carries_nobodys_outputs() -> None:
-    told = document()
-    assert (told["nbformat"], told["nbformat_minor"]) == (4, 5)
-    assert {"kernelspec", "language_info"} <= set(told["metadata"])
-    ids = [cell["id"] for cell in told["cells"]]
+    notebook = document()
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert {"kernelspec", "language_info"} <= set(notebook["metadata"])
+    ids = [cell["id"] for cell in notebook["cells"]]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) for name in ids)
-    for cell in told["cells"]:
+    for cell in notebook["cells"]:
         assert set(cell) == CELL_KEYS.get(cell["cell_type"], OTHER_KEYS)
         assert all(line.endswith("\n") for line in cell["source"][:-1])
         assert not cell.get("outputs")
@@ -80,7 +80,7 @@ def test_links_of_the_notebook_lead_somewhere() -> None:
     assert not [link for link in links if not (NOTEBOOK.parent / link).exists()]
 
 
-def test_bundle_is_told_as_it_is(found: dict[str, Any]) -> None:
+def test_summary_describes_the_bundle(found: dict[str, Any]) -> None:
     assert found["summary"]["version"] == found["bundle"].version
     assert found["summary"]["products"] == 61
     assert "endcap" in found["metrics"]["ranking"]

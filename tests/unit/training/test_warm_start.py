@@ -1,4 +1,4 @@
-"""A training that goes on from the live bundle: what it takes over, what it refuses, and that it tells no future."""
+"""A training that continues from the live bundle: what it takes over, what it refuses, and that it leaks no future."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from training.learners.factors import Start, fit_item_factors
 from training.warm_start import WARM_ITERATIONS, warm_start
 
 
-def test_start_is_the_bundles_rows_by_product_and_small_chance_for_strangers(trained_world: World) -> None:
+def test_start_is_the_bundles_rows_by_product_and_small_random_ones_for_others(trained_world: World) -> None:
     warm = warm_start(trained_world.settings.bundles_dir, EnabledParts())
     wanted = ["a-new-one", warm.product_ids[3], warm.product_ids[0]]
     start = warm.start(wanted, seed=1)
@@ -44,7 +44,7 @@ def test_start_is_left_as_it_was_given() -> None:
     assert np.array_equal(given, found)
 
 
-def test_warm_training_takes_over_the_recipe_and_says_from_whom(own_world: World) -> None:
+def test_warm_training_takes_over_the_hyperparameters_and_says_from_whom(own_world: World) -> None:
     settings = own_world.settings
     live = load_bundle(settings.bundles_dir / current_version(settings.bundles_dir))
     report = train_unpublished(own_world, ModelConfig(warm_start=True))
@@ -59,7 +59,7 @@ def test_warm_training_takes_over_the_recipe_and_says_from_whom(own_world: World
     assert np.median(cosine[bought]) > 0.9
 
 
-def test_bundle_that_learned_from_the_judging_window_lends_no_factors_to_the_judgement(own_world: World) -> None:
+def test_bundle_that_learned_from_the_test_window_lends_no_factors_to_its_evaluation(own_world: World) -> None:
     warm = warm_start(own_world.settings.bundles_dir, EnabledParts())
     dataset = load_interactions(History(own_world.settings.history_dir).scan(), None)
     [test] = make_splits(dataset, seed=0, window_count=1)
@@ -68,7 +68,7 @@ def test_bundle_that_learned_from_the_judging_window_lends_no_factors_to_the_jud
     assert replace(warm, end_at=warm.end_at.replace(year=2025)).saw_nothing_of(test)
 
 
-def test_ranking_of_other_columns_is_learned_again(own_world: World) -> None:
+def test_ranking_of_other_columns_is_fitted_again(own_world: World) -> None:
     rewrite_scoring(own_world, weights={"column_of_old": 1.0})
     warm = warm_start(own_world.settings.bundles_dir, EnabledParts())
     assert not warm.can_rank

@@ -50,13 +50,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> CouponWorld:
     return coupon_world(tmp_path_factory.mktemp("coupons"))
 
 
-def write_history(settings: Settings, told: CouponHistory) -> None:
+def write_history(settings: Settings, history: CouponHistory) -> None:
     settings.tables_dir.mkdir(parents=True, exist_ok=True)
-    for name, frame in ((OFFERS, told.offers), (AUDIENCE, told.assigned), (REDEMPTIONS, told.redeemed)):
+    for name, frame in ((OFFERS, history.offers), (AUDIENCE, history.assigned), (REDEMPTIONS, history.redeemed)):
         frame.write_parquet(settings.tables_dir / f"{name}.parquet")
 
 
-def test_customers_who_redeem_what_they_buy_are_foretold_without_error(world: CouponWorld) -> None:
+def test_customers_who_redeem_what_they_buy_are_predicted_without_error(world: CouponWorld) -> None:
     fit = fit_coupons(world, seed=0)
     assert fit.model is not None
     assert fit.figures["auc"] == 1
@@ -152,7 +152,7 @@ def test_columns_are_found_by_name() -> None:
 
 
 def some_model() -> CouponModel:
-    mean, scale, weights = (np.array(told, np.float32) for told in ([1, 3], [2, 1], [0.25, 0.5]))
+    mean, scale, weights = (np.array(values, np.float32) for values in ([1, 3], [2, 1], [0.25, 0.5]))
     return CouponModel(("one", "two"), mean, scale, weights, -1.0, {"auc": 0.9})
 
 

@@ -90,8 +90,8 @@ def test_price_comes_from_the_table_else_from_what_was_paid() -> None:
 
 def test_unit_cost_comes_from_the_table_alone() -> None:
     rows = history(row("1", "a", amount_minor=100), row("2", "b"), row("2", "a"))
-    told = pl.DataFrame({"product_id": ["a"], "unit_cost_minor": [70]})
-    assert load_interactions(rows, told).catalogue.unit_cost_minor.tolist() == [70, -1]
+    products = pl.DataFrame({"product_id": ["a"], "unit_cost_minor": [70]})
+    assert load_interactions(rows, products).catalogue.unit_cost_minor.tolist() == [70, -1]
     assert load_interactions(rows, None).catalogue.unit_cost_minor.tolist() == [-1, -1]
 
 

@@ -32,7 +32,7 @@ def shop(**catalogue: object) -> tuple[Dataset, Floats]:
     length = random.uniform(0.1, 3, (count, 1))
     factors = (length * (centres()[codes] + random.normal(0, 0.1, (count, WIDTH)))).astype(np.float32)
     item = np.repeat(np.arange(count, dtype=np.int32), 3 + np.arange(count) % 7)
-    told = {
+    blank = {
         "names": [None] * count,
         "attributes": {"category": Attribute(CATEGORIES, codes)},
         "price_minor": np.full(count, -1),
@@ -53,7 +53,7 @@ def shop(**catalogue: object) -> tuple[Dataset, Floats]:
         has_time=False,
         has_purchases=True,
         as_of_day=0.0,
-        catalogue=Catalogue(**(told | catalogue)),  # type: ignore[arg-type]  # the fields of a catalogue
+        catalogue=Catalogue(**(blank | catalogue)),  # type: ignore[arg-type]  # the fields of a catalogue
     )
     return dataset, factors
 

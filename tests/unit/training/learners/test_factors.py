@@ -49,14 +49,14 @@ def test_same_seed_gives_the_same_factors() -> None:
     assert np.array_equal(first, second)
 
 
-def test_tuning_tells_every_trial_and_takes_the_best() -> None:
-    heard: list[Trial] = []
+def test_tuning_reports_every_trial_and_chooses_the_best() -> None:
+    seen: list[Trial] = []
     split = random_split(checkerboard(), seed=1)
-    tuned = tune(split, budget_s=60, seed=1, on_trial=heard.append, start=SMALL)
-    assert list(tuned.trials) == heard
-    assert len({trial.settings for trial in heard}) == len(heard) > 5
-    chosen = next(trial for trial in heard if trial.settings == tuned.settings)
-    assert chosen.ndcg >= heard[0].ndcg
+    tuned = tune(split, budget_s=60, seed=1, on_trial=seen.append, start=SMALL)
+    assert list(tuned.trials) == seen
+    assert len({trial.settings for trial in seen}) == len(seen) > 5
+    chosen = next(trial for trial in seen if trial.settings == tuned.settings)
+    assert chosen.ndcg >= seen[0].ndcg
 
 
 def test_spent_budget_still_allows_one_trial() -> None:

@@ -53,7 +53,7 @@ def test_gram_is_the_same_by_sparse_and_by_dense_blocks(share: float) -> None:
     assert gram_of(matrix) == pytest.approx((matrix.T @ matrix).toarray(), rel=1e-5)
 
 
-def test_product_that_is_bought_with_another_pulls_it_more_than_a_stranger() -> None:
+def test_product_that_is_bought_with_another_pulls_it_more_than_an_unrelated_one() -> None:
     baskets = np.zeros((60, 4), np.float32)
     baskets[:30, :2] = 1
     baskets[30:, 2:] = 1
@@ -94,7 +94,7 @@ def test_neighbours_are_padded_with_nothing() -> None:
     assert linear.weight.tolist() == [[2, 0], [1, -3], [0, 0]]
 
 
-def test_the_kind_that_foretells_best_is_taken() -> None:
+def test_the_kind_that_predicts_best_is_chosen() -> None:
     """Products are bought in couples, a third of them beyond what EASE reaches."""
     split = couples_split(couple_count=4000)
     settings = tune_linear(split, weighting="decayed", seed=0, penalties=[300.0])
@@ -111,10 +111,10 @@ def test_serving_scores_a_customer_as_training_does(bundle: Bundle) -> None:
     items = np.array([0, 3, 5], np.int32)
     strength = np.array([1.0, 0.25, 7.5], np.float32)
     matrix = sparse.csr_array((strength, ([0, 0, 0], items)), shape=(1, count))
-    told = Linear(bundle.linear_idx, bundle.linear_weight)
+    linear = Linear(bundle.linear_idx, bundle.linear_weight)
     served = linear_scores(bundle, items, strength)
     assert served is not None
-    assert served == pytest.approx((matrix @ weights_of(told)).toarray()[0], abs=1e-5)
+    assert served == pytest.approx((matrix @ weights_of(linear)).toarray()[0], abs=1e-5)
 
 
 def test_person_without_a_known_product_has_no_linear_scores(bundle: Bundle) -> None:

@@ -27,9 +27,9 @@ def dataset(*lines: Line, departments: dict[str, str] | None = None) -> Dataset:
         {"customer_id": who, "product_id": what, "time": after(START, day), "basket_id": basket, "store_id": store}
         for who, what, day, basket, store in lines
     )
-    told = departments or {}
-    table = pl.DataFrame({"product_id": list(told), "department": list(told.values())})
-    return load_interactions(history_of(rows, type="purchase"), table if told else None)
+    given = departments or {}
+    table = pl.DataFrame({"product_id": list(given), "department": list(given.values())})
+    return load_interactions(history_of(rows, type="purchase"), table if given else None)
 
 
 def by_product(data: Dataset, values: np.ndarray) -> dict[str, float]:

@@ -24,8 +24,8 @@ def sessions(*views: tuple[str, str, float], kind: str = "view_item") -> Dataset
 def chance(data: Dataset, before: str, after: str) -> float:
     found = transitions(data)
     row, column = data.product_ids.index(before), data.product_ids.index(after)
-    told: dict[int, float] = dict(zip(found.index[row].tolist(), found.score[row].tolist(), strict=True))
-    return told.get(column, 0.0)
+    score_of: dict[int, float] = dict(zip(found.index[row].tolist(), found.score[row].tolist(), strict=True))
+    return score_of.get(column, 0.0)
 
 
 def test_score_is_the_share_of_steps_with_a_pseudo_step() -> None:
@@ -53,7 +53,7 @@ def test_coming_back_to_a_product_is_a_line_of_its_own() -> None:
     assert not data.has_purchases
 
 
-def test_question_comes_in_the_midst_of_a_later_session() -> None:
+def test_query_comes_in_the_middle_of_a_later_session() -> None:
     past = [
         (f"s{number}", product, 100.0 * number + place) for number in range(40) for place, product in enumerate("abc")
     ]

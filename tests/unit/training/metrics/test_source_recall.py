@@ -24,7 +24,7 @@ def test_shares_of_the_truth_are_counted_per_source_and_for_all_together() -> No
     assert found.found_by_any.tolist() == pytest.approx([3 / 4, 1])
 
 
-def test_recall_alone_looks_at_ten_distinct_products_in_the_sources_own_order() -> None:
+def test_recall_alone_counts_ten_distinct_products_in_the_sources_own_order() -> None:
     twice = items(*(number for number in range(20, 29) for _ in range(2)), 1, 2)
     found = contributions([{"together": twice}], [items(1, 2)])
     assert found.each["together"].recall.tolist() == [1 / 2]

@@ -68,7 +68,7 @@ def test_fewer_views_than_purchases_are_ignored() -> None:
 def test_who_views_and_then_buys_for_the_first_time_has_a_query_in_between() -> None:
     old = [("old", "a", 0.0), ("old", "b", 100.0)]
     views = [("new", "early", 80), ("new", "x", 96), ("new", "y", 96.1), ("new", "late", 97), ("old", "z", 1)]
-    data = shop(views=views, bought=[*old, ("new", "b", 96.2), ("stranger", "b", 96)])
+    data = shop(views=views, bought=[*old, ("new", "b", 96.2), ("other", "b", 96)])
     split = time_split(data)
     assert sorted(names(data, list(split.truth))) == ["new", "old"]
     queries = {

@@ -47,7 +47,7 @@ def test_owned_products_go_below_new_ones_where_nothing_is_bought_twice() -> Non
     assert blend.weights["frequent_28d"] == 0
 
 
-def test_strangers_can_still_be_ranked_where_regulars_need_no_discovery() -> None:
+def test_unknown_customers_can_still_be_ranked_where_regulars_need_no_discovery() -> None:
     columns, labels = world("frequent_28d", owned_count=20)
     blend = fit_blend(columns, labels, names=NAMES, seed=1)
     assert min(blend.weights[name] for name in ("als", "together", "trending", "popular")) > 0
@@ -95,10 +95,10 @@ def test_calibration_without_hits_gives_a_small_probability() -> None:
     assert 1 / (1 + np.exp(-found.intercept)) == pytest.approx(0.01)
 
 
-def test_probability_counts_questions_without_a_find() -> None:
-    """One candidate in five questions is bought; far below it lie hundreds that nobody would be shown."""
+def test_probability_counts_queries_without_a_hit() -> None:
+    """One candidate in five queries is bought; far below it lie hundreds that nobody would be shown."""
     random = np.random.default_rng(2)
     scores = [np.concatenate([[3.0], random.random(300) - 100]).astype(np.float32) for _ in range(500)]
     labels = [np.arange(301) == (0 if number % 5 == 0 else -1) for number in range(500)]
-    told = calibration_of(scores, labels)
-    assert 1 / (1 + np.exp(-(told.slope * 3 + told.intercept))) == pytest.approx(0.2, abs=0.01)
+    calibration = calibration_of(scores, labels)
+    assert 1 / (1 + np.exp(-(calibration.slope * 3 + calibration.intercept))) == pytest.approx(0.2, abs=0.01)

@@ -12,12 +12,12 @@ from training.ranking.trees import MIN_QUERIES, Tables, fit_trees, ndcg_of
 SIGNAL = TABLE_COLUMNS.index("interval_ratio")
 
 
-def tables(*, seed: int, signal: bool, questions: int = 400, candidates: int = 30) -> Tables:
-    """Questions whose blend tells a little; with `signal` a range of another column tells much more."""
+def tables(*, seed: int, signal: bool, queries: int = 400, candidates: int = 30) -> Tables:
+    """Queries whose blend says a little; with `signal` a range of another column says much more."""
     random = np.random.default_rng(seed)
     rows: list[Floats] = []
     labels: list[Mask] = []
-    for _ in range(questions):
+    for _ in range(queries):
         table = random.random((candidates, len(TABLE_COLUMNS)), np.float32)
         near = np.abs(table[:, SIGNAL] - 0.5) < 0.1
         logit = 2 * table[:, BLEND_ROW] - 3 + (4 * near if signal else 0)
@@ -32,16 +32,16 @@ def test_trees_that_rank_better_are_kept_and_calibrated() -> None:
     assert trees.ndcg > trees.blend_ndcg + 0.1
     fresh = tables(seed=3, signal=True)
     ranker = TreeRanker(trees.content, TABLE_COLUMNS, slope=trees.base.slope, intercept=trees.base.intercept)
-    told = trees.calibration.slope * ranker.scores(np.concatenate(fresh.rows)) + trees.calibration.intercept
-    assert (1 / (1 + np.exp(-told))).mean() == pytest.approx(np.concatenate(fresh.labels).mean(), abs=0.02)
+    log_odds = trees.calibration.slope * ranker.scores(np.concatenate(fresh.rows)) + trees.calibration.intercept
+    assert (1 / (1 + np.exp(-log_odds))).mean() == pytest.approx(np.concatenate(fresh.labels).mean(), abs=0.02)
 
 
 def test_trees_that_find_nothing_are_not_kept() -> None:
     assert fit_trees(tables(seed=1, signal=False), tables(seed=2, signal=False), seed=0) is None
 
 
-def test_few_questions_make_no_trees() -> None:
-    few = tables(seed=1, signal=True, questions=MIN_QUERIES // 2 - 1)
+def test_few_queries_make_no_trees() -> None:
+    few = tables(seed=1, signal=True, queries=MIN_QUERIES // 2 - 1)
     assert fit_trees(few, tables(seed=2, signal=True), seed=0) is None
 
 

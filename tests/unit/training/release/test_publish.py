@@ -40,13 +40,13 @@ def publish(folder: Path, minute: int) -> str:
     return version
 
 
-def test_manifest_tells_hash_and_size_of_every_file(tmp_path: Path) -> None:
+def test_manifest_states_hash_and_size_of_every_file(tmp_path: Path) -> None:
     folder = tmp_path / write(tmp_path)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert set(manifest["files"]) == {path.name for path in folder.iterdir()} - {"manifest.json"}
-    for name, told in manifest["files"].items():
+    for name, stated in manifest["files"].items():
         content = (folder / name).read_bytes()
-        assert told == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        assert stated == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     assert manifest["version"] == folder.name
     assert manifest["data_window"] == {"start": NOW.isoformat(), "end": NOW.isoformat()}
 
