@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from app import __version__
+from app.commands.figures import evaluation_outcome, training_outcome
 from app.commands.keys import keys
 from app.commands.models import add_release_commands
 from app.commands.settlement import settle
@@ -294,7 +295,7 @@ def train(
         folder, tags = settings.bundles_dir / report.version, {"published": str(report.published).lower()}
         warning = track(tracking, TrackedRun(folder, report.report, report.seconds, tags))
         notify(f"logged to MLflow at {tracking.place}" if warning is None else f"warning: {warning}")
-    show(as_json, report.to_dict(), report.to_text())
+    show(as_json, report.to_dict(), *training_outcome(report))
     if report.refusal is not None:
         raise report.refusal
 
@@ -307,7 +308,7 @@ def evaluate(data_dir: DataDir = None, seed: Seed = 0, as_json: AsJson = False) 
     settings = load_settings(data_dir)
     with progress_bar() as bar:
         report = run_evaluation(settings, seed=seed, progress=bar)
-    show(as_json, report.to_dict(), report.to_text())
+    show(as_json, report.to_dict(), *evaluation_outcome(report))
 
 
 @cli.command()

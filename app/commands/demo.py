@@ -10,7 +10,9 @@ from typing import Any
 
 from app.commands import supervisor
 from app.commands.demo_coupons import Shopper, basket_of, couponed_product, find_shopper, qualification_lines
-from app.commands.terminal import notify, progress_bar, show_text, table_of
+from app.commands.figures import training_outcome
+from app.commands.terminal import notify, progress_bar, show_text
+from app.commands.text_table import TextTable
 from app.domain import Degraded
 from app.errors import StoreUnavailable
 from app.imports.run import Sources, run_imports
@@ -57,7 +59,7 @@ def _prepare(settings: Settings, *, budget_s: float) -> None:
         return
     with redis_for(settings) as redis_url, progress_bar() as progress:
         trained = train(settings, redis_url, budget_s=budget_s, seed=0, publish=True, progress=progress)
-    show_text(trained.to_text())
+    show_text(*training_outcome(trained))
 
 
 def _show(settings: Settings, stop: threading.Event, check: bool, failure: list[BaseException]) -> None:
@@ -145,8 +147,8 @@ def _print_decision(base: str, body: dict[str, Any], answer: dict[str, Any]) -> 
         )
         for proposition in answer["propositions"]
     ]
-    title = f"What customer {body['customer_id']} should see now (model {answer['model_version']})"
-    show_text(table_of(("#", "kind", "product", "name", "score", "P", "why"), rows, title=title))
+    title = f"What customer {body['customer_id']} should see now (model {answer['model_version'] or '(none)'})"
+    show_text(TextTable(("#", "kind", "product", "name", "score", "P", "why"), rows, title=title))
     if answer["degraded"]:
         show_text(f"degraded: {', '.join(answer['degraded'])}")
     request = f"curl -s {base}/v1/decisions -H 'Content-Type: application/json' -d '{json.dumps(body)}'"

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from app.commands.terminal import AsJson, DataDir, load_settings, show, table_of
+from app.commands.terminal import AsJson, DataDir, load_settings, show
+from app.commands.text_table import TextTable
 from app.composition.stores import opened_ledger
 from app.domain import Scope
 from app.stores.sql.access.keys import ApiKey, create_key, list_keys, revoke_key
@@ -57,7 +58,7 @@ def list_(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         )
         for key in listed
     ]
-    show(as_json, {"keys": [_facts(key) for key in listed]}, table_of(COLUMNS, rows))
+    show(as_json, {"keys": [_facts(key) for key in listed]}, TextTable(COLUMNS, rows))
 
 
 @keys.command()

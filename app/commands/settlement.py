@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from app.commands.terminal import AsJson, DataDir, load_settings, show, table_of
+from app.commands.terminal import AsJson, DataDir, load_settings, show
+from app.commands.text_table import TextTable
 from app.composition.stores import opened_ledger
 from app.errors import BadInput
 from app.offers.terms.money import format_amount
@@ -48,7 +49,7 @@ def settle(from_: From, to: To, data_dir: DataDir = None, as_csv: AsCsv = False,
         return
     facts = {"from": from_at.isoformat(), "to": to_at.isoformat(), "funders": [total.to_dict() for total in totals]}
     columns = ("funder", "currency", "redeemed", "taken back", "owes", "coupons")
-    show(as_json, facts, table_of(columns, map(_row, totals)))
+    show(as_json, facts, TextTable(columns, [_row(total) for total in totals]))
 
 
 def _instant(text: str, option: str, settings: Settings) -> datetime:

@@ -1,19 +1,17 @@
 """What commands share on their way to a person or a program: options, warnings, progress, text, tables and JSON."""
 
 import json
-import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from app.commands.text_table import TextTable
 from app.settings import Settings, unknown_variables
 
 DataDir = Annotated[
@@ -23,9 +21,6 @@ DataDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 UNBOUND_WIDTH = 400
-NUMBER = re.compile(r"[-+]?\d[\d,.]*( %)?")
-FIGURE = re.compile(r"[-+]?\d.*|–|\S*")
-
 notices = Console(stderr=True, highlight=False, markup=False)
 """For what a person may want to read while a command works; results go to standard output instead."""
 
@@ -79,7 +74,7 @@ def progress_bar() -> Iterator[Bar]:
             display.stop()
 
 
-def show(as_json: bool, facts: Mapping[str, object], *outcome: str | Table) -> None:
+def show(as_json: bool, facts: Mapping[str, object], *outcome: str | TextTable) -> None:
     """The command's result on standard output: `facts` for machines, else `outcome` for people, one below the other."""
     if as_json:
         print(json.dumps(facts, default=str))  # noqa: T201 - the command's result
@@ -87,27 +82,12 @@ def show(as_json: bool, facts: Mapping[str, object], *outcome: str | Table) -> N
         show_text(*outcome)
 
 
-def show_text(*outcome: str | Table) -> None:
-    """A result for people on standard output, one part below the other."""
-    for part in outcome:
+def show_text(*outcome: str | TextTable) -> None:
+    """A result for people on standard output, one part below the other, tables set apart by empty lines."""
+    for place, part in enumerate(outcome):
         # Without a terminal there is no width to fit into: nothing is cut for a file or a pipe.
         width = None if sys.stdout.isatty() else UNBOUND_WIDTH
-        Console(width=width, highlight=False, markup=False).print(part, soft_wrap=isinstance(part, str))
-
-
-def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> Table:
-    """A table of text for people: words wrap where it is too narrow, figures never."""
-    # Lines between columns would cost 80-column terminals two characters each.
-    table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
-    kept = [tuple(row) for row in rows]
-    for place, name in enumerate(columns):
-        cells = [row[place] for row in kept if row[place]]
-        has_figures = any(cell[:1].isdigit() or cell[:2].lstrip("+-")[:1].isdigit() for cell in cells)
-        table.add_column(
-            name,
-            no_wrap=has_figures and all(FIGURE.fullmatch(cell) for cell in cells),
-            justify="right" if cells and all(NUMBER.fullmatch(cell) or cell == "–" for cell in cells) else "left",
-        )
-    for row in kept:
-        table.add_row(*row)
-    return table
+        console = Console(width=width, highlight=False, markup=False)
+        if place and not (isinstance(part, str) and isinstance(outcome[place - 1], str)):
+            console.print()
+        console.print(part, soft_wrap=isinstance(part, str))

@@ -32,7 +32,7 @@ def marks(world: World) -> dict[str, list[str]]:
     return {model["version"]: model["marks"] for model in facts(world, "models")["models"]}
 
 
-def test_refusal_is_reported_on_one_line_and_by_the_exit_status(own_world: World) -> None:
+def test_refusal_is_one_line_and_an_exit_status(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
     live, version = current_version(bundles), worse(bundles)
     environment = bare_environment() | {"ENDCAP_REDIS_URL": own_world.redis_url}
@@ -42,10 +42,10 @@ def test_refusal_is_reported_on_one_line_and_by_the_exit_status(own_world: World
     last = ended.stderr.splitlines()[-1]
     assert last.startswith(f"endcap: bundle {version} is not published: ")
     assert last.endswith(f"`endcap publish {version} --force --reason TEXT` publishes it all the same")
-    shown = json.loads(ended.stdout)
-    assert shown["published"] is False
+    result = json.loads(ended.stdout)
+    assert result["published"] is False
     assert {"name": "quality", "is_ok": False}.items() <= next(
-        check for check in shown["checks"] if check["name"] == "quality"
+        check for check in result["checks"] if check["name"] == "quality"
     ).items()
     assert current_version(bundles) == live
 
@@ -74,6 +74,22 @@ def test_canary_and_shadow_begin_show_and_end(own_world: World) -> None:
     assert facts(own_world, "shadow", "--off") == {"canary": None, "shadow": None}
 
 
+def test_models_alone_and_models_list_are_alike(own_world: World) -> None:
+    copied(own_world.settings.bundles_dir, "next")
+    assert facts(own_world, "models") == facts(own_world, "models", "list")
+    alone, listed = (
+        CliRunner().invoke(cli, [*words, "--data-dir", str(own_world.settings.data_dir)]).stdout
+        for words in (["models"], ["models", "list"])
+    )
+    assert alone == listed
+    assert "ndcg@10" in alone
+
+
+def test_text_says_none_where_nothing_is_on_trial(own_world: World) -> None:
+    result = CliRunner().invoke(cli, ["canary", "--data-dir", str(own_world.settings.data_dir)])
+    assert result.stdout == "canary: (none)\nshadow: (none)\n"
+
+
 @pytest.mark.parametrize("trial", ["canary", "shadow"])
 def test_trial_of_a_damaged_or_unknown_bundle_does_not_begin(own_world: World, trial: str) -> None:
     bundles = own_world.settings.bundles_dir
@@ -85,21 +101,21 @@ def test_trial_of_a_damaged_or_unknown_bundle_does_not_begin(own_world: World, t
     assert read_trials(bundles) == Trials()
 
 
-def test_broken_file_of_trials_is_reported_and_replaced_by_off(own_world: World) -> None:
+def test_broken_file_of_trials_is_reported_and_fixed_by_off(own_world: World) -> None:
     path = own_world.settings.bundles_dir / TRIALS
     path.write_text("{")
-    shown = run(own_world, "canary").exception
-    assert isinstance(shown, BadInput)
-    assert "`endcap canary --off`" in shown.message
+    refusal = run(own_world, "canary").exception
+    assert isinstance(refusal, BadInput)
+    assert "`endcap canary --off`" in refusal.message
     assert facts(own_world, "canary", "--off") == {"canary": None, "shadow": None}
 
 
 def test_comparison_is_with_the_live_bundle_unless_another_is_named(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
     live, version = current_version(bundles), worse(bundles)
-    shown = facts(own_world, "models", "compare", version)
-    assert shown["versions"] == [version, live]
-    assert shown["replay"]["quality"]["difference"]["low"] > 0
+    compared = facts(own_world, "models", "compare", version)
+    assert compared["versions"] == [version, live]
+    assert compared["replay"]["quality"]["difference"]["low"] > 0
     text = (
         CliRunner()
         .invoke(cli, ["models", "compare", live, version, "--data-dir", str(own_world.settings.data_dir)])

@@ -1,0 +1,47 @@
+"""Training's result for people: the product against its baselines, better and worse marked."""
+
+from collections.abc import Mapping
+
+from app.commands.figures import metric_tables
+from app.commands.text_table import TextTable
+
+METRICS: Mapping[str, object] = {
+    "endcap": {"customers": 1280, "ndcg@10": 0.5175, "hit@10": 1.0, "mrr@10": 0.25},
+    "personal frequency": {"customers": 1280, "ndcg@10": 0.5179, "hit@10": 1.0, "mrr@10": 0.2},
+    "popularity": {"customers": 1280, "ndcg@10": 0.1429, "hit@10": 0.6, "mrr@10": 0.1},
+    "endcap, bought again": {"customers": 80, "ndcg@10": 0.5319, "hit@10": 1.0, "mrr@10": 0.5},
+    "ndcg@10, 95 %": {"low": 0.4883, "high": 0.5472},
+    "split": "time",
+}
+
+
+def tables(metrics: Mapping[str, object]) -> list[TextTable]:
+    """What `metric_tables` makes of them."""
+    return [table for table in metric_tables(metrics) if isinstance(table, TextTable)]
+
+
+def test_product_is_compared_with_the_best_baseline_of_each_metric() -> None:
+    compared = tables(METRICS)[0]
+    assert compared.columns == ("metric", "endcap", "personal frequency", "popularity", "endcap is")
+    assert compared.rows == [
+        ("customers", "1,280", "1,280", "1,280", ""),
+        ("ndcg@10", "0.5175", "0.5179", "0.1429", "worse"),
+        ("hit@10", "1.0000", "1.0000", "0.6000", "equal"),
+        ("mrr@10", "0.2500", "0.2000", "0.1000", "better"),
+    ]
+
+
+def test_parts_and_other_figures_have_tables_of_their_own() -> None:
+    _, parts, others = tables(METRICS)
+    assert parts.columns == ("of these", "bought again")
+    assert parts.rows[1] == ("ndcg@10", "0.5319")
+    assert others.rows == [("ndcg@10, 95 %: low", "0.4883"), ("ndcg@10, 95 %: high", "0.5472")]
+
+
+def test_without_baselines_nothing_is_marked() -> None:
+    [alone] = tables({"endcap": {"customers": 3, "ndcg@10": 0.5}})
+    assert [row[-1] for row in alone.rows] == ["", ""]
+
+
+def test_without_figures_there_is_no_table() -> None:
+    assert metric_tables({"split": "time"}) == []
