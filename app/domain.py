@@ -187,7 +187,7 @@ class Query:
 
     `new_products`: how many places (0 or 1) are kept for products newer than the bundle.
     `exclude_purchased` None leaves it to the bundle: where hardly anything is bought twice, what is owned is left out.
-    `policy` None: the slate is what the score makes it. `coupon_places`: where products and coupons are asked for, so
+    `policy` None: the slate is what the score makes it. `coupon_places`: where products and coupons are requested, so
     many coupons get in whatever their score, and no more than `max_coupons`.
     """
 

@@ -73,7 +73,7 @@ ROW_GROUP_ROWS = 131_072
 VACUUM_AFTER_H = 24
 
 AbsentRows = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
-"""Gives, in batches, the rows whose row_id is in none of these files; asked again after a lost race."""
+"""Gives, in batches, the rows whose row_id is in none of these files; called again after a lost race."""
 
 
 class History:
@@ -127,7 +127,7 @@ class History:
         raise self._too_busy()
 
     def append_events(self, rows: pl.DataFrame) -> int:
-        """Add those event rows that the table lacks; returns how many. Redelivery and rivals do no harm.
+        """Add those event rows that the table lacks; returns how many. Redelivery and other writers do no harm.
 
         Costs one read of the ids of all event rows: 30 ms for a batch of 2,000 on a table of 2 M events.
         """
@@ -185,7 +185,7 @@ def _create(path: Path) -> None:
 
 
 def event_row(event: Event) -> dict[str, object]:
-    """The event as one history row, keyed by `SCHEMA`; its row_id is the event id."""
+    """The event as one history row with the columns of `SCHEMA`; its row_id is the event id."""
     return {
         ROW_ID: event.event_id,
         SOURCE: FROM_EVENT,

@@ -110,7 +110,7 @@ def lifespan_of(
             watch = StoreWatch(connections[-1], keys_of(service.settings), service.metrics)
             for job in (
                 service.live.watch(service.settings.reload_interval_ms / 1000),
-                service.decisions.flush_for_ever(),
+                service.decisions.keep_flushing(),
                 service.offer_indexes.watch(OFFER_INDEX_REFRESH_S),
                 service.keys.watch(),
                 watch.watch(),

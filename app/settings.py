@@ -83,8 +83,11 @@ class Placement(BaseModel):
 
     @model_validator(mode="after")
     def _rules_agree(self) -> Self:
-        for told, what in (([pin.rank for pin in self.pin], "rank"), ([pin.product_id for pin in self.pin], "product")):
-            if len(set(told)) < len(told):
+        for values, what in (
+            ([pin.rank for pin in self.pin], "rank"),
+            ([pin.product_id for pin in self.pin], "product"),
+        ):
+            if len(set(values)) < len(values):
                 raise ValueError(f"pin names a {what} twice")
         excluded = {product_id for one in self.exclude for product_id in one.product_ids}
         shown = {*self.fallback, *(pin.product_id for pin in self.pin)} & excluded

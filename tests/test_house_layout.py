@@ -1,26 +1,13 @@
 """The rules that keep the house easy to walk: few files in a folder, tests where their subject is."""
 
-import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.repository import ROOT
+from tests.support.repository import tracked
 
 MAX_FILES_IN_A_FOLDER = 15
 UNIT_TESTS = Path("tests/unit")
 PACKAGES = ("app", "training")
-
-
-def tracked(*folders: str) -> Iterator[Path]:
-    """The text files below these folders, or these files themselves, as git lists them."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *folders],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and Path(name).suffix in {".py", ".md", ".toml", ".yaml", ".css", ".ipynb"}:
-            yield Path(name)
 
 
 def test_folder_holds_few_enough_files_to_take_in() -> None:

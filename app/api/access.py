@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from starlette.routing import BaseRoute
-from starlette.types import Scope as Asked
+from starlette.types import Scope as RequestScope
 
 from app.api.limits import RequestLimit
 from app.api.problems import problem, retry_after
@@ -115,8 +115,8 @@ class Access:
         self._keys = keys
         self._limit = limit
 
-    async def refusal(self, asked: Asked, headers: Mapping[bytes, bytes]) -> Response | None:
-        """None when the caller may do this, whose name `asked` has from then on; else the answer that says why not."""
+    async def refusal(self, request: RequestScope, headers: Mapping[bytes, bytes]) -> Response | None:
+        """None when the caller may do this, whose name `request` then carries; else the answer that says why not."""
         key = headers.get(b"authorization", b"").removeprefix(b"Bearer ") or headers.get(b"x-api-key", b"")
         try:
             grant = self._keys.find(key)
@@ -130,7 +130,7 @@ class Access:
         if wait_s:
             detail = f"client {grant.client!r} asks more often than its key allows; wait, or spread the requests"
             return problem(429, "rate_limited", detail, headers=retry_after(wait_s))
-        path, method = asked["path"], asked["method"]
+        path, method = request["path"], request["method"]
         admitted = self._routes.admitted(path, method)
         if admitted is None:
             return self._no_route(path)
@@ -138,8 +138,8 @@ class Access:
             needed = " or ".join(sorted(admitted)) or "that no key can have"
             detail = f"this needs the scope {needed}; the key of client {grant.client!r} has {_listed(grant.scopes)}"
             return problem(403, "scope_missing", detail)
-        asked[CLIENT] = grant.client
-        asked[SCOPES] = grant.scopes
+        request[CLIENT] = grant.client
+        request[SCOPES] = grant.scopes
         return None
 
     def _no_route(self, path: str) -> Response:

@@ -79,7 +79,7 @@ def parse_offers(block: Block, *, campaigns: Mapping[str, KnownCampaign], offers
 
 
 def offer_terms(frame: pl.DataFrame, *, campaigns: Mapping[str, KnownCampaign]) -> dict[str, tuple[str, OfferTerms]]:
-    """Campaign and terms by offer id. Coupons are good once, and beside others."""
+    """Campaign and terms by offer id. Coupons can be used once, and together with others."""
     each = frame.group_by("offer_id").agg(
         pl.col("campaign_id", "name", "amount", "percent").first(), pl.col("product_id").unique().sort()
     )

@@ -61,7 +61,7 @@ def import_campaigns(
     """Adds to the ledger what it lacks of the files, each in one transaction; the same files again add nothing.
 
     Campaigns that run at `now` give coupons to their audience. Nobody else gets one: of a campaign that is over,
-    offers and audience tell who could have redeemed what. At last the tables for training are written anew.
+    offers and audience tell who could have redeemed what. At the end the tables for training are rewritten.
     """
     with opened_ledger(settings) as ledger:
         work = _Import(settings, ledger, timedelta(days=shift_days), now, progress)
@@ -132,8 +132,8 @@ class _Import:
         for campaign_id in sorted(self._touched):
             campaign = self._ledger.read(partial(find_campaign, campaign_id=campaign_id))
             if campaign.status_at(self._now) is CampaignStatus.RUNNING:
-                told = partial(self._progress, f"coupons of {campaign_id}")
-                done = issue_to_audience(self._ledger, campaign_id, None, now=self._now, progress=told)
+                report = partial(self._progress, f"coupons of {campaign_id}")
+                done = issue_to_audience(self._ledger, campaign_id, None, now=self._now, progress=report)
                 issued, known = issued + done.issued_count, known + done.known_count
         return ImportReport("coupons", issued + known, issued, known, 0, None, perf_counter() - begun_s)
 

@@ -1,5 +1,17 @@
-"""Where this checkout is, for tests that read its pages and files."""
+"""Where this checkout is, and which text files it has, for tests that read its pages and code."""
 
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+TEXT = {".py", ".md", ".toml", ".yaml", ".css", ".ipynb"}
+
+
+def tracked(*places: str) -> Iterator[Path]:
+    """The text files below these folders, or that match these patterns, as git lists them; new ones too."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *places]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    yield from (
+        Path(name) for name in listed.stdout.splitlines() if Path(name).suffix in TEXT and (ROOT / name).is_file()
+    )

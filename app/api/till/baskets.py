@@ -69,5 +69,5 @@ def _check_line_ids(line_ids: Sequence[str]) -> None:
     for number, line_id in enumerate(line_ids):
         if line_id in seen:
             pointer = f"/lines/{number}/line_id"
-            raise InvalidRequest(f"{pointer}: line {line_id!r} comes twice", pointer=pointer)
+            raise InvalidRequest(f"{pointer}: line {line_id!r} is duplicated", pointer=pointer)
         seen.add(line_id)

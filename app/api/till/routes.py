@@ -196,7 +196,7 @@ async def roll_back_redemption(redemption_id: Id, body: RollbackRequest, request
     for number, line in enumerate(lines or ()):
         if line.line_id in {before.line_id for before in (lines or ())[:number]}:
             pointer = f"/lines/{number}/line_id"
-            raise InvalidRequest(f"{pointer}: line {line.line_id!r} comes twice", pointer=pointer)
+            raise InvalidRequest(f"{pointer}: line {line.line_id!r} is duplicated", pointer=pointer)
     work = partial(roll_back, service.ledger, redemption_id, lines, write, render=rollback_response)
     return await respond(service, write, work)
 

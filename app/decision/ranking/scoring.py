@@ -39,7 +39,7 @@ class Scored:
 def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
     """The blend Σ weight · column; where the bundle holds trees, theirs for the 200 best of it.
 
-    Items of `always` are scored whatever the blend says. Where only new products are asked for, trees that rank
+    Items of `always` are scored whatever the blend says. Where only new products are requested, trees that rank
     those no better stay out.
     """
     table, weights = feature_table(context, items), blend_weights(context)

@@ -62,7 +62,7 @@ def _with_coupons(
     """The slate of `query.size` places: both kinds by falling key, products that were set at a rank where they are.
 
     At least `query.coupon_places` coupons where so many passed, but never instead of the only place, and at most
-    `query.max_coupons`; where no product is asked for, coupons alone.
+    `query.max_coupons`; where only coupons are requested, coupons alone.
     """
     if "product" not in context.query.kinds:
         return _propositions(context, offer_index, coupons, range(1, len(coupons.best) + 1))

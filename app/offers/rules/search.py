@@ -103,7 +103,7 @@ class _Search:
         return self._best
 
     def _extend(self, partial: _PartialSet, start: int) -> None:
-        """Looks at the partial set, and at all that adds members from `start` on to it."""
+        """Examines the partial set, and all that adds members from `start` on to it."""
         found = partial.found
         missing = self._floored & ~partial.floored
         if not missing and found.is_better_than(self._best):

@@ -26,7 +26,7 @@ def new_code() -> str:
 
 
 def normal_code(typed: str) -> str:
-    """The stored form of a code as somebody typed it: upper case, no dashes or blanks, misread letters mended."""
+    """The stored form of a code as somebody typed it: upper case, no dashes or blanks, misread letters corrected."""
     return typed.upper().translate(_MISREAD)
 
 
@@ -39,7 +39,7 @@ def chosen_code(typed: str) -> str:
 
 
 def new_serial() -> str:
-    """A random serial of twelve digits, as many as GS1 allows beside a coupon number: 40 bits, so no secret."""
+    """A random serial of twelve digits, as many as GS1 allows next to a coupon number: 40 bits, so no secret."""
     return f"{secrets.randbelow(10**12):012d}"
 
 

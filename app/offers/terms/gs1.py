@@ -67,7 +67,7 @@ def parse_element_string(text: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for identifier, value in elements:
         if identifier in values:
-            raise BadInput(f"({identifier}) comes twice; a coupon has it once")
+            raise BadInput(f"({identifier}) is duplicated; a coupon has it once")
         _check(identifier, value)
         values[identifier] = value
     _check_together(values)
@@ -132,6 +132,6 @@ def _check_together(values: Mapping[str, str]) -> None:
         raise BadInput(f"({worth[0]}) and ({worth[1]}) exclude each other: amount, percentage or points")
     for identifier in [*worth, *(known for known in values if known == EXPIRY)]:
         if COUPON_NUMBER not in values:
-            raise BadInput(f"({identifier}) needs the coupon number ({COUPON_NUMBER}) beside it")
+            raise BadInput(f"({identifier}) needs the coupon number ({COUPON_NUMBER}) next to it")
     if not values:
         raise BadInput("an element string is empty")

@@ -56,7 +56,7 @@ _BROKEN = (ValueError, LookupError, struct.error, DecodeError)
 
 
 class _Scalars(Mapping[str, Scalar]):
-    """The scalar features, each decoded when it is asked for: a decision looks at few of them."""
+    """The scalar features, each decoded when it is read: a decision needs few of them."""
 
     __slots__ = ("_values",)
 
@@ -84,7 +84,7 @@ def decode_customer(values: Sequence[bytes | None]) -> CustomerFeatures | None:
 
     `as_of_at` is the older time of the two batch views; Feast applies no TTL online: the caller compares it
     with the clock. Null scalars are left out; the live fields are there only once the customer was active.
-    Raises ValueError on bytes that are no Feast values, for a broken scalar when it is asked for. Cost:
+    Raises ValueError on bytes that are no Feast values, for a broken scalar when it is read. Cost:
     docs/features.md.
     """
     try:

@@ -34,7 +34,7 @@ class Breaker:
     async def call(self, start: Callable[[], Awaitable[Answer]], *, timeout_s: float) -> Answer:
         """The answer of `start()`; raises StoreUnavailable when refused, late or failed."""
         if self.is_open or len(self._in_flight) >= self._limit:
-            raise StoreUnavailable("the store is not asked: it failed a moment ago or is busy")
+            raise StoreUnavailable("the store was not called: it failed a moment ago or is busy")
         if self._failures >= self._trip_count:
             self._closed_again_at = monotonic() + self._open_s  # this call is the probe; others wait for it
         task: asyncio.Future[Answer] = asyncio.ensure_future(start())

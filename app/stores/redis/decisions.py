@@ -55,7 +55,7 @@ class DecisionLog:
             raise DecisionNotFound(detail)
         return bytes(found)
 
-    async def flush_for_ever(self, interval_s: float = 0.05) -> None:
+    async def keep_flushing(self, interval_s: float = 0.05) -> None:
         """Writes what is pending now and then; while Redis fails it waits, and the queue stays bounded.
 
         Only a whole batch is followed at once by the next: decisions come in while one is being written, and to write

@@ -55,7 +55,7 @@ class Projections:
         self._keys = keys
 
     def refresh(self, subjects: Iterable[str]) -> bool:
-        """Makes these (`customer:<id>`, `campaign:<id>`) anew; False where a store failed: then the sweep will."""
+        """Rebuilds these (`customer:<id>`, `campaign:<id>`); False where a store failed: then the sweep will."""
         try:
             self._project(sorted(subjects))
         except (RedisError, OSError, StoreUnavailable) as error:
@@ -86,7 +86,7 @@ class Projections:
             raise StoreUnavailable(f"projections cannot be made: {error!r}") from error
 
     def rebuild(self, *, progress: Progress | None = None) -> int:
-        """Makes every projection anew and returns how many wallets; raises StoreUnavailable.
+        """Rebuilds every projection and returns how many wallets; raises StoreUnavailable.
 
         Decisions go on meanwhile, with the old ones as far as there are any. `progress` hears of wallets done and all.
         """

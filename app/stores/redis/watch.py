@@ -1,4 +1,4 @@
-"""Looks at Redis now and then and tells the metrics: is it up, how far behind is the history, how old are features."""
+"""Measures Redis every few seconds for the metrics: is it up, how far behind is the history, how old are features."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from app.telemetry import Metrics
 
 
 class StoreWatch:
-    """One look every few seconds; costs one round trip."""
+    """One measurement every few seconds; costs one round trip."""
 
     def __init__(self, redis: PipelinedRedis, keys: Keys, metrics: Metrics) -> None:
         self._redis = redis
@@ -16,12 +16,12 @@ class StoreWatch:
         self._metrics = metrics
 
     async def watch(self, interval_s: float = 5.0) -> None:
-        """Looks for ever."""
+        """Measures until cancelled."""
         while True:
-            await self.look()
+            await self.measure()
             await asyncio.sleep(interval_s)
 
-    async def look(self) -> None:
+    async def measure(self) -> None:
         """Reads lengths and ages once; a Redis that fails is reported as down."""
         keys = [key for at in range(self._keys.partition_count) for key in (self._keys.stream(at), self._keys.dead(at))]
         commands = [pack_command(b"GET", FEATURES_AS_OF.encode())]

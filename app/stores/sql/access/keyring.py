@@ -1,4 +1,4 @@
-"""The keys as one server process knows them: read from the ledger every second, asked on every request."""
+"""The keys as one server process knows them: read from the ledger every second, looked up on every request."""
 
 import asyncio
 import hmac
@@ -51,7 +51,7 @@ class KeyRing:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._grants: Mapping[str, Grant] = {}
         self._is_open = False
-        self._known_until = self._asked_at = -inf
+        self._known_until = self._read_at = -inf
         self._next_read: asyncio.Task[bool] | None = None
         self._reads: set[asyncio.Task[bool]] = set()
 
@@ -99,7 +99,7 @@ class KeyRing:
         return True
 
     async def watch(self) -> None:
-        """Reads the keys every second, for ever."""
+        """Reads the keys every second until cancelled."""
         while True:
             await self.refresh()
             await asyncio.sleep(READ_EVERY_S)
@@ -113,8 +113,8 @@ class KeyRing:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _read_when_due(self) -> bool:
-        await asyncio.sleep(max(0.0, self._asked_at + READ_AGAIN_S - self._clock()))
-        self._asked_at = self._clock()
+        await asyncio.sleep(max(0.0, self._read_at + READ_AGAIN_S - self._clock()))
+        self._read_at = self._clock()
         # Whoever comes from now on may hold a key that this read does not see.
         self._next_read = None
         return await self.refresh()

@@ -83,7 +83,7 @@ def implied(scopes: Collection[Scope]) -> frozenset[Scope]:
 def create_key(
     ledger: Ledger, client: str, scopes: Collection[Scope], *, per_second: int | None, now: datetime
 ) -> tuple[str, str]:
-    """A new key's id and the key, which is told here and never again; raises BadInput, TooManyKeys."""
+    """A new key's id and the key, which is shown here and never again; raises BadInput, TooManyKeys."""
     if not _CLIENT.fullmatch(client) or client in {BOOTSTRAP, LOCAL}:
         raise BadInput(
             f"client {client!r} cannot be used: 1 to 100 letters, digits, dots, dashes and underscores,"
@@ -131,7 +131,7 @@ def list_keys(ledger: Ledger) -> Sequence[ApiKey]:
 
 
 def revoke_key(ledger: Ledger, key_id: str, *, now: datetime) -> None:
-    """Ends a key for ever; one that was revoked before stays as it is. Raises KeyNotFound."""
+    """Ends a key indefinitely; one that was revoked before stays as it is. Raises KeyNotFound."""
 
     def revoke(connection: Connection) -> bool:
         mine = api_keys.c.key_id == key_id

@@ -1,4 +1,4 @@
-"""What became of every coupon leaves the ledger as three Parquet tables beside the history, for training."""
+"""What became of every coupon leaves the ledger as three Parquet tables next to the history, for training."""
 
 from collections.abc import Collection, Sequence
 from contextlib import closing

@@ -50,7 +50,7 @@ class FunderTotal:
 
 @dataclass(frozen=True, slots=True)
 class ChannelSpend:
-    """What a campaign spent in one channel (None: not told); a return counts where the money was spent."""
+    """What a campaign spent in one channel (None: not stated); a return counts where the money was spent."""
 
     channel: str | None
     spent_minor: int

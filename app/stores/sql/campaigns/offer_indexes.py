@@ -72,7 +72,7 @@ class OfferIndexes:
             return True
 
     async def watch(self, interval_s: float) -> None:
-        """Refreshes for ever, in a thread, so that requests go on."""
+        """Refreshes until cancelled, in a thread, so that requests go on."""
         while True:
             await asyncio.sleep(interval_s)
             try:
