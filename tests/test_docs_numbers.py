@@ -18,6 +18,7 @@ from app.api.till.wire import MAX_TTL_S, ReservationRequest
 from app.commands import models
 from app.decision import shadow
 from app.decision.candidates import sources
+from app.decision.candidates.gather import SOURCES
 from app.decision.coupons import candidates as coupons
 from app.decision.customer import context, foldin
 from app.decision.ranking import features as columns
@@ -87,6 +88,7 @@ STATEMENTS: dict[str, list[str]] = {
         f"valid for {keyring.HOLD_S:.0f} s",
         f"A client may have {in_words(len(keys.SLOTS))} live keys",
     ],
+    "architecture.md": [f"{in_words(len(SOURCES))} sources"],
     "campaign-planning.md": [
         f"| `days` | {simulation.DEFAULT_DAYS} | the last days of the history, {simulation.MAX_DAYS} at most |",
         f"| `basket_count` | {simulation.MAX_BASKETS:,} |",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import blocks_of, run_blocks, small_shop_names
+from tests.support.pages import Block, blocks_of, run_blocks, small_shop_names
 from tests.support.repository import ROOT
 from tests.support.running import Up, bare_environment, endcap, endcap_up
 from tests.support.server import wait_until
@@ -38,15 +38,15 @@ def up(clone: Path) -> Iterator[Up]:
         subprocess.run(command, env=bare_environment(), check=True, capture_output=True)
         shop = Shop(running.client, "")
         shop.give(shop.offer(applies_to=[{"product_ids": [product("tea", 0)]}]), customer("tea", 0))
-        wait_until(lambda: "coupons_unknown" not in flags(running), "wallets are in Redis")
+        wait_until(lambda: "coupon" in kinds_shown(running), "decisions know the coupon")
         yield running
 
 
-def flags(up: Up) -> list[str]:
-    """What a decision with coupons lacks."""
+def kinds_shown(up: Up) -> set[str]:
+    """The kinds of propositions in a decision for that customer."""
     question = {"customer_id": customer("tea", 0), "placement": "app_home", "kinds": ["product", "coupon"]}
-    found: list[str] = up.client.post("/v1/decisions", json=question).json()["degraded"]
-    return found
+    answer = up.client.post("/v1/decisions", json=question).json()
+    return {proposition["kind"] for proposition in answer["propositions"]}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -55,6 +55,12 @@ def test_first_block_works_when_it_is_pasted_into_a_shell(up: Up, clone: Path, p
     assert block.shown, "the page shows what comes out"
     [answer] = run_blocks([block.with_names(small_shop_names(up.client))], clone, ENVIRONMENT)
     assert "urn:endcap:error" not in answer
+
+
+def test_requests_of_the_readme_work_when_they_are_pasted_into_a_shell(up: Up, tmp_path: Path) -> None:
+    decision, event = (block.with_names(small_shop_names(up.client)) for block in blocks_of(ROOT / "README.md")[:2])
+    [answer, _] = run_blocks([Block(decision.commands, ""), event], tmp_path)
+    assert '"kind":"coupon"' in answer
 
 
 def test_every_audience_s_page_is_linked_at_the_top_of_the_readme() -> None:
