@@ -17,7 +17,7 @@ def cap(at_most: int, *codes: int) -> Cap:
 
 
 def picked(values: np.ndarray, count: int, **options: object) -> list[int]:
-    places: list[int] = best_together(values, count, **options).tolist()  # type: ignore[arg-type]
+    places: list[int] = best_together(values, count, **options).tolist()  # type: ignore[arg-type]  # one type per option
     return places
 
 
