@@ -110,7 +110,8 @@ def train(
             materialize(settings, redis_url, as_of=None, progress=progress)
     gate = _release(run, redis_url, version) if publish else None
     run.note("total", started)
-    return TrainReport(version, gate is not None and gate.is_published, metrics, run.seconds, report, gate)
+    is_published = gate is not None and gate.is_published
+    return TrainReport(version, published=is_published, metrics=metrics, seconds=run.seconds, report=report, gate=gate)
 
 
 def evaluate(settings: Settings, *, seed: int, progress: Progress) -> EvaluationReport:
@@ -258,7 +259,7 @@ def _fit_coupons(run: _Run, bundle: Bundle) -> CouponFit:
     started = perf_counter()
     history = coupon_history(run.settings)
     if history is None:
-        return CouponFit(None, {}, None)
+        return CouponFit()
     run.progress("coupons", 0, 1)
     world = CouponWorld(history, run.dataset, run.history, product_table(run.settings), bundle)
     fit = fit_coupons(world, seed=run.seed)
@@ -307,7 +308,7 @@ def _release(run: _Run, redis_url: str, version: str) -> GateResult:
 def _train_bundle(
     run: _Run, dataset: Dataset, hyperparameters: Hyperparameters, *, start: Start | None = None
 ) -> Bundle:
-    facts = Facts(datetime.now(UTC), None, None, {}, {})
+    facts = Facts(datetime.now(UTC))
     return bundle_of(run.folder, facts, learn_contents(dataset, hyperparameters, seed=run.seed, start=start))
 
 

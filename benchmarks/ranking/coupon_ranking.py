@@ -78,7 +78,7 @@ def journey_world(folder: Path) -> CouponWorld:
     hyperparameters = Hyperparameters(
         AlsSettings(factors=8, iterations=1), None, default_blend(()), excludes_purchased=False
     )
-    facts = Facts(datetime.now(UTC), None, None, {}, {})
+    facts = Facts(datetime.now(UTC))
     bundle = bundle_of(folder, facts, learn_contents(dataset, hyperparameters, seed=0))
     return CouponWorld(journey_coupons(), dataset, history, products, bundle)
 

@@ -66,8 +66,10 @@ def hide(settings: Settings, folder: Path, *, seed: int) -> Hidden:
     hidden = _chosen(everything, products, seed=seed)
     shown = ~pl.col("product_id").is_in(hidden)
     rest = load_interactions(history.filter(shown), products.filter(shown))
-    parts = learn_contents(rest, Hyperparameters(AlsSettings(), None, default_blend(COLUMNS), False), seed=seed)
-    facts = Facts(datetime.now(UTC), None, None, {}, {})
+    parts = learn_contents(
+        rest, Hyperparameters(AlsSettings(), None, default_blend(COLUMNS), excludes_purchased=False), seed=seed
+    )
+    facts = Facts(datetime.now(UTC))
     bundle = bundle_of(folder, facts, with_content(parts, rest, None))
     grown = extended(bundle, products, now=datetime.now(UTC))
     bought = _bought(everything, hidden, grown)

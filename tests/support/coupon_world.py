@@ -69,7 +69,7 @@ def bundle_from(folder: Path, dataset: Dataset) -> Bundle:
     hyperparameters = Hyperparameters(
         AlsSettings(factors=2, iterations=1), None, default_blend(()), excludes_purchased=False
     )
-    return bundle_of(folder, Facts(START, None, None, {}, {}), learn_contents(dataset, hyperparameters, seed=0))
+    return bundle_of(folder, Facts(START), learn_contents(dataset, hyperparameters, seed=0))
 
 
 def coupon_world(folder: Path, *, campaigns: int = CAMPAIGNS) -> CouponWorld:

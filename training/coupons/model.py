@@ -1,7 +1,7 @@
 """Past campaigns become the chance that a coupon is redeemed: the step of a training run that fits the coupon model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,8 @@ FREE_PENALTY = 1e-6
 class CouponFit:
     """The model with its figures; without a model, the reason why there is none."""
 
-    model: CouponModel | None
-    figures: Mapping[str, float]
+    model: CouponModel | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
     reason: str | None = None
 
     def metrics(self) -> dict[str, object]:
@@ -88,7 +88,7 @@ def fit_coupons(world: CouponWorld, *, seed: int) -> CouponFit:
     examples = examples.only(examples.ended_day <= world.dataset.as_of_day)
     count = int(examples.is_redeemed.sum())
     if count < MIN_REDEMPTIONS:
-        return CouponFit(None, {}, f"{count} redemptions of ended campaigns; {MIN_REDEMPTIONS} are needed")
+        return CouponFit(reason=f"{count} redemptions of ended campaigns; {MIN_REDEMPTIONS} are needed")
     figures = _later_figures(examples, seed=seed)
     return CouponFit(replace(fit_coupon_model(examples), measured=figures), figures)
 

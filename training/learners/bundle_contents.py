@@ -55,7 +55,7 @@ def hyperparameters_of(bundle: Bundle) -> Hyperparameters:
     trees = None
     if bundle.ranker is not None:
         base = Calibration(float(bundle.ranker.slope), float(bundle.ranker.intercept))
-        trees = Trees(bundle.ranker.content, base, blend.calibration, 0.0, 0.0, bundle.ranker.ranks_new)
+        trees = Trees(bundle.ranker.content, base, blend.calibration, ranks_new=bundle.ranker.ranks_new)
     linear = None if scoring["linear"] is None else LinearSettings(**scoring["linear"])
     return Hyperparameters(AlsSettings(**bundle.als), linear, blend, scoring["exclude_purchased"], trees)
 

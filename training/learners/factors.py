@@ -24,6 +24,7 @@ MIN_GAIN_WIDER = 1.03
 """Twice the factors cost every decision time, so they must earn it."""
 MAX_FACTORS = 256
 SCORE_BLOCK = 128
+"""Customers whose scores of all products are held at once."""
 
 Places = npt.NDArray[np.intp]
 

@@ -34,7 +34,9 @@ MAX_ROWS = 200_000
 MIN_EVENTS = 200
 """Fewer purchases in a span cannot move its weights: it is joined with the next one."""
 GAP_PRIOR = 10
+"""Pseudo-count of gaps: a group bought again once or twice has about the gap of all."""
 SALES_PRIOR = 5
+"""Pseudo-count of sales: a group hardly sold has about the trend of all."""
 RIDGE = 10.0
 FREE_PENALTY = 1e-3
 """Of the intercept, which is to follow the share bought again."""

@@ -17,7 +17,9 @@ MIN_CUSTOMERS = 50
 MIN_GAIN = 1e-4
 """A step must bring that much NDCG: smaller ones follow the noise of the window."""
 STEPS = (1.0, -1.0, 0.5, -0.5)
+"""By so many of its own sizes each weight is moved in turn."""
 ROUND_SCALES = (2.0, 1.0, 0.5, 0.25)
+"""Each round moves less far than the one before: far first, so that no weight stays in a poor place nearby."""
 CALIBRATION_PENALTY = 1e-9
 """Next to nothing: it keeps the system solvable where all scores are equal."""
 

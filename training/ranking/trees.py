@@ -1,7 +1,7 @@
 """The candidates of held-out baskets become trees: the learned part of the ranking, kept only where it helps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,16 +51,17 @@ class Tables:
 class Trees:
     """A fitted ranker: `content` in CatBoost's own format, on top of the blend's log-odds (`base`).
 
-    `calibration` of their sum; NDCG@10 of them and of the blend on the test baskets. `ranks_new`: among products
-    new to the customer they ranked no worse.
+    `calibration` of their sum; NDCG@10 of them and of the blend on the test baskets (0 = not measured). `ranks_new`:
+    among products new to the customer they ranked no worse.
     """
 
     content: bytes
     base: Calibration
     calibration: Calibration
-    ndcg: float
-    blend_ndcg: float
+    _: KW_ONLY
     ranks_new: bool
+    ndcg: float = 0.0
+    blend_ndcg: float = 0.0
 
 
 def fit_trees(tables: Tables, test: Tables, *, seed: int) -> Trees | None:
@@ -91,7 +92,12 @@ def fit_trees(tables: Tables, test: Tables, *, seed: int) -> Trees | None:
         [*tables.truth_counts, *test.truth_counts],
     )
     return Trees(
-        _fit(both, base, seed=seed), base, calibration, float(by_trees.mean()), float(by_blend.mean()), ranks_new
+        _fit(both, base, seed=seed),
+        base,
+        calibration,
+        ranks_new=ranks_new,
+        ndcg=float(by_trees.mean()),
+        blend_ndcg=float(by_blend.mean()),
     )
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -33,10 +33,11 @@ class Facts:
     """How a bundle came about, for its manifest; instants are aware UTC, None without timestamps."""
 
     created_at: datetime
-    window_start_at: datetime | None
-    window_end_at: datetime | None
-    config: Documents
-    metrics: Documents
+    window_start_at: datetime | None = None
+    window_end_at: datetime | None = None
+    _: KW_ONLY
+    config: Documents = field(default_factory=dict)
+    metrics: Documents = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ class GateResult:
 
     version: str
     replaced: str | None
+    _: KW_ONLY
     checks: Sequence[GateCheck]
     reason: str | None
     is_readable: bool
@@ -94,7 +95,9 @@ def release(
     started = perf_counter()
     live = current_version(bundles_dir)
     checks, is_readable = _checked(settings, redis_url, version, live, progress)
-    result = GateResult(version, live, checks, reason, is_readable, perf_counter() - started)
+    result = GateResult(
+        version, live, checks=checks, reason=reason, is_readable=is_readable, seconds=perf_counter() - started
+    )
     if result.is_published:
         note_release(bundles_dir, version, _record(result, now))
         point_to(bundles_dir, version)

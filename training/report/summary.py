@@ -1,7 +1,7 @@
 """A finished training or evaluation in a few lines for a terminal, and in plain JSON types for programs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 from textwrap import wrap
 
@@ -20,6 +20,7 @@ class TrainReport:
     """What a training run made, how good it is on held-out baskets, and where the time went (seconds)."""
 
     version: str
+    _: KW_ONLY
     published: bool
     metrics: Mapping[str, object]
     seconds: Mapping[str, float]

@@ -351,7 +351,7 @@ def test_unit_costs_of_the_product_table_reach_the_bundle(
     )
     dataset = load_interactions(History(trained_world.settings.history_dir).scan(), table)
     parts = learn_contents(dataset, replace(hyperparameters_of(bundle), linear=None), seed=0)
-    catalogue = bundle_of(tmp_path, Facts(NOW, None, None, {}, {}), parts).catalogue
+    catalogue = bundle_of(tmp_path, Facts(NOW), parts).catalogue
     known = {name: int(cost) for name, cost in zip(catalogue.product_ids, catalogue.unit_cost_minor, strict=True)}
     assert {name: cost for name, cost in known.items() if cost >= 0} == costs
     assert ("unit_cost_minor" in parts.arrays) == bool(costs)

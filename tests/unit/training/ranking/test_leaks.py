@@ -94,7 +94,7 @@ def newest_window(settings: Settings, folder: Path) -> tuple[Split, Bundle, pl.L
     split = make_splits(dataset, seed=0)[0]
     linear = LinearSettings(value=100.0)
     hyperparameters = Hyperparameters(AlsSettings(factors=8), linear, default_blend(COLUMNS), excludes_purchased=False)
-    facts = Facts(datetime.now(UTC) - timedelta(days=1), None, None, {}, {})
+    facts = Facts(datetime.now(UTC) - timedelta(days=1))
     return split, bundle_of(folder, facts, learn_contents(split.train, hyperparameters, seed=0)), history
 
 

@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 21, 17, tzinfo=UTC)
 
 
 def write(folder: Path, minute: int = 0, *, documents: Mapping[str, object] | None = None) -> str:
-    facts = Facts(NOW + timedelta(minutes=minute), NOW, NOW, {"seed": 1}, {"ndcg@10": 0.2})
+    facts = Facts(NOW + timedelta(minutes=minute), NOW, NOW, config={"seed": 1}, metrics={"ndcg@10": 0.2})
     arrays = {"popularity": np.arange(3, dtype=np.float32)}
     given = {"product_ids": ["ä"]} if documents is None else documents
     return write_bundle(folder, facts, arrays=arrays, documents=given, blobs={"index.faiss": b"\x01"})

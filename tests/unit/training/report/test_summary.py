@@ -53,6 +53,6 @@ def test_metrics_of_a_real_evaluation_make_a_whole_table() -> None:
 
 
 def test_report_without_figures_still_says_what_became_of_the_bundle() -> None:
-    report = TrainReport("v1", False, {}, {"total": 3.2}, Path("reports/v1.html"))
+    report = TrainReport("v1", published=False, metrics={}, seconds={"total": 3.2}, report=Path("reports/v1.html"))
     assert report.to_table() == []
     assert report.to_text() == "bundle v1 (not published)\ntime: total 3 s\nreport: reports/v1.html"
