@@ -18,7 +18,7 @@ from app.api.decisions import routes as decisions
 from app.api.decisions.fast_path import FastPath
 from app.api.events import routes as events
 from app.api.limits import RequestLimit
-from app.api.openapi import TAGS, describe
+from app.api.openapi import ABOUT, TAGS, describe
 from app.api.problems import install_problems
 from app.api.reference import add_reference
 from app.api.state import Service
@@ -43,6 +43,7 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     app = FastAPI(
         title="Endcap",
         version=__version__,
+        description=ABOUT,
         lifespan=lifespan,
         openapi_tags=TAGS,
         # FastAPI's own pages load from the internet; add_reference serves them instead.

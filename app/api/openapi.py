@@ -11,6 +11,13 @@ from app.api.fields import CUSTOMER_ID
 from app.api.problems import Problem, documented
 from app.api.till.wire import RefusedProblem
 
+ABOUT = (
+    "What to show each customer, which coupons apply, and what came of it. Routes below `/v1` need an API key once the "
+    "service has one: press Authorize and type it in. Amounts are whole minor units (cents), instants have an offset, "
+    "ids are strings; errors are problem+json with a stable `code`."
+)
+"""What the reference page says first."""
+
 TAGS: list[dict[str, str]] = [
     {
         "name": "decisions",
