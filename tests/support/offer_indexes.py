@@ -36,8 +36,8 @@ def small_bundle(folder: Path) -> Bundle:
 
 def campaign(campaign_id: str = "k", *, status: str = "running", **terms: object) -> Campaign:
     """A campaign that runs, of a retailer's own money without a budget."""
-    told = parse_document(CampaignTerms, {"name": campaign_id, "currency": "EUR"} | terms)
-    return Campaign(campaign_id, status, told, 0, 0, 1, NOW, NOW)
+    terms_document = parse_document(CampaignTerms, {"name": campaign_id, "currency": "EUR"} | terms)
+    return Campaign(campaign_id, status, terms_document, 0, 0, 1, NOW, NOW)
 
 
 def offer(
@@ -45,10 +45,10 @@ def offer(
     **terms: object,
 ) -> Offer:  # fmt: skip
     """An offer on these products, on the whole basket where there are none: half off."""
-    told: dict[str, Any] = {"name": f"offer {offer_id}", "discount": discount}
+    terms_document: dict[str, Any] = {"name": f"offer {offer_id}", "discount": discount}
     if product_ids:
-        told["applies_to"] = [{"product_ids": list(product_ids)}]
-    return Offer(offer_id, of, 1, parse_document(OfferTerms, told | terms), is_active, NOW, NOW)
+        terms_document["applies_to"] = [{"product_ids": list(product_ids)}]
+    return Offer(offer_id, of, 1, parse_document(OfferTerms, terms_document | terms), is_active, NOW, NOW)
 
 
 def offer_index_of(
@@ -81,7 +81,7 @@ def decided(
     events: Iterable[LiveEvent] = (),
     **query: Any,
 ) -> Slate:
-    """The answer to somebody with this wallet, coupons alone unless told otherwise."""
+    """The answer to somebody with this wallet, coupons alone unless given otherwise."""
     fields: dict[str, Any] = {"placement": "app_home", "now_at": NOW, "size": 10, "customer_id": "u0"}
     question = Query(**fields | {"kinds": frozenset({"coupon"}), "explain": True} | query)
     options = Options(stale_after_s=1e9, offer_index_of=lambda _: offer_index)

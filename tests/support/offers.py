@@ -33,7 +33,7 @@ def terms(discount: Mapping[str, object], **others: object) -> OfferTerms:
 def coupon(
     coupon_id: str, discount: Mapping[str, object], *, uses: tuple[str, ...] = (), **others: object
 ) -> UsableCoupon:
-    """A coupon of an offer of its own, `o-<coupon_id>`, all of one campaign; combinable unless told otherwise."""
+    """A coupon of an offer of its own, `o-<coupon_id>`, all of one campaign; combinable unless given otherwise."""
     return UsableCoupon(coupon_id, f"o-{coupon_id}", "k", terms(discount, **{"combinable": True} | others), uses)
 
 

@@ -27,20 +27,20 @@ class Shop:
         return self.client.request(method, path, json=body, headers=headers, **others)
 
     def post(self, path: str, body: object = None, *, status: int = 201, key: str | None = None) -> dict[str, Any]:
-        """What a POST is told, which must have this status."""
-        return told(self.send("POST", path, body, key=key), status)
+        """The document that a POST returns, which must have this status."""
+        return document_of(self.send("POST", path, body, key=key), status)
 
     def put(self, path: str, body: object, *, status: int = 200) -> dict[str, Any]:
         """The same for a PUT."""
-        return told(self.send("PUT", path, body), status)
+        return document_of(self.send("PUT", path, body), status)
 
     def delete(self, path: str, *, status: int = 200) -> dict[str, Any]:
         """The same for a DELETE."""
-        return told(self.send("DELETE", path), status)
+        return document_of(self.send("DELETE", path), status)
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None, *, status: int = 200) -> dict[str, Any]:
         """The same for a GET."""
-        return told(self.client.get(path, params=parameters), status)
+        return document_of(self.client.get(path, params=parameters), status)
 
     def campaign(self, **terms: object) -> str:
         """The id of a new campaign in euros that runs."""
@@ -58,7 +58,7 @@ class Shop:
         return self.post(f"/v1/campaigns/{campaign_id}/{action}", status=200)
 
     def offer(self, campaign_id: str | None = None, **terms: object) -> str:
-        """The id of a new offer, 2.00 off if not told otherwise, alone in a running campaign if none is named."""
+        """The id of a new offer, 2.00 off if not given otherwise, alone in a running campaign if none is named."""
         body = {"offer_id": new_name(), "terms": {"name": "An offer", "discount": TWO_OFF} | terms}
         return str(self.post(f"/v1/campaigns/{campaign_id or self.campaign()}/offers", body)["offer_id"])
 
@@ -107,7 +107,7 @@ def new_name() -> str:
     return f"n{next(_numbers)}-{uuid4().hex[:8]}"
 
 
-def told(response: httpx.Response, status: int) -> dict[str, Any]:
+def document_of(response: httpx.Response, status: int) -> dict[str, Any]:
     """The answer's document; fails when the status is another one."""
     assert response.status_code == status, response.text
     document: dict[str, Any] = response.json()

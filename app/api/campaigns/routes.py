@@ -54,7 +54,7 @@ from app.stores.sql.redemption.idempotency import StoredResponse, run_idempotent
 
 router = APIRouter(tags=["campaigns"])
 actions = APIRouter(tags=["campaigns"])
-"""For one route whose last part is a name: matched after all others, which it would hide.
+"""For one route whose last part is a name: registered after all others, which it would hide.
 
 Writes are `async` for what the event loop keeps, and leave their SQL to a thread; reads run in one altogether."""
 
@@ -87,11 +87,11 @@ def get_campaigns(
     now = datetime.now(UTC)
     found = service_of(request).ledger.read(partial(list_campaigns, after=after, limit=limit + 1))
     page = found[:limit]
-    page_body = {
+    document = {
         "campaigns": [campaign_document(one, now=now) for one in page],
         "next": page[-1].campaign_id if len(found) > limit else None,
     }
-    return json_answer(page_body)
+    return json_answer(document)
 
 
 @router.get(

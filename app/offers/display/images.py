@@ -9,7 +9,7 @@ from PIL import Image
 from app.errors import BadInput
 from app.offers.terms.gs1 import parse_element_string
 
-QR_MAX_SIGNS = 2331
+QR_MAX_CHARACTERS = 2331
 """What the largest QR code holds at error correction M (ISO/IEC 18004, table 7)."""
 SVG_SCALE = 2
 PNG_SCALE = 8
@@ -18,7 +18,7 @@ LINE_PX = 13
 
 
 def qr_svg(text: str) -> str:
-    """The text as a QR code in SVG, with its quiet zone; raises BadInput unless it is 1 to 2331 signs of ASCII."""
+    """The text as a QR code in SVG, with its quiet zone; raises BadInput unless it is 1 to 2331 characters of ASCII."""
     return _svg(_qr(text))
 
 
@@ -41,8 +41,8 @@ def barcode_svg(elements: str) -> str:
 
 def _qr(text: str) -> zxingcpp.Barcode:
     # Readers guess the encoding of anything else, each in its own way.
-    if not (0 < len(text) <= QR_MAX_SIGNS and text.isascii() and text.isprintable()):
-        raise BadInput(f"a QR code holds 1 to {QR_MAX_SIGNS} printable signs of ASCII; escape others as %C3%A9")
+    if not (0 < len(text) <= QR_MAX_CHARACTERS and text.isascii() and text.isprintable()):
+        raise BadInput(f"a QR code holds 1 to {QR_MAX_CHARACTERS} printable ASCII characters; escape others as %C3%A9")
     return zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level="M")
 
 

@@ -34,7 +34,7 @@ Wide = npt.NDArray[np.float64]
 class Discounts:
     """What n offers take off one piece: `table` (7, n), a row per name below; `gives_points` (n,).
 
-    Share of the price, amount, fixed price, the most it takes off, price floor, and what it costs besides its discount
+    Share of the price, amount, fixed price, the most it takes off, price floor, and what it costs beyond its discount
     (points): as an amount, and as a share of the price. Money in minor units; what an offer lacks is 0, limits inf.
     """
 
@@ -51,9 +51,9 @@ class Discounts:
         saving = np.minimum(np.minimum(off, most), np.maximum(price_minor - floor, 0))
         is_unknown = np.isnan(price_minor)
         saving[is_unknown & (amount > 0)] = amount[is_unknown & (amount > 0)]
-        besides = cost + cost_share * np.maximum(price_minor - saving, 0)
-        besides[is_unknown] = cost[is_unknown]
-        return saving, saving + besides
+        extra = cost + cost_share * np.maximum(price_minor - saving, 0)
+        extra[is_unknown] = cost[is_unknown]
+        return saving, saving + extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class PairWorths:
 
 @dataclass(frozen=True, slots=True)
 class ShownOffer:
-    """What an answer tells of an offer, and where it may be used (None: wherever its products are)."""
+    """What a decision shows of an offer, and where it may be used (None: wherever its products are)."""
 
     offer_id: str
     revision: int

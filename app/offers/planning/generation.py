@@ -142,7 +142,7 @@ def _pairs(
 
 
 def _floor(product: PricedProduct, guardrails: Guardrails) -> int | LeftOutReason | None:
-    """What a piece must cost at least, None = no minimum; or why it cannot be known."""
+    """What a piece must cost at least, None = anything; or why it is unknown."""
     if product.price_minor is None:
         return LeftOutReason.PRICE_UNKNOWN
     if guardrails.min_margin_percent is None:

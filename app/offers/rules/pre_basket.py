@@ -26,7 +26,7 @@ class PreBasketTerms:
 
 
 def pre_basket_terms(terms: OfferTerms) -> PreBasketTerms | None:
-    """What the terms demand besides products, time and money; None when that is nothing."""
+    """What the terms demand apart from products, time and money; None when that is nothing."""
     if not (terms.channels or terms.store_ids or terms.tiers or terms.condition):
         return None
     return PreBasketTerms(terms.channels, terms.store_ids, terms.tiers, terms.condition)

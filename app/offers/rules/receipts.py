@@ -94,8 +94,8 @@ def receipt_of(lines: Iterable[ReceiptLine], attributes: Mapping[str, Mapping[st
     A receipt is one sale: the same line under another event id is a repeat. Two purchase lines are the same one
     when product, quantity and amount are equal and they hold the same place among equal lines of their sending, which
     is all events whose ids are equal up to a last `:<number>`. So a whole receipt sent twice counts once, and a receipt
-    whose lines are sent one by one counts each. Instants distinguish refunds too: one piece may come back today and
-    another tomorrow. The first purchase sets customer and currency; lines of others do not count.
+    whose lines are sent one by one counts each. A refund is identified by its instant too: one piece may come back
+    today and another tomorrow. The first purchase sets customer and currency; lines of others do not count.
     """
     ordered = sorted(lines, key=lambda line: (line.accepted_at, line.event_id))
     first = next((line for line in ordered if line.kind == PURCHASE), None)

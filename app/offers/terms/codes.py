@@ -8,15 +8,15 @@ from base64 import b32encode
 from app.errors import BadInput
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's Base32: no I, L, O or U, which are taken for other signs."""
+"""Crockford's Base32: no I, L, O or U, which are taken for other characters."""
 CODE_LENGTH = 16
-"""Sixteen signs of five bits: 80 random bits."""
+"""Sixteen characters of five bits: 80 random bits."""
 _TO_CROCKFORD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ALPHABET)
 _MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
 
 
 def new_id(prefix: str) -> str:
-    """An id of 128 random bits that tells by its prefix what it names, as `rdm_…`."""
+    """An id of 128 random bits whose prefix says what it names, as `rdm_…`."""
     return f"{prefix}_{os.urandom(16).hex()}"
 
 
@@ -39,7 +39,7 @@ def chosen_code(typed: str) -> str:
 
 
 def new_serial() -> str:
-    """A random serial of twelve digits, as many as GS1 allows next to a coupon number: 40 bits, so no secret."""
+    """A random serial of twelve digits, as many as GS1 allows after a coupon number: 40 bits, so no secret."""
     return f"{secrets.randbelow(10**12):012d}"
 
 

@@ -10,7 +10,7 @@ from app.errors import InvalidTerms, pointer_to
 from app.offers.terms.conditions import TOO_DEEP
 
 UNIONS: Mapping[str, str] = {"discount": "type", "condition": "type", "of": "type", "issue": "by"}
-"""The fields that hold one of several kinds, and the member that tells which kind."""
+"""The fields that hold one of several kinds, and the member that names the kind."""
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -11,7 +11,7 @@ from app.errors import BadInput
 COUPON_NUMBER = "255"
 EXPIRY = "17"
 FNC1 = "\x1d"
-"""What scanners send for the sign that ends an element of variable length."""
+"""What scanners send for the character that ends an element of variable length."""
 SYMBOLOGIES = ("]C1", "]e0", "]d2", "]Q3", "]J1")
 """What scanners may send first: GS1-128, DataBar, DataMatrix, QR Code, DotCode."""
 
@@ -87,7 +87,7 @@ def _plain(text: str) -> Iterator[tuple[str, str]]:
         if identifier is None:
             raise BadInput(f"{rest[:4]!r} begins with no application identifier of a coupon")
         rest = rest[len(identifier) :]
-        # Of these only the date has a length that needs no sign at its end.
+        # Of these only the date has a length that needs no character at its end.
         length = 6 if identifier == EXPIRY else (rest + FNC1).index(FNC1)
         yield identifier, rest[:length]
         rest = rest[length:].removeprefix(FNC1)
@@ -132,6 +132,6 @@ def _check_together(values: Mapping[str, str]) -> None:
         raise BadInput(f"({worth[0]}) and ({worth[1]}) exclude each other: amount, percentage or points")
     for identifier in [*worth, *(known for known in values if known == EXPIRY)]:
         if COUPON_NUMBER not in values:
-            raise BadInput(f"({identifier}) needs the coupon number ({COUPON_NUMBER}) next to it")
+            raise BadInput(f"({identifier}) needs the coupon number ({COUPON_NUMBER}) too")
     if not values:
         raise BadInput("an element string is empty")

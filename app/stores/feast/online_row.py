@@ -56,7 +56,7 @@ _BROKEN = (ValueError, LookupError, struct.error, DecodeError)
 
 
 class _Scalars(Mapping[str, Scalar]):
-    """The scalar features, each decoded when it is read: a decision needs few of them."""
+    """The scalar features, each decoded when it is read: a decision looks at few of them."""
 
     __slots__ = ("_values",)
 

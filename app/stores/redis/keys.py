@@ -16,7 +16,7 @@ WORKER_GROUP = "history"
 FEATURES_AS_OF = "features:as_of"
 """Key with the instant (unix seconds) that the served batch features look at."""
 REMAINING = "offers:remaining"
-"""Hash of what is left of each running campaign's budget; its field "" tells that the projections were made."""
+"""Hash of what is left of each running campaign's budget; its field "" is there once the projections were made."""
 FEATURES_HISTORY = "features:history"
 """Key with the version of the history that they were computed from."""
 

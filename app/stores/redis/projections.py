@@ -7,6 +7,7 @@ and the queue that the transaction left makes them once more, so that neither a 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -129,7 +130,7 @@ class Projections:
         last = ""
         while True:
             query = select(known.c.customer_id).where(known.c.customer_id > last).order_by(known.c.customer_id)
-            batch = self._ledger.read(lambda connection, q=query: connection.execute(q.limit(BATCH)).scalars().all())  # type: ignore[misc]
+            batch = self._ledger.read(partial(_scalars, query=query.limit(BATCH)))
             if not batch:
                 return
             yield batch
@@ -160,6 +161,10 @@ class Projections:
                     pipeline.hdel(REMAINING, campaign_id)
         if len(pipeline):
             pipeline.execute()
+
+
+def _scalars(connection: Connection, *, query: Select[str]) -> Sequence[str]:
+    return connection.execute(query).scalars().all()
 
 
 def _unseen(_done: int, _total: int) -> None:

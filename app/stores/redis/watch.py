@@ -1,4 +1,4 @@
-"""Measures Redis every few seconds for the metrics: is it up, how far behind is the history, how old are features."""
+"""Checks Redis now and then and sets the metrics: is it up, how far behind is the history, how old are features."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ class StoreWatch:
         self._metrics = metrics
 
     async def watch(self, interval_s: float = 5.0) -> None:
-        """Measures until cancelled."""
+        """Checks until cancelled."""
         while True:
             await self.measure()
             await asyncio.sleep(interval_s)

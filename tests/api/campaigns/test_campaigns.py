@@ -26,8 +26,8 @@ def test_campaign_goes_through_its_states(shop: Shop) -> None:
     later = shop.draft(starts_at=soon)
     assert shop.act(later, "schedule")["status"] == "scheduled"
     campaign_id = shop.draft()
-    told = [shop.act(campaign_id, action)["status"] for action in ("schedule", "pause", "resume", "end", "reopen")]
-    assert told == ["running", "paused", "running", "ended", "paused"]
+    statuses = [shop.act(campaign_id, action)["status"] for action in ("schedule", "pause", "resume", "end", "reopen")]
+    assert statuses == ["running", "paused", "running", "ended", "paused"]
     refused = shop.post(f"/v1/campaigns/{campaign_id}/schedule", status=409)
     assert (refused["code"], refused["pointer"]) == ("bad_transition", "/action")
     assert shop.post(f"/v1/campaigns/{campaign_id}/explode", status=422)["code"] == "invalid_request"
@@ -101,7 +101,7 @@ def test_pointer_leads_to_the_fault_of_an_offer(shop: Shop, fault: dict[str, Any
     assert (refused["code"], refused["pointer"]) == ("invalid_terms", pointer)
 
 
-def test_what_is_not_there_is_told_by_its_own_code(shop: Shop) -> None:
+def test_what_is_not_there_has_its_own_code(shop: Shop) -> None:
     for path in ("", "/budget", "/offers"):
         assert shop.get(f"/v1/campaigns/none{path}", status=404)["code"] == "campaign_not_found"
     assert shop.put("/v1/campaigns/none", {"terms": TERMS}, status=404)["code"] == "campaign_not_found"
@@ -135,7 +135,7 @@ def test_withdrawn_offer_is_issued_no_longer_but_its_coupons_stay_good(shop: Sho
     assert [offer["is_active"] for offer in shop.get(f"/v1/campaigns/{campaign_id}/offers")["offers"]] == [False]
 
 
-def test_one_budget_is_told_per_channel(shop: Shop) -> None:
+def test_one_budget_is_reported_per_channel(shop: Shop) -> None:
     campaign_id = shop.campaign(budget_minor=500)
     offer_id = shop.offer(campaign_id)
     for channel in ("store", "web"):

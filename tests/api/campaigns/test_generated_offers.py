@@ -23,14 +23,14 @@ def store(trained_world: World) -> Iterator[Shop]:
         yield Shop(client, trained_world.settings.ledger_url)
 
 
-def asked(**more: object) -> dict[str, object]:
+def generation(**more: object) -> dict[str, object]:
     """A request for offers on all of tea."""
     tea = {"attribute": "department", "values": ["TEA"]}
     return {"products": [tea], "value_tiers": TIERS, "product_count": 3} | more
 
 
 def generated(store: Shop, campaign_id: str, **more: object) -> dict[str, Any]:
-    response = store.client.post(f"/v1/campaigns/{campaign_id}/offers/generate", json=asked(**more))
+    response = store.client.post(f"/v1/campaigns/{campaign_id}/offers/generate", json=generation(**more))
     assert response.status_code == 200, response.text[:500]
     answer: dict[str, Any] = response.json()
     return answer
@@ -60,8 +60,8 @@ def test_a_draft_can_be_saved_as_it_is(store: Shop) -> None:
 def test_save_saves_all_of_them_once(store: Shop) -> None:
     campaign_id, key = store.campaign(), new_name()
     path = f"/v1/campaigns/{campaign_id}/offers/generate"
-    first = store.post(path, asked(save=True), key=key)
-    assert store.post(path, asked(save=True), key=key) == first
+    first = store.post(path, generation(save=True), key=key)
+    assert store.post(path, generation(save=True), key=key) == first
     saved = offers_of(store, campaign_id)
     assert sorted(one["offer_id"] for one in first["saved"]) == [one["offer_id"] for one in saved]
     assert [one["terms"] for one in first["saved"]] == [one["terms"] for one in first["drafts"]]
@@ -69,7 +69,7 @@ def test_save_saves_all_of_them_once(store: Shop) -> None:
 
 def test_saving_needs_a_key(store: Shop) -> None:
     campaign_id = store.campaign()
-    response = store.client.post(f"/v1/campaigns/{campaign_id}/offers/generate", json=asked(save=True))
+    response = store.client.post(f"/v1/campaigns/{campaign_id}/offers/generate", json=generation(save=True))
     assert (response.status_code, response.json()["code"]) == (400, "idempotency_key_missing")
     assert offers_of(store, campaign_id) == []
 
@@ -90,7 +90,7 @@ def test_prices_of_another_currency_are_none(store: Shop) -> None:
 def test_a_generated_offer_is_redeemed_like_any_other(store: Shop) -> None:
     campaign_id = store.campaign()
     one = {"products": [{"product_ids": [product("tea", 1), "unknown"]}], "value_tiers": TIERS[:1]}
-    made = store.post(f"/v1/campaigns/{campaign_id}/offers/generate", asked(save=True, **one))
+    made = store.post(f"/v1/campaigns/{campaign_id}/offers/generate", generation(save=True, **one))
     coupon = store.give(made["saved"][0]["offer_id"], "anna")
     line = {"product_id": product("tea", 1), "amount_minor": 250}
     redeemed = store.redeem(lines=[line], customer_id="anna", codes=[coupon["code"]])
@@ -109,6 +109,6 @@ def test_a_generated_offer_is_redeemed_like_any_other(store: Shop) -> None:
     ],
 )
 def test_a_fault_is_pointed_at(store: Shop, body: dict[str, object], pointer: str) -> None:
-    response = store.client.post(f"/v1/campaigns/{store.campaign()}/offers/generate", json=asked(**body))
+    response = store.client.post(f"/v1/campaigns/{store.campaign()}/offers/generate", json=generation(**body))
     assert response.status_code == 422, response.text[:500]
     assert response.json()["pointer"].startswith(pointer)

@@ -35,7 +35,7 @@ def test_wallet_calls_each_coupon_what_it_is_to_the_customer(shop: Shop) -> None
     assert shop.wallet("nobody") == []
 
 
-def test_wallet_tells_what_a_coupon_promises(shop: Shop) -> None:
+def test_wallet_shows_what_a_coupon_gives(shop: Shop) -> None:
     customer_id = new_name()
     tea = {"attribute": "category", "values": ["tea"]}
     campaign_id = shop.campaign(currency="SEK")
@@ -44,11 +44,11 @@ def test_wallet_tells_what_a_coupon_promises(shop: Shop) -> None:
         customer_id,
     )
     (coupon,) = shop.wallet(customer_id)
-    promised = coupon["offer"]
-    assert (promised["name"], promised["currency"], promised["channels"]) == ("Tea time", "SEK", ["app"])
-    assert promised["discount"] == {"type": "amount", "amount_minor": 200}
-    assert promised["applies_to"] == [{"product_ids": [], "attribute": "category", "values": ["tea"]}]
-    assert (promised["minimum_basket_minor"], promised["campaign_id"]) == (500, campaign_id)
+    offer = coupon["offer"]
+    assert (offer["name"], offer["currency"], offer["channels"]) == ("Tea time", "SEK", ["app"])
+    assert offer["discount"] == {"type": "amount", "amount_minor": 200}
+    assert offer["applies_to"] == [{"product_ids": [], "attribute": "category", "values": ["tea"]}]
+    assert (offer["minimum_basket_minor"], offer["campaign_id"]) == (500, campaign_id)
     assert len(coupon["code"].replace("-", "")) == 16
 
 
@@ -80,18 +80,18 @@ def test_scanned_gs1_element_string_redeems_its_coupon(shop: Shop) -> None:
 
 def test_offer_is_activated_once_per_customer(shop: Shop) -> None:
     offer_id = shop.offer(issue={"by": "decision"})
-    asked = {"customer_id": new_name(), "offer_id": offer_id, "decision_id": "d-1"}
-    first, again = (shop.post("/v1/coupons", asked) for _ in range(2))
+    body = {"customer_id": new_name(), "offer_id": offer_id, "decision_id": "d-1"}
+    first, again = (shop.post("/v1/coupons", body) for _ in range(2))
     assert first["coupon_id"] == again["coupon_id"]
-    assert len(shop.wallet(asked["customer_id"])) == 1
-    other = shop.post("/v1/coupons", asked | {"customer_id": new_name()})
+    assert len(shop.wallet(body["customer_id"])) == 1
+    other = shop.post("/v1/coupons", body | {"customer_id": new_name()})
     assert other["coupon_id"] != first["coupon_id"]
 
 
 def test_offer_that_is_not_issued_by_decision_cannot_be_activated(shop: Shop) -> None:
-    asked = {"customer_id": new_name(), "offer_id": shop.offer()}
-    assert shop.post("/v1/coupons", asked, status=409)["code"] == "not_issuable"
-    assert shop.post("/v1/coupons", asked | {"offer_id": "none"}, status=404)["code"] == "offer_not_found"
+    body = {"customer_id": new_name(), "offer_id": shop.offer()}
+    assert shop.post("/v1/coupons", body, status=409)["code"] == "not_issuable"
+    assert shop.post("/v1/coupons", body | {"offer_id": "none"}, status=404)["code"] == "offer_not_found"
 
 
 def test_public_code_is_good_for_as_many_uses_as_the_offer_says(shop: Shop) -> None:
@@ -110,14 +110,14 @@ def test_public_code_is_good_for_as_many_uses_as_the_offer_says(shop: Shop) -> N
 def test_code_of_one_s_own_must_be_free_and_a_code(shop: Shop) -> None:
     campaign_id = shop.campaign()
     offer_id = shop.offer(campaign_id)
-    path, asked = f"/v1/campaigns/{campaign_id}/coupons", {"offer_id": offer_id, "code": new_name()}
-    shop.post(path, asked)
-    taken = shop.post(path, asked, status=409)
+    path, body = f"/v1/campaigns/{campaign_id}/coupons", {"offer_id": offer_id, "code": new_name()}
+    shop.post(path, body)
+    taken = shop.post(path, body, status=409)
     assert (taken["code"], taken["pointer"]) == ("code_taken", "/code")
-    assert shop.post(path, asked | {"code": "ten €!"}, status=422)["pointer"] == "/code"
+    assert shop.post(path, body | {"code": "ten €!"}, status=422)["pointer"] == "/code"
     twice = {"offer_id": offer_id, "customer_ids": ["ann", "ann"]}
     assert "twice" in shop.post(path, twice, status=422)["detail"]
-    assert shop.post(path, asked | {"audience": True}, status=422)["code"] == "invalid_request"
+    assert shop.post(path, body | {"audience": True}, status=422)["code"] == "invalid_request"
     elsewhere = {"offer_id": shop.offer(), "customer_ids": ["ann"]}
     assert shop.post(path, elsewhere, status=409)["code"] == "not_issuable"
 

@@ -1,4 +1,4 @@
-"""Guessed codes over HTTP: none is found, few may be tried, and nothing is told of what exists."""
+"""Guessed codes over HTTP: none is found, few may be tried, and nothing is revealed of what exists."""
 
 import random
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ UNLIMITED = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Till:
-    """A client with the scope redeem and one with staff besides, and coupons of ada's that are good today."""
+    """A client with the scope redeem and one with staff too, and coupons of ada's that are good today."""
 
     client: httpx.Client
     staff: dict[str, str]
@@ -83,12 +83,12 @@ def guesses(coupons: list[Coupon], count: int) -> Iterator[str]:
 )
 def test_ten_thousand_guessed_codes_find_none(till: Till) -> None:
     codes = list(guesses(till.coupons, 10_000))
-    told = set()
+    seen = set()
     for start in range(0, len(codes), CODES_EACH):
         answer = till.validate(codes[start : start + CODES_EACH], customer_id="ada")
         assert answer.json()["applied"] == []
-        told |= set(reasons(answer))
-    assert told == {"coupon_not_found"}
+        seen |= set(reasons(answer))
+    assert seen == {"coupon_not_found"}
     found = till.validate([till.coupons[0].code], customer_id="ada")
     assert [applied["coupon_id"] for applied in found.json()["applied"]] == [till.coupons[0].coupon_id]
 
@@ -120,13 +120,13 @@ def test_other_names_do_not_help_beyond_what_a_client_may_fail(till: Till) -> No
     assert till.validate(["nothing"], headers=till.staff).status_code == 200
 
 
-def test_somebody_else_s_code_is_told_as_none_and_counts_as_a_guess(till: Till) -> None:
+def test_somebody_else_s_code_looks_like_none_and_counts_as_a_guess(till: Till) -> None:
     answers = [till.validate([coupon.code], customer_id="bob") for coupon in till.coupons[:11]]
     assert [answer.status_code for answer in answers] == [200] * 10 + [429]
-    stranger = till.validate([new_code()], customer_id="eve")
+    unknown = till.validate([new_code()], customer_id="eve")
     other = till.validate([till.coupons[0].code], customer_id="eve")
-    told = [answer.json()["refused"][0]["reason"] for answer in (stranger, other)]
-    assert told[0] == told[1]
-    assert told[0]["code"] == "coupon_not_found"
+    seen = [answer.json()["refused"][0]["reason"] for answer in (unknown, other)]
+    assert seen[0] == seen[1]
+    assert seen[0]["code"] == "coupon_not_found"
     at_the_counter = till.validate([till.coupons[0].code], customer_id="eve", headers=till.staff)
     assert reasons(at_the_counter) == ["recipient_mismatch"]

@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.stores.sql.access.keys import create_key
 from app.stores.sql.database.engine import Ledger, open_ledger
 from tests.support.server import serving
-from tests.support.shop import Shop, new_name, order, told
+from tests.support.shop import Shop, document_of, new_name, order
 
 CAMPAIGN = {"terms": {"name": "Spring", "currency": "EUR"}}
 CHANGE_NOTHING = {"/v1/qualifications", "/v1/validations", "/v1/campaigns/{campaign_id}/simulate"}
@@ -47,14 +47,14 @@ def test_write_without_a_key_is_refused(shop: Shop) -> None:
         ("POST", "/v1/redemptions", order(100) | {"order_id": "o", "codes": ["none"]}),
         ("DELETE", "/v1/reservations/none", None),
     ):
-        refused = told(shop.client.request(method, path, json=body), 400)
+        refused = document_of(shop.client.request(method, path, json=body), 400)
         assert refused["code"] == "idempotency_key_missing", path
     assert shop.get("/v1/campaigns", {"limit": "1000"}) == before
 
 
 @pytest.mark.parametrize("key", ["k" * 256, "two words", "ümlaut".encode(), "tab\tinside"])
 def test_key_that_is_too_long_or_cannot_be_seen_is_refused(shop: Shop, key: Any) -> None:
-    refused = told(shop.send("POST", "/v1/campaigns", CAMPAIGN, key=key), 422)
+    refused = document_of(shop.send("POST", "/v1/campaigns", CAMPAIGN, key=key), 422)
     assert refused["code"] == "idempotency_key_invalid"
     assert shop.send("POST", "/v1/campaigns", CAMPAIGN, key=new_name().ljust(255, "~")).status_code == 201
 
@@ -92,7 +92,7 @@ def test_key_that_asked_something_else_before_is_refused(shop: Shop) -> None:
         ("POST", f"/v1/campaigns/{shop.campaign()}/pause", None),
         ("PUT", path, CAMPAIGN),
     ):
-        refused = told(shop.send(method, other, body, key=key), 422)
+        refused = document_of(shop.send(method, other, body, key=key), 422)
         assert refused["code"] == "idempotency_mismatch"
     assert shop.get(path)["status"] == "paused"
 
@@ -107,10 +107,10 @@ def test_refusal_is_kept_and_an_error_is_not(shop: Shop) -> None:
     assert (again.status_code, again.headers["idempotent-replayed"]) == (409, "true")
     assert again.headers["content-type"] == "application/problem+json"
     name, key = new_name(), new_name()
-    asked = {"terms": {"name": "An offer", "discount": {"type": "amount", "amount_minor": 1}}}
-    assert shop.post(f"/v1/campaigns/{name}/offers", asked, key=key, status=404)["code"] == "campaign_not_found"
+    body = {"terms": {"name": "An offer", "discount": {"type": "amount", "amount_minor": 1}}}
+    assert shop.post(f"/v1/campaigns/{name}/offers", body, key=key, status=404)["code"] == "campaign_not_found"
     shop.post("/v1/campaigns", CAMPAIGN | {"campaign_id": name})
-    assert shop.post(f"/v1/campaigns/{name}/offers", asked, key=key)["campaign_id"] == name
+    assert shop.post(f"/v1/campaigns/{name}/offers", body, key=key)["campaign_id"] == name
 
 
 def test_same_key_in_flight_is_a_conflict(shop: Shop) -> None:
@@ -123,7 +123,7 @@ def test_same_key_in_flight_is_a_conflict(shop: Shop) -> None:
         with locked(shop.ledger_url):
             sent = {threads.submit(send) for _ in range(2)}
             quick, slow = wait(sent, return_when=FIRST_COMPLETED)
-            assert [told(one.result(), 409)["code"] for one in quick] == ["request_in_flight"]
+            assert [document_of(one.result(), 409)["code"] for one in quick] == ["request_in_flight"]
         assert [one.result().status_code for one in slow] == [201]
     assert shop.send("POST", "/v1/campaigns", CAMPAIGN, key=key).headers["idempotent-replayed"] == "true"
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.tables import metadata
-from tests.support.shop import Shop, new_name, order, reasons, told
+from tests.support.shop import Shop, document_of, new_name, order, reasons
 from tests.support.world import product
 
 TEN_PERCENT = {"type": "percent", "percent": 10}
@@ -32,7 +32,7 @@ def rows(shop: Shop) -> dict[str, list[Any]]:
     return found
 
 
-def test_qualification_tells_what_is_missing_for_the_rest(shop: Shop) -> None:
+def test_qualification_shows_what_is_missing_for_the_rest(shop: Shop) -> None:
     customer_id, _ = held_by(shop, minimum_basket_minor=1500)
     shop.give(shop.offer(channels=["app"]), customer_id)
     answer = shop.post("/v1/qualifications", order(1000) | {"customer_id": customer_id, "channel": "store"}, status=200)
@@ -84,11 +84,11 @@ def test_wallet_gives_the_best_combination_by_itself(shop: Shop) -> None:
 
 def test_second_redemption_is_refused_with_its_reason(shop: Shop) -> None:
     customer_id, coupon = held_by(shop)
-    asked: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
-    shop.redeem(1000, **asked)
-    refused = shop.send("POST", "/v1/redemptions", order(1000) | asked | {"order_id": "another"})
+    fields: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
+    shop.redeem(1000, **fields)
+    refused = shop.send("POST", "/v1/redemptions", order(1000) | fields | {"order_id": "another"})
     assert refused.headers["content-type"] == "application/problem+json"
-    problem = told(refused, 409)
+    problem = document_of(refused, 409)
     assert problem["code"] == "already_redeemed"
     assert problem["refused"][0]["coupon_id"] == coupon["coupon_id"]
     assert shop.redeem(1000, customer_id=customer_id, wallet=True, status=409)["code"] == "no_coupon"
@@ -96,38 +96,38 @@ def test_second_redemption_is_refused_with_its_reason(shop: Shop) -> None:
 
 def test_app_only_coupon_is_refused_on_the_web(shop: Shop) -> None:
     customer_id, coupon = held_by(shop, channels=["app"])
-    asked: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
-    refused = shop.redeem(1000, channel="web", status=409, **asked)
+    fields: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
+    refused = shop.redeem(1000, channel="web", status=409, **fields)
     assert refused["code"] == "channel_not_allowed"
     assert refused["refused"][0]["reason"].items() >= {"required": "app", "actual": "web"}.items()
-    assert shop.redeem(1000, channel="app", **asked)["discount_minor"] == 200
+    assert shop.redeem(1000, channel="app", **fields)["discount_minor"] == 200
 
 
 def test_discount_other_than_expected_redeems_nothing(shop: Shop) -> None:
     customer_id, coupon = held_by(shop)
-    asked: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
-    refused = shop.redeem(1000, expected_discount_minor=300, status=409, **asked)
+    fields: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
+    refused = shop.redeem(1000, expected_discount_minor=300, status=409, **fields)
     assert refused["code"] == "discount_changed"
-    assert shop.redeem(1000, expected_discount_minor=200, **asked)["discount_minor"] == 200
+    assert shop.redeem(1000, expected_discount_minor=200, **fields)["discount_minor"] == 200
 
 
 def test_reservation_holds_the_coupon_until_it_is_given_up(shop: Shop) -> None:
     customer_id, coupon = held_by(shop)
-    asked: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
-    reservation = shop.reserve(1000, order_id="mine", **asked)
+    fields: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
+    reservation = shop.reserve(1000, order_id="mine", **fields)
     path = f"/v1/reservations/{reservation['reservation_id']}"
     assert shop.get(path) == reservation | {"status": "held"}
-    assert shop.redeem(1000, status=409, **asked)["code"] == "reservation_held_by_other"
+    assert shop.redeem(1000, status=409, **fields)["code"] == "reservation_held_by_other"
     assert [shop.delete(path)["status"] for _ in range(2)] == ["released", "released"]
-    assert shop.redeem(1000, **asked)["discount_minor"] == 200
+    assert shop.redeem(1000, **fields)["discount_minor"] == 200
     assert shop.get("/v1/reservations/none", status=404)["code"] == "reservation_not_found"
 
 
 def test_coupon_that_needs_a_reservation_is_redeemed_with_one(shop: Shop) -> None:
     customer_id, coupon = held_by(shop, reservation_required=True)
-    asked: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
-    assert shop.redeem(1000, status=409, **asked)["code"] == "reservation_required"
-    reservation_id = shop.reserve(1000, **asked)["reservation_id"]
+    fields: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
+    assert shop.redeem(1000, status=409, **fields)["code"] == "reservation_required"
+    reservation_id = shop.reserve(1000, **fields)["reservation_id"]
     redeemed = shop.redeem(1000, customer_id=customer_id, reservation_id=reservation_id)
     assert [one["coupon_id"] for one in redeemed["applied"]] == [coupon["coupon_id"]]
     assert shop.get(f"/v1/reservations/{reservation_id}")["status"] == "redeemed"
@@ -137,14 +137,14 @@ def test_coupon_that_needs_a_reservation_is_redeemed_with_one(shop: Shop) -> Non
 
 def test_reservation_s_time_ends_it(shop: Shop) -> None:
     customer_id, coupon = held_by(shop)
-    asked: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
-    reservation = shop.reserve(1000, ttl_s=86_400, **asked)
+    fields: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]]}
+    reservation = shop.reserve(1000, ttl_s=86_400, **fields)
     ends_in = datetime.fromisoformat(reservation["expires_at"]) - datetime.now(UTC)
     assert timedelta(hours=23) < ends_in <= timedelta(hours=24)
     own: dict[str, Any] = {"reservation_id": reservation["reservation_id"]}
-    late = order(1000) | asked | own | {"now": (datetime.now(UTC) + timedelta(days=2)).isoformat()}
+    late = order(1000) | fields | own | {"now": (datetime.now(UTC) + timedelta(days=2)).isoformat()}
     assert shop.post("/v1/validations?dry_run=true", late, status=409)["code"] == "reservation_over"
-    assert shop.reserve(1000, ttl_s=86_401, status=422, **asked)["pointer"] == "/ttl_s"
+    assert shop.reserve(1000, ttl_s=86_401, status=422, **fields)["pointer"] == "/ttl_s"
     assert shop.redeem(1000, customer_id=customer_id, **own)["discount_minor"] == 200
     assert shop.redeem(1000, customer_id=customer_id, status=409, **own)["code"] == "reservation_over"
     assert shop.send("DELETE", f"/v1/reservations/{own['reservation_id']}").json()["code"] == "reservation_over"
@@ -153,14 +153,14 @@ def test_reservation_s_time_ends_it(shop: Shop) -> None:
 def test_rollback_gives_lines_back_and_then_the_rest_once(shop: Shop) -> None:
     customer_id, coupon = held_by(shop)
     lines = [{"line_id": "tea", "product_id": "t", "quantity": 3, "unit_price_minor": 400}]
-    asked: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]], "lines": lines}
-    redemption_id = shop.redeem(**asked)["redemption_id"]
+    fields: dict[str, Any] = {"customer_id": customer_id, "codes": [coupon["code"]], "lines": lines}
+    redemption_id = shop.redeem(**fields)["redemption_id"]
     part = shop.roll_back(redemption_id, {"line_id": "tea", "quantity": 1})
     assert (part["status"], part["returned_minor"], part["discount_left_minor"]) == ("partly_returned", 66, 134)
     whole, again = shop.roll_back(redemption_id), shop.roll_back(redemption_id)
     assert (whole["status"], whole["returned_minor"]) == ("rolled_back", 134)
     assert (again["rollback_id"], again["returned_minor"]) == (None, 0)
-    assert shop.redeem(**asked)["discount_minor"] == 200, "the coupon is good again"
+    assert shop.redeem(**fields)["discount_minor"] == 200, "the coupon is good again"
     assert shop.get(f"/v1/redemptions/{redemption_id}")["status"] == "rolled_back"
 
 
@@ -221,10 +221,10 @@ def test_price_of_a_piece_times_its_quantity_is_rounded_half_up(shop: Shop) -> N
 def test_basket_is_in_the_service_s_currency_if_it_names_none(shop: Shop) -> None:
     customer_id = new_name()
     shop.give(shop.offer(shop.campaign(currency="SEK")), customer_id)
-    asked: dict[str, Any] = {"customer_id": customer_id, "wallet": True}
-    answer = shop.validate(1000, **asked)
+    fields: dict[str, Any] = {"customer_id": customer_id, "wallet": True}
+    answer = shop.validate(1000, **fields)
     assert (answer["currency"], reasons(answer)) == ("EUR", ["currency_mismatch"])
-    assert shop.validate(1000, currency="SEK", **asked)["discount_minor"] == 200
+    assert shop.validate(1000, currency="SEK", **fields)["discount_minor"] == 200
 
 
 def test_what_the_catalogue_says_of_a_product_counts_before_what_the_till_says(api: httpx.Client) -> None:

@@ -80,7 +80,7 @@ def test_store_table_is_read_once_as_long_as_it_stays(tmp_path: Path) -> None:
     assert zones.of("s1") == "Asia/Tokyo"
 
 
-def test_zone_that_does_not_exist_is_told_and_the_default_holds(
+def test_zone_that_does_not_exist_is_logged_and_the_default_holds(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write(tmp_path, "stores", [{"store_id": "s1", "time_zone": "Europe/Munich"}])

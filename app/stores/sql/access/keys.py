@@ -131,7 +131,7 @@ def list_keys(ledger: Ledger) -> Sequence[ApiKey]:
 
 
 def revoke_key(ledger: Ledger, key_id: str, *, now: datetime) -> None:
-    """Ends a key indefinitely; one that was revoked before stays as it is. Raises KeyNotFound."""
+    """Ends a key for good; one that was revoked before stays as it is. Raises KeyNotFound."""
 
     def revoke(connection: Connection) -> bool:
         mine = api_keys.c.key_id == key_id

@@ -54,7 +54,7 @@ class PastRedemption:
 
     @property
     def key(self) -> tuple[str, str, datetime]:
-        """What tells it from every other redemption."""
+        """What identifies it among all redemptions."""
         return self.offer_id, self.customer_id, self.redeemed_at
 
 

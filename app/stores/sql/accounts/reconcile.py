@@ -105,7 +105,7 @@ _SQL = {
                         WHEN SUM(l.returned_count) > 0 THEN 'partly_returned' ELSE 'redeemed' END AS expected
             FROM redemptions r JOIN uses u ON u.redemption_id = r.redemption_id
             JOIN ({_LINES_OF_USE}) l ON l.use_id = u.use_id
-            GROUP BY r.redemption_id, r.status) AS stated
+            GROUP BY r.redemption_id, r.status) AS derived
         WHERE expected <> status""",
     "status of a reservation": """
         SELECT r.reservation_id, CASE WHEN u.is_open THEN 'held' ELSE 'over' END, r.status
@@ -126,7 +126,7 @@ _SQL = {
             SELECT coupon_id, status,
                    CASE WHEN status IN ('revoked', 'expired') THEN status WHEN uses >= max_uses THEN 'redeemed'
                         WHEN uses + holds >= max_uses THEN 'reserved' ELSE 'issued' END AS expected
-            FROM coupons) AS stated
+            FROM coupons) AS derived
         WHERE expected <> status""",
     "answer of an idempotency key": "SELECT key, 'an answer', status FROM idempotency WHERE status = 0",
 }
@@ -141,7 +141,7 @@ def _sums(connection: Connection) -> Iterator[Discrepancy]:
 
 
 def _returns(connection: Connection) -> Iterator[Discrepancy]:
-    """What came back of each line, against the entries, redemptions and rollbacks that tell it."""
+    """What came back of each line, against the entries, redemptions and rollbacks that record it."""
     line = redemption_lines.c
     columns = (line.redemption_id, line.use_id, line.cost_minor, line.discount_minor, line.quantity)
     query = select(*columns, line.returned_quantity).where(line.returned_quantity > 0)
@@ -152,13 +152,14 @@ def _returns(connection: Connection) -> Iterator[Discrepancy]:
         cost[row.use_id] += returned_part(row.cost_minor, returned, row.quantity)
         discount[row.redemption_id] += returned_part(row.discount_minor, returned, row.quantity)
     entered = select(budget_ledger.c.use_id, func.sum(budget_ledger.c.amount_minor)).group_by(budget_ledger.c.use_id)
-    by_redemption = rollbacks.c.redemption_id
-    in_rollbacks = select(by_redemption, func.sum(rollbacks.c.amount_minor)).group_by(by_redemption)
+    rolled_back = select(rollbacks.c.redemption_id, func.sum(rollbacks.c.amount_minor)).group_by(
+        rollbacks.c.redemption_id
+    )
     kept = select(redemptions.c.redemption_id, redemptions.c.returned_minor).where(redemptions.c.returned_minor != 0)
     sums: tuple[tuple[str, Counter[str], Select[Any]], ...] = (
         ("money returned of a use", cost, entered.where(budget_ledger.c.kind == "return")),
         ("discount returned of a redemption", discount, kept),
-        ("discount of a redemption's rollbacks", discount, in_rollbacks),
+        ("discount of a redemption's rollbacks", discount, rolled_back),
     )
     for what, expected, kept_sums in sums:
         found = {subject: int(minor) for subject, minor in connection.execute(kept_sums)}

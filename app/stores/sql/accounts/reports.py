@@ -1,4 +1,4 @@
-"""What the ledger tells about money: each funder's bill for a period, and where a campaign's budget went."""
+"""Reports about money: each funder's bill for a period, and where a campaign's budget went."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -50,7 +50,7 @@ class FunderTotal:
 
 @dataclass(frozen=True, slots=True)
 class ChannelSpend:
-    """What a campaign spent in one channel (None: not stated); a return counts where the money was spent."""
+    """What a campaign spent in one channel (None: not given); a return counts where the money was spent."""
 
     channel: str | None
     spent_minor: int

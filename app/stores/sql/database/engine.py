@@ -23,7 +23,7 @@ BUSY_TIMEOUT_S = 10
 """So long a transaction waits for those before it."""
 GIVE_UP_S = 15.0
 UNREACHABLE_S = 2.0
-"""How long a database that cannot be reached is tried again: a restart of PostgreSQL takes about as long."""
+"""So long a database that cannot be reached is tried again: a restart of PostgreSQL takes about as long."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.01, 0.2
 IS_WRITE = "endcap_is_write"
 TRANSIENT = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})

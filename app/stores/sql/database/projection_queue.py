@@ -12,14 +12,14 @@ Insert = postgresql.Insert | sqlite.Insert
 
 
 def insert(connection: Connection, table: Table) -> Insert:
-    """An INSERT that may say ON CONFLICT, in the words of the connection's database, and tells its row count."""
+    """An INSERT that may say ON CONFLICT, in the dialect of the connection's database, and returns its row count."""
     statement = postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
     # Without this SQLAlchemy answers -1 for a PostgreSQL that inserted nothing.
     return statement.execution_options(preserve_rowcount=True)
 
 
 def enqueue(connection: Connection, subjects: Iterable[str], *, now: datetime) -> None:
-    """Notes `customer:<id>` and `campaign:<id>`; in a stable order, so that two transactions never wait in a ring."""
+    """Notes `customer:<id>` and `campaign:<id>`; in a stable order, so that no two transactions deadlock."""
     rows = [{"subject": subject, "queued_at": now} for subject in sorted(set(subjects))]
     if rows:
         statement = insert(connection, projection_queue)

@@ -1,4 +1,4 @@
-"""The ledger's schema: brought up to this code's revision at start, and distinguished from older and newer ones."""
+"""The ledger's schema: brought up to this code's revision at start; older and newer ones are recognized."""
 
 import logging
 from pathlib import Path

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert
@@ -56,7 +57,7 @@ def redeem(
     IdempotencyMismatch, StoreUnavailable.
     """
 
-    def claim(connection: Connection, quoted: Quote) -> StoredResponse:
+    def claim(quoted: Quote, connection: Connection) -> StoredResponse:
         expected = order.expected_discount_minor
         if expected is not None and expected != quoted.discount_minor:
             return render(_discount_changed(quoted, expected))
@@ -76,7 +77,7 @@ def reserve(
 ) -> StoredResponse:
     """Holds the best combination for `ttl`, or nothing; rendered, stored and repeated as for `redeem`."""
 
-    def claim(connection: Connection, quoted: Quote) -> StoredResponse:
+    def claim(quoted: Quote, connection: Connection) -> StoredResponse:
         if not quoted.claims:
             return render(_nothing_to_use(quoted))
         return render(hold(connection, quoted, request, order_id=order_id, ttl=ttl))
@@ -85,7 +86,7 @@ def reserve(
 
 
 def _quote_and_claim(
-    ledger: Ledger, question: Question, request: IdempotentRequest, claim: Callable[[Connection, Quote], StoredResponse]
+    ledger: Ledger, question: Question, request: IdempotentRequest, claim: Callable[[Quote, Connection], StoredResponse]
 ) -> StoredResponse:
     """The response of the first round in which every claim of the quote held."""
 
@@ -104,7 +105,7 @@ def _quote_and_claim(
         if seen.overdue:
             expire_reservations(ledger, now=request.now)
         try:
-            return run_idempotent(ledger, request, lambda connection, quoted=seen: claim(connection, quoted))  # type: ignore[misc]
+            return run_idempotent(ledger, request, partial(claim, seen))
         except ClaimFailed:
             continue
     raise StoreUnavailable("too many others redeem the same coupons just now; send it again with the same key")

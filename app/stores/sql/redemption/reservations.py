@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
@@ -150,9 +151,14 @@ def expire_reservations(ledger: Ledger, *, now: datetime) -> int:
     overdue = ledger.read(lambda connection: connection.execute(query).scalars().all())
     ended = 0
     for reservation_id in overdue:
-        stale = ledger.write(lambda connection, one=reservation_id: end_reservation(  # type: ignore[misc]
-            connection, one, "expired", now=now, guard=reservations.c.expires_at <= now
-        ))  # fmt: skip
+        end = partial(
+            end_reservation,
+            reservation_id=reservation_id,
+            status="expired",
+            now=now,
+            guard=reservations.c.expires_at <= now,
+        )
+        stale = ledger.write(end)
         ended += stale is not None
     return ended
 

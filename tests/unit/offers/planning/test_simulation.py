@@ -205,11 +205,11 @@ def history(**alike: object) -> pl.LazyFrame:
 
 
 def drawn(rows: pl.LazyFrame, **how: object) -> Sample:
-    asked: dict[str, object] = {
+    arguments: dict[str, object] = {
         "days": 90, "basket_count": 20_000, "seed": 0, "only": None, "tiers": {}, "described": lambda _: {},
         "now": START + timedelta(days=5),
     }  # fmt: skip
-    return draw_baskets(rows, **asked | how)  # type: ignore[arg-type]  # the tests name few of them
+    return draw_baskets(rows, **arguments | how)  # type: ignore[arg-type]  # the tests name few of them
 
 
 def test_baskets_are_those_of_the_last_days() -> None:
@@ -227,7 +227,7 @@ def test_samples_hold_whole_customers_and_fit() -> None:
     assert len(drawn(history(), basket_count=1).baskets) == 60
 
 
-def test_a_basket_is_told_as_it_was_bought() -> None:
+def test_a_basket_is_described_as_it_was_bought() -> None:
     rows = history(store_id="s1", channel="app")
     [first, *_] = drawn(rows, only={"n3"}, tiers={"n3": "gold"}, described=lambda name: {"brand": name}).baskets
     assert first.situation == Situation(START - timedelta(days=29), "n3", "gold", "app", "s1")

@@ -18,7 +18,7 @@ def amount(minor: int) -> dict[str, object]:
     return {"type": "amount", "amount_minor": minor}
 
 
-def told(refusal: Refusal) -> tuple[object, ...]:
+def reason_of(refusal: Refusal) -> tuple[object, ...]:
     """What programs read of a refusal."""
     return (refusal.code, refusal.required, refusal.actual, refusal.pointer)
 
@@ -32,7 +32,7 @@ def test_coupon_that_is_used_alone_wins_when_it_gives_more() -> None:
     alone = coupon("alone", amount(650), combinable=False)
     combination = combine(TEN_EUROS, coupon("x", TEN_PERCENT), coupon("y", FIVE_EUROS), alone)
     assert given(combination) == {"alone": 650}
-    assert {key: told(one) for key, one in combination.refused.items()} == {
+    assert {key: reason_of(one) for key, one in combination.refused.items()} == {
         "x": (ReasonCode.NOT_COMBINABLE, "combinable", "alone", None),
         "y": (ReasonCode.NOT_COMBINABLE, "combinable", "alone", None),
     }
@@ -43,7 +43,7 @@ def test_coupon_that_is_used_alone_is_left_out_when_others_give_more() -> None:
         TEN_EUROS, coupon("x", TEN_PERCENT), coupon("y", FIVE_EUROS), coupon("alone", amount(599), combinable=False)
     )
     assert given(combination) == {"x": 100, "y": 500}
-    assert told(combination.refused["alone"]) == (ReasonCode.NOT_COMBINABLE, "alone", "x,y", "/combinable")
+    assert reason_of(combination.refused["alone"]) == (ReasonCode.NOT_COMBINABLE, "alone", "x,y", "/combinable")
 
 
 def test_group_has_one_place() -> None:
@@ -51,7 +51,7 @@ def test_group_has_one_place() -> None:
         TEN_EUROS, coupon("x", TEN_PERCENT, group="g"), coupon("y", FIVE_EUROS, group="g"), coupon("z", TEN_PERCENT)
     )
     assert given(combination) == {"z": 100, "y": 500}
-    assert told(combination.refused["x"]) == (ReasonCode.NOT_COMBINABLE, "g", "y", "/group")
+    assert reason_of(combination.refused["x"]) == (ReasonCode.NOT_COMBINABLE, "g", "y", "/group")
 
 
 def test_floor_of_one_holds_for_all_used_with_it() -> None:
@@ -60,27 +60,27 @@ def test_floor_of_one_holds_for_all_used_with_it() -> None:
     assert given(combine(lines, coupon("x", amount(250)), floored)) == {"floored": 50, "x": 250}
     combination = combine(lines, coupon("x", amount(400)), floored)
     assert given(combination) == {"x": 400}
-    assert told(combination.refused["floored"]) == (ReasonCode.LOWER_DISCOUNT, 400, 300, None)
+    assert reason_of(combination.refused["floored"]) == (ReasonCode.LOWER_DISCOUNT, 400, 300, None)
 
 
 def test_floor_that_leaves_nothing_is_the_reason() -> None:
     lines = basket(line("a", 1000, 2))
     combination = combine(lines, coupon("x", TEN_PERCENT, price_floor_minor=500))
-    assert told(combination.refused["x"]) == (ReasonCode.PRICE_FLOOR, 1000, 1000, "/price_floor_minor")
+    assert reason_of(combination.refused["x"]) == (ReasonCode.PRICE_FLOOR, 1000, 1000, "/price_floor_minor")
     combination = combine(
         lines, coupon("x", amount(200), price_floor_minor=400), coupon("y", FIVE_EUROS, price_floor_minor=300)
     )
     assert given(combination) == {"y": 400}
-    beside = combine(lines, coupon("a", amount(200), price_floor_minor=400), coupon("b", amount(100)))
-    assert given(beside) == {"a": 200}
-    assert told(beside.refused["b"]) == (ReasonCode.PRICE_FLOOR, 800, 800, None)
+    together = combine(lines, coupon("a", amount(200), price_floor_minor=400), coupon("b", amount(100)))
+    assert given(together) == {"a": 200}
+    assert reason_of(together.refused["b"]) == (ReasonCode.PRICE_FLOOR, 800, 800, None)
 
 
 def test_highest_floor_holds_whichever_coupon_comes_first() -> None:
     high, low = coupon("a", FIVE_EUROS, price_floor_minor=600), coupon("b", amount(100), price_floor_minor=300)
     combination = combine(basket(line("x", 1000)), high, low)
     assert given(combination) == {"a": 400}
-    assert told(combination.refused["b"]) == (ReasonCode.PRICE_FLOOR, 600, 600, "/price_floor_minor")
+    assert reason_of(combination.refused["b"]) == (ReasonCode.PRICE_FLOOR, 600, 600, "/price_floor_minor")
 
 
 def test_price_below_the_floor_is_left_as_it_is() -> None:
@@ -104,20 +104,20 @@ def test_coupon_without_effect_says_what_is_missing(
 ) -> None:
     combination = combine(lines, coupon("x", discount))  # type: ignore[arg-type]  # a basket, given as a parameter
     assert combination.applied == ()
-    assert told(combination.refused["x"]) == (ReasonCode.NO_EFFECT, required, actual, "/discount")
+    assert reason_of(combination.refused["x"]) == (ReasonCode.NO_EFFECT, required, actual, "/discount")
 
 
 def test_coupon_for_which_others_left_nothing_has_no_effect() -> None:
     combination = combine(TEN_EUROS, coupon("x", {"type": "percent", "percent": 100}), coupon("y", FIVE_EUROS))
     assert given(combination) == {"x": 1000}
-    assert told(combination.refused["y"]) == (ReasonCode.NO_EFFECT, 1, 0, "/discount")
+    assert reason_of(combination.refused["y"]) == (ReasonCode.NO_EFFECT, 1, 0, "/discount")
 
 
 def test_rules_of_the_offer_come_first() -> None:
     picky = coupon("x", TEN_PERCENT, minimum_basket_minor=1001)
     combination = combine(TEN_EUROS, picky, coupon("y", TEN_PERCENT))
     assert given(combination) == {"y": 100}
-    assert told(combination.refused["x"]) == (
+    assert reason_of(combination.refused["x"]) == (
         ReasonCode.MINIMUM_BASKET_NOT_MET,
         1001,
         1000,
@@ -160,7 +160,7 @@ def test_limit_is_shared_by_those_that_use_it() -> None:
         capacities=left_one,
     )
     assert given(combination) == {"y": 500}
-    assert told(combination.refused["x"]) == (ReasonCode.CUSTOMER_LIMIT_REACHED, 1, 0, None)
+    assert reason_of(combination.refused["x"]) == (ReasonCode.CUSTOMER_LIMIT_REACHED, 1, 0, None)
 
 
 def test_budget_pays_for_all_coupons_of_its_campaign_together() -> None:
@@ -168,10 +168,10 @@ def test_budget_pays_for_all_coupons_of_its_campaign_together() -> None:
     assert given(combine(TEN_EUROS, *coupons, capacities={"budget:k": Capacity(600, BUDGET)})) == {"x": 100, "y": 500}
     combination = combine(TEN_EUROS, *coupons, capacities={"budget:k": Capacity(599, BUDGET)})
     assert given(combination) == {"y": 500}
-    assert told(combination.refused["x"]) == (ReasonCode.BUDGET_EXHAUSTED, 100, 99, None)
+    assert reason_of(combination.refused["x"]) == (ReasonCode.BUDGET_EXHAUSTED, 100, 99, None)
     combination = combine(TEN_EUROS, *coupons, capacities={"budget:k": Capacity(499, BUDGET)})
     assert given(combination) == {"x": 100}
-    assert told(combination.refused["y"]) == (ReasonCode.BUDGET_EXHAUSTED, 500, 499, None)
+    assert reason_of(combination.refused["y"]) == (ReasonCode.BUDGET_EXHAUSTED, 500, 499, None)
     elsewhere = replace(coupons[0], campaign_id="other")
     assert given(combine(TEN_EUROS, elsewhere, coupons[1], capacities={"budget:k": Capacity(500, BUDGET)})) == {
         "x": 100,
@@ -179,7 +179,7 @@ def test_budget_pays_for_all_coupons_of_its_campaign_together() -> None:
     }
 
 
-def test_coupon_that_a_budget_pays_only_beside_others_is_used_beside_them() -> None:
+def test_coupon_that_a_budget_pays_only_with_others_is_used_with_them() -> None:
     half = replace(coupon("half", {"type": "percent", "percent": 50}), campaign_id="other")
     combination = combine(
         TEN_EUROS,
@@ -197,7 +197,7 @@ def test_points_that_cost_nothing_need_no_budget() -> None:
     assert [one.coupon_id for one in combination.applied] == ["p"]
     costly = coupon("q", {"type": "points", "points": 10, "point_cost_minor": 2})
     combination = combine(TEN_EUROS, costly, capacities={"budget:k": Capacity(19, BUDGET)})
-    assert told(combination.refused["q"]) == (ReasonCode.BUDGET_EXHAUSTED, 20, 19, None)
+    assert reason_of(combination.refused["q"]) == (ReasonCode.BUDGET_EXHAUSTED, 20, 19, None)
 
 
 def test_beyond_the_bound_the_strongest_take_part() -> None:

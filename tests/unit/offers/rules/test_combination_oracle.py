@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations
 from math import ceil, floor
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -288,12 +289,12 @@ def test_combination_is_the_best_of_all_subsets(
 @settings(max_examples=200, deadline=None)
 @given(candidate_lists(), BASKETS, CAPACITIES, st.randoms(use_true_random=False))
 def test_order_of_coupons_and_lines_changes_nothing(
-    candidates: list[UsableCoupon], basket: Basket, capacities: dict[str, Capacity], random: st.DataObject
+    candidates: list[UsableCoupon], basket: Basket, capacities: dict[str, Capacity], random: Random
 ) -> None:
     expected = choose(candidates, basket, capacities)
     shuffled, lines = list(candidates), list(basket.lines)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
-    random.shuffle(lines)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
+    random.shuffle(lines)
     assert choose(shuffled, Basket(tuple(lines), "EUR"), capacities) == expected
 
 

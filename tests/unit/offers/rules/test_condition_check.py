@@ -69,8 +69,8 @@ def test_leaf_is_exact_at_its_edge_and_its_refusal_has_the_figures(
     tree: Mapping[str, object], code: ReasonCode | None, required: object, actual: object
 ) -> None:
     found = refusal(tree)
-    told = None if found is None else (found.code, found.required, found.actual, found.pointer)
-    assert told == (None if code is None else (code, required, actual, "/condition"))
+    reason = None if found is None else (found.code, found.required, found.actual, found.pointer)
+    assert reason == (None if code is None else (code, required, actual, "/condition"))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_leaf_is_exact_at_its_edge_and_its_refusal_has_the_figures(
         ({"type": "known_customer"}, ReasonCode.CONDITION_NOT_MET),
     ],
 )
-def test_what_is_not_told_meets_no_condition_about_it(tree: Mapping[str, object], code: ReasonCode) -> None:
+def test_what_is_not_given_meets_no_condition_about_it(tree: Mapping[str, object], code: ReasonCode) -> None:
     found = refusal(tree, who=ANYBODY)
     assert found is not None
     assert (found.code, found.actual) == (code, None)
@@ -164,7 +164,7 @@ def test_time_is_the_local_one(
         ({"weekdays": ["sat"]}, "sat Europe/Berlin"),
     ],
 )
-def test_wrong_time_is_told_in_local_words(part: Mapping[str, object], required: str) -> None:
+def test_wrong_time_is_described_in_local_words(part: Mapping[str, object], required: str) -> None:
     found = refusal({"type": "time", "time_zone": "Europe/Berlin", **part})
     assert found is not None
     assert (found.required, found.actual) == (required, "sun 13:00 Europe/Berlin")
@@ -215,7 +215,7 @@ def test_offer_is_refused_with_the_figures_behind_it(part: Mapping[str, object],
     assert (None if found is None else (found.code, found.required, found.actual, found.pointer)) == expected
 
 
-def test_reasons_are_told_in_a_fixed_order() -> None:
+def test_reasons_come_in_a_fixed_order() -> None:
     parts: list[tuple[ReasonCode, Mapping[str, object]]] = [
         (ReasonCode.CHANNEL_NOT_ALLOWED, {"channels": ["app"]}),
         (ReasonCode.STORE_NOT_ALLOWED, {"store_ids": ["1"]}),
@@ -231,7 +231,7 @@ def test_reasons_are_told_in_a_fixed_order() -> None:
         assert found.code is parts[first][0]
 
 
-def test_long_lists_of_products_are_told_shortened() -> None:
+def test_long_lists_of_products_are_shortened() -> None:
     many = [{"product_ids": [str(number) for number in range(10_000)]}]
     found = refusal_of(terms(FIVE_EUROS, applies_to=many), BASKET, MEMBER)
     assert found is not None

@@ -112,13 +112,13 @@ def test_location_without_kinds_is_a_pointer_even_where_a_kind_is_called_like_a_
 
 def test_every_field_of_several_kinds_is_known() -> None:
     schema = OfferTerms.model_json_schema()
-    told = {
+    members = {
         name: marks
         for model in (schema, *schema["$defs"].values())
         for name, field in model.get("properties", {}).items()
         if (marks := set(kind_marks(field)))
     }
-    assert told == {name: {mark} for name, mark in UNIONS.items()}
+    assert members == {name: {mark} for name, mark in UNIONS.items()}
 
 
 def kind_marks(schema: object) -> Iterator[str]:

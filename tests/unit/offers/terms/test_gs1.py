@@ -82,7 +82,7 @@ def test_coupon_s_elements_are_understood(text: str, values: dict[str, str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "empty"),
         ("WELCOME", "no application identifier"),
@@ -113,8 +113,8 @@ def test_coupon_s_elements_are_understood(text: str, values: dict[str, str]) -> 
         ("(8112)001234561234A60123456", "digits"),
     ],
 )
-def test_wrong_element_string_is_refused_saying_what_is_wrong(text: str, told: str) -> None:
-    with pytest.raises(BadInput, match=told):
+def test_wrong_element_string_is_refused_saying_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         parse_element_string(text)
 
 

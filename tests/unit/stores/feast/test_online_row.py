@@ -213,7 +213,7 @@ def activity(customer_id: str, **given: object) -> ActivityRow:
         "last_purchase_at_live": 1.5e9,
         **given,
     }
-    return ActivityRow(customer_id=customer_id, event_timestamp=AS_OF, **row)  # type: ignore[arg-type]
+    return ActivityRow(customer_id=customer_id, event_timestamp=AS_OF, **row)  # type: ignore[arg-type]  # fields of ActivityRow
 
 
 def test_push_replaces_the_row_even_at_the_same_instant(served: Served) -> None:
@@ -335,7 +335,7 @@ def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:
     assert sorted(pl.read_parquet(path)["value"]) == list(range(2, MAX_SNAPSHOT_COUNT + 2))
 
 
-def test_snapshots_with_other_fields_are_started_anew(tmp_path: Path) -> None:
+def test_snapshots_with_other_fields_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "view.parquet"
     keep_snapshot(path, snapshot(EARLIER, 1))
     keep_snapshot(path, snapshot(AS_OF, 2).rename({"value": "other"}))
@@ -354,7 +354,7 @@ def test_redis_url_becomes_feasts_connection_string() -> None:
     ]
 
 
-def test_timestamp_of_the_live_view_is_kept_beside_its_fields(served: Served) -> None:
+def test_timestamp_of_the_live_view_is_kept_next_to_its_fields(served: Served) -> None:
     ActivityPusher(served.settings, served.redis_url).push([activity("c4")])
     with redis.Redis.from_url(served.redis_url) as client:
         stamp = client.hget(customer_key("c4"), timestamp_field(CUSTOMER_ACTIVITY).decode())

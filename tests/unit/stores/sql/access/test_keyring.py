@@ -138,7 +138,7 @@ def test_unknown_key_is_looked_up_and_not_called_unknown_while_nobody_can_tell()
     run(ring, work())
 
 
-def test_strangers_at_once_share_one_read() -> None:
+def test_unknown_keys_at_once_share_one_read() -> None:
     offer_index = OfferIndex({b"k": TILL})
     ring = offer_index.ring()
 

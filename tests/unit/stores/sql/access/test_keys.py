@@ -1,4 +1,4 @@
-"""Keys in the ledger: two live ones per client, only hashes, revoked for ever; the same on both engines."""
+"""Keys in the ledger: two live ones per client, only hashes, revoked for good; the same on both engines."""
 
 from datetime import UTC, datetime, timedelta
 from threading import Barrier, Thread
@@ -93,7 +93,7 @@ def test_unknown_key_cannot_be_revoked(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("client", ["", "bootstrap", "local", "-dash", "till 12", "till/12", "x" * 101, "kasse-ä"])
-def test_client_that_cannot_be_told_apart_is_refused(ledger: Ledger, client: str) -> None:
+def test_client_that_cannot_be_distinguished_is_refused(ledger: Ledger, client: str) -> None:
     with pytest.raises(BadInput, match="client"):
         made(ledger, client)
     assert read_keys(ledger).is_empty

@@ -28,8 +28,8 @@ def terms(**fields: object) -> OfferTerms:
 
 
 def run(ledger: Ledger, *offers: OfferTerms, time_zone: str = "Europe/Berlin", **fields: object) -> None:
-    told = {"name": "c", "currency": "EUR", "time_zone": time_zone} | fields
-    run_campaign(ledger, "c", CampaignTerms.model_validate(told), *offers)
+    document = {"name": "c", "currency": "EUR", "time_zone": time_zone} | fields
+    run_campaign(ledger, "c", CampaignTerms.model_validate(document), *offers)
 
 
 def issue(

@@ -48,8 +48,8 @@ def test_second_upgrade_does_nothing(empty_ledger_url: str, caplog: pytest.LogCa
         schema.upgrade(ledger)
         assert schema.is_current(ledger)
         schema.upgrade(ledger)
-    told = [record.getMessage() for record in caplog.records if record.name == LOGGER]
-    assert told == ["ledger migrated"]
+    messages = [record.getMessage() for record in caplog.records if record.name == LOGGER]
+    assert messages == ["ledger migrated"]
     ledger.close()
 
 
