@@ -70,7 +70,10 @@ class LoadGenerator:
             if chance.random() < ELSEWHERE_RATIO:
                 shares[elsewhere].append(order)
         # Each waits at the barrier, so that none gets two shares.
-        running = [self._processes.submit(run_share, addresses, share, seed, without_guards) for share in shares]
+        running = [
+            self._processes.submit(run_share, addresses, share, seed=seed, without_guards=without_guards)
+            for share in shares
+        ]
         return [responses for share in running for responses in share.result()]
 
 
@@ -82,7 +85,9 @@ def _join_barrier(barrier: Barrier) -> None:
 _barrier: Barrier
 
 
-def run_share(addresses: Sequence[str], orders: Sequence[TillOrder], seed: int, without_guards: bool) -> list[Response]:
+def run_share(
+    addresses: Sequence[str], orders: Sequence[TillOrder], *, seed: int, without_guards: bool
+) -> list[Response]:
     """In one process: the answers to its part of the orders."""
     chance = random.Random(seed)
     patience = [chance.uniform(0.001, PATIENCE_S) if chance.random() < IMPATIENT_RATIO else None for _ in orders]

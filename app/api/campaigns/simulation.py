@@ -153,7 +153,7 @@ def simulate_campaign(campaign_id: Id, body: SimulationRequest, request: Request
         sample = _draw_sample(service, body, audience)
         # Decisions go first: sleep lets them have the interpreter between two baskets.
         simulation = simulate(plan, sample, pause=partial(sleep, 0))
-    return json_answer(_simulation_document(campaign_id, body, plan, simulation, perf_counter() - begun_s))
+    return json_answer(_simulation_document(campaign_id, body, plan, simulation, seconds=perf_counter() - begun_s))
 
 
 def _plan_and_audience(
@@ -190,7 +190,7 @@ def _draw_sample(service: Service, body: SimulationRequest, audience: set[str] |
 
 
 def _simulation_document(
-    campaign_id: str, body: SimulationRequest, plan: SimulationInput, simulation: Simulation, seconds: float
+    campaign_id: str, body: SimulationRequest, plan: SimulationInput, simulation: Simulation, *, seconds: float
 ) -> dict[str, Any]:
     request = {"campaign_id": campaign_id, "currency": plan.campaign.currency, "days": body.days}
     # orjson writes dataclasses as objects.

@@ -1,7 +1,7 @@
 """The wire's schemas of campaigns, offers and issuing: what the retailer's own people send and get."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -279,7 +279,7 @@ class MembershipAnswer(BaseModel):
     tier: str = Field(description="The tier's name")
 
 
-def campaign_document(campaign: Campaign, *, now: datetime) -> dict[str, Any]:
+def campaign_document(campaign: Campaign, *, now: datetime) -> dict[str, object]:
     """A campaign in the shape of CampaignAnswer."""
     return {
         "campaign_id": campaign.campaign_id,
@@ -294,7 +294,7 @@ def campaign_document(campaign: Campaign, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def offer_document(offer: Offer) -> dict[str, Any]:
+def offer_document(offer: Offer) -> dict[str, object]:
     """An offer in the shape of OfferAnswer."""
     return {
         "offer_id": offer.offer_id,

@@ -1,7 +1,6 @@
 """The wire's schema of a coupon in a wallet: its state in the customer's words, its offer, its pictures."""
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -71,7 +70,7 @@ class IssueAnswer(BaseModel):
     coupons: list[CouponAnswer] = Field(description="The new coupons; empty for an audience")
 
 
-def coupon_document(one: IssuedCoupon, *, now: datetime) -> dict[str, Any]:
+def coupon_document(one: IssuedCoupon, *, now: datetime) -> dict[str, object]:
     """A coupon in the shape of CouponAnswer."""
     coupon, terms = one.coupon, one.offer.terms
     path = f"/v1/coupons/{coupon.coupon_id}"

@@ -8,9 +8,9 @@ from app.offers.rules.applicability import refusal_of
 from app.offers.rules.discounts import least_with_effect
 from app.offers.rules.search import CouponSet, find_best
 from app.offers.rules.stacking import (
+    NO_EFFECT,
     Application,
     CandidateCoupon,
-    Effect,
     PricedLines,
     apply_in_order,
     candidate_coupon,
@@ -119,7 +119,7 @@ class _Stacking:
 
     def add(self, coupon: CandidateCoupon) -> Refusal | None:
         """Lets the coupon take part; else why it cannot: a limit is reached, or it has no effect even alone."""
-        for key, count in coupon.demand(Effect([], 0, 0, 0)).items():
+        for key, count in coupon.demand(NO_EFFECT).items():
             if count > self._left_of.get(key, count):
                 return self._beyond(key, count, 0, coupon)
         alone = next(apply_in_order([coupon], self._priced))

@@ -78,6 +78,9 @@ class Effect(NamedTuple):
         return self.discount_minor > 0 or self.points > 0
 
 
+NO_EFFECT = Effect(taken=[], discount_minor=0, points=0, cost_minor=0)
+
+
 class Application(NamedTuple):
     """One coupon applied after others: what they left of all lines, and what it gave."""
 

@@ -41,7 +41,7 @@ def refused_documents(coupons: Sequence[QuotedCoupon]) -> list[dict[str, Any]]:
     return [_named(one) | {"reason": reason_document(one.refusal)} for one in coupons if one.refusal is not None]
 
 
-def reason_document(refusal: Refusal) -> Mapping[str, Any]:
+def reason_document(refusal: Refusal) -> Mapping[str, object]:
     """One reason: its code, words, what was required and what was there."""
     return {
         "code": refusal.code.value,

@@ -1,14 +1,13 @@
 """Redemptions as they stand: what each coupon gave on each line, and what has come back of it."""
 
 from itertools import groupby
-from typing import Any
 
 from sqlalchemy import Connection, select
 
 from app.stores.sql.database.tables import redemption_lines, redemptions, uses
 from app.stores.sql.redemption.rollback import RedemptionNotFound
 
-_TOLD = (
+_OF_REDEMPTION = (
     "redemption_id", "status", "order_id", "customer_id", "channel", "store_id", "currency", "basket_minor",
     "discount_minor", "returned_minor", "decision_id", "redeemed_at",
 )  # fmt: skip
@@ -16,7 +15,7 @@ _OF_USE = ("coupon_id", "offer_id", "offer_revision", "campaign_id", "discount_m
 _OF_LINE = ("line_id", "product_id", "quantity", "returned_quantity", "discount_minor", "points")
 
 
-def find_redemption(connection: Connection, redemption_id: str) -> dict[str, Any]:
+def find_redemption(connection: Connection, redemption_id: str) -> dict[str, object]:
     """The redemption with its coupons and their lines as a plain document; raises RedemptionNotFound."""
     query = select(redemptions).where(redemptions.c.redemption_id == redemption_id)
     row = connection.execute(query).mappings().one_or_none()
@@ -33,4 +32,4 @@ def find_redemption(connection: Connection, redemption_id: str) -> dict[str, Any
         {name: use[name] for name in _OF_USE} | {"lines": lines.get(use["use_id"], [])}
         for use in connection.execute(query).mappings()
     ]
-    return {name: row[name] for name in _TOLD} | {"coupons": coupons}
+    return {name: row[name] for name in _OF_REDEMPTION} | {"coupons": coupons}
