@@ -1,5 +1,6 @@
 """Starting and ending `endcap up`: it picks up where it ended, leaves nothing behind and refuses in one clear line."""
 
+import json
 import os
 import shutil
 import socket
@@ -9,7 +10,10 @@ from uuid import uuid4
 
 import pytest
 import redis
+from sqlalchemy import text
 
+from app.composition.stores import opened_ledger
+from app.settings import Settings
 from app.stores.redis.embedded import find_running
 from tests.e2e.test_failures import times_in_history, view_of
 from tests.support.running import bare_environment, command_of, endcap, endcap_up
@@ -29,6 +33,23 @@ def test_second_start_picks_up_and_interrupt_leaves_no_process(tmp_path: Path) -
             assert up.interrupt() == 0
         assert not any(command_of(pid) for pid in parts.values())
     assert times_in_history(data_dir, {event["id"]}) == {event["id"]: 1}
+
+
+def test_standard_error_holds_json_lines_only_and_warns_once_of_a_misspelt_variable(tmp_path: Path) -> None:
+    out, err = tmp_path / "out", tmp_path / "err"
+    with (
+        out.open("w") as stdout,
+        err.open("w") as stderr,
+        endcap_up(tmp_path / "var", stdout=stdout, stderr=stderr, ENDCAP_CURENCY="USD") as up,
+    ):
+        address = str(up.client.base_url).rstrip("/")
+        assert up.send([view_of("p1", anonymous_id="device")])[0]["status"] == "accepted"
+        assert up.interrupt() == 0
+    assert out.read_text() == f"Endcap on {address}/docs\n"
+    lines = [json.loads(line) for line in err.read_text().splitlines()]
+    assert {line["logger"].split(".")[0] for line in lines} == {"app", "uvicorn"}
+    warnings = [line["message"] for line in lines if line["level"] == "WARNING"]
+    assert warnings == ["unknown variable ENDCAP_CURENCY: did you mean ENDCAP_CURRENCY?"]
 
 
 def test_copied_data_directory_does_not_use_the_original_s_valkey(tmp_path: Path) -> None:
@@ -70,20 +91,20 @@ def test_killed_supervisor_leaves_no_api_and_its_successor_starts(tmp_path: Path
         assert not command_of(parts["valkey-server"])
 
 
-def refusal(*words: str, **environment: str) -> str:
-    """What `endcap up` says on standard error when it refuses to start; its status must not be 0."""
+def refusal(*words: str, command: str = "up", **environment: str) -> str:
+    """What the command says on standard error when it refuses to start, with status 2."""
     done = subprocess.run(
-        endcap("up", *words), env=bare_environment() | environment, capture_output=True, text=True, timeout=60
+        endcap(command, *words), env=bare_environment() | environment, capture_output=True, text=True, timeout=60
     )
-    assert done.returncode != 0, done
+    assert done.returncode == 2, done
     return done.stderr
 
 
-def assert_one_line(text: str, *facts: str) -> None:
+def assert_one_line(shown: str, *facts: str) -> None:
     """One line from endcap that names each of the facts."""
-    assert text.startswith("endcap: "), text
-    assert text.count("\n") == 1, text
-    assert all(fact in text for fact in facts), text
+    assert shown.startswith("endcap: "), shown
+    assert shown.count("\n") == 1, shown
+    assert all(fact in shown for fact in facts), shown
 
 
 def test_taken_port_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -108,15 +129,24 @@ def test_unwritable_data_directory_is_refused_in_one_line(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_open_address_without_api_key_is_refused_in_one_line(tmp_path: Path, host: str) -> None:
-    text = refusal("--host", host, "--port", "0", "--data-dir", str(tmp_path / "var"))
-    assert_one_line(text, host, "ENDCAP_API_KEY")
+    refused = refusal("--host", host, "--port", "0", "--data-dir", str(tmp_path / "var"))
+    assert_one_line(refused, host, "ENDCAP_API_KEY")
 
 
 def test_short_api_key_is_refused_in_one_line(tmp_path: Path) -> None:
-    text = refusal("--data-dir", str(tmp_path / "var"), ENDCAP_API_KEY=uuid4().hex[:4])
-    assert_one_line(text, "ENDCAP_API_KEY")
+    refused = refusal("--data-dir", str(tmp_path / "var"), ENDCAP_API_KEY=uuid4().hex[:4])
+    assert_one_line(refused, "ENDCAP_API_KEY")
 
 
 def test_second_up_on_one_data_directory_is_refused_in_one_line(tmp_path: Path) -> None:
     with endcap_up(tmp_path / "var") as up:
         assert_one_line(refusal("--port", "0", "--data-dir", str(up.data_dir)), str(up.data_dir), "in use")
+
+
+def test_ledger_of_a_newer_endcap_is_refused_in_one_line(tmp_path: Path) -> None:
+    settings = Settings.load(data_dir=tmp_path / "var")
+    with opened_ledger(settings) as ledger:
+        ledger.write(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    words = ("--port", "0", "--data-dir", str(settings.data_dir))
+    refused = refusal(*words, command="serve", ENDCAP_REDIS_URL="redis://127.0.0.1:1/0")
+    assert_one_line(refused, "schema 9999", "newer Endcap")

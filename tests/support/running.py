@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from subprocess import DEVNULL
+from typing import IO, Any
 
 import httpx
 
@@ -17,6 +18,8 @@ from app.stores.redis.embedded import free_port
 from tests.support.server import wait_until
 
 STOP_TIMEOUT_S = 40
+Output = IO[str] | int | None
+"""Where a process writes to, as subprocess takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,14 @@ def command_of(pid: int) -> set[str]:
 
 
 @contextmanager
-def endcap_up(data_dir: Path) -> Iterator[Up]:
+def endcap_up(data_dir: Path, *, stdout: Output = None, stderr: Output = DEVNULL, **environment: str) -> Iterator[Up]:
     """`endcap up` with an embedded Valkey on a free port; ready when its API answers."""
     port = free_port()
     process = subprocess.Popen(
         [*endcap("up"), "--port", str(port), "--data-dir", str(data_dir)],
-        env=bare_environment(),
-        stderr=subprocess.DEVNULL,
+        env=bare_environment() | environment,
+        stdout=stdout,
+        stderr=stderr,
         start_new_session=True,
     )
     try:
