@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, NewType
+from typing import Any, NamedTuple, NewType
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ ProductId = NewType("ProductId", str)
 """A product's name outside, as the retailer writes it."""
 ItemIdx = NewType("ItemIdx", int)
 """A product's row inside one bundle; means nothing outside that bundle."""
+
+JsonObject = dict[str, Any]
+"""A JSON object on its way in or out; the schema of its route or column says what the values are."""
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]

@@ -186,6 +186,7 @@ class Settings(BaseSettings):
     def load(cls, **given: object) -> Self:
         """Settings from the environment, `given` (None = not given) winning; raises BadSetting in one line."""
         try:
+            # The fields' own types are checked by pydantic, one error naming the variable.
             return cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
         except ValidationError as error:
             first = error.errors()[0]

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 from fastapi import Request, Response
 from starlette.routing import BaseRoute
@@ -12,7 +11,7 @@ from starlette.types import Scope as RequestScope
 
 from app.api.limits import RequestLimit
 from app.api.problems import problem, retry_after
-from app.domain import Scope
+from app.domain import JsonObject, Scope
 from app.errors import StoreUnavailable
 from app.stores.sql.access.keyring import KeyRing
 
@@ -25,7 +24,7 @@ ANYBODY = frozenset(Scope)
 UNAUTHORIZED = "send a live API key as `Authorization: Bearer <key>`"
 
 
-def needs(scope: Scope) -> dict[str, Any]:
+def needs(scope: Scope) -> JsonObject:
     """What a route's decorator says of the scope that it needs: `@router.post("/v1/…", **needs(Scope.REDEEM))`.
 
     The edge enforces it, the OpenAPI document shows it. A route below /v1 without it answers nobody.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 
 from fastapi import Request, Response
 from starlette.background import BackgroundTask
@@ -14,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.access import client_of, needs
 from app.api.state import Service
-from app.domain import Scope
+from app.domain import JsonObject, Scope
 from app.errors import BadInput, Conflict, IdempotencyKeyMissing
 from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse
 
@@ -42,7 +41,7 @@ class RequestInFlight(Conflict):
     code = "request_in_flight"
 
 
-def idempotent(scope: Scope, *, is_required: bool = True) -> dict[str, Any]:
+def idempotent(scope: Scope, *, is_required: bool = True) -> JsonObject:
     """A write's route options: the scope that it needs, and that it takes an Idempotency-Key.
 
     Not `is_required` where a request may write nothing.

@@ -1,6 +1,6 @@
 """The customer whom the demo shows, and what their coupons give on a basket: all of it is only read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from app.composition.stores import history_of, opened_ledger
+from app.domain import JsonObject
 from app.errors import BadSetting
 from app.history import (
     AMOUNT_MINOR,
@@ -85,7 +86,7 @@ def couponed_product(settings: Settings, customer_id: str) -> Bought | None:
     return Bought(product_id, (names or [product_id])[0], rows[0]["price"], rows[0][CURRENCY])
 
 
-def basket_of(shopper: Shopper, bought: Bought) -> dict[str, Any]:
+def basket_of(shopper: Shopper, bought: Bought) -> JsonObject:
     """The question to POST /v1/qualifications: one piece of that product at the till."""
     return {
         "customer_id": shopper.customer_id,
@@ -96,7 +97,7 @@ def basket_of(shopper: Shopper, bought: Bought) -> dict[str, Any]:
     }
 
 
-def qualification_lines(answer: Mapping[str, Any], name: str) -> list[str]:
+def qualification_lines(answer: JsonObject, name: str) -> list[str]:
     """What the coupons give on the basket, and how many give nothing on it, by reason."""
     currency = answer["currency"]
     basket = format_amount(answer["basket_minor"], currency)

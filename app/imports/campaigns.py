@@ -133,9 +133,17 @@ class _Import:
             campaign = self._ledger.read(partial(find_campaign, campaign_id=campaign_id))
             if campaign.status_at(self._now) is CampaignStatus.RUNNING:
                 report = partial(self._progress, f"coupons of {campaign_id}")
-                done = issue_to_audience(self._ledger, campaign_id, None, now=self._now, progress=report)
+                done = issue_to_audience(self._ledger, campaign_id, offer_id=None, now=self._now, progress=report)
                 issued, known = issued + done.issued_count, known + done.known_count
-        return ImportReport("coupons", issued + known, issued, known, 0, None, perf_counter() - begun_s)
+        return ImportReport(
+            "coupons",
+            issued + known,
+            issued,
+            known,
+            rows_rejected=0,
+            rejects_path=None,
+            seconds=perf_counter() - begun_s,
+        )
 
     def _import(
         self,

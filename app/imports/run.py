@@ -82,7 +82,7 @@ def _campaigns(
     files = sources.campaign_files()
     if files == CampaignFiles():
         return []
-    shift_days = days_to_shift(settings.tables_dir, TABLE, None, now=now) if shift_to_now else 0
+    shift_days = days_to_shift(settings.tables_dir, TABLE, last_at=None, now=now) if shift_to_now else 0
     if shift_days is None:
         raise BadInput("--shift-to-now moves campaigns as far as transactions; import those first, with --shift-to-now")
     return import_campaigns(settings, files, shift_days=shift_days, now=now, progress=progress)

@@ -82,7 +82,9 @@ def whole(file: TableFile) -> Block:
         return blocks[place].raw(row - int(starts[place]))
 
     if not blocks:
-        return Block(pl.DataFrame(schema=dict.fromkeys(file.columns, pl.String)), np.zeros(0, np.int64), raw, (), 0)
+        return Block(
+            pl.DataFrame(schema=dict.fromkeys(file.columns, pl.String)), np.zeros(0, np.int64), raw, (), done=0
+        )
     frame = pl.concat((block.frame for block in blocks), how="vertical_relaxed")
     lines = np.concatenate([block.lines for block in blocks])
     return Block(frame, lines, raw, [reject for block in blocks for reject in block.broken], blocks[-1].done)

@@ -29,14 +29,14 @@ def nearest(bundle: Bundle, user: Floats, *, count: int, allowed: Mask | None) -
     Exact. The filter works inside the search, so the list is short only when fewer items are allowed.
     """
     if allowed is None:
-        return _search(bundle, user, count, None)
+        return _search(bundle, user, count, allowed=None)
     allowed_count = int(np.count_nonzero(allowed))
     if allowed_count < READ_ALLOWED_BELOW_RATIO * len(allowed):
         return _read_allowed(bundle, user, count, allowed)
     barred_count = len(allowed) - allowed_count
     if barred_count > DROP_AFTERWARDS_COUNT:
         return _search(bundle, user, count, allowed)
-    found = _search(bundle, user, count + barred_count, None)
+    found = _search(bundle, user, count + barred_count, allowed=None)
     return found[allowed[found]][:count]
 
 

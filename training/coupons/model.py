@@ -129,7 +129,7 @@ def evaluate_coupons(model: CouponModel, examples: CouponExamples) -> CouponEval
 def fit_coupon_model(examples: CouponExamples) -> CouponModel:
     """Ridge logistic regression of redeemed or not, each row by its weight, so that thinning leaves no trace."""
     scale, mean = _spread(examples.table, examples.weight)
-    blank = CouponModel(COLUMNS, mean, scale, np.zeros(len(COLUMNS), np.float32), 0.0)
+    blank = CouponModel(COLUMNS, mean, scale, np.zeros(len(COLUMNS), np.float32), intercept=0.0)
     design = np.concatenate([np.ones((len(examples.table), 1)), blank.standard(examples.table)], axis=1)
     labels, row_weight = examples.is_redeemed.astype(np.float64), examples.weight
     penalty, start = np.full(design.shape[1], RIDGE), np.zeros(design.shape[1])

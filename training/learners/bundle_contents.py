@@ -51,7 +51,7 @@ class Hyperparameters:
 def hyperparameters_of(bundle: Bundle) -> Hyperparameters:
     """What a bundle was tuned to; KeyError or TypeError when this version knows no such hyperparameters."""
     scoring = bundle.scoring
-    blend = Blend(scoring["weights"], Calibration(**scoring["calibration"]), 0.0)
+    blend = Blend(scoring["weights"], Calibration(**scoring["calibration"]), ndcg=0.0)
     trees = None
     if bundle.ranker is not None:
         base = Calibration(float(bundle.ranker.slope), float(bundle.ranker.intercept))

@@ -43,7 +43,7 @@ def reliability(probability: Wide, bought: Mask, owner: npt.NDArray[np.intp], *,
     brier = mean (probability − bought)² (Brier 1950). No propositions give zeros.
     """
     if not len(probability):
-        return Reliability(0, 0.0, 0.0, 0.0, 0.0, 0.0, [])
+        return Reliability(0, 0.0, ece_equal_count=0.0, brier=0.0, mean_probability=0.0, bought=0.0, bins=[])
     chance = np.asarray(probability, np.float64)
     by_width = np.minimum((chance * BIN_COUNT).astype(np.intp), BIN_COUNT - 1)
     edges = np.unique(np.quantile(chance, np.linspace(0, 1, BIN_COUNT + 1)[1:-1]))

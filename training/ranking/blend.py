@@ -125,7 +125,7 @@ def default_weights(names: Sequence[str]) -> Wide:
 
 def default_blend(names: Sequence[str]) -> Blend:
     """The default weights, not calibrated."""
-    return Blend(dict(zip(names, map(float, default_weights(names)), strict=True)), Calibration(1.0, 0.0), 0.0)
+    return Blend(dict(zip(names, map(float, default_weights(names)), strict=True)), Calibration(1.0, 0.0), ndcg=0.0)
 
 
 def calibration_of(scores: Sequence[Floats], labels: Sequence[Mask]) -> Calibration:

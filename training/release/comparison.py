@@ -93,7 +93,7 @@ def unfair_advantage(queries: HeldOutQueries, first: Bundle, second: Bundle) -> 
 
 def _difference(first: Wide, second: Wide) -> Difference:
     if not len(first):
-        return Difference(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return Difference(0, 0.0, second=0.0, mean=0.0, low=0.0, high=0.0)
     return Difference(len(first), float(first.mean()), float(second.mean()), *paired_interval(second - first))
 
 

@@ -47,7 +47,7 @@ class HeldOutQueries:
 
 
 NO_QUERIES = EvaluationQueries([], [], [])
-NOTHING_HELD_OUT = HeldOutQueries(NO_QUERIES, NO_QUERIES, [], None)
+NOTHING_HELD_OUT = HeldOutQueries(NO_QUERIES, NO_QUERIES, [], cut_at=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,10 @@ async def generate_offers(campaign_id: Id, body: GenerationRequest, request: Req
     write = await idempotent_request(request)
 
     def save(connection: Transaction) -> StoredResponse:
-        offers = [create_offer(connection, campaign_id, None, one.terms, now=write.now) for one in generated.offers]
+        offers = [
+            create_offer(connection, campaign_id, offer_id=None, terms=one.terms, now=write.now)
+            for one in generated.offers
+        ]
         saved = document | {"saved": [offer_document(offer) for offer in offers]}
         return StoredResponse(201, orjson.dumps(saved), (f"campaign:{campaign_id}",))
 

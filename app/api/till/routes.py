@@ -234,7 +234,7 @@ def _question(
 ) -> Question:
     return Question(
         basket=basket_of(service_of(request), body, {} if guarantee is None else guarantee.prices_minor),
-        situation=Situation(now, body.customer_id, None, body.channel, body.store_id),
+        situation=Situation(now, body.customer_id, tier=None, channel=body.channel, store_id=body.store_id),
         codes=tuple(body.codes),
         wallet=wallet,
         reservation_id=reservation_id,

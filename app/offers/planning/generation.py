@@ -181,7 +181,7 @@ def _taken_off_a_piece(terms: OfferTerms, product: PricedProduct, currency: str,
     """What the till would take off, the floor and what else the terms ask for left aside."""
     assert product.price_minor is not None
     plain = OfferTerms(name=terms.name, discount=terms.discount)
-    basket = Basket((BasketLine("1", product.product_id, 1.0, product.price_minor),), currency)
+    basket = Basket((BasketLine("1", product.product_id, quantity=1.0, amount_minor=product.price_minor),), currency)
     applied = best_combination([UsableCoupon("1", "1", "1", plain)], basket, Situation(now), {}).applied
     return sum(one.discount_minor for one in applied)
 

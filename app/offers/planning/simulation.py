@@ -283,7 +283,7 @@ def _products_sold(terms: OfferTerms, sold: Mapping[str, Mapping[str, str]]) -> 
     names: Iterable[str] = sold
     if all(one.attribute is None for one in terms.applies_to):
         names = {product_id for one in terms.applies_to for product_id in one.product_ids} & sold.keys()
-    lines = tuple(BasketLine(name, name, 1.0, 0, sold[name]) for name in names)
+    lines = tuple(BasketLine(name, name, quantity=1.0, amount_minor=0, attributes=sold[name]) for name in names)
     return [line.product_id for line in eligible_lines(terms, Basket(lines, ""))]
 
 

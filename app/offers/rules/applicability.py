@@ -49,4 +49,6 @@ def _no_products(terms: OfferTerms) -> Refusal:
     if terms.excludes:
         words += f" without {products_in_words(terms.excludes)}"
     pointer = "/applies_to" if terms.applies_to else "/excludes" if terms.excludes else None
-    return Refusal(ReasonCode.PRODUCTS_NOT_IN_BASKET, "no such product is in the basket", words, None, pointer)
+    return Refusal(
+        ReasonCode.PRODUCTS_NOT_IN_BASKET, "no such product is in the basket", words, actual=None, pointer=pointer
+    )

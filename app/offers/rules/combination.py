@@ -121,7 +121,7 @@ class _Stacking:
         """Lets the coupon take part; else why it cannot: a limit is reached, or it has no effect even alone."""
         for key, count in coupon.demand(NO_EFFECT).items():
             if count > self._left_of.get(key, count):
-                return self._beyond(key, count, 0, coupon)
+                return self._beyond(key, count, used_by_others=0, coupon=coupon)
         alone = next(apply_in_order([coupon], self._priced))
         if not alone.effect.gives_something:
             return _no_effect_refusal(alone, [coupon], self._priced)

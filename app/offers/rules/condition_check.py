@@ -58,7 +58,9 @@ def _unmet(condition: Condition, basket: Basket, situation: Situation, pointer: 
         case KnownCustomer():
             if situation.customer_id is not None:
                 return None
-            return Refusal(ReasonCode.CONDITION_NOT_MET, "the customer must be known", "customer_id", None, pointer)
+            return Refusal(
+                ReasonCode.CONDITION_NOT_MET, "the customer must be known", "customer_id", actual=None, pointer=pointer
+            )
         case InChannel():
             return not_among(condition.any_of, situation.channel, pointer, ReasonCode.CHANNEL_NOT_ALLOWED)
         case InStore():

@@ -99,7 +99,7 @@ class _Search:
 
     def best(self) -> CouponSet:
         """The best of these, or the one given where that is better."""
-        self._extend(_PartialSet(self._priced.amounts, CouponSet(0, 0, ()), {}, 0), 0)
+        self._extend(_PartialSet(self._priced.amounts, CouponSet(0, 0, ()), {}, floored=0), 0)
         return self._best
 
     def _extend(self, partial: _PartialSet, start: int) -> None:

@@ -155,7 +155,7 @@ def effect_of(one: CandidateCoupon, left: Sequence[int], floors: Sequence[int], 
     room = [max(0, left[row] - floors[row]) for row in one.lines]
     taken = taken_off(one.discount, left_of_lines, room, one.pieces)
     discount_minor = sum(taken)
-    return Effect(taken, discount_minor, 0, discount_minor)
+    return Effect(taken, discount_minor, points=0, cost_minor=discount_minor)
 
 
 def most_of(one: CandidateCoupon, left: Sequence[int]) -> int:

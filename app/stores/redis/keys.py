@@ -140,7 +140,11 @@ def unpack_event(packed: bytes) -> Event:
         raise ValueError(f"not a packed event: {error}") from error
 
 
-def unpack_live(packed: Sequence[bytes], subject: str) -> list[list[Any]]:
+PackedEvent = list[Any]
+"""An event's fields in the order of `pack_event`."""
+
+
+def unpack_live(packed: Sequence[bytes], subject: str) -> list[PackedEvent]:
     """The packed events of one person; an entry of anybody else is left out."""
-    rows: list[list[Any]] = orjson.loads(b"[" + b",".join(packed) + b"]")
+    rows: list[PackedEvent] = orjson.loads(b"[" + b",".join(packed) + b"]")
     return [row for row in rows if row[5] == subject]

@@ -119,7 +119,7 @@ def create_offer(
     offer_id = offer_id or new_id("off")
     row = {"offer_id": offer_id, "campaign_id": campaign_id, "created_at": now, "updated_at": now}
     _insert_new(connection, offers, "offer", offer_id, row | _offer_columns(terms))
-    _keep_revision(connection, offer_id, 1, terms, now=now)
+    _keep_revision(connection, offer_id, revision=1, terms=terms, now=now)
     queue.enqueue(connection, [f"campaign:{campaign_id}"], now=now)
     return find_offer(connection, offer_id)
 

@@ -93,12 +93,14 @@ def _change(connection: Connection, steps: Iterable[_Step]) -> None:
 
 def _claim_steps(claims: Sequence[Claim], *, as_hold: bool) -> Iterator[_Step]:
     for claim in claims:
-        yield _Step(0, (claim.coupon_id,), 1, partial(_claim_coupon, coupon_id=claim.coupon_id, as_hold=as_hold))
+        yield _Step(
+            0, (claim.coupon_id,), phase=1, change=partial(_claim_coupon, coupon_id=claim.coupon_id, as_hold=as_hold)
+        )
         for key, limit in claim.limits:
-            yield _Step(1, _counter_id(key), 1, partial(_claim_counter, key=key, limit=limit))
+            yield _Step(1, _counter_id(key), phase=1, change=partial(_claim_counter, key=key, limit=limit))
     for campaign, cost_minor in _by_campaign(claims):
         change = partial(_claim_budget, campaign=campaign, cost_minor=cost_minor, as_hold=as_hold)
-        yield _Step(2, (campaign.campaign_id,), 1, change)
+        yield _Step(2, (campaign.campaign_id,), phase=1, change=change)
 
 
 def _counter_id(key: CounterKey) -> tuple[str, ...]:
@@ -162,13 +164,15 @@ def _release_steps(
     claimed: Sequence[ClaimedUse], costs: Sequence[tuple[str, int]], *, was_hold: bool
 ) -> Iterator[_Step]:
     for one in claimed:
-        yield _Step(0, (one.coupon_id,), 0, partial(_release_coupon, coupon_id=one.coupon_id, was_hold=was_hold))
+        yield _Step(
+            0, (one.coupon_id,), phase=0, change=partial(_release_coupon, coupon_id=one.coupon_id, was_hold=was_hold)
+        )
         for key in one.counters:
-            yield _Step(1, _counter_id(key), 0, partial(_release_counter, key=key))
+            yield _Step(1, _counter_id(key), phase=0, change=partial(_release_counter, key=key))
     for campaign_id in {campaign_id for campaign_id, _ in costs}:
         total = sum(minor for of, minor in costs if of == campaign_id)
         change = partial(_release_budget, campaign_id=campaign_id, cost_minor=total, was_hold=was_hold)
-        yield _Step(2, (campaign_id,), 0, change)
+        yield _Step(2, (campaign_id,), phase=0, change=change)
 
 
 def _release_coupon(connection: Connection, coupon_id: str, *, was_hold: bool) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.domain import JsonObject
 from app.offers.terms.codes import shown_code
 from app.offers.terms.reasons import Refusal
 from app.stores.sql.redemption.question import Quote, QuotedCoupon
 
 
-def quote_document(quote: Quote) -> dict[str, Any]:
+def quote_document(quote: Quote) -> JsonObject:
     """Totals, each line with what it costs after coupons, the coupons applied and the coupons refused."""
     basket = quote.question.basket
     taken = {line.line_id: 0 for line in basket.lines}
@@ -36,7 +37,7 @@ def quote_document(quote: Quote) -> dict[str, Any]:
     }
 
 
-def refused_documents(coupons: Sequence[QuotedCoupon]) -> list[dict[str, Any]]:
+def refused_documents(coupons: Sequence[QuotedCoupon]) -> list[JsonObject]:
     """The coupons that give nothing, each with its reason."""
     return [_named(one) | {"reason": reason_document(one.refusal)} for one in coupons if one.refusal is not None]
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
 
+from app.domain import JsonObject
 from app.errors import Conflict, Missing
 from app.offers.terms.codes import new_id
 from app.stores.sql.database.engine import Ledger
@@ -63,7 +63,7 @@ def hold(
     return Reserved(document, stale)
 
 
-def use_rows(quote: Quote, **of: str) -> list[dict[str, Any]]:
+def use_rows(quote: Quote, **of: str) -> list[JsonObject]:
     """Rows of the table `uses` for what a quote applies, for one reservation or redemption."""
     limits = {claim.coupon_id: claim.limits for claim in quote.claims}
     return [
@@ -87,7 +87,7 @@ def use_rows(quote: Quote, **of: str) -> list[dict[str, Any]]:
     ]
 
 
-def find_reservation(connection: Connection, reservation_id: str) -> dict[str, Any]:
+def find_reservation(connection: Connection, reservation_id: str) -> JsonObject:
     """The reservation as it was made, with its status now; raises ReservationNotFound."""
     query = select(reservations).where(reservations.c.reservation_id == reservation_id)
     row = connection.execute(query).mappings().one_or_none()
