@@ -66,7 +66,7 @@ class GenerationRequest(RequestModel):
     value_tiers: Annotated[list[ValueTier], Field(min_length=1, max_length=MAX_TIERS)] = Field(
         description="What is given, and to whom: one offer per product for each"
     )
-    guardrails: Guardrails = Field(default=Guardrails(), description="What no offer may exceed")
+    guardrails: Guardrails = Field(default_factory=Guardrails, description="What no offer may exceed")
     template: dict[str, Any] = Field(
         default_factory=dict,
         description="The other fields of an offer's terms; in its name {product} and {value} are replaced",

@@ -161,7 +161,11 @@ class OfferTerms(Document):
     group: Name | None = Field(default=None, description="Of one group one coupon is used. Default: no group")
     uses_per_code: Count | None = Field(default=1, description="How often a code is redeemed; null: without end")
     reservation_required: bool = Field(default=False, description="It must be reserved before it is redeemed")
-    issue: Issuing = Field(default=ByAudience(by="audience"), description="How coupons come about (docs/issuing.md)")
+    # A factory, so that the schema shows no object as the default: generators of clients refuse that.
+    issue: Issuing = Field(
+        default_factory=lambda: ByAudience(by="audience"),
+        description="How coupons come about (docs/issuing.md). Default: by audience",
+    )
     gcn: Annotated[str, AfterValidator(checked_gcn)] | None = Field(
         default=None, description="GS1 Global Coupon Number, 13 digits with its check digit. Default: none"
     )
