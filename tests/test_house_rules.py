@@ -1,6 +1,7 @@
 """The rules of this house that a formatter cannot know: sizes, names, docstrings, and who may import what."""
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -265,6 +266,18 @@ def test_every_declared_package_is_pinned_by_hash_without_an_address() -> None:
     missing = {normal_name(re.split(r"[^A-Za-z0-9._-]", one)[0]) for one in declared} - locked
     assert not missing, f"{missing} not in requirements.lock: run the command in its second line"
     assert "://" not in lock, "requirements.lock names an index: compile it with --no-emit-index-url"
+
+
+def test_tools_of_generated_clients_are_pinned_by_hash_without_an_address() -> None:
+    python = (ROOT / "tests" / "clients" / "tools.lock").read_text()
+    assert python.count("==") == len(re.findall(r"==\S+ \\\n\s+--hash=sha256:[0-9a-f]{64}", python)) > 0
+    assert "://" not in python, "tools.lock names an index: compile it with --no-emit-index-url"
+    script = json.loads((ROOT / "tests" / "clients" / "package-lock.json").read_text())
+    packages = [one for name, one in script["packages"].items() if name]
+    assert packages
+    assert all("integrity" in one and "resolved" not in one for one in packages), (
+        "package-lock.json names a registry: make it with npm install --omit-lockfile-registry-resolved"
+    )
 
 
 def normal_name(name: str) -> str:
