@@ -83,12 +83,11 @@ class Placement(BaseModel):
 
     @model_validator(mode="after")
     def _rules_agree(self) -> Self:
-        for values, what in (
-            ([pin.rank for pin in self.pin], "rank"),
-            ([pin.product_id for pin in self.pin], "product"),
-        ):
-            if len(set(values)) < len(values):
-                raise ValueError(f"pin names a {what} twice")
+        ranks, products = [pin.rank for pin in self.pin], [pin.product_id for pin in self.pin]
+        if len(set(ranks)) < len(ranks):
+            raise ValueError("pin names a rank twice")
+        if len(set(products)) < len(products):
+            raise ValueError("pin names a product twice")
         excluded = {product_id for one in self.exclude for product_id in one.product_ids}
         shown = {*self.fallback, *(pin.product_id for pin in self.pin)} & excluded
         if shown:
@@ -186,8 +185,7 @@ class Settings(BaseSettings):
     def load(cls, **given: object) -> Self:
         """Settings from the environment, `given` (None = not given) winning; raises BadSetting in one line."""
         try:
-            # The fields' own types are checked by pydantic, one error naming the variable.
-            return cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+            return cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # pydantic checks
         except ValidationError as error:
             first = error.errors()[0]
             name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
@@ -250,7 +248,7 @@ class Settings(BaseSettings):
 
     @property
     def reports_dir(self) -> Path:
-        """What evaluations found out, a page and a JSON document per bundle."""
+        """The results of evaluations, a page and a JSON document per bundle."""
         return self.data_dir / "reports"
 
 

@@ -4,12 +4,20 @@ import json
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, cast
 
 from app.commands import supervisor
-from app.commands.demo_coupons import Shopper, basket_of, couponed_product, find_shopper, qualification_lines
+from app.commands.demo_coupons import (
+    Qualification,
+    Shopper,
+    basket_of,
+    couponed_product,
+    find_shopper,
+    qualification_lines,
+)
 from app.commands.figures import training_outcome
 from app.commands.terminal import notify, progress_bar, show_text
 from app.commands.text_table import TextTable
@@ -99,7 +107,7 @@ def _wait_until_ready(base: str) -> None:
     raise EndcapFailure(f"not ready after {READY_TIMEOUT_S:.0f} s: {detail}")
 
 
-def _question(shopper: Shopper) -> dict[str, Any]:
+def _question(shopper: Shopper) -> dict[str, object]:
     """What to show to the customer in the store where they buy most."""
     context = {"channel": "app", "store_id": shopper.store_id}
     kinds = ["product", "coupon"]
@@ -108,7 +116,7 @@ def _question(shopper: Shopper) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _decision(url: str, body: dict[str, Any], api_key: str | None) -> dict[str, Any]:
+def _decision(url: str, body: Mapping[str, object], api_key: str | None) -> dict[str, Any]:
     """The answer once the wallets are in Redis, where the worker writes them after the start."""
     deadline = monotonic() + WALLETS_TIMEOUT_S
     while Degraded.COUPONS_UNKNOWN in (answer := _post(url, body, api_key))["degraded"] and monotonic() < deadline:
@@ -120,11 +128,12 @@ def _show_coupons(settings: Settings, base: str, shopper: Shopper) -> None:
     bought = couponed_product(settings, shopper.customer_id)
     if bought is None:
         return
-    answer = _post(f"{base}/v1/qualifications", basket_of(shopper, bought), settings.api_key)
+    document = _post(f"{base}/v1/qualifications", basket_of(shopper, bought), settings.api_key)
+    answer = cast(Qualification, document)
     show_text(*qualification_lines(answer, bought.name))
 
 
-def _post(url: str, body: dict[str, Any], api_key: str | None) -> dict[str, Any]:
+def _post(url: str, body: Mapping[str, object], api_key: str | None) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"}
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
@@ -134,7 +143,7 @@ def _post(url: str, body: dict[str, Any], api_key: str | None) -> dict[str, Any]
         return answer
 
 
-def _print_decision(base: str, body: dict[str, Any], answer: dict[str, Any]) -> None:
+def _print_decision(base: str, body: Mapping[str, object], answer: dict[str, Any]) -> None:
     rows = [
         (
             str(proposition["rank"]),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TypedDict
 
 import polars as pl
 
@@ -52,6 +52,30 @@ class Bought:
     currency: str
 
 
+class AppliedCoupon(TypedDict):
+    """A coupon that takes something off the basket."""
+
+    name: str
+    code: str
+    discount_minor: int
+
+
+class RefusedCoupon(TypedDict):
+    """A coupon that takes nothing off, with the `code` of its reason."""
+
+    reason: Mapping[str, str]
+
+
+class Qualification(TypedDict):
+    """As much of the answer to POST /v1/qualifications as the demo shows."""
+
+    currency: str
+    basket_minor: int
+    payable_minor: int
+    applied: Sequence[AppliedCoupon]
+    refused: Sequence[RefusedCoupon]
+
+
 def find_shopper(settings: Settings, *, now: datetime) -> Shopper:
     """The best customer among those who hold most coupons, or of all where nobody holds any."""
     with opened_ledger(settings) as ledger:
@@ -86,7 +110,7 @@ def couponed_product(settings: Settings, customer_id: str) -> Bought | None:
     return Bought(product_id, (names or [product_id])[0], rows[0]["price"], rows[0][CURRENCY])
 
 
-def basket_of(shopper: Shopper, bought: Bought) -> JsonObject:
+def basket_of(shopper: Shopper, bought: Bought) -> dict[str, object]:
     """The question to POST /v1/qualifications: one piece of that product at the till."""
     return {
         "customer_id": shopper.customer_id,
@@ -97,7 +121,7 @@ def basket_of(shopper: Shopper, bought: Bought) -> JsonObject:
     }
 
 
-def qualification_lines(answer: JsonObject, name: str) -> list[str]:
+def qualification_lines(answer: Qualification, name: str) -> list[str]:
     """What the coupons give on the basket, and how many give nothing on it, by reason."""
     currency = answer["currency"]
     basket = format_amount(answer["basket_minor"], currency)
@@ -109,7 +133,7 @@ def qualification_lines(answer: JsonObject, name: str) -> list[str]:
     return [*lines, f"  to pay {payable} {currency}; {_refusals(answer['refused'])}"]
 
 
-def _refusals(refused: Sequence[dict[str, Any]]) -> str:
+def _refusals(refused: Sequence[RefusedCoupon]) -> str:
     codes = [one["reason"]["code"] for one in refused]
     counted = (f"{codes.count(code)} {code}" for code in sorted(set(codes)))
     return "coupons that give nothing here: " + (", ".join(counted) or "(none)")

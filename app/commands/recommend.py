@@ -1,4 +1,4 @@
-"""`endcap recommend`: a file of questions through the very pipeline that serves, one answer a line, in order."""
+"""`endcap recommend`: a file of requests through the pipeline that serves, one answer a line, in order."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ from app.telemetry import no_timer
 
 PATIENT_TIMEOUT_MS = 5000
 """Nobody waits at a screen: a slow store costs time here, not quality."""
-TOLD_EVERY = 100
+PROGRESS_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ async def recommend(
                 invalid += flags is None
                 answered += flags is not None
                 degraded += bool(flags)
-                if number % TOLD_EVERY == 0 or number == total:
+                if number % PROGRESS_EVERY == 0 or number == total:
                     progress("recommend", number, total)
         unfinished.replace(output)
     finally:

@@ -1,4 +1,4 @@
-"""The command that tells each funder's bill: `endcap settlement`."""
+"""`endcap settlement`: the bill of each funder for a period."""
 
 import csv
 import sys
@@ -29,13 +29,13 @@ COLUMNS = (
     "returned_count",
 )
 
-From = Annotated[str, typer.Option("--from", help="First day or instant, as 2026-11-01.")]
-To = Annotated[str, typer.Option("--to", help="Day or instant that is billed no more, as 2026-12-01.")]
+From = Annotated[str, typer.Option("--from", help="First day or instant of the period, such as 2026-11-01.")]
+To = Annotated[str, typer.Option("--to", help="First day or instant after the period, such as 2026-12-01.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print a row per funder and campaign as CSV.")]
 
 
 def settle(from_: From, to: To, data_dir: DataDir = None, as_csv: AsCsv = False, as_json: AsJson = False) -> None:
-    """Tell what each funder owes for coupons redeemed and taken back in a period."""
+    """Show what each funder owes for the coupons redeemed and reversed in a period."""
     settings = load_settings(data_dir)
     from_at, to_at = _instant(from_, "--from", settings), _instant(to, "--to", settings)
     if to_at <= from_at:
@@ -48,7 +48,7 @@ def settle(from_: From, to: To, data_dir: DataDir = None, as_csv: AsCsv = False,
         _print_csv(totals)
         return
     facts = {"from": from_at.isoformat(), "to": to_at.isoformat(), "funders": [total.to_dict() for total in totals]}
-    columns = ("funder", "currency", "redeemed", "taken back", "owes", "coupons")
+    columns = ("funder", "currency", "redeemed", "reversed", "owes", "coupons")
     show(as_json, facts, TextTable(columns, [_row(total) for total in totals]))
 
 
@@ -57,7 +57,7 @@ def _instant(text: str, option: str, settings: Settings) -> datetime:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise BadInput(f"{option} {text!r} is no day or time; write 2026-11-01 or 2026-11-01T00:00:00Z") from None
+        raise BadInput(f"{option} {text!r} is not a day or time; write 2026-11-01 or 2026-11-01T00:00:00Z") from None
     return at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(settings.time_zone))
 
 

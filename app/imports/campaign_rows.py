@@ -88,7 +88,7 @@ def offer_terms(frame: pl.DataFrame, *, campaigns: Mapping[str, KnownCampaign]) 
         discount = _discount(row)
         products: Sequence[str] = row["product_id"]
         applies_to = () if EVERY_PRODUCT in products else (Selected(product_ids=tuple(products)),)
-        name = row["name"] or _discount_in_words(discount, campaigns[row["campaign_id"]].currency)
+        name = row["name"] or _default_name(discount, campaigns[row["campaign_id"]].currency)
         terms = OfferTerms(name=name, discount=discount, applies_to=applies_to, combinable=True)
         found[row["offer_id"]] = (row["campaign_id"], terms)
     return found
@@ -185,7 +185,7 @@ def _discount(row: Mapping[str, Any]) -> Discount:
     return Amount(type="amount", amount_minor=row["amount"])
 
 
-def _discount_in_words(discount: Discount, currency: str) -> str:
+def _default_name(discount: Discount, currency: str) -> str:
     if isinstance(discount, Percent):
         return f"{discount.percent:g} % off"
     assert isinstance(discount, Amount)

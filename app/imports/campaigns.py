@@ -17,7 +17,7 @@ from app.imports.table_file import Block, TableFile, open_table, whole
 from app.offers.terms.status import CampaignStatus
 from app.ports import Progress
 from app.settings import Settings
-from app.stores.sql.accounts import backfill as past
+from app.stores.sql.accounts import backfill
 from app.stores.sql.accounts.outcomes import export_outcomes
 from app.stores.sql.campaigns.campaigns import find_campaign
 from app.stores.sql.coupons.audience_issuing import issue_to_audience
@@ -61,7 +61,7 @@ def import_campaigns(
     """Adds to the ledger what it lacks of the files, each in one transaction; the same files again add nothing.
 
     Campaigns that run at `now` give coupons to their audience. Nobody else gets one: of a campaign that is over,
-    offers and audience tell who could have redeemed what. At the end the tables for training are rewritten.
+    offers and audience show who could have redeemed what. At the end the tables for training are written again.
     """
     with opened_ledger(settings) as ledger:
         work = _Import(settings, ledger, timedelta(days=shift_days), now, progress)
@@ -92,36 +92,36 @@ class _Import:
     def campaigns(self, file: TableFile) -> ImportReport:
         def keep(frame: pl.DataFrame) -> int:
             wanted = rows.campaign_terms(frame, time_zone=self._settings.time_zone, shift=self._shift)
-            return self._ledger.write(partial(past.add_campaigns, wanted=wanted, now=self._now))
+            return self._ledger.write(partial(backfill.add_campaigns, wanted=wanted, now=self._now))
 
         parse = partial(rows.parse_campaigns, default_currency=self._settings.currency)
         return self._import("campaigns", file, parse, keep)
 
     def offers(self, file: TableFile) -> ImportReport:
-        known = self._ledger.read(past.known_campaigns)
+        known = self._ledger.read(backfill.known_campaigns)
 
         def keep(frame: pl.DataFrame) -> int:
             wanted = rows.offer_terms(frame, campaigns=known)
-            return self._ledger.write(partial(past.add_offers, wanted=wanted, now=self._now))
+            return self._ledger.write(partial(backfill.add_offers, wanted=wanted, now=self._now))
 
-        offers = self._ledger.read(past.campaigns_of_offers)
+        offers = self._ledger.read(backfill.campaigns_of_offers)
         return self._import("offers", file, partial(rows.parse_offers, campaigns=known, offers=offers), keep)
 
     def audience(self, file: TableFile) -> ImportReport:
-        known = self._ledger.read(past.known_campaigns)
+        known = self._ledger.read(backfill.known_campaigns)
 
         def keep(frame: pl.DataFrame) -> int:
             wanted = rows.assignments(frame, campaigns=known, shift=self._shift, now=self._now)
-            return self._ledger.write(partial(past.add_assigned, assigned=wanted, now=self._now))
+            return self._ledger.write(partial(backfill.add_assigned, assigned=wanted, now=self._now))
 
         return self._import("audience", file, partial(rows.parse_audience, campaigns=known), keep)
 
     def redemptions(self, file: TableFile) -> ImportReport:
-        known, offers = self._ledger.read(past.known_campaigns), self._ledger.read(past.campaigns_of_offers)
+        known, offers = self._ledger.read(backfill.known_campaigns), self._ledger.read(backfill.campaigns_of_offers)
 
         def keep(frame: pl.DataFrame) -> int:
             wanted = rows.past_redemptions(frame, shift=self._shift)
-            return self._ledger.write(partial(past.add_redemptions, wanted=wanted, now=self._now))
+            return self._ledger.write(partial(backfill.add_redemptions, wanted=wanted, now=self._now))
 
         return self._import("redemptions", file, partial(rows.parse_redemptions, campaigns=known, offers=offers), keep)
 
@@ -130,20 +130,11 @@ class _Import:
         begun_s = perf_counter()
         issued = known = 0
         for campaign_id in sorted(self._touched):
-            campaign = self._ledger.read(partial(find_campaign, campaign_id=campaign_id))
-            if campaign.status_at(self._now) is CampaignStatus.RUNNING:
-                report = partial(self._progress, f"coupons of {campaign_id}")
-                done = issue_to_audience(self._ledger, campaign_id, offer_id=None, now=self._now, progress=report)
-                issued, known = issued + done.issued_count, known + done.known_count
-        return ImportReport(
-            "coupons",
-            issued + known,
-            issued,
-            known,
-            rows_rejected=0,
-            rejects_path=None,
-            seconds=perf_counter() - begun_s,
-        )
+            if _runs(self._ledger.read(partial(find_campaign, campaign_id=campaign_id)), self._now):
+                stage = partial(self._progress, f"coupons of {campaign_id}")
+                outcome = issue_to_audience(self._ledger, campaign_id, None, now=self._now, progress=stage)
+                issued, known = issued + outcome.issued_count, known + outcome.known_count
+        return ImportReport("coupons", issued + known, issued, known, 0, None, perf_counter() - begun_s)
 
     def _import(
         self,

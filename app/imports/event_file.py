@@ -84,5 +84,5 @@ def _json_object(line: bytes) -> dict[str, object]:
     except orjson.JSONDecodeError as error:
         raise BadInput(f"not JSON ({error}); write one object a line") from None
     if not isinstance(value, dict):
-        raise BadInput(f"a JSON {type(value).__name__} where an event object is due")
+        raise BadInput(f"a JSON {type(value).__name__} where an event object is expected")
     return value

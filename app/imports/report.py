@@ -1,4 +1,4 @@
-"""What an import tells at its end, and the file that lists the rows it refused."""
+"""What an import reports at its end, and the file that lists the rows it refused."""
 
 import csv
 import hashlib

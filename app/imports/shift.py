@@ -10,7 +10,7 @@ FILE = "shift.json"
 
 
 def days_to_shift(tables_dir: Path, source: str, last_at: datetime | None, *, now: datetime) -> int | None:
-    """The shift that `source` has had before, else the one that makes its last day yesterday (UTC).
+    """The shift of the earlier files of `source`, else the one that makes its last day yesterday (UTC).
 
     None when there is neither an earlier shift nor any time.
     """

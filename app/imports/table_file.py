@@ -137,7 +137,7 @@ def _column_names(path: Path, names: Sequence[str], compulsory: Collection[str])
     columns = tuple(name.strip().lower() or f"column {place}" for place, name in enumerate(names, start=1))
     double = [name for name, count in Counter(columns).items() if count > 1]
     if double:
-        raise BadInput(f"{path}: column {double[0]!r} stands twice in the header; keep one")
+        raise BadInput(f"{path}: column {double[0]!r} is duplicated in the header; keep one")
     for name in compulsory:
         if name not in columns:
             found = ", ".join(columns)

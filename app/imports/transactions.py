@@ -125,7 +125,7 @@ def check_lines(block: Block, *, default_currency: str) -> Checked:
 
 
 def _as_history(frame: pl.DataFrame, lines: pl.Series) -> pl.DataFrame:
-    """A negative quantity or amount marks a refund; sizes are positive then, as in GA4."""
+    """A negative quantity or amount marks a refund; the history keeps both positive, as GA4 does."""
     back = (pl.col("quantity") < 0) | (pl.col("amount") < 0).fill_null(False)
     paid = pl.col("amount").is_not_null() | pl.col("discount").is_not_null()
     return frame.select(

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from app.imports.campaigns import CampaignFiles
-from app.imports.sources.journey_words import readable
+from app.imports.sources.journey_abbreviations import readable
 from app.imports.table_file import frame_table
 
 FUNDER = "manufacturer"

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from app.commands.demo_coupons import basket_of, couponed_product, find_shopper, qualification_lines
+from app.commands.demo_coupons import (
+    Qualification,
+    RefusedCoupon,
+    basket_of,
+    couponed_product,
+    find_shopper,
+    qualification_lines,
+)
 from app.composition.stores import opened_ledger
 from app.errors import BadSetting
 from app.imports.run import Sources, run_imports
@@ -78,8 +85,8 @@ def test_without_purchases_the_demo_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_what_coupons_give_is_shown_in_major_units_and_the_others_by_reason() -> None:
-    refused = [{"reason": {"code": "no_effect"}}, {"reason": {"code": "no_effect"}}]
-    answer = {
+    refused: list[RefusedCoupon] = [{"reason": {"code": "no_effect"}}, {"reason": {"code": "no_effect"}}]
+    answer: Qualification = {
         "currency": "EUR", "basket_minor": 310, "payable_minor": 210, "refused": refused,
         "applied": [{"name": "1 off", "code": "AB-CD", "discount_minor": 100}],
     }  # fmt: skip

@@ -281,7 +281,7 @@ def test_each_fault_is_told_with_its_line(settings: Settings, tmp_path: Path) ->
     assert reports["offers"].rows_added == 5
 
 
-def test_mended_rows_add_their_products_to_the_offer(settings: Settings, tmp_path: Path, ledger: Ledger) -> None:
+def test_corrected_rows_add_their_products_to_the_offer(settings: Settings, tmp_path: Path, ledger: Ledger) -> None:
     bring(settings, tmp_path)
     more = FILES["offers"] + "milk,spring,milk-3,Milk,0.50,\n"
     assert counts(bring(settings, tmp_path, {"offers": more}))["offers"] == (1, 5, 0)

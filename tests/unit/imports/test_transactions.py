@@ -126,7 +126,7 @@ def test_a_row_with_two_faults_is_one_row_and_two_lines(tmp_path: Path, settings
     assert [row["column"] for row in _refused(report)] == ["product_id", "timestamp"]
 
 
-def test_a_mended_file_adds_the_mended_row_and_a_repeat_clears_nothing_else(tmp_path: Path, settings: Settings) -> None:
+def test_corrected_file_adds_the_corrected_row_and_clears_no_other(tmp_path: Path, settings: Settings) -> None:
     first = _import(settings, _file(tmp_path, [_line(1), "c1,p1,b1,never,1,1"]))
     again = _import(settings, _file(tmp_path, [_line(1), "c1,p1,b1,2026-03-01,1,1"]))
     assert (first.rows_added, first.rows_rejected) == (1, 1)
@@ -249,7 +249,7 @@ def test_without_times_there_is_nothing_to_shift(tmp_path: Path, settings: Setti
         ("empty.csv", b"", "empty"),
         ("sales.xlsx", b"PK\x03\x04", "spreadsheet"),
         ("sales.csv", b"customer_id,amount\n1,2\n", "product_id"),
-        ("sales.csv", b"customer_id,product_id,product_id\n1,2,3\n", "twice"),
+        ("sales.csv", b"customer_id,product_id,product_id\n1,2,3\n", "duplicated"),
         ("sales.csv", "customer_id,product_id\n".encode("utf-16"), "UTF-16"),
         ("sales.csv", b"customer_id,pr\xfcdukt\n", "UTF-8"),
         ("sales.parquet", b"customer_id,product_id\n1,2\n", "Parquet"),

@@ -24,7 +24,7 @@ def _euros(written: Sequence[object]) -> Parsed:
 
 def _utc(*parts: int) -> datetime:
     """As the parser gives it: naive, meant in UTC."""
-    return datetime(*parts, tzinfo=UTC).replace(tzinfo=None)  # type: ignore[misc, arg-type]
+    return datetime(*parts, tzinfo=UTC).replace(tzinfo=None)  # type: ignore[misc, arg-type]  # six numbers
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""The Complete Journey's shortened words, written out so that a customer can read them."""
+"""The Complete Journey's abbreviations, written out so that a customer can read them."""
 
 import polars as pl
 
-WRITTEN_OUT = {
+ABBREVIATIONS = {
     "bnls": "boneless",
     "btl": "bottle",
     "carb": "carbonated",
@@ -17,9 +17,9 @@ WRITTEN_OUT = {
 
 
 def readable(what: pl.Expr) -> pl.Expr:
-    """The text in small letters, abbreviations written out, as "frozen dinners"."""
+    """The text in lower case, abbreviations written out, as "frozen dinners"."""
     # Names were cut at 30 characters, often within brackets.
     whole = what.str.to_lowercase().str.replace(r"\([^)]*$", "").str.replace_all(r"\s+", " ")
-    for short, long in WRITTEN_OUT.items():
+    for short, long in ABBREVIATIONS.items():
         whole = whole.str.replace_all(rf"\b{short}\b", long)
     return whole.str.strip_chars(" :-/")
