@@ -45,7 +45,8 @@ def test_third_argument_of_a_call_is_no_bare_number_or_flag() -> None:
         if isinstance(node, ast.Call)
         and called_name(node) in own - VALUES_ALONE - HOT
         and any(
-            isinstance(argument, ast.Constant) and not isinstance(argument.value, str) for argument in node.args[2:]
+            isinstance(argument, ast.Constant) and not isinstance(argument.value, str | bytes)
+            for argument in node.args[2:]
         )
     ]
     assert not unreadable, f"{unreadable}: give it by its name"

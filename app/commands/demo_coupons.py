@@ -1,6 +1,6 @@
 """The customer whom the demo shows, and what their coupons give on a basket: all of it is only read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -9,7 +9,6 @@ from typing import TypedDict
 import polars as pl
 
 from app.composition.stores import history_of, opened_ledger
-from app.domain import JsonObject
 from app.errors import BadSetting
 from app.history import (
     AMOUNT_MINOR,

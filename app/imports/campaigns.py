@@ -130,11 +130,15 @@ class _Import:
         begun_s = perf_counter()
         issued = known = 0
         for campaign_id in sorted(self._touched):
-            if _runs(self._ledger.read(partial(find_campaign, campaign_id=campaign_id)), self._now):
+            campaign = self._ledger.read(partial(find_campaign, campaign_id=campaign_id))
+            if campaign.status_at(self._now) is CampaignStatus.RUNNING:
                 stage = partial(self._progress, f"coupons of {campaign_id}")
-                outcome = issue_to_audience(self._ledger, campaign_id, None, now=self._now, progress=stage)
+                outcome = issue_to_audience(self._ledger, campaign_id, offer_id=None, now=self._now, progress=stage)
                 issued, known = issued + outcome.issued_count, known + outcome.known_count
-        return ImportReport("coupons", issued + known, issued, known, 0, None, perf_counter() - begun_s)
+        seconds = perf_counter() - begun_s
+        return ImportReport(
+            "coupons", issued + known, issued, known, rows_rejected=0, rejects_path=None, seconds=seconds
+        )
 
     def _import(
         self,

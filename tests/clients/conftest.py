@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.client_tools import ClientTools, installed_tools
+from tests.clients.tools import ClientTools, installed_tools
 from tests.support.server import serving
 from tests.support.world import World
 

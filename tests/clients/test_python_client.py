@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.support.client_tools import SOURCES, ClientTools
+from tests.clients.tools import SOURCES, ClientTools
 from tests.support.world import customer, product
 
 PACKAGE = "generated_endcap_client"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.support.client_tools import SOURCES, ClientTools
+from tests.clients.tools import SOURCES, ClientTools
 
 RIGHT, WRONG = "right.ts", "wrong.ts"
 
