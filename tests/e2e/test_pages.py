@@ -17,8 +17,8 @@ from tests.support.world import World, customer, product
 from tests.test_docs import DOCS
 
 PAGES = sorted(page.name for page in DOCS.glob("for-*.md"))
-ENVIRONMENT = {"ENDCAP_FEATURES_STALE_AFTER_S": str(10**9)}
-"""The small shop's history ended long ago."""
+ENVIRONMENT = {"ENDCAP_FEATURES_STALE_AFTER_S": str(10**9), "ENDCAP_FEATURE_TIMEOUT_MS": "5000"}
+"""The small shop's history ended long ago, and a busy machine must not cost its customer the coupon."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def clone(trained_world: World, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def up(clone: Path) -> Iterator[Up]:
     """`endcap up` in the clone, its features in Redis; the pages' customer has a coupon that decisions know."""
-    with endcap_up(clone / "var") as running:
+    with endcap_up(clone / "var", **ENVIRONMENT) as running:
         command = [*endcap("features"), "--data-dir", str(clone / "var")]
         subprocess.run(command, env=bare_environment(), check=True, capture_output=True)
         shop = Shop(running.client, "")
