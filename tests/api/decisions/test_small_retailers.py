@@ -90,7 +90,7 @@ def test_visitors_who_look_and_buy_once_teach_what_is_bought_next(tmp_path: Path
     assert manifest["metrics"]["endcap"]["customers"] > 30
     assert manifest["metrics"]["endcap"]["mrr@10"] > 0.9
     report = next(settings.reports_dir.glob("*.html")).read_text()
-    assert "asked with what they had just looked at" in report
+    assert "queries with what the customer had just viewed" in report
 
 
 def test_products_alone_are_nothing_to_learn_from(tmp_path: Path, valkey: str) -> None:
