@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypedDict
 
 from fastapi import Request, Response
 from starlette.routing import BaseRoute
@@ -19,15 +20,21 @@ DECLARED = "x-endcap-scope"
 CLIENT = "endcap.client"
 SCOPES = "endcap.scopes"
 API = "/v1/"
-NOBODY: frozenset[Scope] = frozenset()
-ANYBODY = frozenset(Scope)
+NO_SCOPE: frozenset[Scope] = frozenset()
+ANY_SCOPE = frozenset(Scope)
 UNAUTHORIZED = "send a live API key as `Authorization: Bearer <key>`"
 
 
-def needs(scope: Scope) -> JsonObject:
+class RouteOptions(TypedDict):
+    """What is handed on to a route's decorator."""
+
+    openapi_extra: dict[str, object]
+
+
+def needs(scope: Scope) -> RouteOptions:
     """What a route's decorator says of the scope that it needs: `@router.post("/v1/…", **needs(Scope.REDEEM))`.
 
-    The edge enforces it, the OpenAPI document shows it. A route below /v1 without it answers nobody.
+    The middleware enforces it, the OpenAPI document shows it. A route below /v1 without it answers nobody.
     """
     return {"openapi_extra": {DECLARED: scope.value, "security": [{"bearer": [scope.value]}]}}
 
@@ -59,7 +66,7 @@ class _Route:
     def admits(self, path: str) -> frozenset[Scope]:
         if self.scope is not None:
             return frozenset({self.scope})
-        return NOBODY if path.startswith(API) else ANYBODY
+        return NO_SCOPE if path.startswith(API) else ANY_SCOPE
 
 
 class RouteScopes:
@@ -95,7 +102,7 @@ class RouteScopes:
 def _described(route: BaseRoute) -> _Route:
     pattern = getattr(route, "path_regex", None)
     if not isinstance(pattern, re.Pattern):
-        raise TypeError(f"{route!r} tells no path, so nobody could say who may use it")
+        raise TypeError(f"{route!r} has no path, so nobody could say who may use it")
     methods = getattr(route, "methods", None)
     scope = (getattr(route, "openapi_extra", None) or {}).get(DECLARED)
     return _Route(
@@ -127,7 +134,7 @@ class Access:
             return problem(401, "unauthorized", UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"})
         wait_s = self._limit.wait_s(grant, monotonic())
         if wait_s:
-            detail = f"client {grant.client!r} asks more often than its key allows; wait, or spread the requests"
+            detail = f"client {grant.client!r} sends more requests than its key allows; wait, or spread the requests"
             return problem(429, "rate_limited", detail, headers=retry_after(wait_s))
         path, method = request["path"], request["method"]
         admitted = self._routes.admitted(path, method)

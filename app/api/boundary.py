@@ -1,4 +1,4 @@
-"""The edge around the routes: access, request ids, size limit, latency; plain ASGI, so that it costs little."""
+"""The middleware around the routes: access, request ids, size limit, latency; plain ASGI, so that it costs little."""
 
 import logging
 import os
@@ -33,7 +33,7 @@ class BoundaryMiddleware:
         self._refused = metrics.refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request through the edge."""
+        """One request through the middleware."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from app.api.access import client_of, needs
+from app.api.access import RouteOptions, client_of, needs
 from app.api.state import Service
 from app.domain import JsonObject, Scope
 from app.errors import BadInput, Conflict, IdempotencyKeyMissing
@@ -41,7 +41,7 @@ class RequestInFlight(Conflict):
     code = "request_in_flight"
 
 
-def idempotent(scope: Scope, *, is_required: bool = True) -> JsonObject:
+def idempotent(scope: Scope, *, is_required: bool = True) -> RouteOptions:
     """A write's route options: the scope that it needs, and that it takes an Idempotency-Key.
 
     Not `is_required` where a request may write nothing.

@@ -96,7 +96,7 @@ class EventRow(BaseModel):
 
 
 class RejectedEvent(BadInput):
-    """A row that is no event; `code` tells which way."""
+    """A row that is no event; `code` says why."""
 
     def __init__(self, code: str, message: str, *, pointer: str | None = None) -> None:
         super().__init__(message, pointer=pointer)

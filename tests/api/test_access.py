@@ -1,4 +1,4 @@
-"""Access over HTTP: every route against every scope, rotation, revocation, rates, and what a stranger is told."""
+"""Access over HTTP: every route against every scope, rotation, revocation, rates, what unknown callers learn."""
 
 import logging
 import re
@@ -89,8 +89,8 @@ def test_every_route_asks_for_its_scope_and_no_other(service: tuple[httpx.Client
         assert operation["security"] == [{"bearer": [needed]}]
         assert {"401", "403", "429", "503"} <= operation["responses"].keys()
         address = path.replace("{", "").replace("}", "")
-        stranger = client.request(method, address)
-        assert (stranger.status_code, stranger.json()["code"]) == (401, "unauthorized"), (method, path)
+        refused = client.request(method, address)
+        assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized"), (method, path)
         for scope in Scope:
             answer = client.request(method, address, headers=headers[scope])
             if scope in {needed, Scope.ADMIN}:
@@ -139,13 +139,13 @@ def test_keys_rotate_without_a_gap(settings: Settings, service: tuple[httpx.Clie
     assert ask(client, new).status_code == 200
 
 
-def test_strangers_are_told_the_same_whatever_they_send(settings: Settings, service: tuple[Any, MakeKey]) -> None:
+def test_unknown_callers_get_one_answer_whatever_they_send(settings: Settings, service: tuple[Any, MakeKey]) -> None:
     client, make = service
     key_id, revoked = make(Scope.DECIDE)
     with ledger_of(settings) as ledger:
         revoke_key(ledger, key_id, now=datetime.now(UTC))
     wait_until(lambda: ask(client, revoked).status_code == 401, "the revoked key is refused", timeout_s=3)
-    told = [
+    answers = [
         client.request(method, path, headers=headers)
         for headers in ({}, revoked, bearer("endcap_" + "x" * 43), bearer(key_id), {"Authorization": "Basic Og=="})
         for method, path in (
@@ -155,12 +155,12 @@ def test_strangers_are_told_the_same_whatever_they_send(settings: Settings, serv
             ("GET", "/attic"),
         )
     ]
-    assert {answer.status_code for answer in told} == {401}
-    assert len({answer.content for answer in told}) == 1
-    assert {answer.headers["www-authenticate"] for answer in told} == {"Bearer"}
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.content for answer in answers}) == 1
+    assert {answer.headers["www-authenticate"] for answer in answers} == {"Bearer"}
 
 
-def test_known_callers_are_told_what_is_not_there(service: tuple[httpx.Client, MakeKey]) -> None:
+def test_known_callers_learn_what_is_not_there(service: tuple[httpx.Client, MakeKey]) -> None:
     client, make = service
     _, redeems = make(Scope.REDEEM)
     assert client.get("/v1/nothing", headers=redeems).json()["code"] == "not_found"
@@ -188,7 +188,7 @@ def test_service_that_others_can_reach_is_never_open(tmp_path: Path, valkey: str
         assert ask(client, {}).status_code == 401
 
 
-def test_key_beyond_its_rate_is_told_when_to_come_again(service: tuple[httpx.Client, MakeKey]) -> None:
+def test_key_beyond_its_rate_learns_when_to_try_again(service: tuple[httpx.Client, MakeKey]) -> None:
     client, make = service
     _, slow = make(Scope.DECIDE, client="slow", per_second=1)
     _, free = make(Scope.DECIDE, client="free")

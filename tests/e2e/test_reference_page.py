@@ -22,7 +22,7 @@ def address(trained_world: World) -> Iterator[str]:
 
 @pytest.fixture
 def reference(browser: Browser, address: str) -> Iterator[tuple[Page, list[str]]]:
-    """The page, and everything that it asked other hosts for or complained of."""
+    """The page, and every request to another host and every error in it."""
     page, faults = browser.new_page(), []
 
     def pass_on(route: Route) -> None:

@@ -39,7 +39,7 @@ def draw_baskets(
     described: Described,
     now: datetime,
 ) -> Sample:
-    """Baskets of the last `days` that the history's rows tell of before `now`: those of so many customers, drawn at
+    """Baskets of the last `days` that the history holds before `now`: those of so many customers, drawn at
     random, that they are `basket_count` at most.
 
     A basket is what a customer bought under one basket_id, else on one day; lines without a price are left out, as

@@ -16,7 +16,7 @@ router = APIRouter(tags=["decisions"])
 
 @router.post("/v1/decisions", response_model=DecisionAnswer, responses=documented(400, 413, 422), **needs(Scope.DECIDE))
 async def decide(body: DecisionRequest, request: Request) -> Response:
-    """What should this person see now, here? Always answers; `degraded` tells what was missing."""
+    """What should this person see now, here? Always answers; `degraded` says what was missing."""
     service = service_of(request)
     slate, answer = await answer_to(body, service)
     count(service.metrics, slate)
@@ -24,7 +24,7 @@ async def decide(body: DecisionRequest, request: Request) -> Response:
 
 
 async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate, bytes]:
-    """The slate and the answer's body, which `get_decision` gives again from now on; not yet counted."""
+    """The slate and the answer's body, which `get_decision` returns from now on; not yet counted."""
     query = to_query(question, service.placements)
     timer = stage_timer(service.metrics)
     slate = await service.fallback_chain.answer(query, timer)
@@ -45,12 +45,12 @@ async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate,
 async def get_decision(decision_id: Id, request: Request) -> Response:
     """The decision as it was answered, with its trace; kept for ENDCAP_DECISION_KEEP_S seconds."""
     try:
-        found = await service_of(request).decisions.find(decision_id)
+        answer = await service_of(request).decisions.find(decision_id)
     except StoreUnavailable as error:
         raise DecisionNotFound(
-            f"decision {decision_id!r} cannot be looked up now ({error.message}); ask again"
+            f"decision {decision_id!r} cannot be looked up now ({error.message}); try again"
         ) from None
-    return Response(found, media_type="application/json")
+    return Response(answer, media_type="application/json")
 
 
 def count(metrics: Metrics, slate: Slate) -> None:

@@ -1,4 +1,4 @@
-"""What happens to events: judged row by row, counted once, visible in the next decision."""
+"""What happens to events: checked row by row, counted once, visible in the next decision."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

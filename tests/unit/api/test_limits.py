@@ -88,14 +88,14 @@ def test_codes_that_exist_count_for_nothing() -> None:
         guesses.failed("till", "-", 0, 0.0)
 
 
-def test_refused_guesses_are_told_and_memory_is_bounded() -> None:
-    told: list[None] = []
-    guesses = GuessLimit(per_customer=1, per_client=10**9, on_refused=lambda: told.append(None), max_guessers=100)
+def test_refused_guesses_are_reported_and_memory_is_bounded() -> None:
+    reports: list[None] = []
+    guesses = GuessLimit(per_customer=1, per_client=10**9, on_refused=lambda: reports.append(None), max_guessers=100)
     randomly = random.Random(0)
     for _ in range(10_000):
         guesses.failed("shop", str(randomly.random()), 1, 0.0)
     guesses.failed("shop", "900", 1, 0.0)
     with pytest.raises(TooManyGuesses):
         guesses.check("shop", "900", 0.0)
-    assert len(told) == 1
+    assert len(reports) == 1
     assert len(guesses._failures) == 100

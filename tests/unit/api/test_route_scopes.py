@@ -60,8 +60,8 @@ def test_path_that_two_routes_take_needs_what_the_one_that_answers_declares() ->
     assert SCOPES.admitted("/v1/offers/export", "GET") == frozenset({Scope.ADMIN})
 
 
-def test_route_that_tells_no_path_is_refused_at_start() -> None:
-    with pytest.raises(TypeError, match="tells no path"):
+def test_route_that_has_no_path_is_refused_at_start() -> None:
+    with pytest.raises(TypeError, match="has no path"):
         RouteScopes([BaseRoute()])
 
 
@@ -84,11 +84,11 @@ def answer_of_open_service(path: str) -> tuple[int, str] | None:
     async def ask() -> tuple[int, str] | None:
         ring = KeyRing(lambda: KeyBook({}, is_empty=True), bootstrap=None, may_be_open=True)
         await ring.refresh()
-        asked: dict[str, Any] = {"path": path, "method": "GET"}
-        refusal = await Access(SCOPES, ring, RequestLimit(default_per_second=0)).refusal(asked, {})
+        scope: dict[str, Any] = {"path": path, "method": "GET"}
+        refusal = await Access(SCOPES, ring, RequestLimit(default_per_second=0)).refusal(scope, {})
         await ring.aclose()
         if refusal is None:
-            assert asked[CLIENT] == "local"
+            assert scope[CLIENT] == "local"
             return None
         return refusal.status_code, orjson.loads(refusal.body)["code"]
 
