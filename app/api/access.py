@@ -12,7 +12,7 @@ from starlette.types import Scope as RequestScope
 
 from app.api.limits import RequestLimit
 from app.api.problems import problem, retry_after
-from app.domain import JsonObject, Scope
+from app.domain import Scope
 from app.errors import StoreUnavailable
 from app.stores.sql.access.keyring import KeyRing
 

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.access import RouteOptions, client_of, needs
 from app.api.state import Service
-from app.domain import JsonObject, Scope
+from app.domain import Scope
 from app.errors import BadInput, Conflict, IdempotencyKeyMissing
 from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse
 

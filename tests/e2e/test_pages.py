@@ -33,7 +33,7 @@ def clone(trained_world: World, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def up(clone: Path) -> Iterator[Up]:
     """`endcap up` in the clone, its features in Redis; the pages' customer has a coupon that decisions know."""
-    with endcap_up(clone / "var", **ENVIRONMENT) as running:
+    with endcap_up(clone / "var", environment=ENVIRONMENT) as running:
         command = [*endcap("features"), "--data-dir", str(clone / "var")]
         subprocess.run(command, env=bare_environment(), check=True, capture_output=True)
         shop = Shop(running.client, "")

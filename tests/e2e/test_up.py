@@ -40,7 +40,7 @@ def test_standard_error_holds_json_lines_only_and_warns_once_of_a_misspelt_varia
     with (
         out.open("w") as stdout,
         err.open("w") as stderr,
-        endcap_up(tmp_path / "var", stdout=stdout, stderr=stderr, ENDCAP_CURENCY="USD") as up,
+        endcap_up(tmp_path / "var", stdout=stdout, stderr=stderr, environment={"ENDCAP_CURENCY": "USD"}) as up,
     ):
         address = str(up.client.base_url).rstrip("/")
         assert up.send([view_of("p1", anonymous_id="device")])[0]["status"] == "accepted"

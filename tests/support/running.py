@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,12 +76,14 @@ def command_of(pid: int) -> set[str]:
 
 
 @contextmanager
-def endcap_up(data_dir: Path, *, stdout: Output = None, stderr: Output = DEVNULL, **environment: str) -> Iterator[Up]:
+def endcap_up(
+    data_dir: Path, *, stdout: Output = None, stderr: Output = DEVNULL, environment: Mapping[str, str] | None = None
+) -> Iterator[Up]:
     """`endcap up` with an embedded Valkey on a free port; ready when its API answers."""
     port = free_port()
     process = subprocess.Popen(
         [*endcap("up"), "--port", str(port), "--data-dir", str(data_dir)],
-        env=bare_environment() | environment,
+        env=bare_environment() | dict(environment or {}),
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
