@@ -93,7 +93,7 @@ def test_coupon_s_elements_are_understood(text: str, values: dict[str, str]) -> 
         (f"(255){GCN}1234567890123", "13 digits"),
         (f"(255){GCN}ABC", "13 digits"),
         (f"255{GCN}1234567890123", "13 digits"),
-        (f"(255){GCN}(255){GCN}", "twice"),
+        (f"(255){GCN}(255){GCN}", "duplicated"),
         (f"(255){GCN}(17)261301", "no day"),
         (f"(255){GCN}(17)260230", "no day"),
         (f"(255){GCN}(17)2612", "YYMMDD"),
