@@ -254,7 +254,7 @@ def test_without_times_there_is_nothing_to_shift(tmp_path: Path, settings: Setti
         ("sales.csv", b"customer_id,pr\xfcdukt\n", "UTF-8"),
         ("sales.parquet", b"customer_id,product_id\n1,2\n", "Parquet"),
         ("sales.parquet", b"PAR1 and then nothing", "Parquet"),
-        ("sales.csv.gz", gzip.compress(b"customer_id,product_id\n" + b"1,2\n" * 99)[:-9], "unpacked"),
+        ("sales.csv.gz", gzip.compress(b"customer_id,product_id\n" + b"1,2\n" * 99, mtime=0)[:-9], "unpacked"),
     ],
 )
 def test_a_file_of_no_use_is_refused_whole(
