@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 def _record(given: argparse.Namespace) -> int:
     started = perf_counter()
     # By default SIGTERM ends Python at once, and what it started would run on.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("recording ended by SIGTERM"))
     # Not `resolve`: the executable of a virtual environment may be a link.
     endcap = given.endcap.absolute()
     with TemporaryDirectory(prefix="endcap-behaviour-") as temporary:
