@@ -1,8 +1,11 @@
 """What all tests share: a real Valkey server, and ledgers on both engines."""
 
-# First of all: importing Feast sets PROMETHEUS_MULTIPROC_DIR, and prometheus_client looks at it when it is imported.
-import app.telemetry  # noqa: F401  # isort: skip
 import os
+
+# First of all: importing Feast sets PROMETHEUS_MULTIPROC_DIR, and prometheus_client looks at it when it is imported. A
+# process of pytest-xdist inherits the variable from the one that started it.
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+import app.telemetry  # noqa: F401  # isort: skip
 import shutil
 import socket
 import subprocess

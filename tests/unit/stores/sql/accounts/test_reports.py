@@ -174,6 +174,9 @@ def test_command_says_what_is_missing_or_wrong(billed: Path, tmp_path: Path) -> 
     with pytest.raises(BadInput, match="no ledger yet"):
         cli(["settlement", "--from", "2026-11-01", "--to", "2026-12-01", "--data-dir", str(tmp_path)],
             standalone_mode=False)  # fmt: skip
-    for begin, end, words in (("soon", "2026-12-01", "no day or time"), ("2026-12-01", "2026-12-01", "after --from")):
+    for begin, end, words in (
+        ("soon", "2026-12-01", "not a day or time"),
+        ("2026-12-01", "2026-12-01", "after --from"),
+    ):
         with pytest.raises(BadInput, match=words):
             cli(["settlement", "--from", begin, "--to", end, "--data-dir", str(billed)], standalone_mode=False)

@@ -215,7 +215,10 @@ def test_withdrawn_offer_gives_nothing_and_still_heeds_refunds(ledger: Ledger) -
 
 def test_without_a_rule_nothing_is_kept(ledger: Ledger) -> None:
     assert take(ledger, line(5001)) == BatchResult()
-    run(ledger, terms().model_copy(update={"issue": OfferTerms.model_fields["issue"].default}))
+    run(
+        ledger,
+        terms().model_copy(update={"issue": OfferTerms.model_fields["issue"].get_default(call_default_factory=True)}),
+    )
     assert take(ledger, line(5001)) == BatchResult()
     run(ledger, campaign_id="late")
     assert take(ledger, line(5001)) == BatchResult(line_count=1, issued_count=1)
