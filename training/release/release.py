@@ -63,10 +63,6 @@ class GateResult:
             f"bundle {self.version} is not published: {against}; " + (remedy if self.is_readable else "train again")
         )
 
-    def lines(self) -> list[str]:
-        """The rows as text."""
-        return [f"  {mark:<4} {check:<10} {detail}" for check, mark, detail in self.rows()]
-
     def rows(self) -> list[tuple[str, str, str]]:
         """Per check its name, ok or FAIL, and what was seen."""
         return [(one.name, "ok" if one.is_ok else "FAIL", one.detail) for one in self.checks]

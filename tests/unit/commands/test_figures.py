@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from app.commands.figures import metric_tables
 from app.commands.text_table import TextTable
+from tests.support.evaluation_results import sample_results
+from training.evaluation.results import HEADLINE_FIGURES, headline
 
 METRICS: Mapping[str, object] = {
     "endcap": {"customers": 1280, "ndcg@10": 0.5175, "hit@10": 1.0, "mrr@10": 0.25},
@@ -36,6 +38,13 @@ def test_parts_and_other_figures_have_tables_of_their_own() -> None:
     assert parts.columns == ("of these", "bought again")
     assert parts.rows[1] == ("ndcg@10", "0.5319")
     assert others.rows == [("ndcg@10, 95 %: low", "0.4883"), ("ndcg@10, 95 %: high", "0.5472")]
+
+
+def test_metrics_of_a_real_evaluation_leave_no_figure_out() -> None:
+    compared = tables(headline(sample_results()))[0]
+    assert compared.columns == ("metric", "endcap", "personal frequency", "popularity", "endcap is")
+    assert [row[0] for row in compared.rows] == ["customers", *HEADLINE_FIGURES]
+    assert {row[-1] for row in compared.rows[1:]} == {"equal"}
 
 
 def test_without_baselines_nothing_is_marked() -> None:
