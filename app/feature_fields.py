@@ -15,7 +15,7 @@ ACTIVITY_PUSH = "customer_activity_push"
 """The push source that the worker writes to."""
 
 
-class Kind(StrEnum):
+class FieldType(StrEnum):
     """How a value is stored, in Polars, in Feast and on the wire."""
 
     F64 = "float64"
@@ -33,7 +33,7 @@ class Feature:
 
     view: str
     name: str
-    kind: Kind
+    kind: FieldType
     unit: str
     description: str
     owner: str
@@ -44,7 +44,7 @@ CUSTOMER_PURCHASES = "customer_purchases"
 CUSTOMER_ACTIVITY = "customer_activity"
 PRODUCT_STATISTICS = "product_statistics"
 
-_Row = tuple[str, Kind, str, str]
+_Row = tuple[str, FieldType, str, str]
 
 
 def _view(view: str, owner: str, *rows: _Row) -> tuple[Feature, ...]:
@@ -57,57 +57,57 @@ def _view(view: str, owner: str, *rows: _Row) -> tuple[Feature, ...]:
 PROFILE = _view(
     CUSTOMER_PROFILE,
     "personalization",
-    ("first_purchase_at", Kind.F64, "unix s", "Time of the first purchase."),
-    ("last_purchase_at", Kind.F64, "unix s", "Time of the last purchase in the history."),
-    ("basket_count", Kind.I64, "baskets", "Distinct baskets; without basket ids a day is a basket."),
-    ("line_count", Kind.I64, "lines", "Purchase lines, distinct per basket and product."),
-    ("product_count", Kind.I64, "products", "Distinct products bought."),
-    ("spend_minor", Kind.I64, "minor units", "Money paid, all time; null when no amount is known."),
-    ("spend_minor_90d", Kind.I64, "minor units", "Money paid in the last 90 days."),
-    ("basket_mean_minor", Kind.F64, "minor units", "Money paid per basket, mean."),
-    ("visit_interval_days", Kind.F64, "days", "Mean gap between purchase days (UTC); null below two."),
-    ("repeat_share", Kind.F32, "ratio", "Lines of products bought in an earlier basket, of all lines."),
-    ("coupon_share", Kind.F32, "ratio", "Lines with a coupon or a discount, of all lines."),
-    ("share_store", Kind.F32, "ratio", "Lines bought in a store, of lines whose channel is known."),
-    ("share_web", Kind.F32, "ratio", "Lines bought on the web, of lines whose channel is known."),
-    ("share_app", Kind.F32, "ratio", "Lines bought in the app, of lines whose channel is known."),
-    ("home_store_id", Kind.STR, "store id", "The store with most of the customer's baskets."),
-    ("favourite_departments", Kind.STR_LIST, "departments", "Up to three departments with most lines."),
+    ("first_purchase_at", FieldType.F64, "unix s", "Time of the first purchase."),
+    ("last_purchase_at", FieldType.F64, "unix s", "Time of the last purchase in the history."),
+    ("basket_count", FieldType.I64, "baskets", "Distinct baskets; without basket ids a day is a basket."),
+    ("line_count", FieldType.I64, "lines", "Purchase lines, distinct per basket and product."),
+    ("product_count", FieldType.I64, "products", "Distinct products bought."),
+    ("spend_minor", FieldType.I64, "minor units", "Money paid, all time; null when no amount is known."),
+    ("spend_minor_90d", FieldType.I64, "minor units", "Money paid in the last 90 days."),
+    ("basket_mean_minor", FieldType.F64, "minor units", "Money paid per basket, mean."),
+    ("visit_interval_days", FieldType.F64, "days", "Mean gap between purchase days (UTC); null below two."),
+    ("repeat_share", FieldType.F32, "ratio", "Lines of products bought in an earlier basket, of all lines."),
+    ("coupon_share", FieldType.F32, "ratio", "Lines with a coupon or a discount, of all lines."),
+    ("share_store", FieldType.F32, "ratio", "Lines bought in a store, of lines whose channel is known."),
+    ("share_web", FieldType.F32, "ratio", "Lines bought on the web, of lines whose channel is known."),
+    ("share_app", FieldType.F32, "ratio", "Lines bought in the app, of lines whose channel is known."),
+    ("home_store_id", FieldType.STR, "store id", "The store with most of the customer's baskets."),
+    ("favourite_departments", FieldType.STR_LIST, "departments", "Up to three departments with most lines."),
 )
 
 PURCHASES = _view(
     CUSTOMER_PURCHASES,
     "personalization",
-    ("bought_product_ids", Kind.STR_LIST, "product ids", "Products bought, strongest first, at most 5,000."),
-    ("bought_keys", Kind.F64_LIST, "product keys", "52-bit hash of each product id: what serving reads."),
-    ("bought_count", Kind.F32_LIST, "baskets", "Distinct baskets with the product."),
-    ("bought_weight_28d", Kind.F32_LIST, "decayed lines", "Sum of 2^(-age/28 d) over the product's lines."),
-    ("bought_weight_112d", Kind.F32_LIST, "decayed lines", "Sum of 2^(-age/112 d) over the product's lines."),
-    ("bought_first_day", Kind.F32_LIST, "epoch days", "Day (UTC) of the product's first purchase."),
-    ("bought_last_day", Kind.F32_LIST, "epoch days", "Day (UTC) of the product's last purchase."),
+    ("bought_product_ids", FieldType.STR_LIST, "product ids", "Products bought, strongest first, at most 5,000."),
+    ("bought_keys", FieldType.F64_LIST, "product keys", "52-bit hash of each product id: what serving reads."),
+    ("bought_count", FieldType.F32_LIST, "baskets", "Distinct baskets with the product."),
+    ("bought_weight_28d", FieldType.F32_LIST, "decayed lines", "Sum of 2^(-age/28 d) over the product's lines."),
+    ("bought_weight_112d", FieldType.F32_LIST, "decayed lines", "Sum of 2^(-age/112 d) over the product's lines."),
+    ("bought_first_day", FieldType.F32_LIST, "epoch days", "Day (UTC) of the product's first purchase."),
+    ("bought_last_day", FieldType.F32_LIST, "epoch days", "Day (UTC) of the product's last purchase."),
 )
 
 ACTIVITY = _view(
     CUSTOMER_ACTIVITY,
     "ingestion",
-    ("last_seen_at", Kind.F64, "unix s", "Time of the last event of any kind."),
-    ("last_channel", Kind.STR, "channel", "Channel of the last event that named one."),
-    ("last_store_id", Kind.STR, "store id", "Store of the last event that named one."),
-    ("event_count_24h", Kind.I64, "events", "Events in the 24 hours before the row's timestamp."),
-    ("last_purchase_at_live", Kind.F64, "unix s", "Time of the last purchase event, live."),
+    ("last_seen_at", FieldType.F64, "unix s", "Time of the last event of any kind."),
+    ("last_channel", FieldType.STR, "channel", "Channel of the last event that named one."),
+    ("last_store_id", FieldType.STR, "store id", "Store of the last event that named one."),
+    ("event_count_24h", FieldType.I64, "events", "Events in the 24 hours before the row's timestamp."),
+    ("last_purchase_at_live", FieldType.F64, "unix s", "Time of the last purchase event, live."),
 )
 
 STATISTICS = _view(
     PRODUCT_STATISTICS,
     "merchandising",
-    ("purchase_count_7d", Kind.I64, "baskets", "Baskets with the product in the last 7 days."),
-    ("purchase_count_28d", Kind.I64, "baskets", "Baskets with the product in the last 28 days."),
-    ("purchase_count", Kind.I64, "baskets", "Baskets with the product, all time."),
-    ("buyer_count", Kind.I64, "customers", "Distinct customers who bought the product."),
-    ("repeat_rate", Kind.F32, "ratio", "Buyers with the product in two baskets or more, of all buyers."),
-    ("price_mean_minor", Kind.F64, "minor units", "Mean unit price paid: amounts over quantities."),
-    ("trend_ratio", Kind.F32, "ratio", "Daily baskets over 28 days against 112 days (or the span known)."),
-    ("last_sold_at", Kind.F64, "unix s", "Time of the last sale."),
+    ("purchase_count_7d", FieldType.I64, "baskets", "Baskets with the product in the last 7 days."),
+    ("purchase_count_28d", FieldType.I64, "baskets", "Baskets with the product in the last 28 days."),
+    ("purchase_count", FieldType.I64, "baskets", "Baskets with the product, all time."),
+    ("buyer_count", FieldType.I64, "customers", "Distinct customers who bought the product."),
+    ("repeat_rate", FieldType.F32, "ratio", "Buyers with the product in two baskets or more, of all buyers."),
+    ("price_mean_minor", FieldType.F64, "minor units", "Mean unit price paid: amounts over quantities."),
+    ("trend_ratio", FieldType.F32, "ratio", "Daily baskets over 28 days against 112 days (or the span known)."),
+    ("last_sold_at", FieldType.F64, "unix s", "Time of the last sale."),
 )
 
 CUSTOMER_FEATURES = (*PROFILE, *PURCHASES, *ACTIVITY)

@@ -17,19 +17,19 @@ from app.feature_fields import (
     PURCHASES,
     STATISTICS,
     Feature,
-    Kind,
+    FieldType,
 )
 from feature_repo.entities import CUSTOMER, PRODUCT
 from feature_repo.sources import activity_source, file_source
 
 _TYPES = {
-    Kind.F64: Float64,
-    Kind.F32: Float32,
-    Kind.I64: Int64,
-    Kind.STR: String,
-    Kind.STR_LIST: Array(String),
-    Kind.F32_LIST: Array(Float32),
-    Kind.F64_LIST: Array(Float64),
+    FieldType.F64: Float64,
+    FieldType.F32: Float32,
+    FieldType.I64: Int64,
+    FieldType.STR: String,
+    FieldType.STR_LIST: Array(String),
+    FieldType.F32_LIST: Array(Float32),
+    FieldType.F64_LIST: Array(Float64),
 }
 
 

@@ -21,7 +21,7 @@ from app.stores.redis.breaker import Breaker
 from app.stores.redis.customers import RedisCustomers
 from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.events import RedisEvents
-from app.stores.redis.keys import Keys
+from app.stores.redis.keys import RedisKeys
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
@@ -100,7 +100,7 @@ async def close_service(service: Service, connections: Sequence[PipelinedRedis])
 
 
 def _writers(
-    writes: PipelinedRedis, keys: Keys, settings: Settings, metrics: Metrics
+    writes: PipelinedRedis, keys: RedisKeys, settings: Settings, metrics: Metrics
 ) -> tuple[RedisEvents, DecisionLog]:
     event_store = RedisEvents(
         writes,

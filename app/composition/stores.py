@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 
 from app.history import History
 from app.settings import Settings
-from app.stores.redis.keys import Keys, WorkerClient, worker_client
+from app.stores.redis.keys import RedisKeys, WorkerClient, worker_client
 from app.stores.redis.projections import Projections
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
@@ -24,9 +24,9 @@ def opened_ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
 
 
-def keys_of(settings: Settings) -> Keys:
+def keys_of(settings: Settings) -> RedisKeys:
     """The names of all keys in Redis."""
-    return Keys(settings.stream_partition_count)
+    return RedisKeys(settings.stream_partition_count)
 
 
 def redis_client(redis_url: str, *, timeout_s: float = 5.0) -> WorkerClient:

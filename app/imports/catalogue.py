@@ -25,7 +25,7 @@ RECOMMENDABLE = "recommendable"
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class ReferenceTable:
     """A table of its own file, one row per `key`."""
 
     table: str
@@ -33,8 +33,8 @@ class Catalogue:
     notes_arrival: bool
 
 
-PRODUCTS = Catalogue("products", "product_id", notes_arrival=True)
-STORES = Catalogue("stores", "store_id", notes_arrival=False)
+PRODUCTS = ReferenceTable("products", "product_id", notes_arrival=True)
+STORES = ReferenceTable("stores", "store_id", notes_arrival=False)
 
 
 def import_products(settings: Settings, path: Path, *, now: datetime, progress: StageProgress) -> ImportReport:
@@ -50,7 +50,7 @@ def import_stores(settings: Settings, path: Path, *, now: datetime, progress: St
 
 
 def import_catalogue(
-    settings: Settings, file: TableFile, catalogue: Catalogue, *, now: datetime, progress: StageProgress
+    settings: Settings, file: TableFile, catalogue: ReferenceTable, *, now: datetime, progress: StageProgress
 ) -> ImportReport:
     """The same for an open table. A column that the file lacks keeps its stored values; an empty value clears."""
     begun_s = perf_counter()
@@ -80,7 +80,7 @@ def _is_reserved(name: str) -> bool:
     return name in (*MONEY.values(), LISTED_AT) or name.startswith("column ")
 
 
-def _parsed(block: Block, catalogue: Catalogue, *, default_currency: str) -> dict[str, Parsed]:
+def _parsed(block: Block, catalogue: ReferenceTable, *, default_currency: str) -> dict[str, Parsed]:
     frame = block.frame
     given = (
         frame["currency"] if "currency" in frame.columns else pl.repeat(None, frame.height, dtype=pl.String, eager=True)
@@ -104,7 +104,7 @@ def _price(raw: pl.Series, currency: pl.Series) -> Parsed:
     return Parsed(price.values, [*price.faults, ("negative", price.values < 0)])
 
 
-def _upsert(path: Path, rows: pl.DataFrame, catalogue: Catalogue, *, now: datetime) -> int:
+def _upsert(path: Path, rows: pl.DataFrame, catalogue: ReferenceTable, *, now: datetime) -> int:
     """Write the table with `rows` in it, the last of each key winning; returns how many rows are new or other."""
     key = catalogue.key
     latest = rows.unique(key, keep="last")

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from app.domain import Ints
 
-Keys = npt.NDArray[np.int64]
+ProductKeys = npt.NDArray[np.int64]
 
 KEY_BITS = 52
 """A key is a hash below 2^52 (`app.feature_fields.product_key`)."""
@@ -20,7 +20,7 @@ class KeyTable:
     of ids takes 110.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: ProductKeys) -> None:
         """Key i stands for item i; of equal keys the first one counts."""
         bits = int(max(BUCKETS_PER_KEY * len(keys), 2) - 1).bit_length()
         self._shift = KEY_BITS - bits
@@ -32,7 +32,7 @@ class KeyTable:
         self._keys = np.append(keys[order], np.iinfo(np.int64).max)
         self._items = np.append(order, ABSENT)
 
-    def items_of(self, keys: Keys) -> Ints:
+    def items_of(self, keys: ProductKeys) -> Ints:
         """The item of each key, -1 where there is none."""
         places = self._starts.take(keys >> self._shift, mode="clip")
         for _ in range(self._fullest - 1):

@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Selected, Settings
-from app.stores.redis.keys import Keys, worker_client
+from app.stores.redis.keys import RedisKeys, worker_client
 from app.stores.redis.projections import Projections
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer
 from app.stores.sql.coupons.audience_issuing import add_audience, issue_to_audience
@@ -151,7 +151,7 @@ def main() -> None:
         for campaign in campaigns:
             campaign.start(ledger, datetime.now(UTC))
         redis_url = stack.enter_context(redis_off_the_measured_core(settings))
-        projections = Projections(ledger, worker_client(redis_url), Keys(settings.stream_partition_count))
+        projections = Projections(ledger, worker_client(redis_url), RedisKeys(settings.stream_partition_count))
         stack.enter_context(closing(projections))
         projections.rebuild()
         environment = {

@@ -39,7 +39,7 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class ProductTable:
     """What is known of the n products, in the dataset's order. Money int64 (n), -1 = unknown.
 
     `is_listed`: the price is the product table's; others are the mean of what was paid.
@@ -95,7 +95,7 @@ class Dataset:
     has_time: bool
     has_purchases: bool
     as_of_day: float
-    catalogue: Catalogue
+    catalogue: ProductTable
     views: Views | None = None
 
     @property
@@ -295,7 +295,7 @@ def _paid_price(lines: pl.DataFrame) -> pl.DataFrame:
     return paid.agg((pl.col("amount_minor").sum() / pl.col("quantity").sum()).round().cast(pl.Int64).alias("paid"))
 
 
-def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.DataFrame) -> Catalogue:
+def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.DataFrame) -> ProductTable:
     table = codes.join(paid, on="product_id", how="left", maintain_order="left")
     if products is not None:
         listed_products = products.unique("product_id", keep="last")
@@ -310,7 +310,7 @@ def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.D
         cost.cast(pl.Int64).fill_null(-1).alias("cost"),
         listed.is_not_null().alias("is_listed"),
     )
-    return Catalogue(names, attributes, *(money[name].to_numpy() for name in ("price", "cost", "is_listed")))
+    return ProductTable(names, attributes, *(money[name].to_numpy() for name in ("price", "cost", "is_listed")))
 
 
 def _groups_products(column: pl.Series) -> bool:

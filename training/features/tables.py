@@ -6,19 +6,19 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from app.feature_fields import ACTIVITY, PROFILE, PURCHASES, STATISTICS, Feature, Kind, product_key
+from app.feature_fields import ACTIVITY, PROFILE, PURCHASES, STATISTICS, Feature, FieldType, product_key
 
 MAX_BOUGHT_COUNT = 5000
 _DAY_S = 86_400.0
 
-_DTYPES: dict[Kind, pl.DataType] = {
-    Kind.F64: pl.Float64(),
-    Kind.F32: pl.Float32(),
-    Kind.I64: pl.Int64(),
-    Kind.STR: pl.String(),
-    Kind.STR_LIST: pl.List(pl.String()),
-    Kind.F32_LIST: pl.List(pl.Float32()),
-    Kind.F64_LIST: pl.List(pl.Float64()),
+_DTYPES: dict[FieldType, pl.DataType] = {
+    FieldType.F64: pl.Float64(),
+    FieldType.F32: pl.Float32(),
+    FieldType.I64: pl.Int64(),
+    FieldType.STR: pl.String(),
+    FieldType.STR_LIST: pl.List(pl.String()),
+    FieldType.F32_LIST: pl.List(pl.Float32()),
+    FieldType.F64_LIST: pl.List(pl.Float64()),
 }
 
 

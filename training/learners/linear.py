@@ -16,7 +16,7 @@ from training.learners.factors import TUNING_CUTOFF, TuningProblem, ranked_new, 
 from training.learners.statistics import keep_strongest_of
 from training.metrics.ranking import rank_metrics
 
-Kind = Literal["ease", "neighbours"]
+LinearModel = Literal["ease", "neighbours"]
 
 EASE_ITEMS = 5000
 """The most bought products; the inverse costs the cube of their number (5,000: 3 s and 100 MB)."""
@@ -41,7 +41,7 @@ CUSTOMER_BLOCK = 8192
 class LinearSettings:
     """How the weights are learned: "ease" with `value` = penalty, or "neighbours" with `value` = evenness."""
 
-    kind: Kind = "ease"
+    kind: LinearModel = "ease"
     value: float = 1000.0
 
 
@@ -75,7 +75,7 @@ def fit_linear(dataset: Dataset, settings: LinearSettings, *, weighting: str) ->
     return strongest(neighbour_weights(matrix, evenness=settings.value))
 
 
-def strengths(pairs: Pairs, shape: tuple[int, int], kind: Kind, *, weighting: str) -> sparse.csr_array:
+def strengths(pairs: Pairs, shape: tuple[int, int], kind: LinearModel, *, weighting: str) -> sparse.csr_array:
     """What each customer (row) has of the products (column) that this kind reaches, as serving weighs it.
 
     `shape` = customers, bought products.

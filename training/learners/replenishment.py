@@ -42,7 +42,7 @@ FREE_PENALTY = 1e-3
 """Of the intercept, which is to follow the share bought again."""
 
 Wide = npt.NDArray[np.float64]
-Keys = npt.NDArray[np.int64]
+PairKeys = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Examples:
 class RebuyLines:
     """Purchases by customer and group, each pair's by time: `key` = customer · `width` + group."""
 
-    key: Keys
+    key: PairKeys
     day: Days
     width: int
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.errors import BundleRefused
 from app.model.release import Trials, read_trials
-from training.release.publish import current_version, list_versions, published_versions
+from training.release.publish import current_version_or_none, list_versions, published_versions
 
 KEY_METRICS = ("ndcg@10", "recall@10", "hit@10")
 COLUMNS = ("version", "", "created", *KEY_METRICS, "data until", "forced because")
@@ -44,7 +44,8 @@ class Model:
 
 def list_models(bundles_dir: Path) -> list[Model]:
     """Every bundle that is there, newest first; one whose manifest cannot be read shows its version alone."""
-    current, published, trials = current_version(bundles_dir), published_versions(bundles_dir), _trials(bundles_dir)
+    current, published = current_version_or_none(bundles_dir), published_versions(bundles_dir)
+    trials = _trials(bundles_dir)
     return [
         _model(version, _manifest(bundles_dir / version), _marks(version, current, published, trials))
         for version in reversed(list_versions(bundles_dir))

@@ -12,13 +12,13 @@ import redis
 
 from app.domain import CustomerFeatures, Degraded
 from app.errors import StoreUnavailable
-from app.feature_fields import NOT_SERVED, PROFILE, PURCHASES, Kind
+from app.feature_fields import NOT_SERVED, PROFILE, PURCHASES, FieldType
 from app.history import CUSTOMER_ID, History
 from app.settings import Settings
 from app.stores.feast.push import bounded_client
 from app.stores.redis.breaker import Breaker
 from app.stores.redis.customers import RedisCustomers
-from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY, Keys
+from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY, RedisKeys
 from app.stores.redis.pipelined import PipelinedRedis
 from training.data.dataset import product_table
 from training.features.tables import customer_tables, rows_before
@@ -96,7 +96,7 @@ async def _served(redis_url: str, customer_ids: Sequence[str]) -> dict[str, Cust
     connection = PipelinedRedis(redis_url)
     customers = RedisCustomers(
         connection,
-        Keys(1),
+        RedisKeys(1),
         Breaker(in_flight_count=1),
         timeout_s=READ_TIMEOUT_S,
         live_event_count=1,
@@ -114,10 +114,10 @@ async def _served(redis_url: str, customer_ids: Sequence[str]) -> dict[str, Cust
     return found
 
 
-def _scalar_difference(online: CustomerFeatures, offline: CustomerFeatures, name: str, kind: Kind) -> float:
+def _scalar_difference(online: CustomerFeatures, offline: CustomerFeatures, name: str, kind: FieldType) -> float:
     ours, theirs = online.scalars.get(name, ()), offline.scalars.get(name, ())
     if isinstance(ours, float | int) and isinstance(theirs, float | int):
-        return abs(ours - theirs) / (max(1.0, abs(theirs)) if kind is Kind.F32 else 1.0)
+        return abs(ours - theirs) / (max(1.0, abs(theirs)) if kind is FieldType.F32 else 1.0)
     return 0.0 if ours == theirs else np.inf
 
 

@@ -84,7 +84,7 @@ def point_to(bundles_dir: Path, version: str) -> None:
     _end_trials(bundles_dir, version)
 
 
-def current_version(bundles_dir: Path) -> str | None:
+def current_version_or_none(bundles_dir: Path) -> str | None:
     """The version that servers load, or None before the first publication."""
     pointer = bundles_dir / POINTER
     return pointer.read_text().strip() if pointer.exists() else None
@@ -108,7 +108,7 @@ def rollback(bundles_dir: Path, version: str | None = None) -> str:
 
     Raises BundleMissing when there is none, or when `version` was never published.
     """
-    current = current_version(bundles_dir)
+    current = current_version_or_none(bundles_dir)
     there = sorted(published_versions(bundles_dir) & set(list_versions(bundles_dir)))
     if version is not None and version not in there:
         raise BundleMissing(f"{version!r} was never published in {bundles_dir}; to go back to there are {there}")
@@ -155,7 +155,7 @@ def prune(bundles_dir: Path, *, keep_count: int = KEPT_VERSION_COUNT) -> list[st
         raise BadInput(f"keep_count={keep_count}: at least 1 bundle must stay")
     there = list_versions(bundles_dir)
     published = [version for version in there if version in published_versions(bundles_dir)]
-    kept = {current_version(bundles_dir), *_trials(bundles_dir).versions, *published[-keep_count:]}
+    kept = {current_version_or_none(bundles_dir), *_trials(bundles_dir).versions, *published[-keep_count:]}
     doomed = [version for version in there[:-keep_count] if version not in kept]
     for version in doomed:
         hidden = bundles_dir / f".tmp-{uuid4().hex}"

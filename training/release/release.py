@@ -27,7 +27,7 @@ from training.release.gate import (
     check_scores,
 )
 from training.release.parity import feature_differences, origin_of
-from training.release.publish import check_there, current_version, note_release, point_to
+from training.release.publish import check_there, current_version_or_none, note_release, point_to
 from training.release.replay import NOTHING_HELD_OUT, held_out_queries, replay
 
 
@@ -89,7 +89,7 @@ def release(
     bundles_dir = settings.bundles_dir
     check_there(bundles_dir, version)
     started = perf_counter()
-    live = current_version(bundles_dir)
+    live = current_version_or_none(bundles_dir)
     checks, is_readable = _checked(settings, redis_url, version, live, progress)
     result = GateResult(
         version, live, checks=checks, reason=reason, is_readable=is_readable, seconds=perf_counter() - started

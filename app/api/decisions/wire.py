@@ -58,7 +58,7 @@ class DecisionContext(RequestModel):
     now: OtherNow = None
 
 
-Kind = Literal["product", "coupon"]
+PropositionKind = Literal["product", "coupon"]
 Text = Annotated[str, StringConstraints(max_length=256)]
 
 
@@ -86,7 +86,7 @@ class DecisionRequest(RequestModel):
     size: int | None = Field(
         default=None, ge=1, le=MAX_SIZE, description="How many propositions at most. Default: the placement's own size"
     )
-    kinds: list[Kind] = Field(
+    kinds: list[PropositionKind] = Field(
         default=["product"], min_length=1, max_length=2, description="What may be shown: products, coupons, or both"
     )
     exclude: list[Literal["purchased"]] | None = Field(

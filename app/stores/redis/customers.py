@@ -10,7 +10,7 @@ from app.errors import StoreUnavailable
 from app.ports import CustomerState
 from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer
 from app.stores.redis.breaker import Breaker
-from app.stores.redis.keys import REMAINING, Keys, pack_arguments, pack_command, unpack_live
+from app.stores.redis.keys import REMAINING, RedisKeys, pack_arguments, pack_command, unpack_live
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.redis.wallets import unpack_wallet
 
@@ -31,7 +31,7 @@ class RedisCustomers:
     def __init__(
         self,
         redis: PipelinedRedis,
-        keys: Keys,
+        keys: RedisKeys,
         breaker: Breaker,
         *,
         timeout_s: float,

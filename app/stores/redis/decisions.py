@@ -9,7 +9,7 @@ import orjson
 from app.domain import Trace
 from app.errors import DecisionNotFound, StoreUnavailable
 from app.stores.redis.breaker import Breaker
-from app.stores.redis.keys import Keys, pack_command
+from app.stores.redis.keys import RedisKeys, pack_command
 from app.stores.redis.pipelined import PipelinedRedis
 
 PENDING_COUNT = 5000
@@ -48,7 +48,7 @@ class DecisionLog:
         pending = self._pending.get(decision_id)
         if pending is not None:
             return _with_trace(pending)
-        command = pack_command(b"GET", Keys.decision(decision_id).encode())
+        command = pack_command(b"GET", RedisKeys.decision(decision_id).encode())
         (found,) = await self._breaker.call(lambda: self._redis.ask(command, 1), timeout_s=self._timeout_s)
         if found is None:
             detail = f"decision {decision_id!r} was not made here or is older than {self._keep_s} s"
@@ -81,7 +81,7 @@ class DecisionLog:
         return True
 
     def _command(self, decision_id: str, kept: "_Kept") -> bytes:
-        return pack_command(b"SET", Keys.decision(decision_id).encode(), _with_trace(kept), *self._expiry)
+        return pack_command(b"SET", RedisKeys.decision(decision_id).encode(), _with_trace(kept), *self._expiry)
 
 
 _Kept = tuple[bytes, Trace | None]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.domain import Event
 from app.stores.redis.breaker import Breaker
-from app.stores.redis.keys import ACCEPT, Keys, pack_command, pack_event
+from app.stores.redis.keys import ACCEPT, RedisKeys, pack_command, pack_event
 from app.stores.redis.pipelined import PipelinedRedis
 
 
@@ -14,7 +14,7 @@ class RedisEvents:
     def __init__(
         self,
         redis: PipelinedRedis,
-        keys: Keys,
+        keys: RedisKeys,
         breaker: Breaker,
         *,
         timeout_s: float,

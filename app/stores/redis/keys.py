@@ -39,7 +39,7 @@ def pack_command(*arguments: bytes) -> bytes:
     return b"*%d\r\n%b" % (len(arguments), pack_arguments(*arguments))
 
 
-class Keys:
+class RedisKeys:
     """Every key but Feast's. One hash tag per partition keeps a person's keys and their stream in one cluster slot."""
 
     def __init__(self, partition_count: int) -> None:

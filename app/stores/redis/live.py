@@ -6,13 +6,13 @@ from redis.exceptions import RedisError
 
 from app.domain import Event, subject_of
 from app.errors import StoreUnavailable
-from app.stores.redis.keys import Keys, WorkerClient, unpack_event
+from app.stores.redis.keys import RedisKeys, WorkerClient, unpack_event
 
 
 class LiveLists:
     """Reads the last events of many customers in one round trip."""
 
-    def __init__(self, client: WorkerClient, keys: Keys, *, live_count: int) -> None:
+    def __init__(self, client: WorkerClient, keys: RedisKeys, *, live_count: int) -> None:
         self._client = client
         self._keys = keys
         self._live_count = live_count

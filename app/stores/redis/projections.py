@@ -17,7 +17,7 @@ from sqlalchemy import CompoundSelect, Connection, Select, delete, func, select,
 from app.domain import Wallet, WalletCoupon
 from app.errors import StoreUnavailable
 from app.offers.terms.status import CampaignStatus
-from app.stores.redis.keys import REMAINING, Keys, WorkerClient
+from app.stores.redis.keys import REMAINING, RedisKeys, WorkerClient
 from app.stores.redis.wallets import MADE, pack_wallet
 from app.stores.sql.campaigns.memberships import tiers_of
 from app.stores.sql.coupons.audience_issuing import BY_DECISION
@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 class Projections:
     """Writes projections of one ledger to one Redis."""
 
-    def __init__(self, ledger: Ledger, client: WorkerClient, keys: Keys) -> None:
+    def __init__(self, ledger: Ledger, client: WorkerClient, keys: RedisKeys) -> None:
         self._ledger = ledger
         self._client = client
         self._keys = keys

@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from app.errors import StoreUnavailable
-from app.stores.redis.keys import WORKER_GROUP, Keys
+from app.stores.redis.keys import WORKER_GROUP, RedisKeys
 
 _NEVER_DELIVERED = ">"
 
@@ -32,7 +32,7 @@ class Entry:
 class EventStream:
     """One consumer's view of all partitions; raises StoreUnavailable when Redis does not answer."""
 
-    def __init__(self, client: "Redis", keys: Keys, consumer: str) -> None:
+    def __init__(self, client: "Redis", keys: RedisKeys, consumer: str) -> None:
         self._client = client
         self._keys = keys
         self._consumer = consumer

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.stores.redis.keys import FEATURES_AS_OF, Keys, pack_command
+from app.stores.redis.keys import FEATURES_AS_OF, RedisKeys, pack_command
 from app.stores.redis.pipelined import PipelinedRedis
 from app.telemetry import Metrics
 
@@ -10,7 +10,7 @@ from app.telemetry import Metrics
 class StoreWatch:
     """One measurement every few seconds; costs one round trip."""
 
-    def __init__(self, redis: PipelinedRedis, keys: Keys, metrics: Metrics) -> None:
+    def __init__(self, redis: PipelinedRedis, keys: RedisKeys, metrics: Metrics) -> None:
         self._redis = redis
         self._keys = keys
         self._metrics = metrics

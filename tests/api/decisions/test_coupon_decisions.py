@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from app.offers.terms.codes import normal_code
-from app.stores.redis.keys import Keys, worker_client
+from app.stores.redis.keys import RedisKeys, worker_client
 from app.stores.redis.projections import Projections
 from app.stores.sql.database.engine import open_ledger
 from tests.support.server import serving, wait_until
@@ -62,7 +62,7 @@ def counter(trained_world: World, tmp_path_factory: pytest.TempPathFactory, valk
     settings = trained_world.settings.model_copy(update={"database_url": url})
     with serving(settings, redis_url) as http, redis.Redis.from_url(redis_url) as client:
         ledger = open_ledger(url)
-        projections = Projections(ledger, worker_client(redis_url), Keys(settings.stream_partition_count))
+        projections = Projections(ledger, worker_client(redis_url), RedisKeys(settings.stream_partition_count))
         with closing(projections):
             yield Counter(Shop(http, url), projections, client)
         ledger.close()
@@ -144,7 +144,7 @@ def test_pause_end_and_withdrawal_show_within_a_second(counter: Counter, shop: S
     wait(set())
 
 
-def test_campaign_of_another_day_is_asked_for_by_now(counter: Counter, shop: Shop) -> None:
+def test_campaign_of_another_day_is_shown_by_now(counter: Counter, shop: Shop) -> None:
     who, opening = new_name(), datetime.now(UTC) + timedelta(days=3)
     campaign_id = shop.campaign(starts_at=opening.isoformat(), ends_at=(opening + timedelta(days=1)).isoformat())
     offer_id = shop.offer(campaign_id, applies_to=[{"product_ids": TEAS}])

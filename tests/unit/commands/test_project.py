@@ -12,7 +12,7 @@ from app.cli import cli
 from app.composition.stores import opened_ledger
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
-from app.stores.redis.keys import REMAINING, Keys
+from app.stores.redis.keys import REMAINING, RedisKeys
 from app.stores.redis.wallets import unpack_wallet
 from tests.support.tills import give, run_campaign
 
@@ -32,7 +32,7 @@ def test_command_writes_what_a_flush_took(tmp_path: Path, valkey: str, monkeypat
         hashed: Any = client.hgetall(REMAINING)
         remaining = [part for pair in hashed.items() for part in pair]
         for who, coupon in coupons.items():
-            wallet = unpack_wallet(client.get(Keys(settings.stream_partition_count).wallet(who)), remaining)
+            wallet = unpack_wallet(client.get(RedisKeys(settings.stream_partition_count).wallet(who)), remaining)
             assert wallet is not None
             assert [one.coupon_id for one in wallet.coupons] == [coupon.coupon_id]
             assert wallet.remaining_minor == {"k": 1200}

@@ -12,13 +12,13 @@ from redis import Redis
 from app.domain import Event, ProductId
 from app.errors import StoreUnavailable
 from app.history import History, event_rows
-from app.stores.redis.keys import Keys, pack_event, worker_client
+from app.stores.redis.keys import RedisKeys, pack_event, worker_client
 from app.stores.redis.stream import EventStream
 from app.worker.activity import activity_row
 from app.worker.consume import Duties, Worker
 from app.worker.receipts import Arrival
 
-KEYS = Keys(2)
+KEYS = RedisKeys(2)
 
 
 def event(number: int) -> Event:

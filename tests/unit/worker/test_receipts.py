@@ -17,7 +17,7 @@ from app.errors import StoreUnavailable
 from app.offers.terms.records import Coupon, CouponStatus
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
-from app.stores.redis.keys import Keys, worker_client
+from app.stores.redis.keys import RedisKeys, worker_client
 from app.stores.redis.projections import Projections
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger, open_ledger
@@ -173,7 +173,7 @@ def test_sweep_ends_what_is_over_but_not_what_a_decision_still_guarantees(
     run_campaign(ledger, "c", CampaignTerms(name="c", currency="EUR"), *offers)
     for number in (0, 1):
         give(ledger, f"c-{number}", "ann")
-    keys = Keys(1)
+    keys = RedisKeys(1)
     with closing(Projections(ledger, worker_client(valkey), keys)) as projections:
         upkeep(ledger, settings, projections)()
     with redis.Redis.from_url(valkey) as client:

@@ -18,7 +18,7 @@ from app.errors import BadTransition, StoreUnavailable
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.records import Coupon
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
-from app.stores.redis.keys import REMAINING, Keys, worker_client
+from app.stores.redis.keys import REMAINING, RedisKeys, worker_client
 from app.stores.redis.projections import SETTLE, Projections, wallets
 from app.stores.redis.wallets import MADE, pack_wallet, unpack_wallet
 from app.stores.sql.campaigns.campaigns import act_on_campaign
@@ -31,9 +31,9 @@ from app.stores.sql.database.tables import projection_queue
 from app.stores.sql.redemption.idempotency import IdempotentRequest
 from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
-from tests.support.tills import START, give, pay, run_campaign, take_back
+from tests.support.tills import START, give, pay, return_lines, run_campaign
 
-KEYS = Keys(4)
+KEYS = RedisKeys(4)
 LATER = START + timedelta(hours=1)
 FIVE = OfferTerms(name="five off", discount=Amount(type="amount", amount_minor=500))
 TERMS = CampaignTerms(name="k", currency="EUR", budget_minor=1200)
@@ -326,7 +326,7 @@ def _walk(ledger: Ledger, projections: Projections, client: Any, steps: list[tup
             elif step == "pay" and given_out:
                 paid.append(pay(ledger, given_out.pop(number % len(given_out)), [2000], now=now))
             elif step == "back" and paid:
-                take_back(ledger, paid.pop(), now=now)
+                return_lines(ledger, paid.pop(), now=now)
             elif step == "sweep":
                 projections.sweep(now=now)
             elif step == "lose":

@@ -12,7 +12,7 @@ from app.model.bundle import current_version, load_bundle
 from app.model.content import Layout, ProductContent, content_matrix
 from tests.support.bundles import copied
 from tests.support.world import World
-from training.data.dataset import Attribute, Catalogue, Dataset
+from training.data.dataset import Attribute, Dataset, ProductTable
 from training.learners.content import last_listed, learn_content
 
 CATEGORIES = ["bread", "milk", "soap"]
@@ -53,7 +53,7 @@ def shop(**catalogue: object) -> tuple[Dataset, Floats]:
         has_time=False,
         has_purchases=True,
         as_of_day=0.0,
-        catalogue=Catalogue(**(blank | catalogue)),  # type: ignore[arg-type]  # the fields of a catalogue
+        catalogue=ProductTable(**(blank | catalogue)),  # type: ignore[arg-type]  # the fields of a catalogue
     )
     return dataset, factors
 

@@ -1,4 +1,4 @@
-"""Hazards of buying again, learned from rhythms that are known."""
+"""Hazards of buying again, learned from intervals that are known."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -65,7 +65,7 @@ def dataset(lines: Iterable[Line], categories: dict[str, str] | None = None) -> 
     return load_interactions(history_of(rows, type="purchase"), table)
 
 
-def rhythms(*, days: int = DAYS, seed: int = 0) -> list[Line]:
+def intervals(*, days: int = DAYS, seed: int = 0) -> list[Line]:
     """Customers who buy each product at an interval of their own, 5 to 60 days give or take a fifth."""
     random = np.random.default_rng(seed)
     lines: list[Line] = []
@@ -81,7 +81,7 @@ def rhythms(*, days: int = DAYS, seed: int = 0) -> list[Line]:
 
 @pytest.fixture(scope="module")
 def regulars() -> Dataset:
-    return dataset(rhythms(), CATEGORIES)
+    return dataset(intervals(), CATEGORIES)
 
 
 def by_product(data: Dataset) -> RebuyLines:
@@ -106,7 +106,7 @@ def test_a_category_has_a_model_where_the_catalogue_knows_it(regulars: Dataset) 
     models = learn_replenishment(regulars, seed=0)
     assert set(models) == {PRODUCT, CATEGORY}
     assert models[CATEGORY].habits.shape == (4 + 1, 3)
-    assert set(learn_replenishment(dataset(rhythms()), seed=0)) == {PRODUCT}
+    assert set(learn_replenishment(dataset(intervals()), seed=0)) == {PRODUCT}
 
 
 def test_same_seed_gives_the_same_model(regulars: Dataset) -> None:
@@ -115,10 +115,10 @@ def test_same_seed_gives_the_same_model(regulars: Dataset) -> None:
 
 
 def test_nothing_is_learned_without_times_or_from_ten_days_or_where_nobody_returns() -> None:
-    untimed: list[Line] = [(who, what, None) for who, what, _ in rhythms()]
+    untimed: list[Line] = [(who, what, None) for who, what, _ in intervals()]
     assert learn_replenishment(dataset(untimed), seed=0) == {}
-    assert learn_replenishment(dataset(rhythms(days=10)), seed=0) == {}
-    once = {(who, what): (who, what, day) for who, what, day in rhythms()}
+    assert learn_replenishment(dataset(intervals(days=10)), seed=0) == {}
+    once = {(who, what): (who, what, day) for who, what, day in intervals()}
     assert learn_replenishment(dataset(once.values()), seed=0) == {}
     assert learn_replenishment(dataset([]), seed=0) == {}
 

@@ -13,7 +13,7 @@ from app.errors import BadInput, BundleMissing
 from app.model.release import TRIALS, CanaryTrial, ShadowTrial, Trials, read_trials
 from training.release.publish import (
     Facts,
-    current_version,
+    current_version_or_none,
     list_versions,
     note_release,
     point_to,
@@ -70,14 +70,14 @@ def test_versions_sort_by_time_of_creation(tmp_path: Path) -> None:
 
 def test_writing_does_not_publish(tmp_path: Path) -> None:
     write(tmp_path)
-    assert current_version(tmp_path) is None
+    assert current_version_or_none(tmp_path) is None
 
 
 def test_pointer_refuses_a_version_that_is_not_there(tmp_path: Path) -> None:
     version = publish(tmp_path, 0)
     with pytest.raises(BundleMissing, match="'nowhere'"):
         point_to(tmp_path, "nowhere")
-    assert current_version(tmp_path) == version
+    assert current_version_or_none(tmp_path) == version
 
 
 def test_rollback_skips_bundles_that_never_were_current(tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ def test_rollback_skips_bundles_that_never_were_current(tmp_path: Path) -> None:
     write(tmp_path, 1)
     publish(tmp_path, 2)
     assert rollback(tmp_path) == first
-    assert current_version(tmp_path) == first
+    assert current_version_or_none(tmp_path) == first
 
 
 def test_rollback_without_an_older_bundle_changes_nothing(tmp_path: Path) -> None:
     version = publish(tmp_path, 0)
     with pytest.raises(BundleMissing, match="older"):
         rollback(tmp_path)
-    assert current_version(tmp_path) == version
+    assert current_version_or_none(tmp_path) == version
 
 
 def test_prune_keeps_the_newest_and_the_current(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_no_folder_has_no_versions(tmp_path: Path) -> None:
 def test_rollback_to_a_published_version_skips_those_between(tmp_path: Path) -> None:
     versions = [publish(tmp_path, minute) for minute in range(3)]
     assert rollback(tmp_path, versions[0]) == versions[0]
-    assert current_version(tmp_path) == versions[0]
+    assert current_version_or_none(tmp_path) == versions[0]
 
 
 def test_rollback_to_a_version_that_never_was_published_is_refused(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_rollback_to_a_version_that_never_was_published_is_refused(tmp_path: Pat
     refused = write(tmp_path, 0)
     with pytest.raises(BundleMissing, match="never published"):
         rollback(tmp_path, refused)
-    assert current_version(tmp_path) == live
+    assert current_version_or_none(tmp_path) == live
 
 
 def test_prune_keeps_what_is_on_trial_and_a_way_back(tmp_path: Path) -> None:
