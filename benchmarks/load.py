@@ -29,7 +29,7 @@ def measure(data_dir: Path, *, users: int, seconds: int) -> dict[str, object]:
         "seconds": seconds,
         "requests_per_s": round(sum(int(str(row["num_requests"])) for row in rows) / seconds, 1),
         "failures": sum(int(str(row["num_failures"])) for row in rows),
-        "requests": {row["name"]: told(row) for row in rows},
+        "requests": {row["name"]: figures(row) for row in rows},
         "api_cpu_share": round(used_s / seconds, 2),
         "api_resident_mib": round(resident_bytes / 2**20),
     }
@@ -53,7 +53,7 @@ def run_locust(port: int, data_dir: Path, *, users: int, seconds: int) -> list[d
         return rows
 
 
-def told(row: dict[str, object]) -> dict[str, object]:
+def figures(row: dict[str, object]) -> dict[str, object]:
     """Count and quantiles of one kind of request; Locust rounds what it counts per millisecond."""
     times = row["response_times"]
     assert isinstance(times, dict)

@@ -1,8 +1,8 @@
-"""A shop's traffic for Locust: known customers ask and act, some are strangers, some have no account.
+"""A shop's traffic for Locust: known customers ask and act, some are unknown, some have no account.
 
     ENDCAP_DATA_DIR=var locust -f benchmarks/locustfile.py --headless -u 16 -r 16 -t 60s --host http://127.0.0.1:8000
 
-`python -m benchmarks.load` starts a service of its own for it. Every answer is checked: a flag that tells of a
+`python -m benchmarks.load` starts a service of its own for it. Every answer is checked: a flag that reports a
 missing store or model counts as a failure.
 """
 
@@ -27,7 +27,7 @@ SOURCES = (("app", "app_home"), ("web", "web_home"), ("web", "product_page"), ("
 
 
 class Shopper(HttpUser):  # type: ignore[misc]  # locust ships no types
-    """One person after another: 55 % questions of known customers, 30 % events, 15 % questions of strangers."""
+    """One person after another: 55 % questions of known customers, 30 % events, 15 % questions of unknown ones."""
 
     wait_time = between(0.05, 0.2)
 

@@ -18,7 +18,7 @@ TIMEOUT_S = 1800
 
 
 def result_of(module: str, words: Sequence[str]) -> object:
-    """What one benchmark printed: its object, or its objects where it prints one a line; what failed is told."""
+    """What one benchmark printed: its object, or its objects where it prints one a line; what failed is reported."""
     print(f"{module} …", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", f"benchmarks.{module}", *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT_S, check=False)

@@ -203,8 +203,8 @@ def is_naive_now(node: ast.AST) -> TypeGuard[ast.Call]:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_client_library_stays_behind_its_adapter(client: str) -> None:
     owners = CLIENTS[client]
-    strangers = [path for path in importers(client, SHIPPED_PYTHON) if not path.startswith(owners)]
-    assert not strangers, f"{strangers} import {client}; only {', '.join(owners)} may: call those instead"
+    importing = [path for path in importers(client, SHIPPED_PYTHON) if not path.startswith(owners)]
+    assert not importing, f"{importing} import {client}; only {', '.join(owners)} may: call those instead"
 
 
 def test_only_the_composition_constructs_what_a_process_runs_on() -> None:
@@ -253,8 +253,8 @@ def test_only_commands_start_training_and_only_when_they_run() -> None:
 
 @pytest.mark.parametrize("package", ["benchmarks", "tests"])
 def test_nothing_shipped_depends_on_benchmarks_or_tests(package: str) -> None:
-    strangers = importers(package, SHIPPED_PYTHON)
-    assert not strangers, f"{strangers}: move what they need out of {package}"
+    importing = importers(package, SHIPPED_PYTHON)
+    assert not importing, f"{importing}: move what they need out of {package}"
 
 
 def test_every_declared_package_is_pinned_by_hash_without_an_address() -> None:

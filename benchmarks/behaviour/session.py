@@ -67,7 +67,7 @@ def _again(recorder: Recorder) -> None:
 
 
 def _served(endcap: Executable, names: StableNames, parts: Mapping[str, Part]) -> dict[str, Any]:
-    """The entries of each part, asked of one `endcap up`."""
+    """The entries of each part, answered by one `endcap up`."""
     recorded = {}
     with endcap.up() as address, httpx.Client(base_url=address, timeout=REQUEST_TIMEOUT_S) as client:
         for name, part in parts.items():

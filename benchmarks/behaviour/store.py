@@ -1,4 +1,4 @@
-"""The shop that is asked about: people, products, prices, placements and instants, the same in every recording."""
+"""The shop of the recording: people, products, prices, placements and instants, the same in every recording."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ HOLDER_IDS = CUSTOMER_IDS[:24]
 """Those of them who get coupons."""
 PRICED_IDS = CUSTOMER_IDS[24:28]
 """Others who get coupons, of products with a list price and a cost alone. Of unknown margins all count as 0, and among
-equals the random coupon id decides: nobody else is asked about under the objective margin."""
+equals the random coupon id decides: nobody else gets a question under the objective margin."""
 GOLD_IDS = HOLDER_IDS[::4]
 UNKNOWN_IDS = ("unknown-1", "unknown-2", "unknown-3")
 

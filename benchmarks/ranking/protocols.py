@@ -107,7 +107,7 @@ def all_unseen(folder: Path, source: Path) -> Protocol:
     )
 
 
-def next_view(folder: Path, source: Path, *, asked_count: int = 6000, seed: int = 1) -> Protocol:
+def next_view(folder: Path, source: Path, *, query_count: int = 6000, seed: int = 1) -> Protocol:
     """Anonymous sessions: `train.jsonl.gz` lists of product ids in order, `test.jsonl.gz` prefixes and what came next.
 
     The sessions become view events, one a minute apart; each prefix is a request of its own with `context.recent`.
@@ -121,7 +121,7 @@ def next_view(folder: Path, source: Path, *, asked_count: int = 6000, seed: int 
                 event = {"id": f"{number}-{place}", "type": "view_item", "time": at, "anonymous_id": f"s{number}"}
                 file.write(orjson.dumps(event | {"channel": "app", "product_id": str(product)}) + b"\n")
     tests = _json_lines(source / "test.jsonl.gz")
-    chosen = sorted(random.Random(seed).sample(range(len(tests)), min(asked_count, len(tests))))
+    chosen = sorted(random.Random(seed).sample(range(len(tests)), min(query_count, len(tests))))
     recent = {f"t{row}": [str(product) for product in reversed(tests[row]["session"])] for row in chosen}
     body: dict[str, object] = {"placement": "app_home", "size": 20}
     rows = [(f"s{number}", str(product)) for number, session in enumerate(sessions) for product in session]

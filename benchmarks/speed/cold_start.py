@@ -5,7 +5,7 @@
 Quality: a random tenth of the products with at least five buyers is taken out of history and product table; factors and
 content map are learned from the rest, then the products come back as a newer product table brings them. Each customer's
 ranking of them, by the fit that serving uses and by simpler ways, is compared with what that customer bought of them.
-Speed: in a copy of the data directory, products are imported by `endcap import` beside a running `endcap up`.
+Speed: in a copy of the data directory, products are imported by `endcap import` during a running `endcap up`.
 """
 
 import argparse
@@ -126,8 +126,8 @@ def _figures(scores: Floats, items: Ints, truth: list[Ints], *, seed: int) -> di
     shuffled = np.random.default_rng(seed).permutation(len(items))
     order = shuffled[np.argsort(-scores[:, shuffled], axis=1, kind="stable")[:, :CUTOFF]]
     metrics = rank_metrics([items[row] for row in order], truth, k=CUTOFF)
-    told = {f"{name}@{CUTOFF}": round(metrics[name], 4) for name in ("hit", "recall", "ndcg")}
-    return told | {"buyers_among_best_customers": _buyers_found(scores, items, truth, seed=seed)}
+    figures = {f"{name}@{CUTOFF}": round(metrics[name], 4) for name in ("hit", "recall", "ndcg")}
+    return figures | {"buyers_among_best_customers": _buyers_found(scores, items, truth, seed=seed)}
 
 
 def _buyers_found(scores: Floats, items: Ints, truth: list[Ints], *, seed: int) -> float:
@@ -250,9 +250,9 @@ def main() -> None:
     settings = Settings.load(data_dir=given.data_dir)
     facts = machine.facts()
     with TemporaryDirectory(prefix="endcap-cold-start-") as made, threadpool_limits(1):
-        told = quality(hide(settings, Path(made), seed=given.seed), seed=given.seed)
+        figures = quality(hide(settings, Path(made), seed=given.seed), seed=given.seed)
         soon = speed(settings, Path(made), count=given.imports, seed=given.seed) if given.imports else None
-    machine.show({"benchmark": "cold_start", **facts, "quality": told, "speed": soon})
+    machine.show({"benchmark": "cold_start", **facts, "quality": figures, "speed": soon})
 
 
 if __name__ == "__main__":

@@ -43,18 +43,18 @@ def follow(connection: http.client.HTTPConnection, known: Known, event: dict[str
     status, sent = _send(connection, event)
     accepted = perf_counter()
     assert status == "accepted", sent
-    for asked in range(1, MAX_ASKED + 1):
+    for decision_number in range(1, MAX_ASKED + 1):
         answer = _ask(connection, known)
         if _trace(answer)["last_event_id"] == event["id"]:
             found.visible_s.append(perf_counter() - accepted)
-            found.in_first_decision += asked == 1
+            found.in_first_decision += decision_number == 1
             break
     else:
         found.never_visible.append(event["id"])
-    before = _told(_ask(connection, known, at=event["time"]))
+    before = _body(_ask(connection, known, at=event["time"]))
     statuses = [_send(connection, event)[0] for _ in range(REPEATS)]
     found.repeats_not_called_duplicate += sum(status != "duplicate" for status in statuses)
-    found.answers_changed_by_repeats += before != _told(_ask(connection, known, at=event["time"]))
+    found.answers_changed_by_repeats += before != _body(_ask(connection, known, at=event["time"]))
 
 
 def _send(connection: http.client.HTTPConnection, event: dict[str, object]) -> tuple[str, object]:
@@ -84,7 +84,7 @@ def _trace(answer: dict[str, object]) -> dict[str, object]:
     return trace
 
 
-def _told(answer: dict[str, object]) -> bytes:
+def _body(answer: dict[str, object]) -> bytes:
     """All of an answer but its own id, as bytes."""
     return orjson.dumps({name: value for name, value in answer.items() if name != "decision_id"})
 

@@ -1,4 +1,4 @@
-"""What a redemption takes over HTTP, on SQLite and on a PostgreSQL of the benchmark's own, beside an empty endpoint.
+"""What a redemption takes over HTTP, on SQLite and on a PostgreSQL of the benchmark's own, next to an empty endpoint.
 
     python -m benchmarks.speed.redemption --calls 1000
 
@@ -92,8 +92,8 @@ class Till:
             raise SystemExit(f"{path}: {response.status} {answer[:500]!r}")
         if name is not None:
             self.taken_s.setdefault(name, []).append(taken_s)
-        told: dict[str, object] = orjson.loads(answer)
-        return told
+        result: dict[str, object] = orjson.loads(answer)
+        return result
 
 
 def open_shop(till: Till, count: int) -> Mapping[str, str]:
@@ -139,8 +139,8 @@ def sell(till: Till, codes: Mapping[str, str], number: int) -> None:
     till.post("/v1/validations", question, name=timed("validation"))
     redeemed = till.post("/v1/redemptions", named, name=timed("code"))
     till.post("/v1/redemptions", order(by_wallet, wallet=True), name=timed("wallet"))
-    asked = order(by_reservation, codes=[codes[by_reservation]])
-    reserved = till.post("/v1/reservations", asked, name=timed("reservation"))
+    request = order(by_reservation, codes=[codes[by_reservation]])
+    reserved = till.post("/v1/reservations", request, name=timed("reservation"))
     own = order(by_reservation, reservation_id=reserved["reservation_id"])
     till.post("/v1/redemptions", own, name=timed("reserved"))
     till.post(f"/v1/redemptions/{redeemed['redemption_id']}/rollback", {}, name=timed("rollback"))
@@ -173,15 +173,15 @@ def measure(folder: Path, redis_url: str, database_urls: Mapping[str, str | None
         floor_s = statistics.median(empty.taken_s["empty"])
         return {
             "calls_each": calls,
-            "empty": told(empty.taken_s["empty"], floor_s),
+            "empty": summary(empty.taken_s["empty"], floor_s),
             **{
-                engine: {name: told(taken_s, floor_s) for name, taken_s in till.taken_s.items()}
+                engine: {name: summary(taken_s, floor_s) for name, taken_s in till.taken_s.items()}
                 for engine, till in tills.items()
             },
         }
 
 
-def told(taken_s: Sequence[float], floor_s: float) -> dict[str, float]:
+def summary(taken_s: Sequence[float], floor_s: float) -> dict[str, float]:
     """Milliseconds, and how many empty answers the median is."""
     cuts = statistics.quantiles(taken_s, n=100)
     return {

@@ -39,9 +39,9 @@ def measure(folder: Path, *, days: float, budget_minutes: float) -> dict[str, ob
 
 
 def _trained(data_dir: Path, how: Sequence[str], protocol: Protocol, folder: Path) -> dict[str, object]:
-    """Trains, publishes whatever came out, and asks; the gate's own opinion is told beside."""
+    """Trains, publishes whatever came out, and asks; the gate's own opinion is reported too."""
     report, train_s = endcap(data_dir, ["train", "--no-publish", *how])
-    forced = ["--force", "--reason", "measured beside another"]
+    forced = ["--force", "--reason", "measured next to another"]
     released, _ = endcap(data_dir, ["publish", str(report["version"]), *forced])
     lists, _ = ask(data_dir, protocol, folder)
     return {

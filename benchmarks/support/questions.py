@@ -63,7 +63,7 @@ def an_event(known: Known, chance: random.Random, *, event_type: str = "view_ite
 
 
 def mixed_traffic(customers: Sequence[Known], seed: int) -> Iterator[tuple[str, bytes]]:
-    """Path and body for ever: 60 % known customers, 10 % unknown ones, 10 % anonymous, 20 % events."""
+    """Path and body without end: 60 % known customers, 10 % unknown ones, 10 % anonymous, 20 % events."""
     chance = random.Random(seed)
     while True:
         known, draw = chance.choice(customers), chance.random()

@@ -113,7 +113,7 @@ def status_of(server: Server, path: str) -> tuple[int, bytes]:
 
 @contextmanager
 def python_server(code: str, environment: dict[str, str], *, cpu: int | None = None) -> Iterator[Server]:
-    """Runs Python `code` that serves on the port in argv[1], on one core if asked; ready on its first answer."""
+    """Runs Python `code` that serves on the port in argv[1], on one core if wanted; ready on its first answer."""
     port = free_port()
     command = [*pinned(cpu), sys.executable, "-c", code, str(port)]
     process = subprocess.Popen(command, env=os.environ | ONE_THREAD | environment, start_new_session=True)

@@ -100,7 +100,7 @@ def test_overload_answers_with_what_is_popular(trained_world: World) -> None:
         assert len(answer["propositions"]) == 10
 
 
-def test_a_configured_key_is_asked_for(trained_world: World) -> None:
+def test_a_configured_key_is_required(trained_world: World) -> None:
     settings = trained_world.settings.model_copy(update={"api_key": "a-key-of-decent-length"})
     with serving(settings, trained_world.redis_url) as client:
         refused = client.post("/v1/decisions", json=QUESTION)

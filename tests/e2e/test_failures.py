@@ -102,9 +102,9 @@ def test_frozen_valkey_costs_quality_but_no_answer(up: Up) -> None:
         until = monotonic() + 2
         while monotonic() < until:
             assert decide(up, **known)["degraded"] == ["features_stale"]
-            stranger = decide(up, customer_id=uuid4().hex)
-            assert "features_missing" in stranger["degraded"]
-            assert len(stranger["propositions"]) == 10
+            unknown = decide(up, customer_id=uuid4().hex)
+            assert "features_missing" in unknown["degraded"]
+            assert len(unknown["propositions"]) == 10
             rows = up.send([view_of(product("tea", 1), customer_id=customer_id)])
             assert [row["code"] for row in rows] == ["store_unavailable"]
     wait_until(lambda: not STORE_FLAGS & set(decide(up, **known)["degraded"]), "answers are whole again")

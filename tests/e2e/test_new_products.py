@@ -30,7 +30,7 @@ def up(trained_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def import_products(up: Up, tmp_path: Path, *rows: str) -> None:
-    """`endcap import --products`, as a user runs it beside the server."""
+    """`endcap import --products`, as a user runs it next to the server."""
     path = tmp_path / "new.csv"
     path.write_text(HEAD + "".join(f"{row}\n" for row in rows))
     run(up, "import", "--products", str(path))

@@ -42,7 +42,7 @@ def report(trained_world: World) -> Path:
 
 
 def opened(browser: Browser, report: Path, size: dict[str, int], *, scheme: str = "light") -> tuple[Page, list[str]]:
-    """The page in a window of this size, offline, and all it asked for or complained of."""
+    """The page in a window of this size, offline, and all it requested or complained of."""
     context = browser.new_context(viewport=size, offline=True, color_scheme=scheme)  # type: ignore[arg-type]
     page, heard = context.new_page(), []
     page.on("request", lambda request: heard.append(request.url))
@@ -71,7 +71,7 @@ def test_page_shows_all_plots_and_asks_for_nothing(browser: Browser, report: Pat
     page.context.close()
 
 
-def test_figures_behind_a_plot_unfold_and_links_lead_to_chapters(browser: Browser, report: Path) -> None:
+def test_figures_behind_a_plot_unfold_and_links_lead_to_sections(browser: Browser, report: Path) -> None:
     page, heard = opened(browser, report, PHONE)
     details = page.locator("details").first
     assert not details.locator("table").is_visible()
@@ -81,7 +81,7 @@ def test_figures_behind_a_plot_unfold_and_links_lead_to_chapters(browser: Browse
     for link in page.locator("nav a").all():
         link.click()
         assert page.locator(f"section{link.get_attribute('href')}").is_visible()
-    assert {asked.split("#")[0] for asked in heard} == {report.as_uri()}
+    assert {url.split("#")[0] for url in heard} == {report.as_uri()}
     page.context.close()
 
 

@@ -79,7 +79,7 @@ def tried(emptied: Callable[[], Ledger], profile: settings) -> Counter[str]:
     def begun() -> Histories:
         return Histories(emptied(), seen)
 
-    # Hypothesis may stop a run early unless it is told not to, which only this argument does.
+    # Hypothesis may stop a run early unless it must not, which only this argument does.
     run_state_machine_as_test(begun, settings=profile, _min_steps=STEPS)  # type: ignore[arg-type]  # it only calls it
     assert seen["runs of 30 steps"] >= profile.max_examples
     return seen

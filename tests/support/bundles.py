@@ -24,7 +24,7 @@ def copied(
     documents: Mapping[str, object] = NOTHING,
     manifest: Mapping[str, object] = NOTHING,
 ) -> str:
-    """The version of a copy of the live bundle: `arrays` and `documents` (by file name) replaced and promised anew."""
+    """The version of a copy of the live bundle: `arrays` and `documents` (by file name) replaced, with checksums."""
     current = current_version(bundles_dir)
     version = f"{current}-{suffix}"
     folder = bundles_dir / version

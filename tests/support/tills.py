@@ -61,7 +61,7 @@ def pay(
     return str(redemption["redemption_id"])
 
 
-def take_back(ledger: Ledger, redemption_id: str, *lines: ReturnedLine, now: datetime) -> None:
+def return_lines(ledger: Ledger, redemption_id: str, *lines: ReturnedLine, now: datetime) -> None:
     """Rolls the redemption back: these lines, or all when none is named."""
     number = str(next(_numbers))
     request = IdempotentRequest("till", number, number, now)

@@ -63,7 +63,7 @@ def test_reworded_texts_still_hold_their_numbers() -> None:
     assert found({"text": "Every 7 days"}, {"text": "About every 8 days"}, changed)
 
 
-def test_texts_are_left_out_only_when_asked() -> None:
+def test_texts_are_left_out_only_on_request() -> None:
     before, after = ({"reasons": [{"code": "taste", "text": text}]} for text in ("Like tea", "Because of tea"))
     assert found(before, after)
     assert not found(before, after, ignore_text=True)

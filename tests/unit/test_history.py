@@ -163,20 +163,20 @@ def test_processes_that_write_the_same_events_keep_each_once(tmp_path: Path) -> 
 
 
 def test_a_lost_race_leads_to_a_second_look(tmp_path: Path) -> None:
-    """Another import commits between the reading of the ids and the commit: the rows are asked for again."""
+    """Another import commits between the reading of the ids and the commit: the rows are selected again."""
     history = History(tmp_path / "history")
-    asked: list[int] = []
+    reads: list[int] = []
 
     def absent(files: object) -> list[pl.DataFrame]:
         assert isinstance(files, list)
-        asked.append(len(files))
-        if len(asked) == 1:
+        reads.append(len(files))
+        if len(reads) == 1:
             History(tmp_path / "history").append_new(_imported("a"))
             return [_imported("a", "b")]
         return [_imported("b")]
 
     assert history.append_absent(absent) == 1
-    assert asked == [0, 1]
+    assert reads == [0, 1]
     assert _ids(history) == ["a", "b"]
 
 

@@ -106,7 +106,7 @@ def counted(client: httpx.Client, outcome: str) -> bool:
     return f'endcap_shadow_total{{outcome="{outcome}"}}' in client.get("/metrics").text
 
 
-def asked_until(client: httpx.Client, outcome: str, heard: Callable[[dict[str, Any]], None]) -> None:
+def decide_until(client: httpx.Client, outcome: str, heard: Callable[[dict[str, Any]], None]) -> None:
     """Asks until the shadow has had such an outcome."""
 
     def ask() -> bool:
@@ -128,7 +128,7 @@ def test_shadow_is_compared_and_logged_but_never_served(
     caplog.set_level(logging.INFO, logger="app.decision.shadow")
     set_shadow(bundles, ShadowTrial(shadow, 100))
     answers: list[dict[str, Any]] = []
-    asked_until(own_api, "compared", answers.append)
+    decide_until(own_api, "compared", answers.append)
     assert {body["model_version"] for body in answers} == {live}
     records = [vars(record) for record in caplog.records if record.message == "shadow compared"]
     assert records
@@ -144,7 +144,7 @@ def test_slow_shadow_drops_work(own_world: World, own_api: httpx.Client) -> None
     bundles = own_world.settings.bundles_dir
     set_shadow(bundles, ShadowTrial(copied(bundles, "shadow"), 0.01))
     answers: list[dict[str, Any]] = []
-    asked_until(own_api, "dropped", answers.append)
+    decide_until(own_api, "dropped", answers.append)
     assert {body["model_version"] for body in answers} == {current_version(bundles)}
 
 
@@ -160,7 +160,7 @@ def test_damaged_shadow_is_refused_by_name(own_world: World, own_api: httpx.Clie
 def test_shadow_that_is_off_hears_nothing_more(own_world: World, own_api: httpx.Client) -> None:
     bundles = own_world.settings.bundles_dir
     set_shadow(bundles, ShadowTrial(copied(bundles, "shadow"), 100))
-    asked_until(own_api, "compared", lambda _: None)
+    decide_until(own_api, "compared", lambda _: None)
     assert has_shadow()
     set_shadow(bundles, None)
     wait_until(lambda: not has_shadow(), "the shadow's thread has ended")

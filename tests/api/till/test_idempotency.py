@@ -83,7 +83,7 @@ def test_same_json_in_other_bytes_is_the_same_request(shop: Shop) -> None:
     assert again.headers["idempotent-replayed"] == "true"
 
 
-def test_key_that_asked_something_else_before_is_refused(shop: Shop) -> None:
+def test_key_of_another_request_before_is_refused(shop: Shop) -> None:
     key, campaign_id = new_name(), shop.campaign()
     path = f"/v1/campaigns/{campaign_id}"
     shop.post(f"{path}/pause", status=200, key=key)

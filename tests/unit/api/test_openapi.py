@@ -81,7 +81,7 @@ def test_every_error_has_the_same_shape_by_reference(document: Json) -> None:
     assert {"Problem", "RefusedProblem"} <= set(document["components"]["schemas"])
 
 
-def test_no_object_has_alternatives_beside_its_properties(document: Json) -> None:
+def test_no_object_has_alternatives_next_to_its_properties(document: Json) -> None:
     # Generators of clients then describe the alternatives and forget the properties.
     unions = {"anyOf", "oneOf", "allOf"}
     schemas = document["components"]["schemas"]

@@ -23,7 +23,7 @@ from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, fi
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import coupons, metadata
-from tests.support.tills import START, give, pay, run_campaign, take_back
+from tests.support.tills import START, give, pay, return_lines, run_campaign
 from tests.support.world import no_progress
 from training.coupons.history import coupon_history
 
@@ -228,7 +228,7 @@ def test_what_tills_redeem_is_exported_and_what_comes_back_is_not(
     )
     assert export_outcomes(ledger, settings) == {"coupon_offers": 3, "coupon_audience": 1, "coupon_redemptions": 1}
     assert pl.read_parquet(settings.tables_dir / "coupon_offers.parquet")["product_id"].to_list() == ["cup", "t1", "t2"]
-    take_back(ledger, redemption_id, now=NOW)
+    return_lines(ledger, redemption_id, now=NOW)
     export_if_there(settings)
     history = coupon_history(settings)
     assert history is not None
@@ -243,7 +243,7 @@ def test_without_campaigns_nothing_is_exported(settings: Settings, tmp_path: Pat
     assert not (tmp_path / "empty").exists()
 
 
-def test_each_fault_is_told_with_its_line(settings: Settings, tmp_path: Path) -> None:
+def test_each_fault_is_reported_with_its_line(settings: Settings, tmp_path: Path) -> None:
     reports = bring(settings, tmp_path, {
         "campaigns": FILES["campaigns"] + "late,,,EUR,-5,2026-05-02,2026-05-01\n"
         "spring,Other,Dairy Ltd,EUR,100,2026-03-01,\n",

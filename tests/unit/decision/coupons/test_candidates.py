@@ -283,7 +283,7 @@ def one_bundle() -> Bundle:
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=OFFERS, size=st.integers(1, 12), department=st.sampled_from([None, "d0"]), in_basket=st.booleans())
-def test_slow_judge_agrees_that_every_coupon_shown_may_be_used(
+def test_slow_check_agrees_that_every_coupon_shown_may_be_used(
     one_bundle: Bundle, rows: list[dict[str, Any]], size: int, department: str | None, in_basket: bool
 ) -> None:
     offers = {f"o{number}": _drawn(number, row) for number, row in enumerate(rows)}

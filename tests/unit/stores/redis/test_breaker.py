@@ -38,7 +38,7 @@ def test_late_call_is_left_to_end_by_itself() -> None:
     assert asyncio.run(scenario())
 
 
-def test_after_three_failures_nobody_is_asked_until_one_probe_succeeds() -> None:
+def test_after_three_failures_no_call_is_made_until_one_probe_succeeds() -> None:
     async def scenario() -> list[str]:
         breaker, seen = Breaker(in_flight_count=9, open_s=0.01), []
         for _ in range(5):

@@ -18,7 +18,7 @@ from app.stores.sql.campaigns.campaigns import CampaignNotFound
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import redemptions, rollbacks
 from app.stores.sql.redemption.rollback import ReturnedLine
-from tests.support.tills import START, give, pay, run_campaign, take_back
+from tests.support.tills import START, give, pay, return_lines, run_campaign
 
 DAY = timedelta(days=1)
 FUNDERS = {"own": "retailer", "dairy": "Dairy Ltd", "dairy-2": "Dairy Ltd", "snacks": "Snacks Inc"}
@@ -47,9 +47,9 @@ def busy_ledger(ledger: Ledger) -> Ledger:
         amounts = [int(amount) for amount in random.integers(1, 400, 3)]
         redemption_id = pay(ledger, coupons[number % 4], amounts, channel=CHANNELS[number % 3], now=at)
         if number % 8 == 1:
-            take_back(ledger, redemption_id, now=at + DAY)
+            return_lines(ledger, redemption_id, now=at + DAY)
         if number % 5 == 2:
-            take_back(ledger, redemption_id, ReturnedLine("1"), now=at + 2 * DAY)
+            return_lines(ledger, redemption_id, ReturnedLine("1"), now=at + 2 * DAY)
     return ledger
 
 
@@ -141,7 +141,7 @@ def test_an_unknown_campaign_is_not_found(ledger: Ledger) -> None:
         ledger.read(lambda connection: campaign_budget(connection, "nobody"))
 
 
-def told_by(capsys: pytest.CaptureFixture[str], data_dir: Path, *words: str) -> str:
+def output_of(capsys: pytest.CaptureFixture[str], data_dir: Path, *words: str) -> str:
     """What `endcap settlement` prints for November."""
     command = ["settlement", "--from", "2026-11-01", "--to", "2026-12-01", "--data-dir", str(data_dir), *words]
     cli(command, standalone_mode=False)
@@ -161,12 +161,12 @@ def billed(tmp_path: Path) -> Path:
 def test_command_tells_the_bill_to_people_programs_and_spreadsheets(
     billed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = told_by(capsys, billed)
+    words = output_of(capsys, billed)
     assert "retailer" in words
     assert "3.00" in words
-    funders = json.loads(told_by(capsys, billed, "--json"))["funders"]
+    funders = json.loads(output_of(capsys, billed, "--json"))["funders"]
     assert [(one["funder"], one["net_minor"]) for one in funders] == [("retailer", 300)]
-    header, row = told_by(capsys, billed, "--csv").splitlines()
+    header, row = output_of(capsys, billed, "--csv").splitlines()
     assert dict(zip(header.split(","), row.split(","), strict=True))["net_minor"] == "300"
 
 

@@ -128,7 +128,7 @@ def test_features_know_depth_and_siblings_of_each_offer(bundle: Bundle) -> None:
     np.testing.assert_allclose(standing[4], [0.5, 0.25, np.nan])
 
 
-def on_shelf(offer_indexes: OfferIndexes, bundle: Bundle) -> list[str]:
+def indexed(offer_indexes: OfferIndexes, bundle: Bundle) -> list[str]:
     offer_index = offer_indexes.offer_index_of(bundle)
     return [] if offer_index is None else [one.offer_id for one in offer_index.offers]
 
@@ -140,10 +140,10 @@ def half_off(*product_ids: str) -> OfferTerms:
 def test_indexes_follow_every_change_in_the_ledger(bundle: Bundle, ledger: Ledger) -> None:
     offer_indexes = OfferIndexes(ledger)
     offer_indexes.prepare(bundle)
-    assert on_shelf(offer_indexes, bundle) == []
+    assert indexed(offer_indexes, bundle) == []
     run_campaign(ledger, "k", EUROS, half_off("p1"), half_off("p2"))
     assert offer_indexes.refresh()
-    assert on_shelf(offer_indexes, bundle) == ["k-0", "k-1"]
+    assert indexed(offer_indexes, bundle) == ["k-0", "k-1"]
     assert not offer_indexes.refresh()
     changes: list[tuple[Any, list[str]]] = [
         (lambda connection: act_on_campaign(connection, "k", "pause", now=START), []),
@@ -155,10 +155,10 @@ def test_indexes_follow_every_change_in_the_ledger(bundle: Bundle, ledger: Ledge
     for change, expected in changes:
         ledger.write(change)
         assert offer_indexes.refresh()
-        assert on_shelf(offer_indexes, bundle) == expected
+        assert indexed(offer_indexes, bundle) == expected
 
 
-def test_shelf_shows_the_last_revision(bundle: Bundle, ledger: Ledger) -> None:
+def test_index_holds_the_last_revision(bundle: Bundle, ledger: Ledger) -> None:
     run_campaign(ledger, "k", EUROS, half_off("p1"))
     offer_indexes = OfferIndexes(ledger)
     offer_indexes.prepare(bundle)
@@ -181,22 +181,22 @@ def test_campaign_whose_end_has_passed_is_not_even_read(bundle: Bundle, ledger: 
     assert offer_indexes.offer_index_of(bundle) is None
 
 
-def test_every_bundle_has_its_own_shelf_and_none_is_kept_alive(bundle: Bundle, ledger: Ledger) -> None:
+def test_every_bundle_has_its_own_index_and_none_is_kept_alive(bundle: Bundle, ledger: Ledger) -> None:
     run_campaign(ledger, "k", EUROS, half_off("p1"))
     offer_indexes = OfferIndexes(ledger)
     for number in range(6):
         other = replace(bundle, version=f"other-{number}")
         offer_indexes.prepare(other)
-        assert on_shelf(offer_indexes, other) == ["k-0"]
+        assert indexed(offer_indexes, other) == ["k-0"]
     offer_indexes.prepare(bundle)
-    assert on_shelf(offer_indexes, bundle) == ["k-0"]
+    assert indexed(offer_indexes, bundle) == ["k-0"]
     del other
     gc.collect()
     offer_indexes.refresh()
     assert len(offer_indexes._indexes) == 1
 
 
-def test_bundle_prepared_while_the_ledger_is_away_gets_its_shelf_later(
+def test_bundle_prepared_while_the_ledger_is_away_gets_its_index_later(
     bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "away" / "ledger.db"
@@ -209,21 +209,21 @@ def test_bundle_prepared_while_the_ledger_is_away_gets_its_shelf_later(
     upgrade(ledger)
     run_campaign(ledger, "k", EUROS, half_off("p1"))
     assert offer_indexes.refresh()
-    assert on_shelf(offer_indexes, bundle) == ["k-0"]
+    assert indexed(offer_indexes, bundle) == ["k-0"]
     # Nothing changes, but a bundle comes while the ledger is away once more.
     ledger.close()
     path.parent.rename(tmp_path / "gone")
     later = replace(bundle, version="later")
     offer_indexes.prepare(later)
     (tmp_path / "gone").rename(path.parent)
-    assert on_shelf(offer_indexes, bundle) == ["k-0"]
-    assert on_shelf(offer_indexes, later) == []
+    assert indexed(offer_indexes, bundle) == ["k-0"]
+    assert indexed(offer_indexes, later) == []
     assert offer_indexes.refresh()
-    assert on_shelf(offer_indexes, later) == ["k-0"]
+    assert indexed(offer_indexes, later) == ["k-0"]
     ledger.close()
 
 
-def test_bundles_and_changes_at_once_leave_every_shelf_up_to_date(bundle: Bundle, ledger: Ledger) -> None:
+def test_bundles_and_changes_at_once_leave_every_index_up_to_date(bundle: Bundle, ledger: Ledger) -> None:
     run_campaign(ledger, "k", EUROS, half_off("p1"))
     offer_indexes = OfferIndexes(ledger)
     bundles = [replace(bundle, version=str(number)) for number in range(12)]
@@ -240,4 +240,4 @@ def test_bundles_and_changes_at_once_leave_every_shelf_up_to_date(bundle: Bundle
     for thread in threads:
         thread.join()
     offer_indexes.refresh()
-    assert all(on_shelf(offer_indexes, one) == ["k-0"] for one in bundles)
+    assert all(indexed(offer_indexes, one) == ["k-0"] for one in bundles)

@@ -24,7 +24,7 @@ from app.stores.sql.redemption.idempotency import IdempotentRequest
 from app.stores.sql.redemption.question import Question
 from app.stores.sql.redemption.redeem import reserve
 from app.stores.sql.redemption.reservations import expire_reservations
-from tests.support.tills import START, pay, run_campaign, take_back
+from tests.support.tills import START, pay, return_lines, run_campaign
 
 NOON = START + timedelta(days=20, hours=12)
 ABOVE_50 = {"type": "basket_total", "above_minor": 5000}
@@ -133,7 +133,7 @@ def test_refund_of_a_used_coupon_s_receipt_leaves_it_used(ledger: Ledger) -> Non
     assert take(ledger, refund(1)).revoked_count == 0
     assert revoke_pending(ledger, now=NOON) == 0
     assert statuses(ledger) == [CouponStatus.REDEEMED]
-    take_back(ledger, redemption_id, now=NOON)
+    return_lines(ledger, redemption_id, now=NOON)
     assert revoke_pending(ledger, now=NOON) == 1
     assert statuses(ledger) == [REVOKED]
     assert revoke_pending(ledger, now=NOON) == 0
