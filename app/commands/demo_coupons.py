@@ -8,7 +8,8 @@ from typing import TypedDict
 
 import polars as pl
 
-from app.composition.stores import history_of, opened_ledger
+from app.composition.history import history_of
+from app.composition.stores import opened_ledger
 from app.errors import BadSetting
 from app.history import (
     AMOUNT_MINOR,

@@ -6,7 +6,8 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from app.composition.stores import history_of, keys_of, ledger_of, redis_client
+from app.composition.history import history_of
+from app.composition.stores import keys_of, ledger_of, redis_client
 from app.errors import EndcapError
 from app.model.bundle import current_version, load_bundle
 from app.settings import Settings, unknown_variables

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from app.history import History
 from app.settings import Settings
 from app.stores.redis.keys import RedisKeys, WorkerClient, worker_client
 from app.stores.redis.projections import Projections
@@ -37,8 +36,3 @@ def redis_client(redis_url: str, *, timeout_s: float = 5.0) -> WorkerClient:
 def projections_of(settings: Settings, ledger: Ledger, client: WorkerClient) -> Projections:
     """What writes wallets and budgets of this ledger to Redis; closing it closes the client."""
     return Projections(ledger, client, keys_of(settings))
-
-
-def history_of(settings: Settings) -> History:
-    """The history of purchases and events, a table on disk that stays closed between uses."""
-    return History(settings.history_dir)

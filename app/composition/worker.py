@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 
-from app.composition.stores import history_of, keys_of, ledger_of, projections_of, redis_client
+from app.composition.history import history_of
+from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
 from app.errors import StoreUnavailable
 from app.settings import Settings
 from app.stores.feast.push import ActivityPusher

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import orjson
 
-from app.composition.stores import history_of
+from app.composition.history import history_of
 from app.domain import Event
 from app.errors import BadInput
 from app.history import event_rows

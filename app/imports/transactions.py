@@ -6,7 +6,7 @@ from time import perf_counter
 
 import polars as pl
 
-from app.composition.stores import history_of
+from app.composition.history import history_of
 from app.history import (
     AMOUNT_MINOR,
     BASKET_ID,

@@ -1,6 +1,8 @@
 """What holds a service's connections lets go of them in reverse, also where its start fails."""
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,3 +66,9 @@ def test_start_that_fails_closes_what_was_opened(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         asyncio.run(start())
     assert closed == IN_REVERSE
+
+
+def test_api_starts_without_the_packages_that_only_history_and_training_need() -> None:
+    code = "import sys, app.main; print(*sys.modules.keys() & {'polars', 'deltalake', 'feast', 'implicit'})"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert loaded.stdout.split() == []
