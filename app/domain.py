@@ -217,7 +217,7 @@ class Query:
 class CustomerFeatures:
     """One customer's Feast row (service `decision_v1`), decoded. Instants are unix seconds, money minor units.
 
-    The `bought_*` arrays run in parallel, one place per distinct product ever bought, strongest first; a key is
+    The `bought_*` arrays run in parallel, one value per distinct product ever bought, strongest first; a key is
     `app.feature_fields.product_key` of the product id;
     the decayed weights are sums of 2^(-age/half-life) as of `as_of_at`.
     """

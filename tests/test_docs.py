@@ -145,9 +145,9 @@ def codes_in(path: Path) -> Iterator[str]:
                 yield from (code for value in node.value.values for code in strings(value))
         elif isinstance(node, ast.Call):
             called = node.func.id if isinstance(node.func, ast.Name) else ""
-            place = {"problem": 1, "_problem": 0, "RejectedEvent": 0, "Refused": 0, "RowResult": 2}.get(called)
-            if place is not None and len(node.args) > place:
-                yield from strings(node.args[place])
+            position = {"problem": 1, "_problem": 0, "RejectedEvent": 0, "Refused": 0, "RowResult": 2}.get(called)
+            if position is not None and len(node.args) > position:
+                yield from strings(node.args[position])
 
 
 def strings(expression: ast.expr) -> Iterator[str]:

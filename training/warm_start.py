@@ -40,8 +40,8 @@ class WarmStart:
         """Where the factors of these products begin: the bundle's own rows, small random ones for others."""
         factors = self.hyperparameters.als.factors
         rows = np.random.default_rng(seed).random((len(product_ids), factors), np.float32) * np.float32(0.01)
-        place_of = {product_id: place for place, product_id in enumerate(self.product_ids)}
-        known = [(row, place_of[name]) for row, name in enumerate(product_ids) if name in place_of]
+        position_of = {product_id: position for position, product_id in enumerate(self.product_ids)}
+        known = [(row, position_of[name]) for row, name in enumerate(product_ids) if name in position_of]
         if known:
             ours, theirs = np.array(known, np.intp).T
             rows[ours] = self.item_factors[theirs]

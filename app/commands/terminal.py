@@ -84,10 +84,10 @@ def show(as_json: bool, facts: Mapping[str, object], *outcome: str | TextTable) 
 
 def show_text(*outcome: str | TextTable) -> None:
     """A result for people on standard output, one part below the other, tables set apart by empty lines."""
-    for place, part in enumerate(outcome):
+    for position, part in enumerate(outcome):
         # Without a terminal there is no width to fit into: nothing is cut for a file or a pipe.
         width = None if sys.stdout.isatty() else UNBOUND_WIDTH
         console = Console(width=width, highlight=False, markup=False)
-        if place and not (isinstance(part, str) and isinstance(outcome[place - 1], str)):
+        if position and not (isinstance(part, str) and isinstance(outcome[position - 1], str)):
             console.print()
         console.print(part, soft_wrap=isinstance(part, str))

@@ -36,26 +36,26 @@ class TextTable:
         else:
             yield from self._row_by_row()
 
-    def _cells(self, place: int) -> list[str]:
-        return [row[place] for row in self.rows if row[place]]
+    def _cells(self, position: int) -> list[str]:
+        return [row[position] for row in self.rows if row[position]]
 
-    def _holds_figures(self, place: int) -> bool:
-        cells = self._cells(place)
+    def _holds_figures(self, position: int) -> bool:
+        cells = self._cells(position)
         return any(map(FIRST_OF_FIGURE.match, cells)) and all(map(FIGURE.fullmatch, cells))
 
     def _narrow_headings(self) -> list[str]:
         """A column that never wraps is as wide as its longest line: its heading has a word a line."""
         return [
-            re.sub(r"\s|(?<=-)(?=.)", "\n", heading) if self._holds_figures(place) else heading
-            for place, heading in enumerate(self.columns)
+            re.sub(r"\s|(?<=-)(?=.)", "\n", heading) if self._holds_figures(position) else heading
+            for position, heading in enumerate(self.columns)
         ]
 
     def _width(self, headings: Sequence[str], *, wraps: bool = False) -> int:
         """Characters that a line takes; where it `wraps`, the fewest with which no figure and no word is broken."""
         widths = []
-        for place, heading in enumerate(headings):
-            split = str.split if wraps and not self._holds_figures(place) else str.splitlines
-            parts = [part for text in (heading, *self._cells(place)) for part in split(text)]
+        for position, heading in enumerate(headings):
+            split = str.split if wraps and not self._holds_figures(position) else str.splitlines
+            parts = [part for text in (heading, *self._cells(position)) for part in split(text)]
             widths.append(max(map(len, parts), default=0))
         return sum(widths) + GAP * (len(widths) - 1)
 
@@ -64,9 +64,9 @@ class TextTable:
         table = Table(
             title=self.title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
         )
-        for place, heading in enumerate(headings):
-            is_figures = self._holds_figures(place)
-            is_numbers = is_figures and all(NUMBER.fullmatch(cell) or cell == ABSENT for cell in self._cells(place))
+        for position, heading in enumerate(headings):
+            is_figures = self._holds_figures(position)
+            is_numbers = is_figures and all(NUMBER.fullmatch(cell) or cell == ABSENT for cell in self._cells(position))
             table.add_column(heading, no_wrap=is_figures, justify="right" if is_numbers else "left")
         for row in self.rows:
             table.add_row(*row)

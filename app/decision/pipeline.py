@@ -12,7 +12,7 @@ from app.decision.eligibility.products import all_allowed, eligibility_rules, ke
 from app.decision.ranking.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score
 from app.decision.slate.mixed import MixedSlate, mixed_slate
 from app.decision.slate.new_products import fitting_new_products, with_new_products
-from app.decision.slate.products import make_slate, slate_places
+from app.decision.slate.products import make_slate, slate_positions
 from app.decision.slate.reranking import Reranking, always_scored, rerank, with_pinned
 from app.domain import Degraded, Drops, Ints, Query, Slate, Trace
 from app.model.bundle import Bundle
@@ -74,12 +74,12 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
     scored = score(context, kept, always=always_scored(context, new))
     timer.end("scoring")
     reranking = None if query.policy is None else rerank(context, query.policy, scored, new)
-    places = slate_places(context, scored, new, reranking) if "product" in query.kinds else NO_ITEMS
+    positions = slate_positions(context, scored, new, reranking) if "product" in query.kinds else NO_ITEMS
     offer_index = options.offer_index_of(bundle) if "coupon" in query.kinds else None
     if offer_index is None:
-        mixed = MixedSlate(make_slate(context, scored, places, new, reranking) if len(places) else [])
+        mixed = MixedSlate(make_slate(context, scored, positions, new, reranking) if len(positions) else [])
     else:
-        mixed = mixed_slate(context, offer_index, scored, rules, places, new, reranking)
+        mixed = mixed_slate(context, offer_index, scored, rules, positions, new, reranking)
         timer.end("coupons")
     slate = _slate(context, candidates, dropped, scored, reranking, mixed)
     timer.end("slate")

@@ -62,7 +62,7 @@ def _numbered_lines(file: BinaryIO) -> Iterator[list[tuple[int, bytes]]]:
     """Lists of lines with their numbers, from 1, blank ones left out."""
     number = 1
     while lines := file.readlines(BATCH_BYTES):
-        yield [(place, line) for place, line in enumerate(lines, start=number) if line.strip()]
+        yield [(position, line) for position, line in enumerate(lines, start=number) if line.strip()]
         number += len(lines)
 
 

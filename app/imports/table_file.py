@@ -78,8 +78,8 @@ def whole(file: TableFile) -> Block:
     starts = np.cumsum([0, *(block.frame.height for block in blocks)])
 
     def raw(row: int) -> str:
-        place = int(np.searchsorted(starts, row, side="right")) - 1
-        return blocks[place].raw(row - int(starts[place]))
+        position = int(np.searchsorted(starts, row, side="right")) - 1
+        return blocks[position].raw(row - int(starts[position]))
 
     if not blocks:
         return Block(
@@ -134,7 +134,7 @@ def _read_header(path: Path, file: BinaryIO) -> str:
 
 def _column_names(path: Path, names: Sequence[str], compulsory: Collection[str]) -> tuple[str, ...]:
     # Spreadsheets leave nameless columns behind; they are nobody's, and several of them are no fault.
-    columns = tuple(name.strip().lower() or f"column {place}" for place, name in enumerate(names, start=1))
+    columns = tuple(name.strip().lower() or f"column {position}" for position, name in enumerate(names, start=1))
     double = [name for name, count in Counter(columns).items() if count > 1]
     if double:
         raise BadInput(f"{path}: column {double[0]!r} is duplicated in the header; keep one")

@@ -153,13 +153,13 @@ def _instants_of_text(written: pl.Series) -> Parsed:
 
 
 def _filled(values: pl.Series, written: pl.Series, parse: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """`values` with what `parse` makes of the places still open."""
-    open_places = (values.is_null() & written.is_not_null()).arg_true()
-    if not open_places.len():
+    """`values` with what `parse` makes of the values still open."""
+    open_positions = (values.is_null() & written.is_not_null()).arg_true()
+    if not open_positions.len():
         return values
-    if open_places.len() == values.len():
+    if open_positions.len() == values.len():
         return parse(written)
-    return values.scatter(open_places, parse(written.gather(open_places)))
+    return values.scatter(open_positions, parse(written.gather(open_positions)))
 
 
 def _parsed(written: pl.Series, *, form: str) -> pl.Series:
@@ -197,7 +197,9 @@ def _number(raw: pl.Series) -> Parsed:
 
 
 def _decimal_minor(written: pl.Series, digits: pl.Series) -> pl.Series:
-    return pl.Series([_minor(number, places) for number, places in zip(written, digits, strict=True)], dtype=pl.Int64)
+    return pl.Series(
+        [_minor(number, positions) for number, positions in zip(written, digits, strict=True)], dtype=pl.Int64
+    )
 
 
 def _minor(written: str, digits: int) -> int | None:

@@ -47,7 +47,7 @@ class Attribute:
         """Which of the items (None: all n) have one of these values."""
         is_wanted = np.zeros(len(self.vocabulary) + 1, np.bool_)
         is_wanted[[self.code_of[value] for value in values if value in self.code_of]] = True
-        # Code -1 (unknown) reads the last place, which no value sets.
+        # Code -1 (unknown) reads the last position, which no value sets.
         mask: Mask = is_wanted[self.codes if items is None else self.codes[items]]
         return mask
 

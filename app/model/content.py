@@ -21,7 +21,7 @@ LISTED_AT = "listed_at"
 NEW_FOR = timedelta(days=28)
 """How long a product that nobody buys is new."""
 
-Places = npt.NDArray[np.intp]
+Positions = npt.NDArray[np.intp]
 
 _WORD = re.compile(r"\w+")
 
@@ -77,7 +77,7 @@ def content_matrix(layout: Layout, products: ProductContent) -> sparse.csr_array
     """The features of n products, float32 (n, feature_count): ones, but words share 1 as 1/√(number of words)."""
     count = len(products.names)
     everyone = np.arange(count)
-    parts: list[tuple[Places, Places]] = [(everyone, np.zeros(count, np.intp))]
+    parts: list[tuple[Positions, Positions]] = [(everyone, np.zeros(count, np.intp))]
     start = 1
     for column, size in layout.column_sizes.items():
         codes = products.codes[column]

@@ -34,7 +34,7 @@ class KeyTable:
 
     def items_of(self, keys: ProductKeys) -> Ints:
         """The item of each key, -1 where there is none."""
-        places = self._starts.take(keys >> self._shift, mode="clip")
+        positions = self._starts.take(keys >> self._shift, mode="clip")
         for _ in range(self._fullest - 1):
-            places += self._keys.take(places) < keys
-        return np.where(self._keys.take(places) == keys, self._items.take(places), ABSENT)
+            positions += self._keys.take(positions) < keys
+        return np.where(self._keys.take(positions) == keys, self._items.take(positions), ABSENT)

@@ -36,7 +36,7 @@ def extended(bundle: Bundle, products: pl.DataFrame, *, now: datetime) -> Bundle
     they stay out. Items that nobody had bought before training are placed as well while they are new (NEW_FOR), so that
     a training does not end a product's newness. Names, prices and attributes of all items are the table's; new columns
     have to wait for training.
-    Extending again goes on from there: items keep their places, and what is withdrawn stays as an item not on offer.
+    Extending again goes on from there: items keep their numbers, and what is withdrawn stays as an item not on offer.
     """
     rows = _in_order(bundle, products)
     catalogue = _catalogue(bundle.catalogue, rows)

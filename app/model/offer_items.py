@@ -18,7 +18,7 @@ PLACE, KIN, CATEGORY, DEPARTMENT = range(4)
 UNHELD = 0
 """The code of what no offer holds, and of what is unknown."""
 
-Places = npt.NDArray[np.intp]
+Positions = npt.NDArray[np.intp]
 """What arrays are indexed with again and again: numpy would turn other integers into these each time."""
 Numbers = npt.NDArray[np.signedinteger | np.floating]
 
@@ -43,12 +43,12 @@ class ItemGroups:
 class OfferItems:
     """n offers and the items that each is good for: offer o has `items[starts[o]:starts[o + 1]]`, distinct, ascending.
 
-    What does not depend on the customer stands ready. `codes` (i, 4) holds each item's place among those in any offer
+    What does not depend on the customer stands ready. `codes` (i, 4) holds each item's position among all offers' items
     (-1 = in none), kin, category and department, the latter three numbered in one row and those that no offer holds all
     UNHELD: what a customer bought is looked up in one stroke, and counted in a short table of `code_count`.
-    `holder_pairs[holder_starts[p]:holder_starts[p + 1]]` say where in `items` the item with place p stands; `owner`
+    `holder_pairs[holder_starts[p]:holder_starts[p + 1]]` say where in `items` the item with position p stands; `owner`
     and `price` are whose each of `items` is, and what it costs. `shares` says which share of an offer's items has each
-    of `share_codes`: offers' kin, then their categories, then departments; each run begins at its place of
+    of `share_codes`: offers' kin, then their categories, then departments; each run begins at its position in
     `alike_starts` (3n,) and ends with UNHELD and share 0. `kin_codes` and `kin_starts` (n,) are the first third.
     `standing` (5, n): log1p of breadth, of popularity, of mean price and of the offers in its campaign; discount ratio.
     NaN = unknown.
@@ -60,13 +60,13 @@ class OfferItems:
     codes: Ints
     code_count: int
     price: Floats
-    holder_starts: Places
-    holder_pairs: Places
-    owner: Places
-    kin_starts: Places
-    kin_codes: Places
-    alike_starts: Places
-    share_codes: Places
+    holder_starts: Positions
+    holder_pairs: Positions
+    owner: Positions
+    kin_starts: Positions
+    kin_codes: Positions
+    alike_starts: Positions
+    share_codes: Positions
     shares: Floats
     standing: Floats
 
@@ -126,8 +126,8 @@ def offer_items(
     sizes = np.array([len(its) for its in distinct], np.int32)
     flat = np.concatenate([np.zeros(0, np.int32), *distinct])
     owner = np.repeat(np.arange(len(distinct)), sizes)
-    place_of, holder_starts = _places(flat, bundle.item_count)
-    codes, code_count = _codes(groups, flat, place_of)
+    position_of, holder_starts = _positions(flat, bundle.item_count)
+    codes, code_count = _codes(groups, flat, position_of)
     runs = [_runs(codes[flat, column], owner, sizes, code_count) for column in (KIN, CATEGORY, DEPARTMENT)]
     standing = np.full((5, len(distinct)), np.nan, np.float32)
     standing[0] = np.log1p(sizes)
@@ -156,17 +156,17 @@ def offer_items(
     )
 
 
-def _places(flat: Ints, item_count: int) -> tuple[Ints, Places]:
+def _positions(flat: Ints, item_count: int) -> tuple[Ints, Positions]:
     """Where each item stands among those in any offer, and where their holders begin."""
     distinct, counts = np.unique(flat, return_counts=True)
-    place_of = np.full(item_count, -1, np.int32)
-    place_of[distinct] = np.arange(len(distinct))
-    return place_of, np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
+    position_of = np.full(item_count, -1, np.int32)
+    position_of[distinct] = np.arange(len(distinct))
+    return position_of, np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
 
 
-def _codes(groups: ItemGroups, flat: Ints, place_of: Ints) -> tuple[Ints, int]:
+def _codes(groups: ItemGroups, flat: Ints, position_of: Ints) -> tuple[Ints, int]:
     """`OfferItems.codes` and how many codes there are."""
-    columns, count = [place_of], 1
+    columns, count = [position_of], 1
     for codes, unknown in (
         (groups.kin, groups.kin_count),
         (groups.category, groups.category_count),
@@ -182,12 +182,12 @@ def _codes(groups: ItemGroups, flat: Ints, place_of: Ints) -> tuple[Ints, int]:
 
 
 class _Runs(NamedTuple):
-    starts: Places
-    codes: Places
+    starts: Positions
+    codes: Positions
     shares: Floats
 
 
-def _runs(codes: Ints, owner: Places, sizes: Ints, code_count: int) -> _Runs:
+def _runs(codes: Ints, owner: Positions, sizes: Ints, code_count: int) -> _Runs:
     """Per offer its distinct held codes with their shares of its items, then the closing UNHELD."""
     key = owner * code_count + np.where(codes == UNHELD, code_count, codes) - 1
     closing = np.arange(len(sizes), dtype=np.int64) * code_count + code_count - 1

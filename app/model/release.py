@@ -24,8 +24,8 @@ class CanaryTrial:
 
         The version salts the hash, so that it is not always the same people who meet what is new.
         """
-        place = mmh3.hash(f"{self.version}:{subject}", signed=False)
-        return bool(place < self.share_percent / 100 * HASH_RANGE)
+        position = mmh3.hash(f"{self.version}:{subject}", signed=False)
+        return bool(position < self.share_percent / 100 * HASH_RANGE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,29 +92,29 @@ class _Comparison:
         for key in [*before, *(key for key in after if key not in before)]:
             if key in self.ignored:
                 continue
-            place = f"{path}.{key}" if path else key
+            position = f"{path}.{key}" if path else key
             if key not in after:
                 if not _is_among(self.changed.only_before, key, parent):
-                    yield Difference(place, before[key], MISSING)
+                    yield Difference(position, before[key], MISSING)
             elif key not in before:
                 if not _is_among(self.changed.only_after, key, parent):
-                    yield Difference(place, MISSING, after[key])
+                    yield Difference(position, MISSING, after[key])
             else:
-                yield from self.between(before[key], after[key], path=place, parent=key)
+                yield from self.between(before[key], after[key], path=position, parent=key)
 
     def _between_lists(
         self, before: Sequence[Any], after: Sequence[Any], *, path: str, parent: str
     ) -> Iterator[Difference]:
-        for place in range(max(len(before), len(after))):
-            old = before[place] if place < len(before) else MISSING
-            new = after[place] if place < len(after) else MISSING
-            yield from self.between(old, new, path=f"{path}[{place}]", parent=parent)
+        for position in range(max(len(before), len(after))):
+            old = before[position] if position < len(before) else MISSING
+            new = after[position] if position < len(after) else MISSING
+            yield from self.between(old, new, path=f"{path}[{position}]", parent=parent)
 
 
 def summary(found: Sequence[Difference]) -> list[str]:
     """How many differences there are at each kind of place, most first: paths without the numbers of list entries."""
-    places = Counter(re.sub(r"\[\d+\]", "[]", one.path) for one in found)
-    return [f"{count:7} {place}" for place, count in places.most_common()]
+    positions = Counter(re.sub(r"\[\d+\]", "[]", one.path) for one in found)
+    return [f"{count:7} {position}" for position, count in positions.most_common()]
 
 
 def _is_among(keys: frozenset[str], key: str, parent: str) -> bool:

@@ -39,11 +39,11 @@ FIRST = 5
 class StableNames:
     """Cleans documents of one recording; the same id has the same name in all of them.
 
-    `places` are texts, as folders, and what is written instead.
+    `positions` are texts, as folders, and what is written instead.
     """
 
-    def __init__(self, places: Mapping[str, str]) -> None:
-        self._places = places
+    def __init__(self, positions: Mapping[str, str]) -> None:
+        self._positions = positions
         self._names: dict[str, str] = {}
         self._numbers: dict[str, count[int]] = {}
         self._is_closed = False
@@ -63,8 +63,8 @@ class StableNames:
         return [self.clean(value, now=now) for value in _in_stable_order(values)]
 
     def _text(self, text: str, now: datetime) -> str:
-        for place, name in self._places.items():
-            text = text.replace(place, name)
+        for position, name in self._positions.items():
+            text = text.replace(position, name)
         text = ID.sub(self._name, text)
         if NAMES.fullmatch(text):
             return ",".join(sorted(text.split(",")))

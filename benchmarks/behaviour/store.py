@@ -36,7 +36,7 @@ LATE = "2018-01-20T08:00:00Z"
 
 
 def price_minor(number: int) -> int:
-    """What the product at this place of PRODUCT_IDS costs."""
+    """What the product at this position of PRODUCT_IDS costs."""
     return 99 + 35 * number
 
 

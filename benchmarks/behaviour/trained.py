@@ -56,11 +56,11 @@ def _array(values: "np.ndarray[Any, Any]") -> Mapping[str, object]:
     flat = np.nan_to_num(values.ravel().astype(np.float64))
     if not flat.size:
         return facts
-    places = np.arange(flat.size) % 997 + 1.0
+    positions = np.arange(flat.size) % 997 + 1.0
     return facts | {
         "sum": float(flat.sum()),
         "sum_of_squares": float((flat * flat).sum()),
-        "sum_by_place": float((flat * places).sum()),
+        "sum_by_place": float((flat * positions).sum()),
         "smallest": float(flat.min()),
         "largest": float(flat.max()),
         "not_finite": int(np.count_nonzero(~np.isfinite(values.astype(np.float64)))),

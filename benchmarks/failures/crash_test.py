@@ -95,23 +95,23 @@ class Servers:
             process.kill()
             process.wait()
 
-    def kill(self, place: int) -> None:
+    def kill(self, position: int) -> None:
         """kill -9, and a new one."""
-        self._processes[place].kill()
-        self._processes[place].wait()
-        self._processes[place] = self._started(self.ports[place])
+        self._processes[position].kill()
+        self._processes[position].wait()
+        self._processes[position] = self._started(self.ports[position])
 
-    def wait_until_ready(self, place: int) -> None:
+    def wait_until_ready(self, position: int) -> None:
         """Returns once this server answers; raises RuntimeError when that takes too long."""
         deadline = monotonic() + PATIENCE_S
-        while monotonic() < deadline and self._processes[place].poll() is None:
+        while monotonic() < deadline and self._processes[position].poll() is None:
             try:
-                if exchange(self.ports[place], "GET", "/healthz")[0] == 200:
+                if exchange(self.ports[position], "GET", "/healthz")[0] == 200:
                     return
             except (OSError, http.client.HTTPException):
                 sleep(PAUSE_S)
         raise RuntimeError(
-            f"the server on port {self.ports[place]} did not start: {self._log_path.read_text()[-3000:]}"
+            f"the server on port {self.ports[position]} did not start: {self._log_path.read_text()[-3000:]}"
         )
 
     def _started(self, port: int) -> "subprocess.Popen[bytes]":
@@ -195,12 +195,12 @@ def pay_while_killing(
     def kill_repeatedly() -> None:
         try:
             for number in range(kill_count):
-                place = number % SERVER_COUNT
-                servers.wait_until_ready(place)
+                position = number % SERVER_COUNT
+                servers.wait_until_ready(position)
                 gate.open_to((number + 1) * burst)
                 gate.wait_for(number * burst + chance.randrange(1, burst))
                 sleep(chance.uniform(0, LATEST_S))
-                servers.kill(place)
+                servers.kill(position)
                 faults.get(number, lambda: None)()
         finally:
             gate.open_to(len(orders))
@@ -215,7 +215,7 @@ def pay_while_killing(
 
 def _serve(client: "Client", order: Order, gate: Gate) -> None:
     gate.pass_through()
-    client.place(order)
+    client.position(order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class Client:
     servers: Servers
     log: Log
 
-    def place(self, order: Order) -> None:
+    def position(self, order: Order) -> None:
         """Reserves, pays, pays again with the same key, and brings back, as the order says."""
         named: dict[str, object] = {"codes": [order.code]}
         if order.reserves:
@@ -244,11 +244,13 @@ class Client:
     def send(self, path: str, key: str, body: bytes) -> Response:
         """The first answer that is one: not that a server is gone, busy, or at work on the same key."""
         deadline = monotonic() + PATIENCE_S
-        place = crc32(key.encode())
+        position = crc32(key.encode())
         while monotonic() < deadline:
-            place += 1
+            position += 1
             try:
-                status, answer, is_replay = exchange(self.servers.ports[place % SERVER_COUNT], "POST", path, key, body)
+                status, answer, is_replay = exchange(
+                    self.servers.ports[position % SERVER_COUNT], "POST", path, key, body
+                )
             except ConnectionRefusedError:
                 sleep(PAUSE_S)
                 continue

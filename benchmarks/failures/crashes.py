@@ -61,7 +61,9 @@ def run_crash_test(
     ledger = open_ledger(url)
     upgrade(ledger)
     orders = prepare_orders(ledger, order_count=order_count, seed=seed)
-    after_kill = {round((place + 1) * kill_count / (len(faults) + 1)): fault for place, fault in enumerate(faults)}
+    after_kill = {
+        round((position + 1) * kill_count / (len(faults) + 1)): fault for position, fault in enumerate(faults)
+    }
     words = ["--data-dir", str(data_dir)]
     with (
         redis_for(Settings.load(data_dir=data_dir)) as redis_url,

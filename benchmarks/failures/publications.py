@@ -100,14 +100,14 @@ def _resident(service: Service) -> int:
 
 
 def _decision_facts(decisions: Sequence[Answer], published: Sequence[str]) -> dict[str, object]:
-    place = {version: number for number, version in enumerate(published)}
-    known = [answer for answer in decisions if answer.model_version in place]
+    position = {version: number for number, version in enumerate(published)}
+    known = [answer for answer in decisions if answer.model_version in position]
     taken_ms = sorted(answer.taken_s * 1000 for answer in decisions)
     return {
         "decisions": len(decisions),
         "versions_seen": len({answer.model_version for answer in known}),
         "answers_naming_no_published_version": len(decisions) - len(known),
-        "answers_going_back_a_version": _steps_back([(one, place[str(one.model_version)]) for one in known]),
+        "answers_going_back_a_version": _steps_back([(one, position[str(one.model_version)]) for one in known]),
         "p50_ms": round(taken_ms[len(taken_ms) // 2], 2),
         "p99_ms": round(taken_ms[int(0.99 * len(taken_ms))], 2),
         "max_ms": round(taken_ms[-1], 1),

@@ -116,9 +116,9 @@ def next_view(folder: Path, source: Path, *, query_count: int = 6000, seed: int 
     sessions = _json_lines(source / "train.jsonl.gz")
     with options["--events"].open("wb") as file:
         for number, session in enumerate(sessions):
-            for place, product in enumerate(session):
-                at = SESSIONS_FROM + timedelta(minutes=number, seconds=place)
-                event = {"id": f"{number}-{place}", "type": "view_item", "time": at, "anonymous_id": f"s{number}"}
+            for position, product in enumerate(session):
+                at = SESSIONS_FROM + timedelta(minutes=number, seconds=position)
+                event = {"id": f"{number}-{position}", "type": "view_item", "time": at, "anonymous_id": f"s{number}"}
                 file.write(orjson.dumps(event | {"channel": "app", "product_id": str(product)}) + b"\n")
     tests = _json_lines(source / "test.jsonl.gz")
     chosen = sorted(random.Random(seed).sample(range(len(tests)), min(query_count, len(tests))))

@@ -51,7 +51,7 @@ def receipt(
     customer_id: str, *amounts_minor: int, kind: str = "purchase", basket_id: str | None = None
 ) -> dict[str, Any]:
     """One event of a till."""
-    items = [{"product_id": f"p{place}", "amount_minor": amount} for place, amount in enumerate(amounts_minor)]
+    items = [{"product_id": f"p{position}", "amount_minor": amount} for position, amount in enumerate(amounts_minor)]
     return {
         "id": uuid4().hex, "type": kind, "time": datetime.now(UTC).isoformat(), "customer_id": customer_id,
         "channel": "store", "store_id": "s1", "basket_id": basket_id or f"r-{customer_id}", "currency": "EUR",

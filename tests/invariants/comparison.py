@@ -36,8 +36,8 @@ def uses_of(query: ModelQuestion, given: Sequence[Benefit], document: dict[str, 
         weights = [amount[line_id] for line_id in ids]
         extra, points = share_out(one.cost - one.discount, weights), share_out(one.points, weights)
         shares = {
-            line_id: Share(quantity[line_id], discount, discount + extra[place], points[place])
-            for place, (line_id, discount) in enumerate(zip(ids, discounts, strict=True))
+            line_id: Share(quantity[line_id], discount, discount + extra[position], points[position])
+            for position, (line_id, discount) in enumerate(zip(ids, discounts, strict=True))
         }
         keys = one.coupon.offer.campaign.limits(one.coupon.coupon_id, query.customer, query.now)
         uses.append(Use(one, tuple(keys), shares, query.revision(one.coupon)))

@@ -89,13 +89,13 @@ class Histories(RuleBasedStateMachine):
         of=st.tuples(strategies.offers, strategies.offers),
     )
     def open_campaigns(self, terms: Sequence[CampaignTerms], of: Sequence[Sequence[OfferTerms]]) -> None:
-        for place, (one, offers) in enumerate(zip(terms, of, strict=True)):
-            model = ModelCampaign(f"campaign-{place}", one)
+        for position, (one, offers) in enumerate(zip(terms, of, strict=True)):
+            model = ModelCampaign(f"campaign-{position}", one)
             self.model.campaigns.append(model)
             self.ledger.write(partial(create_campaign, campaign_id=model.campaign_id, terms=one, now=self.now))
             self._act(model, "schedule")
             for number, offer in enumerate(offers):
-                offer_id = f"offer-{place}-{number}"
+                offer_id = f"offer-{position}-{number}"
                 self.model.offers.append(ModelOffer(offer_id, model, [offer]))
                 self.ledger.write(partial(
                     create_offer, campaign_id=model.campaign_id, offer_id=offer_id, terms=offer, now=self.now
@@ -189,7 +189,9 @@ class Histories(RuleBasedStateMachine):
         one = _one(self.model.redemptions, pick)
         quantities = {line_id: share.quantity for use in one.uses for line_id, share in use.shares.items()}
         left = {line_id: quantity - one.back.get(line_id, 0) for line_id, quantity in quantities.items()}
-        lines = None if parts is None else [ReturnedLine(_one(sorted(left), place), part) for place, part in parts]
+        lines = (
+            None if parts is None else [ReturnedLine(_one(sorted(left), position), part) for position, part in parts]
+        )
         send = partial(roll_back, self.ledger, one.redemption_id, lines, render=rollback_response)
         wanted = [(line, left[line.line_id]) for line in lines or ()]
         back = {line.line_id: exact(line.quantity) if line.quantity else rest for line, rest in wanted}

@@ -8,9 +8,9 @@ def share_out(total: int, weights: Sequence[int]) -> list[int]:
     """`total` by the weights: rounded down, then one more for the largest remainders, ties to the earlier."""
     exact = [Fraction(total * weight, sum(weights)) for weight in weights]
     parts = [int(one) for one in exact]
-    by_remainder = sorted(range(len(parts)), key=lambda place: parts[place] - exact[place])
-    for place in by_remainder[: total - sum(parts)]:
-        parts[place] += 1
+    by_remainder = sorted(range(len(parts)), key=lambda position: parts[position] - exact[position])
+    for position in by_remainder[: total - sum(parts)]:
+        parts[position] += 1
     return parts
 
 

@@ -98,7 +98,7 @@ class Shop:
 
 def order(*amounts_minor: int) -> dict[str, Any]:
     """A basket whose lines "1", "2", … cost so much, of products "p1", "p2", …."""
-    lines = [{"product_id": f"p{place}", "amount_minor": amount} for place, amount in enumerate(amounts_minor, 1)]
+    lines = [{"product_id": f"p{position}", "amount_minor": amount} for position, amount in enumerate(amounts_minor, 1)]
     return {"lines": lines}
 
 

@@ -49,7 +49,9 @@ def pay(
     currency: str = "EUR",
 ) -> str:  # fmt: skip
     """The id of the redemption of an order with lines "0", "1", … of products "p0", "p1", …."""
-    lines = tuple(BasketLine(str(place), f"p{place}", 1.0, amount) for place, amount in enumerate(amounts_minor))
+    lines = tuple(
+        BasketLine(str(position), f"p{position}", 1.0, amount) for position, amount in enumerate(amounts_minor)
+    )
     situation = Situation(now, coupon.customer_id, channel=channel)
     question = Question(Basket(lines, currency), situation, codes=(coupon.code,))
     number = str(next(_numbers))

@@ -34,7 +34,7 @@ Wide = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class CouponExamples:
-    """One place per coupon of an assignment (a customer who got a campaign's coupons), assignments one after another.
+    """One row per coupon of an assignment (a customer who got a campaign's coupons), assignments one after another.
 
     `table` (n, f) as of `started_day`, columns as COLUMNS; `ended_day` is when the coupon expired; days since 1970.
     `weight`: how many such rows there were for each one kept.

@@ -54,7 +54,7 @@ class ProductTable:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What was viewed and bought where more is viewed than bought, one place per event, by time.
+    """What was viewed and bought where more is viewed than bought, one value per event, by time.
 
     `visitor` int32 codes of the dataset's customers, -1 for those who never bought; `session`, `item` int32; `day` as
     there.
@@ -113,7 +113,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """One place per distinct (customer, item), by customer, then item; `last_day` of the newest line.
+    """One value per distinct (customer, item), by customer, then item; `last_day` of the newest line.
 
     `count` = distinct baskets. `weight_*` = sums over lines of 2^(-age/half-life); without time `count`.
     """
@@ -174,20 +174,20 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
 def purchase_pairs(dataset: Dataset) -> Pairs:
     """The dataset's lines summed up per customer and item, as of `dataset.as_of_day`."""
     key = dataset.customer.astype(np.int64) * max(len(dataset.product_ids), 1) + dataset.item
-    distinct, place = np.unique(key, return_inverse=True)
+    distinct, position = np.unique(key, return_inverse=True)
     customer, item = np.divmod(distinct, max(len(dataset.product_ids), 1))
     age = dataset.as_of_day - dataset.day
     last_day = np.full(len(distinct), -np.inf)
-    np.maximum.at(last_day, place, dataset.day)
+    np.maximum.at(last_day, position, dataset.day)
 
     def summed(half_life_days: float) -> Floats:
         weight = np.exp2(-age / half_life_days) if dataset.has_time else np.ones(len(age))
-        return np.bincount(place, weight, len(distinct)).astype(np.float32)
+        return np.bincount(position, weight, len(distinct)).astype(np.float32)
 
     return Pairs(
         customer=customer.astype(np.int32),
         item=item.astype(np.int32),
-        count=np.bincount(place, minlength=len(distinct)).astype(np.float32),
+        count=np.bincount(position, minlength=len(distinct)).astype(np.float32),
         weight_28d=summed(28),
         weight_112d=summed(112),
         last_day=last_day,
@@ -282,10 +282,10 @@ def _people(lines: pl.DataFrame, name: str) -> pl.DataFrame:
 
 
 def _encode(values: pl.Series) -> tuple[list[str], Ints]:
-    """Distinct values sorted, and each row's place among them; null = -1."""
+    """Distinct values sorted, and each row's position among them; null = -1."""
     vocabulary = values.drop_nulls().unique().sort()
-    places = pl.DataFrame({"value": vocabulary, "code": np.arange(len(vocabulary), dtype=np.int32)})
-    coded = pl.DataFrame({"value": values}).join(places, on="value", how="left", maintain_order="left")
+    positions = pl.DataFrame({"value": vocabulary, "code": np.arange(len(vocabulary), dtype=np.int32)})
+    coded = pl.DataFrame({"value": values}).join(positions, on="value", how="left", maintain_order="left")
     return vocabulary.to_list(), coded["code"].fill_null(-1).to_numpy().astype(np.int32)
 
 

@@ -104,8 +104,8 @@ def session_split(dataset: Dataset, *, windows_back: float = 1, seed: int) -> Sp
     customers, starts = np.unique(dataset.customer[lines], return_index=True)
     for customer, views in zip(customers.tolist(), np.split(dataset.item[lines], starts[1:]), strict=False):
         if len(views) > 1:
-            place = int(random.integers(1, len(views)))
-            truth[customer], prefix[customer] = views[place : place + 1], views[:place][::-1]
+            position = int(random.integers(1, len(views)))
+            truth[customer], prefix[customer] = views[position : position + 1], views[:position][::-1]
     return Split("time", dataset.only(past, as_of_day=cut), truth, prefix)
 
 
@@ -163,9 +163,9 @@ def _some_items(dataset: Dataset, by_customer: Lines) -> Lines:
     """The first tenth of the lines, rounded up, of each customer who has one basket of two or more items."""
     single = by_customer[~_has_several_baskets(dataset)[dataset.customer[by_customer]]]
     customer = dataset.customer[single]
-    place = np.arange(len(single)) - np.searchsorted(customer, customer)
+    position = np.arange(len(single)) - np.searchsorted(customer, customer)
     size = np.bincount(customer, minlength=len(dataset.customer_ids))[customer]
-    held: Lines = single[(place < np.ceil(HELD_OUT_SHARE * size)) & (size >= 2)]
+    held: Lines = single[(position < np.ceil(HELD_OUT_SHARE * size)) & (size >= 2)]
     return held
 
 

@@ -43,7 +43,7 @@ from training.metrics.ranking import (
     METRIC_NAMES,
     RESAMPLES,
     Wide,
-    found_places,
+    found_positions,
     per_customer,
     side_by_side,
     truth_sizes,
@@ -204,12 +204,12 @@ def _on(lists: Mapping[str, Ints], truth: Sequence[Ints], *, seed: int) -> dict[
 
 def _values(lists: Ints, truth: Sequence[Ints]) -> Wide:
     """Figures of each customer, a column per name in FIGURES."""
-    found, sizes = found_places(lists, truth), truth_sizes(truth)
+    found, sizes = found_positions(lists, truth), truth_sizes(truth)
     return np.hstack([per_customer(found, sizes, k=cutoff) for cutoff in CUTOFFS])
 
 
 def _curves(lists: Ints, truth: Sequence[Ints]) -> dict[str, list[float]]:
-    found, sizes = found_places(lists, truth), truth_sizes(truth)
+    found, sizes = found_positions(lists, truth), truth_sizes(truth)
     sums = [per_customer(found, sizes, k=k).sum(axis=0) for k in range(1, LIST_LENGTH + 1)]
     means = np.round(np.stack(sums, axis=1) / max(len(truth), 1), 6)
     return {name: means[METRIC_NAMES.index(name)].tolist() for name in CURVES}
@@ -241,7 +241,7 @@ def _groups(segment: Segment, values: Mapping[str, Wide], *, seed: int) -> list[
 def _of_shown(ranked: _RankedQueries, *, seed: int) -> Reliability:
     items, chance = ranked.slates.items[:, :CUTOFF], ranked.slates.probability[:, :CUTOFF]
     owner, _ = np.nonzero(items >= 0)
-    bought = found_places(items, ranked.queries.truth)
+    bought = found_positions(items, ranked.queries.truth)
     return reliability(chance[items >= 0], bought[items >= 0], owner, seed=seed)
 
 

@@ -26,7 +26,7 @@ MAX_FACTORS = 256
 SCORE_BLOCK = 128
 """Customers whose scores of all products are held at once."""
 
-Places = npt.NDArray[np.intp]
+Positions = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def ranked_new(problem: TuningProblem, score: Callable[[Ints], Floats]) -> list[
         scores = score(customers)
         scores[problem.owned[customers][:, : scores.shape[1]].nonzero()] = -np.inf
         count = min(TUNING_CUTOFF, scores.shape[1])
-        top: Places = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        top: Positions = np.argpartition(-scores, count - 1, axis=1)[:, :count]
         order = np.argsort(-scores[np.arange(len(customers))[:, None], top], axis=1, kind="stable")
         ranked.extend(top[np.arange(len(customers))[:, None], order])
     return ranked

@@ -202,8 +202,8 @@ def _waits(lines: RebuyLines, pairs: Pairs, cut: float) -> Days:
     ahead = lines.day >= cut
     key, day = np.append(lines.key[ahead], -1), np.append(lines.day[ahead], np.inf)
     wanted = pairs.person.astype(np.int64) * lines.width + pairs.group
-    place = np.searchsorted(key[:-1], wanted)
-    return np.where(key[place] == wanted, day[place] - cut, np.inf)
+    position = np.searchsorted(key[:-1], wanted)
+    return np.where(key[position] == wanted, day[position] - cut, np.inf)
 
 
 def _joined(parts: Sequence[Examples]) -> Examples:

@@ -106,8 +106,8 @@ def _split_lines(kind: str, codes: Ints, names: list[str]) -> Iterator[tuple[str
 
 
 def _top(item: Ints, weight: npt.NDArray[np.float64]) -> tuple[Ints, Floats]:
-    distinct, place = np.unique(item, return_inverse=True)
-    total = _scaled(np.bincount(place, weight, len(distinct)))
+    distinct, position = np.unique(item, return_inverse=True)
+    total = _scaled(np.bincount(position, weight, len(distinct)))
     best = np.argsort(-total, kind="stable")[:TRENDING_COUNT]
     index = np.full(TRENDING_COUNT, -1, np.int32)
     score = np.zeros(TRENDING_COUNT, np.float32)
@@ -119,8 +119,8 @@ def _basket_matrix(dataset: Dataset, *, seed: int) -> sparse.csr_array:
     """1 where a basket (row) holds an item (column), float32; baskets thinned to 1000 items at random."""
     order = np.lexsort((np.random.default_rng(seed).random(dataset.line_count), dataset.basket))
     basket, item = dataset.basket[order], dataset.item[order]
-    place_in_basket = np.arange(len(basket)) - np.searchsorted(basket, basket)
-    kept = place_in_basket < MAX_BASKET_ITEMS
+    position_in_basket = np.arange(len(basket)) - np.searchsorted(basket, basket)
+    kept = position_in_basket < MAX_BASKET_ITEMS
     shape = (int(basket.max(initial=-1)) + 1, len(dataset.product_ids))
     ones = np.ones(int(kept.sum()), np.float32)
     return sparse.csr_array((ones, (basket[kept], item[kept])), shape=shape)
@@ -151,10 +151,10 @@ def keep_strongest(index: Ints, score: Floats, row: Ints, other: Ints, strength:
     """Write each row's strongest into `index` and `score`, both (rows, K) (ties: the better seller first)."""
     order = np.lexsort((other, -strength, row))
     row, other, strength = row[order], other[order], strength[order]
-    place = np.arange(len(row)) - np.searchsorted(row, row)
-    kept = place < index.shape[1]
-    index[row[kept], place[kept]] = other[kept]
-    score[row[kept], place[kept]] = strength[kept]
+    position = np.arange(len(row)) - np.searchsorted(row, row)
+    kept = position < index.shape[1]
+    index[row[kept], position[kept]] = other[kept]
+    score[row[kept], position[kept]] = strength[kept]
 
 
 def _freshness(day: npt.NDArray[np.float64], as_of_day: float, half_life_days: float) -> npt.NDArray[np.float64]:

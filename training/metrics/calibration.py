@@ -59,24 +59,24 @@ def reliability(probability: Wide, bought: Mask, owner: npt.NDArray[np.intp], *,
     )
 
 
-def _calibration_error(chance: Wide, bought: Mask, place: npt.NDArray[np.intp]) -> float:
-    gap = np.bincount(place, chance) - np.bincount(place, bought)
+def _calibration_error(chance: Wide, bought: Mask, position: npt.NDArray[np.intp]) -> float:
+    gap = np.bincount(position, chance) - np.bincount(position, bought)
     return float(np.abs(gap).sum() / len(chance))
 
 
 def _bins(
-    chance: Wide, bought: Mask, place: npt.NDArray[np.intp], owner: npt.NDArray[np.intp], *, seed: int
+    chance: Wide, bought: Mask, position: npt.NDArray[np.intp], owner: npt.NDArray[np.intp], *, seed: int
 ) -> list[Bin]:
     """One entry per bin that holds anything; intervals by drawing whole customers."""
-    filled, place = np.unique(place, return_inverse=True)
+    filled, position = np.unique(position, return_inverse=True)
     _, owner = np.unique(owner, return_inverse=True)
     shape = (int(owner.max()) + 1, len(filled))
-    key = owner * shape[1] + place
+    key = owner * shape[1] + position
     size = np.bincount(key, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
     hits = np.bincount(key, bought, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
     share, low, high = ratio_intervals(hits, size, seed=seed)
     count = size.sum(axis=0)
-    mean = np.bincount(place, chance) / count
+    mean = np.bincount(position, chance) / count
     return [
         Bin(int(count[row]), float(mean[row]), float(share[row]), float(low[row]), float(high[row]))
         for row in range(len(filled))

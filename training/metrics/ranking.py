@@ -13,7 +13,7 @@ METRIC_NAMES = ("hit", "recall", "precision", "ndcg", "mrr", "map")
 
 RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)
-# How many places of a resample are counted at once, 64 MB.
+# How many values of a resample are counted at once, 64 MB.
 _DRAWN_AT_ONCE = 8_000_000
 
 
@@ -24,7 +24,7 @@ def rank_metrics(recommended: Sequence[Ints], truth: Sequence[Ints], *, k: int) 
     """
     kept_rows = [row for row, wanted in enumerate(truth) if len(wanted)]
     kept = [truth[row] for row in kept_rows]
-    found = found_places(side_by_side([recommended[row] for row in kept_rows], k=k), kept)
+    found = found_positions(side_by_side([recommended[row] for row in kept_rows], k=k), kept)
     rows = per_customer(found, truth_sizes(kept), k=k)
     means = rows.mean(axis=0) if kept_rows else np.zeros(len(METRIC_NAMES))
     return dict(zip(METRIC_NAMES, map(float, means), strict=True))
@@ -32,7 +32,7 @@ def rank_metrics(recommended: Sequence[Ints], truth: Sequence[Ints], *, k: int) 
 
 def one_customer(recommended: Ints, truth: Ints, *, k: int) -> Wide:
     """The six metrics of one list, in the order of METRIC_NAMES; `truth` is not empty."""
-    found = found_places(side_by_side([recommended], k=k), [truth])
+    found = found_positions(side_by_side([recommended], k=k), [truth])
     return per_customer(found, truth_sizes([truth]), k=k).reshape(-1)
 
 
@@ -68,10 +68,10 @@ def gains(k: int) -> Wide:
 
 def auc(scores: Wide, labels: Mask) -> float:
     """P(a bought candidate scores above one that was not), ties count half; Mann-Whitney. `labels` hold both."""
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    _, position, count = np.unique(scores, return_inverse=True, return_counts=True)
     mean_rank = np.cumsum(count) - (count - 1) / 2
     hit_count = int(labels.sum())
-    above = mean_rank[place][labels].sum() - hit_count * (hit_count + 1) / 2
+    above = mean_rank[position][labels].sum() - hit_count * (hit_count + 1) / 2
     return float(above / (hit_count * (len(labels) - hit_count))) if 0 < hit_count < len(labels) else 0.5
 
 
@@ -83,8 +83,8 @@ def side_by_side(lists: Sequence[Ints], *, k: int) -> Ints:
     return table
 
 
-def found_places(slates: Ints, truth: Sequence[Ints]) -> Mask:
-    """Which places of `slates` (n, K; -1 = empty) hold a product of their customer's truth."""
+def found_positions(slates: Ints, truth: Sequence[Ints]) -> Mask:
+    """Which positions of `slates` (n, K; -1 = empty) hold a product of their customer's truth."""
     wanted = np.concatenate([*truth, np.zeros(0, np.int32)]).astype(np.int64)
     width = int(max(slates.max(initial=0), wanted.max(initial=0))) + 1
     owner = np.repeat(np.arange(len(truth), dtype=np.int64), truth_sizes(truth))
@@ -120,7 +120,7 @@ def mean_intervals(values: Wide, *, seed: int) -> tuple[Wide, Wide, Wide]:
 def ratio_intervals(above: Wide, below: Wide, *, seed: int) -> tuple[Wide, Wide, Wide]:
     """Σ above / Σ below per column of two (n, m), and low and high end of its 95 % interval, each (m,).
 
-    For shares whose places belong to customers: all places of a customer are drawn together. Nothing below gives zero.
+    For shares whose values belong to customers: all values of a customer are drawn together. Nothing below gives zero.
     """
     count, width = above.shape
     if count == 0:

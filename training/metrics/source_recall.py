@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.domain import Ints, Mask
-from training.metrics.ranking import METRIC_NAMES, Wide, found_places, per_customer, side_by_side, truth_sizes
+from training.metrics.ranking import METRIC_NAMES, Wide, found_positions, per_customer, side_by_side, truth_sizes
 
 CUTOFF = 10
 
@@ -74,5 +74,5 @@ _NO_HITS = np.zeros(0, np.bool_)
 
 
 def _recall(lists: Sequence[Ints], truth: Sequence[Ints]) -> Wide:
-    found = found_places(side_by_side(lists, k=CUTOFF), truth)
+    found = found_positions(side_by_side(lists, k=CUTOFF), truth)
     return per_customer(found, truth_sizes(truth), k=CUTOFF)[:, METRIC_NAMES.index("recall")]

@@ -33,7 +33,7 @@ class EvaluationQueries:
         return zip(self.queries, self.states, self.truth, strict=True)
 
     def only(self, rows: Sequence[int]) -> "EvaluationQueries":
-        """Those at these places."""
+        """Those at these positions."""
         return EvaluationQueries(
             [self.queries[row] for row in rows],
             [self.states[row] for row in rows],
@@ -71,14 +71,14 @@ def with_baskets(all_queries: EvaluationQueries, product_ids: Sequence[str], *, 
     """
     random = np.random.default_rng(seed)
     queries, truths = list(all_queries.queries), list(all_queries.truth)
-    for place in range(0, len(queries), 2):
-        if len(truths[place]) < 2 or queries[place].recent:
+    for position in range(0, len(queries), 2):
+        if len(truths[position]) < 2 or queries[position].recent:
             continue
-        shuffled = random.permutation(truths[place])
+        shuffled = random.permutation(truths[position])
         count = int(np.clip(len(shuffled) // 4, 1, 3))
         basket = tuple(Line(ProductId(product_ids[item])) for item in shuffled[:count])
-        queries[place] = replace(queries[place], basket=basket)
-        truths[place] = np.sort(shuffled[count:])
+        queries[position] = replace(queries[position], basket=basket)
+        truths[position] = np.sort(shuffled[count:])
     return EvaluationQueries(queries, all_queries.states, truths, all_queries.codes)
 
 

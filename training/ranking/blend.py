@@ -19,7 +19,7 @@ MIN_GAIN = 1e-4
 STEPS = (1.0, -1.0, 0.5, -0.5)
 """By so many of its own sizes each weight is moved in turn."""
 ROUND_SCALES = (2.0, 1.0, 0.5, 0.25)
-"""Each round moves less far than the one before: far first, so that no weight stays in a poor place nearby."""
+"""Each round moves less far than the one before: far first, so that no weight stays in a poor value nearby."""
 CALIBRATION_PENALTY = 1e-9
 """Next to nothing: it keeps the system solvable where all scores are equal."""
 
@@ -183,8 +183,8 @@ def _ideal(truth_counts: npt.NDArray[np.intp]) -> Wide:
 
 def _fit_discovery(slates: _Slates, weights: Wide, names: Sequence[str]) -> Wide:
     """The weights with the discovery columns tuned on products that no personal column knows."""
-    moved = [place for place, name in enumerate(names) if name in DEFAULT_DISCOVERY]
-    personal = [place for place, name in enumerate(names) if name in DEFAULT_PERSONAL]
+    moved = [position for position, name in enumerate(names) if name in DEFAULT_DISCOVERY]
+    personal = [position for position, name in enumerate(names) if name in DEFAULT_PERSONAL]
     is_new = slates.is_there & ~_is_owned(slates, personal)
     rows = np.flatnonzero((slates.is_hit & is_new).any(axis=1))
     if len(rows) < MIN_CUSTOMERS:
@@ -196,8 +196,8 @@ def _fit_discovery(slates: _Slates, weights: Wide, names: Sequence[str]) -> Wide
 
 def _fit_personal(slates: _Slates, weights: Wide, names: Sequence[str]) -> Wide:
     """The weights with the personal columns tuned, and the discovery columns kept in proportion."""
-    personal = [place for place, name in enumerate(names) if name in DEFAULT_PERSONAL]
-    discovery = [place for place, name in enumerate(names) if name not in DEFAULT_PERSONAL]
+    personal = [position for position, name in enumerate(names) if name in DEFAULT_PERSONAL]
+    discovery = [position for position, name in enumerate(names) if name not in DEFAULT_PERSONAL]
     if not (slates.is_hit & _is_owned(slates, personal)).any():
         return _never_again(weights, names)
     together = np.tensordot(weights[discovery], slates.columns[discovery], 1).astype(np.float32)[None]
@@ -219,9 +219,9 @@ def _is_owned(slates: _Slates, personal: Sequence[int]) -> Mask:
 def _never_again(weights: Wide, names: Sequence[str]) -> Wide:
     """Where not one purchase was a second one, what a customer owns goes below what is new."""
     lowered = weights.copy()
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         if name in DEFAULT_PERSONAL:
-            lowered[place] = -1.0 if name == "frequent_all" else 0.0
+            lowered[position] = -1.0 if name == "frequent_all" else 0.0
     return lowered
 
 
@@ -231,13 +231,13 @@ def _ascend(slates: _Slates, weights: Wide, moved: Sequence[int], *, floor: Wide
     scores = _scores(slates, weights)
     best = _ndcg(slates, scores)
     for scale in ROUND_SCALES:
-        for place in moved:
+        for position in moved:
             for step in STEPS:
-                tried = max(floor[place], weights[place] + step * scale * max(weights[place], unit / 5))
-                there = scores + np.float32(tried - weights[place]) * slates.columns[place]
+                tried = max(floor[position], weights[position] + step * scale * max(weights[position], unit / 5))
+                there = scores + np.float32(tried - weights[position]) * slates.columns[position]
                 ndcg = _ndcg(slates, there)
                 if ndcg > best + MIN_GAIN:
-                    best, scores, weights[place] = ndcg, there, tried
+                    best, scores, weights[position] = ndcg, there, tried
     return weights
 
 

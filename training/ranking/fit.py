@@ -9,7 +9,7 @@ from app.decision.candidates.gather import find_candidates
 from app.decision.customer.context import make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
 from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, feature_table
-from app.decision.ranking.scoring import best_places
+from app.decision.ranking.scoring import best_positions
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
 from app.ports import StageProgress
@@ -39,12 +39,12 @@ class Window:
         """What the blend weighs, per query (c, COLUMNS)."""
         return [rows[:, :BLEND_ROW] for rows in self.rows]
 
-    def only(self, places: Sequence[int]) -> "Window":
-        """Those at these places."""
+    def only(self, positions: Sequence[int]) -> "Window":
+        """Those at these positions."""
         return Window(
-            [self.rows[place] for place in places],
-            [self.labels[place] for place in places],
-            [self.truth_counts[place] for place in places],
+            [self.rows[position] for position in positions],
+            [self.labels[position] for position in positions],
+            [self.truth_counts[position] for position in positions],
         )
 
 
@@ -95,10 +95,10 @@ def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = 
 
 def _needs(name: str, blend: Blend, window: Window) -> bool:
     """True when the blend ranks the window better by MIN_GAIN with this column, which costs every decision."""
-    place = COLUMNS.index(name)
+    position = COLUMNS.index(name)
     weights = np.array([blend.weights[column] for column in COLUMNS], np.float32)
     reduced = weights.copy()
-    reduced[place] = 0
+    reduced[position] = 0
     with_it, without = (
         ndcg_of(
             [table @ chosen for table in window.columns], Tables(window.columns, window.labels, window.truth_counts)
@@ -109,10 +109,10 @@ def _needs(name: str, blend: Blend, window: Window) -> bool:
 
 
 def _without(name: str, window: Window) -> Window:
-    place = COLUMNS.index(name)
+    position = COLUMNS.index(name)
     emptied = [table.copy() for table in window.rows]
     for table in emptied:
-        table[:, place] = 0
+        table[:, position] = 0
     return replace(window, rows=emptied)
 
 
@@ -129,9 +129,9 @@ def _merged(windows: Sequence[Window]) -> Window:
 
 
 def _shared(window: Window, *, seed: int) -> tuple[Window, Window]:
-    places = np.random.default_rng(seed).permutation(len(window.labels))
-    test_count = round(HELD_BACK_SHARE * len(places))
-    return window.only(places[test_count:].tolist()), window.only(places[:test_count].tolist())
+    positions = np.random.default_rng(seed).permutation(len(window.labels))
+    test_count = round(HELD_BACK_SHARE * len(positions))
+    return window.only(positions[test_count:].tolist()), window.only(positions[:test_count].tolist())
 
 
 def _tables(window: Window, blend: Blend) -> Tables:
@@ -140,7 +140,7 @@ def _tables(window: Window, blend: Blend) -> Tables:
     rows, labels = [], []
     for table, hits in zip(window.rows, window.labels, strict=True):
         blended = table[:, :BLEND_ROW] @ weights
-        best = best_places(blended)
+        best = best_positions(blended)
         rows.append(table[best])
         rows[-1][:, BLEND_ROW] = blended[best]
         labels.append(hits[best])

@@ -38,8 +38,8 @@ def check_columns(names: Sequence[str], columns: Sequence[Floats], labels: Seque
         return
     table = np.concatenate([columns[row] for row in filled])
     bought = np.concatenate([labels[row] for row in filled])
-    for place, name in enumerate(names):
-        ranked = auc(table[:, place].astype(np.float64), bought)
+    for position, name in enumerate(names):
+        ranked = auc(table[:, position].astype(np.float64), bought)
         if max(ranked, 1 - ranked) > TOO_GOOD_AUC:
             raise LeakFound(
                 f"column {name!r} alone gives away what was bought next (AUC {ranked:.4f}): it must have seen it; "

@@ -128,8 +128,8 @@ def _cold_queries(bundle: Bundle) -> list[Query]:
     """Queries of people of whom one viewed product is known, or nothing."""
     ids = bundle.catalogue.product_ids
     template = Query(placement="evaluation", size=CUTOFF, now_at=datetime.now(UTC), anonymous_id="unknown")
-    places = np.linspace(0, len(ids) - 1, min(COLD_QUERY_COUNT, len(ids))).astype(int)
-    return [template, *(replace(template, recent=(ProductId(ids[place]),)) for place in places)]
+    positions = np.linspace(0, len(ids) - 1, min(COLD_QUERY_COUNT, len(ids))).astype(int)
+    return [template, *(replace(template, recent=(ProductId(ids[position]),)) for position in positions)]
 
 
 def _answer(bundle: Bundle, query: Query, state: CustomerState, broken: list[str]) -> list[str]:
@@ -153,7 +153,7 @@ def _faults(slate: Slate) -> list[str]:
 
 def _ndcg(slates: Sequence[Sequence[str]], queries: EvaluationQueries, code_of: Mapping[str, int]) -> Wide:
     """NDCG@10 of each slate; a product that the history does not know cannot be right."""
-    place = METRIC_NAMES.index("ndcg")
+    position = METRIC_NAMES.index("ndcg")
     coded = [np.array([code_of.get(product_id, -1) for product_id in slate], np.int32) for slate in slates]
-    rows = [one_customer(codes, truth, k=CUTOFF)[place] for codes, truth in zip(coded, queries.truth, strict=True)]
+    rows = [one_customer(codes, truth, k=CUTOFF)[position] for codes, truth in zip(coded, queries.truth, strict=True)]
     return np.array(rows, np.float64)

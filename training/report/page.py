@@ -92,8 +92,8 @@ def cards(made: Sequence[str]) -> str:
 def _with_own_ids(body: str) -> str:
     """The same with each picture's ids marked by its number: pictures are drawn apart and share names."""
     apart = re.split(r"(<svg .*?</svg>)", body, flags=re.DOTALL)
-    for place in range(1, len(apart), 2):
-        apart[place] = re.sub(r'( id="|url\(#|href="#)', rf"\1g{place // 2}-", apart[place])
+    for position in range(1, len(apart), 2):
+        apart[position] = re.sub(r'( id="|url\(#|href="#)', rf"\1g{position // 2}-", apart[position])
     return "".join(apart)
 
 

@@ -17,7 +17,7 @@ from app.decision.customer.context import Context
 from app.decision.eligibility.products import EligibilityRule, all_allowed
 from app.decision.ranking.scoring import Scored
 from app.domain import CouponTrace, Drops, Floats, Ints, Mask, Objective, Wallet, WalletCoupon
-from app.model.offer_items import Places
+from app.model.offer_items import Positions
 from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, OfferIndex
 from app.offers.rules.pre_basket import pre_basket_reason
 from app.offers.terms.basket import Situation
@@ -44,21 +44,21 @@ class LikedPairs(NamedTuple):
     """Pairs (`OfferItems.items`) of a product and the offer that holds it, and the offers: first products of the
     basket, then what the customer likes best."""
 
-    pairs: Places
-    rows: Places
+    pairs: Positions
+    rows: Positions
 
 
 class CouponCandidates(NamedTuple):
     """The coupons that passed every gate, as parallel columns (n,), and why others did not.
 
-    `best` are the places of the best of them, best first, no more than the slate has. `pairs` are the products that
+    `best` are the positions of the best of them, best first, no more than the slate has. `pairs` are the products that
     they are shown for, `keys` order them among the products.
     """
 
     best: Sequence[int]
-    rows: Places
+    rows: Positions
     coupons: Sequence[WalletCoupon | None]
-    pairs: Places
+    pairs: Positions
     log_odds: Floats | Wide
     score: Wide
     keys: Wide
@@ -95,7 +95,7 @@ def coupon_candidates(
     _refuse_capped(gates, context, offer_index, rows)
     kept = gates.passing(offer_index, rows, dropped)
     if kept is not None:
-        rows, pairs, coupons = rows.take(kept), pairs.take(kept), [coupons[place] for place in kept.tolist()]
+        rows, pairs, coupons = rows.take(kept), pairs.take(kept), [coupons[position] for position in kept.tolist()]
     log_odds = _log_odds(context, offer_index, rows, item_offers)
     calibration = context.bundle.scoring["calibration"]
     slope = max(float(calibration["slope"]), MIN_SLOPE)
@@ -119,20 +119,20 @@ class _Gates:
         self._reasons.append(reason)
         self._fails.append(fails)
 
-    def passing(self, offer_index: OfferIndex, rows: Places, dropped: DroppedOffers) -> Places | None:
-        """The places that no gate refused, None for all; the offers of the others join `dropped`."""
+    def passing(self, offer_index: OfferIndex, rows: Positions, dropped: DroppedOffers) -> Positions | None:
+        """The positions that no gate refused, None for all; the offers of the others join `dropped`."""
         if not self._fails:
             return None
         fails = np.array(self._fails)
         is_refused: Mask = np.logical_or.reduce(fails)
-        for place, why in zip(np.flatnonzero(is_refused).tolist(), fails.argmax(axis=0)[is_refused], strict=True):
-            dropped.setdefault(str(self._reasons[why]), []).append(offer_index.offers[rows[place]].offer_id)
+        for position, why in zip(np.flatnonzero(is_refused).tolist(), fails.argmax(axis=0)[is_refused], strict=True):
+            dropped.setdefault(str(self._reasons[why]), []).append(offer_index.offers[rows[position]].offer_id)
         return np.flatnonzero(~is_refused)
 
 
 def _available(
     context: Context, offer_index: OfferIndex, dropped: DroppedOffers
-) -> tuple[Places, list[WalletCoupon | None]]:
+) -> tuple[Positions, list[WalletCoupon | None]]:
     """Each offer once: of the wallet's coupons the one that ends first, None for an offer to be activated."""
     wallet = context.wallet
     if wallet is None or context.query.customer_id is None:
@@ -171,7 +171,7 @@ def _valid_coupons(
     return best
 
 
-def _refuse_ineligible(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
+def _refuse_ineligible(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Positions) -> None:
     """Eligible: the campaign runs, has money left, and pays in the money of the prices."""
     now_s = context.query.now_at.timestamp()
     opened_s, closing_s = offer_index.all_run_s
@@ -179,32 +179,34 @@ def _refuse_ineligible(gates: _Gates, context: Context, offer_index: OfferIndex,
         runs = (offer_index.opens_s.take(rows) <= now_s) & (now_s < offer_index.closes_s.take(rows))
         gates.refuse(ReasonCode.CAMPAIGN_NOT_RUNNING, ~runs)
     remaining = {} if context.wallet is None else context.wallet.remaining_minor
-    spent = [place for place, campaign_id in enumerate(offer_index.budgeted) if remaining.get(campaign_id, 0) <= 0]
+    spent = [
+        position for position, campaign_id in enumerate(offer_index.budgeted) if remaining.get(campaign_id, 0) <= 0
+    ]
     if spent:
         gates.refuse(ReasonCode.BUDGET_EXHAUSTED, np.isin(offer_index.budget.take(rows), spent))
     if offer_index.has_foreign:
         gates.refuse(ReasonCode.CURRENCY_MISMATCH, offer_index.is_foreign.take(rows))
 
 
-def _refuse_inapplicable(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
+def _refuse_inapplicable(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Positions) -> None:
     """Applicable now, as far as person, place and time decide it."""
     if not offer_index.has_particular:
         return
-    places = offer_index.is_particular.take(rows).nonzero()[0]
+    positions = offer_index.is_particular.take(rows).nonzero()[0]
     query, wallet = context.query, context.wallet
     tier = None if wallet is None else wallet.tier
     situation = Situation(query.now_at, query.customer_id, tier, query.channel, query.store_id)
     failing: dict[ReasonCode, Mask] = {}
-    for place in places.tolist():
-        pre_basket = offer_index.offers[rows[place]].pre_basket
+    for position in positions.tolist():
+        pre_basket = offer_index.offers[rows[position]].pre_basket
         reason = None if pre_basket is None else pre_basket_reason(pre_basket, situation)
         if reason is not None:
-            failing.setdefault(reason, np.zeros(len(rows), np.bool_))[place] = True
+            failing.setdefault(reason, np.zeros(len(rows), np.bool_))[position] = True
     for reason, fails in failing.items():
         gates.refuse(reason, fails)
 
 
-def _refuse_capped(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Places) -> None:
+def _refuse_capped(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Positions) -> None:
     """Contact policy: nothing that was dismissed lately, or viewed too often."""
     if not context.events:
         return
@@ -231,15 +233,15 @@ def _capped(context: Context, now_s: float) -> set[str]:
 def _liked(item_offers: ItemOffers, scored: Scored, basket: Ints, *, begins_at: int) -> LikedPairs:
     """What is in the basket, then the candidates by falling score, as far as offers hold them.
 
-    `item_offers` holds them in this order, from place `begins_at` on.
+    `item_offers` holds them in this order, from position `begins_at` on.
     """
-    first, candidates = item_offers.places.searchsorted((begins_at, begins_at + len(basket))).tolist()
-    score = scored.score.take(item_offers.places[candidates:] - (begins_at + len(basket)))
+    first, candidates = item_offers.positions.searchsorted((begins_at, begins_at + len(basket))).tolist()
+    score = scored.score.take(item_offers.positions[candidates:] - (begins_at + len(basket)))
     order = np.concatenate((np.arange(first, candidates), candidates + (-score).argsort(kind="stable")))
     return LikedPairs(item_offers.pairs.take(order), item_offers.offers.take(order))
 
 
-def _pairs(offer_index: OfferIndex, rows: Places, liked: LikedPairs, allowed: Mask | None) -> Places:
+def _pairs(offer_index: OfferIndex, rows: Positions, liked: LikedPairs, allowed: Mask | None) -> Positions:
     """Per row the pair of the product that the coupon is shown for: what is liked best, then what most people buy, the
     last one ("no product") where nothing of it may be shown."""
     nothing = len(offer_index.items.items)
@@ -253,21 +255,21 @@ def _pairs(offer_index: OfferIndex, rows: Places, liked: LikedPairs, allowed: Ma
     return pairs
 
 
-def _first_allowed(offer_index: OfferIndex, rows: Places, allowed: Mask) -> Places:
+def _first_allowed(offer_index: OfferIndex, rows: Positions, allowed: Mask) -> Positions:
     """Per row the pair of its most popular item that may be shown, the last one where there is none."""
     items, nothing = offer_index.items, len(offer_index.items.items)
     top = offer_index.top[rows]
     passes = allowed.take(top) & (top >= 0)
     pairs = np.where(passes.any(axis=1), offer_index.first.take(rows) + passes.argmax(axis=1), nothing)
-    for place in (pairs == nothing).nonzero()[0].tolist():
-        start, end = items.starts[rows[place] : rows[place] + 2].tolist()
+    for position in (pairs == nothing).nonzero()[0].tolist():
+        start, end = items.starts[rows[position] : rows[position] + 2].tolist()
         passing = allowed[items.items[start:end]].nonzero()[0]
         if len(passing):
-            pairs[place] = start + passing[0]
+            pairs[position] = start + passing[0]
     return pairs
 
 
-def _log_odds(context: Context, offer_index: OfferIndex, rows: Places, item_offers: ItemOffers) -> Floats | Wide:
+def _log_odds(context: Context, offer_index: OfferIndex, rows: Positions, item_offers: ItemOffers) -> Floats | Wide:
     """Of being redeemed, per row: by what training learned, else the same for all."""
     model = context.bundle.coupons
     if model is None or not len(rows):

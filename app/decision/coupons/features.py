@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from app.decision.customer.context import DAY_S, Bought, Context
 from app.domain import Floats, Ints
-from app.model.offer_items import KIN, PLACE, UNHELD, OfferItems, Places
+from app.model.offer_items import KIN, PLACE, UNHELD, OfferItems, Positions
 
 OWN_COLUMNS = ("own_count", "own_recent", "own_value", "own_last")
 LIKE_COLUMNS = ("kin", "kin_share", "category", "department")
@@ -36,22 +36,22 @@ class CouponHabit:
 
 class ItemOffers(NamedTuple):
     """The offers of some items: `codes` (i, 4) as in `OfferItems`, and for every pair of an item and an offer
-    that holds it the item's place in that list, ascending, the pair's in `OfferItems.items`, and the offer."""
+    that holds it the item's position in that list, ascending, the pair's in `OfferItems.items`, and the offer."""
 
     codes: Ints
-    places: Places
-    pairs: Places
-    offers: Places
+    positions: Positions
+    pairs: Positions
+    offers: Positions
 
 
 def look_up(offers: OfferItems, items: Ints) -> ItemOffers:
     """The codes and offers of these items."""
     codes = offers.codes.take(items, axis=0)
-    place = codes[:, PLACE]
-    held = (place >= 0).nonzero()[0]
-    place = place.take(held)
-    first = offers.holder_starts.take(place)
-    counts = offers.holder_starts.take(place + 1) - first
+    position = codes[:, PLACE]
+    held = (position >= 0).nonzero()[0]
+    position = position.take(held)
+    first = offers.holder_starts.take(position)
+    counts = offers.holder_starts.take(position + 1) - first
     ends = counts.cumsum()
     total = int(ends[-1]) if len(ends) else 0
     spot = np.arange(total) + (first - ends + counts).repeat(counts)
@@ -83,8 +83,8 @@ def _own(context: Context, offers: OfferItems, item_offers: ItemOffers) -> Wide:
     """(4, n): log1p of baskets, decayed lines, and price times baskets; nearness of the last purchase in [0, 1]."""
     bought = context.bought
     own = np.zeros((4, offers.count))
-    pairs = int(item_offers.places.searchsorted(len(bought.items)))
-    row, offer = item_offers.places[:pairs], item_offers.offers[:pairs]
+    pairs = int(item_offers.positions.searchsorted(len(bought.items)))
+    row, offer = item_offers.positions[:pairs], item_offers.offers[:pairs]
     if pairs:
         count, price = bought.count.take(row), offers.price.take(item_offers.pairs[:pairs])
         summed = np.concatenate((count, bought.weight_112d.take(row), count * price))
@@ -114,7 +114,7 @@ def _by_code(codes: Ints, weight: Floats, count: int) -> Wide:
     return np.bincount(codes, weight, count).astype(np.float64, copy=False)
 
 
-def _run_sums(values: Wide, starts: Places) -> Wide:
+def _run_sums(values: Wide, starts: Positions) -> Wide:
     sums: Wide = np.add.reduceat(values, starts) if len(starts) else np.zeros(0)
     return sums
 

@@ -217,9 +217,9 @@ def _user_vector(bundle: Bundle, rows: _Rows, live: LiveProfile, anchors: Ints) 
     count, weight = columns[_COUNT], columns[_WEIGHT_112D]
     if len(anchors):
         interest = interest_in(bundle, live, anchors)
-        place, anchor = (bought[:, None] == anchors).nonzero()
+        position, anchor = (bought[:, None] == anchors).nonzero()
         looked_at = np.zeros(len(bought), np.float32)
-        looked_at[place] = interest[anchor]
+        looked_at[position] = interest[anchor]
         is_new = np.ones(len(anchors), np.bool_)
         is_new[anchor] = False
         new = interest[is_new]

@@ -10,7 +10,7 @@ MAX_ITEM_COUNT = 300
 
 
 def strength(count: Floats, weight_112d: Floats, *, weighting: str) -> Floats:
-    """How much of a product a person has, float32, one place per product; 1 for one purchase today.
+    """How much of a product a person has, float32, one value per product; 1 for one purchase today.
 
     `weighting` "binary": 1. "count": log2(1 + baskets with it). "decayed": log2(1 + weight_112d).
     """
@@ -23,7 +23,7 @@ def strength(count: Floats, weight_112d: Floats, *, weighting: str) -> Floats:
 
 
 def confidence(count: Floats, weight_112d: Floats, *, weighting: str, alpha: float) -> Floats:
-    """How sure a purchase is a preference: 1 + alpha × strength, float32, one place per bought item.
+    """How sure a purchase is a preference: 1 + alpha × strength, float32, one value per bought item.
 
     The same function weighs the training matrix, so that serving asks the question training answered.
     """

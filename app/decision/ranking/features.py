@@ -47,24 +47,24 @@ ROW = {name: row for row, name in enumerate(TABLE_COLUMNS)}
 # ranked best on the validation windows of a grocer (NDCG@10 .2626; with 1, 1, 2: .2609).
 HALF_WEIGHT = 3.0
 HALF_COUNT = 5.0
-# What lies one place further back among the things looked at counts so much less; best of .7, .8, .9 on sessions.
+# What lies one step further back among the things looked at counts so much less; best of .7, .8, .9 on sessions.
 PLACE_DECAY = 0.8
 NEVER_DAYS = 9999.0
 NO_INTERVAL = -1.0
 
-Places = npt.NDArray[np.intp]
-PlaceOf = npt.NDArray[np.signedinteger[Any]]
+Positions = npt.NDArray[np.intp]
+PositionOf = npt.NDArray[np.signedinteger[Any]]
 
 
 def feature_table(context: Context, items: Ints) -> Floats:
     """One row per name in TABLE_COLUMNS, one column per item (ascending, distinct); the blend's row is yet zero.
 
-    Days, and shares in [0, 1]. One pass for all, because most of the time goes into finding the items' places, and
+    Days, and shares in [0, 1]. One pass for all, because most of the time goes into finding the items' positions, and
     with the axes in the order that filling and trees like.
     """
     table = np.zeros((len(TABLE_COLUMNS), len(items)), np.float32)
     bundle, bought, anchors = context.bundle, context.bought, context.anchors
-    place_of = _place_of(bundle.item_count, items)
+    position_of = _position_of(bundle.item_count, items)
     if context.user is not None:
         table[ROW["als"]] = bundle.item_factors.take(items, axis=0) @ context.user
     if context.linear is not None:
@@ -72,35 +72,35 @@ def feature_table(context: Context, items: Ints) -> Floats:
         table[ROW["linear"], :scored] = context.linear.take(items[:scored])
     if len(anchors):
         weight = anchor_weights(context)
-        table[ROW["together"]] = _pulled(context.near, context.near_score, weight, place_of, len(items))
+        table[ROW["together"]] = _pulled(context.near, context.near_score, weight, position_of, len(items))
         followers, often = bundle.next_idx.take(anchors, axis=0), bundle.next_score.take(anchors, axis=0)
-        table[ROW["next"]] = _pulled(followers, often, weight, place_of, len(items))
-        place, known = _places(place_of, anchors)
-        table[ROW["seen"], place] = weight[known]
-        place, known = _places(place_of, followers[0])
-        table[ROW["next_of_last"], place] = np.minimum(often[0].take(known), 0.999)
+        table[ROW["next"]] = _pulled(followers, often, weight, position_of, len(items))
+        position, known = _positions(position_of, anchors)
+        table[ROW["seen"], position] = weight[known]
+        position, known = _positions(position_of, followers[0])
+        table[ROW["next_of_last"], position] = np.minimum(often[0].take(known), 0.999)
         table[ROW["anchor_count"]] = len(anchors)
     group_items, group_scores = trending_group(context)
-    place, known = _places(place_of, group_items)
-    table[ROW["trending"], place] = group_scores.take(known)
+    position, known = _positions(position_of, group_items)
+    table[ROW["trending"], position] = group_scores.take(known)
     table[ROW["popular"]] = bundle.popularity.take(items)
     repeat_rate = bundle.repeat_rate.take(items)
-    place, known = _places(place_of, bought.items)
+    position, known = _positions(position_of, bought.items)
     baskets_with = bought.count.take(known)
-    table[ROW["frequent_28d"], place] = _saturated(bought.weight_28d.take(known), HALF_WEIGHT)
-    table[ROW["frequent_112d"], place] = _saturated(bought.weight_112d.take(known), HALF_WEIGHT)
-    table[ROW["frequent_all"], place] = _saturated(baskets_with, HALF_COUNT)
-    table[ROW["repeat"], place] = repeat_rate.take(place)
+    table[ROW["frequent_28d"], position] = _saturated(bought.weight_28d.take(known), HALF_WEIGHT)
+    table[ROW["frequent_112d"], position] = _saturated(bought.weight_112d.take(known), HALF_WEIGHT)
+    table[ROW["frequent_all"], position] = _saturated(baskets_with, HALF_COUNT)
+    table[ROW["repeat"], position] = repeat_rate.take(position)
     baskets, rate, size = _habits(context)
     last_day = bought.last_day.take(known)
     since = np.maximum(np.float32(context.query.now_at.timestamp() / DAY_S) - last_day, 0)
     gap = (last_day - bought.first_day.take(known)) / np.maximum(baskets_with - 1, 1)
     table[ROW["days_since"]] = NEVER_DAYS
     # Day 0 stands for an unknown time.
-    table[ROW["days_since"], place] = since * (last_day > 0)
+    table[ROW["days_since"], position] = since * (last_day > 0)
     table[ROW["interval_ratio"]] = NO_INTERVAL
-    table[ROW["interval_ratio"], place] = np.where(gap > 0, since / np.maximum(gap, 1), NO_INTERVAL)
-    table[ROW["basket_share"], place] = baskets_with / max(baskets, 1.0)
+    table[ROW["interval_ratio"], position] = np.where(gap > 0, since / np.maximum(gap, 1), NO_INTERVAL)
+    table[ROW["basket_share"], position] = baskets_with / max(baskets, 1.0)
     table[ROW["visit_rate"]] = rate
     table[ROW["basket_size"]] = size
     table[ROW["repeat_rate"]] = repeat_rate
@@ -123,19 +123,19 @@ def _saturated(weight: Floats, half_at: float) -> Floats:
     return weight / (weight + np.float32(half_at))
 
 
-def _place_of(item_count: int, items: Ints) -> PlaceOf:
+def _position_of(item_count: int, items: Ints) -> PositionOf:
     """For every item where it stands in `items`, -1 for all others and for item -1: found by reading, not searching."""
     # Short numbers where they suffice: 180 KB for 90,000 products, which the nearest cache holds.
-    place_of: PlaceOf = np.full(item_count + 1, -1, np.int16 if len(items) < 1 << 15 else np.int32)
-    place_of[items] = np.arange(len(items))
-    return place_of
+    position_of: PositionOf = np.full(item_count + 1, -1, np.int16 if len(items) < 1 << 15 else np.int32)
+    position_of[items] = np.arange(len(items))
+    return position_of
 
 
-def _places(place_of: PlaceOf, items: Ints) -> tuple[Places, Places]:
+def _positions(position_of: PositionOf, items: Ints) -> tuple[Positions, Positions]:
     """Where each of `items` stands, and which of them stand there at all."""
-    place = place_of.take(items, mode="wrap")
-    known = (place >= 0).nonzero()[0]
-    return place.take(known).astype(np.intp), known
+    position = position_of.take(items, mode="wrap")
+    known = (position >= 0).nonzero()[0]
+    return position.take(known).astype(np.intp), known
 
 
 def anchor_weights(context: Context) -> Floats:
@@ -145,11 +145,11 @@ def anchor_weights(context: Context) -> Floats:
     return np.array([1.0 if item in basket else PLACE_DECAY ** next(looked_at) for item in anchors], np.float32)
 
 
-def _pulled(pulled: Ints, scores: Floats, weight: Floats, place_of: PlaceOf, item_count: int) -> Floats:
+def _pulled(pulled: Ints, scores: Floats, weight: Floats, position_of: PositionOf, item_count: int) -> Floats:
     """1 - Π(1 - w·s) for each item over the scores s with which anchors (rows) pull it: at least one of them does."""
     chance = (scores * weight[:, None]).ravel()
-    place, known = _places(place_of, pulled.ravel())
+    position, known = _positions(position_of, pulled.ravel())
     # Capped below 1: the logarithm of a certain purchase would be minus infinity.
-    missed = np.bincount(place, np.log1p(-np.minimum(chance.take(known), 0.999)), minlength=item_count)
+    missed = np.bincount(position, np.log1p(-np.minimum(chance.take(known), 0.999)), minlength=item_count)
     result: Floats = (-np.expm1(missed)).astype(np.float32)
     return result

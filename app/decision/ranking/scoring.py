@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import excludes_purchased
-from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, Places, feature_table
+from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, Positions, feature_table
 from app.domain import Floats, Ints
 
 NOT_A_SCORE = np.float32(-1e6)
@@ -31,9 +31,9 @@ class Scored:
     score: Floats
     table: Floats | None = None
 
-    def contributions(self, places: Ints) -> Floats:
-        """What each column adds to the blend of the items at `places`."""
-        return self.columns[places] * self.weights
+    def contributions(self, positions: Ints) -> Floats:
+        """What each column adds to the blend of the items at `positions`."""
+        return self.columns[positions] * self.weights
 
 
 def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
@@ -54,7 +54,7 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
     if ranker is None:
         return Scored(items, columns.T, weights, blend)
     if len(items) > RANKED_COUNT:
-        best = best_places(blend)
+        best = best_positions(blend)
         if len(always):
             best = np.union1d(best, np.isin(items, always).nonzero()[0])
         items, table = items.take(best), table.take(best, axis=1)
@@ -66,20 +66,20 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
     return Scored(items, columns, weights, total, table.T)
 
 
-def best_places(blend: Floats) -> Places:
+def best_positions(blend: Floats) -> Positions:
     """Places of the candidates that go through the trees, ascending."""
     if len(blend) <= RANKED_COUNT:
         return np.arange(len(blend))
     return np.sort(np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT])
 
 
-def factors(context: Context, scored: Scored, places: Ints) -> Sequence[Mapping[str, float]]:
-    """Per place what each column added to the score; by the trees (SHAP, and the `base` of all), else by the blend."""
+def factors(context: Context, scored: Scored, positions: Ints) -> Sequence[Mapping[str, float]]:
+    """Per position what each column added: by the trees (SHAP, and the `base` of all), else by the blend."""
     ranker = context.bundle.ranker
     if ranker is None or scored.table is None:
-        added, names = scored.contributions(places), list(COLUMNS)
+        added, names = scored.contributions(positions), list(COLUMNS)
     else:
-        added, names = ranker.contributions(scored.table[places]), [*TABLE_COLUMNS, "base"]
+        added, names = ranker.contributions(scored.table[positions]), [*TABLE_COLUMNS, "base"]
     return [dict(zip(names, row, strict=True)) for row in added.tolist()]
 
 

@@ -71,21 +71,21 @@ def in_groups(products: Pairs, codes: Ints) -> Pairs:
     """
     kept = products.only(codes >= 0)
     width = int(codes.max(initial=0)) + 1
-    keys, place = np.unique(kept.person.astype(np.int64) * width + codes[codes >= 0], return_inverse=True)
+    keys, position = np.unique(kept.person.astype(np.int64) * width + codes[codes >= 0], return_inverse=True)
     person, group = np.divmod(keys, width)
     first_day, last_day, most = np.full(len(keys), np.inf, np.float32), *np.zeros((2, len(keys)), np.float32)
-    np.minimum.at(first_day, place, kept.first_day)
-    np.maximum.at(last_day, place, kept.last_day)
-    np.maximum.at(most, place, kept.most)
+    np.minimum.at(first_day, position, kept.first_day)
+    np.maximum.at(last_day, position, kept.last_day)
+    np.maximum.at(most, position, kept.most)
     return Pairs(
         person.astype(np.int32),
         group.astype(np.int32),
-        _summed(place, kept.count, len(keys)),
-        _summed(place, kept.weight_28d, len(keys)),
-        _summed(place, kept.weight_112d, len(keys)),
+        _summed(position, kept.count, len(keys)),
+        _summed(position, kept.weight_28d, len(keys)),
+        _summed(position, kept.weight_112d, len(keys)),
         first_day,
         last_day,
-        _summed(place, kept.product_count, len(keys)),
+        _summed(position, kept.product_count, len(keys)),
         most,
     )
 
@@ -105,8 +105,8 @@ def people_of(products: Pairs, person_count: int) -> People:
     )
 
 
-def _summed(place: npt.NDArray[np.signedinteger], values: Floats, count: int) -> Floats:
-    return np.bincount(place, values, count).astype(np.float32)
+def _summed(position: npt.NDArray[np.signedinteger], values: Floats, count: int) -> Floats:
+    return np.bincount(position, values, count).astype(np.float32)
 
 
 def has_repeated(pairs: Pairs) -> Mask:

@@ -23,9 +23,9 @@ class Cap:
     codes: Ints
     at_most: int
 
-    def over_count(self, places: Ints) -> int:
-        """How many of the candidates at `places` are more than the cap allows."""
-        codes = self.codes[places]
+    def over_count(self, positions: Ints) -> int:
+        """How many of the candidates at `positions` are more than the cap allows."""
+        codes = self.codes[positions]
         counts = np.bincount(codes[codes >= 0], minlength=1)
         return int(np.maximum(counts - self.at_most, 0).sum())
 
@@ -39,11 +39,11 @@ class _Room:
     is_open: Mask
     shown: list[int] = field(default_factory=list)
 
-    def show(self, place: int) -> None:
-        self.is_free[place] = False
-        self.shown.append(place)
+    def show(self, position: int) -> None:
+        self.is_free[position] = False
+        self.shown.append(position)
         for cap in self.caps:
-            code = cap.codes[place]
+            code = cap.codes[position]
             if code >= 0 and (cap.codes[self.shown] == code).sum() >= cap.at_most:
                 self.is_open[cap.codes == code] = False
 
@@ -62,7 +62,7 @@ def best_together(
     diversity: float = 0.0,
     vectors: Floats | None = None,
 ) -> Ints:
-    """Places of at most `count` of n candidates, in the order in which they are picked; equal keys by place.
+    """Places of at most `count` of n candidates, in the order in which they are picked; equal keys by position.
 
     Each pick is the best by (1 - diversity) · relevance - diversity · likeness (MMR: Carbonell, Goldstein 1998) among
     those that no cap forbids, and once the caps forbid all, among all: a cap never makes a slate shorter. `keys` (n,)
@@ -75,17 +75,17 @@ def best_together(
     relevance = keys if directions is None else (1 - diversity) * _scaled(keys, SPREAD * count)
     picked: list[int] = []
 
-    def show(place: int) -> None:
-        room.show(place)
+    def show(position: int) -> None:
+        room.show(position)
         if directions is not None:
-            np.maximum(likeness, directions @ directions[place], out=likeness)
+            np.maximum(likeness, directions @ directions[position], out=likeness)
 
-    for place in shown.tolist():
-        show(place)
+    for position in shown.tolist():
+        show(position)
     while len(picked) < count and room.is_free.any():
         goal = relevance if directions is None else relevance - diversity * likeness
-        open_places = room.allowed().nonzero()[0]
-        picked.append(int(open_places[goal[open_places].argmax()]))
+        open_positions = room.allowed().nonzero()[0]
+        picked.append(int(open_positions[goal[open_positions].argmax()]))
         show(picked[-1])
     return np.array(picked, np.int32)
 

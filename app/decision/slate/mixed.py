@@ -36,18 +36,20 @@ def mixed_slate(
     offer_index: OfferIndex,
     scored: Scored,
     rules: Sequence[EligibilityRule],
-    places: Ints,
+    positions: Ints,
     new: Ints,
     reranking: Reranking | None,
 ) -> MixedSlate:
-    """The products at `places` with the customer's coupons among them; the products alone where that fails."""
+    """The products at `positions` with the customer's coupons among them; the products alone where that fails."""
     objective = Objective.RELEVANCE if reranking is None else reranking.trace.objective
     try:
         coupons = coupon_candidates(context, offer_index, scored, rules, objective)
-        return MixedSlate(_with_coupons(context, offer_index, scored, coupons, places, new, reranking), coupons.trace())
+        return MixedSlate(
+            _with_coupons(context, offer_index, scored, coupons, positions, new, reranking), coupons.trace()
+        )
     except Exception:  # noqa: BLE001 - the border of one kind: the other still answers
         _log.exception("coupons failed")
-        return MixedSlate(make_slate(context, scored, places, new, reranking), failed=True)
+        return MixedSlate(make_slate(context, scored, positions, new, reranking), failed=True)
 
 
 def _with_coupons(
@@ -55,7 +57,7 @@ def _with_coupons(
     offer_index: OfferIndex,
     scored: Scored,
     coupons: CouponCandidates,
-    places: Ints,
+    positions: Ints,
     new: Ints,
     reranking: Reranking | None,
 ) -> list[Proposition]:
@@ -67,17 +69,17 @@ def _with_coupons(
     if "product" not in context.query.kinds:
         return _propositions(context, offer_index, coupons, range(1, len(coupons.best) + 1))
     most = min(context.query.max_coupons, len(coupons.best))
-    set_ranks = _set_ranks(context, scored, places, reranking) if most else set()
-    keys = scored.score.take(places).tolist() if reranking is None else reranking.keys
-    coupon_keys = [float(coupons.keys[place]) for place in coupons.best[:most]]
+    set_ranks = _set_ranks(context, scored, positions, reranking) if most else set()
+    keys = scored.score.take(positions).tolist() if reranking is None else reranking.keys
+    coupon_keys = [float(coupons.keys[position]) for position in coupons.best[:most]]
     ranks = coupon_ranks(coupon_keys, keys, set_ranks, size=context.query.size, kept_count=context.query.coupon_places)
     if not ranks:
-        return make_slate(context, scored, places, new, reranking)
-    kept, product_ranks = _placed_products(len(places), set_ranks, ranks, size=context.query.size)
+        return make_slate(context, scored, positions, new, reranking)
+    kept, product_ranks = _placed_products(len(positions), set_ranks, ranks, size=context.query.size)
     products = make_slate(
         context,
         scored,
-        places.take(kept),
+        positions.take(kept),
         new,
         None if reranking is None else reranking.only(kept),
         ranks=product_ranks,
@@ -92,14 +94,14 @@ def _with_coupons(
 _rank = attrgetter("rank")
 
 
-def _set_ranks(context: Context, scored: Scored, places: Ints, reranking: Reranking | None) -> set[int]:
+def _set_ranks(context: Context, scored: Scored, positions: Ints, reranking: Reranking | None) -> set[int]:
     """Ranks that no coupon takes or moves: of pinned products, and the last one where it is kept for a new product."""
     is_pinned = () if reranking is None else reranking.is_pinned
     ranks = {rank for rank, is_set in enumerate(is_pinned, start=1) if is_set}
     new_products = context.bundle.new_products
-    if new_products is not None and context.query.new_products and len(places) >= MIN_SLATE:
-        last = next((rank for rank in range(len(places), 0, -1) if rank not in ranks), None)
-        if last is not None and scored.items[places[last - 1]] in new_products.items:
+    if new_products is not None and context.query.new_products and len(positions) >= MIN_SLATE:
+        last = next((rank for rank in range(len(positions), 0, -1) if rank not in ranks), None)
+        if last is not None and scored.items[positions[last - 1]] in new_products.items:
             ranks.add(last)
     return ranks
 
@@ -154,20 +156,20 @@ def _propositions(
     catalogue, basket = context.bundle.catalogue, context.basket.tolist()
     is_margin = coupons.objective == Objective.MARGIN
     slate = []
-    for rank, place in zip(ranks, coupons.best, strict=False):
-        row, pair, coupon = int(coupons.rows[place]), int(coupons.pairs[place]), coupons.coupons[place]
+    for rank, position in zip(ranks, coupons.best, strict=False):
+        row, pair, coupon = int(coupons.rows[position]), int(coupons.pairs[position]), coupons.coupons[position]
         offer, target = offer_index.offers[row], int(offer_index.items.items[pair])
         ends_s = float(offer_index.closes_s[row])
         if coupon is not None and coupon.valid_until_s is not None:
             ends_s = min(ends_s, coupon.valid_until_s)
-        chance = 1 / (1 + exp(-coupons.log_odds[place]))
+        chance = 1 / (1 + exp(-coupons.log_odds[position]))
         price, margin, saving, cost = offer_index.worths.money[:, pair].tolist()
         slate.append(
             Proposition(
                 "coupon",
                 ProductId(catalogue.product_ids[target]),
                 rank,
-                float(coupons.score[place]),
+                float(coupons.score[position]),
                 chance,
                 (_reason(context, target, in_basket=target in basket, is_held=coupon is not None),),
                 1.0,

@@ -44,16 +44,16 @@ def with_new_products(candidates: Candidates, fitting: Ints) -> Candidates:
     return replace(candidates, items=items, by_source={**candidates.by_source, SOURCE: fitting})
 
 
-def with_new_place(context: Context, scored: Scored, places: Ints, fitting: Ints) -> Ints:
-    """`places` of a slate, the last of them for the best fitting new product unless one ranks by its score anyway."""
+def with_new_place(context: Context, scored: Scored, positions: Ints, fitting: Ints) -> Ints:
+    """`positions` of a slate, the last for the best fitting new product unless one ranks by its score anyway."""
     new_products = context.bundle.new_products
-    if new_products is None or not len(fitting) or len(places) < MIN_SLATE:
-        return places
-    shown = scored.items[places]
+    if new_products is None or not len(fitting) or len(positions) < MIN_SLATE:
+        return positions
+    shown = scored.items[positions]
     new = shown[_is_in(shown, new_products.items)]
     if not _is_in(new, context.bought.items).all():
-        return places
-    return np.concatenate([places[:-1], scored.items.searchsorted(fitting[:1]).astype(np.int32)])
+        return positions
+    return np.concatenate([positions[:-1], scored.items.searchsorted(fitting[:1]).astype(np.int32)])
 
 
 def new_product_fit(context: Context, items: Ints) -> Floats:
@@ -83,10 +83,10 @@ def with_new_reasons(context: Context, items: Ints, reasons: Sequence[Reason], f
     if new_products is None:
         return reasons
     changed = list(reasons)
-    for place in np.flatnonzero(_is_in(items, new_products.items)).tolist():
-        if changed[place].code in _WEAK_REASONS:
-            item = int(items[place])
-            changed[place] = _reason(context.bundle, item, is_liked=item in fitting)
+    for position in np.flatnonzero(_is_in(items, new_products.items)).tolist():
+        if changed[position].code in _WEAK_REASONS:
+            item = int(items[position])
+            changed[position] = _reason(context.bundle, item, is_liked=item in fitting)
     return changed
 
 
@@ -99,7 +99,7 @@ def _is_in(items: Ints, known: Ints) -> Mask:
 
 
 def _shares(context: Context) -> dict[str, Floats]:
-    """Per attribute column and code a / (a + 1) of the customer's interest a; the last place, for unknown, is 0."""
+    """Per attribute column and code a / (a + 1) of the customer's interest a; the last value, for unknown, is 0."""
     bundle, bought, anchors = context.bundle, context.bought, context.anchors
     looked_at = interest_in(bundle, context.live, anchors)
     items, weight = np.concatenate([bought.items, anchors]), np.concatenate([bought.weight_112d, looked_at])
@@ -115,21 +115,21 @@ def _belongs(bundle: Bundle, shares: dict[str, Floats], items: Ints) -> Mask:
     """True where the customer likes the item's category; its department where no product sold had the category."""
     group = _groups(bundle, items)
     belongs = np.zeros(len(items), np.bool_)
-    for place, name in enumerate(GROUP_COLUMNS):
-        its = np.flatnonzero(group == place)
+    for position, name in enumerate(GROUP_COLUMNS):
+        its = np.flatnonzero(group == position)
         if len(its):
             belongs[its] = shares[name][bundle.catalogue.attributes[name].codes[items[its]]] > 0
     return belongs
 
 
 def _groups(bundle: Bundle, items: Ints) -> Ints:
-    """Per item the place in GROUP_COLUMNS of the column that says where it belongs, -1 where none does."""
+    """Per item the position in GROUP_COLUMNS of the column that says where it belongs, -1 where none does."""
     group = np.full(len(items), -1, np.int32)
     sizes = {} if bundle.content is None else bundle.content.layout.column_sizes
-    for place, name in reversed(list(enumerate(GROUP_COLUMNS))):
+    for position, name in reversed(list(enumerate(GROUP_COLUMNS))):
         if name in sizes:
             codes = bundle.catalogue.attributes[name].codes[items]
-            group[(codes >= 0) & (codes < sizes[name])] = place
+            group[(codes >= 0) & (codes < sizes[name])] = position
     return group
 
 

@@ -15,7 +15,7 @@ from app.decision.slate.reranking import Reranking
 from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
 
-def top_places(scored: Scored, size: int) -> Ints:
+def top_positions(scored: Scored, size: int) -> Ints:
     """Places in `scored` of the `size` best: falling score, equal scores by falling popularity."""
     falling = -scored.score
     best = np.arange(len(falling))
@@ -26,30 +26,30 @@ def top_places(scored: Scored, size: int) -> Ints:
     return best[falling[best].argsort(kind="stable")][:size].astype(np.int32)
 
 
-def slate_places(context: Context, scored: Scored, new: Ints, reranking: Reranking | None) -> Ints:
+def slate_positions(context: Context, scored: Scored, new: Ints, reranking: Reranking | None) -> Ints:
     """Places in `scored` of at most `query.size` products, best first; `new` are the new products that fit, best first.
 
-    With a `reranking` they are its places, else the best by score.
+    With a `reranking` they are its positions, else the best by score.
     """
     if reranking is not None:
-        return reranking.places
-    return with_new_place(context, scored, top_places(scored, context.query.size), new)
+        return reranking.positions
+    return with_new_place(context, scored, top_positions(scored, context.query.size), new)
 
 
 def make_slate(
     context: Context,
     scored: Scored,
-    places: Ints,
+    positions: Ints,
     new: Ints,
     reranking: Reranking | None,
     *,
     ranks: Iterable[int] | None = None,
 ) -> list[Proposition]:
-    """The propositions of the products at `places`, ranked from 1 where no `ranks` are given."""
+    """The propositions of the products at `positions`, ranked from 1 where no `ranks` are given."""
     catalogue = context.bundle.catalogue
-    items = scored.items[places]
-    contributions = scored.contributions(places)
-    score = scored.score[places]
+    items = scored.items[positions]
+    contributions = scored.contributions(positions)
+    score = scored.score[positions]
     chance = probability(context, score)
     reasons = with_new_reasons(context, items, reasons_for(context, items, contributions), new)
     price = np.where(catalogue.is_listed[items], catalogue.price_minor[items], -1).tolist()
@@ -59,7 +59,7 @@ def make_slate(
         chance.tolist(),
         reasons if reranking is None else _with_pinned_reasons(reasons, reranking),
         _expected_minor(chance, worth_of(catalogue, context.query.policy, items)),
-        _factors(context, scored, places, reranking) if context.query.explain else [None] * len(items),
+        _factors(context, scored, positions, reranking) if context.query.explain else [None] * len(items),
         [minor if minor >= 0 else None for minor in price],
         strict=True,
     )
@@ -89,10 +89,10 @@ def _with_pinned_reasons(reasons: Sequence[Reason], reranking: Reranking) -> lis
 
 
 def _factors(
-    context: Context, scored: Scored, places: Ints, reranking: Reranking | None
+    context: Context, scored: Scored, positions: Ints, reranking: Reranking | None
 ) -> Sequence[Mapping[str, float]]:
-    """Per place what made its score, and what the placement made of that."""
-    of_score = factors(context, scored, places)
+    """Per position what made its score, and what the placement made of that."""
+    of_score = factors(context, scored, positions)
     if reranking is None:
         return of_score
     return [{**one, **more} for one, more in zip(of_score, reranking.factors, strict=True)]
@@ -153,20 +153,20 @@ def _bought_reasons(context: Context, items: Ints) -> list[Reason | None]:
     bought = context.bought
     if not len(bought.items):
         return [None] * len(items)
-    place = bought.items.searchsorted(items)
+    position = bought.items.searchsorted(items)
     count, first_day, last_day = (
-        column.take(place, mode="clip") for column in (bought.count, bought.first_day, bought.last_day)
+        column.take(position, mode="clip") for column in (bought.count, bought.first_day, bought.last_day)
     )
     reasons = interval_reasons(context, count=count, first_day=first_day, last_day=last_day)
-    was_bought = (bought.items.take(place, mode="clip") == items).tolist()
+    was_bought = (bought.items.take(position, mode="clip") == items).tolist()
     return [reason if known else None for known, reason in zip(was_bought, reasons, strict=True)]
 
 
 def _together(context: Context, item: int) -> Reason | None:
-    anchor, place = (context.near == item).nonzero()
+    anchor, position = (context.near == item).nonzero()
     if not len(anchor):
         return None
-    pull = context.near_score[anchor, place]
+    pull = context.near_score[anchor, position]
     nearest = int(pull.argmax())
     if pull[nearest] == 0:
         return None

@@ -21,12 +21,12 @@ MIN_SLOPE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
-    """`places` in `Scored` of the slate's products in order, what the placement did to each, and a trace of it.
+    """`positions` in `Scored` of the slate's products in order, what the placement did to each, and a trace of it.
 
-    `is_pinned`, `factors` and `keys`, which ordered the candidates, run in parallel with `places`.
+    `is_pinned`, `factors` and `keys`, which ordered the candidates, run in parallel with `positions`.
     """
 
-    places: Ints
+    positions: Ints
     is_pinned: Sequence[bool]
     factors: Sequence[Mapping[str, float]]
     trace: PlacementTrace
@@ -35,7 +35,7 @@ class Reranking:
     def only(self, kept: Sequence[int]) -> "Reranking":
         """The same with these products alone, by their number in the slate."""
         return Reranking(
-            places=self.places[list(kept)],
+            positions=self.positions[list(kept)],
             is_pinned=[self.is_pinned[number] for number in kept],
             factors=[self.factors[number] for number in kept] if self.factors else (),
             trace=self.trace,
@@ -60,7 +60,7 @@ def always_scored(context: Context, new: Ints) -> Ints:
 
 
 def rerank(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) -> Reranking:
-    """The slate's places; `new` are the new products that fit, best first. With nothing set: the best by score."""
+    """The slate's positions in `scored`; `new`: the new products that fit, best first. Nothing set: best by score."""
     worth = _worth(context, policy, scored)
     boosts = log_factors(context.bundle.catalogue, policy, scored.items)
     keys = _keys(context, scored, worth, boosts)
@@ -76,15 +76,15 @@ def rerank(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) -> 
         vectors=context.bundle.item_factors[scored.items] if policy.diversity else None,
     )
     filled = _with_new_place(context, scored, filled, new, shown=shown, caps=caps)
-    places = filled.tolist()
+    positions = filled.tolist()
     # By rising rank, so that no insertion moves a pin that has its rank.
-    for rank, place in pins.items():
-        places.insert(rank - 1, place)
-    chosen = np.array(places, np.int32)
+    for rank, position in pins.items():
+        positions.insert(rank - 1, position)
+    chosen = np.array(positions, np.int32)
     at_pins = set(shown.tolist())
     return Reranking(
-        places=chosen,
-        is_pinned=[place in at_pins for place in places],
+        positions=chosen,
+        is_pinned=[position in at_pins for position in positions],
         factors=_factors(context, policy, scored, chosen, worth=worth, boosts=boosts),
         trace=PlacementTrace(
             objective=policy.objective if worth is not None else Objective.RELEVANCE,
@@ -124,11 +124,11 @@ def _slope(context: Context) -> float:
 
 
 def _pins(context: Context, scored: Scored) -> dict[int, int]:
-    """Rank → place in `scored` of the pinned products that may be shown, by rising rank."""
+    """Rank → position in `scored` of the pinned products that may be shown, by rising rank."""
     if context.query.policy is None or not context.query.policy.pins:
         return {}
-    place_of = {item: place for place, item in enumerate(scored.items.tolist())}
-    return {rank: place_of[item] for rank, item in pinned(context).items() if item in place_of}
+    position_of = {item: position for position, item in enumerate(scored.items.tolist())}
+    return {rank: position_of[item] for rank, item in pinned(context).items() if item in position_of}
 
 
 def _caps(context: Context, policy: SlatePolicy, items: Ints) -> list[Cap]:
@@ -148,22 +148,22 @@ def _with_new_place(
     """`filled`, its last place for a new product where one fits, unless that broke a cap."""
     others = new[~np.isin(new, scored.items[shown])] if len(shown) else new
     changed = with_new_place(context, scored, filled, others)
-    both = [np.concatenate([shown, places]) for places in (changed, filled)]
+    both = [np.concatenate([shown, positions]) for positions in (changed, filled)]
     is_worse = any(cap.over_count(both[0]) > cap.over_count(both[1]) for cap in caps)
     return filled if is_worse else changed
 
 
 def _factors(
-    context: Context, policy: SlatePolicy, scored: Scored, places: Ints, *, worth: Wide | None, boosts: Wide
+    context: Context, policy: SlatePolicy, scored: Scored, positions: Ints, *, worth: Wide | None, boosts: Wide
 ) -> list[dict[str, float]]:
-    """Per place what the rules added to the score, and the factors of its value."""
+    """Per position what the rules added to the score, and the factors of its value."""
     if not context.query.explain:
         return []
-    added = boosts[places] / _slope(context)
+    added = boosts[positions] / _slope(context)
     changes: list[dict[str, float]] = [{"rule_boost": boost} if boost else {} for boost in added.tolist()]
     if worth is not None:
-        chance: Floats = probability(context, scored.score[places])
+        chance: Floats = probability(context, scored.score[positions])
         name = WORTH_NAMES[policy.objective]
-        for change, likely, each in zip(changes, chance.tolist(), worth[places].tolist(), strict=True):
+        for change, likely, each in zip(changes, chance.tolist(), worth[positions].tolist(), strict=True):
             change |= {"probability": likely, name: each, "value_minor": likely * each}
     return changes

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from app.domain import Floats, Ints, Mask, Objective
 from app.model.bundle import Bundle
-from app.model.offer_items import OfferItems, Places, offer_items
+from app.model.offer_items import OfferItems, Positions, offer_items
 from app.offers.rules.pre_basket import PreBasketTerms, pre_basket_terms
 from app.offers.terms.money import minor_per_major
 from app.offers.terms.reasons import ReasonCode
@@ -25,7 +25,7 @@ TOP_COUNT = 8
 LEAST_WEIGHT, MOST_WEIGHT = 0.1, 2.0
 FAULTS = (None, ReasonCode.OUT_OF_STOCK, ReasonCode.NO_EFFECT, ReasonCode.PRICE_FLOOR)
 NO_FAULT, OUT_OF_STOCK, NO_EFFECT, PRICE_FLOOR = range(4)
-"""The places in FAULTS."""
+"""The positions in FAULTS."""
 
 Wide = npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class Discounts:
     table: Wide
     gives_points: Mask
 
-    def of_piece(self, rows: Places, price_minor: Wide) -> tuple[Wide, Wide]:
+    def of_piece(self, rows: Positions, price_minor: Wide) -> tuple[Wide, Wide]:
         """What each of these offers takes off a piece of this price, and its cost with points.
 
         Of an unknown price (NaN) only a plain amount is known.
@@ -61,14 +61,14 @@ class PairWorths:
     """What a coupon is worth on each product of its offer: m pairs as in `OfferItems.items`, then "no product".
 
     `money` (4, m + 1): price, margin, saving and cost in minor units, NaN where unknown. `log_weight` (m + 1,): the
-    logarithm of what the odds of a redemption count by. `fault` (m + 1,): what speaks against it, a place in FAULTS.
+    logarithm of what the odds of a redemption count by. `fault` (m + 1,): what speaks against it, a position in FAULTS.
     """
 
     money: Wide
     log_weight: Wide
     fault: npt.NDArray[np.int8]
 
-    def net_minor(self, pairs: Places, objective: Objective) -> Wide:
+    def net_minor(self, pairs: Positions, objective: Objective) -> Wide:
         """What a redemption brings in: price, or margin where that is the objective, without the cost."""
         worth = self.money[1 if objective == Objective.MARGIN else 0]
         net: Wide = worth.take(pairs) - self.money[3].take(pairs)
@@ -92,7 +92,7 @@ class OfferIndex:
     """n offers as parallel columns. Instants are unix seconds, `closes_s` excluded.
 
     `top` (n, TOP_COUNT): the most popular products of each offer, -1 where there are fewer, `first` (n,) the pair in
-    `worths` of the most popular one. `budget` (n,): the place of its campaign in `budgeted`, -1 where it has no budget.
+    `worths` of the most popular one. `budget` (n,): the position of its campaign in `budgeted`, -1 without a budget.
     `all_run_s`: from when until when every offer runs. `by_decision`: rows that customers need no coupon for.
     """
 
@@ -100,7 +100,7 @@ class OfferIndex:
     row_of: dict[str, int]
     items: OfferItems
     top: Ints
-    first: Places
+    first: Positions
     worths: PairWorths
     opens_s: Wide
     closes_s: Wide
@@ -109,7 +109,7 @@ class OfferIndex:
     has_particular: bool
     is_foreign: Mask
     has_foreign: bool
-    budget: Places
+    budget: Positions
     budgeted: Sequence[str]
     by_decision: Ints
 
@@ -131,7 +131,7 @@ def build_offer_index(
     shown = [_shown(offer, campaign) for offer, campaign in zip(on_offer, theirs, strict=True)]
     discounts = _discounts([offer.terms for offer in on_offer], [campaign.terms.currency for campaign in theirs])
     budgeted = sorted({one.campaign_id for one in theirs if one.terms.budget_minor is not None})
-    place_of = {campaign_id: place for place, campaign_id in enumerate(budgeted)}
+    position_of = {campaign_id: position for position, campaign_id in enumerate(budgeted)}
     is_foreign = np.array([bundle.catalogue.currency not in (None, offer.currency) for offer in shown])
     is_retailers = np.array([campaign.terms.funder == RETAILER for campaign in theirs])
     size = Counter(offer.campaign_id for offer in on_offer)
@@ -155,7 +155,7 @@ def build_offer_index(
         has_particular=any(offer.pre_basket is not None for offer in shown),
         is_foreign=is_foreign,
         has_foreign=bool(is_foreign.any()),
-        budget=np.array([place_of.get(offer.campaign_id, -1) for offer in shown]),
+        budget=np.array([position_of.get(offer.campaign_id, -1) for offer in shown]),
         budgeted=budgeted,
         by_decision=np.array(
             [row for row, offer in enumerate(on_offer) if offer.terms.issue.by == "decision"], np.int32

@@ -72,8 +72,8 @@ def _unmet(condition: Condition, basket: Basket, situation: Situation, pointer: 
 def _unmet_below(
     condition: AllOf | AnyOf, basket: Basket, situation: Situation, pointer: str
 ) -> Iterable[Refusal | None]:
-    for place, one in enumerate(condition.of):
-        yield _unmet(one, basket, situation, f"{pointer}/of/{place}")
+    for position, one in enumerate(condition.of):
+        yield _unmet(one, basket, situation, f"{pointer}/of/{position}")
 
 
 def not_among(allowed: tuple[str, ...], actual: str | None, pointer: str, code: ReasonCode) -> Refusal | None:

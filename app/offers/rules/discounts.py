@@ -137,8 +137,8 @@ def _n_for_m(discount: NForM, left: Sequence[int], pieces: Pieces) -> list[int]:
     return taken
 
 
-def _free_before(place: int, discount: NForM) -> int:
-    groups, in_group = divmod(place, discount.take)
+def _free_before(position: int, discount: NForM) -> int:
+    groups, in_group = divmod(position, discount.take)
     return groups * (discount.take - discount.pay) + max(0, in_group - discount.pay)
 
 

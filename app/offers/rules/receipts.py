@@ -92,16 +92,16 @@ def receipt_of(lines: Iterable[ReceiptLine], attributes: Mapping[str, Mapping[st
     """The receipt that these lines, all of one, make in whatever order they came; None without a purchase.
 
     A receipt is one sale: the same line under another event id is a repeat. Two purchase lines are the same one
-    when product, quantity and amount are equal and they hold the same place among equal lines of their sending, which
-    is all events whose ids are equal up to a last `:<number>`. So a whole receipt sent twice counts once, and a receipt
-    whose lines are sent one by one counts each. A refund is identified by its instant too: one piece may come back
-    today and another tomorrow. The first purchase sets customer and currency; lines of others do not count.
+    when product, quantity and amount are equal and they hold the same position among equal lines of their sending,
+    which is all events whose ids are equal up to a last `:<number>`. So a whole receipt sent twice counts once, and
+    a receipt whose lines are sent one by one counts each. A refund is identified by its instant too: one piece may
+    come back today and another tomorrow. The first purchase sets customer and currency; lines of others do not count.
     """
     ordered = sorted(lines, key=lambda line: (line.accepted_at, line.event_id))
     first = next((line for line in ordered if line.kind == PURCHASE), None)
     if first is None:
         return None
-    places: Counter[tuple[object, ...]] = Counter()
+    positions: Counter[tuple[object, ...]] = Counter()
     counted: dict[tuple[object, ...], ReceiptLine] = {}
     for line in ordered:
         is_of_another = line.kind == PURCHASE and line.customer_id != first.customer_id
@@ -110,8 +110,8 @@ def receipt_of(lines: Iterable[ReceiptLine], attributes: Mapping[str, Mapping[st
         content: tuple[object, ...] = (line.kind, line.product_id, line.quantity, line.amount_minor)
         content += (line.occurred_at,) if line.kind == REFUND else ()
         sending = (*content, _sending(line.event_id))
-        counted.setdefault((*content, places[sending]), line)
-        places[sending] += 1
+        counted.setdefault((*content, positions[sending]), line)
+        positions[sending] += 1
     chosen = counted.values()
     return Receipt(
         first.receipt_id,

@@ -111,18 +111,20 @@ class _Search:
         left_minor = sum(partial.left)
         room_minor = sum([max(0, left - floor) for left, floor in zip(partial.left, self._floors, strict=True)])
         to_come = _sums_from_the_end([most_of(one, partial.left) for one in self._members[start:]])
-        for place in range(start, len(self._members)):
-            most_minor = min(to_come[place - start], room_minor, _most_taken(left_minor, *self._least_left[place]))
-            most = (found.discount_minor + most_minor, found.points + self._points_to_come[place])
-            if missing & ~self._bits_to_come[place] or most < (self._best.discount_minor, self._best.points):
+        for position in range(start, len(self._members)):
+            most_minor = min(
+                to_come[position - start], room_minor, _most_taken(left_minor, *self._least_left[position])
+            )
+            most = (found.discount_minor + most_minor, found.points + self._points_to_come[position])
+            if missing & ~self._bits_to_come[position] or most < (self._best.discount_minor, self._best.points):
                 return
-            extended = self._with(partial, place)
+            extended = self._with(partial, position)
             if extended is not None:
-                self._extend(extended, place + 1)
+                self._extend(extended, position + 1)
 
-    def _with(self, partial: _PartialSet, place: int) -> _PartialSet | None:
-        """The set with the member at `place`; None where it may not join, has no effect or overdraws something."""
-        one = self._members[place]
+    def _with(self, partial: _PartialSet, position: int) -> _PartialSet | None:
+        """The set with the member at `position`; None where it may not join, has no effect or overdraws something."""
+        one = self._members[position]
         before = partial.found
         if not all(one.combines_with(member) for member in before.members):
             return None
@@ -135,11 +137,11 @@ class _Search:
         found = CouponSet(
             before.discount_minor + effect.discount_minor, before.points + effect.points, (*before.members, one)
         )
-        return _PartialSet(left_after(one, effect, partial.left), found, used, partial.floored | self._bits[place])
+        return _PartialSet(left_after(one, effect, partial.left), found, used, partial.floored | self._bits[position])
 
 
 def _sums_from_the_end(values: Sequence[int]) -> list[int]:
-    """For each place the sum of the values from there on."""
+    """For each position the sum of the values from there on."""
     return list(accumulate(reversed(values)))[::-1]
 
 
@@ -154,7 +156,7 @@ def _most_taken(left_minor: int, ratio: float, less: float) -> int:
 
 
 def _least_left(members: Sequence[CandidateCoupon]) -> list[tuple[float, float]]:
-    """For each place, and beyond the last, the `least_left` of the members from there on, one after the other."""
+    """For each position, and beyond the last, the `least_left` of the members from there on, one after the other."""
     bounds = [(1.0, 0.0)]
     for one in reversed(members):
         ratio, less = bounds[-1]

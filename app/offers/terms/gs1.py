@@ -28,7 +28,7 @@ _VALUES: Mapping[str, tuple[str, str]] = {
 
 def check_digit(digits: str) -> int:
     """GS1's modulo-10 check digit of the digits before it (GS1 General Specifications, 7.9.1)."""
-    weighted = (int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(digits)))
+    weighted = (int(digit) * (3 if position % 2 == 0 else 1) for position, digit in enumerate(reversed(digits)))
     return -sum(weighted) % 10
 
 

@@ -49,7 +49,9 @@ CUSTOMER_FIELDS: list[bytes] = [
 """What one HMGET of a customer asks for; `decode_customer` takes the answer in this order."""
 
 _SCALARS_START = 2 + len(_SERVED_PURCHASES)
-_SCALAR_PLACES = {feature.name: place for place, feature in enumerate((*PROFILE, *ACTIVITY), start=_SCALARS_START)}
+_SCALAR_POSITIONS = {
+    feature.name: position for position, feature in enumerate((*PROFILE, *ACTIVITY), start=_SCALARS_START)
+}
 
 
 _BROKEN = (ValueError, LookupError, struct.error, DecodeError)
@@ -64,7 +66,7 @@ class _Scalars(Mapping[str, Scalar]):
         self._values = values
 
     def __getitem__(self, name: str) -> Scalar:
-        value = self._values[_SCALAR_PLACES[name]]
+        value = self._values[_SCALAR_POSITIONS[name]]
         if not value:
             raise KeyError(name)
         try:
@@ -73,7 +75,7 @@ class _Scalars(Mapping[str, Scalar]):
             raise _not_feast(error) from error
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, place in _SCALAR_PLACES.items() if self._values[place])
+        return (name for name, position in _SCALAR_POSITIONS.items() if self._values[position])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -102,7 +104,7 @@ def _not_feast(error: Exception) -> ValueError:
 
 
 def _varint(value: bytes, at: int) -> tuple[int, int]:
-    """The number at `at` and the place after it."""
+    """The number at `at` and the position after it."""
     number, shift = value[at] & 0x7F, 7
     while value[at] & 0x80:
         at += 1

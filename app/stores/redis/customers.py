@@ -42,7 +42,7 @@ class RedisCustomers:
         self._keys = keys
         self._breaker = breaker
         self._timeout_s = timeout_s
-        self._last_live_place = str(live_event_count - 1).encode()
+        self._last_live_position = str(live_event_count - 1).encode()
         self._last_known_s = last_known_s
         self._last_known: OrderedDict[str, _LastKnown] = OrderedDict()
 
@@ -80,7 +80,7 @@ class RedisCustomers:
         return commands
 
     def _read_live(self, subject: str) -> bytes:
-        return pack_command(b"LRANGE", self._keys.live(subject).encode(), b"0", self._last_live_place)
+        return pack_command(b"LRANGE", self._keys.live(subject).encode(), b"0", self._last_live_position)
 
     def _remember(self, known: _LastKnown) -> None:
         self._last_known[known.owner] = known

@@ -69,8 +69,8 @@ def guesses(coupons: list[Coupon], count: int) -> Iterator[str]:
     while count:
         code = new_code()
         if count % 2:
-            near, place = randomly.choice(coupons).code, randomly.randrange(16)
-            code = near[:place] + randomly.choice(ALPHABET) + near[place + 1 :]
+            near, position = randomly.choice(coupons).code, randomly.randrange(16)
+            code = near[:position] + randomly.choice(ALPHABET) + near[position + 1 :]
         if code not in good:
             count -= 1
             yield code

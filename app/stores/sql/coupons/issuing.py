@@ -81,8 +81,8 @@ def issue(
             raise CodeTaken(f"code {code!r} is taken; choose another", pointer="/code")
         pending = [(_renamed(coupon), key) for coupon, key in pending]
     enqueue(connection, (f"customer:{coupon.customer_id}" for coupon in issued if coupon.customer_id), now=now)
-    place = {coupon.coupon_id: number for number, coupon in enumerate(made)}
-    return sorted(issued, key=lambda coupon: place[coupon.coupon_id])
+    position = {coupon.coupon_id: number for number, coupon in enumerate(made)}
+    return sorted(issued, key=lambda coupon: position[coupon.coupon_id])
 
 
 def find_coupon(connection: Connection, coupon_id: str) -> Coupon | None:

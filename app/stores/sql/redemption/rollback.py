@@ -116,17 +116,17 @@ def _parts(rows: Rows, lines: Sequence[ReturnedLine] | None) -> list[_ReturnedPa
     if lines is None:
         return [_ReturnedPart(row, left) for row in rows if (left := _left(row)) > 0]
     parts = []
-    for place, returned in enumerate(lines):
+    for position, returned in enumerate(lines):
         mine = [row for row in rows if row["line_id"] == returned.line_id]
         if not mine:
             raise ReturnExceeds(
                 f"line {returned.line_id!r} had no coupon in this redemption; leave it out",
-                pointer=f"/lines/{place}/line_id",
+                pointer=f"/lines/{position}/line_id",
             )
-        if any(earlier.line_id == returned.line_id for earlier in lines[:place]):
+        if any(earlier.line_id == returned.line_id for earlier in lines[:position]):
             raise ReturnExceeds(
                 f"line {returned.line_id!r} is named twice; name it once with all that comes back of it",
-                pointer=f"/lines/{place}/line_id",
+                pointer=f"/lines/{position}/line_id",
             )
         for row in mine:
             left = _left(row)
@@ -135,7 +135,7 @@ def _parts(rows: Rows, lines: Sequence[ReturnedLine] | None) -> list[_ReturnedPa
                 raise ReturnExceeds(
                     f"line {returned.line_id!r}: {returned.quantity:g} to return, but {float(left):g} left of "
                     f"{row['quantity']:g}",
-                    pointer=f"/lines/{place}/quantity",
+                    pointer=f"/lines/{position}/quantity",
                 )
             if quantity > 0:
                 parts.append(_ReturnedPart(row, quantity))

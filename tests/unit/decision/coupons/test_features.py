@@ -49,10 +49,10 @@ def items(bundle: Bundle, *product_ids: str) -> Ints:
 
 
 def row(
-    bundle: Bundle, who: str, offers: OfferItems, *, place: int = 0, habit: CouponHabit | None = None
+    bundle: Bundle, who: str, offers: OfferItems, *, position: int = 0, habit: CouponHabit | None = None
 ) -> dict[str, float]:
     table = coupon_table(context_of(bundle, who), offers, habit=habit)
-    return dict(zip(COLUMNS, table[place].tolist(), strict=True))
+    return dict(zip(COLUMNS, table[position].tolist(), strict=True))
 
 
 def test_columns_of_a_hand_worked_coupon(bundle: Bundle) -> None:
@@ -103,7 +103,7 @@ def test_offer_without_a_known_product_has_a_row_of_its_own(bundle: Bundle) -> N
     assert row(bundle, "ann", offers)["own_count"] == 0
     assert row(bundle, "ann", offers)["kin"] == 0
     assert np.isnan(row(bundle, "ann", offers)["price"])
-    assert row(bundle, "ann", offers, place=1)["own_count"] == pytest.approx(np.log1p(2))
+    assert row(bundle, "ann", offers, position=1)["own_count"] == pytest.approx(np.log1p(2))
 
 
 def test_no_offers_give_no_rows(bundle: Bundle) -> None:

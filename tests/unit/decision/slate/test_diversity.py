@@ -17,8 +17,8 @@ def cap(at_most: int, *codes: int) -> Cap:
 
 
 def picked(values: np.ndarray, count: int, **options: object) -> list[int]:
-    places: list[int] = best_together(values, count, **options).tolist()  # type: ignore[arg-type]  # one type per option
-    return places
+    positions: list[int] = best_together(values, count, **options).tolist()  # type: ignore[arg-type]  # one type per option
+    return positions
 
 
 def test_without_caps_the_best_come_in_order_and_equal_ones_by_place() -> None:
@@ -72,17 +72,17 @@ def test_caps_hold_or_the_slate_is_filled_because_they_cannot(
     values = keys(*(value for value, _, _ in rows))
     caps = [cap(most_a, *(a for _, a, _ in rows)), cap(most_b, *(b for _, _, b in rows))]
     vectors = np.random.default_rng(0).normal(size=(len(rows), 3)).astype(np.float32)
-    places = best_together(values, count, caps=caps, diversity=diversity, vectors=vectors)
-    assert len(places) == len(set(places.tolist())) == min(count, len(rows))
-    for one in range(len(places)):
-        if any(cap.over_count(places[: one + 1]) > cap.over_count(places[:one]) for cap in caps):
-            others = np.setdiff1d(np.arange(len(rows)), places[:one])
+    positions = best_together(values, count, caps=caps, diversity=diversity, vectors=vectors)
+    assert len(positions) == len(set(positions.tolist())) == min(count, len(rows))
+    for one in range(len(positions)):
+        if any(cap.over_count(positions[: one + 1]) > cap.over_count(positions[:one]) for cap in caps):
+            others = np.setdiff1d(np.arange(len(rows)), positions[:one])
             assert all(
-                any(cap.over_count(np.append(places[:one], other)) > cap.over_count(places[:one]) for cap in caps)
+                any(cap.over_count(np.append(positions[:one], other)) > cap.over_count(positions[:one]) for cap in caps)
                 for other in others
             )
 
 
-@pytest.mark.parametrize(("places", "over"), [([0, 1, 2], 2), ([0, 3], 0), ([], 0)])
-def test_what_is_over_a_cap_is_counted(places: list[int], over: int) -> None:
-    assert cap(1, 0, 0, 0, -1).over_count(np.array(places, np.int32)) == over
+@pytest.mark.parametrize(("positions", "over"), [([0, 1, 2], 2), ([0, 3], 0), ([], 0)])
+def test_what_is_over_a_cap_is_counted(positions: list[int], over: int) -> None:
+    assert cap(1, 0, 0, 0, -1).over_count(np.array(positions, np.int32)) == over

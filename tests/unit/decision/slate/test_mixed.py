@@ -43,7 +43,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def six(bundle: Bundle, **terms: Any) -> OfferIndex:
     """An offer on each of p2 … p7."""
-    offer_index = offer_index_of(bundle, *(offer(name, f"p{place + 2}", **terms) for place, name in enumerate(NAMES)))
+    offer_index = offer_index_of(
+        bundle, *(offer(name, f"p{position + 2}", **terms) for position, name in enumerate(NAMES))
+    )
     assert offer_index is not None
     return offer_index
 

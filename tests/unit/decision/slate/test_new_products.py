@@ -91,8 +91,8 @@ def test_extending_again_changes_nothing_and_keeps_every_place(bundle: Bundle, t
     assert second.catalogue.product_ids[: first.item_count] == first.catalogue.product_ids
     assert second.item_count == first.item_count + 2
     assert second.version == bundle.version
-    [place] = second.catalogue.known(["tea-new-4"])
-    assert np.array_equal(second.item_factors[place], second.item_factors[first.item_count - 1])
+    [position] = second.catalogue.known(["tea-new-4"])
+    assert np.array_equal(second.item_factors[position], second.item_factors[first.item_count - 1])
 
 
 def test_every_array_with_a_row_per_item_grows(bundle: Bundle, table: pl.DataFrame) -> None:

@@ -12,7 +12,7 @@ from app.decision.customer.context import make_context
 from app.decision.pipeline import Options, rank
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import Scored
-from app.decision.slate.products import top_places
+from app.decision.slate.products import top_positions
 from app.domain import CustomerFeatures, Line, LiveEvent, ProductId, Query
 from app.feature_fields import product_key
 from app.model.bundle import Bundle, current_version, load_bundle
@@ -48,12 +48,12 @@ def test_nan_score_ranks_last(bundle: Bundle) -> None:
 
 
 def test_equal_scores_rank_by_popularity() -> None:
-    assert top_places(scored(1.0, 2.0, 1.0, 2.0), 4).tolist() == [1, 3, 0, 2]
+    assert top_positions(scored(1.0, 2.0, 1.0, 2.0), 4).tolist() == [1, 3, 0, 2]
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=50), st.integers(1, 60))
 def test_top_places_are_the_best_in_order(scores: list[float], size: int) -> None:
-    best = [scores[place] for place in top_places(scored(*scores), size)]
+    best = [scores[position] for position in top_positions(scored(*scores), size)]
     assert best == sorted(scores, reverse=True)[:size]
 
 

@@ -96,8 +96,8 @@ def candidate_lists(draw: st.DrawFn) -> list[UsableCoupon]:
     kinds = draw(st.lists(TERMS, min_size=1, max_size=MOST_COUPONS))
     more = draw(st.lists(st.sampled_from(range(len(kinds))), max_size=MOST_COUPONS - len(kinds)))
     return [
-        UsableCoupon(f"c{place}", f"o{kind}", draw(st.sampled_from(CAMPAIGNS)), kinds[kind], draw(USES))
-        for place, kind in enumerate([*range(len(kinds)), *more])
+        UsableCoupon(f"c{position}", f"o{kind}", draw(st.sampled_from(CAMPAIGNS)), kinds[kind], draw(USES))
+        for position, kind in enumerate([*range(len(kinds)), *more])
     ]
 
 

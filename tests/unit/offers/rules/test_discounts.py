@@ -42,7 +42,7 @@ def taken(
 def test_percent_is_of_the_sum_and_shared_by_price(
     percent: float, amounts: list[int], expected: dict[str, int]
 ) -> None:
-    lines = basket(*(line(str(place), amount) for place, amount in enumerate(amounts)))
+    lines = basket(*(line(str(position), amount) for position, amount in enumerate(amounts)))
     assert taken({"type": "percent", "percent": percent}, lines) == expected
 
 
@@ -142,7 +142,7 @@ def test_fixed_price_of_weighed_goods_goes_by_weight(
 def test_cheapest_of_each_group_is_free(
     discount: Mapping[str, object], lines: list[tuple[int, float]], expected: dict[str, int]
 ) -> None:
-    entered = basket(*(line(str(place), amount, quantity) for place, (amount, quantity) in enumerate(lines)))
+    entered = basket(*(line(str(position), amount, quantity) for position, (amount, quantity) in enumerate(lines)))
     assert taken(discount, entered) == expected
 
 

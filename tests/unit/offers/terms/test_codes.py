@@ -26,8 +26,8 @@ def test_code_has_eighty_bits() -> None:
     codes = [new_code() for _ in range(4000)]
     assert {len(code) for code in codes} == {CODE_LENGTH}
     assert len(set(codes)) == len(codes)
-    for place in range(CODE_LENGTH):
-        seen = Counter(code[place] for code in codes)
+    for position in range(CODE_LENGTH):
+        seen = Counter(code[position] for code in codes)
         # 125 of each sign at each place; the bounds are six standard deviations wide.
         assert set(seen) == set(ALPHABET)
         assert min(seen.values()) > 60

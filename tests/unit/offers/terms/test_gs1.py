@@ -31,9 +31,9 @@ def test_number_with_its_check_digit_is_good(digits: str) -> None:
 
 
 @given(NUMBERS, st.integers(0, 12), st.integers(1, 9))
-def test_one_wrong_digit_is_always_noticed(digits: str, place: int, off: int) -> None:
+def test_one_wrong_digit_is_always_noticed(digits: str, position: int, off: int) -> None:
     good = gcn_of(digits)
-    wrong = good[:place] + str((int(good[place]) + off) % 10) + good[place + 1 :]
+    wrong = good[:position] + str((int(good[position]) + off) % 10) + good[position + 1 :]
     with pytest.raises(ValueError, match="check digit"):
         checked_gcn(wrong)
     with pytest.raises(BadInput, match="check digit"):

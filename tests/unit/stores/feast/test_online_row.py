@@ -192,9 +192,9 @@ def decoded_whole(values: list[bytes | None]) -> None:
 def test_bytes_that_are_no_feast_values_are_refused() -> None:
     good = [b"\x08\x64", *[None] * (len(CUSTOMER_FIELDS) - 1)]
     for junk in (b"\xff\x01", b"\x29\x00", b"\x62\x05\x0a\x09ab"):
-        for place in (2, 3, 2 + len(PURCHASES)):
+        for position in (2, 3, 2 + len(PURCHASES)):
             values: list[bytes | None] = list(good)
-            values[place] = junk
+            values[position] = junk
             with pytest.raises(ValueError, match="materialize the features again"):
                 decoded_whole(values)
 

@@ -123,7 +123,7 @@ def test_serving_makes_the_rows_that_training_saw(world: CouponWorld) -> None:
     customers = sorted(f"u{who}" for who in range(CUSTOMERS))
     trained = examples.table[examples.assignment == customers.index("u5")]
     popular = COLUMNS.index("popular")
-    others = [place for place in range(len(COLUMNS)) if place != popular]
+    others = [position for position in range(len(COLUMNS)) if position != popular]
     np.testing.assert_allclose(served[:, others], trained[:, others], rtol=1e-6)
 
 

@@ -51,7 +51,7 @@ def test_customer_without_a_past_has_no_query() -> None:
 @given(days=st.lists(st.floats(0, 300), min_size=2, max_size=40), back=st.integers(1, 3))
 @settings(max_examples=30, deadline=None)
 def test_no_line_at_or_after_the_cut_is_trained_on(days: list[float], back: int) -> None:
-    data = dataset(*((f"c{place % 3}", f"p{place % 5}", day, None) for place, day in enumerate(days)))
+    data = dataset(*((f"c{position % 3}", f"p{position % 5}", day, None) for position, day in enumerate(days)))
     train = time_split(data, windows_back=back).train
     assert (train.day < train.as_of_day).all()
     assert train.line_count == (data.day < train.as_of_day).sum()

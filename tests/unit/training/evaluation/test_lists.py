@@ -58,8 +58,8 @@ def test_popularity_on_ml_1m_scores_as_a_plain_loop_says() -> None:
     for person, films in wanted.items():
         shown = [film for film in ranking if film not in bought.get(person, ())][:K]
         recalls.append(sum(film in films for film in shown) / len(films))
-        gained = sum(1 / np.log2(place + 2) for place, film in enumerate(shown) if film in films)
-        gains.append(gained / sum(1 / np.log2(place + 2) for place in range(min(K, len(films)))))
+        gained = sum(1 / np.log2(position + 2) for position, film in enumerate(shown) if film in films)
+        gains.append(gained / sum(1 / np.log2(position + 2) for position in range(min(K, len(films)))))
 
     popularity = np.zeros(max(counts) + 1, np.float32)
     popularity[list(counts)] = list(counts.values())

@@ -55,7 +55,9 @@ def test_coming_back_to_a_product_is_a_line_of_its_own() -> None:
 
 def test_query_comes_in_the_middle_of_a_later_session() -> None:
     past = [
-        (f"s{number}", product, 100.0 * number + place) for number in range(40) for place, product in enumerate("abc")
+        (f"s{number}", product, 100.0 * number + position)
+        for number in range(40)
+        for position, product in enumerate("abc")
     ]
     split = session_split(sessions(*past), windows_back=1, seed=0)
     assert split.truth

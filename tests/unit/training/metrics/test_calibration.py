@@ -53,7 +53,7 @@ def test_bins_hold_every_proposition_once_and_the_error_equals_a_loop(pairs: lis
     assert sum(one.count for one in measured.bins) == len(pairs)
     assert sum(one.count * one.bought for one in measured.bins) == pytest.approx(bought.sum())
     error = 0.0
-    for place in range(BIN_COUNT):
-        inside = [pair for pair in pairs if min(int(pair[0] * BIN_COUNT), BIN_COUNT - 1) == place]
+    for position in range(BIN_COUNT):
+        inside = [pair for pair in pairs if min(int(pair[0] * BIN_COUNT), BIN_COUNT - 1) == position]
         error += abs(sum(one for one, _ in inside) - sum(one for _, one in inside)) / len(pairs)
     assert measured.ece == pytest.approx(error)

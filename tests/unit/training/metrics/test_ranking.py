@@ -11,7 +11,7 @@ from app.domain import Ints
 from benchmarks.ranking.ranked import mean_metrics
 from training.metrics.ranking import (
     METRIC_NAMES,
-    found_places,
+    found_positions,
     mean_intervals,
     one_customer,
     paired_interval,
@@ -55,7 +55,7 @@ PAIRS = st.lists(st.tuples(PRODUCTS, PRODUCTS.filter(bool)), min_size=1, max_siz
 @given(pairs=PAIRS, k=st.integers(1, 20))
 def test_metrics_of_many_lists_equal_loops_over_ranks(pairs: Lists, k: int) -> None:
     truth = [items(*wanted) for _, wanted in pairs]
-    found = found_places(side_by_side([items(*shown) for shown, _ in pairs], k=20), truth)
+    found = found_positions(side_by_side([items(*shown) for shown, _ in pairs], k=20), truth)
     measured = per_customer(found, truth_sizes(truth), k=k)
     assert np.allclose(measured, [looped(shown, set(wanted), k) for shown, wanted in pairs])
 
@@ -130,6 +130,6 @@ def test_about_nineteen_of_twenty_intervals_hold_the_truth() -> None:
 
 
 def test_share_of_places_draws_all_places_of_a_customer_together() -> None:
-    hits, places = np.array([[2.0], [0.0], [1.0]]), np.array([[2.0], [1.0], [1.0]])
-    share, low, high = ratio_intervals(hits, places, seed=0)
+    hits, positions = np.array([[2.0], [0.0], [1.0]]), np.array([[2.0], [1.0], [1.0]])
+    share, low, high = ratio_intervals(hits, positions, seed=0)
     assert (share[0], low[0], high[0]) == pytest.approx((3 / 4, 0.0, 1.0))

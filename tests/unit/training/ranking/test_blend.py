@@ -71,7 +71,7 @@ def test_same_seed_gives_the_same_blend() -> None:
 
 def test_slates_of_different_lengths_are_ranked_within_themselves() -> None:
     columns, labels = world("frequent_28d", owned_count=20)
-    cut = [3 + place % 30 for place in range(len(columns))]
+    cut = [3 + position % 30 for position in range(len(columns))]
     short = fit_blend(
         [c[:n] for c, n in zip(columns, cut, strict=True)],
         [h[:n] for h, n in zip(labels, cut, strict=True)],

@@ -52,10 +52,10 @@ def test_event_of_after_the_query_is_caught(trained_world: World, tmp_path: Path
 def test_column_that_is_the_answer_is_caught(trained_world: World, tmp_path: Path) -> None:
     honest = honest_window(trained_world.settings, tmp_path)
     fit_ranking([honest], seed=0)
-    place = COLUMNS.index("trending")
+    position = COLUMNS.index("trending")
     leaking = [table.copy() for table in honest.rows]
     for table, hits in zip(leaking, honest.labels, strict=True):
-        table[:, place] = hits + np.linspace(0, 0.1, len(hits))
+        table[:, position] = hits + np.linspace(0, 0.1, len(hits))
     with pytest.raises(LeakFound, match="'trending' alone"):
         fit_ranking([replace(honest, rows=leaking)], seed=0)
 

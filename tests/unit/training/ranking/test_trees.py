@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.decision.ranking.features import BLEND_ROW, TABLE_COLUMNS
-from app.decision.ranking.scoring import best_places
+from app.decision.ranking.scoring import best_positions
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
 from training.ranking.trees import MIN_QUERIES, Tables, fit_trees, ndcg_of
@@ -73,8 +73,8 @@ def test_scores_do_not_depend_on_the_table_before_or_on_the_order_of_its_axes(co
 
 def test_best_rows_are_the_strongest_in_their_order() -> None:
     blend = np.arange(500, dtype=np.float32)[::-1].copy()
-    assert best_places(blend).tolist() == list(range(200))
-    assert best_places(blend[:3]).tolist() == [0, 1, 2]
+    assert best_positions(blend).tolist() == list(range(200))
+    assert best_positions(blend[:3]).tolist() == [0, 1, 2]
 
 
 def test_ndcg_of_a_hand_worked_case() -> None:

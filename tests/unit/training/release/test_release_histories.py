@@ -19,10 +19,10 @@ PAIRS = "customer_id,product_id\n" + "".join(
     f"{person},p{RANDOM.integers(40)}\n" for person in range(60) for _ in range(8)
 )
 VIEWS = "".join(
-    f'{{"id": "{session}-{place}", "type": "view_item", "time": "2026-09-{1 + session % 28:02}T10:{place:02}:00Z", '
+    f'{{"id": "{session}-{step}", "type": "view_item", "time": "2026-09-{1 + session % 28:02}T10:{step:02}:00Z", '
     f'"anonymous_id": "s{session}", "product_id": "p{RANDOM.integers(30)}"}}\n'
     for session in range(120)
-    for place in range(6)
+    for step in range(6)
 )
 
 
