@@ -20,8 +20,9 @@ demo: setup  ## a grocer's year: import, train, serve, one decision; ARGS="--che
 up: setup  ## Valkey, API and worker on one data directory; ARGS="--port 8080 --data-dir var"
 	@$(BIN)/endcap up $(ARGS)
 
-test: setup  ## every test
-	@$(BIN)/python -m pytest $(ARGS)
+# Two processes whose numeric libraries took two threads each would fight for two cores.
+test: setup  ## every test, two at a time; ARGS="-n 0 -k till" one after the other, those of the till
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: setup  ## format, lint, types, import directions, house rules, docs
 	@$(BIN)/ruff format --check .
