@@ -98,20 +98,18 @@ def test_wallet_holds_open_coupons_tier_and_counts(ledger: Ledger, projections: 
     assert wallet.remaining_minor == {"k": 700}
 
 
+def hold(ledger: Ledger, coupon: Coupon) -> None:
+    """Reserves the coupon for an order of 20.00 EUR."""
+    basket = Basket((BasketLine("1", "p1", 1.0, 2000),), "EUR")
+    question = Question(basket, Situation(START, coupon.customer_id), codes=(coupon.code,))
+    request = IdempotentRequest("till", "hold", "f", START)
+    reserve(ledger, question, order_id="1", ttl=timedelta(hours=1), request=request, render=reservation_response)
+
+
 def test_reserved_coupon_and_its_money_are_out_of_sight(ledger: Ledger, projections: Projections, client: Any) -> None:
     run_campaign(ledger, "k", TERMS, FIVE)
     coupon = give(ledger, "k-0", "ann")
-    question = Question(
-        Basket((BasketLine("1", "p1", 1.0, 2000),), "EUR"), Situation(START, "ann"), codes=(coupon.code,)
-    )
-    reserve(
-        ledger,
-        question,
-        order_id="1",
-        ttl=timedelta(hours=1),
-        request=IdempotentRequest("till", "hold", "f", START),
-        render=reservation_response,
-    )
+    hold(ledger, coupon)
     projections.rebuild()
     wallet = in_redis(client, "ann")
     assert wallet is not None
@@ -129,17 +127,7 @@ def test_coupon_of_two_uses_is_open_until_both_are_taken_and_an_expired_one_is_n
     expire_due(ledger, now=LATER + SETTLE)
     projections.rebuild()
     assert codes(in_redis(client, "ann")) == [twice.code]
-    question = Question(
-        Basket((BasketLine("1", "p1", 1.0, 2000),), "EUR"), Situation(START, "ann"), codes=(twice.code,)
-    )
-    reserve(
-        ledger,
-        question,
-        order_id="1",
-        ttl=timedelta(hours=1),
-        request=IdempotentRequest("till", "hold", "f", START),
-        render=reservation_response,
-    )
+    hold(ledger, twice)
     projections.rebuild()
     assert codes(in_redis(client, "ann")) == []
 
