@@ -82,7 +82,7 @@ def send_until_safe(up: Up, events: list[dict[str, Any]]) -> None:
                 assert row["code"] == "store_unavailable", row
         return not waiting
 
-    wait_until(all_safe, "all events are accepted", timeout_s=60)
+    wait_until(all_safe, "all events are accepted")
 
 
 def test_replayed_event_counts_once(up: Up) -> None:
@@ -133,7 +133,7 @@ def test_killed_worker_and_valkey_lose_and_double_no_event(up: Up) -> None:
         wait_until(lambda: victim in up.parts(), f"{victim} runs")  # noqa: B023 - called before the next round
         up.kill(victim)
     ids = {event["id"] for event in events}
-    wait_until(lambda: times_in_history(up.data_dir, ids).keys() == ids, "all are in the history", timeout_s=60)
+    wait_until(lambda: times_in_history(up.data_dir, ids).keys() == ids, "all are in the history")
     assert {row["status"] for row in up.send(events[:200])} == {"duplicate"}
     assert set(times_in_history(up.data_dir, ids).values()) == {1}
 
@@ -142,5 +142,5 @@ def test_killed_api_comes_back_and_knows_what_it_accepted(up: Up) -> None:
     event = view_of(product("coffee", 3), anonymous_id=uuid4().hex)
     send_until_safe(up, [event])
     up.kill("serve")
-    wait_until(lambda: bool(up.send([event])), "the API answers again", timeout_s=60)
+    wait_until(lambda: bool(up.send([event])), "the API answers again")
     assert decide(up, anonymous_id=event["anonymous_id"])["trace"]["last_event_id"] == event["id"]

@@ -42,7 +42,7 @@ def servers(ledger_url: str, valkey: str, tmp_path: Path) -> Iterator[list[str]]
     addresses = [f"http://127.0.0.1:{port}" for port in ports]
     try:
         for address in addresses:
-            wait_until(lambda address=address: answers(address), f"{address} answers", timeout_s=60)
+            wait_until(lambda address=address: answers(address), f"{address} answers")
         yield addresses
     finally:
         for process in processes:

@@ -55,7 +55,7 @@ def test_wheel_serves_without_the_clone(programs: Path, tmp_path: Path, valkey_s
     with subprocess.Popen(command, cwd=tmp_path, env=bare_environment() | {"ENDCAP_REDIS_URL": redis_url}) as server:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-                wait_until(lambda: is_up(client), "the API answers", timeout_s=60)
+                wait_until(lambda: is_up(client), "the API answers")
                 answer = client.get("/v1/campaigns")
         finally:
             server.terminate()

@@ -90,7 +90,7 @@ def endcap_up(
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            wait_until(lambda: _answers(client), "the API answers", timeout_s=60)
+            wait_until(lambda: _answers(client), "the API answers")
             yield Up(process, data_dir, client)
     finally:
         process.terminate()

@@ -30,7 +30,7 @@ def serving(settings: Settings, redis_url: str) -> Iterator[httpx.Client]:
         thread.join()
 
 
-def wait_until(holds: object, what: str, *, timeout_s: float = 20.0) -> None:
+def wait_until(holds: object, what: str, *, timeout_s: float = 60.0) -> None:
     """Returns once `holds()` is true; fails when that takes too long."""
     assert callable(holds)
     deadline = monotonic() + timeout_s
