@@ -198,7 +198,7 @@ def _number(raw: pl.Series) -> Parsed:
 
 def _decimal_minor(written: pl.Series, digits: pl.Series) -> pl.Series:
     return pl.Series(
-        [_minor(number, positions) for number, positions in zip(written, digits, strict=True)], dtype=pl.Int64
+        [_minor(number, decimals) for number, decimals in zip(written, digits, strict=True)], dtype=pl.Int64
     )
 
 

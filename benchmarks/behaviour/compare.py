@@ -92,15 +92,15 @@ class _Comparison:
         for key in [*before, *(key for key in after if key not in before)]:
             if key in self.ignored:
                 continue
-            position = f"{path}.{key}" if path else key
+            inner = f"{path}.{key}" if path else key
             if key not in after:
                 if not _is_among(self.changed.only_before, key, parent):
-                    yield Difference(position, before[key], MISSING)
+                    yield Difference(inner, before[key], MISSING)
             elif key not in before:
                 if not _is_among(self.changed.only_after, key, parent):
-                    yield Difference(position, MISSING, after[key])
+                    yield Difference(inner, MISSING, after[key])
             else:
-                yield from self.between(before[key], after[key], path=position, parent=key)
+                yield from self.between(before[key], after[key], path=inner, parent=key)
 
     def _between_lists(
         self, before: Sequence[Any], after: Sequence[Any], *, path: str, parent: str
@@ -113,8 +113,8 @@ class _Comparison:
 
 def summary(found: Sequence[Difference]) -> list[str]:
     """How many differences there are at each kind of place, most first: paths without the numbers of list entries."""
-    positions = Counter(re.sub(r"\[\d+\]", "[]", one.path) for one in found)
-    return [f"{count:7} {position}" for position, count in positions.most_common()]
+    paths = Counter(re.sub(r"\[\d+\]", "[]", one.path) for one in found)
+    return [f"{count:7} {path}" for path, count in paths.most_common()]
 
 
 def _is_among(keys: frozenset[str], key: str, parent: str) -> bool:

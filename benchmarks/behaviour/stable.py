@@ -28,9 +28,9 @@ RECENT = timedelta(days=400)
 """What is further from the recording is a fixed instant of the data or the script, and stays as it is."""
 STEP_S = 300
 """Instants after now are kept as offsets in such steps: finer ones would differ with the machine's speed."""
-VOLATILE_KEYS = frozenset({"seconds", "commit", "files", "entry_id"})
-"""Keys whose values differ from run to run and say nothing of behaviour: times taken, sources, checksums, and the
-numbers of entries that one redemption makes in the order of random ids."""
+VOLATILE_KEYS = frozenset({"seconds", "created_at", "published_at", "commit", "files", "entry_id"})
+"""Keys whose values differ from run to run and say nothing of behaviour: times taken, when it was, sources, checksums,
+and the numbers of entries that one redemption makes in the order of random ids."""
 MANY = 200
 """Longer lists of plain values are kept as count, digest and their first entries."""
 FIRST = 5
@@ -39,11 +39,11 @@ FIRST = 5
 class StableNames:
     """Cleans documents of one recording; the same id has the same name in all of them.
 
-    `positions` are texts, as folders, and what is written instead.
+    `replacements` are texts, as folders, and what is written instead.
     """
 
-    def __init__(self, positions: Mapping[str, str]) -> None:
-        self._positions = positions
+    def __init__(self, replacements: Mapping[str, str]) -> None:
+        self._replacements = replacements
         self._names: dict[str, str] = {}
         self._numbers: dict[str, count[int]] = {}
         self._is_closed = False
@@ -63,8 +63,8 @@ class StableNames:
         return [self.clean(value, now=now) for value in _in_stable_order(values)]
 
     def _text(self, text: str, now: datetime) -> str:
-        for position, name in self._positions.items():
-            text = text.replace(position, name)
+        for found, name in self._replacements.items():
+            text = text.replace(found, name)
         text = ID.sub(self._name, text)
         if NAMES.fullmatch(text):
             return ",".join(sorted(text.split(",")))

@@ -215,7 +215,7 @@ def pay_while_killing(
 
 def _serve(client: "Client", order: Order, gate: Gate) -> None:
     gate.pass_through()
-    client.position(order)
+    client.place(order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class Client:
     servers: Servers
     log: Log
 
-    def position(self, order: Order) -> None:
+    def place(self, order: Order) -> None:
         """Reserves, pays, pays again with the same key, and brings back, as the order says."""
         named: dict[str, object] = {"codes": [order.code]}
         if order.reserves:

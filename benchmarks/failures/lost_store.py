@@ -125,5 +125,5 @@ def _max_ms(answers: Sequence[Answer]) -> float | None:
 def _quantiles_ms(answers: Sequence[Answer]) -> dict[str, float]:
     """Median, p99 and maximum; nothing for no answers."""
     taken = sorted(answer.taken_s * 1000 for answer in answers)
-    positions = {"p50": 0.5, "p99": 0.99, "max": 1.0} if taken else {}
-    return {name: round(taken[int(share * (len(taken) - 1))], 1) for name, share in positions.items()}
+    percentiles = {"p50": 0.5, "p99": 0.99, "max": 1.0} if taken else {}
+    return {name: round(taken[int(share * (len(taken) - 1))], 1) for name, share in percentiles.items()}

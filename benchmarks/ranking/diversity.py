@@ -94,8 +94,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.data_dir is not None:
         given.data_dir.mkdir(parents=True, exist_ok=True)
-    position = nullcontext(str(given.data_dir)) if given.data_dir else TemporaryDirectory(prefix="endcap-diversity-")
-    with position as folder, threadpool_limits(1):
+    directory = nullcontext(str(given.data_dir)) if given.data_dir else TemporaryDirectory(prefix="endcap-diversity-")
+    with directory as folder, threadpool_limits(1):
         found = measure(Path(folder), budget_minutes=given.budget_minutes)
     machine.show({"benchmark": "diversity", **machine.facts(), **found})
 

@@ -93,7 +93,7 @@ def test_coupon_in_the_wallet_is_shown_with_all_that_a_front_end_needs(counter: 
     assert one["price"] == {"amount_minor": 250, "currency": "EUR"}
     assert one["factors"]["saving_minor"] == 125
     assert answer["trace"]["coupons"] == {"passed": 1, "dropped": {}}
-    assert [position["rank"] for position in answer["propositions"]] == list(range(1, 11))
+    assert [one["rank"] for one in answer["propositions"]] == list(range(1, 11))
     assert counter.shop.get(f"/v1/decisions/{answer['decision_id']}")["propositions"] == answer["propositions"]
 
 

@@ -130,6 +130,6 @@ def test_about_nineteen_of_twenty_intervals_hold_the_truth() -> None:
 
 
 def test_share_of_places_draws_all_places_of_a_customer_together() -> None:
-    hits, positions = np.array([[2.0], [0.0], [1.0]]), np.array([[2.0], [1.0], [1.0]])
-    share, low, high = ratio_intervals(hits, positions, seed=0)
+    hits, shown = np.array([[2.0], [0.0], [1.0]]), np.array([[2.0], [1.0], [1.0]])
+    share, low, high = ratio_intervals(hits, shown, seed=0)
     assert (share[0], low[0], high[0]) == pytest.approx((3 / 4, 0.0, 1.0))
