@@ -51,10 +51,12 @@ class Hyperparameters:
 def hyperparameters_of(bundle: Bundle) -> Hyperparameters:
     """What a bundle was tuned to; KeyError or TypeError when this version knows no such hyperparameters."""
     scoring = bundle.scoring
+    # scoring.json does not hold the NDCG of the fit, and no step after the fit needs it.
     blend = Blend(scoring["weights"], Calibration(**scoring["calibration"]), ndcg=0.0)
     trees = None
     if bundle.ranker is not None:
         base = Calibration(float(bundle.ranker.slope), float(bundle.ranker.intercept))
+        # With trees, the calibration in scoring.json is that of blend and trees together.
         trees = Trees(bundle.ranker.content, base, blend.calibration, ranks_new=bundle.ranker.ranks_new)
     linear = None if scoring["linear"] is None else LinearSettings(**scoring["linear"])
     return Hyperparameters(AlsSettings(**bundle.als), linear, blend, scoring["exclude_purchased"], trees)
@@ -76,6 +78,7 @@ def learn_contents(
     followers = transitions(dataset)
     linear = NO_LINEAR
     if hyperparameters.linear is not None:
+        # Serving weighs purchases for both parts by the one weighting in als.json.
         linear = fit_linear(dataset, hyperparameters.linear, weighting=hyperparameters.als.weighting)
     trends = trending(dataset)
     attributes = dataset.catalogue.attributes
@@ -93,6 +96,7 @@ def learn_contents(
         "trending_idx": trends.index,
         "trending_score": trends.score,
     }
+    # Where one of the next two arrays is missing, a server takes no price as listed, and no unit cost as known.
     if dataset.catalogue.is_listed.any():
         arrays["price_listed"] = dataset.catalogue.is_listed
     if (dataset.catalogue.unit_cost_minor >= 0).any():
@@ -109,6 +113,7 @@ def learn_contents(
         "als": asdict(hyperparameters.als),
         "scoring": hyperparameters.scoring(),
     }
+    # Products run by falling buyers: nobody bought those behind this cut, and their factors are zeros.
     index = build_index(factors[: dataset.bought_item_count])
     arrays["index_items"] = index.items
     return BundleContents(

@@ -52,6 +52,7 @@ def learn_content(dataset: Dataset, item_factors: Floats) -> ContentMap | None:
     """
     catalogue = dataset.catalogue
     length = np.linalg.norm(item_factors, axis=1)
+    # A factor of zeros, that of a product nobody bought, has no direction to learn.
     able = np.flatnonzero(length > 0)
     if not len(able) or not (catalogue.attributes or any(catalogue.names)):
         return None
@@ -60,6 +61,7 @@ def learn_content(dataset: Dataset, item_factors: Floats) -> ContentMap | None:
     features = content_matrix(layout, described)[able]
     buyers = _buyers(dataset)[able]
     weight = np.log1p(buyers).astype(np.float32)
+    # With a mean of 1 the ridge means the same whatever the number of customers.
     weight /= max(float(weight.mean()), 1e-9)
     target = item_factors[able] / (length[able, None] ** LENGTH_POWER)
     fitted = _ridge(features, target.astype(np.float32), weight)
@@ -72,6 +74,7 @@ def last_listed(dataset: Dataset, products: pl.LazyFrame) -> datetime | None:
     """When the last of the products that nobody bought was listed; None where all were there from the beginning."""
     if LISTED_AT not in products.collect_schema():
         return None
+    # A training alone does not end a product's newness: while nobody buys it, servers place it by its content.
     unsold = pl.col("product_id").is_in(dataset.product_ids[dataset.bought_item_count :])
     last: datetime | None = products.filter(unsold).select(pl.col(LISTED_AT).max()).collect().item()
     return last
@@ -85,6 +88,7 @@ def described_products(dataset: Dataset) -> ProductContent:
 
 
 def _buyers(dataset: Dataset) -> npt.NDArray[np.int64]:
+    # There is a line for each basket, and a customer with ten of them is still one buyer.
     pairs = np.unique(np.stack([dataset.item, dataset.customer]), axis=1)
     return np.bincount(pairs[0], minlength=len(dataset.product_ids))
 
@@ -92,6 +96,7 @@ def _buyers(dataset: Dataset) -> npt.NDArray[np.int64]:
 def _layout(described: ProductContent, column_sizes: dict[str, int]) -> Layout:
     """Price bands hold equally many products; equal edges fall together."""
     prices = described.price_minor[described.price_minor > 0]
+    # Inner edges alone: the outer bands are open, so that a price training never saw still falls into one.
     inner = np.linspace(0, 1, PRICE_BAND_COUNT + 1)[1:-1]
     edges = np.unique(np.quantile(prices, inner)).tolist() if len(prices) else []
     return Layout(column_sizes, edges, TOKEN_COUNT)
@@ -122,6 +127,7 @@ def _ridge(features: sparse.csr_array, target: Floats, weight: Floats) -> Floats
     return np.asarray(solution, np.float32)
 
 
+# A column that is solved before the others then takes steps of 0 / tiny, where 0 / 0 would spread NaN.
 _TINY = np.float32(1e-30)
 
 

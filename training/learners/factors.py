@@ -115,6 +115,7 @@ def tune(
     trials: list[Trial] = []
     accepted: list[Trial] = []
     for settings, min_gain in _search(start or AlsSettings(), accepted, max_factors, has_time=split.train.has_time):
+        # The last accepted trial says how long one takes: none is begun that would end beyond the budget.
         if not len(problem.customers) or (accepted and time.monotonic() - began_s + accepted[-1].seconds > budget_s):
             break
         trials.append(_try(problem, settings, seed=seed))
@@ -131,8 +132,10 @@ def _search(
 
     Yields each setting with the gain it must bring.
     """
+    # The caller adds to `accepted` between two yields, so each step starts from the best so far.
     tried = {start}
     yield start, 1.0
+    # Without times decayed weights equal counts, and this trial would repeat the first.
     if has_time and start.weighting == "decayed":
         undecayed = replace(start, weighting="count")
         tried.add(undecayed)
@@ -147,6 +150,7 @@ def _search(
     while wider not in tried and wider.factors <= max_factors:
         tried.add(wider)
         yield wider, MIN_GAIN_WIDER
+        # After a doubling that was not accepted this is the same setting again, which ends the loop.
         wider = replace(wider, factors=2 * _best(accepted, start).factors)
 
 
@@ -160,6 +164,7 @@ def tuning_problem(split: Split, *, seed: int) -> TuningProblem:
     shape = (len(split.train.customer_ids), len(split.train.product_ids))
     owned = sparse.csr_array((np.ones(len(pairs.item), np.bool_), (pairs.customer, pairs.item)), shape=shape)
     new = {code: np.setdiff1d(items, _row(owned, code)) for code, items in split.truth.items()}
+    # Sorted, because the seed draws positions: another order would give other customers.
     able = np.array(sorted(code for code, items in new.items() if len(items) and len(_row(owned, code))), np.int32)
     if len(able) > TUNING_CUSTOMERS:
         able = np.sort(np.random.default_rng(seed).choice(able, TUNING_CUSTOMERS, replace=False))
@@ -188,6 +193,7 @@ def ranked_new(problem: TuningProblem, score: Callable[[Ints], Floats]) -> list[
     for start in range(0, len(problem.customers), SCORE_BLOCK):
         customers = problem.customers[start : start + SCORE_BLOCK]
         scores = score(customers)
+        # The linear part scores the most bought products alone, so there may be fewer columns than products.
         scores[problem.owned[customers][:, : scores.shape[1]].nonzero()] = -np.inf
         count = min(TUNING_CUTOFF, scores.shape[1])
         top: Positions = np.argpartition(-scores, count - 1, axis=1)[:, :count]
@@ -203,10 +209,13 @@ def _fit(
     from implicit.cpu.als import AlternatingLeastSquares
 
     weight = confidence(pairs.count, pairs.weight_112d, weighting=settings.weighting, alpha=settings.alpha)
+    # implicit wants a csr_matrix: it warns of anything else, a csr_array too, and converts it.
     matrix = sparse.csr_matrix((weight, (pairs.customer, pairs.item)), shape=shape)
+    # implicit runs threads of its own, and warns that BLAS threads under them cost more than they bring.
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(
             factors=settings.factors,
+            # `weight` is the whole confidence already; implicit would multiply it by alpha.
             alpha=1.0,
             regularization=settings.regularization,
             iterations=settings.iterations if start is None else start.iterations,

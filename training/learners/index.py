@@ -27,6 +27,7 @@ def build_index(item_factors: Floats) -> Index:
     ALS factors differ in length a hundredfold, and |u·f| ≤ |u|·|f|: with the longest first, a search may stop early
     and still be exact (app/model/retrieval.py). Loads with `faiss.deserialize_index` of the bytes as uint8.
     """
+    # Stable, so that vectors of one length always come in the same order: the better seller first.
     items = np.argsort(-np.linalg.norm(item_factors, axis=1), kind="stable").astype(np.int32)
     index = _faiss.IndexFlatIP(item_factors.shape[1])
     if len(items):

@@ -31,9 +31,11 @@ PENALTIES = (300.0, 1000.0, 3000.0)
 EVENNESSES = (0.25, 0.5)
 SHRINKAGE = 3.0
 """Co-purchases that a product must have above it before they count for much."""
+# Products whose co-purchases with all others are held at once; bounds memory.
 TARGET_BLOCK = 256
 DENSE_GAIN = 30
 """A dense product does so many multiplications in the time of one sparse one."""
+# Customers whose rows are dense at once: 164 MB for 5,000 products in single precision.
 CUSTOMER_BLOCK = 8192
 
 
@@ -82,8 +84,10 @@ def strengths(pairs: Pairs, shape: tuple[int, int], kind: LinearModel, *, weight
     """
     values = strength(pairs.count, pairs.weight_112d, weighting=weighting)
     whole = sparse.csr_array((values, (pairs.customer, pairs.item)), shape=shape)
+    # Products are numbered by falling buyers, so the first columns are the most bought ones.
     for count in NEIGHBOUR_ITEMS if kind == "neighbours" else ():
         reached = whole[:, :count]
+        # A customer of p products adds p² terms to XᵀX. In double precision, because int32 would overflow.
         if float((np.diff(reached.indptr).astype(np.float64) ** 2).sum()) <= MAX_COPURCHASES:
             return reached
     return whole[:, :EASE_ITEMS]
@@ -96,6 +100,7 @@ def _shape(dataset: Dataset) -> tuple[int, int]:
 def neighbour_weights(matrix: sparse.csr_array, *, evenness: float) -> sparse.csr_array:
     """w_ij of "neighbours" (`fit_linear`), sparse float32 (m, m), zero on its diagonal."""
     products = np.maximum(np.diff(matrix.indptr), 1).astype(np.float32)
+    # By columns, because blocks of products are cut from it.
     even = (sparse.diags_array(products**-evenness) @ matrix).tocsc()
     ours = even.T.tocsr()
     own = np.asarray(even.power(2).sum(axis=0), np.float32)
@@ -107,6 +112,7 @@ def neighbour_weights(matrix: sparse.csr_array, *, evenness: float) -> sparse.cs
         together.data /= own[together.indices] + SHRINKAGE
         summed = matrix @ together
         hit = wanted[:, block].multiply(summed).sum(axis=0)
+        # The 1 is a small ridge: a product that nothing predicts gets scale 0 instead of 0 / 0.
         scale = hit / (summed.power(2).sum(axis=0) + 1)
         columns.append((together @ sparse.diags_array(scale.astype(np.float32))).tocsc())
     return sparse.hstack(columns, format="csr", dtype=np.float32)
@@ -114,9 +120,11 @@ def neighbour_weights(matrix: sparse.csr_array, *, evenness: float) -> sparse.cs
 
 def _nearest(together: sparse.csc_array, own: Floats, *, first: int) -> sparse.csc_array:
     """Of each column the 200 rows of largest cosine, itself left out; column c is product `first` + c."""
+    # The length of the column's own product is left out: it is the same for all rows and changes no order.
     cosine = together.data / np.sqrt(np.maximum(own[together.indices], np.float32(1e-9)))
     count = np.diff(together.indptr)
     is_kept = together.indices != np.repeat(np.arange(first, first + len(count)), count)
+    # Below every cosine of two different products, which is never negative here: it is cut first.
     cosine[~is_kept] = -1
     for column in (count > KEPT_COUNT).nonzero()[0]:
         start, end = together.indptr[column : column + 2]
@@ -131,6 +139,7 @@ def strongest(weights: sparse.csr_array) -> Linear:
     at_most = fewer if weights.shape[0] >= many else KEPT_COUNT
     width = int(np.clip(np.diff(weights.indptr).max(initial=0), 1, at_most))
     shape = weights.shape[0], width
+    # Padding is product 0 with weight 0: serving sums whole rows and need not look for their end.
     linear = Linear(np.zeros(shape, np.int32), np.zeros(shape, np.float32))
     keep_strongest_of(linear.index, linear.weight, weights)
     return linear
@@ -151,12 +160,15 @@ def gram_of(matrix: sparse.csr_array) -> Floats:
 
 def full_weights(gram: Floats, *, penalty: float) -> Floats:
     """B, float32 (m, m), zero on its diagonal."""
+    # LAPACK works in place, and tuning solves one gram for several penalties.
     system = gram.copy()
     system[np.diag_indices(len(gram))] += np.float32(penalty)
+    # The system is symmetric and positive definite: by Cholesky its inverse costs half of a general one.
     factor, _ = spotrf(system, lower=1, overwrite_a=1)
     inverse, failed = spotri(factor, lower=1, overwrite_c=1)
     if failed:
         raise ValueError(f"the item-item system of {len(gram)} products is singular at penalty {penalty}")
+    # LAPACK fills the lower half alone.
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     weights: Floats = (-inverse / np.diag(inverse)).astype(np.float32)
     weights[np.diag_indices(len(gram))] = 0

@@ -30,6 +30,7 @@ CUT_STEP_DAYS = 10.1
 """Not a week, so that cut-offs fall on all weekdays; not whole days, so that they fall on several hours."""
 CUT_COUNT = 10
 SPAN_ENDS_DAYS = (1.0, 3.0, 7.0, 14.0, 28.0, 56.0)
+# So many rows of 119 terms are 95 MB in single precision.
 MAX_ROWS = 200_000
 MIN_EVENTS = 200
 """Fewer purchases in a span cannot move its weights: it is joined with the next one."""
@@ -143,6 +144,7 @@ def _examples(
         if len(rows) > max_rows:
             rows = np.sort(random.choice(rows, max_rows, replace=False))
         chosen = pairs.only(rows)
+        # Habits of this cut-off, from all its pairs: those of the end of the history would know what came after.
         columns = rebuy_columns(chosen, people, group_habits(pairs, level.group_count), now_day=cut)
         wait_days = _waits(level.lines, chosen, cut)
         yield name, Examples(columns, wait_days, np.full(len(rows), dataset.as_of_day - cut))
@@ -162,6 +164,7 @@ def pairs_as_of(lines: RebuyLines, cut: float) -> Pairs:
     """Customers and products as the feature store would have had them at `cut`: no line at or after it is seen."""
     past = lines.day < cut
     key, day = lines.key[past], lines.day[past]
+    # No key is -1, so the first line begins a run as well.
     starts = np.flatnonzero(np.diff(key, prepend=-1))
     ends = np.append(starts[1:], len(key)) - 1
     person, item = np.divmod(key[starts], max(lines.width, 1))
@@ -171,6 +174,7 @@ def pairs_as_of(lines: RebuyLines, cut: float) -> Pairs:
         count=(ends - starts + 1).astype(np.float32),
         weight_28d=_sums(np.exp2(-age / 28), starts),
         weight_112d=_sums(np.exp2(-age / 112), starts),
+        # Whole days, as the feature rows of serving hold them.
         first_day=np.floor(day[starts]).astype(np.float32),
         last_day=np.floor(day[ends]).astype(np.float32),
     )
@@ -185,6 +189,7 @@ def group_habits(pairs: Pairs, group_count: int) -> Floats:
     """(g + 1, 3) as HABITS names them, each pulled towards that of all groups; the last row is for an unknown group."""
 
     def per_group(values: Floats | Wide) -> Wide:
+        # One row more than groups: nothing is counted in it, so the priors alone make the habits of an unknown group.
         return np.bincount(pairs.group, values, group_count + 1).astype(np.float64)
 
     again = np.maximum(pairs.count - 1, 0)
@@ -193,6 +198,7 @@ def group_habits(pairs: Pairs, group_count: int) -> Floats:
     all_gap = max(days.sum(), 1.0) / max(gaps.sum(), 1.0)
     all_trend = max(recent.sum(), 1e-9) / max(usual.sum(), 1e-9)
     gap = (days + GAP_PRIOR * all_gap) / (gaps + GAP_PRIOR)
+    # Relative to all groups, so that a shop that grows as a whole gives no product a trend.
     trend = (recent + SALES_PRIOR * all_trend) / (usual + SALES_PRIOR) / all_trend
     return np.stack([np.log(gap), np.log(trend), np.log1p(usual)], axis=1).astype(np.float32)
 
@@ -200,8 +206,10 @@ def group_habits(pairs: Pairs, group_count: int) -> Floats:
 def _waits(lines: RebuyLines, pairs: Pairs, cut: float) -> Days:
     """Days from `cut` to each pair's next purchase, inf where none is known."""
     ahead = lines.day >= cut
+    # A closing key that equals nothing: a search may end behind the last line.
     key, day = np.append(lines.key[ahead], -1), np.append(lines.day[ahead], np.inf)
     wanted = pairs.person.astype(np.int64) * lines.width + pairs.group
+    # A pair's lines run by time, so the first one from the cut on is the next purchase.
     position = np.searchsorted(key[:-1], wanted)
     return np.where(key[position] == wanted, day[position] - cut, np.inf)
 
@@ -220,12 +228,14 @@ def fit_hazards(examples: Examples, habits: Floats) -> RebuyModel | None:
     if not len(examples.wait_days):
         return None
     mean, deviation = examples.columns.mean(axis=0), examples.columns.std(axis=0)
+    # A column that never varies, such as product_count on level product, drops out with scale 0.
     scale = np.where(deviation > 1e-6, deviation, 0).astype(np.float32)
     design = terms(examples.columns, mean, scale)
     start, ends, weights = 0.0, list[float](), list[Floats]()
     for end in SPAN_ENDS_DAYS:
         at_risk = (examples.wait_days >= start) & (examples.watched_days >= end)
         is_bought = at_risk & (examples.wait_days < end)
+        # `start` stays where it is, so that the next span takes this one in.
         if is_bought.sum() < MIN_EVENTS:
             continue
         weights.append(_fit_span(design, at_risk, is_bought, start=weights[-1] if weights else None))
@@ -242,5 +252,6 @@ def _fit_span(design: Floats, rows: Mask, labels: Mask, *, start: Floats | None)
     penalty = np.full(design.shape[1], RIDGE)
     penalty[0] = FREE_PENALTY
     weights = np.zeros(design.shape[1]) if start is None else start.astype(np.float64)
+    # The intercept begins at the share of this span; the ones keep it finite.
     weights[0] = np.log((hit.sum() + 1) / (len(hit) - hit.sum() + 1))
     return fit_logistic(design[rows], hit, penalty=penalty, start=weights).astype(np.float32)

@@ -67,6 +67,7 @@ def neighbours(dataset: Dataset, *, seed: int, pair_budget: int = PAIR_BUDGET) -
     size = np.asarray(baskets.sum(axis=0)).ravel()
     index = np.full((item_count, NEIGHBOUR_COUNT), -1, np.int32)
     score = np.zeros((item_count, NEIGHBOUR_COUNT), np.float32)
+    # By rows, because blocks of items are cut from it.
     by_item = baskets.T.tocsr()
     for start, end in _blocks(by_item, baskets, pair_budget=pair_budget):
         together = (by_item[start:end] @ baskets).tocoo()
@@ -99,6 +100,7 @@ def _group_lines(dataset: Dataset) -> Iterator[tuple[str, npt.NDArray[np.intp]]]
 
 
 def _split_lines(kind: str, codes: Ints, names: list[str]) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
+    # Lines without a group (-1) come first, before the bounds of code 0, and so belong to none.
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
     for code, name in enumerate(names):
@@ -108,6 +110,7 @@ def _split_lines(kind: str, codes: Ints, names: list[str]) -> Iterator[tuple[str
 def _top(item: Ints, weight: npt.NDArray[np.float64]) -> tuple[Ints, Floats]:
     distinct, position = np.unique(item, return_inverse=True)
     total = _scaled(np.bincount(position, weight, len(distinct)))
+    # Items are numbered by falling buyers, so that with a stable sort the better seller wins a tie.
     best = np.argsort(-total, kind="stable")[:TRENDING_COUNT]
     index = np.full(TRENDING_COUNT, -1, np.int32)
     score = np.zeros(TRENDING_COUNT, np.float32)
@@ -117,17 +120,21 @@ def _top(item: Ints, weight: npt.NDArray[np.float64]) -> tuple[Ints, Floats]:
 
 def _basket_matrix(dataset: Dataset, *, seed: int) -> sparse.csr_array:
     """1 where a basket (row) holds an item (column), float32; baskets thinned to 1000 items at random."""
+    # In random order within a basket the first 1,000 are a fair sample of it.
     order = np.lexsort((np.random.default_rng(seed).random(dataset.line_count), dataset.basket))
     basket, item = dataset.basket[order], dataset.item[order]
+    # A line's number less that of the first line of its basket.
     position_in_basket = np.arange(len(basket)) - np.searchsorted(basket, basket)
     kept = position_in_basket < MAX_BASKET_ITEMS
     shape = (int(basket.max(initial=-1)) + 1, len(dataset.product_ids))
+    # Single precision counts exactly up to 16.7 million baskets and halves the memory of these sums.
     ones = np.ones(int(kept.sum()), np.float32)
     return sparse.csr_array((ones, (basket[kept], item[kept])), shape=shape)
 
 
 def _blocks(by_item: sparse.csr_array, baskets: sparse.csr_array, *, pair_budget: int) -> Iterator[tuple[int, int]]:
     """Runs of items whose basket-mates, counted with repetition, stay within `pair_budget` (or one item)."""
+    # An upper bound for the entries of an item's row: each of its baskets brings all that it holds.
     mates = by_item @ np.diff(baskets.indptr)
     start, load = 0, 0.0
     for item, more in enumerate(mates):

@@ -43,6 +43,7 @@ def transitions(dataset: Dataset) -> Neighbours:
 def _steps(dataset: Dataset, count: int) -> sparse.csr_array:
     """Weighted steps from item (row) to item (column)."""
     rows, columns, weights = zip(*_pairs(dataset), strict=True)
+    # A pair is repeated for each step between its items: tocsr() adds these up.
     forward = sparse.coo_array(
         (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=(count, count)
     ).tocsr()
@@ -53,9 +54,11 @@ def _steps(dataset: Dataset, count: int) -> sparse.csr_array:
 def _pairs(dataset: Dataset) -> Iterator[tuple[Ints, Ints, npt.NDArray[np.float32]]]:
     """Items of lines s apart, for s = 1, 2, …, with 1/distance; distance counts the instants between them."""
     unit, day, item = _order_of_events(dataset)
+    # The item as the last key: lines of one instant come in the same order whatever the import's was.
     order: Lines = np.lexsort((item, day, unit))
     unit, day, item = unit[order], day[order], item[order]
     instant = np.cumsum(np.r_[False, (np.diff(day) != 0) | (np.diff(unit) != 0)])
+    # A long history is searched less far, which keeps the pairs within their budget.
     reach = int(np.clip(PAIR_BUDGET // len(order), 1, MAX_DISTANCE))
     for apart in range(1, reach + 1):
         distance = instant[apart:] - instant[:-apart]
