@@ -11,6 +11,7 @@ from training.metrics.ranking import gains
 from training.ranking.logistic import fit_logistic
 
 CUTOFF = 10
+# Their columns are held side by side: 176 MB at 500 candidates and 11 columns.
 MAX_CUSTOMERS = 8000
 MIN_CUSTOMERS = 50
 """Fewer customers with a hit cannot move seven weights: the defaults stand."""
@@ -48,7 +49,9 @@ DEFAULT_DISCOVERY_SCALE = 0.1
 MIN_DISCOVERY_SHARE = 0.01
 """Of its default weight, what a discovery column keeps at least: queries of unknown customers need it, and held-out
 baskets of regulars hold no such query."""
+# The same for the discovery part as a whole: it alone ranks requests of people without purchases.
 MIN_DISCOVERY_TOTAL = 0.1
+# Candidates further down are hardly ever shown, and would carry most of the calibration's weight.
 SHOWN_COUNT = 50
 NO_SCORE, NO_LABEL = np.zeros(0, np.float32), np.zeros(0, np.bool_)
 
@@ -151,6 +154,7 @@ def fit_calibration(scores: Floats | Wide, labels: Mask) -> Calibration:
     if hit_count == 0 or miss_count == 0:
         return Calibration(1.0, start)
     target = np.where(labels, (hit_count + 1) / (hit_count + 2), 1 / (miss_count + 2))
+    # Standardized, so that the penalty is next to nothing on any scale of scores.
     middle, spread = float(scores.mean()), float(scores.std()) or 1.0
     design = np.stack([(scores.astype(np.float64) - middle) / spread, np.ones(len(scores))], axis=1)
     penalty = np.full(2, CALIBRATION_PENALTY)
@@ -159,6 +163,7 @@ def fit_calibration(scores: Floats | Wide, labels: Mask) -> Calibration:
 
 
 def _chosen(labels: Sequence[Mask], *, seed: int) -> list[int]:
+    # A query without a hit has NDCG 0 whatever the weights: it cannot move them.
     able = [row for row, hits in enumerate(labels) if np.any(hits)]
     if len(able) <= MAX_CUSTOMERS:
         return able
@@ -166,6 +171,7 @@ def _chosen(labels: Sequence[Mask], *, seed: int) -> list[int]:
 
 
 def _side_by_side(columns: Sequence[Floats], labels: Sequence[Mask], truth: Sequence[int], name_count: int) -> _Slates:
+    # argpartition() in `_ndcg` needs at least CUTOFF columns.
     width = max([CUTOFF, *map(len, labels)])
     table = np.zeros((name_count, len(labels), width), np.float32)
     is_hit, is_there = np.zeros((2, len(labels), width), np.bool_)
@@ -221,6 +227,7 @@ def _never_again(weights: Wide, names: Sequence[str]) -> Wide:
     lowered = weights.copy()
     for position, name in enumerate(names):
         if name in DEFAULT_PERSONAL:
+            # It never decays and is above 0 for all that was ever bought, so this column alone sinks what is owned.
             lowered[position] = -1.0 if name == "frequent_all" else 0.0
     return lowered
 
@@ -233,7 +240,9 @@ def _ascend(slates: _Slates, weights: Wide, moved: Sequence[int], *, floor: Wide
     for scale in ROUND_SCALES:
         for position in moved:
             for step in STEPS:
+                # The least step lets a weight that is 0 rise again.
                 tried = max(floor[position], weights[position] + step * scale * max(weights[position], unit / 5))
+                # One weight moves at a time, so the other columns need not be summed again.
                 there = scores + np.float32(tried - weights[position]) * slates.columns[position]
                 ndcg = _ndcg(slates, there)
                 if ndcg > best + MIN_GAIN:

@@ -86,6 +86,7 @@ def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = 
     if not needs_linear:
         older, newest = _without("linear", older), _without("linear", newest)
         blend = _fit_blend(_merged([older, newest]), seed=seed)
+    # The blend's weights have seen the newest window and the trees have not: the comparison favours the blend.
     trees = fit_trees(_tables(older, blend), _tables(newest, blend), seed=seed) if may_have_trees else None
     if trees is None:
         return Ranking(blend, None, {"blend": blend.ndcg}, needs_linear)
@@ -141,6 +142,7 @@ def _tables(window: Window, blend: Blend) -> Tables:
     for table, hits in zip(window.rows, window.labels, strict=True):
         blended = table[:, :BLEND_ROW] @ weights
         best = best_positions(blended)
+        # Indexing by positions copies, so the window's own rows keep their empty blend column.
         rows.append(table[best])
         rows[-1][:, BLEND_ROW] = blended[best]
         labels.append(hits[best])

@@ -18,6 +18,7 @@ def check_times(queries: EvaluationQueries) -> None:
     """Raises LeakFound when a customer's features or events are later than the query."""
     for query, state, _ in queries:
         now_s = query.now_at.timestamp()
+        # Features hold what lies before their instant, so that of the query itself is right; an event then is too late.
         if state.features is not None and state.features.as_of_at > now_s:
             raise LeakFound(
                 f"features of customer {query.customer_id!r} are as of {state.features.as_of_at:.0f} s, the query "

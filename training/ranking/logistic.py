@@ -33,6 +33,7 @@ def fit_logistic(design: Reals, target: Reals, *, penalty: Wide, start: Wide, we
             return beta - step
         share = 1.0
         tried = _loss(design, target, rows, penalty, beta - step)
+        # `not <` instead of `>=`, so that a loss of NaN halves the step as well.
         while not tried[0] < loss and share > MIN_SHARE:
             share /= 2
             tried = _loss(design, target, rows, penalty, beta - share * step)
@@ -45,13 +46,16 @@ def fit_logistic(design: Reals, target: Reals, *, penalty: Wide, start: Wide, we
 def _loss(design: Reals, target: Reals, weight: Reals, penalty: Wide, beta: Wide) -> tuple[float, Wide, Wide]:
     """The penalized loss, its gradient and its Hessian."""
     loss, gradient, hessian = float(penalty @ beta**2) / 2, penalty * beta, np.diag(penalty)
+    # Weights in double precision would turn each block of a single-precision design into double.
     narrow: Reals = beta.astype(design.dtype)
     for begin in range(0, len(design), BLOCK_ROWS):
         here = slice(begin, begin + BLOCK_ROWS)
         block = design[here]
         log_odds = block @ narrow
         chance = 1 / (1 + np.exp(-np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)))
+        # logaddexp(0, x) is log(1 + exp(x)) without an overflow.
         each = weight[here] * (np.logaddexp(0, log_odds) - target[here] * log_odds)
+        # Summed in double precision: steps are compared by losses that differ in late digits.
         loss += float(each.sum(dtype=np.float64))
         gradient = gradient + block.T @ (weight[here] * (chance - target[here]))
         hessian = hessian + (block * (weight[here] * chance * (1 - chance))[:, None]).T @ block
