@@ -45,7 +45,9 @@ def reliability(probability: Wide, bought: Mask, owner: npt.NDArray[np.intp], *,
     if not len(probability):
         return Reliability(0, 0.0, ece_equal_count=0.0, brier=0.0, mean_probability=0.0, bought=0.0, bins=[])
     chance = np.asarray(probability, np.float64)
+    # A probability of exactly 1 belongs into the last bin.
     by_width = np.minimum((chance * BIN_COUNT).astype(np.intp), BIN_COUNT - 1)
+    # Where many probabilities are equal, quantiles fall together and there are fewer bins.
     edges = np.unique(np.quantile(chance, np.linspace(0, 1, BIN_COUNT + 1)[1:-1]))
     by_count = np.searchsorted(edges, chance, side="left")
     return Reliability(

@@ -25,6 +25,7 @@ def novelty(slates: Ints, buyers: Counts, customer_count: int) -> Wide:
     Zhou et al. 2010. A product that nobody bought yet counts as one bought once.
     """
     bits = -np.log2(np.maximum(buyers, 1) / max(customer_count, 1))
+    # An empty position (-1) reads the last product's bits, which `where` takes out again.
     return _mean_of_filled(np.where(slates >= 0, bits[slates], 0.0), slates)
 
 
@@ -37,6 +38,7 @@ def factor_diversity(slates: Ints, factors: Floats) -> Wide:
     shown = factors[several] * (several >= 0)[:, :, None]
     length = np.linalg.norm(shown, axis=2, keepdims=True)
     unit = (shown / np.where(length > 0, length, 1)).astype(np.float64)
+    # Σ u·v over all ordered pairs of different products is |Σ u|² - Σ |u|²: no loop over pairs.
     alike: Wide = (unit.sum(axis=1) ** 2).sum(axis=1) - (unit**2).sum(axis=(1, 2))
     return 1 - alike / _pairs(several)
 
@@ -46,6 +48,7 @@ def attribute_diversity(slates: Ints, codes: Ints) -> Wide:
     several = slates[(slates >= 0).sum(axis=1) >= 2]
     shown = np.where(several >= 0, codes[several], -1)
     equal = (shown[:, :, None] == shown[:, None, :]) & (shown >= 0)[:, :, None]
+    # Each known product equals itself, which is no pair.
     alike: Wide = (equal.sum(axis=(1, 2)) - (shown >= 0).sum(axis=1)).astype(np.float64)
     return 1 - alike / _pairs(several)
 
@@ -62,9 +65,11 @@ class PopularityGroup:
 def popularity_groups(slates: Ints, truth: Sequence[Ints], sales: Counts) -> list[PopularityGroup]:
     """Five groups of products with equal past `sales` (n,), the best-selling first; without sales one group."""
     order = np.argsort(-sales, kind="stable")
+    # A product belongs where its sales begin, so the best seller is in the first group however much it sells.
     before = np.cumsum(sales[order]) - sales[order]
     group = np.zeros(len(sales), np.intp)
     group[order] = np.minimum(before * GROUP_COUNT // max(int(sales.sum()), 1), GROUP_COUNT - 1)
+    # concatenate() refuses an empty list; the empty array also keeps the type.
     bought = np.concatenate([*truth, np.zeros(0, np.int32)])
     shares = [np.bincount(group[items], minlength=GROUP_COUNT) for items in (slates[slates >= 0], bought)]
     shown_share, bought_share = (share / max(share.sum(), 1) for share in shares)

@@ -86,9 +86,11 @@ def side_by_side(lists: Sequence[Ints], *, k: int) -> Ints:
 def found_positions(slates: Ints, truth: Sequence[Ints]) -> Mask:
     """Which positions of `slates` (n, K; -1 = empty) hold a product of their customer's truth."""
     wanted = np.concatenate([*truth, np.zeros(0, np.int32)]).astype(np.int64)
+    # One integer per customer and product lets one isin() serve all customers; it needs 64 bits.
     width = int(max(slates.max(initial=0), wanted.max(initial=0))) + 1
     owner = np.repeat(np.arange(len(truth), dtype=np.int64), truth_sizes(truth))
     keys = np.arange(len(slates), dtype=np.int64)[:, None] * width + slates
+    # An empty position (-1) would have the same key as the last product for the customer before.
     found: Mask = np.isin(keys, owner * width + wanted) & (slates >= 0)
     return found
 
@@ -139,6 +141,7 @@ def ratio_intervals(above: Wide, below: Wide, *, seed: int) -> tuple[Wide, Wide,
 def _resampled(values: Wide, rounds: int, random: np.random.Generator) -> Wide:
     """Column sums (rounds, m) of so many draws of all rows with replacement."""
     count = len(values)
+    # Each round counts in a range of its own, so that one bincount() serves them all.
     drawn = random.integers(count, size=(rounds, count)) + np.arange(rounds)[:, None] * count
     times = np.bincount(drawn.ravel(), minlength=rounds * count).reshape(rounds, count)
     sums: Wide = times.astype(np.float64) @ values

@@ -34,6 +34,7 @@ class Contributions:
 
 def contributions(by_source: Sequence[Mapping[str, Ints]], truth: Sequence[Ints]) -> Contributions:
     """Per customer each source's candidates, in the source's own order, against a truth that is not empty."""
+    # In the sources' order, which a set would lose; one that failed for a customer is missing from that row.
     names = list(dict.fromkeys(name for row in by_source for name in row))
     lists = {name: [_first_of_each(row.get(name, _NONE)) for row in by_source] for name in names}
     sizes = truth_sizes(truth).astype(np.float64)
