@@ -123,6 +123,7 @@ def _without_basket(case: Case, progress: Progress) -> _RankedQueries:
     ranked = _ranked(case.bundle, case.queries, hidden, partial(progress, "evaluate"))
     for name, bundle in case.baselines.bundles.items():
         own_progress = partial(progress, f"evaluate {name}")
+        # Another bundle numbers its products in another way: its slates come in the numbers of the evaluated one.
         ranked.lists[name] = served_slates(bundle, case.queries, own_progress, catalogue=case.bundle.catalogue).items
     return ranked
 
@@ -256,6 +257,7 @@ def _of_candidates(ranked: _RankedQueries, *, seed: int) -> Reliability:
 def _exposure(case: Case, shown: Mapping[str, Ints]) -> dict[str, dict[str, MetricEstimate]]:
     """How each ranking's first ten places look."""
     train, count = case.split.train, len(case.split.train.product_ids)
+    # A customer is one buyer of a product, however often they bought it; customers times products passes int32.
     pairs = np.unique(train.customer.astype(np.int64) * max(count, 1) + train.item)
     buyers = np.bincount(pairs % max(count, 1), minlength=count)
     customers = len(np.unique(train.customer))
@@ -318,6 +320,7 @@ def _protocol(case: Case, without_basket: _RankedQueries) -> Protocol:
 
 def _users(bundle: Bundle, candidates: Sequence[RankedCandidates]) -> Floats:
     """Each customer's vector (n, k), zeros where there is none."""
+    # The vectors that serving folds in, so that plain ALS differs from the product by its ranking alone.
     users = np.zeros((len(candidates), bundle.item_factors.shape[1]), np.float32)
     for row, one in enumerate(candidates):
         if one.context.user is not None:

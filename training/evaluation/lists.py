@@ -75,6 +75,7 @@ def rank_candidates(bundle: Bundle, query: Query, state: CustomerState) -> Ranke
 
 def popularity_lists(popularity: Floats, hidden: Sequence[Ints]) -> list[Ints]:
     """The products of largest `popularity` (n,) for everybody, less what each customer is not to see; ties: item."""
+    # Deep enough that 20 are left for everybody, whatever is hidden from them.
     longest = max((len(items) for items in hidden), default=0)
     top = np.argsort(-popularity, kind="stable")[: LIST_LENGTH + longest].astype(np.int32)
     return [top[~np.isin(top, items)][:LIST_LENGTH] for items in hidden]
@@ -98,6 +99,7 @@ def factor_lists(factors: Floats, users: Floats, hidden: Sequence[Ints]) -> list
             row[items] = -np.inf
             best = np.argpartition(-row, length - 1)[:length]
             best = best[np.argsort(-row[best], kind="stable")]
+            # In a small catalogue the best of a row reach down to what is hidden.
             lists.append(best[np.isfinite(row[best])].astype(np.int32))
     return lists
 

@@ -128,6 +128,7 @@ def headline(results: EvaluationResults) -> dict[str, object]:
     ndcg = results.rankings[PRODUCT].figures["ndcg@10"]
     shown = results.calibration["shown"]
     exposure = {name: one.mean for name, one in results.exposure[PRODUCT].items()}
+    # The first kind of query is that without a basket, which every evaluation has.
     sources = next(iter(results.sources.values()))
     kept["ndcg@10, 95 %"] = _rounded({"low": ndcg.low, "high": ndcg.high})
     kept["shown"] = _rounded({**exposure, "ece": shown.ece, "brier": shown.brier})

@@ -47,6 +47,7 @@ def activity(codes: Sequence[int], split: Split) -> Segment:
     every = np.bincount(split.train.customer[first_line], minlength=len(split.train.customer_ids))
     baskets = every[np.asarray(codes, np.intp)]
     edges = np.quantile(baskets, np.arange(1, GROUP_COUNT) / GROUP_COUNT) if len(baskets) else np.zeros(0)
+    # Equal quantiles leave groups without anybody: only the others count.
     filled, code = np.unique(np.searchsorted(edges, baskets, side="left"), return_inverse=True)
     names = [_range_name(baskets[code == group]) for group in range(len(filled))]
     return Segment("activity", names, code)
@@ -67,6 +68,7 @@ def truth_places(queries: EvaluationQueries, split: Split, history: pl.LazyFrame
     customers = [split.train.customer_ids[code] for code in queries.codes]
     wanted = pl.DataFrame(
         {
+            # As objects: an array of strings would take the longest id's width for every one.
             "customer": np.repeat(np.array(customers, object), [len(items) for items in queries.truth]).tolist(),
             PRODUCT_ID: [split.train.product_ids[item] for items in queries.truth for item in items.tolist()],
         },
@@ -74,12 +76,14 @@ def truth_places(queries: EvaluationQueries, split: Split, history: pl.LazyFrame
     )
     rows = (
         history.filter(pl.col(TIME) >= as_of_instant(split.train))
+        # As the dataset names its customers: by customer id, else by anonymous id.
         .with_columns(pl.coalesce(CUSTOMER_ID, ANONYMOUS_ID).alias("customer"))
         .join(wanted.lazy(), on=["customer", PRODUCT_ID], how="semi")
         .select("customer", TYPE, TIME, BASKET_ID, CHANNEL, STORE_ID)
         .collect()
     )
     bought = rows.filter(pl.col(TYPE) == PURCHASE)
+    # Where nothing is ever bought, the truth is a view. Sorted by all columns, so that ties fall alike in every run.
     first = (rows if bought.is_empty() else bought).sort(TIME, BASKET_ID, CHANNEL, STORE_ID)
     places = first.unique("customer", keep="first", maintain_order=True)
     return pl.DataFrame({"customer": customers}).join(places, on="customer", how="left", maintain_order="left")
