@@ -90,6 +90,7 @@ def remember_origin(redis_url: str, as_of: datetime, *, history_version: int | N
 def default_as_of(history: pl.LazyFrame) -> datetime:
     """The instant just after the last row; the wall clock when no row has a time."""
     last = history.select(pl.col("time").max()).collect().item()
+    # Features hold rows with time < as_of: the last row needs an instant after its own.
     return last + timedelta(microseconds=1) if isinstance(last, datetime) else datetime.now(UTC)
 
 
@@ -98,10 +99,12 @@ def keep_snapshot(path: Path, table: pl.DataFrame) -> None:
     snapshots = _snapshots(path, table.schema)
     others = snapshots.join(table.select("event_timestamp").unique(), on="event_timestamp", how="anti")
     instants = pl.concat([others["event_timestamp"], table["event_timestamp"]]).unique().sort()
+    # Without implode() Polars takes a series of the column's own type in is_in() for ambiguous, and warns.
     kept = pl.concat([others, table]).filter(
         pl.col("event_timestamp").is_in(instants.tail(MAX_SNAPSHOT_COUNT).implode())
     )
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Not synced to disk: what a power cut takes can be computed again from the history.
     replace_atomically(path, kept.write_parquet)
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from app.feature_fields import ACTIVITY, PROFILE, PURCHASES, STATISTICS, Feature, FieldType, product_key
 
+# Bounds the row that every decision reads and decodes.
 MAX_BOUGHT_COUNT = 5000
 _DAY_S = 86_400.0
 
@@ -63,6 +64,7 @@ def customer_activity(history: pl.LazyFrame, *, as_of: datetime) -> pl.DataFrame
     rows = rows_before(history, as_of).filter(pl.col("time").is_not_null() & pl.col("customer_id").is_not_null())
     recent = pl.col("time") >= as_of - timedelta(days=1)
     activity = (
+        # The row id decides between events of one instant, so that the last one is the same in every run.
         rows.sort("time", "row_id")
         .group_by("customer_id")
         .agg(
@@ -93,6 +95,7 @@ def product_statistics(history: pl.LazyFrame, *, as_of: datetime) -> pl.DataFram
         .join(_buyers(lines), on="product_id", how="left")
         .with_columns(
             pl.col("buyer_count").fill_null(0),
+            # Where no amount is known the mean is 0 / 0: null is served instead of NaN.
             pl.when(pl.col("price_mean_minor").is_finite()).then(pl.col("price_mean_minor")),
             trend_ratio=pl.when(pl.col("purchase_count_112d") > 0).then(
                 (pl.col("purchase_count_28d") / min(28.0, span_days))
@@ -120,8 +123,10 @@ def _lines(rows: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
         .group_by("customer_id", "basket", "product_id")
         .agg(
             pl.col("time").min(),
+            # Whatever the order of the rows, min() gives the same; first() would not.
             pl.col("store_id").drop_nulls().min(),
             pl.col("channel").drop_nulls().min(),
+            # Polars sums nothing but nulls to 0: without the condition an unknown amount would become free.
             amount_minor=pl.when(pl.col("amount_minor").count() > 0).then(pl.col("amount_minor").sum()),
             paid_minor=pl.col("amount_minor").filter(priced).sum(),
             paid_quantity=pl.col("quantity").cast(pl.Float64).filter(priced).sum(),
@@ -138,6 +143,7 @@ def _lines(rows: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
 def _basket() -> pl.Expr:
     """The basket's name: its id, else who and which day, else the row alone."""
     who = pl.coalesce("customer_id", "anonymous_id")
+    # concat_str() is null where one part is, and then the row stands alone.
     day = pl.concat_str(who, pl.col("time").dt.date().cast(pl.String), separator="\x1f")
     return pl.coalesce("basket_id", day, "row_id")
 
@@ -180,6 +186,7 @@ def _profile(lines: pl.DataFrame) -> pl.DataFrame:
 
 def _home_stores(lines: pl.DataFrame) -> pl.DataFrame:
     baskets = lines.lazy().filter(pl.col("store_id").is_not_null()).group_by("customer_id", "store_id")
+    # The id decides between stores with as many baskets: the same history always gives the same home store.
     counted = baskets.agg(count=pl.col("basket").n_unique()).sort(
         "customer_id", "count", "store_id", descending=[False, True, False]
     )
@@ -209,9 +216,11 @@ def _purchases(lines: pl.DataFrame) -> pl.DataFrame:
             bought_count=pl.len().cast(pl.Float32),
             bought_weight_28d=_weight(28),
             bought_weight_112d=_weight(112),
+            # Day 0 stands for an unknown time, here and in serving.
             bought_first_day=pl.col("day").min().fill_null(0.0),
             bought_last_day=pl.col("day").max().fill_null(0.0),
         )
+        # Serving relies on this order: a fold-in uses the first 300 products of a row.
         .sort(
             "customer_id",
             "bought_weight_112d",
@@ -220,6 +229,7 @@ def _purchases(lines: pl.DataFrame) -> pl.DataFrame:
             descending=[False, True, True, False],
         )
         .rename({"product_id": "bought_product_ids"})
+        # Joins of Polars keep no order by themselves, and the strongest products have to stay first.
         .join(_keys(lines).lazy(), on="bought_product_ids", how="left", maintain_order="left")
     )
     columns = [pl.col(feature.name).head(MAX_BOUGHT_COUNT) for feature in PURCHASES]
@@ -229,6 +239,7 @@ def _purchases(lines: pl.DataFrame) -> pl.DataFrame:
 def _keys(lines: pl.DataFrame) -> pl.DataFrame:
     """The key of every product that was bought."""
     ids = lines["product_id"].unique()
+    # Hashed in Python, so once per product instead of once per customer and product.
     keys = pl.Series("bought_keys", [product_key(name) for name in ids.to_list()], dtype=pl.Float64)
     return pl.DataFrame({"bought_product_ids": ids, "bought_keys": keys})
 
