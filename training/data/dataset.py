@@ -107,6 +107,7 @@ class Dataset:
         """The same products and codes with a part of the lines, seen from `as_of_day`."""
         columns = ("customer", "item", "basket", "store", "day", "quantity")
         kept = {name: getattr(self, name)[lines] for name in columns}
+        # The views end there, too: later ones would know what is bought next.
         views = None if self.views is None else self.views.before(as_of_day)
         return replace(self, **kept, as_of_day=as_of_day, views=views)
 
@@ -165,6 +166,7 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
         quantity=coded["quantity"].to_numpy(),
         has_time=has_time,
         has_purchases=has_purchases,
+        # Just after the last line, so that `day < as_of_day` holds for all of them.
         as_of_day=float(np.nextafter(day.max(), np.inf)) if has_time else 0.0,
         catalogue=_catalogue(codes, products, paid=_paid_price(coded)),
         views=None if views is None else _coded_views(views, codes, customer_ids),
@@ -173,11 +175,13 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
 
 def purchase_pairs(dataset: Dataset) -> Pairs:
     """The dataset's lines summed up per customer and item, as of `dataset.as_of_day`."""
+    # Customers times products passes int32.
     key = dataset.customer.astype(np.int64) * max(len(dataset.product_ids), 1) + dataset.item
     distinct, position = np.unique(key, return_inverse=True)
     customer, item = np.divmod(distinct, max(len(dataset.product_ids), 1))
     age = dataset.as_of_day - dataset.day
     last_day = np.full(len(distinct), -np.inf)
+    # A plain indexed assignment would keep one line of a pair, not the largest.
     np.maximum.at(last_day, position, dataset.day)
 
     def summed(half_life_days: float) -> Floats:
@@ -219,6 +223,7 @@ def _views(rows: pl.LazyFrame, *, line_count: int) -> pl.DataFrame | None:
     view_count = events.filter(pl.col("type") != "purchase").select(pl.len()).collect().item()
     if not view_count or view_count < line_count:
         return None
+    # In place of the basket, or a purchase would be torn from the session of views that led to it.
     return _lines(events.with_columns(basket_id=pl.col("session_id")), repeats=True)
 
 
@@ -241,6 +246,7 @@ def _lines(rows: pl.LazyFrame, *, repeats: bool) -> pl.DataFrame:
     """
     day = pl.col("time").dt.epoch("us") / 86_400e6
     own_basket = pl.coalesce("basket_id", "session_id")
+    # A made-up name begins with a NUL, so that it is not taken for an id of the retailer's.
     customer = pl.coalesce("customer_id", "anonymous_id", pl.format("\x00{}", own_basket), pl.lit("\x00"))
     return (
         rows.select(
@@ -258,7 +264,9 @@ def _lines(rows: pl.LazyFrame, *, repeats: bool) -> pl.DataFrame:
             pl.col("store_id").drop_nulls().first(),
             pl.col("quantity", "amount_minor").sum(),
         )
+        # Baskets of two customers with one name stay two baskets.
         .with_columns(pl.format("{}\x00{}", "customer", "basket").alias("basket"))
+        # group_by() gives rows in any order: splits and learners rely on lines by time, equal runs on all three keys.
         .sort("day", "basket", "product_id", nulls_last=False)
         .collect()
     )
@@ -271,6 +279,7 @@ def _product_order(lines: pl.DataFrame, products: pl.DataFrame | None, views: pl
     if products is not None:
         shown = products.filter(~_hidden()) if "recommendable" in products.columns else products
         people.append(shown.select("product_id").unique())
+    # Who has no buyers or no viewers gets nulls from the diagonal, which sum() takes for 0.
     table = pl.concat(people, how="diagonal").group_by("product_id").sum()
     by = [name for name in ("buyers", "viewers") if name in table.columns]
     order = table.sort(*by, "product_id", descending=[*[True] * len(by), False])
@@ -285,6 +294,7 @@ def _encode(values: pl.Series) -> tuple[list[str], Ints]:
     """Distinct values sorted, and each row's position among them; null = -1."""
     vocabulary = values.drop_nulls().unique().sort()
     positions = pl.DataFrame({"value": vocabulary, "code": np.arange(len(vocabulary), dtype=np.int32)})
+    # Codes go back to their rows by position: without maintain_order Polars may return them in another order.
     coded = pl.DataFrame({"value": values}).join(positions, on="value", how="left", maintain_order="left")
     return vocabulary.to_list(), coded["code"].fill_null(-1).to_numpy().astype(np.int32)
 
@@ -298,6 +308,7 @@ def _paid_price(lines: pl.DataFrame) -> pl.DataFrame:
 def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.DataFrame) -> ProductTable:
     table = codes.join(paid, on="product_id", how="left", maintain_order="left")
     if products is not None:
+        # Of rows with one id the last counts, as in an import.
         listed_products = products.unique("product_id", keep="last")
         table = table.join(listed_products, on="product_id", how="left", maintain_order="left", suffix="_listed")
     listed = pl.col("price_minor") if "price_minor" in table.columns else pl.lit(None, pl.Int64)

@@ -62,6 +62,7 @@ def time_split(dataset: Dataset, *, windows_back: float = 1, seed: int = 0) -> S
     `prefix`, and so does everybody who viewed something and never bought before.
     """
     cut, past, in_window = _window(dataset, windows_back)
+    # The basket as the last key: of two at one instant the same one is first in every run.
     lines = _first_basket_lines(
         dataset, in_window[np.lexsort((dataset.basket[in_window], dataset.day[in_window], dataset.customer[in_window]))]
     )
@@ -81,10 +82,13 @@ def _viewed_before(dataset: Dataset, lines: Lines, cut: float) -> dict[int, Ints
     bought_on[dataset.customer[lines]] = dataset.day[lines]
     views, fresh = dataset.views, int(dataset.views.day.searchsorted(cut))
     visitor, item = views.visitor[fresh:], views.item[fresh:]
+    # A visitor of -1 reads the last customer's day; the first condition takes that out.
     there = np.flatnonzero((visitor >= 0) & (views.day[fresh:] < bought_on[visitor]))
+    # Views run by time: turned round, a stable sort by visitor leaves each one's latest first.
     latest_first = there[::-1][np.argsort(visitor[there[::-1]], kind="stable")]
     customers, starts = np.unique(visitor[latest_first], return_index=True)
     items = np.split(item[latest_first], starts[1:])
+    # Without any view np.split() still gives one empty part, which a strict zip would refuse.
     return {int(code): theirs[:MAX_PREFIX] for code, theirs in zip(customers, items, strict=False)}
 
 
@@ -96,6 +100,7 @@ def session_split(dataset: Dataset, *, windows_back: float = 1, seed: int) -> Sp
     cut, past, in_window = _window(dataset, windows_back)
     began = np.full(int(dataset.basket.max(initial=-1)) + 1, np.inf)
     np.minimum.at(began, dataset.basket, dataset.day)
+    # A session that began before the cut is learned from in part, so it is no query.
     fresh = in_window[began[dataset.basket[in_window]] >= cut]
     basket, customer = dataset.basket[fresh], dataset.customer[fresh]
     lines = _first_basket_lines(dataset, fresh[np.lexsort((dataset.day[fresh], basket, began[basket], customer))])
