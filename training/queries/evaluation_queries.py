@@ -14,6 +14,7 @@ from training.queries.states import as_of_instant
 
 CUTOFFS = (5, 10, 20)
 MAX_CUSTOMERS = 4000
+# The features of a query are as of the query, so none are stale.
 OPTIONS = Options(stale_after_s=float("inf"))
 
 
@@ -84,6 +85,7 @@ def with_baskets(all_queries: EvaluationQueries, product_ids: Sequence[str], *, 
 
 def sampled(split: Split, *, seed: int) -> list[int]:
     """The customers of the queries: all with truth, or MAX_CUSTOMERS of them at random, the same for the same seed."""
+    # Sorted, because the seed draws positions: another order would give other customers.
     codes = np.array(sorted(split.truth), np.int32)
     if len(codes) > MAX_CUSTOMERS:
         codes = np.sort(np.random.default_rng(seed).choice(codes, MAX_CUSTOMERS, replace=False))

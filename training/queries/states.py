@@ -96,6 +96,7 @@ def _as_history(dataset: Dataset, customers: Sequence[int]) -> pl.LazyFrame:
     lines = np.flatnonzero(np.isin(dataset.customer, np.asarray(customers, np.int32)))
     count = len(lines)
     time = pl.Series("time", (dataset.day[lines] * DAY_US).astype(np.int64)).cast(pl.Datetime("us", "UTC"))
+    # Store -1, the unknown one, reads the last entry.
     stores = np.array([*dataset.store_ids, None], dtype=object)
     frame = pl.DataFrame(
         {
@@ -122,6 +123,7 @@ def _features(row: dict[str, Any]) -> CustomerFeatures:
     return CustomerFeatures(
         as_of_at=row["event_timestamp"].timestamp(),
         scalars=scalars,
+        # Keys have 52 bits, which double precision holds exactly and single would not.
         bought_keys=np.asarray(row["bought_keys"] or (), np.float64),
         bought_count=count,
         bought_weight_28d=weight_28d,
