@@ -83,6 +83,7 @@ def coupon_examples(world: CouponWorld, *, seed: int) -> CouponExamples:
     sales = rebuy_lines(world.dataset, np.arange(world.bundle.item_count, dtype=np.int32), world.bundle.item_count)
     parts: list[CouponExamples] = []
     number = 0
+    # In the frame's order, or the examples of two runs would be numbered differently.
     for (cut_at,), theirs in assignments.frame.group_by("cut_at", maintain_order=True):
         assert isinstance(cut_at, datetime)
         layouts = _layouts(world, assignments, sales, cut_at, theirs["campaign_id"].unique().to_list())
@@ -135,6 +136,7 @@ def _assignments(world: CouponWorld, *, seed: int) -> _Assignments:
     outcomes = redeemed.filter(valid).group_by("customer_id", "campaign_id").agg(redeemed=pl.col("offer_id").unique())
     frame = assigned.join(outcomes, on=["customer_id", "campaign_id"], how="left")
     frame = _with_habits(frame, history)
+    # Labels, layouts and products of a campaign all follow this order of its offers.
     names = history.offers.select("offer_id", "campaign_id").unique().sort("offer_id")
     offers_of = {name: rows["offer_id"].to_list() for (name,), rows in names.group_by("campaign_id")}
     find = world.bundle.catalogue.known
@@ -171,6 +173,7 @@ def _with_habits(frame: pl.DataFrame, history: CouponHistory) -> pl.DataFrame:
 
 def _thinned(frame: pl.DataFrame, offer_counts: Mapping[str, int], *, seed: int) -> pl.DataFrame:
     """All assignments with a redemption, and of the others so many that they stay within MAX_PLAIN_ROWS or so."""
+    # Sorted before the draw: Polars groups and joins in any order, and the seed draws positions.
     frame = frame.sort("cut_at", "campaign_id", "customer_id")
     is_plain = frame["redeemed"].is_null().to_numpy()
     sizes = np.array([offer_counts[name] for name in frame["campaign_id"].to_list()], np.int64)

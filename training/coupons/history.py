@@ -57,6 +57,7 @@ def checked_history(offers: pl.DataFrame, assigned: pl.DataFrame, redeemed: pl.D
 def _checked(frame: pl.DataFrame, table: str, columns: dict[str, pl.DataType]) -> pl.DataFrame:
     for name, wanted in columns.items():
         found = frame.schema.get(name)
+        # Instants of another unit or zone are cast; a number would be, too, in a unit that nobody stated.
         if found is None or (isinstance(wanted, pl.Datetime) and not isinstance(found, pl.Datetime)):
             raise BadInput(f"{table}.parquet: column {name!r} is {found}, not {wanted}; write the table again")
     return frame.select(pl.col(name).cast(wanted) for name, wanted in columns.items())

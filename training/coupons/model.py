@@ -85,6 +85,7 @@ def fit_coupons(world: CouponWorld, *, seed: int) -> CouponFit:
     No model below MIN_REDEMPTIONS redemptions that the history of purchases reaches back before.
     """
     examples = coupon_examples(world, seed=seed)
+    # While a coupon is valid, nobody knows yet that it is not redeemed.
     examples = examples.only(examples.ended_day <= world.dataset.as_of_day)
     count = int(examples.is_redeemed.sum())
     if count < MIN_REDEMPTIONS:
@@ -149,5 +150,6 @@ def _spread(table: Floats, weight: Wide) -> tuple[Floats, Floats]:
     filled = np.where(known, table, 0).astype(np.float64)
     mean = weight @ filled / total
     deviation = np.sqrt(weight @ (known * (filled - mean) ** 2) / total)
+    # Rounding may leave a constant column a tiny deviation, which must not become a scale.
     deviation[deviation < 1e-6 * (1 + abs(mean))] = 0
     return deviation.astype(np.float32), mean.astype(np.float32)
