@@ -17,6 +17,7 @@ MIN_COVERAGE_RATIO = 0.5
 """Other settings move coverage by a tenth; a bundle that shows everybody the same loses nearly all of it."""
 MIN_OVERLAP_RATIO = 0.5
 """A catalogue changes by a few per cent a week; half of it gone is a broken import."""
+# Well above the rounding of single precision, 6e-8 of a value.
 MAX_FEATURE_DIFFERENCE = 1e-6
 LISTED_COUNT = 3
 
@@ -118,6 +119,7 @@ def check_coverage(candidate: Replay, live: Replay) -> GateCheck:
 def check_features(differences: Mapping[str, tuple[float, str]], *, origin: str) -> GateCheck:
     """Online and offline features agree; per customer the largest difference and the field it is in."""
     figures = {"customers": len(differences), "largest": max((size for size, _ in differences.values()), default=0.0)}
+    # `not <=` instead of `>`, so that NaN differs as well.
     wrong = [name for size, name in differences.values() if not size <= MAX_FEATURE_DIFFERENCE]
     figures |= {"differing": len(wrong)}
     if not differences:

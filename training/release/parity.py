@@ -82,6 +82,7 @@ def _recomputed(settings: Settings, origin: Origin, *, seed: int) -> dict[str, C
     history = History(settings.history_dir)
     then = None if origin.history_version is None else history.scan_at(origin.history_version)
     rows = rows_before(history.scan() if then is None else then, origin.as_of)
+    # Sorted, because unique() gives any order and the seed draws positions.
     ids = rows.select(CUSTOMER_ID).drop_nulls().unique().collect()[CUSTOMER_ID].sort().to_list()
     if len(ids) > SAMPLE_COUNT:
         ids = sorted(np.random.default_rng(seed).choice(np.array(ids, object), SAMPLE_COUNT, replace=False).tolist())
@@ -100,6 +101,7 @@ async def _served(redis_url: str, customer_ids: Sequence[str]) -> dict[str, Cust
         Breaker(in_flight_count=1),
         timeout_s=READ_TIMEOUT_S,
         live_event_count=1,
+        # No remembered row may stand in for one that Redis does not give.
         last_known_s=0,
     )
     found = {}

@@ -65,6 +65,7 @@ def write_bundle(
         write_synced(folder / "manifest.json", _json_bytes(_manifest(version, facts, files)))
         sync_folder(folder)
         folder.rename(bundles_dir / version)
+    # Ctrl-C, too, must leave no half-written folder.
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -78,6 +79,7 @@ def point_to(bundles_dir: Path, version: str) -> None:
     Its trials end: nobody is to meet it again as a canary after it was rolled back.
     """
     check_there(bundles_dir, version)
+    # Before the pointer: whatever is live has to be a version that one can roll back to.
     names = sorted({*published_versions(bundles_dir), version})
     replace_durably(bundles_dir / PUBLISHED, "\n".join(names).encode())
     replace_durably(bundles_dir / POINTER, version.encode())
@@ -94,6 +96,7 @@ def list_versions(bundles_dir: Path) -> list[str]:
     """All complete versions, oldest first."""
     if not bundles_dir.is_dir():
         return []
+    # Folders with a dot in front are being written or deleted.
     return sorted(path.parent.name for path in bundles_dir.glob("[!.]*/manifest.json"))
 
 
@@ -112,6 +115,7 @@ def rollback(bundles_dir: Path, version: str | None = None) -> str:
     there = sorted(published_versions(bundles_dir) & set(list_versions(bundles_dir)))
     if version is not None and version not in there:
         raise BundleMissing(f"{version!r} was never published in {bundles_dir}; to go back to there are {there}")
+    # Versions begin with their instant, so names sort by time.
     older = [name for name in there if current is not None and name < current]
     if version is None and not older:
         raise BundleMissing(f"no published bundle older than {current!r} in {bundles_dir} to roll back to")
@@ -158,6 +162,7 @@ def prune(bundles_dir: Path, *, keep_count: int = KEPT_VERSION_COUNT) -> list[st
     kept = {current_version_or_none(bundles_dir), *_trials(bundles_dir).versions, *published[-keep_count:]}
     doomed = [version for version in there[:-keep_count] if version not in kept]
     for version in doomed:
+        # Out of sight first, so that nobody sees a version with a part of its files.
         hidden = bundles_dir / f".tmp-{uuid4().hex}"
         (bundles_dir / version).rename(hidden)
         shutil.rmtree(hidden)
@@ -194,6 +199,7 @@ def _write_files(
 ) -> dict[str, FileFacts]:
     for name, array in arrays.items():
         with (folder / f"{name}.npy").open("xb") as file:
+            # np.save() would keep a transposed array's order of axes; servers take rows, which should lie in one piece.
             np.save(file, np.ascontiguousarray(array), allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
@@ -251,4 +257,5 @@ def _iso(instant: datetime | None) -> str | None:
 
 
 def _json_bytes(document: object) -> bytes:
+    # By default json writes NaN, which is no JSON, and which servers refuse to parse.
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1).encode()

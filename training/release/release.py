@@ -95,6 +95,7 @@ def release(
         version, live, checks=checks, reason=reason, is_readable=is_readable, seconds=perf_counter() - started
     )
     if result.is_published:
+        # The record before the pointer: no bundle is live without its checks and reason.
         note_release(bundles_dir, version, _record(result, now))
         point_to(bundles_dir, version)
     return result

@@ -78,6 +78,7 @@ def held_out_queries(settings: Settings, *, seed: int) -> HeldOutQueries:
 def replay(bundle: Bundle, held_out: HeldOutQueries, progress: StageProgress) -> Replay:
     """What `bundle` answers to every query, and to some of unknown customers, so that their scores are seen as well."""
     broken: list[str] = []
+    # A broken bundle would warn at every query; what is not finite is counted in `broken` instead.
     with threadpool_limits(1), np.errstate(all="ignore"):
         for query in _cold_queries(bundle):
             _answer(bundle, query, CustomerState(), broken)
@@ -98,6 +99,7 @@ def _new_only(queries: EvaluationQueries, product_ids: Sequence[str]) -> Evaluat
     keys = np.array([product_key(product_id) for product_id in product_ids])
     chosen, states, truths = [], [], []
     for query, state, truth in queries:
+        # By key, because the features that a decision reads hold no product ids.
         owned = np.zeros(0) if state.features is None else state.features.bought_keys
         new = truth[~np.isin(keys[truth], owned)]
         if len(new):
@@ -128,6 +130,7 @@ def _cold_queries(bundle: Bundle) -> list[Query]:
     """Queries of people of whom one viewed product is known, or nothing."""
     ids = bundle.catalogue.product_ids
     template = Query(placement="evaluation", size=CUTOFF, now_at=datetime.now(UTC), anonymous_id="unknown")
+    # From the best seller to what nobody bought, so that scores of rare products are seen as well.
     positions = np.linspace(0, len(ids) - 1, min(COLD_QUERY_COUNT, len(ids))).astype(int)
     return [template, *(replace(template, recent=(ProductId(ids[position]),)) for position in positions)]
 
@@ -146,6 +149,7 @@ def _answer(bundle: Bundle, query: Query, state: CustomerState, broken: list[str
 def _faults(slate: Slate) -> list[str]:
     faults = [f"source {name} failed" for name in slate.trace.failed_sources]
     numbers = [number for one in slate.propositions for number in (one.score, one.probability)]
+    # A score that is no number is shown as a finite one that ranks last: nan_count has it.
     if slate.trace.nan_count or not np.isfinite(numbers).all():
         faults.append("a score is not finite")
     return faults

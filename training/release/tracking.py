@@ -50,6 +50,7 @@ def tracking_at(uri: str | None, experiment: str) -> Tracking | None:
     """Where to log runs, None without a URI; raises BadInput where MLflow is wanted and not installed."""
     if uri is None:
         return None
+    # Looked up and not imported: MLflow loads slowly.
     if find_spec("mlflow") is None:
         raise BadInput(
             f"MLflow tracking at {Tracking(uri, experiment).place} needs the extra `mlflow`: "
