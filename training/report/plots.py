@@ -50,6 +50,7 @@ def bars(figures: Figures, *, label: str, order: Sequence[str] = ()) -> str:
             shown = [values[name] for name in names if name in values]
             means = [one.mean for one in shown]
             ends = [[one.mean - one.low for one in shown], [one.high - one.mean for one in shown]]
+            # Error bars of no width would still be drawn, as caps.
             has_width = any(one.high > one.low for one in shown)
             axes.barh(
                 places,
@@ -61,6 +62,7 @@ def bars(figures: Figures, *, label: str, order: Sequence[str] = ()) -> str:
                 error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 1.5},
             )
         axes.set_yticks(range(len(names)), [_short(name, MAX_NAME) for name in names], color=INK)
+        # Matplotlib counts upwards: limits the other way round put the first name on top.
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
@@ -161,6 +163,7 @@ def _picture(draw: Callable[["Axes"], None], *, height: float) -> str:
         # A name in letters that the measuring font lacks is drawn by the reader's own font all the same.
         warnings.filterwarnings("ignore", message="Glyph")
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        # Not by pyplot, which keeps every figure that it makes and looks for a screen.
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
         written = StringIO()
@@ -168,6 +171,7 @@ def _picture(draw: Callable[["Axes"], None], *, height: float) -> str:
             written,
             format="svg",
             transparent=True,
+            # Each has to be None, or matplotlib writes time and version into what should be the same bytes.
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )
     return _inline(written.getvalue())

@@ -20,6 +20,7 @@ def write_report(reports_dir: Path, bundle_folder: Path, results: EvaluationResu
     Raises ValueError on a figure that is no number.
     """
     facts = read_bundle_facts(bundle_folder)
+    # Both before either is written: a figure that is no number leaves no half report behind.
     report, shown = json_document(facts, results), html_document(facts, results)
     reports_dir.mkdir(parents=True, exist_ok=True)
     replace_durably(reports_dir / f"{facts.version}.json", report.encode())
