@@ -17,6 +17,7 @@ Evenness = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 class _Strict(BaseModel):
+    # By default pydantic takes text for a number and true for 1.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 

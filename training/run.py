@@ -107,6 +107,7 @@ def train(
         version = _train_on_everything(run, hyperparameters, coupons, metrics, provenance)
         report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
         with run.timed("features"):
+            # Before the gate, which compares the served features with the history.
             materialize(settings, redis_url, as_of=None, progress=progress)
     gate = _release(run, redis_url, version) if publish else None
     run.note("total", started)
@@ -159,6 +160,7 @@ def _split(run: _Run) -> tuple[Split, list[Split]]:
     if len(splits) > 1:
         return splits[0], splits[1:]
     numbers = range(1, 1 + min(RANDOM_WINDOWS, run.config.max_windows))
+    # A seed for each window, or all of them would hold out the same products.
     return splits[0], [random_split(splits[0].train, seed=run.seed + number) for number in numbers]
 
 
@@ -231,6 +233,7 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], hyperparameters: Hyperparam
 def _train_without(run: _Run, test: Split, hyperparameters: Hyperparameters) -> Bundle:
     """A bundle that saw nothing of the test window."""
     start = None
+    # Factors that have learned from the test window would take it into the evaluation.
     if run.warm is not None and run.warm.saw_nothing_of(test):
         start = run.warm.start(test.train.product_ids, seed=run.seed)
     return _train_bundle(run, test.train, hyperparameters, start=start)
@@ -292,6 +295,7 @@ def _train_on_everything(
             contents = with_replenishment(contents, run.dataset, seed=run.seed)
         contents = with_content(contents, run.dataset, product_table(run.settings))
         version = write_contents(run.settings.bundles_dir, facts, contents)
+        # A bundle that no server could load ends the training here.
         load_bundle(run.settings.bundles_dir / version)
         run.progress("learn from everything", 1, 1)
     return version
@@ -330,6 +334,7 @@ def _manifest_config(run: _Run) -> dict[str, object]:
 
 def _currency(history: pl.LazyFrame) -> str | None:
     """The currency of most rows; None when none names one."""
+    # The name decides between currencies of as many rows, so that equal runs give equal bundles.
     counted = history.filter(pl.col(CURRENCY).is_not_null()).group_by(CURRENCY).len().sort("len", CURRENCY)
     currencies = counted.collect(engine="streaming")[CURRENCY].to_list()
     return str(currencies[-1]) if currencies else None

@@ -39,6 +39,7 @@ class WarmStart:
     def start(self, product_ids: Sequence[str], *, seed: int) -> Start:
         """Where the factors of these products begin: the bundle's own rows, small random ones for others."""
         factors = self.hyperparameters.als.factors
+        # Products that the bundle does not know begin as implicit begins all of them in a cold start.
         rows = np.random.default_rng(seed).random((len(product_ids), factors), np.float32) * np.float32(0.01)
         position_of = {product_id: position for position, product_id in enumerate(self.product_ids)}
         known = [(row, position_of[name]) for row, name in enumerate(product_ids) if name in position_of]
