@@ -60,6 +60,7 @@ class FallbackChain:
             return static_slate(query, self.fallbacks)
         if self.in_flight_count >= self.max_in_flight_count:
             return popular_slate(query, bundle, self.options, why=Degraded.OVERLOAD)
+        # All answers run in one event loop: nothing comes between the check above and this count.
         self.in_flight_count += 1
         try:
             return await decide(query, bundle, self.customers, self.options, timer, shadow=self.shadow)

@@ -71,6 +71,7 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
     # Not every source looks at `allowed` (neighbours, pins), so the rules hold here once more, now with their reasons.
     kept, dropped = keep_eligible(candidates, rules)
     timer.end("eligibility")
+    # A place may be kept for these whatever their score: without `always` the trees' 200 best could lack them.
     scored = score(context, kept, always=always_scored(context, new))
     timer.end("scoring")
     reranking = None if query.policy is None else rerank(context, query.policy, scored, new)

@@ -36,6 +36,7 @@ class Shadow:
         # Appending to a deque and taking from it are atomic: event loop and thread need no lock.
         self._waiting: deque[_Waiting] = deque()
         self._ended = Event()
+        # A daemon, so that a slow shadow does not hold up the end of the process.
         self._thread = Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
 

@@ -50,6 +50,7 @@ def find_candidates(
     return Candidates(_distinct(np.concatenate([*by_source.values(), _NONE])), by_source, tuple(failed))
 
 
+# concatenate() refuses an empty list, which all sources failing would leave.
 _NONE = np.zeros(0, np.int32)
 
 

@@ -33,6 +33,7 @@ COUPON_RULES_SKIPPED = frozenset({"purchased", "in_basket"})
 """What the customer owns or is about to buy is no new product, but a coupon for it is welcome."""
 PRIOR_CHANCE = 0.02
 """P(redeem) before anything was learned: of the order of what retailers report for personal coupons."""
+# A calibration that is almost flat would else give coupons scores without bound.
 MIN_SLOPE = 1e-3
 
 Wide = npt.NDArray[np.float64]
@@ -102,6 +103,7 @@ def coupon_candidates(
     # The products' calibration backwards: coupons and products of equal odds get equal scores.
     keys = score = (log_odds + offer_index.worths.log_weight.take(pairs) - calibration["intercept"]) / slope
     if objective != Objective.RELEVANCE:
+        # NaN, an unknown worth, counts 0: it would sort behind coupons that cost more than they bring.
         keys = np.nan_to_num(offer_index.worths.net_minor(pairs, objective)) / (1 + np.exp(-log_odds))
     best = (-keys).argsort(kind="stable")[: context.query.size].tolist()
     return CouponCandidates(best, rows, coupons, pairs, log_odds, score, keys, objective, liked, dropped)
@@ -125,6 +127,7 @@ class _Gates:
             return None
         fails = np.array(self._fails)
         is_refused: Mask = np.logical_or.reduce(fails)
+        # Gates are rows in their order, and argmax() gives the first that refuses.
         for position, why in zip(np.flatnonzero(is_refused).tolist(), fails.argmax(axis=0)[is_refused], strict=True):
             dropped.setdefault(str(self._reasons[why]), []).append(offer_index.offers[rows[position]].offer_id)
         return np.flatnonzero(~is_refused)

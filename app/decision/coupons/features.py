@@ -101,6 +101,7 @@ def _alike(bought: Bought, offers: OfferItems, codes: Ints) -> Wide:
     worth the share of the offer's products that are of it."""
     count_by_kin = _by_code(codes[:, KIN], bought.count, offers.code_count)
     weight_by_code = _by_code(codes[:, KIN:].ravel(), bought.weight_112d.repeat(3), offers.code_count)
+    # All that no offer holds shares this code, and is nobody's kin.
     count_by_kin[UNHELD] = 0
     alike = np.empty((4, offers.count))
     alike[0] = _run_sums(count_by_kin.take(offers.kin_codes), offers.kin_starts)

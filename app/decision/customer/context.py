@@ -67,6 +67,7 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
     features = state.features
     as_of_s = features.as_of_at if features else 0.0
     live = live_profile(state.events, since_s=as_of_s, now_s=now_s)
+    # At least 0: for a query of the past weights would else grow.
     rows = _bought_rows(bundle, features, age_s=min(max(now_s - as_of_s, 0.0), stale_after_s))
     basket = bundle.catalogue.known([line.product_id for line in query.basket])
     anchors = _anchors(query, bundle, live)
@@ -82,6 +83,7 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
         near=bundle.neighbours_idx.take(anchors, axis=0),
         near_score=bundle.neighbours_score.take(anchors, axis=0),
         group=_group(query, bundle, features),
+        # The rows hold no live purchases: these come in as anchors, with an interest of 1.
         user=_user_vector(bundle, rows, live, anchors),
         linear=_linear(bundle, bought, live, anchors),
         degraded=(
@@ -159,6 +161,7 @@ def _bought(rows: _Rows, live_rows: _Rows) -> Bought:
 
 def _each_once(items: Ints, columns: Floats) -> Bought:
     """Ordered rows in which an item may be repeated: bought before, and again in the last minutes."""
+    # An item stands here twice at most, once from each side, so that comparing neighbours suffices.
     repeated = (items[1:] == items[:-1]).nonzero()[0]
     if not len(repeated):
         return Bought(items, *columns)

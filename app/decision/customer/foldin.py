@@ -40,9 +40,11 @@ def fold_in(gram: Floats, factors_of_items: Floats, confidence: Floats, *, regul
     """
     if len(factors_of_items) == 0:
         return np.zeros(len(gram), np.float32)
+    # The product of these rows with themselves is Y'(C - I)Y.
     scaled = factors_of_items * np.sqrt(confidence - 1)[:, None]
     system = scaled.T @ scaled
     system += gram
+    # ravel() of a contiguous array is a view: these steps go along its diagonal.
     system.ravel()[:: len(gram) + 1] += np.float32(regularization)
     # Symmetric, so that its transpose is itself, in the order of axes that LAPACK works in without a copy.
     _, vector, failed = sposv(system.T, confidence @ factors_of_items, overwrite_a=True)

@@ -26,6 +26,7 @@ def linear_scores(bundle: Bundle, items: Ints, strength: Floats) -> Floats | Non
     # One column per product the person has: a sparse product sums them in C, without a dense matrix of all items.
     weights = sparse.csc_array(
         (
+            # Padding repeats index 0 with weight 0, and no column is sorted: a sparse product minds neither.
             bundle.linear_weight.take(rows, axis=0).ravel(),
             bundle.linear_idx.take(rows, axis=0).ravel(),
             np.arange(0, (len(rows) + 1) * kept_count, kept_count, dtype=np.int32),

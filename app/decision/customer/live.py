@@ -52,11 +52,13 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
     if not events:
         return NOTHING_LIVE
     known = {event.event_id: event for event in events if event.time_s <= now_s}.values()
+    # By id first, so that events of one instant come in the same order however they arrived; ids are distinct.
     latest_first = sorted(sorted(known), key=attrgetter("time_s"), reverse=True)
     recent: dict[str, float] = {}
     for event in latest_first:
         interest = INTEREST.get(event.type)
         if interest is not None and event.product_id is not None and interest > recent.get(event.product_id, 0.0):
+            # A known key keeps its position in a dict: that of the product's latest event.
             recent[event.product_id] = interest
     return LiveProfile(
         event_count=len(latest_first),

@@ -49,6 +49,7 @@ HALF_WEIGHT = 3.0
 HALF_COUNT = 5.0
 # What lies one step further back among the things looked at counts so much less; best of .7, .8, .9 on sessions.
 PLACE_DECAY = 0.8
+# Outside what occurs, so that one split of a tree sets "never" apart; the blend does not weigh these columns.
 NEVER_DAYS = 9999.0
 NO_INTERVAL = -1.0
 
@@ -68,6 +69,7 @@ def feature_table(context: Context, items: Ints) -> Floats:
     if context.user is not None:
         table[ROW["als"]] = bundle.item_factors.take(items, axis=0) @ context.user
     if context.linear is not None:
+        # There are scores for the most bought products, which have the lowest numbers.
         scored = items.searchsorted(len(context.linear))
         table[ROW["linear"], :scored] = context.linear.take(items[:scored])
     if len(anchors):
@@ -78,6 +80,7 @@ def feature_table(context: Context, items: Ints) -> Floats:
         position, known = _positions(position_of, anchors)
         table[ROW["seen"], position] = weight[known]
         position, known = _positions(position_of, followers[0])
+        # The cap of `_pulled`: for a single anchor this column and `next` are the same.
         table[ROW["next_of_last"], position] = np.minimum(often[0].take(known), 0.999)
         table[ROW["anchor_count"]] = len(anchors)
     group_items, group_scores = trending_group(context)
@@ -93,6 +96,7 @@ def feature_table(context: Context, items: Ints) -> Floats:
     table[ROW["repeat"], position] = repeat_rate.take(position)
     baskets, rate, size = _habits(context)
     last_day = bought.last_day.take(known)
+    # Some 20,000 days after 1970 single precision still resolves three minutes.
     since = np.maximum(np.float32(context.query.now_at.timestamp() / DAY_S) - last_day, 0)
     gap = (last_day - bought.first_day.take(known)) / np.maximum(baskets_with - 1, 1)
     table[ROW["days_since"]] = NEVER_DAYS

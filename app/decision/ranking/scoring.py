@@ -44,6 +44,7 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
     """
     table, weights = feature_table(context, items), blend_weights(context)
     columns, blend = table[:BLEND_ROW], table[BLEND_ROW]
+    # Into the table's own row, where the trees read it.
     blend[:] = weights @ columns
     # One NaN makes the sum NaN: a single pass where, as nearly always, there is none.
     if np.isnan(blend.sum()):
@@ -70,6 +71,7 @@ def best_positions(blend: Floats) -> Positions:
     """Places of the candidates that go through the trees, ascending."""
     if len(blend) <= RANKED_COUNT:
         return np.arange(len(blend))
+    # Ascending, so that items stay ascending: later steps search in them.
     return np.sort(np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT])
 
 

@@ -172,6 +172,7 @@ def _visits(products: Pairs, codes: Ints, categories: Pairs) -> Floats:
     rows = np.flatnonzero(codes >= 0)
     code = np.tile(codes[rows].astype(np.int64), 2)
     day = np.floor(np.concatenate([products.first_day[rows], products.last_day[rows]])).astype(np.int64)
+    # A day number stays below 2^20 until the year 4840, so one integer holds both.
     distinct = np.unique(code * (1 << 20) + day) >> 20
     days = np.searchsorted(distinct, categories.group, "right") - np.searchsorted(distinct, categories.group)
     visits: Floats = np.sqrt(np.maximum(categories.most, days) * categories.count)

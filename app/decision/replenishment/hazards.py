@@ -71,6 +71,7 @@ def in_groups(products: Pairs, codes: Ints) -> Pairs:
     """
     kept = products.only(codes >= 0)
     width = int(codes.max(initial=0)) + 1
+    # In training persons times groups may pass int32.
     keys, position = np.unique(kept.person.astype(np.int64) * width + codes[codes >= 0], return_inverse=True)
     person, group = np.divmod(keys, width)
     first_day, last_day, most = np.full(len(keys), np.inf, np.float32), *np.zeros((2, len(keys)), np.float32)
@@ -100,6 +101,7 @@ def people_of(products: Pairs, person_count: int) -> People:
         lines_28d=_summed(products.person, products.weight_28d, person_count),
         lines_112d=_summed(products.person, products.weight_112d, person_count),
         owned_count=owned,
+        # Pulled towards a half: one or two products say little of a habit.
         repeat_share=(again + 1) / (owned + 2),
         last_day=last_day,
     )
@@ -124,6 +126,7 @@ def rebuy_columns(pairs: Pairs, people: People, habits: Floats, *, now_day: floa
     # One usual gap is added to the customer's own: two purchases say little of an interval.
     gap = (pairs.last_day - pairs.first_day + np.exp(usual[:, 0])) / np.maximum(pairs.count, 1)
     today = np.float32(now_day)
+    # The 0.01 and 0.1 below keep logarithms finite where all purchases have decayed away.
     columns = (
         np.log(np.maximum(pairs.count, 1)),
         np.log(pairs.weight_28d + 0.01),
@@ -171,6 +174,7 @@ def chance_within(hazards: Wide, span_ends_days: Floats, *, days: float) -> Wide
     """(n,): P(bought again within `days`), which never falls with `days`; the last span's rate holds on after it."""
     starts = np.concatenate([[0], span_ends_days[:-1]])
     ends = np.concatenate([span_ends_days[:-1], [np.inf]])
+    # 1 - exp(-x) would lose the digits of a small chance.
     chance: Wide = -np.expm1(-(hazards @ np.clip(days - starts, 0, ends - starts)))
     return chance
 

@@ -123,6 +123,7 @@ def coupon_ranks(
     for rank in free:
         if len(ranks) == len(coupons):
             break
+        # Of equals the product comes first.
         if passed == len(others) or coupons[len(ranks)] > others[passed]:
             ranks.append(rank)
         else:

@@ -53,6 +53,7 @@ def with_new_place(context: Context, scored: Scored, positions: Ints, fitting: I
     new = shown[_is_in(shown, new_products.items)]
     if not _is_in(new, context.bought.items).all():
         return positions
+    # Every fitting product is among the scored items (`always_scored`), and these ascend.
     return np.concatenate([positions[:-1], scored.items.searchsorted(fitting[:1]).astype(np.int32)])
 
 
@@ -72,6 +73,7 @@ def new_product_fit(context: Context, items: Ints) -> Floats:
     if len(fitting):
         columns = context.bundle.catalogue.attributes
         liked = sum(shares[name][column.codes[fitting]] for name, column in columns.items()) / np.float32(len(columns))
+        # Above 0 even without taste: a fit of 0 would mean that the product does not belong.
         taste = np.maximum(context.bundle.item_factors[fitting] @ context.user, 0) + np.float32(1e-6)
         fit[fits] = taste * (np.float32(0.1) + liked)
     return fit
@@ -126,9 +128,11 @@ def _groups(bundle: Bundle, items: Ints) -> Ints:
     """Per item the position in GROUP_COLUMNS of the column that says where it belongs, -1 where none does."""
     group = np.full(len(items), -1, np.int32)
     sizes = {} if bundle.content is None else bundle.content.layout.column_sizes
+    # The first column takes precedence, so it is written last.
     for position, name in reversed(list(enumerate(GROUP_COLUMNS))):
         if name in sizes:
             codes = bundle.catalogue.attributes[name].codes[items]
+            # A code beyond training's vocabulary is a value that no product sold has.
             group[(codes >= 0) & (codes < sizes[name])] = position
     return group
 

@@ -100,6 +100,7 @@ def _factors(
 
 def _expected_minor(chance: Floats, worth: Worth) -> list[int | None]:
     """Probability × what one piece brings in, None where that is unknown."""
+    # In double precision, because single is exact up to 16.7 million minor units only.
     expected = np.rint(chance.astype(np.float64) * worth.minor).astype(np.int64).tolist()
     return [minor if known else None for minor, known in zip(expected, worth.is_known.tolist(), strict=True)]
 
