@@ -327,6 +327,7 @@ class _VerifiedFiles:
         loaded: npt.NDArray[Any] = np.load(io.BytesIO(self.read(name)), allow_pickle=False)
         if dtype is not None and loaded.dtype != dtype:
             raise BundleRefused(f"{self._folder / name} holds {loaded.dtype}, not {np.dtype(dtype)}; train again")
+        # Bundles to which another product table was applied go on using these arrays.
         loaded.setflags(write=False)
         return loaded
 

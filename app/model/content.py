@@ -106,4 +106,5 @@ def _words(names: Sequence[str | None], token_count: int) -> tuple[Ints, Ints, F
 
 def _hashed(name: str, token_count: int) -> list[int]:
     words = _WORD.findall(name.lower())
+    # Not hash(), which Python salts in each process: servers have to find the words where training put them.
     return sorted({crc32(word.encode()) % token_count for word in [*words, *map(" ".join, pairwise(words))]})

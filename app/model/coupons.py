@@ -39,6 +39,7 @@ class CouponModel:
     def log_odds(self, table: Floats, columns: Sequence[str]) -> Floats:
         """(n,) of the rows of `table` (n, columns); raises BundleRefused when a column of the model is not there."""
         if tuple(columns) != self.columns:
+            # A bundle of another version may have fewer columns, or the same in another order.
             table = table[:, [_place(columns, name) for name in self.columns]]
         odds: Floats = self.standard(table) @ self.weights + np.float32(self.intercept)
         return odds

@@ -131,6 +131,7 @@ def _attribute(before: Attribute, rows: pl.DataFrame, name: str) -> Attribute:
             before, before.vocabulary, np.pad(before.codes, (0, rows.height - len(before.codes)), constant_values=-1)
         )
     values = rows[name].cast(pl.String)
+    # Codes of known values may not move: the content map was learned by them.
     unseen = values.drop_nulls().unique().sort().to_list()
     vocabulary = [*before.vocabulary, *(value for value in unseen if value not in before.code_of)]
     codes = values.cast(pl.Enum(vocabulary)).to_physical().cast(pl.Int32).fill_null(-1).to_numpy()
@@ -158,6 +159,7 @@ def _listed_lately(bundle: Bundle, rows: pl.DataFrame, *, now: datetime) -> Ints
     """The bundle's items without a vector, as nobody had bought them, that have not been listed for long."""
     if bundle.content is None or LISTED_AT not in rows.columns:
         return _NO_ITEMS
+    # Polars may hand out a view that cannot be written to.
     is_young = (rows[LISTED_AT][: bundle.item_count] > now - NEW_FOR).fill_null(False).to_numpy().copy()
     is_young[bundle.index_items] = False
     return np.flatnonzero(is_young).astype(np.int32)
@@ -208,6 +210,7 @@ def _placed(bundle: Bundle, items: Ints) -> Bundle:
 
 def _search_of(bundle: Bundle, factors: Floats, items: Ints) -> dict[str, Any]:
     """The index over what it held and `items`, longest vectors first again."""
+    # Applying a table again may place a new product elsewhere, so its earlier vector goes first.
     stays = ~np.isin(bundle.index_items, items)
     held = np.concatenate([bundle.index_items[stays], items])
     lengths = np.concatenate([bundle.index_lengths[stays], np.linalg.norm(factors[items], axis=1)])

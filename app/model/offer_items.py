@@ -94,6 +94,7 @@ def _crossed(bundle: Bundle, names: Sequence[str]) -> tuple[Ints, int]:
     for name in names:
         attribute = bundle.catalogue.attributes.get(name)
         if attribute is not None:
+            # Numbered again after each attribute, so that the product of vocabularies never overflows.
             _, key = np.unique(key * (len(attribute.vocabulary) + 1) + attribute.codes + 1, return_inverse=True)
     is_known = np.zeros(bundle.item_count, np.bool_)
     for name in names:
@@ -132,6 +133,7 @@ def offer_items(
     standing = np.full((5, len(distinct)), np.nan, np.float32)
     standing[0] = np.log1p(sizes)
     sold = (bundle.popularity if popularity is None else popularity)[flat]
+    # A product's popularity lies in [0, 1], where log1p hardly bends: in hundredths it does.
     standing[1] = np.log1p(100 * np.bincount(owner, sold, len(distinct)))
     price = groups.price[flat]
     priced = np.bincount(owner, price > 0, len(distinct))
@@ -190,6 +192,7 @@ class _Runs(NamedTuple):
 def _runs(codes: Ints, owner: Positions, sizes: Ints, code_count: int) -> _Runs:
     """Per offer its distinct held codes with their shares of its items, then the closing UNHELD."""
     key = owner * code_count + np.where(codes == UNHELD, code_count, codes) - 1
+    # np.add.reduceat() gives an empty run the value after it: with a closing entry none is empty.
     closing = np.arange(len(sizes), dtype=np.int64) * code_count + code_count - 1
     keys, counts = np.unique(np.concatenate([key, closing]), return_counts=True)
     run, found = np.divmod(keys, code_count)

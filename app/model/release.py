@@ -24,6 +24,7 @@ class CanaryTrial:
 
         The version salts the hash, so that it is not always the same people who meet what is new.
         """
+        # Not hash(), which Python salts in each process: every server has to choose the same people.
         position = mmh3.hash(f"{self.version}:{subject}", signed=False)
         return bool(position < self.share_percent / 100 * HASH_RANGE)
 

@@ -15,6 +15,7 @@ from app.model.memory import release_memory
 from app.model.product_table import ProductTable, State
 from app.model.release import CanaryTrial, ShadowTrial, Trials, read_trials
 
+# A load reads and hashes every file: a refused version is not tried at each look.
 RETRY_REFUSED_S = 10.0
 
 ShadowChanged = Callable[[Bundle | None, float], None]
@@ -73,6 +74,7 @@ class LiveBundle:
 
     def bundle_for(self, customer_id: str | None, anonymous_id: str | None) -> Bundle | None:
         """The one bundle that answers this person now: the live one, or the canary for its share."""
+        # Read once: refresh() replaces it from another thread.
         canary = self.canary
         if canary is None or not canary.trial.takes(subject_of(customer_id, anonymous_id)):
             return self._live.bundle

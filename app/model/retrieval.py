@@ -45,6 +45,7 @@ def _search(bundle: Bundle, user: Floats, count: int, allowed: Mask | None) -> I
     reach = float(np.linalg.norm(user))
     for head in bundle.index_heads:
         scores, rows = _search_rows(bundle, head, user, count, allowed)
+        # Row head.ntotal is the longest that this head lacks.
         if len(rows) == count and scores[-1] >= reach * bundle.index_lengths[head.ntotal]:
             return bundle.index_items[rows]
     _, rows = _search_rows(bundle, bundle.index, user, count, allowed)
@@ -55,8 +56,10 @@ def _search_rows(bundle: Bundle, index: Any, user: Floats, count: int, allowed: 
     parameters = None
     if allowed is not None:
         rows = allowed[bundle.index_items[: index.ntotal]]
+        # The selector counts the bits of a byte from its low end, numpy by default from the high one.
         parameters = _faiss.SearchParameters(sel=_faiss.IDSelectorBitmap(np.packbits(rows, bitorder="little")))
     scores, found = index.search(user[None, :], count, params=parameters)
+    # FAISS fills up with -1 where fewer rows pass than are wanted.
     is_found = found[0] >= 0
     return scores[0][is_found], found[0][is_found]
 
