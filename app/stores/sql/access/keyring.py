@@ -48,6 +48,7 @@ class KeyRing:
         self._clock = clock
         self._bootstrap = bootstrap.encode() if bootstrap else None
         self._may_be_open = may_be_open and bootstrap is None
+        # One read after the other on one thread: an older book never replaces a newer one.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._grants: Mapping[str, Grant] = {}
         self._is_open = False
@@ -63,6 +64,7 @@ class KeyRing:
         if self._clock() > self._known_until:
             if self._bootstrap is not None and hmac.compare_digest(key, self._bootstrap):
                 return _BOOTSTRAP
+            # Fails closed: the key may have been revoked since the last read.
             raise StoreUnavailable("the keys cannot be read from the ledger; try again")
         if self._is_open and not key.startswith(_MADE):
             return _LOCAL
@@ -76,9 +78,11 @@ class KeyRing:
         """
         if self._next_read is None:
             self._next_read = asyncio.create_task(self._read_when_due())
+            # asyncio refers to tasks weakly: without the set a read could be collected before it ends.
             self._reads.add(self._next_read)
             self._next_read.add_done_callback(self._reads.discard)
         reading = self._next_read
+        # Unlike wait_for(), wait() does not cancel the read at its timeout: others wait for the same one.
         await asyncio.wait({reading}, timeout=WAIT_S)
         if not reading.done() or not reading.result():
             raise StoreUnavailable("the key is not known, and the keys cannot be read from the ledger; try again")
@@ -89,12 +93,14 @@ class KeyRing:
         began_at = self._clock()
         try:
             book = await asyncio.get_running_loop().run_in_executor(self._thread, self._read)
+        # Whatever SQL fails on, watch() must go on: requests live on the keys that were read last.
         except (StoreUnavailable, SQLAlchemyError) as error:
             _log.warning("keys cannot be read", extra={"detail": str(error)})
             return False
         bootstrap = {} if self._bootstrap is None else {hash_of(self._bootstrap): _BOOTSTRAP}
         self._grants = {**book.grants, **bootstrap}
         self._is_open = self._may_be_open and book.is_empty
+        # Counted from the start of the read: a key revoked while it ran may still be in the book.
         self._known_until = began_at + HOLD_S
         return True
 

@@ -136,6 +136,7 @@ def revoke_key(ledger: Ledger, key_id: str, *, now: datetime) -> None:
     def revoke(connection: Connection) -> bool:
         mine = api_keys.c.key_id == key_id
         live = update(api_keys).where(mine, api_keys.c.revoked_at.is_(None))
+        # The slot is free for the next key; NULLs do not collide in the unique index.
         if connection.execute(live.values(revoked_at=now, slot=None)).rowcount:
             return True
         return connection.execute(select(api_keys.c.key_id).where(mine)).one_or_none() is not None
@@ -154,6 +155,7 @@ def read_keys(ledger: Ledger) -> KeyBook:
         for row in rows
         if row.revoked_at is None
     }
+    # Revoked keys count, or revoking the last one would open the service to everybody.
     return KeyBook(grants, is_empty=not rows)
 
 

@@ -21,6 +21,7 @@ Transaction = Connection
 
 BUSY_TIMEOUT_S = 10
 """So long a transaction waits for those before it."""
+# Longer than BUSY_TIMEOUT_S, so that a transaction whose lock wait ran out is tried once more.
 GIVE_UP_S = 15.0
 UNREACHABLE_S = 2.0
 """So long a database that cannot be reached is tried again: a restart of PostgreSQL takes about as long."""
@@ -78,6 +79,7 @@ class Ledger:
         while True:
             try:
                 return self._attempt(work, is_write=is_write)
+            # The pool has waited its own 30 seconds by then, and SQLAlchemy's pool timeout is no DBAPIError.
             except NoConnectionLeft as error:
                 raise StoreUnavailable("the ledger has no connection to spare; try again") from error
             except DBAPIError as error:
@@ -95,6 +97,8 @@ class Ledger:
         with turn, self.engine.connect() as connection:
             options: dict[str, Any] = {IS_WRITE: is_write}
             if not is_write and self.engine.dialect.name == "postgresql":
+                # PostgreSQL's default, READ COMMITTED, takes a new snapshot for each statement. Writes stay there: the
+                # guard in a WHERE is then checked again on the row as it is once its lock was waited for.
                 options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
             connection = connection.execution_options(**options)
             with connection.begin():
@@ -111,12 +115,15 @@ def open_ledger(url: str) -> Ledger:
     Raises BadSetting for any other kind of address.
     """
     if url.startswith("sqlite:///"):
+        # The pool hands a connection to whichever thread comes next; SQLite's driver refuses that unless it is allowed.
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif url.startswith(("postgresql://", "postgres://")):
         address = "postgresql+psycopg://" + url.split("://", 1)[1]
+        # By default PostgreSQL waits for a lock without end.
         options = f"-c lock_timeout={BUSY_TIMEOUT_S * 1000} -c timezone=UTC"
+        # A restart of PostgreSQL leaves dead connections in the pool: the ping finds them before any work begins.
         engine = create_engine(
             address, pool_size=10, max_overflow=30, pool_pre_ping=True,
             connect_args={"options": options, "connect_timeout": BUSY_TIMEOUT_S},
@@ -129,19 +136,25 @@ def open_ledger(url: str) -> Ledger:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # Python's driver would begin transactions by itself, and too late.
     connection.isolation_level = None
+    # Under WAL readers and the writer do not block each other, but anything below synchronous=FULL may lose the last
+    # commits in a power cut. SQLite checks foreign keys only on connections that turn them on.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
     is_write = connection.get_execution_options().get(IS_WRITE, True)
+    # A plain BEGIN takes the write lock with the first change only, and where somebody wrote since the first read
+    # SQLite then fails at once, whatever the timeout.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
 
 def _patience_s(error: DBAPIError) -> float | None:
     """How long the same transaction is worth trying again: not at all on a full disk; None for a mistake of ours."""
+    # SQLite's errors carry no SQLSTATE, so its words must do.
     if getattr(error.orig, "sqlstate", None) in TRANSIENT or "database is locked" in str(error.orig):
         return GIVE_UP_S
+    # A connection that was never made is not invalidated, and psycopg says so only in words.
     if error.connection_invalidated or "connection" in str(error.orig):
         return UNREACHABLE_S
     return 0.0 if isinstance(error, OperationalError) else None

@@ -23,5 +23,6 @@ def enqueue(connection: Connection, subjects: Iterable[str], *, now: datetime) -
     rows = [{"subject": subject, "queued_at": now} for subject in sorted(set(subjects))]
     if rows:
         statement = insert(connection, projection_queue)
+        # A later instant keeps the entry where a sweep deletes what it read earlier.
         fresher = {"queued_at": statement.excluded.queued_at}
         connection.execute(statement.on_conflict_do_update(index_elements=["subject"], set_=fresher), rows)

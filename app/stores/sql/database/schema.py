@@ -65,6 +65,7 @@ def _version_of(connection: Connection) -> str | None:
 
 
 def _checked(version: str | None) -> str | None:
+    # Revisions have four digits, so they compare as text.
     if version is not None and version > HEAD:
         raise BadSetting(
             f"the ledger has schema {version}, and this Endcap knows those up to {HEAD}: it was migrated by a newer"
@@ -76,7 +77,9 @@ def _checked(version: str | None) -> str | None:
 def _migrate(connection: Connection) -> str | None:
     """The version found once the lock was ours."""
     if connection.dialect.name == "postgresql":
+        # The lock ends with the transaction, however that ends; SQLite's BEGIN IMMEDIATE lets one in at a time anyway.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    # Whoever waited for the lock finds the work done.
     found = _checked(_version_of(connection))
     if found != HEAD:
         # Not at the top: this takes longer than looking whether there is anything to do.

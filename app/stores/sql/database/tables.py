@@ -18,6 +18,7 @@ from sqlalchemy import (
 
 from app.stores.sql.database.engine import Instant
 
+# A later migration can change or drop a constraint only by its name, and SQLite gives it none by itself.
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_name)s",
@@ -105,6 +106,7 @@ coupons = Table(
     Column("valid_until", Instant),
     Column("issued_at", Instant, nullable=False),
     Column("issued_by", String(16), nullable=False),
+    # A unique index of either database holds any number of NULLs, as of coupons without a key or a GS1 number.
     Column("issue_key", String(300), unique=True),
     Column("gcn", String(13)),
     Column("serial", String(12)),

@@ -6,6 +6,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+# Tables are written out here and not taken from tables.py, which later revisions will change.
 _INSTANT = sa.DateTime(timezone=True)
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -26,6 +27,7 @@ def upgrade() -> None:
 
 
 def _refuse_changes_on_postgresql() -> None:
+    # For each statement, because TRUNCATE fires no trigger for rows; SQLite has no TRUNCATE.
     op.execute("""
         CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'budget_ledger is append-only' USING ERRCODE = 'restrict_violation'; END $$
