@@ -72,6 +72,7 @@ def remaining_capacities(
 def _used(connection: Connection, keys: set[CounterKey]) -> dict[CounterKey, int]:
     if not keys:
         return {}
+    # One query for all: it may also match other combinations of these values, which the last line leaves out.
     query = select(counters).where(
         counters.c.campaign_id.in_({key.campaign_id for key in keys}),
         counters.c.subject.in_({key.subject for key in keys}),

@@ -87,6 +87,7 @@ def exchange_claims(
 
 def _change(connection: Connection, steps: Iterable[_Step]) -> None:
     """Every step, in the order that all transactions keep, so that no two deadlock."""
+    # Not by `change` as well: functions have no order.
     for step in sorted(steps, key=lambda step: step[:3]):
         step.change(connection)
 
@@ -109,6 +110,7 @@ def _counter_id(key: CounterKey) -> tuple[str, ...]:
 
 def _claim_coupon(connection: Connection, coupon_id: str, *, as_hold: bool) -> None:
     table = coupons.c
+    # Added up in SQL, from the row as it is under its lock and not as the quote saw it.
     uses, holds = table.uses + int(not as_hold), table.holds + int(as_hold)
     values = {"uses": uses, "holds": holds, "status": _status(uses, holds)}
     _must_change(connection, update(coupons).where(table.coupon_id == coupon_id, has_use_left()).values(values))
@@ -127,7 +129,9 @@ def _claim_budget(connection: Connection, campaign: Campaign, cost_minor: int, *
     amount = table.held_minor if as_hold else table.spent_minor
     guard = and_(
         table.campaign_id == campaign.campaign_id,
+        # A scheduled campaign begins by its date, and nothing rewrites its row then.
         table.status.in_((CampaignStatus.SCHEDULED, CampaignStatus.RUNNING)),
+        # A new revision may mean other terms, limits or a pause: the quote no longer holds.
         table.revision == campaign.revision,
         has_budget_for(cost_minor),
     )
@@ -196,6 +200,7 @@ def _status(uses: ColumnElement[int], holds: ColumnElement[int]) -> ColumnElemen
     """The status that follows from the counts; what was revoked or has expired stays that."""
     table = coupons.c
     return case(
+        # Without `max_uses` both comparisons below are NULL, so a code without limit stays issued.
         (table.status.in_((CouponStatus.REVOKED, CouponStatus.EXPIRED)), table.status),
         (uses >= table.max_uses, CouponStatus.REDEEMED),
         (uses + holds >= table.max_uses, CouponStatus.RESERVED),

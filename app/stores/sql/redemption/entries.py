@@ -30,6 +30,7 @@ def append_entries(
     """Adds entries, each with the funder that its campaign has now."""
     if not entries:
         return
+    # The funder is kept with the entry: a campaign that changes hands later leaves earlier bills alone.
     query = select(campaigns.c.campaign_id, campaigns.c.funder)
     query = query.where(campaigns.c.campaign_id.in_({entry.campaign_id for entry in entries}))
     funder_of = {row.campaign_id: row.funder for row in connection.execute(query)}

@@ -39,6 +39,7 @@ class FreedUses:
 def freed_uses(connection: Connection, question: Question, campaign_ids: Sequence[str]) -> FreedUses:
     """What reservations of these campaigns hold that does not stand in the question's way."""
     now = question.situation.now_at
+    # What is overdue counts as free at once: nobody has to wait until a sweep has expired it.
     is_over = reservations.c.expires_at <= now
     if question.reservation_id is not None:
         is_over |= reservations.c.reservation_id == question.reservation_id

@@ -47,6 +47,7 @@ def find_response(connection: Connection, request: IdempotentRequest) -> StoredR
     """What was stored under this key; raises IdempotencyMismatch when that answered another request."""
     mine = (idempotency.c.client == request.client) & (idempotency.c.key == request.key)
     row = connection.execute(select(idempotency).where(mine)).one_or_none()
+    # An outdated record may still be there: the sweep deletes it later.
     if row is None or row.created_at < request.now - KEEP:
         return None
     if row.fingerprint != request.fingerprint:
@@ -63,6 +64,7 @@ def _claim_key(connection: Connection, request: IdempotentRequest) -> StoredResp
     """
     mine = (idempotency.c.client == request.client) & (idempotency.c.key == request.key)
     row = {"client": request.client, "key": request.key, "fingerprint": request.fingerprint, "created_at": request.now}
+    # Nobody sees status 0: the row becomes visible with the commit, and then it has its response.
     statement = insert(connection, idempotency).values(**row, status=0, body=b"").on_conflict_do_nothing()
     while True:
         connection.execute(delete(idempotency).where(mine, idempotency.c.created_at < request.now - KEEP))

@@ -45,6 +45,7 @@ def quote(connection: Connection, question: Question) -> Quote:
         limits[coupon.coupon_id] = counter_limits(coupon, campaign, situation)
         keys = tuple(capacity_key(key) for key, _ in limits[coupon.coupon_id])
         candidates.append(UsableCoupon(coupon.coupon_id, offer.offer_id, offer.campaign_id, terms, keys))
+    # For all candidates at once, because coupons of one basket may share counters and budgets.
     capacities = remaining_capacities(connection, limits, of_campaigns, freed)
     combination = best_combination(candidates, question.basket, situation, capacities)
     quoted = tuple(_quoted(typed, coupon, offers, in_force, combination, refused) for typed, coupon in found)

@@ -60,6 +60,7 @@ def redeem(
     def claim(quoted: Quote, connection: Connection) -> StoredResponse:
         expected = order.expected_discount_minor
         if expected is not None and expected != quoted.discount_minor:
+            # Stored like any other response: the same key gets this answer again, whatever the coupons give by then.
             return render(_discount_changed(quoted, expected))
         return render(_redeem(connection, quoted, order, request) if quoted.claims else _nothing_to_use(quoted))
 
@@ -91,6 +92,7 @@ def _quote_and_claim(
     """The response of the first round in which every claim of the quote held."""
 
     def look(connection: Connection) -> StoredResponse | Quote:
+        # A repetition ends here without a write transaction; two at the same moment meet where the key is claimed.
         stored = find_response(connection, request)
         if stored is not None:
             return stored
@@ -102,10 +104,12 @@ def _quote_and_claim(
         seen = ledger.read(look)
         if isinstance(seen, StoredResponse):
             return seen
+        # The quote counted what is overdue as free, but the guards of a claim see it held.
         if seen.overdue:
             expire_reservations(ledger, now=request.now)
         try:
             return run_idempotent(ledger, request, partial(claim, seen))
+        # The key was claimed in the same transaction, so it is free again for the next round.
         except ClaimFailed:
             continue
     raise StoreUnavailable("too many others redeem the same coupons just now; send it again with the same key")
@@ -113,6 +117,7 @@ def _quote_and_claim(
 
 def _redeem(connection: Connection, quoted: Quote, order: Order, request: IdempotentRequest) -> Redeemed:
     question, redemption_id = quoted.question, new_id("rdm")
+    # The reservation's row before all others, as whoever releases or expires it takes it: one order of locks.
     held = _close_reservation(connection, question, now=request.now)
     exchange_claims(connection, quoted.claims, [claimed_use_of(row) for row in held], costs_of(held))
     connection.execute(
@@ -156,6 +161,7 @@ def _lines(quoted: Quote, rows: list[dict[str, Any]], redemption_id: str) -> lis
     line_of = {line.line_id: line for line in quoted.question.basket.lines}
     made = []
     for applied, row in zip(quoted.applied, rows, strict=True):
+        # At least 1: shares() refuses to split costs or points among weights that are all 0.
         amounts = [max(line_of[share.line_id].amount_minor, 1) for share in applied.lines]
         extra = shares(applied.cost_minor - applied.discount_minor, amounts)
         points = shares(applied.points, amounts)

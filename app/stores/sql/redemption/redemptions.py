@@ -22,6 +22,7 @@ def find_redemption(connection: Connection, redemption_id: str) -> dict[str, obj
     if row is None:
         raise RedemptionNotFound(f"no redemption {redemption_id!r}")
     query = select(redemption_lines).where(redemption_lines.c.redemption_id == redemption_id)
+    # groupby() below needs the lines of a use next to each other.
     rows = connection.execute(query.order_by(redemption_lines.c.use_id, redemption_lines.c.line_id)).mappings()
     lines = {
         use_id: [{name: line[name] for name in _OF_LINE} for line in of_use]

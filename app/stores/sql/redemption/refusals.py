@@ -16,6 +16,7 @@ def refusal_of_coupon(
     coupon: Coupon, terms: OfferTerms, campaign: Campaign, question: Question, freed: FreedUses, *, as_of: datetime
 ) -> Refusal | None:
     """Why this coupon cannot be used now whatever is in the basket; None when it can."""
+    # First of all: nobody may learn the state of a coupon that is somebody else's.
     if coupon.customer_id is not None and coupon.customer_id != question.situation.customer_id:
         if not question.reveals_recipients:
             return NOT_FOUND

@@ -19,6 +19,7 @@ from app.stores.sql.redemption.idempotency import IdempotentRequest
 from app.stores.sql.redemption.question import Quote
 from app.stores.sql.redemption.results import Released, Reserved
 
+# A redemption that meets overdue reservations waits for this many at most.
 EXPIRE_COUNT = 500
 
 
@@ -126,6 +127,7 @@ def close_reservation(
     """Its uses, which the caller must release in the same transaction; None when it was over already."""
     is_held = (reservations.c.reservation_id == reservation_id) & (reservations.c.status == "held")
     is_held = is_held if guard is None else is_held & guard
+    # Of all who want to end it, only one finds it held.
     if not connection.execute(update(reservations).where(is_held).values(status=status)).rowcount:
         return None
     rows = _open_uses(connection, reservation_id)
@@ -149,6 +151,7 @@ def expire_reservations(ledger: Ledger, *, now: datetime) -> int:
     is_over = (reservations.c.status == "held") & (reservations.c.expires_at <= now)
     query = select(reservations.c.reservation_id).where(is_over).limit(EXPIRE_COUNT)
     overdue = ledger.read(lambda connection: connection.execute(query).scalars().all())
+    # One transaction for all would keep the rows of many campaigns locked until its end.
     ended = 0
     for reservation_id in overdue:
         end = partial(

@@ -106,6 +106,7 @@ def _roll_back(
 def _lock_redemption(connection: Connection, redemption_id: str) -> RowMapping:
     """The redemption, whose row nobody else changes until the transaction ends."""
     mine = redemptions.c.redemption_id == redemption_id
+    # An update that changes nothing locks the row on both databases; FOR UPDATE does nothing on SQLite.
     if not connection.execute(update(redemptions).where(mine).values(status=redemptions.c.status)).rowcount:
         raise RedemptionNotFound(f"no redemption {redemption_id!r}")
     return connection.execute(select(redemptions).where(mine)).mappings().one()
@@ -173,6 +174,7 @@ def _return_parts(
     connection.execute(
         update(redemptions).where(redemptions.c.redemption_id == redemption_id).values(
             returned_minor=redemptions.c.returned_minor + amount_minor,
+            # Uses that an earlier rollback ended are not among `use_rows`.
             status="rolled_back" if len(over) == len(use_rows) else "partly_returned",
         )
     )  # fmt: skip
@@ -195,6 +197,7 @@ def _count_lines(connection: Connection, redemption_id: str, parts: Sequence[_Re
     table = redemption_lines.c
     statement = (
         update(redemption_lines)
+        # SQLAlchemy keeps the columns' own names for the SET clause, so these parameters have others.
         .where(table.redemption_id == redemption_id, table.use_id == bindparam("use"), table.line_id == bindparam("of"))
         .values(returned_quantity=bindparam("back"))
     )
