@@ -140,6 +140,7 @@ def add_redemptions(connection: Connection, wanted: Sequence[PastRedemption], *,
     """
     found = _offers_of(connection, {one.offer_id for one in wanted})
     known = _known_redemptions(connection, found)
+    # reversed(), so that of equal rows the first is kept.
     new = list({one.key: one for one in reversed(wanted) if one.key not in known}.values())
     if not new:
         return 0
@@ -197,7 +198,7 @@ class _NewRedemption:
             "redemption_id": self.redemption_id,
             "discount_minor": self.past.discount_minor,
             "cost_minor": self.past.discount_minor,
-            "counters": [],
+            "counters": [],  # Imported redemptions count in no limit.
         }
 
     def line(self) -> dict[str, Any]:
@@ -270,6 +271,7 @@ def _redeemed_coupons(
         connection.execute(insert(coupons), rows)
     redeemed = {"uses": 1, "status": CouponStatus.REDEEMED}
     for chunk in chunks(redeemed_ids):
+        # `is_unused` once more: a till may have redeemed or reserved one since they were read.
         statement = update(coupons).where(table.coupon_id.in_(chunk), is_unused).values(redeemed)
         if connection.execute(statement).rowcount != len(chunk):
             raise Conflict("a coupon of the file was redeemed or reserved at the same moment; import the file again")
@@ -312,6 +314,7 @@ def _spend(connection: Connection, made: Iterable[_NewRedemption]) -> None:
     spent: dict[str, int] = defaultdict(int)
     for one in made:
         spent[one.offer.campaign_id] += one.past.discount_minor
+    # Campaigns last and by id, in the order in which every claim takes them.
     for campaign_id, minor in sorted(spent.items()):
         guard = (campaigns.c.campaign_id == campaign_id) & has_budget_for(minor)
         values = {"spent_minor": campaigns.c.spent_minor + minor}

@@ -48,6 +48,7 @@ def export_outcomes(ledger: Ledger, settings: Settings) -> dict[str, int]:
     products = _products(settings.tables_dir / "products.parquet")
     rows = ledger.read(lambda connection: _rows(connection, products))
     frames = {
+        # Sorted, so that equal rows are an equal table, which leaves the file alone.
         table: pl.DataFrame(rows[table], schema=columns, orient="row").unique().sort(list(columns))
         for table, columns in _TABLES.items()
     }

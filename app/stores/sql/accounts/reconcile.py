@@ -149,6 +149,7 @@ def _returns(connection: Connection) -> Iterator[Discrepancy]:
     discount: Counter[str] = Counter()
     for row in connection.execute(query):
         returned = exact(row.returned_quantity)
+        # By the rollback's own function, so that both round alike.
         cost[row.use_id] += returned_part(row.cost_minor, returned, row.quantity)
         discount[row.redemption_id] += returned_part(row.discount_minor, returned, row.quantity)
     entered = select(budget_ledger.c.use_id, func.sum(budget_ledger.c.amount_minor)).group_by(budget_ledger.c.use_id)

@@ -106,7 +106,7 @@ def settlement(connection: Connection, from_at: datetime, to_at: datetime) -> li
         .join(campaigns, table.campaign_id == campaigns.c.campaign_id)
         .where(table.kind.in_((SPEND, RETURN)), table.entered_at >= from_at, table.entered_at < to_at)
         .group_by(*columns)
-        .order_by(*columns)
+        .order_by(*columns)  # groupby() below needs this order.
     )
     rows = connection.execute(query).all()
     return [

@@ -88,6 +88,7 @@ def change_campaign(
     guard = (table.campaign_id == campaign_id) & (table.revision == revision)
     if terms.budget_minor is not None:
         guard &= table.spent_minor + table.held_minor <= terms.budget_minor
+    # Entries so far are in that currency and on that funder's bill.
     if (terms.currency, terms.funder) != (before.terms.currency, before.terms.funder):
         guard &= (table.spent_minor == 0) & (table.held_minor == 0)
     values = _columns(terms) | {"revision": table.revision + 1, "updated_at": now}
@@ -175,6 +176,7 @@ def change_offer(
 def withdraw_offer(connection: Connection, offer_id: str, *, is_active: bool = False, now: datetime) -> Offer:
     """The offer, no longer issued or shown; coupons that are out stay good. `is_active` True takes that back."""
     offer = find_offer(connection, offer_id)
+    # No new revision: the terms stay as they are.
     values = {"is_active": is_active, "updated_at": now}
     connection.execute(update(offers).where(offers.c.offer_id == offer_id).values(values))
     queue.enqueue(connection, [f"campaign:{offer.campaign_id}"], now=now)
@@ -223,6 +225,7 @@ def _keep_revision(connection: Connection, offer_id: str, revision: int, terms: 
 
 
 def _insert_new(connection: Connection, table: Any, what: str, given_id: str, row: Mapping[str, Any]) -> None:
+    # ON CONFLICT, because on PostgreSQL an INSERT that fails ends the whole transaction.
     if not connection.execute(queue.insert(connection, table).values(row).on_conflict_do_nothing()).rowcount:
         raise AlreadyExists(f"{what} {given_id!r} exists already; choose another id, or change that one")
 

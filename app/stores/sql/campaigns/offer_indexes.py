@@ -39,6 +39,8 @@ class OfferIndexes:
         self._ledger = ledger
         self._turn = Lock()
         self._seen: _State | None = None
+        # Replaced as a whole and never changed, so that requests read it without the lock. The references are weak: an
+        # index must not keep a bundle in memory that nobody serves any more.
         self._indexes: tuple[tuple[ref[Bundle], OfferIndex | None], ...] = ()
 
     def offer_index_of(self, bundle: Bundle) -> OfferIndex | None:
@@ -52,6 +54,7 @@ class OfferIndexes:
                 offer_index = _laid_out(bundle, self._ledger.read(_on_offer))
             except StoreUnavailable as error:
                 _log.warning("offers not laid out", extra={"detail": error.message})
+                # Without a state to compare with, the next refresh reads all of it.
                 offer_index, self._seen = None, None
             self._indexes = ((ref(bundle), offer_index), *self._in_use(but=bundle))
 
@@ -59,6 +62,7 @@ class OfferIndexes:
         """Reads what changed in the ledger; True when it did. Never raises for the ledger's sake."""
         with self._turn:
             try:
+                # The state first: a change between the two reads is found by the next refresh.
                 seen = self._ledger.read(_state)
                 if seen == self._seen:
                     return False
@@ -99,6 +103,7 @@ def _state(connection: Connection) -> _State:
     """What differs whenever a campaign or an offer was changed; money that moves does not count."""
     columns = campaigns.c
     of_campaigns = select(func.count(), func.sum(columns.revision), func.max(columns.updated_at))
+    # Withdrawing an offer changes no revision, so the active ones are counted as well.
     active = func.sum(cast(offers.c.is_active, Integer))
     of_offers = select(func.count(), func.sum(offers.c.revision), active, func.max(offers.c.updated_at))
     first: Row[_State] = connection.execute(of_campaigns).one()

@@ -44,6 +44,7 @@ def add_audience(connection: Connection, campaign_id: str, customer_ids: Sequenc
     """How many of the customers are new to the campaign's audience; raises CampaignNotFound."""
     find_campaign(connection, campaign_id)
     before = _count(connection, campaign_id)
+    # In one order, so that two requests that name the same customers cannot deadlock.
     rows = [{"campaign_id": campaign_id, "customer_id": one, "assigned_at": now} for one in sorted(set(customer_ids))]
     if rows:
         connection.execute(insert(connection, audience).on_conflict_do_nothing(), rows)
@@ -54,6 +55,7 @@ def add_audience(connection: Connection, campaign_id: str, customer_ids: Sequenc
 def add_segment(connection: Connection, campaign_id: str, *, tier: str, now: datetime) -> int:
     """The same for all customers who are of this loyalty tier now; who joins it later is not added by itself."""
     find_campaign(connection, campaign_id)
+    # With their types, so that Instant writes `now` as it does everywhere else.
     members = select(literal(campaign_id, String), memberships.c.customer_id, literal(now, audience.c.assigned_at.type))
     members = members.where(memberships.c.tier == tier).order_by(memberships.c.customer_id)
     names = [column.name for column in audience.columns]
@@ -82,6 +84,7 @@ def issue_to_audience(
     people = ledger.read(lambda connection: _count(connection, campaign_id))
     done = issued = 0
     for offer in offers:
+        # By id and not by OFFSET: who joins meanwhile moves nobody to another batch.
         last = ""
         while batch := ledger.read(partial(_next, campaign_id=campaign_id, last=last)):
             issued += ledger.write(partial(_issue_batch, campaign=campaign, offer=offer, customer_ids=batch, now=now))

@@ -144,6 +144,7 @@ def revoke_pending(ledger: Ledger, *, now: datetime) -> int:
     over = pending_revocations.c.coupon_id.in_(is_over) | (pending_revocations.c.noted_at < now - KEEP_PENDING)
 
     def work(connection: Connection) -> int:
+        # In the order in which claims take coupons, so that no two transactions deadlock.
         freed = connection.execute(waiting.order_by(coupons.c.coupon_id)).scalars().all()
         revoked = sum(revoke(connection, coupon_id, now=now) for coupon_id in freed)
         connection.execute(delete(pending_revocations).where(over))
@@ -191,6 +192,7 @@ def valid_until(terms: OfferTerms, *, time_zone: str, now: datetime) -> datetime
     if terms.valid_days is None:
         return terms.valid_until
     first = local_date(max(now, terms.valid_from or now), time_zone)
+    # Valid through its last day, so until the day after begins; both in local time, because of clock changes.
     by_days = day_start(first + timedelta(days=terms.valid_days + 1), time_zone)
     return by_days if terms.valid_until is None else min(by_days, terms.valid_until)
 
@@ -267,6 +269,7 @@ def _one(connection: Connection, condition: Any) -> Coupon | None:
 def _expire(connection: Connection, now: datetime, batch: int) -> int:
     is_due = (coupons.c.status == CouponStatus.ISSUED) & (coupons.c.valid_until <= now) & (coupons.c.holds == 0)
     due = select(coupons.c.coupon_id).where(is_due).order_by(coupons.c.coupon_id).limit(batch)
+    # The condition once more: on PostgreSQL a coupon may be reserved between the subquery and its lock.
     statement = update(coupons).where(coupons.c.coupon_id.in_(due), is_due).values(status=CouponStatus.EXPIRED)
     customers = connection.execute(statement.returning(coupons.c.customer_id)).scalars().all()
     enqueue(connection, _subjects(customers), now=now)

@@ -67,6 +67,7 @@ def issue_for_receipts(
     that coupon, if unused or as soon as it is; later purchases do not bring it back. Does nothing without an offer
     whose campaign runs, is paused or is to come. Raises StoreUnavailable.
     """
+    # Without such an offer a purchase costs a read alone, and no turn at SQLite's one write lock.
     if not lines or not ledger.read(lambda connection: _receipt_offers(connection, now)):
         return BatchResult()
     return ledger.write(lambda connection: _issue_for_batch(connection, lines, retailer, now))
@@ -81,9 +82,11 @@ def delete_receipt_lines(ledger: Ledger, *, now: datetime, keep: timedelta) -> i
 def _issue_for_batch(
     connection: Connection, lines: Sequence[ReceiptLine], retailer: RetailerData, now: datetime
 ) -> BatchResult:
+    # SQLite lets one writer in at a time anyway.
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     line_count = _insert(connection, lines)
+    # Read again under the lock: an offer or campaign may have changed since the first look.
     receipt_offers = _receipt_offers(connection, now)
     receipts = _receipts(connection, sorted({line.receipt_id for line in lines}), receipt_offers, retailer)
     tiers = tiers_of(connection, [receipt.customer_id for receipt in receipts if receipt.customer_id is not None])
