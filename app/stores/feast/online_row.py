@@ -19,6 +19,7 @@ from app.feature_fields import ACTIVITY, CUSTOMER_PROFILE, CUSTOMER_PURCHASES, N
 Scalar = float | str | tuple[str, ...]
 
 # 2 is ValueType.STRING of feast.types.
+# The first 1 is the number of join keys, in version 3 of Feast's serialization.
 _KEY_PREFIX = struct.pack("<III", 1, 2, len(b"customer_id")) + b"customer_id" + struct.pack("<I", 2)
 _PROJECT = PROJECT.encode()
 
@@ -90,6 +91,7 @@ def decode_customer(values: Sequence[bytes | None]) -> CustomerFeatures | None:
     docs/features.md.
     """
     try:
+        # Views of one materialization mostly have equal times: a set decodes those once.
         times = [_seconds(value) for value in set(values[:2]) if value is not None]
         if not times:
             return None
@@ -124,11 +126,12 @@ def _seconds(value: bytes) -> float:
 
 
 def _signed(number: int) -> int:
+    # Protobuf's varints are unsigned: a negative number arrives as its two's complement.
     return number - (1 << 64) if number >> 63 else number
 
 
 _unpack_double = struct.Struct("<xd").unpack
-_unpack_float = struct.Struct("<xf").unpack
+_unpack_float = struct.Struct("<xf").unpack  # x skips the tag.
 
 
 def _double(value: bytes) -> float:
@@ -196,6 +199,7 @@ _FLOAT, _DOUBLE = np.dtype("<f4"), np.dtype("<f8")
 
 def _floats(value: bytes | None) -> Floats:
     """A float_list_val: tag 0x82 0x01, length, FloatList (tag 0x0a, length, little-endian floats)."""
+    # A view into the bytes: nothing is copied, and nobody can write to it.
     return np.frombuffer(value or b"", _FLOAT, offset=_start_of_numbers(value, b"\x82\x01"))
 
 

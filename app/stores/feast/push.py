@@ -62,7 +62,7 @@ class ActivityPusher:
         store = self._opened()
         columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(ActivityRow)}
         try:
-            store.push(ACTIVITY_PUSH, pl.DataFrame(columns).to_pandas())
+            store.push(ACTIVITY_PUSH, pl.DataFrame(columns).to_pandas())  # Feast takes pandas alone.
         except redis.RedisError as error:
             raise StoreUnavailable(f"Redis did not take {len(rows)} rows of live activity: {error}") from error
 

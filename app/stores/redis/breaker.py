@@ -54,6 +54,7 @@ class Breaker:
         if task.cancelled() or task.exception() is not None:
             self._failed()
         else:
+            # A late success counts too: a store that answers is alive.
             self._failures = 0
 
     def _failed(self) -> None:
@@ -68,6 +69,7 @@ async def _done_or_late(task: "asyncio.Future[Any]", timeout_s: float) -> None:
     waiter = loop.create_future()
 
     def wake(*_: object) -> None:
+        # The timer and the task may both fire in one turn of the loop.
         if not waiter.done():
             waiter.set_result(None)
 

@@ -50,6 +50,7 @@ class RedisCustomers:
         self, customer_id: str | None, anonymous_id: str | None, *, with_wallet: bool = False
     ) -> CustomerState:
         """The person's state; a store that fails or is late costs the features, never the answer."""
+        # repr() keeps an absent id apart from one that reads "None", and quotes an id that has a slash in it.
         owner = f"{customer_id!r}/{anonymous_id!r}"
         commands = self._commands(customer_id, anonymous_id)
         has_wallet = with_wallet and customer_id is not None
@@ -71,6 +72,7 @@ class RedisCustomers:
         lists = answers[1:] if customer_id is not None else answers
         events = [event for subject, packed in zip(subjects, lists, strict=True) for event in _live(packed, subject)]
         self._remember(_LastKnown(owner, monotonic(), values, events))
+        # The wallet is None only while Redis lacks the projections; the features of the same answer are good.
         unknown = (Degraded.COUPONS_UNKNOWN,) if has_wallet and wallet is None else ()
         return CustomerState(_decoded(values), events, unknown, wallet)
 

@@ -68,15 +68,18 @@ class DecisionLog:
 
     async def flush(self) -> bool:
         """Writes one batch; False when Redis did not take it."""
+        # They stay queued until Redis has taken them: after a failure the same SET is safe to repeat.
         batch = dict(list(self._pending.items())[:FLUSH_COUNT])
         if not batch:
             return True
         packed = b"".join([self._command(decision_id, kept) for decision_id, kept in batch.items()])
         try:
+            # No request waits for this, so it may take longer than a decision's deadline.
             await self._breaker.call(lambda: self._redis.ask(packed, len(batch)), timeout_s=1.0)
         except StoreUnavailable:
             return False
         for decision_id in batch:
+            # As the oldest of a full queue record() may have dropped it meanwhile.
             self._pending.pop(decision_id, None)
         return True
 
@@ -89,4 +92,5 @@ _Kept = tuple[bytes, Trace | None]
 
 def _with_trace(kept: _Kept) -> bytes:
     body, trace = kept
+    # The answer is packed already: the trace goes in before its closing brace, and nothing is parsed again.
     return body if trace is None else b'%b,"trace":%b}' % (body[:-1], orjson.dumps(trace.document()))

@@ -92,6 +92,7 @@ def find_running(data_dir: Path) -> Endpoint | None:
             answered = client.info("server")
             folder = Path(str(client.config_get("dir")["dir"]))
     except BusyLoadingError:
+        # It is there and still reads its file; a second server on that file must not be started.
         return endpoint
     except (RedisError, OSError):
         return None
@@ -115,6 +116,7 @@ def start(data_dir: Path, *, port: int | None = None) -> tuple[Endpoint, "subpro
         stop(process)
         words = " ".join(_log_file(folder).read_text(errors="replace").splitlines()[-1:])
         raise BadSetting(f"the embedded Valkey on {folder} did not start: {error.message} {words}") from None
+    # Written once it answers, and replaced as a whole: nobody reads half a file, or a port that does not listen yet.
     temporary = _endpoint_file(data_dir).with_suffix(".tmp")
     temporary.write_text(json.dumps({"port": port, "pid": process.pid}))
     temporary.replace(_endpoint_file(data_dir))
@@ -124,8 +126,10 @@ def start(data_dir: Path, *, port: int | None = None) -> tuple[Endpoint, "subpro
 def _spawn(folder: Path, port: int) -> "subprocess.Popen[bytes]":
     """The server process; it inherits a lock on the folder, so that no second one ever writes the same file."""
     with (folder / "lock").open("w") as lock:
+        # The lock lasts until every copy of the open file is closed: the server and what it forks keep it.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         command = [str(get_binary_path()), *_options(folder, port)]
+        # A session of its own, so that Ctrl-C in the terminal does not reach it: whoever started it ends it in order.
         return subprocess.Popen(command, start_new_session=True, pass_fds=(lock.fileno(),))
 
 
@@ -141,10 +145,10 @@ def _options(folder: Path, port: int) -> list[str]:
         "dir": folder.absolute(),
         "appendonly": "yes",
         "appendfsync": "always",
-        "save": "",
+        "save": "",  # No snapshots: the append-only file has everything.
         "logfile": "valkey.log",
         "daemonize": "no",
-        "maxmemory-policy": "noeviction",
+        "maxmemory-policy": "noeviction",  # Eviction would drop streams and features without a warning.
     }
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 

@@ -47,6 +47,7 @@ class RedisKeys:
 
     def partition(self, subject: str) -> int:
         """The partition of one person; the same in every process."""
+        # Not hash(), which Python seeds differently in every process.
         return zlib.crc32(subject.encode()) % self.partition_count
 
     def live(self, subject: str) -> str:
@@ -134,8 +135,9 @@ def unpack_event(packed: bytes) -> Event:
             store_id=store_id,
             session_id=session_id,
             decision_id=decision_id,
-            offer_id=offer[0] if offer else None,
+            offer_id=offer[0] if offer else None,  # Entries of earlier versions end before the offer.
         )
+    # A list of another length, or of other types, or a time beyond the calendar.
     except (TypeError, OverflowError) as error:
         raise ValueError(f"not a packed event: {error}") from error
 
@@ -146,5 +148,6 @@ PackedEvent = list[Any]
 
 def unpack_live(packed: Sequence[bytes], subject: str) -> list[PackedEvent]:
     """The packed events of one person; an entry of anybody else is left out."""
+    # One call for all entries is cheaper than one for each.
     rows: list[PackedEvent] = orjson.loads(b"[" + b",".join(packed) + b"]")
     return [row for row in rows if row[5] == subject]

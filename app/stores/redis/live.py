@@ -19,6 +19,7 @@ class LiveLists:
 
     def of_customers(self, customer_ids: Sequence[str]) -> dict[str, list[Event]]:
         """The events of those customers who have any; raises StoreUnavailable."""
+        # Without MULTI: nothing here needs all lists as of one instant.
         pipeline = self._client.pipeline(transaction=False)
         for customer_id in customer_ids:
             pipeline.lrange(self._keys.live(subject_of(customer_id)), 0, self._live_count - 1)

@@ -35,6 +35,7 @@ class _Answers(asyncio.Protocol):
         if self.transport is None or self.transport.is_closing():
             return False
         if self._waiting and monotonic() - self._waiting[0][2] > SILENCE_S:
+            # close() would first wait until what is buffered is sent, which a silent server never lets happen.
             self.transport.abort()
             return False
         return True
@@ -55,6 +56,7 @@ class _Answers(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the loop with whatever arrived."""
         self._reader.feed(data)
+        # gets() returns False until a whole answer is there; None is an answer.
         while (answer := self._reader.gets()) is not False:
             self._received.append(answer)
             future, count, _ = self._waiting[0]
@@ -76,8 +78,10 @@ def _settle(future: "asyncio.Future[list[Any]]", answers: list[Any]) -> None:
     if future.done():
         return
     for answer in answers:
+        # hiredis returns a refused command's error as a value and does not raise it.
         if isinstance(answer, hiredis.ReplyError):
             future.set_exception(ConnectionError(f"Redis refused a command: {answer}"))
+            # Marks the error as seen, or asyncio would log it for a question that nobody waits for.
             future.exception()
             return
     future.set_result(answers)
@@ -98,8 +102,10 @@ class PipelinedRedis:
         return asyncio.ensure_future(self._connect_and_ask(packed, count))
 
     async def _connect_and_ask(self, packed: bytes, count: int) -> list[Any]:
+        # Of all who find the connection lost at one moment only the first opens a new one.
         async with self._connecting:
             if self._answers is None or not self._answers.is_usable:
+                # Cancelling is harmless here: nobody else uses this connection yet.
                 self._answers = await asyncio.wait_for(self._connected(), CONNECT_TIMEOUT_S)
         return await self._answers.ask(packed, count)
 
@@ -110,6 +116,7 @@ class PipelinedRedis:
         try:
             greeting = self._greeting()
             await answers.ask(b"".join(greeting), len(greeting))
+        # Also when wait_for() cancels this: a connection without its greeting must not stay open.
         except BaseException:
             transport.abort()
             raise
@@ -119,6 +126,7 @@ class PipelinedRedis:
         commands = [pack_command(b"SELECT", (self._url.path.strip("/") or "0").encode())]
         if self._url.password:
             names = [unquote(self._url.username).encode()] if self._url.username else []
+            # AUTH must come before all else.
             commands.insert(0, pack_command(b"AUTH", *names, unquote(self._url.password).encode()))
         return commands
 

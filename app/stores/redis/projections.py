@@ -129,6 +129,7 @@ class Projections:
         known = _everybody().subquery()
         last = ""
         while True:
+            # By id and not by OFFSET: a customer who joins meanwhile shifts nobody to another batch.
             query = select(known.c.customer_id).where(known.c.customer_id > last).order_by(known.c.customer_id)
             batch = self._ledger.read(partial(_scalars, query=query.limit(BATCH)))
             if not batch:

@@ -41,6 +41,8 @@ class EventStream:
         """Makes sure that the consumer group exists on every partition."""
         for partition in range(self._keys.partition_count):
             try:
+                # From "0", because events may be accepted before any worker came; mkstream, because Redis refuses a
+                # missing stream.
                 self._client.xgroup_create(self._keys.stream(partition), WORKER_GROUP, id="0", mkstream=True)
             except ResponseError as error:
                 if "BUSYGROUP" not in str(error):
@@ -51,6 +53,7 @@ class EventStream:
     def read(self, count: int) -> list[Entry]:
         """Up to `count` new entries per partition, oldest first."""
         entries: list[Entry] = []
+        # One call per partition: in a cluster a command may only name streams of one slot.
         for partition in range(self._keys.partition_count):
             streams: dict[Any, Any] = {self._keys.stream(partition): _NEVER_DELIVERED}
             answer = self._call(partial(self._client.xreadgroup, WORKER_GROUP, self._consumer, streams, count=count))
@@ -66,6 +69,7 @@ class EventStream:
             _, rows, *_ = self._call(
                 partial(self._client.xautoclaim, stream, WORKER_GROUP, self._consumer, idle_ms, count=count)
             )
+            # What was deleted from the stream comes without fields.
             entries += [_entry(partition, row) for row in rows if row[1]]
         return entries
 
@@ -74,6 +78,7 @@ class EventStream:
         for partition in {entry.partition for entry in entries}:
             ids = [entry.entry_id for entry in entries if entry.partition == partition]
             stream = self._keys.stream(partition)
+            # XACK alone leaves the entry in the stream, whose length is reported as the lag.
             pipeline = self._client.pipeline(transaction=True)
             pipeline.xack(stream, WORKER_GROUP, *ids)
             pipeline.xdel(stream, *ids)
@@ -95,6 +100,7 @@ class EventStream:
             pending = self._call(
                 partial(self._client.xpending_range, stream, WORKER_GROUP, "-", "+", 1, consumername=self._consumer)
             )
+            # Redis drops what is pending of a consumer that it deletes: nobody could claim that any more.
             if not pending:
                 self._call(partial(self._client.xgroup_delconsumer, stream, WORKER_GROUP, self._consumer))
 
@@ -102,6 +108,7 @@ class EventStream:
         try:
             return command()
         except ResponseError as error:
+            # The stream and its groups are gone when Redis was flushed or restored from before they were made.
             if "NOGROUP" not in str(error):
                 raise
             self.join()

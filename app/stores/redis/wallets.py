@@ -31,6 +31,7 @@ def unpack_wallet(packed: bytes | None, remaining: Sequence[bytes]) -> Wallet | 
     left = dict(zip(remaining[::2], remaining[1::2], strict=True))
     if MADE not in left:
         return None
+    # Without MADE, whose name is empty.
     remaining_minor = {name.decode(): int(minor) for name, minor in left.items() if name}
     if packed is None:
         return Wallet((), remaining_minor=remaining_minor)
