@@ -119,6 +119,7 @@ class _Stacking:
 
     def add(self, coupon: CandidateCoupon) -> Refusal | None:
         """Lets the coupon take part; else why it cannot: a limit is reached, or it has no effect even alone."""
+        # Limits come before the effect among the reasons; NO_EFFECT costs nothing and so leaves the budget out.
         for key, count in coupon.demand(NO_EFFECT).items():
             if count > self._left_of.get(key, count):
                 return self._beyond(key, count, used_by_others=0, coupon=coupon)
@@ -231,6 +232,7 @@ def _applied(
 def _no_effect_refusal(application: Application, together: Sequence[CandidateCoupon], priced: PricedLines) -> Refusal:
     """Why the coupon gave nothing where it was applied: a price floor of those used together, or its own terms."""
     one, left, _ = application
+    # It gives something once the floors are lifted, so a floor is what stands in its way.
     if effect_of(one, left, [0] * len(left), priced).gives_something:
         floors = highest_floors(together, priced)
         return Refusal(

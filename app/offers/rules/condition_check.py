@@ -140,6 +140,7 @@ def _wrong_time(condition: AtTime, now_at: datetime, pointer: str) -> Refusal | 
     clock, day = local.time(), local.date()
     if end is not None and end < start:
         is_time = clock >= start or clock < end
+        # After midnight it is still the night that began the day before.
         day -= timedelta(days=1) if clock < end else timedelta()
     else:
         is_time = clock >= start and (end is None or clock < end)

@@ -40,6 +40,7 @@ def taken_off(discount: Discount, left: Sequence[int], room: Sequence[int], piec
         case Percent():
             return _percent(discount, left, room)
         case Amount():
+            # By room and not by price, so that what a line at its floor cannot take goes to the others.
             return shares(min(discount.amount_minor, sum(room)), room)
         case FixedPrice():
             return _clipped(_fixed_price(discount, left, pieces), room)
@@ -75,16 +76,19 @@ def least_left(discount: Discount, alone_minor: int) -> tuple[float, float]:
     `alone_minor` as for `most_taken_off`. Percents that follow each other multiply, which a sum of bounds cannot see.
     """
     if isinstance(discount, Percent) and discount.max_discount_minor is None:
+        # The half is for rounding up, which takes at most that much more than the percentage.
         return 1 - discount.percent / 100, 0.5
     return 1.0, float(alone_minor)
 
 
 def least_with_effect(discount: Percent) -> int:
     """The smallest sum that the discount takes a minor unit off."""
+    # Half up makes 1 of half a unit, so the sum times the percentage must reach half of it; rounded up.
     return -(-_WHOLE // (2 * _basis_points(discount)))
 
 
 def _basis_points(discount: Percent) -> int:
+    # As a float 0.29 * 100 is 28.999…
     return round(discount.percent * 100)
 
 
@@ -107,9 +111,11 @@ def _fixed_price(discount: FixedPrice, left: Sequence[int], pieces: Pieces) -> l
     allowed = sum(pieces.counts) if discount.max_quantity is None else discount.max_quantity * per_piece
     for line in _dearest_first(left, pieces):
         count = pieces.counts[line]
+        # The dearest come first, so no piece from here on costs more than the price.
         if not allowed or left[line] * per_piece <= price_minor * count:
             break
         fixed = min(count, allowed)
+        # Over one common denominator, so that only the last step rounds.
         costs = price_minor * fixed * count + left[line] * (count - fixed) * per_piece
         taken[line] = left[line] - half_up(costs, per_piece * count)
         allowed -= fixed
@@ -138,6 +144,7 @@ def _n_for_m(discount: NForM, left: Sequence[int], pieces: Pieces) -> list[int]:
 
 
 def _free_before(position: int, discount: NForM) -> int:
+    # Of each group the first, dearest `pay` pieces are paid for.
     groups, in_group = divmod(position, discount.take)
     return groups * (discount.take - discount.pay) + max(0, in_group - discount.pay)
 
@@ -145,4 +152,5 @@ def _free_before(position: int, discount: NForM) -> int:
 def _dearest_first(left: Sequence[int], pieces: Pieces) -> list[int]:
     """The lines that have pieces, by what a piece costs."""
     counts = pieces.counts
+    # sorted() is stable: equal prices keep the order of the line ids.
     return sorted((line for line in range(len(left)) if counts[line] > 0), key=lambda line: -left[line] / counts[line])

@@ -134,6 +134,7 @@ def is_in_time(line: ReceiptLine, terms: ByReceipt, *, time_zone: str) -> bool:
     if local_date(line.accepted_at, time_zone) == bought_on:
         return True
     late = line.accepted_at - day_start(bought_on + timedelta(days=1), time_zone)
+    # Below zero the till's clock runs ahead: that day has not come, and the line does not count.
     return terms.grace_minutes > 0 and timedelta() <= late <= timedelta(minutes=terms.grace_minutes)
 
 
@@ -166,6 +167,7 @@ def _basket_lines(lines: Sequence[ReceiptLine], attributes: Mapping[str, Mapping
     for line in lines:
         amounts[line.product_id] += line.amount_minor
         signed = -line.quantity if line.kind == REFUND else line.quantity
+        # Sums of floats are a little off, and what came back as a whole must leave exactly 0.
         quantities[line.product_id] = round(quantities.get(line.product_id, 0.0) + signed, 6)
     left = {product_id: max(amount_minor, 0) for product_id, amount_minor in amounts.items()}
     excess_minor = sum(left.values()) - max(sum(amounts.values()), 0)

@@ -66,9 +66,11 @@ def find_best(
     bits = {one.coupon_id: 1 << kinds.index(tuple(one.floors.items())) if one.floors else 0 for one in combinable}
     ranked = sorted(combinable, key=lambda one: one.rank)
     points = {one.coupon_id: most_points(one, priced) for one in ranked}
+    # The fullest sets first: what they give lets the bounds rule out others.
     for floored in sorted(range(1 << len(kinds)), key=int.bit_count, reverse=True):
         members = [one for one in ranked if not bits[one.coupon_id] & ~floored]
         most = (_most_together(members, sum(priced.amounts)), sum(points[one.coupon_id] for one in members))
+        # Equal bounds are searched too: fewer coupons or lower ids may still win.
         if most >= (best.discount_minor, best.points):
             best = _Search(members, bits, floored, priced, capacities, best).best()
     return best
@@ -116,6 +118,7 @@ class _Search:
                 to_come[position - start], room_minor, _most_taken(left_minor, *self._least_left[position])
             )
             most = (found.discount_minor + most_minor, found.points + self._points_to_come[position])
+            # The bounds only fall from here on, so no later member needs a look either.
             if missing & ~self._bits_to_come[position] or most < (self._best.discount_minor, self._best.points):
                 return
             extended = self._with(partial, position)

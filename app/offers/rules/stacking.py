@@ -117,10 +117,12 @@ def candidate_coupon(
     amounts = [priced.amounts[row] for row in lines]
     return CandidateCoupon(
         coupon_id,
+        # False sorts first: offers of named products before those of the whole basket.
         (ORDER.index(terms.discount.type), not terms.applies_to, offer_id, coupon_id),
         terms.discount,
         lines,
         pieces,
+        # One unit per line more, because on less money the rounding of a line may fall the other way.
         sum(taken_off(terms.discount, amounts, amounts, pieces)) + len(lines),
         _floors(terms.price_floor_minor or 0, lines, pieces),
         terms.combinable,

@@ -22,6 +22,7 @@ def new_id(prefix: str) -> str:
 
 def new_code() -> str:
     """A coupon code of 80 random bits, as it is stored."""
+    # Ten bytes make exactly 16 characters, without padding.
     return b32encode(os.urandom(CODE_LENGTH * 5 // 8)).decode().translate(_TO_CROCKFORD)
 
 

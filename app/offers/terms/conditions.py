@@ -86,7 +86,7 @@ class BasketTotal(_Node):
     @property
     def least_minor(self) -> int:
         """The smallest total that is large enough."""
-        above = 0 if self.above_minor is None else self.above_minor + 1
+        above = 0 if self.above_minor is None else self.above_minor + 1  # Whole units: more than n is n + 1.
         return max(above, self.at_least_minor or 0)
 
 

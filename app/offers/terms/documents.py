@@ -21,11 +21,13 @@ def parse_document(model: type[Model], raw: object, prefix: str = "") -> Model:
     `raw` is decoded JSON. Numbers must be numbers and whole ones whole: an amount of "500", 5.0 or true is refused.
     """
     try:
+        # By way of JSON, because strict validation of Python objects refuses instants as text and lists for tuples.
         return model.model_validate_json(to_json(raw), strict=True)
     except PydanticSerializationError:
         raise InvalidTerms("the document is nested too deeply", pointer=prefix or None) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+    # pydantic's own parser gives up on what to_json() could still write.
     if first["type"] in ("json_invalid", "recursion_loop"):
         raise InvalidTerms("the document is nested too deeply", pointer=prefix or None)
     pointer = prefix + _fault(first)

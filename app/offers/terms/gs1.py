@@ -60,6 +60,7 @@ def parse_element_string(text: str) -> dict[str, str]:
     Reads what people write, (255)…(17)…, and what scanners send: digits with FNC1 (as the control character GS) between
     them, with or without the symbology's mark in front. Knows the identifiers of coupons alone.
     """
+    # Blanks alone: strip() without them takes FNC1 as well, which Python counts as white space.
     given = text.strip(" ")
     for symbology in SYMBOLOGIES:
         given = given.removeprefix(symbology)
@@ -97,6 +98,7 @@ def _check(identifier: str, value: str) -> None:
     if identifier not in _VALUES:
         raise BadInput(f"({identifier}) is no application identifier of a coupon")
     pattern, meaning = _VALUES[identifier]
+    # Without re.ASCII \d would match the digits of every script.
     if not re.fullmatch(pattern, value, re.ASCII):
         raise BadInput(f"({identifier}){value} should be {meaning}")
     if identifier == COUPON_NUMBER:

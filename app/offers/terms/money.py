@@ -52,6 +52,7 @@ def half_up(numerator: int, denominator: int) -> int:
 
 def exact(quantity: float) -> Fraction:
     """The decimal number that was written down as this float: 3/10 for 0.3."""
+    # repr() is the decimal that reads back as this float; Fraction(0.3) is the binary number instead.
     return Fraction(int(quantity)) if quantity == int(quantity) else Fraction(repr(quantity))
 
 
@@ -72,6 +73,7 @@ def shares(total_minor: int, weights: Sequence[float | int]) -> list[int]:
     parts = [divmod(total_minor * weight, sum_of_weights) for weight in whole]
     shared = [part for part, _ in parts]
     missing = total_minor - sum(shared)
+    # Fewer than there are parts with a remainder, so a weight of 0 never gets a unit.
     if missing:
         for index in sorted(range(len(parts)), key=lambda index: -parts[index][1])[:missing]:
             shared[index] += 1

@@ -15,5 +15,6 @@ def period_key(period: Literal["day", "week", "month", "total"], at: datetime, t
         return day.isoformat()
     if period == "month":
         return f"{day:%Y-%m}"
+    # ISO's own year: days around New Year may be in a week of the other one.
     year, week, _ = day.isocalendar()
     return f"{year}-W{week:02d}"

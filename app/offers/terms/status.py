@@ -23,6 +23,7 @@ _LEADS_TO: dict[tuple[CampaignStatus, Action], CampaignStatus] = {
     (CampaignStatus.DRAFT, "schedule"): CampaignStatus.SCHEDULED,
     (CampaignStatus.SCHEDULED, "pause"): CampaignStatus.PAUSED,
     (CampaignStatus.RUNNING, "pause"): CampaignStatus.PAUSED,
+    # Scheduled again where its start is still to come: `effective_status` looks at the clock.
     (CampaignStatus.PAUSED, "resume"): CampaignStatus.RUNNING,
     (CampaignStatus.SCHEDULED, "end"): CampaignStatus.ENDED,
     (CampaignStatus.RUNNING, "end"): CampaignStatus.ENDED,

@@ -27,6 +27,7 @@ class Document(BaseModel):
 
 
 def _whole_basis_points(percent: float) -> float:
+    # With a tolerance, because as a float 0.29 * 100 is 28.999…
     if abs(percent * 100 - round(percent * 100)) > 1e-6:
         raise ValueError("Input should have at most two decimals")
     return percent

@@ -23,6 +23,7 @@ def is_zone(name: str) -> bool:
     """True for an IANA name, as Europe/Berlin."""
     try:
         ZoneInfo(name)
+    # ZoneInfo reads a file of that name: a folder such as "Europe" is an OSError, a path that leads out a ValueError.
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
