@@ -146,6 +146,7 @@ def build_offer_index(
         row_of={offer.offer_id: row for row, offer in enumerate(shown)},
         items=layout,
         top=_top(items),
+        # An offer without products gets the pair behind all others, which stands for no product.
         first=np.where(np.diff(layout.starts) > 0, layout.starts[:-1], len(layout.items)).astype(np.intp),
         worths=pair_worths(bundle, layout, discounts, is_retailers=is_retailers),
         opens_s=windows[:, 0].copy(),
@@ -170,9 +171,11 @@ def pair_worths(bundle: Bundle, items: OfferItems, discounts: Discounts, *, is_r
     """
     price = bundle.catalogue.price_minor[items.items].astype(np.float64)
     unit_cost = bundle.catalogue.unit_cost_minor[items.items].astype(np.float64)
+    # A price of 0 as well: the weight below divides by it.
     price[price <= 0] = nan
     unit_cost[unit_cost < 0] = nan
     saving, cost = discounts.of_piece(items.owner, price)
+    # The retailer pays nothing of what a supplier funds.
     cost[~is_retailers[items.owner]] = 0
     margin = price - unit_cost
     weight = 1 + (np.nan_to_num(margin) - cost) / price
@@ -246,6 +249,7 @@ def _discount_row(terms: OfferTerms, per_major: int) -> tuple[float, ...]:
     elif isinstance(discount, FixedPrice):
         fixed = discount.price_minor
     elif isinstance(discount, NForM):
+        # The mean over a full group: no single piece has a discount of its own.
         share = 1 - discount.pay / discount.take
     elif isinstance(discount, Points):
         cost = discount.points * discount.point_cost_minor

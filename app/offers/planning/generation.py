@@ -189,6 +189,7 @@ def _taken_off_a_piece(terms: OfferTerms, product: PricedProduct, currency: str,
 def _beyond(discount_minor: int, terms: OfferTerms, price_minor: int, guardrails: Guardrails) -> LeftOutReason | None:
     if discount_minor == 0:
         return LeftOutReason.NO_EFFECT
+    # As fractions, so that rounding cannot make a discount of just max_percent too large.
     if Fraction(discount_minor * 100, price_minor) > exact(guardrails.max_percent):
         return LeftOutReason.ABOVE_MAX_PERCENT
     if price_minor - discount_minor < (terms.price_floor_minor or 0):

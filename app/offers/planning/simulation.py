@@ -101,6 +101,7 @@ def simulate(plan: SimulationInput, sample: Sample, *, pause: Callable[[], None]
     is not looked at: it says when they are good, and these days are over. `pause` is called between baskets.
     """
     run = _Run(plan, sample)
+    # In the order of their time, because uses and limits run out on the way.
     for past in sorted(sample.baskets, key=lambda past: past.situation.now_at):
         pause()
         run.see(past)
@@ -125,6 +126,7 @@ class _Run:
 
     def see(self, past: PastBasket) -> None:
         """One more basket."""
+        # Entered first of all: who was drawn and gets nothing counts as 0 in the estimates.
         totals = self._of_customer[past.customer_id]
         if past.basket.currency != self._plan.campaign.currency:
             return
@@ -167,6 +169,7 @@ class _Run:
         return {
             "|".join((limit.scope, subjects[limit.scope], period_key(limit.period, past.situation.now_at,
                                                                     campaign.time_zone))):
+            # At least 1, because a small sample's part of a low limit would round to none.
             limit.count if limit.scope != "campaign" else max(1, round(limit.count * self._sample.share))
             for limit in campaign.limits
         }  # fmt: skip
@@ -180,6 +183,7 @@ class _Run:
     ) -> None:
         given_minor = sum(one.discount_minor for one in found)
         free_minor = given_minor
+        # Without any floor the second search could only find the same again.
         if any(candidate.terms.price_floor_minor for candidate in candidates):
             floorless = [_without_floor(candidate) for candidate in candidates]
             free = best_combination(floorless, past.basket, past.situation, capacities).applied
@@ -273,6 +277,7 @@ class _OffersByProduct:
         found = [(offer_id, self._offers[offer_id]) for offer_id in self._for_all]
         for offer_id, product_ids in products.items():
             applies_to = (Selected(product_ids=tuple(product_ids)),)
+            # model_copy() validates nothing, and nothing is new here: the offer selected these products before.
             narrowed = self._offers[offer_id].model_copy(update={"applies_to": applies_to, "excludes": ()})
             found.append((offer_id, narrowed))
         return found
