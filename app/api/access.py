@@ -77,6 +77,7 @@ class RouteScopes:
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._routes = [_described(route) for route in routes]
+        # Found in the router's order as well, because a pattern before it may take the same path.
         self._exact = {
             (route.path, method): self._first(route.path, method)
             for route in self._routes
@@ -132,12 +133,14 @@ class Access:
             return problem(503, "store_unavailable", error.message, headers={"Retry-After": "1"})
         if grant is None:
             return problem(401, "unauthorized", UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"})
+        # Before the scope is looked at, so that requests without it count as well.
         wait_s = self._limit.wait_s(grant, monotonic())
         if wait_s:
             detail = f"client {grant.client!r} sends more requests than its key allows; wait, or spread the requests"
             return problem(429, "rate_limited", detail, headers=retry_after(wait_s))
         path, method = request["path"], request["method"]
         admitted = self._routes.admitted(path, method)
+        # After the key: without a live one, existing and unknown paths get the same answer.
         if admitted is None:
             return self._no_route(path)
         if admitted.isdisjoint(grant.scopes):

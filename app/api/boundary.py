@@ -28,6 +28,7 @@ class BoundaryMiddleware:
 
     def __init__(self, app: ASGIApp, metrics: Metrics, access: Access) -> None:
         self._app = app
+        # labels() takes a lock and looks the series up again on every call.
         self._seconds_of = cache(metrics.request_seconds.labels)
         self._access = access
         self._refused = metrics.refusals
@@ -39,8 +40,9 @@ class BoundaryMiddleware:
             return
         started = perf_counter()
         headers = dict(scope["headers"])
+        # Cut off, because it goes into logs and into the answer.
         request_id = headers.get(b"x-request-id", b"")[:64] or os.urandom(16).hex().encode()
-        status = 500
+        status = 500  # What it stays if the application raises before it answers.
 
         async def send_marked(message: Message) -> None:
             nonlocal status
@@ -67,6 +69,7 @@ class BoundaryMiddleware:
         return refusal
 
     def _observe(self, scope: Scope, status: int, seconds: float, request_id: bytes) -> None:
+        # The route and not the path: ids in paths would make a series of metrics each.
         route = scope.get("route")
         endpoint = getattr(route, "path", "unknown")
         self._seconds_of(endpoint, status).observe(seconds)

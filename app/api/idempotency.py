@@ -57,6 +57,7 @@ async def idempotent_request(request: Request) -> IdempotentRequest:
         raise IdempotencyKeyMissing(f"send a header {HEADER} that is new for each write, as a random UUID")
     if not re.fullmatch(KEY_PATTERN, key):
         raise InvalidIdempotencyKey(f"{HEADER} must be 1 to {MAX_KEY_LENGTH} visible ASCII characters")
+    # The path counts as well: the same body sent somewhere else is another request.
     content = f"{request.method} {request.url.path}\n".encode() + _canonical(await request.body())
     return IdempotentRequest(client_of(request), key, sha256(content).hexdigest(), datetime.now(UTC))
 
@@ -65,6 +66,7 @@ def _canonical(body: bytes) -> bytes:
     """The same bytes for the same JSON, however it is spaced and ordered."""
     try:
         return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+    # Python's parser raises RecursionError for what is nested too deeply; such a body is compared byte by byte.
     except (ValueError, RecursionError):
         return body
 
@@ -97,6 +99,8 @@ def _refresh(service: Service, stored: StoredResponse) -> BackgroundTask | None:
 @contextmanager
 def _in_flight(service: Service, write: IdempotentRequest) -> Iterator[None]:
     mine = (write.client, write.key)
+    # No await between look and entry, so nothing can come between in one event loop. Requests to two processes meet in
+    # the ledger, where the second waits for the first.
     if mine in service.in_flight:
         raise RequestInFlight(f"a request with {HEADER} {write.key!r} is being worked on; wait for its answer")
     service.in_flight.add(mine)

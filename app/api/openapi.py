@@ -77,6 +77,7 @@ def describe(app: FastAPI) -> None:
     written = app.openapi
 
     def openapi() -> dict[str, Any]:
+        # FastAPI keeps the document and hands out the same one each time, so it is completed once.
         if app.openapi_schema is None:
             _complete(written())
         return written()

@@ -128,4 +128,5 @@ async def _http(_: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("request failed", exc_info=error, extra={"path": request.scope.get("path")})
+    # The error's own words stay in the log: they may name what no caller should know.
     return problem(500, "internal_error", "The service failed on this request; the log has the details.")

@@ -164,7 +164,9 @@ def _products(catalogue: Catalogue, body: GenerationRequest, campaign: Campaign)
     for one in body.products:
         chosen |= catalogue.mask_of(one)
     is_priced = catalogue.currency in (None, campaign.terms.currency)
+    # Items are numbered by falling popularity.
     for item in np.flatnonzero(chosen)[: body.product_count]:
+        # Below 0 stands for unknown.
         price_minor, cost_minor = int(catalogue.price_minor[item]), int(catalogue.unit_cost_minor[item])
         yield PricedProduct(
             catalogue.product_ids[item],

@@ -47,10 +47,12 @@ def draw_baskets(
     """
     lines = _lines(rows, days=days, only=only, now=now)
     baskets = lines.group_by(CUSTOMER_ID, KEY).agg(pl.len()).group_by(CUSTOMER_ID).agg(pl.len().alias("count"))
+    # group_by() has no order of its own, and a seed should draw the same customers each time.
     everybody = baskets.sort(CUSTOMER_ID)
     order = np.random.default_rng(seed).permutation(everybody.height)
     total = everybody["count"].gather(order).cum_sum()
     drawn = everybody[CUSTOMER_ID].gather(order)[: max(1, int((total <= basket_count).sum()))]
+    # implode(), because Polars finds is_in() with a column of the same type ambiguous.
     chosen = lines.filter(pl.col(CUSTOMER_ID).is_in(drawn.implode())).sort(TIME, CUSTOMER_ID, KEY, PRODUCT_ID)
     return Sample(_baskets(chosen, tiers, described), everybody.height, int(everybody["count"].sum()))
 
@@ -61,6 +63,7 @@ def _lines(rows: pl.LazyFrame, *, days: int, only: Collection[str] | None, now: 
     sold = rows.filter(bought & priced & (pl.col(TIME) < now))
     if only is not None:
         sold = sold.filter(pl.col(CUSTOMER_ID).is_in(list(only)))
+    # The streaming engine reads the history piece by piece, so all of it need never be in memory.
     last_at = sold.select(pl.col(TIME).max()).collect(engine="streaming").item()
     since_at = (last_at or now) - timedelta(days=days)
     columns = (TIME, CUSTOMER_ID, PRODUCT_ID, QUANTITY, AMOUNT_MINOR, CURRENCY, STORE_ID, CHANNEL)

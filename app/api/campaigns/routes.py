@@ -85,6 +85,7 @@ def get_campaigns(
 ) -> Response:
     """Campaigns by id."""
     now = datetime.now(UTC)
+    # One more than shown, to know whether another page follows.
     found = service_of(request).ledger.read(partial(list_campaigns, after=after, limit=limit + 1))
     page = found[:limit]
     document = {

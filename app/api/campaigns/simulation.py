@@ -167,6 +167,7 @@ def _plan_and_audience(
         if offer.is_active and (body.offer_ids is None or offer.offer_id in body.offer_ids)
     }
     audience = None if body.everybody else service.ledger.read(partial(customers_of, campaign_id=campaign_id))
+    # An empty audience means everybody, too.
     return body.to_input(campaign.terms, own), audience or None
 
 

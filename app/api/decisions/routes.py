@@ -34,6 +34,7 @@ async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate,
         with_trace=query.explain,
         keep_s=service.settings.decision_keep_s,
     )
+    # Where the answer does not show it, the trace is packed only when it is written, behind the answer.
     service.decisions.record(slate.decision_id, answer, None if query.explain else slate.trace)
     timer.end("encode")
     return slate, answer

@@ -234,6 +234,7 @@ def answer_body(slate: Slate, *, currency: str, with_trace: bool, keep_s: int) -
 
 
 def _propositions(propositions: Sequence[Proposition], currency: str) -> list[dict[str, Any]]:
+    # Rounded as one array: round() for each of them would cost more.
     numbers = np.array([(proposition.score, proposition.probability) for proposition in propositions])
     wire: list[dict[str, Any]] = [
         {

@@ -24,6 +24,7 @@ async def find_guarantee(service: Service, decision_id: str | None, *, now: date
     expires_at = datetime.fromisoformat(decision["expires_at"])
     if now >= expires_at:
         return None
+    # answer_body() set expires_at just so long after the decision.
     decided_at = expires_at - timedelta(seconds=service.settings.decision_keep_s)
     propositions = decision["propositions"]
     coupons = [one["coupon"] for one in propositions if one.get("coupon") is not None]

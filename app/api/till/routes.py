@@ -132,6 +132,7 @@ async def reserve_coupons(body: ReservationRequest, request: Request) -> Respons
 def get_reservation(reservation_id: Id, request: Request) -> Response:
     """The reservation and what became of it."""
     reservation = service_of(request).ledger.read(lambda connection: find_reservation(connection, reservation_id))
+    # The sweep that ends reservations may be late.
     is_over = datetime.fromisoformat(reservation["expires_at"]) <= datetime.now(UTC)
     is_expired = reservation["status"] == "held" and is_over
     return json_answer(reservation | {"status": "expired"} if is_expired else reservation)
@@ -234,6 +235,7 @@ def _question(
 ) -> Question:
     return Question(
         basket=basket_of(service_of(request), body, {} if guarantee is None else guarantee.prices_minor),
+        # The tier is read from the ledger together with the quote: nobody can claim one.
         situation=Situation(now, body.customer_id, tier=None, channel=body.channel, store_id=body.store_id),
         codes=tuple(body.codes),
         wallet=wallet,

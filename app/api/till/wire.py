@@ -29,6 +29,7 @@ MAX_TTL_S = 86_400
 
 AmountMinor = Annotated[int, Field(ge=0, le=MAX_MINOR)]
 Quantity = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+# PostgreSQL takes no NUL in text.
 TypedCode = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
 AttributeText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
