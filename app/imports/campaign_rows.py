@@ -52,6 +52,7 @@ def campaign_terms(frame: pl.DataFrame, *, time_zone: str, shift: timedelta) -> 
             ends_at=row["ends_at"],
             time_zone=time_zone,
         )
+        # Any row will do: _alike() has refused those that say something else of the same campaign.
         for row in _in_utc(frame, "starts_at", "ends_at", shift=shift).unique("campaign_id").iter_rows(named=True)
     }
 
@@ -64,6 +65,7 @@ def parse_offers(block: Block, *, campaigns: Mapping[str, KnownCampaign], offers
     elsewhere: Fault = ("the ledger has this offer in another campaign", other != campaign.values)
     amount = _money(column("amount"), _currencies(campaign.values, campaigns), least=1)
     percent = values.percents(column("percent"))
+    # By the text and not by what was parsed, so that a faulty value counts as given.
     given = values.text(column("amount")).is_not_null(), values.text(column("percent")).is_not_null()
     parsed = {
         "offer_id": Parsed(offer.values, [*offer.faults, elsewhere]),
@@ -149,6 +151,7 @@ def _known(raw: pl.Series, known: Collection[str], what: str) -> Parsed:
 
 def _currencies(campaign: pl.Series, campaigns: Mapping[str, KnownCampaign]) -> pl.Series:
     of = {campaign_id: known.currency for campaign_id, known in campaigns.items()}
+    # Rows of campaigns that are not known are refused anyway, so any currency will do for them.
     return campaign.replace_strict(of, default="EUR", return_dtype=pl.String)
 
 
@@ -169,6 +172,7 @@ def _alike(parsed: dict[str, Parsed], key: str, names: Sequence[str]) -> Columns
     frame = frame.with_columns(is_sound.alias("is sound"))
     for name in names:
         first = pl.col(name).filter(pl.col("is sound")).first().over(key)
+        # ne_missing(), because != gives null where one of the two is absent.
         differs = frame.select(pl.col("is sound") & pl.col(name).ne_missing(first)).to_series()
         fault = (f"not as in an earlier row of the same {key}", differs)
         parsed[name] = Parsed(parsed[name].values, [*parsed[name].faults, fault])

@@ -71,6 +71,7 @@ def import_campaigns(
             "audience": (files.audience, work.audience),
             "redemptions": (files.redemptions, work.redemptions),
         }
+        # One after the other, because rows are checked against what the tables before have added to the ledger.
         reports = [step(opened()) for opened, step in steps.values() if opened is not None]
         if reports:
             reports.append(work.coupons())

@@ -109,6 +109,7 @@ def _upsert(path: Path, rows: pl.DataFrame, catalogue: ReferenceTable, *, now: d
     key = catalogue.key
     latest = rows.unique(key, keep="last")
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Read, merged and written under one lock: two imports at once would undo each other's rows.
     with _sole_writer(path):
         stored = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={key: pl.String})
         kept = [name for name in stored.columns if name not in latest.columns]
@@ -135,11 +136,13 @@ def _dated(merged: pl.DataFrame, known: pl.Series, *, now: datetime) -> pl.DataF
 def _changed(merged: pl.DataFrame, stored: pl.DataFrame) -> int:
     if set(merged.columns) != set(stored.columns):
         return merged.height
+    # Otherwise two empty values would count as a change.
     return merged.join(stored, on=merged.columns, how="anti", nulls_equal=True).height
 
 
 @contextmanager
 def _sole_writer(path: Path) -> Iterator[None]:
+    # Never deleted: a writer that waits for a deleted file would lock out nobody.
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

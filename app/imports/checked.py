@@ -33,9 +33,11 @@ def check(block: Block, parsed: Mapping[str, Parsed]) -> Checked:
     for name, column in parsed.items():
         for reason, mask in column.faults:
             if mask.any():
+                # Comparing an absent value gives null, which is no fault.
                 sound = sound & ~mask.fill_null(False)
                 rejects += _listed(block, name, reason, mask)
     rejects.sort(key=lambda reject: (reject.line, reject.column))
+    # Filtering copies, which a block without faults can do without.
     if len(rejects) > len(block.broken):
         frame = frame.filter(sound)
     return Checked(frame, sound, rejects)

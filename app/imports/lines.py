@@ -49,6 +49,7 @@ def split_block(data: bytes, dialect: Dialect, *, first_line: int, last: bool, m
     record_of, open_line = _quoted_spans(block, last=last or not may_carry)
     if open_line is not None:
         start = int(block.starts[open_line])
+        # The head ends here for good: what it leaves open is a fault, and is not carried over as well.
         head = split_block(data[:start], dialect, first_line=first_line, last=False, may_carry=False)
         return _with_rest(head, data[start:])
     reasons = _faults(block, record_of)
@@ -76,6 +77,7 @@ class _Block:
 def _quoted_spans(block: _Block, *, last: bool) -> tuple[Positions, int | None]:
     """For each line the first line of its row; and the line whose quote is still open at the end, if any."""
     record_of: Positions = np.arange(block.ends.size)
+    # Only a line with an odd number of quotes can leave a value open.
     odd = [int(line) for line in np.flatnonzero(block.quote_count & 1)]
     at = 0
     while at < len(odd):
@@ -110,6 +112,7 @@ def _faults(block: _Block, record_of: Positions) -> dict[int, str]:
     blank = _is_blank(block)
     for line in np.flatnonzero((columns != expected) & ~several & ~blank):
         faults[int(line)] = f"{columns[line]} columns where the header has {expected}"
+    # Overrules the number of columns, which a quote in the wrong position changes too.
     for line in np.unique(block.quote_line[_misplaced_quotes(block)]):
         if not several[line]:
             faults[int(line)] = "a quote inside a value: put the value in quotes and double the quote"
@@ -130,6 +133,7 @@ def _column_counts(block: _Block) -> Positions:
     line = np.searchsorted(block.ends, separators)
     if block.quotes.size:
         before_line = np.searchsorted(block.quotes, block.starts)
+        # With an odd number of quotes before it on its line a separator is inside a value.
         inside = (np.searchsorted(block.quotes, separators) - before_line[line]) & 1
         line = line[inside == 0]
     return np.bincount(line, minlength=block.ends.size) + 1
@@ -144,6 +148,7 @@ def _misplaced_quotes(block: _Block) -> Flags:
     separator = ord(block.dialect.separator)
     before = np.where(block.quotes > 0, block.bytes[block.quotes - 1], NEWLINE)
     after = block.bytes[np.minimum(block.quotes + 1, block.bytes.size - 1)]
+    # QUOTE as well: a doubled quote closes a value and opens it again.
     begins = np.isin(before, [separator, NEWLINE, QUOTE])
     finishes = np.isin(after, [separator, NEWLINE, RETURN, QUOTE])
     misplaced: Flags = np.where(opening, ~begins, ~finishes)
@@ -151,6 +156,7 @@ def _misplaced_quotes(block: _Block) -> Flags:
 
 
 def _not_utf8(block: _Block, record_of: Positions) -> dict[int, str]:
+    # Decoding everything at once is fast; single lines are decoded only where that fails.
     try:
         block.data.decode()
     except UnicodeDecodeError:
@@ -160,6 +166,7 @@ def _not_utf8(block: _Block, record_of: Positions) -> dict[int, str]:
     suspects = np.unique(np.searchsorted(block.ends, np.flatnonzero(block.bytes >= 0x80)))
     return {
         int(record_of[line]): "not UTF-8: save the file with that encoding"
+        # The replacement sign may be in the file itself, so decoding has the last word.
         for line in suspects
         if "�" in block.text(line, line) and not _decodes(block, line)
     }
@@ -174,6 +181,7 @@ def _decodes(block: _Block, line: int) -> bool:
 
 
 def _assemble(block: _Block, record_of: Positions, faults: dict[int, str], *, first_line: int) -> Split:
+    # A blank line inside quotes belongs to its value.
     kept = ~_is_blank(block) | (record_of != np.arange(record_of.size))
     bad = np.zeros(record_of.size, dtype=np.bool_)
     bad[list(faults)] = True

@@ -82,6 +82,7 @@ def _campaigns(
     files = sources.campaign_files()
     if files == CampaignFiles():
         return []
+    # Without a last_at, because campaigns never choose a shift of their own.
     shift_days = days_to_shift(settings.tables_dir, TABLE, last_at=None, now=now) if shift_to_now else 0
     if shift_days is None:
         raise BadInput("--shift-to-now moves campaigns as far as transactions; import those first, with --shift-to-now")

@@ -71,7 +71,7 @@ class Staging:
             config={
                 "temp_directory": self._spill.name,
                 "memory_limit": MEMORY_MAX,
-                "preserve_insertion_order": False,
+                "preserve_insertion_order": False,  # Saves memory; LINE orders where it matters.
             }
         )
         empty = pl.DataFrame(schema=STAGED).with_columns(_content_key())
@@ -95,12 +95,14 @@ class Staging:
 
     def number_rows(self) -> None:
         """Give equal rows of the file different ids: the n-th repetition hashes its number in."""
+        # Only what is repeated is numbered: a window over all rows would sort all of them.
         self._database.execute(f"""
             create table repeated as
             select {LINE}, row_number() over (partition by {CONTENT} order by {LINE}) - 1 as occurrence
             from staged
             where {CONTENT} in (select {CONTENT} from staged group by {CONTENT} having count(*) > 1)
         """)
+        # The first of equal rows keeps the plain hash, as it has in a file without the others.
         self._database.execute(f"""
             create view numbered as
             select

@@ -100,6 +100,7 @@ def _open_csv(
         header = _read_header(path, file)
         separator = max(SEPARATORS, key=header.count)
         columns = _column_names(path, next(csv.reader([header], delimiter=separator), []), compulsory)
+        # From here on whoever reads the blocks closes the file.
         on_failure.pop_all()
     read = tuple(name for name in columns if wanted is None or name in wanted)
     dialect = Dialect(separator, columns, read)
@@ -125,9 +126,11 @@ def _refuse_other_formats(path: Path, head: bytes) -> None:
 def _read_header(path: Path, file: BinaryIO) -> str:
     try:
         line = file.readline(HEADER_BYTES_MAX)
+        # Spreadsheets put a byte order mark first.
         return line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise BadInput(f"{path}: the header is not UTF-8; save the file as CSV in UTF-8") from None
+    # gzip raises any of the three for an archive that is cut or damaged.
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path}: cannot be unpacked ({error}); give the whole file") from None
 
@@ -146,10 +149,12 @@ def _column_names(path: Path, names: Sequence[str], compulsory: Collection[str])
 
 
 def _csv_blocks(path: Path, raw: BinaryIO, file: BinaryIO, dialect: Dialect, block_bytes: int) -> Iterator[Block]:
+    # The header is line 1.
     line, rest = 2, b""
     with raw, file:
         for data, last in _whole_lines(path, file, block_bytes):
             split = split_block(rest + data, dialect, first_line=line, last=last)
+            # In bytes of the packed file, whose size is the total.
             yield _csv_block(rest + data, split, done=raw.tell())
             line += split.line_count
             rest = split.rest
@@ -175,6 +180,7 @@ def _whole_lines(path: Path, file: BinaryIO, block_bytes: int) -> Iterator[tuple
                 tail += data
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path}: cannot be unpacked ({error}); give the whole file") from None
+    # The last line may lack its line break.
     yield (tail + b"\n" if tail else b""), True
 
 

@@ -81,10 +81,12 @@ def import_lines(
             staging.add(checked.frame)
             rejects.add(checked.rejects)
             progress(block.done, file.total)
+        # Only now, because equal rows may be in different blocks.
         staging.number_rows()
         shift_days = days_to_shift(settings.tables_dir, source, staging.last_at(), now=now) if shift_to_now else None
         history = history_of(settings)
         added = history.append_absent(lambda files: staging.absent(files, shift_days=shift_days or 0))
+        # Only a shift that rows in the history have binds later files.
         if added and shift_days is not None:
             remember_shift(settings.tables_dir, source, shift_days)
         return ImportReport(

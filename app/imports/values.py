@@ -51,6 +51,7 @@ def text(raw: pl.Series) -> pl.Series:
     """Any scalar column as trimmed text; empty is null. Whole floats lose their point: 900.0 becomes 900."""
     if raw.dtype.is_float():
         number = raw.fill_nan(None)
+        # All or none, so that one column of ids is written in one way.
         whole = number.is_not_null().any() and (number.drop_nulls() % 1 == 0).all()
         raw = number.cast(pl.Int64 if whole else pl.String, strict=False)
     trimmed = raw.cast(pl.String).str.strip_chars()
@@ -116,6 +117,7 @@ def money(raw: pl.Series, currency: pl.Series) -> Parsed:
     scaled = given.values * 10.0**digits
     too_large = scaled.abs() > AMOUNT_MINOR_MAX
     near_tie = ((scaled - scaled.floor() - 0.5).abs() < TIE_WIDTH) | (scaled.abs() > FLOAT_EXACT_MAX)
+    # What has no integer is taken out first, because cast() raises on it.
     rounded = scaled.set(~scaled.is_finite() | too_large, None).round(0, mode="half_to_even").cast(pl.Int64)
     unsure = (near_tie & ~too_large & scaled.is_finite()).fill_null(False).arg_true()
     if unsure.len():
@@ -142,9 +144,11 @@ def instants(raw: pl.Series) -> Parsed:
 
 def _instants_of_text(written: pl.Series) -> Parsed:
     values = pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, written.len())
+    # Naive formats first, as most files have them; each further one reads only what is still open.
     bare = written.str.strip_suffix("Z")
     for form in NAIVE_FORMATS:
         values = _filled(values, bare, partial(_parsed, form=form))
+    # After %Y%m%d, because eight digits are a date if they can be one.
     values = _filled(values, written, _epoch)
     for form in ZONED_FORMATS:
         values = _filled(values, written, partial(_parsed, form=form))

@@ -99,6 +99,7 @@ def _names(folder: Path, coupons: pl.DataFrame) -> pl.DataFrame:
     catalogue = pl.read_parquet(folder / "products.parquet", columns=["product_id", "product_category"])
     categories = catalogue.select("product_id", readable(pl.col("product_category")).alias("category"))
     counted = coupons.join(categories, on="product_id", how="left").group_by("offer_id", "category").len()
+    # Within a group Polars keeps the order of rows, so the first category is the most frequent.
     most = counted.sort("len", "category", descending=[True, False], nulls_last=True).group_by("offer_id")
     named = most.agg(pl.col("category").first(), pl.len().alias("count"))
     words = pl.col("category").fill_null("selected products")
