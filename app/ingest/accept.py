@@ -40,6 +40,7 @@ async def accept_rows(rows: Sequence[object], store: EventStore, *, now: datetim
     try:
         answers = iter(await store.accept(batches) if batches else [])
     except StoreUnavailable as error:
+        # Some may have arrived all the same: sent again they are answered `duplicate`.
         return [_unsafe(row, error) for row in parsed]
     return [row if isinstance(row, RowResult) else _result(row, next(answers)) for row in parsed]
 

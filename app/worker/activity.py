@@ -38,6 +38,7 @@ def activity_push(live: LiveLists, pusher: ActivityPusher) -> Callable[[Sequence
         found = live.of_customers(customers)
         try:
             pusher.push([activity_row(customer_id, theirs, now_s=now_s) for customer_id, theirs in found.items()])
+        # Before the first training there is nothing to push to: as with a store that is away, a later batch will do.
         except Missing as error:
             raise StoreUnavailable(error.message) from error
 

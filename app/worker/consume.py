@@ -85,6 +85,7 @@ class Worker:
                 self._stream.join()
                 while not stop.is_set():
                     handled = self.step()
+                    # A full batch means that more is waiting.
                     stop.wait(0 if handled >= self._batch_count else self._interval_s)
             except StoreUnavailable as error:
                 _log.warning("waiting for a store", extra={"detail": error.message})
@@ -101,12 +102,14 @@ class Worker:
         entries: list[Entry] = []
         if now >= self._claim_at:
             entries = self._stream.claim(self._batch_count, idle_ms=CLAIM_IDLE_MS)
+            # A full batch: a dead worker may have left more, which the next step claims.
             if len(entries) < self._batch_count:
                 self._claim_at = now + CLAIM_EVERY_S
         if not entries:
             entries = self._stream.read(self._batch_count)
         if entries:
             self._try(entries)
+        # Only while nothing is waiting, because events would wait for it.
         elif now >= self._compact_at:
             self._compact_at = now + COMPACT_EVERY_S
             self._history.compact()

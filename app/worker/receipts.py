@@ -46,6 +46,7 @@ def issuing(ledger: Ledger, settings: Settings) -> Callable[[Sequence[Arrival]],
         lines = [line for line in every if line is not None]
         if not lines:
             return
+        # In each batch, because the ledger may come up after the worker; once it is current this is one read.
         upgrade(ledger)
         result = issue_for_receipts(ledger, lines, retailer, now=datetime.now(UTC))
         if result.issued_count or result.revoked_count:
@@ -64,6 +65,7 @@ def upkeep(ledger: Ledger, settings: Settings, projections: Projections) -> Call
     def sweep() -> None:
         now = datetime.now(UTC)
         upgrade(ledger)
+        # Reservations first: what they release can then be revoked or expire.
         expire_reservations(ledger, now=now)
         revoke_pending(ledger, now=now)
         expire_due(ledger, now=now - guaranteed)
@@ -96,6 +98,7 @@ class StoreZones:
         except FileNotFoundError:
             self._zones, self._state = {}, None
             return
+        # The inode too: a replaced file is a new one, even within one tick of the clock.
         state = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if state != self._state:
             self._zones, self._state = self._read(), state
