@@ -67,6 +67,7 @@ def run_command(words: Sequence[str] | None = None) -> int:
     0; 1 when something was found wrong; 2 and one line for input that cannot be used; 130 on Ctrl-C.
     """
     try:
+        # With standalone_mode=False the status of typer.Exit is returned; nothing is returned where all went well.
         return cli(words, prog_name="endcap", standalone_mode=False) or 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
@@ -129,6 +130,7 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     from app.commands import supervisor
 
     settings = Settings.load(data_dir=data_dir, host=host, port=port)
+    # Checked here as well, where a mistake is one clear line and not a child that keeps dying.
     settings.placements()
     _start_logging(settings)
     address = f"http://{settings.host}:{settings.port}"
@@ -157,10 +159,12 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent
         app,
         host=settings.host,
         port=settings.port,
+        # uvicorn's own set-up would replace the JSON lines, and the boundary logs requests already.
         log_config=None,
         access_log=False,
         loop="uvloop",
         http="httptools",
+        # Less than embedded.STOP_TIMEOUT_S, after which the supervisor kills.
         timeout_graceful_shutdown=10,
     )
 
@@ -296,6 +300,7 @@ def train(
         warning = track(tracking, TrackedRun(folder, report.report, report.seconds, tags))
         notify(f"logged to MLflow at {tracking.place}" if warning is None else f"warning: {warning}")
     show(as_json, report.to_dict(), *training_outcome(report))
+    # After its report: a refused bundle is an outcome, which the exit status repeats.
     if report.refusal is not None:
         raise report.refusal
 

@@ -45,6 +45,7 @@ def run_demo(settings: Settings, *, check: bool, budget_s: float) -> None:
     failure: list[BaseException] = []
 
     def show_then_maybe_stop(_: str) -> None:
+        # In a thread, because the supervisor watches over its children only once this returns.
         threading.Thread(target=_show, args=(settings, stop, check, failure), daemon=True).start()
 
     supervisor.run(settings, on_started=show_then_maybe_stop, until=stop)
@@ -81,6 +82,7 @@ def _show(settings: Settings, stop: threading.Event, check: bool, failure: list[
             _show_coupons(settings, base, shopper)
         if not check:
             notify(f"Serving on {base} (API at {base}/docs); Ctrl-C ends it.")
+    # Handed on to run_demo(), because an error in a thread would end nothing but the thread.
     except (OSError, EndcapFailure) as error:
         failure.append(StoreUnavailable(f"the demo's service did not answer: {error}"))
         stop.set()
@@ -99,6 +101,7 @@ def _wait_until_ready(base: str) -> None:
         try:
             with urllib.request.urlopen(f"{base}/readyz", timeout=2):
                 return
+        # An HTTPError is an OSError too, but it comes from a service that is up and says why it is not ready.
         except urllib.error.HTTPError as error:
             detail = error.read().decode()
         except OSError as error:

@@ -73,6 +73,7 @@ async def recommend(
                 degraded += bool(flags)
                 if number % PROGRESS_EVERY == 0 or number == total:
                     progress("recommend", number, total)
+        # Moved at the end: the output is complete or not there.
         unfinished.replace(output)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ CHECK_S = 0.2
 PARENT_CHECK_S = 0.5
 MANY_DEATHS = 5
 SHORT_LIFE_S = 10.0
+# What ends so was killed by somebody else, and says nothing against the part itself.
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ def check_bind(settings: Settings) -> None:
         )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
+        # Otherwise connections of an earlier server, closed a moment ago (TIME_WAIT), would keep the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
@@ -101,6 +103,7 @@ class Child:
 
 def run(settings: Settings, *, on_started: Callable[[str], None], until: Flag | None = None) -> None:
     """Runs all parts until SIGINT or SIGTERM (or `until`); raises BadSetting when they cannot run."""
+    # Before any child starts, so that an early signal ends those that run in order.
     stop = until or stop_on_signals(Flag())
     with sole_owner(settings.data_dir):
         check_bind(settings)
@@ -136,6 +139,7 @@ def _start_store(settings: Settings, children: list[Child]) -> str:
 def _part(name: str, settings: Settings, redis_url: str) -> Child:
     environment = child_environment(settings, redis_url)
     command = [sys.executable, "-m", "app.cli", name, "--parent-pid", str(os.getpid())]
+    # A session of its own, so that Ctrl-C reaches this process alone, which ends its children in order.
     return Child(name, lambda: subprocess.Popen(command, env=environment, start_new_session=True))
 
 
@@ -143,6 +147,7 @@ def end_with(parent_pid: int) -> None:
     """Ends this process, as SIGTERM would, soon after its parent died: nobody else would."""
 
     def watch() -> None:
+        # When a parent ends its children get another.
         while os.getppid() == parent_pid:
             sleep(PARENT_CHECK_S)
         os.kill(os.getpid(), signal.SIGTERM)
