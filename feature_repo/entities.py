@@ -5,6 +5,7 @@ from feast import Entity, ValueType
 CUSTOMER = Entity(
     name="customer",
     join_keys=["customer_id"],
+    # The type is part of every online key; app/stores/feast/online_row.py writes the same bytes.
     value_type=ValueType.STRING,
     description="A customer, by the retailer's own id.",
 )
