@@ -121,5 +121,6 @@ NOT_SERVED = frozenset({"bought_product_ids"})
 
 def product_key(product_id: str) -> float:
     """The product's key, a whole number below 2^52: murmur3 of the id. Two of 100,000 ids share one by 1 in 10^6."""
+    # Keys travel as float64, which is exact for whole numbers up to 2^53.
     key: int = mmh3.hash64(product_id.encode(), signed=False)[0] >> 12
     return float(key)

@@ -12,6 +12,7 @@ def replace_atomically(path: Path, write: Callable[[Path], object], *, staging_d
     Where `write` raises, `path` stays as it was. After a power cut it may be the old file, the new one or an empty one:
     for what cannot be made again there is `replace_durably`.
     """
+    # A name of its own, because several processes may write one file at once.
     unfinished = (staging_dir or path.parent) / f".tmp-{uuid4().hex}"
     try:
         write(unfinished)
@@ -30,6 +31,7 @@ def write_synced(path: Path, content: bytes) -> None:
     """A new file whose content is on disk; its name is once `sync_folder` returns. Raises FileExistsError."""
     with path.open("xb") as file:
         file.write(content)
+        # fsync() knows nothing of what Python still holds in its buffer.
         file.flush()
         os.fsync(file.fileno())
 

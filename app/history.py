@@ -99,6 +99,7 @@ class History:
             table = DeltaTable(self._path, version=version)
         except DeltaError:
             return None
+        # A vacuum deletes files that an older version still lists.
         return _rows(table) if all(Path(uri).exists() for uri in table.file_uris()) else None
 
     def version(self) -> int | None:
@@ -137,6 +138,7 @@ class History:
         for _ in range(ATTEMPTS):
             table = self._opened()
             try:
+                # Compared with the very version that the commit builds on: who loses a race compares again.
                 return _commit(table, [_absent(unique, table.file_uris(), source=FROM_EVENT)], name=EVENTS)
             except CommitFailedError:
                 continue
@@ -149,6 +151,7 @@ class History:
             return 0
         try:
             joined = table.optimize.compact(target_size=COMPACT_TARGET_BYTES)
+            # deltalake refuses to delete files younger than a week unless this check is off.
             table.vacuum(retention_hours=VACUUM_AFTER_H, dry_run=False, enforce_retention_duration=False)
         except CommitFailedError:
             # Another compaction came first; the table is compact either way.

@@ -72,7 +72,9 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     describe(app)
     add_reference(app)
     limit = RequestLimit(default_per_second=settings.key_requests_per_second)
+    # After the last route: what is not in here is not served.
     access = Access(RouteScopes(app.router.routes), service.keys, limit)
+    # Added last and therefore outermost: no request gets past it, not even to the fast path.
     app.add_middleware(BoundaryMiddleware, metrics=service.metrics, access=access)
     return app
 
@@ -82,6 +84,7 @@ def _shadow_changes(service: Service) -> Callable[[Bundle | None, float], None]:
     running: list[Shadow] = []
 
     def change(bundle: Bundle | None, per_second: float) -> None:
+        # First of all, so that no answer goes to a shadow that is being closed.
         service.fallback_chain.shadow = None
         while running:
             running.pop().close()
@@ -104,6 +107,7 @@ def lifespan_of(
             stack.push_async_callback(close_service, service, connections)
             service.live.on_shadow = _shadow_changes(service)
             await asyncio.to_thread(upgrade, service.ledger)
+            # Before the first request: until the keys were read once only the bootstrap key is let in.
             await service.keys.refresh()
             await asyncio.to_thread(service.offer_indexes.refresh)
             stack.callback(service.live.on_shadow, None, 0.0)
@@ -127,6 +131,7 @@ def _run_until_closed(stack: AsyncExitStack, job: Coroutine[None, None, None]) -
 
     async def end() -> None:
         task.cancel()
+        # Not `await task`, which would raise the task's CancelledError here.
         await asyncio.wait({task})
 
     stack.push_async_callback(end)

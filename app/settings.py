@@ -94,6 +94,7 @@ class Placement(BaseModel):
             raise ValueError(f"exclude forbids {', '.join(sorted(shown))}, which pin or fallback shows")
         return self
 
+    # cached_property writes to __dict__ and not through __setattr__, so it works on a frozen model.
     @cached_property
     def policy(self) -> SlatePolicy | None:
         """What it sets about its slates; None when nothing."""

@@ -63,6 +63,7 @@ class FastCounter(Collector):
     def collect(self) -> Iterator[CounterMetricFamily]:
         """One sample per value seen so far."""
         family = CounterMetricFamily(self._name, self._text, labels=[self._label])
+        # The event loop collects too, so nothing is added meanwhile.
         for value, count in self._counts.items():
             family.add_metric([value], count)
         yield family
@@ -149,6 +150,7 @@ class HistogramTimer:
         self._last = now
 
 
+# color_message is uvicorn's copy of each message for terminals.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 

@@ -69,6 +69,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
     event_store, decision_log = _writers(writes, keys, settings, metrics)
     client = redis_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000)
     projections = projections_of(settings, ledger, client)
+    # Without keys a service answers everybody only where nobody else can reach it.
     key_ring = KeyRing(lambda: read_keys(ledger), bootstrap=settings.api_key, may_be_open=settings.is_loopback)
     guesses = _guess_limit(settings, metrics)
     service = Service(
@@ -91,6 +92,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
 async def close_service(service: Service, connections: Sequence[PipelinedRedis]) -> None:
     """Lets go of what `build_service` opened, in reverse, all of it even where one part fails to close."""
     async with AsyncExitStack() as stack:
+        # Undoes the freeze in _warm(), so that what the service held can be collected.
         stack.callback(gc.unfreeze)
         stack.callback(service.ledger.close)
         for connection in connections:
@@ -105,6 +107,7 @@ def _writers(
     event_store = RedisEvents(
         writes,
         keys,
+        # Each has a breaker of its own: late writes must not keep decisions from reading.
         Breaker(in_flight_count=settings.max_in_flight_count),
         timeout_s=settings.ingest_timeout_ms / 1000,
         seen_keep_s=settings.event_seen_keep_s,
