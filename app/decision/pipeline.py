@@ -9,7 +9,7 @@ import numpy as np
 from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.customer.context import Context, make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
-from app.decision.ranking.scoring import NO_ITEMS, NOT_A_SCORE, Scored, score
+from app.decision.ranking.scoring import NO_ITEMS, NOT_A_SCORE, ScoredCandidates, score
 from app.decision.slate.mixed import MixedSlate, mixed_slate
 from app.decision.slate.new_products import fitting_new_products, with_new_products
 from app.decision.slate.products import make_slate, slate_positions
@@ -96,7 +96,7 @@ def _slate(
     context: Context,
     candidates: Candidates,
     dropped: dict[str, Ints],
-    scored: Scored,
+    scored: ScoredCandidates,
     reranking: Reranking | None,
     mixed: MixedSlate,
 ) -> Slate:
@@ -121,7 +121,7 @@ def _trace(
     context: Context,
     candidates: Candidates,
     dropped: dict[str, Ints],
-    scored: Scored,
+    scored: ScoredCandidates,
     reranking: Reranking | None,
     mixed: MixedSlate,
 ) -> Trace:

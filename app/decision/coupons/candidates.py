@@ -15,7 +15,7 @@ import numpy.typing as npt
 from app.decision.coupons.features import COLUMNS, CouponHabit, ItemOffers, coupon_table, look_up
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import EligibilityRule, all_allowed
-from app.decision.ranking.scoring import Scored
+from app.decision.ranking.scoring import ScoredCandidates
 from app.domain import CouponTrace, Drops, Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.model.offer_items import Positions
 from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, OfferIndex
@@ -74,7 +74,11 @@ class CouponCandidates(NamedTuple):
 
 
 def coupon_candidates(
-    context: Context, offer_index: OfferIndex, scored: Scored, rules: Sequence[EligibilityRule], objective: Objective
+    context: Context,
+    offer_index: OfferIndex,
+    scored: ScoredCandidates,
+    rules: Sequence[EligibilityRule],
+    objective: Objective,
 ) -> CouponCandidates:
     """The customer's coupons, and offers that need none yet, that pass every gate. Some 120 µs for 30 coupons."""
     dropped: DroppedOffers = {}
@@ -233,7 +237,7 @@ def _capped(context: Context, now_s: float) -> set[str]:
     return capped | {offer_id for offer_id, count in views.items() if count >= VIEW_CAP}
 
 
-def _liked(item_offers: ItemOffers, scored: Scored, basket: Ints, *, begins_at: int) -> LikedPairs:
+def _liked(item_offers: ItemOffers, scored: ScoredCandidates, basket: Ints, *, begins_at: int) -> LikedPairs:
     """What is in the basket, then the candidates by falling score, as far as offers hold them.
 
     `item_offers` holds them in this order, from position `begins_at` on.

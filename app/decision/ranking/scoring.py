@@ -19,7 +19,7 @@ NO_ITEMS = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredCandidates:
     """Items (n,) with their columns (n, f), the blend's weight of each column (f,) and the score (n,).
 
     `table` (n, t) is what the trees saw, None where the bundle has none.
@@ -36,7 +36,7 @@ class Scored:
         return self.columns[positions] * self.weights
 
 
-def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
+def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> ScoredCandidates:
     """The blend Σ weight · column; where the bundle holds trees, theirs for the 200 best of it.
 
     Items of `always` are scored whatever the blend says. Where only new products are requested, trees that rank
@@ -53,7 +53,7 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
         blend[is_broken] = NOT_A_SCORE
     ranker = context.bundle.ranker
     if ranker is None:
-        return Scored(items, columns.T, weights, blend)
+        return ScoredCandidates(items, columns.T, weights, blend)
     if len(items) > RANKED_COUNT:
         best = best_positions(blend)
         if len(always):
@@ -61,10 +61,10 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> Scored:
         items, table = items.take(best), table.take(best, axis=1)
     columns, blend = table[:BLEND_ROW].T, table[BLEND_ROW]
     if excludes_purchased(context) and not ranker.ranks_new:
-        return Scored(items, columns, weights, ranker.base(blend))
+        return ScoredCandidates(items, columns, weights, ranker.base(blend))
     total = ranker.scores(table.T)
     total[blend == NOT_A_SCORE] = NOT_A_SCORE
-    return Scored(items, columns, weights, total, table.T)
+    return ScoredCandidates(items, columns, weights, total, table.T)
 
 
 def best_positions(blend: Floats) -> Positions:
@@ -75,7 +75,7 @@ def best_positions(blend: Floats) -> Positions:
     return np.sort(np.argpartition(-blend, RANKED_COUNT)[:RANKED_COUNT])
 
 
-def factors(context: Context, scored: Scored, positions: Ints) -> Sequence[Mapping[str, float]]:
+def factors(context: Context, scored: ScoredCandidates, positions: Ints) -> Sequence[Mapping[str, float]]:
     """Per position what each column added: by the trees (SHAP, and the `base` of all), else by the blend."""
     ranker = context.bundle.ranker
     if ranker is None or scored.table is None:

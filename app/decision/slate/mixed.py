@@ -9,7 +9,7 @@ from typing import NamedTuple
 from app.decision.coupons.candidates import CouponCandidates, coupon_candidates
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import EligibilityRule
-from app.decision.ranking.scoring import Scored
+from app.decision.ranking.scoring import ScoredCandidates
 from app.decision.slate.new_products import MIN_SLATE
 from app.decision.slate.products import make_slate
 from app.decision.slate.reranking import Reranking
@@ -34,7 +34,7 @@ class MixedSlate(NamedTuple):
 def mixed_slate(
     context: Context,
     offer_index: OfferIndex,
-    scored: Scored,
+    scored: ScoredCandidates,
     rules: Sequence[EligibilityRule],
     positions: Ints,
     new: Ints,
@@ -55,7 +55,7 @@ def mixed_slate(
 def _with_coupons(
     context: Context,
     offer_index: OfferIndex,
-    scored: Scored,
+    scored: ScoredCandidates,
     coupons: CouponCandidates,
     positions: Ints,
     new: Ints,
@@ -94,7 +94,7 @@ def _with_coupons(
 _rank = attrgetter("rank")
 
 
-def _set_ranks(context: Context, scored: Scored, positions: Ints, reranking: Reranking | None) -> set[int]:
+def _set_ranks(context: Context, scored: ScoredCandidates, positions: Ints, reranking: Reranking | None) -> set[int]:
     """Ranks that no coupon takes or moves: of pinned products, and the last one where it is kept for a new product."""
     is_pinned = () if reranking is None else reranking.is_pinned
     ranks = {rank for rank, is_set in enumerate(is_pinned, start=1) if is_set}

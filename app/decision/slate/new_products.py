@@ -10,7 +10,7 @@ import numpy as np
 
 from app.decision.candidates.gather import Candidates
 from app.decision.customer.context import Context, interest_in
-from app.decision.ranking.scoring import NO_ITEMS, Scored
+from app.decision.ranking.scoring import NO_ITEMS, ScoredCandidates
 from app.domain import Floats, Ints, Mask, Reason
 from app.model.bundle import Bundle
 
@@ -44,7 +44,7 @@ def with_new_products(candidates: Candidates, fitting: Ints) -> Candidates:
     return replace(candidates, items=items, by_source={**candidates.by_source, SOURCE: fitting})
 
 
-def with_new_place(context: Context, scored: Scored, positions: Ints, fitting: Ints) -> Ints:
+def with_new_place(context: Context, scored: ScoredCandidates, positions: Ints, fitting: Ints) -> Ints:
     """`positions` of a slate, the last for the best fitting new product unless one ranks by its score anyway."""
     new_products = context.bundle.new_products
     if new_products is None or not len(fitting) or len(positions) < MIN_SLATE:

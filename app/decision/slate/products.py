@@ -7,7 +7,7 @@ import numpy as np
 
 from app.decision.customer.context import Context
 from app.decision.ranking.features import COLUMNS
-from app.decision.ranking.scoring import Scored, factors, probability
+from app.decision.ranking.scoring import ScoredCandidates, factors, probability
 from app.decision.replenishment.interval import interval_reasons
 from app.decision.slate.new_products import with_new_place, with_new_reasons
 from app.decision.slate.objective import Worth, worth_of
@@ -15,7 +15,7 @@ from app.decision.slate.reranking import Reranking
 from app.domain import Floats, Ints, ProductId, Proposition, Reason
 
 
-def top_positions(scored: Scored, size: int) -> Ints:
+def top_positions(scored: ScoredCandidates, size: int) -> Ints:
     """Places in `scored` of the `size` best: falling score, equal scores by falling popularity."""
     falling = -scored.score
     best = np.arange(len(falling))
@@ -26,7 +26,7 @@ def top_positions(scored: Scored, size: int) -> Ints:
     return best[falling[best].argsort(kind="stable")][:size].astype(np.int32)
 
 
-def slate_positions(context: Context, scored: Scored, new: Ints, reranking: Reranking | None) -> Ints:
+def slate_positions(context: Context, scored: ScoredCandidates, new: Ints, reranking: Reranking | None) -> Ints:
     """Places in `scored` of at most `query.size` products, best first; `new` are the new products that fit, best first.
 
     With a `reranking` they are its positions, else the best by score.
@@ -38,7 +38,7 @@ def slate_positions(context: Context, scored: Scored, new: Ints, reranking: Rera
 
 def make_slate(
     context: Context,
-    scored: Scored,
+    scored: ScoredCandidates,
     positions: Ints,
     new: Ints,
     reranking: Reranking | None,
@@ -89,7 +89,7 @@ def _with_pinned_reasons(reasons: Sequence[Reason], reranking: Reranking) -> lis
 
 
 def _factors(
-    context: Context, scored: Scored, positions: Ints, reranking: Reranking | None
+    context: Context, scored: ScoredCandidates, positions: Ints, reranking: Reranking | None
 ) -> Sequence[Mapping[str, float]]:
     """Per position what made its score, and what the placement made of that."""
     of_score = factors(context, scored, positions)

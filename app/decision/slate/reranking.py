@@ -8,7 +8,7 @@ import numpy as np
 from app.decision.candidates.gather import Candidates
 from app.decision.customer.context import Context
 from app.decision.eligibility.merchandising import BRAND, CATEGORY, log_factors, pinned
-from app.decision.ranking.scoring import NOT_A_SCORE, Scored, probability
+from app.decision.ranking.scoring import NOT_A_SCORE, ScoredCandidates, probability
 from app.decision.slate.diversity import LAST, Cap, Wide, best_together
 from app.decision.slate.new_products import with_new_place
 from app.decision.slate.objective import WORTH_NAMES, each_minor, worth_of
@@ -21,7 +21,7 @@ MIN_SLOPE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
-    """`positions` in `Scored` of the slate's products in order, what the placement did to each, and a trace of it.
+    """`positions` in `ScoredCandidates` of the slate in order, what the placement did to each, and a trace of it.
 
     `is_pinned`, `factors` and `keys`, which ordered the candidates, run in parallel with `positions`.
     """
@@ -59,7 +59,7 @@ def always_scored(context: Context, new: Ints) -> Ints:
     return np.concatenate([new, np.array(list(pinned(context).values()), np.int32)])
 
 
-def rerank(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) -> Reranking:
+def rerank(context: Context, policy: SlatePolicy, scored: ScoredCandidates, new: Ints) -> Reranking:
     """The slate's positions in `scored`; `new`: the new products that fit, best first. Nothing set: best by score."""
     worth = _worth(context, policy, scored)
     boosts = log_factors(context.bundle.catalogue, policy, scored.items)
@@ -97,14 +97,14 @@ def rerank(context: Context, policy: SlatePolicy, scored: Scored, new: Ints) -> 
     )
 
 
-def _worth(context: Context, policy: SlatePolicy, scored: Scored) -> Wide | None:
+def _worth(context: Context, policy: SlatePolicy, scored: ScoredCandidates) -> Wide | None:
     """What one piece of each candidate brings in; None where relevance is the objective, or nothing else is known."""
     if policy.objective == Objective.RELEVANCE:
         return None
     return each_minor(worth_of(context.bundle.catalogue, policy, scored.items))
 
 
-def _keys(context: Context, scored: Scored, worth: Wide | None, boosts: Wide) -> Wide:
+def _keys(context: Context, scored: ScoredCandidates, worth: Wide | None, boosts: Wide) -> Wide:
     """What orders the candidates, (n,): score + ln(factor) / slope, or probability · worth · factor.
 
     A negative value is divided by the factor: a boost raises whatever it is about.
@@ -123,7 +123,7 @@ def _slope(context: Context) -> float:
     return max(float(context.bundle.scoring["calibration"]["slope"]), MIN_SLOPE)
 
 
-def _pins(context: Context, scored: Scored) -> dict[int, int]:
+def _pins(context: Context, scored: ScoredCandidates) -> dict[int, int]:
     """Rank → position in `scored` of the pinned products that may be shown, by rising rank."""
     if context.query.policy is None or not context.query.policy.pins:
         return {}
@@ -143,7 +143,7 @@ def _caps(context: Context, policy: SlatePolicy, items: Ints) -> list[Cap]:
 
 
 def _with_new_place(
-    context: Context, scored: Scored, filled: Ints, new: Ints, *, shown: Ints, caps: Sequence[Cap]
+    context: Context, scored: ScoredCandidates, filled: Ints, new: Ints, *, shown: Ints, caps: Sequence[Cap]
 ) -> Ints:
     """`filled`, its last place for a new product where one fits, unless that broke a cap."""
     others = new[~np.isin(new, scored.items[shown])] if len(shown) else new
@@ -154,7 +154,13 @@ def _with_new_place(
 
 
 def _factors(
-    context: Context, policy: SlatePolicy, scored: Scored, positions: Ints, *, worth: Wide | None, boosts: Wide
+    context: Context,
+    policy: SlatePolicy,
+    scored: ScoredCandidates,
+    positions: Ints,
+    *,
+    worth: Wide | None,
+    boosts: Wide,
 ) -> list[dict[str, float]]:
     """Per position what the rules added to the score, and the factors of its value."""
     if not context.query.explain:

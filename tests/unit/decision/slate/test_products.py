@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.decision.customer.context import make_context
 from app.decision.pipeline import Options, rank
 from app.decision.ranking.features import COLUMNS
-from app.decision.ranking.scoring import Scored
+from app.decision.ranking.scoring import ScoredCandidates
 from app.decision.slate.products import top_positions
 from app.domain import CustomerFeatures, Line, LiveEvent, ProductId, Query
 from app.feature_fields import product_key
@@ -30,10 +30,10 @@ def bundle(trained_world: World) -> Bundle:
     return load_bundle(folder / current_version(folder))
 
 
-def scored(*scores: float) -> Scored:
+def scored(*scores: float) -> ScoredCandidates:
     count = len(scores)
     table = np.zeros((count, len(COLUMNS)), np.float32)
-    return Scored(np.arange(count, dtype=np.int32), table, table[:1], np.array(scores, np.float32))
+    return ScoredCandidates(np.arange(count, dtype=np.int32), table, table[:1], np.array(scores, np.float32))
 
 
 def test_nan_score_ranks_last(bundle: Bundle) -> None:
