@@ -22,8 +22,8 @@ from app.errors import BundleMissing, InvalidRequest
 from app.ingest.schema import Id
 from app.model.bundle import Catalogue
 from app.offers.planning.generation import (
-    Generated,
     GeneratedOffer,
+    GenerationResult,
     Guardrails,
     LeftOutReason,
     PricedProduct,
@@ -145,7 +145,7 @@ def _catalogue(service: Service) -> Catalogue:
 
 def _generate(
     service: Service, catalogue: Catalogue, campaign_id: str, body: GenerationRequest, *, now: datetime
-) -> Generated:
+) -> GenerationResult:
     """Raises CampaignNotFound, InvalidTerms, and InvalidRequest for too many offers."""
     campaign = service.ledger.read(partial(find_campaign, campaign_id=campaign_id))
     products = list(_products(catalogue, body, campaign))

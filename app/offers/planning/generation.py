@@ -91,7 +91,7 @@ class GeneratedOffer:
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
+class GenerationResult:
     """Every product and tier once: as an offer, or with the reason why there is none."""
 
     offers: tuple[GeneratedOffer, ...]
@@ -106,7 +106,7 @@ def generated_offers(
     *,
     currency: str,
     now: datetime,
-) -> Generated:
+) -> GenerationResult:
     """An offer per product and tier; `template` holds the other fields of OfferTerms as a document.
 
     Raises InvalidTerms, with a pointer into "/template", for what is no offer whatever the product.
@@ -130,7 +130,7 @@ def generated_offers(
             left_out.append(LeftOut(product.product_id, number, reason))
             continue
         offers.append(GeneratedOffer(product.product_id, number, terms, product.price_minor, discount_minor))
-    return Generated(tuple(offers), tuple(left_out))
+    return GenerationResult(tuple(offers), tuple(left_out))
 
 
 def _pairs(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidTerms
 from app.offers.planning.generation import (
-    Generated,
+    GenerationResult,
     Guardrails,
     LeftOutReason,
     PricedProduct,
@@ -29,11 +29,11 @@ TEA = PricedProduct("tea", "Green tea", 499, 300)
 def made(
     *products: PricedProduct, tiers: tuple[ValueTier, ...] = (TEN,), template: dict[str, object] | None = None,
     **guardrails: float,
-) -> Generated:  # fmt: skip
+) -> GenerationResult:  # fmt: skip
     return generated_offers(template or {}, products, tiers, Guardrails(**guardrails), currency="EUR", now=NOW)
 
 
-def reasons(found: Generated) -> list[tuple[str, int, LeftOutReason]]:
+def reasons(found: GenerationResult) -> list[tuple[str, int, LeftOutReason]]:
     return [(one.product_id, one.tier, one.reason) for one in found.left_out]
 
 
