@@ -9,7 +9,7 @@ import polars as pl
 from app.imports import values
 from app.imports.checked import columns_of
 from app.imports.table_file import Block
-from app.imports.values import Fault, Parsed
+from app.imports.values import Fault, ParsedColumn
 from app.offers.terms.money import MAX_MINOR, format_amount
 from app.offers.terms.terms import RETAILER, Amount, CampaignTerms, Discount, OfferTerms, Percent
 from app.settings import Selected
@@ -19,7 +19,7 @@ ID_LENGTH_MAX = 128
 """As long as the ledger's ids may be."""
 EVERY_PRODUCT = "*"
 
-Columns = Mapping[str, Parsed]
+Columns = Mapping[str, ParsedColumn]
 
 
 def parse_campaigns(block: Block, *, default_currency: str) -> Columns:
@@ -35,7 +35,7 @@ def parse_campaigns(block: Block, *, default_currency: str) -> Columns:
         "currency": currency,
         "budget": _money(column("budget"), currency.values, least=0),
         "starts_at": starts_at,
-        "ends_at": Parsed(ends_at.values, [*ends_at.faults, ends_first]),
+        "ends_at": ParsedColumn(ends_at.values, [*ends_at.faults, ends_first]),
     }
     return _alike(parsed, "campaign_id", [name for name in parsed if name != "campaign_id"])
 
@@ -68,11 +68,11 @@ def parse_offers(block: Block, *, campaigns: Mapping[str, KnownCampaign], offers
     # By the text and not by what was parsed, so that a faulty value counts as given.
     given = values.text(column("amount")).is_not_null(), values.text(column("percent")).is_not_null()
     parsed = {
-        "offer_id": Parsed(offer.values, [*offer.faults, elsewhere]),
+        "offer_id": ParsedColumn(offer.values, [*offer.faults, elsewhere]),
         "campaign_id": campaign,
         "product_id": values.identifiers(column("product_id"), compulsory=True),
         "name": values.identifiers(column("name")),
-        "amount": Parsed(
+        "amount": ParsedColumn(
             amount.values, [*amount.faults, ("give amount or percent, one of them", given[0] == given[1])]
         ),
         "percent": percent,
@@ -126,7 +126,7 @@ def parse_redemptions(block: Block, *, campaigns: Mapping[str, KnownCampaign], o
     return {
         "offer_id": offer,
         "customer_id": _id(column("customer_id")),
-        "timestamp": Parsed(at.values, [*at.faults, ("missing", values.text(column("timestamp")).is_null())]),
+        "timestamp": ParsedColumn(at.values, [*at.faults, ("missing", values.text(column("timestamp")).is_null())]),
         "discount": _money(column("discount"), _currencies(campaign, campaigns), least=0),
         "channel": values.channels(column("channel")),
     }
@@ -139,14 +139,14 @@ def past_redemptions(frame: pl.DataFrame, *, shift: timedelta) -> list[PastRedem
     return [PastRedemption(*row) for row in columns.iter_rows()]
 
 
-def _id(raw: pl.Series) -> Parsed:
+def _id(raw: pl.Series) -> ParsedColumn:
     return values.identifiers(raw, compulsory=True, length_max=ID_LENGTH_MAX)
 
 
-def _known(raw: pl.Series, known: Collection[str], what: str) -> Parsed:
+def _known(raw: pl.Series, known: Collection[str], what: str) -> ParsedColumn:
     found = _id(raw)
     unknown = found.values.is_not_null() & ~found.values.is_in(list(known))
-    return Parsed(found.values, [*found.faults, (f"the ledger has no such {what}: import it first", unknown)])
+    return ParsedColumn(found.values, [*found.faults, (f"the ledger has no such {what}: import it first", unknown)])
 
 
 def _currencies(campaign: pl.Series, campaigns: Mapping[str, KnownCampaign]) -> pl.Series:
@@ -155,16 +155,16 @@ def _currencies(campaign: pl.Series, campaigns: Mapping[str, KnownCampaign]) -> 
     return campaign.replace_strict(of, default="EUR", return_dtype=pl.String)
 
 
-def _money(raw: pl.Series, currency: pl.Series, *, least: int) -> Parsed:
+def _money(raw: pl.Series, currency: pl.Series, *, least: int) -> ParsedColumn:
     found = values.money(raw, currency)
     bounds = [
         ("negative" if least == 0 else "not above 0", found.values < least),
         ("too large", found.values > MAX_MINOR),
     ]
-    return Parsed(found.values, [*found.faults, *bounds])
+    return ParsedColumn(found.values, [*found.faults, *bounds])
 
 
-def _alike(parsed: dict[str, Parsed], key: str, names: Sequence[str]) -> Columns:
+def _alike(parsed: dict[str, ParsedColumn], key: str, names: Sequence[str]) -> Columns:
     """The same, with a fault where a sound row says something else than the first sound one of its `key`."""
     faults = [mask.fill_null(False) for column in parsed.values() for _, mask in column.faults]
     frame = pl.DataFrame([column.values.alias(name) for name, column in parsed.items()])
@@ -175,7 +175,7 @@ def _alike(parsed: dict[str, Parsed], key: str, names: Sequence[str]) -> Columns
         # ne_missing(), because != gives null where one of the two is absent.
         differs = frame.select(pl.col("is sound") & pl.col(name).ne_missing(first)).to_series()
         fault = (f"not as in an earlier row of the same {key}", differs)
-        parsed[name] = Parsed(parsed[name].values, [*parsed[name].faults, fault])
+        parsed[name] = ParsedColumn(parsed[name].values, [*parsed[name].faults, fault])
     return parsed
 
 

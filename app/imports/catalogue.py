@@ -15,7 +15,7 @@ from app.imports import values
 from app.imports.checked import check
 from app.imports.report import ImportReport, Rejects
 from app.imports.table_file import Block, TableFile, open_table
-from app.imports.values import Parsed
+from app.imports.values import ParsedColumn
 from app.model.content import LISTED_AT
 from app.ports import StageProgress
 from app.settings import Settings
@@ -80,13 +80,13 @@ def _is_reserved(name: str) -> bool:
     return name in (*MONEY.values(), LISTED_AT) or name.startswith("column ")
 
 
-def _parsed(block: Block, catalogue: ReferenceTable, *, default_currency: str) -> dict[str, Parsed]:
+def _parsed(block: Block, catalogue: ReferenceTable, *, default_currency: str) -> dict[str, ParsedColumn]:
     frame = block.frame
     given = (
         frame["currency"] if "currency" in frame.columns else pl.repeat(None, frame.height, dtype=pl.String, eager=True)
     )
     currency = values.currencies(given, default=default_currency)
-    parsed: dict[str, Parsed] = {catalogue.key: values.identifiers(frame[catalogue.key], compulsory=True)}
+    parsed: dict[str, ParsedColumn] = {catalogue.key: values.identifiers(frame[catalogue.key], compulsory=True)}
     for name in frame.columns:
         if name == "currency":
             parsed[name] = currency
@@ -95,13 +95,13 @@ def _parsed(block: Block, catalogue: ReferenceTable, *, default_currency: str) -
         elif name == RECOMMENDABLE:
             parsed[name] = values.yes_or_no(frame[name])
         elif name != catalogue.key and not _is_reserved(name):
-            parsed[name] = Parsed(values.text(frame[name]))
+            parsed[name] = ParsedColumn(values.text(frame[name]))
     return parsed
 
 
-def _price(raw: pl.Series, currency: pl.Series) -> Parsed:
+def _price(raw: pl.Series, currency: pl.Series) -> ParsedColumn:
     price = values.money(raw, currency)
-    return Parsed(price.values, [*price.faults, ("negative", price.values < 0)])
+    return ParsedColumn(price.values, [*price.faults, ("negative", price.values < 0)])
 
 
 def _upsert(path: Path, rows: pl.DataFrame, catalogue: ReferenceTable, *, now: datetime) -> int:

@@ -7,7 +7,7 @@ import polars as pl
 
 from app.imports.report import Reject
 from app.imports.table_file import Block
-from app.imports.values import Parsed
+from app.imports.values import ParsedColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def columns_of(block: Block) -> Callable[[str], pl.Series]:
     return lambda name: block.frame[name] if name in block.frame.columns else absent
 
 
-def check(block: Block, parsed: Mapping[str, Parsed]) -> Checked:
+def check(block: Block, parsed: Mapping[str, ParsedColumn]) -> Checked:
     """Keep the rows without any fault; list each fault of the others, besides the block's broken lines."""
     frame = pl.DataFrame([column.values.alias(name) for name, column in parsed.items()])
     sound = pl.repeat(True, frame.height, eager=True)

@@ -40,7 +40,7 @@ Fault = tuple[str, pl.Series]
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedColumn:
     """A column in its final type, null where a value is absent or faulty, and the faults."""
 
     values: pl.Series
@@ -58,7 +58,7 @@ def text(raw: pl.Series) -> pl.Series:
     return trimmed.set(trimmed == "", None)
 
 
-def identifiers(raw: pl.Series, *, compulsory: bool = False, length_max: int = ID_LENGTH_MAX) -> Parsed:
+def identifiers(raw: pl.Series, *, compulsory: bool = False, length_max: int = ID_LENGTH_MAX) -> ParsedColumn:
     """Ids as text, leading zeros kept."""
     values = text(raw)
     faults = [
@@ -67,50 +67,52 @@ def identifiers(raw: pl.Series, *, compulsory: bool = False, length_max: int = I
     ]
     if compulsory:
         faults.append(("missing", values.is_null()))
-    return Parsed(values, faults)
+    return ParsedColumn(values, faults)
 
 
-def channels(raw: pl.Series) -> Parsed:
+def channels(raw: pl.Series) -> ParsedColumn:
     """The closed set of `Channel`, in any case of letters."""
     values = text(raw).str.to_lowercase()
     known = [channel.value for channel in Channel]
-    return Parsed(values, [(f"not one of {', '.join(known)}", ~values.is_in(known))])
+    return ParsedColumn(values, [(f"not one of {', '.join(known)}", ~values.is_in(known))])
 
 
-def yes_or_no(raw: pl.Series) -> Parsed:
+def yes_or_no(raw: pl.Series) -> ParsedColumn:
     """yes or no, also read from true, false, 1, 0, y and n; absent stays absent."""
     words = {"yes": "yes", "true": "yes", "1": "yes", "y": "yes", "no": "no", "false": "no", "0": "no", "n": "no"}
     written = text(raw).str.to_lowercase()
     values = written.replace_strict(words, default=None, return_dtype=pl.String)
-    return Parsed(values, [("not yes or no", written.is_not_null() & values.is_null())])
+    return ParsedColumn(values, [("not yes or no", written.is_not_null() & values.is_null())])
 
 
-def currencies(raw: pl.Series, *, default: str) -> Parsed:
+def currencies(raw: pl.Series, *, default: str) -> ParsedColumn:
     """Three capital letters; `default` where the value is absent."""
     values = text(raw).str.to_uppercase()
-    return Parsed(values.fill_null(default), [("not a currency of three letters", ~values.str.contains("^[A-Z]{3}$"))])
+    return ParsedColumn(
+        values.fill_null(default), [("not a currency of three letters", ~values.str.contains("^[A-Z]{3}$"))]
+    )
 
 
-def quantities(raw: pl.Series) -> Parsed:
+def quantities(raw: pl.Series) -> ParsedColumn:
     """float32, 1 where the value is absent; negative stays negative."""
     given = _number(raw)
     values = given.values.cast(pl.Float32)
     too_large = ("too large", values.is_infinite() & given.values.is_finite())
-    return Parsed(values.fill_null(1.0), [*given.faults, too_large])
+    return ParsedColumn(values.fill_null(1.0), [*given.faults, too_large])
 
 
-def percents(raw: pl.Series) -> Parsed:
+def percents(raw: pl.Series) -> ParsedColumn:
     """float64 above 0 and at most 100, in whole hundredths; absent stays absent."""
     given = _number(raw)
     bounds = ("not above 0 and at most 100", (given.values <= 0) | (given.values > 100))
     hundredths = given.values * 100
-    return Parsed(
+    return ParsedColumn(
         given.values,
         [*given.faults, bounds, ("more than two decimals", (hundredths - hundredths.round()).abs() > 1e-6)],
     )
 
 
-def money(raw: pl.Series, currency: pl.Series) -> Parsed:
+def money(raw: pl.Series, currency: pl.Series) -> ParsedColumn:
     """Decimal major units as integer minor units of each row's currency, rounded half to even, exactly."""
     given = _number(raw)
     digits = currency.replace_strict(MINOR_DIGITS, default=MINOR_DIGITS_MOST, return_dtype=pl.Int64)
@@ -122,7 +124,7 @@ def money(raw: pl.Series, currency: pl.Series) -> Parsed:
     unsure = (near_tie & ~too_large & scaled.is_finite()).fill_null(False).arg_true()
     if unsure.len():
         rounded = rounded.scatter(unsure, _decimal_minor(text_of_number(raw).gather(unsure), digits.gather(unsure)))
-    return Parsed(rounded, [*given.faults, ("too large", too_large & scaled.is_finite())])
+    return ParsedColumn(rounded, [*given.faults, ("too large", too_large & scaled.is_finite())])
 
 
 def text_of_number(raw: pl.Series) -> pl.Series:
@@ -130,7 +132,7 @@ def text_of_number(raw: pl.Series) -> pl.Series:
     return raw.cast(pl.String).str.strip_chars()
 
 
-def instants(raw: pl.Series) -> Parsed:
+def instants(raw: pl.Series) -> ParsedColumn:
     """Naive datetime[us] in UTC: ISO 8601 with or without a zone, a date, or epoch seconds, ms or µs."""
     if raw.dtype == pl.Date:
         values = raw.cast(pl.Datetime("us"))
@@ -139,10 +141,10 @@ def instants(raw: pl.Series) -> Parsed:
         values = zoned.cast(pl.Datetime("us"))
     else:
         return _instants_of_text(text(raw))
-    return Parsed(values, [_out_of_range(values)])
+    return ParsedColumn(values, [_out_of_range(values)])
 
 
-def _instants_of_text(written: pl.Series) -> Parsed:
+def _instants_of_text(written: pl.Series) -> ParsedColumn:
     values = pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, written.len())
     # Naive formats first, as most files have them; each further one reads only what is still open.
     bare = written.str.strip_suffix("Z")
@@ -153,7 +155,7 @@ def _instants_of_text(written: pl.Series) -> Parsed:
     for form in ZONED_FORMATS:
         values = _filled(values, written, partial(_parsed, form=form))
     unread = written.is_not_null() & values.is_null()
-    return Parsed(values, [("not a time: write 2026-11-21T17:00:00Z", unread), _out_of_range(values)])
+    return ParsedColumn(values, [("not a time: write 2026-11-21T17:00:00Z", unread), _out_of_range(values)])
 
 
 def _filled(values: pl.Series, written: pl.Series, parse: Callable[[pl.Series], pl.Series]) -> pl.Series:
@@ -189,15 +191,15 @@ def _out_of_range(values: pl.Series) -> Fault:
     return (f"not between the years {YEAR_MIN} and {YEAR_MAX}", (year < YEAR_MIN) | (year > YEAR_MAX))
 
 
-def _number(raw: pl.Series) -> Parsed:
+def _number(raw: pl.Series) -> ParsedColumn:
     """float64; NaN from a Parquet file is absent, written nan and infinity are faults."""
     if raw.dtype.is_numeric():
         values = raw.cast(pl.Float64).fill_nan(None)
-        return Parsed(values, [("not finite", ~values.is_finite())])
+        return ParsedColumn(values, [("not finite", ~values.is_finite())])
     written = text(raw)
     values = written.cast(pl.Float64, strict=False)
     unread = (written.is_not_null() & values.is_null()) | ~values.is_finite().fill_null(True)
-    return Parsed(values, [("not a number: write 1234.56", unread)])
+    return ParsedColumn(values, [("not a number: write 1234.56", unread)])
 
 
 def _decimal_minor(written: pl.Series, digits: pl.Series) -> pl.Series:

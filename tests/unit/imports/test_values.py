@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.imports import values
-from app.imports.values import Parsed
+from app.imports.values import ParsedColumn
 
 
-def _reasons(parsed: Parsed) -> list[str]:
+def _reasons(parsed: ParsedColumn) -> list[str]:
     return [reason for reason, mask in parsed.faults if mask.any()]
 
 
-def _euros(written: Sequence[object]) -> Parsed:
+def _euros(written: Sequence[object]) -> ParsedColumn:
     column = pl.Series(written, dtype=pl.String) if isinstance(written[0], str) else pl.Series(written)
     return values.money(column, pl.Series(["EUR"] * len(written)))
 
