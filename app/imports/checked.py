@@ -11,7 +11,7 @@ from app.imports.values import ParsedColumn
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedRows:
     """The sound rows of a block in their final types, which rows those are, and the faults of the rest."""
 
     frame: pl.DataFrame
@@ -25,7 +25,7 @@ def columns_of(block: Block) -> Callable[[str], pl.Series]:
     return lambda name: block.frame[name] if name in block.frame.columns else absent
 
 
-def check(block: Block, parsed: Mapping[str, ParsedColumn]) -> Checked:
+def check(block: Block, parsed: Mapping[str, ParsedColumn]) -> CheckedRows:
     """Keep the rows without any fault; list each fault of the others, besides the block's broken lines."""
     frame = pl.DataFrame([column.values.alias(name) for name, column in parsed.items()])
     sound = pl.repeat(True, frame.height, eager=True)
@@ -40,7 +40,7 @@ def check(block: Block, parsed: Mapping[str, ParsedColumn]) -> Checked:
     # Filtering copies, which a block without faults can do without.
     if len(rejects) > len(block.broken):
         frame = frame.filter(sound)
-    return Checked(frame, sound, rejects)
+    return CheckedRows(frame, sound, rejects)
 
 
 def _listed(block: Block, name: str, reason: str, mask: pl.Series) -> list[Reject]:

@@ -24,7 +24,7 @@ from app.history import (
     TYPE,
 )
 from app.imports import values
-from app.imports.checked import Checked, check, columns_of
+from app.imports.checked import CheckedRows, check, columns_of
 from app.imports.report import ImportReport, Rejects
 from app.imports.shift import days_to_shift, remember_shift
 from app.imports.staging import LINE, Staging
@@ -102,7 +102,7 @@ def import_lines(
         )
 
 
-def check_lines(block: Block, *, default_currency: str) -> Checked:
+def check_lines(block: Block, *, default_currency: str) -> CheckedRows:
     """The block's sound rows as the history names and types them, with their line; `time` still naive."""
     column = columns_of(block)
     currency = values.currencies(column("currency"), default=default_currency)
@@ -123,7 +123,7 @@ def check_lines(block: Block, *, default_currency: str) -> Checked:
         },
     )
     lines = pl.Series(LINE, block.lines).filter(checked.sound)
-    return Checked(_as_history(checked.frame, lines), checked.sound, checked.rejects)
+    return CheckedRows(_as_history(checked.frame, lines), checked.sound, checked.rejects)
 
 
 def _as_history(frame: pl.DataFrame, lines: pl.Series) -> pl.DataFrame:
