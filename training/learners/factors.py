@@ -65,7 +65,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class TuningResult:
     """The settings that won, and everything that was tried, in order."""
 
     settings: AlsSettings
@@ -103,7 +103,7 @@ def tune(
     on_trial: Callable[[Trial], None] = lambda trial: None,
     start: AlsSettings | None = None,
     max_factors: int = MAX_FACTORS,
-) -> Tuned:
+) -> TuningResult:
     """The best settings of a fixed search from `start`, stopped by the clock; `on_trial` is called after every trial.
 
     Measured on products new to the customer: what was bought before, other columns of the ranking know better.
@@ -122,7 +122,7 @@ def tune(
         on_trial(trials[-1])
         if not accepted or trials[-1].ndcg > min_gain * accepted[-1].ndcg:
             accepted.append(trials[-1])
-    return Tuned(_best(accepted, start or AlsSettings()), trials)
+    return TuningResult(_best(accepted, start or AlsSettings()), trials)
 
 
 def _search(
