@@ -21,7 +21,7 @@ class Gate(Protocol):
         """Per check its name, ok or FAIL, and what was seen."""
 
 
-class Evaluated(Protocol):
+class EvaluationOutcome(Protocol):
     """What training and evaluation have in common: a bundle's version, its figures by ranking, the page about it."""
 
     @property
@@ -37,7 +37,7 @@ class Evaluated(Protocol):
         """The page."""
 
 
-class Trained(Evaluated, Protocol):
+class TrainingOutcome(EvaluationOutcome, Protocol):
     """What a training adds to that."""
 
     @property
@@ -53,7 +53,7 @@ class Trained(Evaluated, Protocol):
         """What the gate checked; None when it did not run."""
 
 
-def training_outcome(trained: Trained) -> list[str | TextTable]:
+def training_outcome(trained: TrainingOutcome) -> list[str | TextTable]:
     """The new bundle, its figures, what the gate checked, and where the time went."""
     spent = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in trained.seconds.items())
     gate = [] if trained.gate is None else [TextTable(("check", "", "detail"), trained.gate.rows())]
@@ -62,7 +62,7 @@ def training_outcome(trained: Trained) -> list[str | TextTable]:
     return [f"bundle {trained.version} {state}", *tables, *gate, f"time: {spent}", f"report: {trained.report}"]
 
 
-def evaluation_outcome(evaluated: Evaluated) -> list[str | TextTable]:
+def evaluation_outcome(evaluated: EvaluationOutcome) -> list[str | TextTable]:
     """The figures that a bundle's settings reach."""
     tables = metric_tables(evaluated.metrics)
     return [f"settings of bundle {evaluated.version}", *tables, f"report: {evaluated.report}"]
