@@ -28,7 +28,7 @@ Events = Sequence[dict[str, object]]
 
 
 @dataclass(slots=True)
-class Sent:
+class SentEvents:
     """The answers to the senders; `accepted` holds an id once a row of it was accepted or called a duplicate."""
 
     accepted: set[str] = field(default_factory=set)
@@ -43,13 +43,13 @@ def lose_nothing(settings: Settings, *, event_count: int, kill_count: int) -> di
     A sender repeats whatever was rejected or not answered, with the same id, as the API asks for.
     """
     events = _events(known_customers(settings), event_count)
-    sent = Sent()
+    sent = SentEvents()
     with endcap_up(settings.data_dir) as service:
         started = monotonic()
         kills = _send_while_killing(service, events, sent, kill_count)
         sent_s = monotonic() - started
         drained_s = _drain(settings, sent.accepted)
-        again = Sent()
+        again = SentEvents()
         _send_all(service.server, events, again, per_s=None)
         sleep(2)
     return {
@@ -87,7 +87,7 @@ def _events(customers: Sequence[Known], count: int) -> Events:
     return [an_event(chance.choice(customers), chance, event_type=chance.choice(kinds)) for _ in range(count)]
 
 
-def _send_while_killing(service: Service, events: Events, sent: Sent, kill_count: int) -> dict[str, int]:
+def _send_while_killing(service: Service, events: Events, sent: SentEvents, kill_count: int) -> dict[str, int]:
     sender = threading.Thread(target=_send_all, args=(service.server, events, sent), kwargs={"per_s": EVENTS_PER_S})
     sender.start()
     pause_s = len(events) / EVENTS_PER_S / (kill_count + 1)
@@ -101,7 +101,7 @@ def _send_while_killing(service: Service, events: Events, sent: Sent, kill_count
     return dict(kills)
 
 
-def _send_all(server: Server, events: Events, sent: Sent, *, per_s: float | None) -> None:
+def _send_all(server: Server, events: Events, sent: SentEvents, *, per_s: float | None) -> None:
     """All events in batches over several connections; returns when each was accepted or the time is over."""
     batches = [events[start : start + BATCH] for start in range(0, len(events), BATCH)]
     pause_s = BATCH * SENDER_COUNT / per_s if per_s else 0.0
@@ -116,7 +116,9 @@ def _send_all(server: Server, events: Events, sent: Sent, *, per_s: float | None
         sender.join()
 
 
-def _send_some(server: Server, batches: Sequence[Events], sent: Sent, lock: threading.Lock, pause_s: float) -> None:
+def _send_some(
+    server: Server, batches: Sequence[Events], sent: SentEvents, lock: threading.Lock, pause_s: float
+) -> None:
     connection = server.connection()
     deadline = monotonic() + SEND_TIMEOUT_S
     for batch in batches:
@@ -132,7 +134,7 @@ def _send_some(server: Server, batches: Sequence[Events], sent: Sent, lock: thre
 
 
 def _send_once(
-    connection: http.client.HTTPConnection, events: Events, sent: Sent, lock: threading.Lock
+    connection: http.client.HTTPConnection, events: Events, sent: SentEvents, lock: threading.Lock
 ) -> list[dict[str, object]]:
     try:
         status, answer = post(connection, "/v1/events", orjson.dumps({"events": events}))

@@ -50,7 +50,7 @@ GIVE_UP_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
+class HiddenProducts:
     """The products taken out, as items of `bundle`, in which they are new, and who had bought them."""
 
     bundle: Bundle
@@ -58,7 +58,7 @@ class Hidden:
     truth: list[Ints]
 
 
-def hide(settings: Settings, folder: Path, *, seed: int) -> Hidden:
+def hide(settings: Settings, folder: Path, *, seed: int) -> HiddenProducts:
     """The bundle that never saw a tenth of the products, with those products in its newer product table."""
     history = History(settings.history_dir).scan()
     products = pl.read_parquet(settings.tables_dir / "products.parquet")
@@ -78,7 +78,7 @@ def hide(settings: Settings, folder: Path, *, seed: int) -> Hidden:
     query = Query(placement="app_home", size=CUTOFF, now_at=datetime.fromtimestamp(rest.as_of_day * 86_400, UTC))
     names = [rest.customer_ids[code] for code in customers if rest.customer_ids[code] in states]
     contexts = [make_context(query, grown, states[name], stale_after_s=float("inf")) for name in names]
-    return Hidden(grown, contexts, [bought[name] for name in names])
+    return HiddenProducts(grown, contexts, [bought[name] for name in names])
 
 
 def _chosen(dataset: Dataset, products: pl.DataFrame, *, seed: int) -> list[str]:
@@ -102,7 +102,7 @@ def _bought(dataset: Dataset, hidden: list[str], bundle: Bundle) -> dict[str, In
     return {name: np.array(items, np.int32) for name, items in bought.items()}
 
 
-def quality(found: Hidden, *, seed: int) -> dict[str, object]:
+def quality(found: HiddenProducts, *, seed: int) -> dict[str, object]:
     """Recall and NDCG of every way to rank the hidden products, and whom of its buyers a product would have found."""
     new_products = found.bundle.new_products
     assert new_products is not None

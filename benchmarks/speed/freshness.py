@@ -28,7 +28,7 @@ EVENT_TYPES = ("view_item", "add_to_cart", "purchase")
 
 
 @dataclass(slots=True)
-class Found:
+class FreshnessCounts:
     """What all events showed."""
 
     visible_s: list[float] = field(default_factory=list)
@@ -38,7 +38,9 @@ class Found:
     answers_changed_by_repeats: int = 0
 
 
-def follow(connection: http.client.HTTPConnection, known: Known, event: dict[str, object], found: Found) -> None:
+def follow(
+    connection: http.client.HTTPConnection, known: Known, event: dict[str, object], found: FreshnessCounts
+) -> None:
     """One event: sent, looked for, sent again."""
     status, sent = _send(connection, event)
     accepted = perf_counter()
@@ -96,7 +98,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2000)
     given = parser.parse_args()
     settings = Settings.load(data_dir=given.data_dir)
-    chance, customers, found = random.Random(), known_customers(settings), Found()
+    chance, customers, found = random.Random(), known_customers(settings), FreshnessCounts()
     with redis_for(settings) as redis_url:
         environment = {"ENDCAP_REDIS_URL": redis_url, "ENDCAP_DATA_DIR": str(given.data_dir)}
         with python_server(SERVE_ENDCAP, environment) as server:
