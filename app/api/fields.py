@@ -19,7 +19,7 @@ CurrencyCode = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
 """Three letters of ISO 4217."""
 
 CurrencyAnswer = Annotated[str, Field(description="Currency of all amounts here, ISO 4217")]
-Degraded = Annotated[
+DegradedFlags = Annotated[
     list[str], Field(description="What was missing, so that the answer is less than full (docs/degradation.md)")
 ]
 ModelVersion = Annotated[str | None, Field(description="Version of the model that answered; null where none is live")]

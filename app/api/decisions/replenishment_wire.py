@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.api.decisions.wire import OtherNow, ReasonAnswer
 from app.api.documents import RequestModel
-from app.api.fields import CUSTOMER_ID, Degraded, ModelVersion
+from app.api.fields import CUSTOMER_ID, DegradedFlags, ModelVersion
 from app.decision.replenishment.answer import MAX_HORIZON_DAYS, ExpectedPurchase, Replenishment, ReplenishmentQuery
 
 Level = Literal["product", "category"]
@@ -61,7 +61,7 @@ class ReplenishmentAnswer(BaseModel):
     model_version: ModelVersion
     level: Level = Field(description="What the rows are: products or categories")
     horizon_days: int = Field(description="Days that `probability` looks ahead")
-    degraded: Degraded
+    degraded: DegradedFlags
     items: list[ReplenishmentItem] = Field(description="Most likely first; empty where nothing was bought repeatedly")
 
 

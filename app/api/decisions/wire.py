@@ -10,7 +10,7 @@ import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.api.documents import RequestModel
-from app.api.fields import CUSTOMER_ID, ChannelField, Degraded, ModelVersion, ProductIdText, StoreId
+from app.api.fields import CUSTOMER_ID, ChannelField, DegradedFlags, ModelVersion, ProductIdText, StoreId
 from app.domain import CouponDetails, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
 from app.errors import UnknownPlacement
 from app.ingest.schema import QUANTITY, Id
@@ -211,7 +211,7 @@ class DecisionAnswer(BaseModel):
     )
     model_version: ModelVersion
     policy: str = Field(description="The policy that chose among what the model ranked")
-    degraded: Degraded
+    degraded: DegradedFlags
     propositions: list[PropositionAnswer] = Field(description="What to show, in the order of the places")
     trace: dict[str, Any] | None = Field(
         default=None, description="Only under explain: how the answer came about, for people; its keys may change"
