@@ -48,7 +48,7 @@ class Bury(Selected):
     factor: float = Field(ge=0.001, lt=1)
 
 
-class Pinned(BaseModel):
+class PinnedProduct(BaseModel):
     """One product at one rank, counted from 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,7 +78,7 @@ class Placement(BaseModel):
     diversity: float = Field(default=0.0, ge=0, le=1)
     boost: tuple[Boost, ...] = ()
     bury: tuple[Bury, ...] = ()
-    pin: tuple[Pinned, ...] = ()
+    pin: tuple[PinnedProduct, ...] = ()
     exclude: tuple[Selected, ...] = ()
 
     @model_validator(mode="after")
