@@ -15,7 +15,7 @@ from app.domain import Objective, Pin, Selection, SlatePolicy, Weighting
 from app.errors import BadSetting
 
 
-class Selected(BaseModel):
+class ProductSelector(BaseModel):
     """Some products: `product_ids`, or those whose `attribute` has one of `values`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,13 +36,13 @@ class Selected(BaseModel):
         return Selection(self.product_ids, self.attribute, self.values)
 
 
-class Boost(Selected):
+class Boost(ProductSelector):
     """Multiplies the odds of some products."""
 
     factor: float = Field(gt=1, le=1000)
 
 
-class Bury(Selected):
+class Bury(ProductSelector):
     """Divides the odds of some products: a factor of 0.5 halves them."""
 
     factor: float = Field(ge=0.001, lt=1)
@@ -79,7 +79,7 @@ class Placement(BaseModel):
     boost: tuple[Boost, ...] = ()
     bury: tuple[Bury, ...] = ()
     pin: tuple[PinnedProduct, ...] = ()
-    exclude: tuple[Selected, ...] = ()
+    exclude: tuple[ProductSelector, ...] = ()
 
     @model_validator(mode="after")
     def _rules_agree(self) -> Self:

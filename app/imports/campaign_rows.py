@@ -12,7 +12,7 @@ from app.imports.table_file import Block
 from app.imports.values import Fault, ParsedColumn
 from app.offers.terms.money import MAX_MINOR, format_amount
 from app.offers.terms.terms import RETAILER, Amount, CampaignTerms, Discount, OfferTerms, Percent
-from app.settings import Selected
+from app.settings import ProductSelector
 from app.stores.sql.accounts.backfill import KnownCampaign, PastRedemption
 
 ID_LENGTH_MAX = 128
@@ -89,7 +89,7 @@ def offer_terms(frame: pl.DataFrame, *, campaigns: Mapping[str, KnownCampaign]) 
     for row in each.sort("offer_id").iter_rows(named=True):
         discount = _discount(row)
         products: Sequence[str] = row["product_id"]
-        applies_to = () if EVERY_PRODUCT in products else (Selected(product_ids=tuple(products)),)
+        applies_to = () if EVERY_PRODUCT in products else (ProductSelector(product_ids=tuple(products)),)
         name = row["name"] or _default_name(discount, campaigns[row["campaign_id"]].currency)
         terms = OfferTerms(name=name, discount=discount, applies_to=applies_to, combinable=True)
         found[row["offer_id"]] = (row["campaign_id"], terms)

@@ -25,7 +25,7 @@ from app.model.coupons import CouponModel, coupon_model
 from app.model.keys import KeyTable
 from app.model.ranker import RANKER_FILE, TreeRanker
 from app.model.replenishment import DOCUMENT, RebuyModel, habits_file, rebuy_models
-from app.settings import Selected
+from app.settings import ProductSelector
 
 SCHEMA_VERSION = 2
 POINTER = "current"
@@ -74,7 +74,7 @@ class Catalogue:
         find = self.item_of.get
         return np.array([item for item in map(find, product_ids) if item is not None], dtype=np.int32)
 
-    def mask_of(self, selected: Selection | Selected, items: Ints | None = None) -> Mask:
+    def mask_of(self, selected: Selection | ProductSelector, items: Ints | None = None) -> Mask:
         """Which of the items (None: all n) are selected; none where the catalogue lacks the attribute."""
         size = len(self.product_ids) if items is None else len(items)
         if selected.attribute is not None:

@@ -24,7 +24,7 @@ import polars as pl
 from sqlalchemy import Connection
 
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
-from app.settings import Selected, Settings
+from app.settings import ProductSelector, Settings
 from app.stores.redis.keys import RedisKeys, worker_client
 from app.stores.redis.projections import Projections
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer
@@ -71,7 +71,7 @@ class Running(NamedTuple):
             offer = OfferTerms(
                 name=f"1.00 off {offer_id}",
                 discount=Amount(type="amount", amount_minor=100),
-                applies_to=(Selected(product_ids=tuple(product_ids)),),
+                applies_to=(ProductSelector(product_ids=tuple(product_ids)),),
             )
             create_offer(connection, self.campaign_id, offer_id, offer, now=now)
         add_audience(connection, self.campaign_id, self.customer_ids, now=now)

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from app.offers.terms.basket import BasketLine
 from app.offers.terms.terms import Amount, CampaignTerms, FixedPrice, Limit, OfferTerms, Percent, Points
-from app.settings import Selected
+from app.settings import ProductSelector
 from tests.support.tills import START
 
 CUSTOMERS = ("ada", "bob")
 OWNER = "the first coupon's"
-P1 = (Selected(product_ids=("p1",)),)
+P1 = (ProductSelector(product_ids=("p1",)),)
 
 
 def _amount(minor: int) -> Amount:

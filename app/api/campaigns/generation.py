@@ -32,7 +32,7 @@ from app.offers.planning.generation import (
 )
 from app.offers.terms.records import Campaign
 from app.offers.terms.terms import OfferTerms
-from app.settings import Selected
+from app.settings import ProductSelector
 from app.stores.sql.campaigns.campaigns import create_offer, find_campaign
 from app.stores.sql.database.engine import Transaction
 from app.stores.sql.redemption.idempotency import StoredResponse, run_idempotent
@@ -60,7 +60,7 @@ class GenerationRequest(RequestModel):
         }
     )
 
-    products: Annotated[list[Selected], Field(min_length=1, max_length=100)] = Field(
+    products: Annotated[list[ProductSelector], Field(min_length=1, max_length=100)] = Field(
         description="The products to choose from"
     )
     value_tiers: Annotated[list[ValueTier], Field(min_length=1, max_length=MAX_TIERS)] = Field(

@@ -8,7 +8,7 @@ from app.api.fields import CUSTOMER_ID, CurrencyAnswer
 from app.domain import Channel
 from app.offers.terms.codes import shown_code
 from app.offers.terms.terms import Discount
-from app.settings import Selected
+from app.settings import ProductSelector
 from app.stores.sql.coupons.issuing import ShownStatus, shown_status
 from app.stores.sql.coupons.staff_issuing import IssuedCoupon
 
@@ -21,7 +21,7 @@ class OfferSummary(BaseModel):
     name: str = Field(description="What people call the offer")
     currency: CurrencyAnswer
     discount: Discount = Field(description="What it gives (docs/coupon-rules.md#discounts)")
-    applies_to: list[Selected] = Field(description="Products that it applies to. Empty: the whole basket")
+    applies_to: list[ProductSelector] = Field(description="Products that it applies to. Empty: the whole basket")
     minimum_basket_minor: int | None = Field(
         description="What the whole basket costs at least, in minor units; null: any basket"
     )

@@ -13,7 +13,7 @@ from app.offers.terms.periods import period_key
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.offers.terms.time_zones import local_date
-from app.settings import Selected
+from app.settings import ProductSelector
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +276,7 @@ class _OffersByProduct:
                 products[offer_id][line.product_id] = None
         found = [(offer_id, self._offers[offer_id]) for offer_id in self._for_all]
         for offer_id, product_ids in products.items():
-            applies_to = (Selected(product_ids=tuple(product_ids)),)
+            applies_to = (ProductSelector(product_ids=tuple(product_ids)),)
             # model_copy() validates nothing, and nothing is new here: the offer selected these products before.
             narrowed = self._offers[offer_id].model_copy(update={"applies_to": applies_to, "excludes": ()})
             found.append((offer_id, narrowed))

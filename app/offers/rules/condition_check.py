@@ -22,7 +22,7 @@ from app.offers.terms.conditions import (
 )
 from app.offers.terms.money import exact
 from app.offers.terms.reasons import ReasonCode, ReasonValue, Refusal
-from app.settings import Selected
+from app.settings import ProductSelector
 
 _WEEKDAYS: tuple[str, ...] = get_args(Weekday)
 _MAX_LISTED = 10
@@ -85,7 +85,7 @@ def not_among(allowed: tuple[str, ...], actual: str | None, pointer: str, code: 
     return Refusal(code, detail, ",".join(allowed), actual, pointer)
 
 
-def products_in_words(selections: Iterable[Selected]) -> str:
+def products_in_words(selections: Iterable[ProductSelector]) -> str:
     """The selections in words, products by their ids, others as attribute=value; cut off where there are many."""
     words = [
         word
@@ -95,7 +95,7 @@ def products_in_words(selections: Iterable[Selected]) -> str:
     return ",".join(words if len(words) <= _MAX_LISTED else [*words[:_MAX_LISTED], "…"])
 
 
-def selected_lines(selections: Sequence[Selected], lines: Sequence[BasketLine]) -> tuple[BasketLine, ...]:
+def selected_lines(selections: Sequence[ProductSelector], lines: Sequence[BasketLine]) -> tuple[BasketLine, ...]:
     """Those lines whose product one of the selections names, in their order; selections may list many thousands."""
     by_attribute = [one for one in selections if one.attribute is not None]
     by_id: set[str] = set().union(*(one.product_ids for one in selections if one.attribute is None))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.settings import Selected
+from app.settings import ProductSelector
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class BasketLine:
     amount_minor: int
     attributes: Mapping[str, str] = field(default_factory=dict)
 
-    def is_in(self, selected: Selected) -> bool:
+    def is_in(self, selected: ProductSelector) -> bool:
         """True when the selection names this line's product."""
         if selected.attribute is None:
             return self.product_id in selected.product_ids

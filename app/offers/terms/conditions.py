@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.domain import Channel
 from app.offers.terms.money import MAX_MINOR
-from app.settings import Selected, TimeZone
+from app.settings import ProductSelector, TimeZone
 
 MAX_DEPTH = 8
 TOO_DEEP = f"conditions may be nested {MAX_DEPTH} deep at most"
@@ -94,7 +94,7 @@ class Contains(_Node):
     """Some products are in the basket."""
 
     type: Literal["contains"] = Field(description="Always `contains`")
-    products: Annotated[tuple[Selected, ...], Field(min_length=1)] = Field(description="Which products")
+    products: Annotated[tuple[ProductSelector, ...], Field(min_length=1)] = Field(description="Which products")
     at_least_quantity: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         default=1.0, description="So much of them together, in their unit of sale"
     )

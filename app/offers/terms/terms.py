@@ -10,7 +10,7 @@ from app.offers.terms.conditions import Condition
 from app.offers.terms.gs1 import checked_gcn
 from app.offers.terms.money import MAX_MINOR
 from app.offers.terms.time_zones import PlannedInstant
-from app.settings import Selected, TimeZone
+from app.settings import ProductSelector, TimeZone
 
 RETAILER = "retailer"
 """The funder whose money the retailer's own margin is; any other name is a supplier or partner."""
@@ -135,10 +135,10 @@ class OfferTerms(Document):
     version: Literal[1] = Field(default=1, description="Version of this form")
     name: Name = Field(description="What people call it")
     discount: Discount = Field(description="What it gives (docs/coupon-rules.md#discounts)")
-    applies_to: tuple[Selected, ...] = Field(
+    applies_to: tuple[ProductSelector, ...] = Field(
         default=(), description="Products; one of the selections is enough. Empty: the whole basket"
     )
-    excludes: tuple[Selected, ...] = Field(default=(), description="Products taken out of these")
+    excludes: tuple[ProductSelector, ...] = Field(default=(), description="Products taken out of these")
     minimum_basket_minor: Minor | None = Field(
         default=None, description="What the whole basket costs at least before coupons, in minor units. Default: any"
     )

@@ -17,7 +17,7 @@ from app.composition.stores import opened_ledger
 from app.errors import BadSetting
 from app.imports.run import Sources, run_imports
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
-from app.settings import Selected, Settings
+from app.settings import ProductSelector, Settings
 from tests.support.tills import START, give, run_campaign
 from tests.support.world import no_progress
 
@@ -43,7 +43,7 @@ def settings(tmp_path: Path) -> Settings:
     (tmp_path / "products.csv").write_text("product_id,name\ntea,Green tea\ncake,Cake\n")
     sources = Sources(tmp_path / "lines.csv", tmp_path / "products.csv")
     run_imports(settings, sources, shift_to_now=False, now=NOW, progress=no_progress)
-    products = (Selected(product_ids=("tea", "cake")),)
+    products = (ProductSelector(product_ids=("tea", "cake")),)
     offer = OfferTerms(name="1 off", discount=Amount(type="amount", amount_minor=100), applies_to=products)
     ends_at = datetime(2026, 12, 1, tzinfo=UTC)
     with opened_ledger(settings) as ledger:

@@ -14,7 +14,7 @@ from app.imports.report import ImportReport
 from app.imports.run import Sources, run_imports
 from app.offers.terms.records import CouponStatus
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms, Percent
-from app.settings import Selected, Settings
+from app.settings import ProductSelector, Settings
 from app.stores.sql.accounts.backfill import BudgetTooSmall
 from app.stores.sql.accounts.outcomes import export_if_there, export_outcomes
 from app.stores.sql.accounts.reconcile import reconcile
@@ -141,7 +141,7 @@ def test_campaigns_and_offers_are_what_the_files_say(settings: Settings, tmp_pat
     assert offers["milk"] == OfferTerms(
         name="Milk",
         discount=Amount(type="amount", amount_minor=50),
-        applies_to=(Selected(product_ids=("milk-1", "milk-2")),),
+        applies_to=(ProductSelector(product_ids=("milk-1", "milk-2")),),
         combinable=True,
     )
     assert offers["tea"].discount == Percent(type="percent", percent=10)
@@ -217,7 +217,7 @@ def test_what_tills_redeem_is_exported_and_what_comes_back_is_not(
     settings: Settings, ledger: Ledger, tmp_path: Path
 ) -> None:
     offer = OfferTerms(name="1 off", discount=Amount(type="amount", amount_minor=100), applies_to=(
-        Selected(attribute="category", values=("tea",)), Selected(product_ids=("cup",))))  # fmt: skip
+        ProductSelector(attribute="category", values=("tea",)), ProductSelector(product_ids=("cup",))))  # fmt: skip
     run_campaign(ledger, "now", CampaignTerms(name="now", currency="EUR"), offer.model_copy(update={"applies_to": ()}))
     coupon = give(ledger, "now-0", "anna")
     redemption_id = pay(ledger, coupon, [500])
@@ -287,7 +287,7 @@ def test_corrected_rows_add_their_products_to_the_offer(settings: Settings, tmp_
     assert counts(bring(settings, tmp_path, {"offers": more}))["offers"] == (1, 5, 0)
     milk = ledger.read(partial(find_offer, offer_id="milk"))
     assert milk.revision == 2
-    assert milk.terms.applies_to == (Selected(product_ids=("milk-1", "milk-2", "milk-3")),)
+    assert milk.terms.applies_to == (ProductSelector(product_ids=("milk-1", "milk-2", "milk-3")),)
 
 
 def test_what_people_changed_since_stays(settings: Settings, tmp_path: Path, ledger: Ledger) -> None:

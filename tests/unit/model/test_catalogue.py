@@ -6,7 +6,7 @@ import pytest
 from app.domain import ItemIdx, Selection
 from app.model.bundle import Attribute, Catalogue
 from app.model.keys import KeyTable
-from app.settings import Selected
+from app.settings import ProductSelector
 
 NAMES = ("a", "b", "c", "d")
 UNKNOWN = -1
@@ -28,14 +28,16 @@ CATALOGUE = Catalogue(
 @pytest.mark.parametrize(
     ("selected", "expected"),
     [
-        (Selected(product_ids=("d", "b", "gone")), "bd"),
-        (Selected(attribute="category", values=("tea",)), "ad"),
-        (Selected(attribute="category", values=("milk", "coffee")), "b"),
-        (Selected(attribute="brand", values=("tea",)), ""),
+        (ProductSelector(product_ids=("d", "b", "gone")), "bd"),
+        (ProductSelector(attribute="category", values=("tea",)), "ad"),
+        (ProductSelector(attribute="category", values=("milk", "coffee")), "b"),
+        (ProductSelector(attribute="brand", values=("tea",)), ""),
         (Selection(attribute="category", values=("tea", "milk")), "abd"),
     ],
 )
-def test_selection_names_its_products_among_all_and_among_some(selected: Selected | Selection, expected: str) -> None:
+def test_selection_names_its_products_among_all_and_among_some(
+    selected: ProductSelector | Selection, expected: str
+) -> None:
     mask = CATALOGUE.mask_of(selected)
     assert "".join(np.array(NAMES)[mask]) == expected
     some = np.array([3, 2, 1], np.int32)

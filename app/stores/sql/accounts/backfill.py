@@ -12,7 +12,7 @@ from app.errors import Conflict
 from app.offers.terms.codes import new_code, new_id
 from app.offers.terms.records import CouponStatus
 from app.offers.terms.terms import CampaignTerms, OfferTerms
-from app.settings import Selected
+from app.settings import ProductSelector
 from app.stores.sql.accounts.reports import SPEND
 from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, create_campaign, create_offer, find_offer
 from app.stores.sql.coupons.audience_issuing import audience_key
@@ -113,7 +113,7 @@ def _widen(connection: Connection, offer_id: str, terms: OfferTerms, *, now: dat
     if not named or not lacking:
         return 0
     others = tuple(one for one in before.applies_to if one.attribute is not None)
-    applies_to = (*others, Selected(product_ids=tuple(sorted(named | lacking))))
+    applies_to = (*others, ProductSelector(product_ids=tuple(sorted(named | lacking))))
     change_offer(connection, offer_id, before.model_copy(update={"applies_to": applies_to}), revision=None, now=now)
     return len(lacking)
 

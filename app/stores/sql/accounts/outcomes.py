@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select, union_all
 
 from app.files import replace_atomically
 from app.offers.terms.terms import OfferTerms
-from app.settings import Selected, Settings
+from app.settings import ProductSelector, Settings
 from app.stores.sql.campaigns.campaigns import list_offers
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import has_ledger, is_current
@@ -77,7 +77,7 @@ def products_of(terms: OfferTerms, products: pl.DataFrame) -> set[str]:
     return _selected(terms.applies_to, products) - _selected(terms.excludes, products)
 
 
-def _selected(selections: Collection[Selected], products: pl.DataFrame) -> set[str]:
+def _selected(selections: Collection[ProductSelector], products: pl.DataFrame) -> set[str]:
     found: set[str] = set()
     for one in selections:
         if one.attribute is None:

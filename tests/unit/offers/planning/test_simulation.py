@@ -14,7 +14,7 @@ from app.offers.rules.combination import UsableCoupon, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.conditions import BasketTotal
 from app.offers.terms.terms import Amount, CampaignTerms, Discount, Limit, OfferTerms, Percent, Points
-from app.settings import Selected
+from app.settings import ProductSelector
 from tests.support.rows import history_of
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -32,7 +32,7 @@ def bought(customer_id: str, day: int, *lines: tuple[str, int], currency: str = 
 
 
 def offer(discount: Discount = ONE_OFF, *products: str, **more: object) -> OfferTerms:
-    applies_to = (Selected(product_ids=products),) if products else ()
+    applies_to = (ProductSelector(product_ids=products),) if products else ()
     return OfferTerms(name="an offer", discount=discount, **{"applies_to": applies_to, "combinable": True} | more)
 
 
@@ -132,15 +132,15 @@ def random_offers(random: np.random.Generator) -> dict[str, OfferTerms]:
         discount = (ONE_OFF, Percent(type="percent", percent=25), Amount(type="amount", amount_minor=250))[number % 3]
         selections = (
             (),
-            (Selected(product_ids=("a1", "b2", "unsold")),),
-            (Selected(attribute="category", values=("ca", "cb")),),
-            (Selected(product_ids=("c0", "c1")), Selected(attribute="category", values=("ca",))),
+            (ProductSelector(product_ids=("a1", "b2", "unsold")),),
+            (ProductSelector(attribute="category", values=("ca", "cb")),),
+            (ProductSelector(product_ids=("c0", "c1")), ProductSelector(attribute="category", values=("ca",))),
         )
         offers[f"o{number}"] = OfferTerms(
             name="one",
             discount=discount,
             applies_to=selections[int(random.integers(4))],
-            excludes=(Selected(product_ids=("a1", "c1")),) if random.random() < 0.4 else (),
+            excludes=(ProductSelector(product_ids=("a1", "c1")),) if random.random() < 0.4 else (),
             combinable=bool(random.random() < 0.7),
             group="g" if random.random() < 0.3 else None,
             price_floor_minor=int(random.integers(20, 200)) if random.random() < 0.3 else None,

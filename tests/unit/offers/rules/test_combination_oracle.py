@@ -13,7 +13,7 @@ from app.offers.rules.combination import Capacity, Combination, UsableCoupon, be
 from app.offers.terms.basket import Basket, BasketLine
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.terms import Amount, Discount, FixedPrice, NForM, OfferTerms, Percent, Points
-from app.settings import Selected
+from app.settings import ProductSelector
 from tests.support.offers import ANYBODY
 
 MOST_COUPONS = 6
@@ -53,7 +53,7 @@ DISCOUNTS: st.SearchStrategy[Discount] = st.one_of(
     ),
 )
 SOME_PRODUCTS = st.sampled_from([(), ("A",), ("B",), ("A", "B")]).map(
-    lambda kinds: (Selected(attribute="kind", values=kinds),) if kinds else ()
+    lambda kinds: (ProductSelector(attribute="kind", values=kinds),) if kinds else ()
 )
 TERMS = st.builds(
     OfferTerms,
