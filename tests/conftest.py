@@ -120,3 +120,8 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
     ledger = open_ledger(ledger_url)
     yield ledger
     ledger.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first: begun last, one process would wait three minutes for the other."""
+    items.sort(key=lambda item: item.path.name != "test_histories.py")
