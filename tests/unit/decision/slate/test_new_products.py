@@ -145,7 +145,7 @@ def test_new_product_lies_among_its_kind(bundle: Bundle, table: pl.DataFrame) ->
 
 
 def test_hidden_product_stays_out_and_withdrawn_ones_leave_every_slate(bundle: Bundle, table: pl.DataFrame) -> None:
-    hidden = {"product_id": "tea-hidden", "name": "HiddenProducts", "department": "TEA", "recommendable": "no"}
+    hidden = {"product_id": "tea-hidden", "name": "Hidden", "department": "TEA", "recommendable": "no"}
     assert extended(bundle, with_rows(table, hidden), now=NOW).item_count == bundle.item_count
     withdrawn = {"product_id": product("tea", 3), "name": "Gone", "department": "TEA", "recommendable": "no"}
     without = extended(bundle, with_rows(table, withdrawn), now=NOW)

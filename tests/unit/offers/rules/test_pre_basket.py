@@ -89,6 +89,6 @@ def test_what_is_hidden_no_basket_could_meet(tree: dict[str, Any], channel: str 
         return
     channels = [channel] if channel else list(Channel)
     stores = [store_id] if store_id else ["s1", "s2"]
-    for one, store_id, amount, what in product(channels, stores, (100, 9000), ("tea", "coffee")):
+    for one, store, amount, what in product(channels, stores, (100, 9000), ("tea", "coffee")):
         basket = Basket((BasketLine("1", what, 1.0, amount, {}),), "EUR")
-        assert unmet(pre_basket.condition, basket, Situation(NOON, "u", "silver", one, store_id)) is not None
+        assert unmet(pre_basket.condition, basket, Situation(NOON, "u", "silver", one, store)) is not None
