@@ -64,13 +64,10 @@ def _quoted(
     combination: Combination,
     refused: Mapping[str, Refusal],
 ) -> QuotedCoupon:
-    unknown = QuotedCoupon(typed, coupon=None, offer=None, revision=0, applied=None, refusal=NOT_FOUND)
-    if coupon is None:
-        return unknown
-    refusal = refused.get(coupon.coupon_id) or combination.refused.get(coupon.coupon_id)
-    if refusal is not None and refusal.code is ReasonCode.COUPON_NOT_FOUND:
-        # Another customer's coupon must look like a code that does not exist, or codes could be tried out.
-        return unknown
+    refusal = None if coupon is None else refused.get(coupon.coupon_id) or combination.refused.get(coupon.coupon_id)
+    # Another customer's coupon must look like a code that does not exist, or codes could be tried out.
+    if coupon is None or (refusal is not None and refusal.code is ReasonCode.COUPON_NOT_FOUND):
+        return QuotedCoupon(typed, coupon=None, offer=None, revision=0, applied=None, refusal=NOT_FOUND)
     applied = next((one for one in combination.applied if one.coupon_id == coupon.coupon_id), None)
     return QuotedCoupon(typed, coupon, offers[coupon.offer_id], in_force[coupon.coupon_id].revision, applied, refusal)
 
