@@ -7,11 +7,9 @@ import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import monotonic, sleep
-from typing import Any, cast
 
 from app.commands import supervisor
 from app.commands.demo_coupons import (
-    Qualification,
     Shopper,
     basket_of,
     couponed_product,
@@ -21,7 +19,7 @@ from app.commands.demo_coupons import (
 from app.commands.figures import training_outcome
 from app.commands.terminal import notify, progress_bar, show_text
 from app.commands.text_table import TextTable
-from app.domain import Degraded
+from app.domain import Degraded, JsonObject
 from app.errors import StoreUnavailable
 from app.imports.run import Sources, run_imports
 from app.settings import Settings
@@ -119,7 +117,7 @@ def _question(shopper: Shopper) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _decision(url: str, body: Mapping[str, object], api_key: str | None) -> dict[str, Any]:
+def _decision(url: str, body: Mapping[str, object], api_key: str | None) -> JsonObject:
     """The answer once the wallets are in Redis, where the worker writes them after the start."""
     deadline = monotonic() + WALLETS_TIMEOUT_S
     while Degraded.COUPONS_UNKNOWN in (answer := _post(url, body, api_key))["degraded"] and monotonic() < deadline:
@@ -131,22 +129,21 @@ def _show_coupons(settings: Settings, base: str, shopper: Shopper) -> None:
     bought = couponed_product(settings, shopper.customer_id)
     if bought is None:
         return
-    document = _post(f"{base}/v1/qualifications", basket_of(shopper, bought), settings.api_key)
-    answer = cast(Qualification, document)
+    answer = _post(f"{base}/v1/qualifications", basket_of(shopper, bought), settings.api_key)
     show_text(*qualification_lines(answer, bought.name))
 
 
-def _post(url: str, body: Mapping[str, object], api_key: str | None) -> dict[str, Any]:
+def _post(url: str, body: Mapping[str, object], api_key: str | None) -> JsonObject:
     headers = {"Content-Type": "application/json"}
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
     request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
     with urllib.request.urlopen(request, timeout=10) as response:
-        answer: dict[str, Any] = json.load(response)
+        answer: JsonObject = json.load(response)
         return answer
 
 
-def _print_decision(base: str, body: Mapping[str, object], answer: dict[str, Any]) -> None:
+def _print_decision(base: str, body: Mapping[str, object], answer: JsonObject) -> None:
     rows = [
         (
             str(proposition["rank"]),

@@ -1,15 +1,15 @@
 """The customer whom the demo shows, and what their coupons give on a basket: all of it is only read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TypedDict
 
 import polars as pl
 
 from app.composition.history import history_of
 from app.composition.stores import opened_ledger
+from app.domain import JsonObject
 from app.errors import BadSetting
 from app.history import (
     AMOUNT_MINOR,
@@ -50,30 +50,6 @@ class Bought:
     name: str
     price_minor: int
     currency: str
-
-
-class AppliedCoupon(TypedDict):
-    """A coupon that takes something off the basket."""
-
-    name: str
-    code: str
-    discount_minor: int
-
-
-class RefusedCoupon(TypedDict):
-    """A coupon that takes nothing off, with the `code` of its reason."""
-
-    reason: Mapping[str, str]
-
-
-class Qualification(TypedDict):
-    """As much of the answer to POST /v1/qualifications as the demo shows."""
-
-    currency: str
-    basket_minor: int
-    payable_minor: int
-    applied: Sequence[AppliedCoupon]
-    refused: Sequence[RefusedCoupon]
 
 
 def find_shopper(settings: Settings, *, now: datetime) -> Shopper:
@@ -121,7 +97,7 @@ def basket_of(shopper: Shopper, bought: Bought) -> dict[str, object]:
     }
 
 
-def qualification_lines(answer: Qualification, name: str) -> list[str]:
+def qualification_lines(answer: JsonObject, name: str) -> list[str]:
     """What the coupons give on the basket, and how many give nothing on it, by reason."""
     currency = answer["currency"]
     basket = format_amount(answer["basket_minor"], currency)
@@ -133,7 +109,7 @@ def qualification_lines(answer: Qualification, name: str) -> list[str]:
     return [*lines, f"  to pay {payable} {currency}; {_refusals(answer['refused'])}"]
 
 
-def _refusals(refused: Sequence[RefusedCoupon]) -> str:
+def _refusals(refused: Sequence[JsonObject]) -> str:
     codes = [one["reason"]["code"] for one in refused]
     counted = (f"{codes.count(code)} {code}" for code in sorted(set(codes)))
     return "coupons that give nothing here: " + (", ".join(counted) or "(none)")

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 from app.commands.demo_coupons import (
-    Qualification,
-    RefusedCoupon,
     basket_of,
     couponed_product,
     find_shopper,
@@ -85,8 +83,8 @@ def test_without_purchases_the_demo_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_what_coupons_give_is_shown_in_major_units_and_the_others_by_reason() -> None:
-    refused: list[RefusedCoupon] = [{"reason": {"code": "no_effect"}}, {"reason": {"code": "no_effect"}}]
-    answer: Qualification = {
+    refused = [{"reason": {"code": "no_effect"}}, {"reason": {"code": "no_effect"}}]
+    answer = {
         "currency": "EUR", "basket_minor": 310, "payable_minor": 210, "refused": refused,
         "applied": [{"name": "1 off", "code": "AB-CD", "discount_minor": 100}],
     }  # fmt: skip
