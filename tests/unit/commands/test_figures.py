@@ -1,11 +1,13 @@
 """Training's result for people: the product against its baselines, better and worse marked."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from app.commands.figures import metric_tables
+from app.commands.figures import metric_tables, training_outcome
 from app.commands.text_table import TextTable
 from tests.support.evaluation_results import sample_results
 from training.evaluation.results import HEADLINE_FIGURES, headline
+from training.report.summary import TrainReport
 
 METRICS: Mapping[str, object] = {
     "endcap": {"customers": 1280, "ndcg@10": 0.5175, "hit@10": 1.0, "mrr@10": 0.25},
@@ -54,3 +56,8 @@ def test_without_baselines_nothing_is_marked() -> None:
 
 def test_without_figures_there_is_no_table() -> None:
     assert metric_tables({"split": "time"}) == []
+
+
+def test_training_without_figures_still_says_what_became_of_the_bundle() -> None:
+    report = TrainReport("v1", published=False, metrics={}, seconds={"total": 3.2}, report=Path("reports/v1.html"))
+    assert training_outcome(report) == ["bundle v1 is not published", "time: total 3 s", "report: reports/v1.html"]
