@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, NewType
 
@@ -73,9 +73,17 @@ def subject_of(customer_id: str | None, anonymous_id: str | None = None) -> str:
     return f"c:{customer_id}" if customer_id is not None else f"a:{anonymous_id}"
 
 
+LOCAL = "local"
+"""The sender of events that came in without a key: by file, or while there are no keys."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened, in the API's own form. `time` is aware UTC, money integer minor units."""
+    """One thing that happened, in the API's own form. `time` is aware UTC, money integer minor units.
+
+    `sender` is the client of the API key, then `/` and the source where one was given; it holds no space. `event_id` is
+    unique for its sender, and `item` counts the lines of one event from 0.
+    """
 
     event_id: str
     type: str
@@ -92,11 +100,26 @@ class Event:
     session_id: str | None = None
     decision_id: str | None = None
     offer_id: str | None = None
+    sender: str = LOCAL
+    item: int = 0
 
     @property
     def subject(self) -> str:
         """Whose event it is, as `subject_of` names them."""
         return subject_of(self.customer_id, self.anonymous_id)
+
+    @property
+    def sending(self) -> str:
+        """What is unique for each event, and equal for its lines. An id may hold spaces, a sender none."""
+        return f"{self.sender} {self.event_id}"
+
+    @property
+    def key(self) -> str:
+        """Unique for each line of each event: `<sender> <id> <item> <time>`.
+
+        With the time, because a sender whose counter begins again after a while means another event.
+        """
+        return f"{self.sending} {self.item} {self.time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 class LiveEvent(NamedTuple):
@@ -108,6 +131,8 @@ class LiveEvent(NamedTuple):
     product_id: str | None
     quantity: float = 1.0
     offer_id: str | None = None
+    sender: str = LOCAL
+    item: int = 0
 
 
 class WalletCoupon(NamedTuple):

@@ -188,9 +188,9 @@ def _create(path: Path) -> None:
 
 
 def event_row(event: Event) -> dict[str, object]:
-    """The event as one history row with the columns of `SCHEMA`; its row_id is the event id."""
+    """The event as one history row with the columns of `SCHEMA`; its row_id is the event's key."""
     return {
-        ROW_ID: event.event_id,
+        ROW_ID: event.key,
         SOURCE: FROM_EVENT,
         TYPE: event.type,
         TIME: event.time.astimezone(UTC),

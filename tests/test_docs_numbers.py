@@ -15,6 +15,7 @@ from app.api.decisions.replenishment_wire import ReplenishmentRequest
 from app.api.decisions.wire import MAX_SIZE
 from app.api.idempotency import MAX_KEY_LENGTH
 from app.api.till.wire import MAX_TTL_S, ReservationRequest
+from app.bounds import CLOCK_SKEW
 from app.commands import models
 from app.decision import shadow
 from app.decision.candidates import sources
@@ -28,7 +29,6 @@ from app.decision.replenishment import hazards, interval
 from app.decision.slate import diversity, mixed
 from app.decision.slate import new_products as new_places
 from app.imports import lines, values
-from app.ingest.schema import MAX_CLOCK_SKEW
 from app.model import content as model_content
 from app.model.bundle import HEAD_COUNTS
 from app.offers.planning.generation import Guardrails
@@ -137,7 +137,7 @@ STATEMENTS: dict[str, list[str]] = {
         f"more than {boundary.MAX_BODY_BYTES:,} bytes",
         f"1 to {MAX_KEY_LENGTH} visible ASCII characters",
         f"within {idempotency.KEEP // HOUR} hours",
-        f"more than {MAX_CLOCK_SKEW // timedelta(minutes=1)} minutes ahead",
+        f"more than {CLOCK_SKEW // timedelta(minutes=1)} minutes ahead",
     ],
     "evaluation.md": [
         f"({split.MAX_WINDOW_DAYS} days, or a tenth",

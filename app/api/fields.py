@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from app.bounds import Id
 from app.domain import Channel
-from app.ingest.schema import Id
 
 CUSTOMER_ID = "The customer, by the id that the retailer's own systems use"
 PRODUCT_ID = "The product, by the id of the product table"

@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from app.domain import LOCAL
 from app.errors import BadInput
 from app.imports.campaigns import CampaignFiles, campaign_file, import_campaigns
 from app.imports.catalogue import import_products, import_stores
@@ -72,7 +73,7 @@ def run_imports(
 
 
 def _events(settings: Settings, path: Path, now: datetime, progress: StageProgress) -> ImportReport:
-    return import_events(settings, path, validate=partial(parse_event, now=now), progress=progress)
+    return import_events(settings, path, validate=partial(parse_event, client=LOCAL, now=now), progress=progress)
 
 
 def _campaigns(

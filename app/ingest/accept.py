@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from app.bounds import valid_text
 from app.domain import Event
 from app.errors import StoreUnavailable
 from app.ingest.schema import RejectedEvent, parse_event
@@ -30,12 +31,12 @@ class RowResult:
     detail: str | None = None
 
 
-async def accept_rows(rows: Sequence[object], store: EventStore, *, now: datetime) -> list[RowResult]:
-    """One result per row, in order; a row that is rejected costs the others nothing.
+async def accept_rows(rows: Sequence[object], store: EventStore, *, client: str, now: datetime) -> list[RowResult]:
+    """One result per row that this client sent, in order; a row that is rejected costs the others nothing.
 
     `store_unavailable` means: not known to be safe, send it again with the same id.
     """
-    parsed = [_parsed(row, now) for row in rows]
+    parsed = [_parsed(row, client, now) for row in rows]
     batches = [events for events in parsed if not isinstance(events, RowResult)]
     try:
         answers = iter(await store.accept(batches) if batches else [])
@@ -45,14 +46,14 @@ async def accept_rows(rows: Sequence[object], store: EventStore, *, now: datetim
     return [row if isinstance(row, RowResult) else _result(row, next(answers)) for row in parsed]
 
 
-def _parsed(row: object, now: datetime) -> list[Event] | RowResult:
+def _parsed(row: object, client: str, now: datetime) -> list[Event] | RowResult:
     if not isinstance(row, dict):
         return RowResult(None, "rejected", "invalid_event", "an event is a JSON object")
     try:
-        return parse_event(row, now=now)
+        return parse_event(row, client=client, now=now)
     except RejectedEvent as error:
         given = row.get("id")
-        return RowResult(given if isinstance(given, str) else None, "rejected", error.code, error.message)
+        return RowResult(valid_text(given) if isinstance(given, str) else None, "rejected", error.code, error.message)
 
 
 def _result(events: list[Event], accepted: bool) -> RowResult:

@@ -2,19 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from app.bounds import CLOCK_SKEW, ID_LENGTH, QUANTITY_MAX, Id, Instant, is_ahead
 from app.domain import Channel, Event, ProductId
 from app.errors import BadInput, pointer_to
 
@@ -27,9 +20,6 @@ EVENT_TYPES = (
 PRODUCT_TYPES = frozenset(
     {"view_item", "select_item", "scan_item", "add_to_cart", "add_to_wishlist", "purchase", "refund"}
 )
-MAX_CLOCK_SKEW = timedelta(minutes=10)
-
-Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
 MAX_MINOR = 2**53 - 1
 
 
@@ -42,7 +32,7 @@ class EventItem(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     product_id: Id = Field(description="The product, by the id of the product table")
-    quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False, description=QUANTITY)
+    quantity: float = Field(default=1.0, gt=0, le=QUANTITY_MAX, allow_inf_nan=False, description=QUANTITY)
     amount_minor: int | None = Field(
         default=None, ge=-MAX_MINOR, le=MAX_MINOR, description="What the whole line cost, in minor units"
     )
@@ -53,12 +43,17 @@ class EventRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Id = Field(description="Unique for this event: sent again with the same id it counts once")
+    id: Id = Field(description="Unique among the events of its sender and `source`: sent again it counts once")
+    source: Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH, pattern=r"^[!-~]+$")] | None = Field(
+        default=None,
+        description="Who gave the event its id, where several senders share a key: a till, a browser tab. "
+        "As in CloudEvents, an `id` need only be unique for its source",
+    )
     # The tuple above is the one list of names, so no static Literal can repeat it.
     type: Literal[EVENT_TYPES] = Field(  # type: ignore[valid-type]
         description="What happened, by GA4's names and a few of the store's own"
     )
-    time: AwareDatetime = Field(description="When it happened, ISO 8601 with an offset")
+    time: Instant = Field(description="When it happened, ISO 8601 with an offset")
     channel: Channel | None = Field(default=None, description="Where the customer was met")
     customer_id: Id | None = Field(
         default=None, description="The customer, by the id that the retailer's own systems use"
@@ -69,7 +64,7 @@ class EventRow(BaseModel):
         default=None, min_length=1, max_length=200, description="The products that it is about, where it is several"
     )
     basket_id: Id | None = Field(default=None, description="The basket or receipt that it belongs to")
-    quantity: float = Field(default=1.0, gt=0, le=1e6, allow_inf_nan=False, description=QUANTITY)
+    quantity: float = Field(default=1.0, gt=0, le=QUANTITY_MAX, allow_inf_nan=False, description=QUANTITY)
     amount_minor: int | None = Field(
         default=None,
         ge=-MAX_MINOR,
@@ -103,28 +98,23 @@ class RejectedEvent(BadInput):
         self.code = code
 
 
-def parse_event(row: Mapping[str, object], *, now: datetime) -> list[Event]:
-    """The event of one row, or one per item when it has several; raises RejectedEvent.
-
-    The first Event's id is the row's own, further items get `<id>:<n>`: ids in the history stay unique.
-    """
+def parse_event(row: Mapping[str, object], *, client: str, now: datetime) -> list[Event]:
+    """The event of one row that this client sent, or one per item when it has several; raises RejectedEvent."""
     try:
         parsed = EventRow.model_validate(row)
     except ValidationError as error:
         raise _rejection(error) from None
-    if parsed.time > now + MAX_CLOCK_SKEW:
-        raise RejectedEvent(
-            "time_in_future",
-            f"time {parsed.time.isoformat()} is after now; check the sender's clock",
-            pointer="/time",
-        )
-    event = _event(parsed)
+    if is_ahead(parsed.time, now=now):
+        minutes = CLOCK_SKEW.total_seconds() // 60
+        detail = f"time {parsed.time.isoformat()} is over {minutes:.0f} minutes after now; check the sender's clock"
+        raise RejectedEvent("time_in_future", detail, pointer="/time")
+    event = _event(parsed, client)
     if parsed.items is None:
         return [event]
     return [
         replace(
             event,
-            event_id=event.event_id if number == 0 else f"{event.event_id}:{number}",
+            item=number,
             product_id=ProductId(item.product_id),
             quantity=item.quantity,
             amount_minor=item.amount_minor,
@@ -133,11 +123,11 @@ def parse_event(row: Mapping[str, object], *, now: datetime) -> list[Event]:
     ]
 
 
-def _event(parsed: EventRow) -> Event:
+def _event(parsed: EventRow, client: str) -> Event:
     return Event(
         event_id=parsed.id,
         type=parsed.type,
-        time=parsed.time.astimezone(UTC),
+        time=parsed.time,
         channel=parsed.channel,
         customer_id=parsed.customer_id,
         anonymous_id=parsed.anonymous_id,
@@ -150,6 +140,8 @@ def _event(parsed: EventRow) -> Event:
         session_id=parsed.session_id,
         decision_id=parsed.decision_id,
         offer_id=parsed.offer_id,
+        # A client holds no slash and neither holds a space, so no two senders have one name.
+        sender=client if parsed.source is None else f"{client}/{parsed.source}",
     )
 
 

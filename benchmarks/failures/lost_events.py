@@ -77,7 +77,9 @@ def in_history(settings: Settings, accepted: set[str]) -> dict[str, object]:
 
 
 def _counts(settings: Settings, ids: set[str]) -> pl.DataFrame:
-    rows = History(settings.history_dir).scan().select(ROW_ID).filter(pl.col(ROW_ID).is_in(list(ids)))
+    # An event's key is `<sender> <id> <item> <time>`, and these ids hold no space.
+    rows = History(settings.history_dir).scan().select(pl.col(ROW_ID).str.split(" ").list.get(1))
+    rows = rows.filter(pl.col(ROW_ID).is_in(list(ids)))
     return rows.group_by(ROW_ID).len().collect(engine="streaming")
 
 

@@ -16,6 +16,11 @@ def history_of(rows: Iterable[Mapping[str, object]], **alike: object) -> pl.Lazy
     return pl.LazyFrame([{**ABSENT, **alike, **row} for row in rows], schema=SCHEMA)
 
 
+def event_ids(rows: pl.LazyFrame) -> list[str]:
+    """The ids of the events in these rows, sorted; they hold no space, as the parts of an event's key."""
+    return sorted(key.split(" ")[1] for key in rows.select("row_id").collect()["row_id"])
+
+
 def untimed(pairs: Iterable[tuple[str, str]], *, unsold: Iterable[str] = ()) -> Dataset:
     """Customer and product of purchases without time; products of `unsold` stand in the product table alone."""
     history = history_of(({"customer_id": who, "product_id": what} for who, what in pairs), type="purchase")

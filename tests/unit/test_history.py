@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 
 from app.domain import Event, ProductId
 from app.history import SCHEMA, History, event_row, event_rows
+from tests.support.rows import event_ids
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -31,7 +32,7 @@ def _imported(*row_ids: str) -> pl.DataFrame:
 
 
 def _ids(history: History) -> list[str]:
-    return sorted(history.scan().select("row_id").collect()["row_id"])
+    return event_ids(history.scan())
 
 
 def _together(*tasks: Callable[[], object]) -> None:
@@ -107,9 +108,9 @@ def test_rows_that_another_writer_added_are_left_out(tmp_path: Path) -> None:
 
 def test_doubles_within_one_batch_count_once_and_the_first_wins(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
-    later = event_rows([_event("a", at=NOON + timedelta(days=1))])
-    assert history.append_events(pl.concat([_events("a", "b"), later])) == 2
-    assert history.scan().filter(pl.col("row_id") == "a").collect()["time"].to_list() == [NOON]
+    again = _events("a").with_columns(product_id=pl.lit("p2"))
+    assert history.append_events(pl.concat([_events("a", "b"), again])) == 2
+    assert history.scan().collect()["product_id"].to_list() == ["p1", "p1"]
 
 
 def test_an_empty_batch_writes_nothing(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_an_earlier_version_reads_as_it_was_while_it_is_kept(tmp_path: Path) -> 
     assert version is not None
     earlier = history.scan_at(version)
     assert earlier is not None
-    assert sorted(earlier.collect()["row_id"]) == ["1", "2"]
+    assert event_ids(earlier) == ["1", "2"]
     assert history.scan_at(99) is None
     next((tmp_path / "history").glob("*.parquet")).unlink()
     current = history.version()

@@ -17,9 +17,9 @@ from app.api.fields import PRODUCT_ID
 from app.api.idempotency import idempotent, idempotent_request, respond
 from app.api.problems import documented
 from app.api.state import Service, service_of
+from app.bounds import Id
 from app.domain import ItemIdx, Scope
 from app.errors import BundleMissing, InvalidRequest
-from app.ingest.schema import Id
 from app.model.bundle import Catalogue
 from app.offers.planning.generation import (
     GeneratedOffer,

@@ -31,9 +31,9 @@ from app.api.documents import json_answer
 from app.api.idempotency import idempotent, idempotent_request, respond
 from app.api.problems import documented
 from app.api.state import service_of
+from app.bounds import Id
 from app.domain import Scope
 from app.errors import InvalidRequest
-from app.ingest.schema import Id
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.status import Action
 from app.stores.sql.accounts.reports import campaign_budget, settlement

@@ -15,8 +15,8 @@ from app.api.documents import RequestModel, json_answer
 from app.api.fields import CurrencyAnswer
 from app.api.problems import documented
 from app.api.state import Service, service_of
+from app.bounds import Id
 from app.domain import Scope
-from app.ingest.schema import Id
 from app.model.known_attributes import known_attributes
 from app.offers.planning.simulation import Sample, Simulation, SimulationInput, simulate
 from app.offers.terms.documents import parse_document

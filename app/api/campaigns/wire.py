@@ -9,7 +9,7 @@ from pydantic.config import JsonDict
 
 from app.api.documents import ParsedLater, RequestModel
 from app.api.fields import CUSTOMER_ID, CurrencyAnswer, CustomerId, DecisionId
-from app.ingest.schema import Id
+from app.bounds import Id
 from app.offers.terms.documents import parse_document
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.status import CampaignStatus

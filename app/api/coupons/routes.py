@@ -14,9 +14,9 @@ from app.api.documents import json_answer
 from app.api.idempotency import idempotent, idempotent_request, respond
 from app.api.problems import Responses, documented
 from app.api.state import service_of
+from app.bounds import Id
 from app.domain import Scope
 from app.errors import Missing
-from app.ingest.schema import Id
 from app.offers.display.images import barcode_svg, qr_png, qr_svg
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.audience_issuing import activate, issue_to_audience

@@ -13,9 +13,9 @@ from app.api.decisions.replenishment_wire import (
 )
 from app.api.problems import documented
 from app.api.state import service_of
+from app.bounds import Id
 from app.decision.replenishment.answer import NO_BUNDLE, replenishment
 from app.domain import Scope
-from app.ingest.schema import Id
 
 router = APIRouter(tags=["decisions"])
 

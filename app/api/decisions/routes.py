@@ -6,9 +6,9 @@ from app.api.access import needs
 from app.api.decisions.wire import DecisionAnswer, DecisionRequest, answer_body, to_query
 from app.api.problems import documented
 from app.api.state import Service, service_of
+from app.bounds import Id
 from app.domain import Scope, Slate
 from app.errors import DecisionNotFound, StoreUnavailable
-from app.ingest.schema import Id
 from app.telemetry import Metrics, stage_timer
 
 router = APIRouter(tags=["decisions"])

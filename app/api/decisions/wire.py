@@ -11,9 +11,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.api.documents import RequestModel
 from app.api.fields import CUSTOMER_ID, ChannelField, DegradedFlags, ModelVersion, ProductIdText, StoreId
+from app.bounds import Id
 from app.domain import CouponDetails, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
 from app.errors import UnknownPlacement
-from app.ingest.schema import QUANTITY, Id
+from app.ingest.schema import QUANTITY
 from app.settings import Placement
 
 MAX_SIZE = 100

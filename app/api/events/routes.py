@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from app.api.access import needs
+from app.api.access import client_of, needs
 from app.api.events.wire import EventBatch, EventResults
 from app.api.problems import documented
 from app.api.state import service_of
@@ -29,7 +29,7 @@ async def record_events(body: EventBatch, request: Request) -> Response:
     A row rejected with `store_unavailable` was not known to be safe: send it again with the same id.
     """
     service = service_of(request)
-    results = await accept_rows(body.events, service.events, now=datetime.now(UTC))
+    results = await accept_rows(body.events, service.events, client=client_of(request), now=datetime.now(UTC))
     for result in results:
         service.metrics.events.labels(result.status).inc()
     rows = [{_NAMES.get(name, name): value for name, value in asdict(result).items()} for result in results]

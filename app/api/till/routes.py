@@ -35,9 +35,9 @@ from app.api.till.wire import (
     ValidationAnswer,
     ValidationRequest,
 )
+from app.bounds import Id
 from app.domain import Scope
 from app.errors import InvalidRequest
-from app.ingest.schema import Id
 from app.offers.terms.basket import Situation
 from app.offers.terms.reasons import ReasonCode
 from app.stores.sql.database.engine import Ledger, Transaction

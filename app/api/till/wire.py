@@ -18,7 +18,8 @@ from app.api.fields import (
     StoreId,
 )
 from app.api.problems import Problem
-from app.ingest.schema import QUANTITY, Id
+from app.bounds import Id
+from app.ingest.schema import QUANTITY
 from app.offers.terms.money import MAX_MINOR
 from app.offers.terms.reasons import ReasonCode
 from app.offers.terms.time_zones import PlannedInstant

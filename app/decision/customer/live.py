@@ -40,6 +40,7 @@ class LiveProfile:
     bought: Mapping[str, LivePurchase] = field(default_factory=dict)
 
 
+_KEY = attrgetter("event_id", "sender", "item")
 NOTHING_LIVE = LiveProfile()
 
 
@@ -51,9 +52,9 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
     """
     if not events:
         return NOTHING_LIVE
-    known = {event.event_id: event for event in events if event.time_s <= now_s}.values()
-    # By id first, so that events of one instant come in the same order however they arrived; ids are distinct.
-    latest_first = sorted(sorted(known), key=attrgetter("time_s"), reverse=True)
+    known = {_KEY(event): event for event in events if event.time_s <= now_s}
+    # By key first, so that events of one instant come in the same order however they arrived.
+    latest_first = sorted((known[key] for key in sorted(known)), key=attrgetter("time_s"), reverse=True)
     recent: dict[str, float] = {}
     for event in latest_first:
         interest = INTEREST.get(event.type)

@@ -20,7 +20,7 @@ REFUND = "refund"
 class ReceiptLine:
     """One purchase or refund event of a receipt. `amount_minor` is signed: a refund's is at most 0.
 
-    `occurred_at` is the till's instant, `accepted_at` the service's.
+    `event_id` is the event's key. `occurred_at` is the till's instant, `accepted_at` the service's.
     """
 
     receipt_id: str
@@ -74,7 +74,7 @@ def receipt_line(event: Event, *, accepted_at: datetime, default_currency: str) 
     amount_minor = event.amount_minor or 0
     return ReceiptLine(
         receipt_id=event.basket_id,
-        event_id=event.event_id,
+        event_id=event.key,
         kind=event.type,
         product_id=event.product_id,
         quantity=event.quantity,
@@ -93,9 +93,10 @@ def receipt_of(lines: Iterable[ReceiptLine], attributes: Mapping[str, Mapping[st
 
     A receipt is one sale: the same line under another event id is a repeat. Two purchase lines are the same one
     when product, quantity and amount are equal and they hold the same position among equal lines of their sending,
-    which is all events whose ids are equal up to a last `:<number>`. So a whole receipt sent twice counts once, and
-    a receipt whose lines are sent one by one counts each. A refund is identified by its instant too: one piece may
-    come back today and another tomorrow. The first purchase sets customer and currency; lines of others do not count.
+    which is all events of one sender whose ids are equal up to a last `:<number>`. So a whole receipt sent twice
+    counts once, and a receipt whose lines are sent one by one counts each. A refund is identified by its instant too:
+    one piece may come back today and another tomorrow. The first purchase sets customer and currency; lines of others
+    do not count.
     """
     ordered = sorted(lines, key=lambda line: (line.accepted_at, line.event_id))
     first = next((line for line in ordered if line.kind == PURCHASE), None)
@@ -121,9 +122,11 @@ def receipt_of(lines: Iterable[ReceiptLine], attributes: Mapping[str, Mapping[st
     )
 
 
-def _sending(event_id: str) -> str:
-    head, colon, number = event_id.rpartition(":")
-    return head if colon and number.isascii() and number.isdecimal() else event_id
+def _sending(key: str) -> str:
+    """The key without item, time and a last `:<number>` of the id."""
+    sending = key.rsplit(" ", 2)[0]
+    head, colon, number = sending.rpartition(":")
+    return head if colon and number.isascii() and number.isdecimal() else sending
 
 
 def is_in_time(line: ReceiptLine, terms: ByReceipt, *, time_zone: str) -> bool:

@@ -116,8 +116,8 @@ def _subjects(customer_id: str | None, anonymous_id: str | None) -> list[str]:
 
 
 def _live(packed: Sequence[bytes], subject: str) -> list[LiveEvent]:
-    # Entries of earlier versions end before the offer.
-    return [LiveEvent(*row[:5], *row[15:16]) for row in unpack_live(packed, subject)]
+    # Entries of earlier versions end before the offer, or before the sender.
+    return [LiveEvent(*row[:5], *row[15:18]) for row in unpack_live(packed, subject)]
 
 
 def _decoded(values: Sequence[bytes | None]) -> CustomerFeatures | None:

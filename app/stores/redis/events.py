@@ -37,7 +37,7 @@ class RedisEvents:
     def _command(self, events: Sequence[Event]) -> bytes:
         subject = events[0].subject
         keys = [
-            self._keys.seen(subject, events[0].event_id).encode(),
+            self._keys.seen(events[0].sending).encode(),
             self._keys.live(subject).encode(),
             self._keys.stream(self._keys.partition(subject)).encode(),
         ]

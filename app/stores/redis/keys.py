@@ -54,9 +54,9 @@ class RedisKeys:
         """List of the person's last events, latest accepted first."""
         return f"{{p{self.partition(subject)}}}:live:{subject}"
 
-    def seen(self, subject: str, event_id: str) -> str:
-        """Exists while a repeat of this event must be recognized."""
-        return f"{{p{self.partition(subject)}}}:seen:{event_id}"
+    def seen(self, sending: str) -> str:
+        """Exists while a repeat of this event must be recognized, whoever it is about."""
+        return f"{{p{self.partition(sending)}}}:seen:{sending}"
 
     def stream(self, partition: int) -> str:
         """Accepted events on their way to the history."""
@@ -110,6 +110,8 @@ def pack_event(event: Event) -> bytes:
             event.session_id,
             event.decision_id,
             event.offer_id,
+            event.sender,
+            event.item,
         ]
     )
 
@@ -119,7 +121,7 @@ def unpack_event(packed: bytes) -> Event:
     try:
         row = orjson.loads(packed)
         event_id, kind, time_s, product_id, quantity, _, channel, *rest = row
-        customer_id, anonymous_id, basket_id, amount_minor, currency, store_id, session_id, decision_id, *offer = rest
+        customer_id, anonymous_id, basket_id, amount_minor, currency, store_id, session_id, decision_id, *later = rest
         return Event(
             event_id=str(event_id),
             type=str(kind),
@@ -135,7 +137,8 @@ def unpack_event(packed: bytes) -> Event:
             store_id=store_id,
             session_id=session_id,
             decision_id=decision_id,
-            offer_id=offer[0] if offer else None,  # Entries of earlier versions end before the offer.
+            # Entries of earlier versions end before the offer, or before the sender.
+            **dict(zip(("offer_id", "sender", "item"), later, strict=False)),
         )
     # A list of another length, or of other types, or a time beyond the calendar.
     except (TypeError, OverflowError) as error:

@@ -1,5 +1,6 @@
 """What happens to events: checked row by row, counted once, visible in the next decision."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -77,7 +78,9 @@ def test_refund_takes_the_purchase_back(api: httpx.Client, ask: Ask, new_id: str
     [
         ({"type": "teleport"}, "unknown_event_type"),
         ({"time": "2026-10-01T00:00:00"}, "invalid_event"),
-        ({"time": "2999-01-01T00:00:00Z"}, "time_in_future"),
+        ({"time": "2199-01-01T00:00:00Z"}, "time_in_future"),
+        ({"time": "2999-01-01T00:00:00Z"}, "invalid_event"),
+        ({"time": "0001-01-01T00:00:00+01:00"}, "invalid_event"),
         ({"product_id": None}, "invalid_event"),
         ({"customer_id": None}, "invalid_event"),
         ({"quantity": -1}, "invalid_event"),
@@ -91,6 +94,20 @@ def test_faulty_row_is_rejected_and_the_others_are_kept(
     results = send(api, event(new_id, **({"customer_id": new_id} | fields)), good, 17)
     assert [result["status"] for result in results] == ["rejected", "accepted", "rejected"]
     assert (results[0]["id"], results[0]["code"]) == (new_id, code)
+
+
+@pytest.mark.parametrize("field", ["id", "customer_id", "product_id", "session_id", "type", "time", "colour"])
+def test_half_of_a_surrogate_pair_costs_its_own_row_alone(api: httpx.Client, new_id: str, field: str) -> None:
+    rows = [event(f"{new_id}-good", customer_id=new_id), event(new_id, customer_id=new_id) | {field: "\ud800"}]
+    answer = api.post("/v1/events", content=json.dumps({"events": rows}), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 202, answer.text
+    assert [result["status"] for result in answer.json()["results"]] == ["accepted", "rejected"]
+
+
+def test_spaces_around_an_id_are_no_part_of_it(api: httpx.Client, ask: Ask, new_id: str) -> None:
+    rows = [event(new_id, customer_id=f"  {new_id} "), event(f"{new_id}\t", customer_id=new_id)]
+    assert [result["status"] for result in send(api, *rows)] == ["accepted", "duplicate"]
+    assert ask(customer_id=new_id, explain=True)["trace"]["live_event_count"] == 1
 
 
 def test_batch_beyond_its_bound_is_refused(api: httpx.Client) -> None:

@@ -17,6 +17,7 @@ from app.stores.redis.stream import EventStream
 from app.worker.activity import activity_row
 from app.worker.consume import Duties, Worker
 from app.worker.receipts import Arrival
+from tests.support.rows import event_ids
 
 KEYS = RedisKeys(2)
 
@@ -62,7 +63,7 @@ def worker(client: "Redis", history: History, name: str = "w", *, batch_count: i
 
 
 def ids(history: History) -> list[str]:
-    return sorted(history.scan().collect()["row_id"].to_list())
+    return event_ids(history.scan())
 
 
 def waiting(client: "Redis") -> int:

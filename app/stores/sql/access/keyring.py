@@ -10,9 +10,9 @@ from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.domain import Scope
+from app.domain import LOCAL, Scope
 from app.errors import StoreUnavailable
-from app.stores.sql.access.keys import BOOTSTRAP, LOCAL, PREFIX, Grant, KeyBook, hash_of
+from app.stores.sql.access.keys import BOOTSTRAP, PREFIX, Grant, KeyBook, hash_of
 
 READ_EVERY_S = 1.0
 READ_AGAIN_S = 0.1

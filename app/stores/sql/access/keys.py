@@ -10,7 +10,7 @@ from hashlib import sha256
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.domain import Scope
+from app.domain import LOCAL, Scope
 from app.errors import BadInput, Conflict, Missing, StoreUnavailable
 from app.offers.terms.codes import new_id
 from app.stores.sql.database.engine import Ledger
@@ -19,8 +19,6 @@ from app.stores.sql.database.tables import api_keys
 
 BOOTSTRAP = "bootstrap"
 """The client of ENDCAP_API_KEY."""
-LOCAL = "local"
-"""The client of every request while there are no keys."""
 PREFIX = "endcap_"
 """So that a key in a place where it does not belong is found."""
 KEY_BYTES = 32

@@ -262,7 +262,7 @@ receipt_lines = Table(
     "receipt_lines",
     metadata,
     Column("receipt_id", String(128), primary_key=True),
-    Column("event_id", String(200), primary_key=True),
+    Column("event_id", String(400), primary_key=True),
     Column("kind", String(16), nullable=False),
     Column("product_id", String(128), nullable=False),
     Column("quantity", Float, nullable=False),

@@ -78,7 +78,7 @@ def event(**fields: object) -> Event:
 
 def test_purchase_becomes_a_line() -> None:
     made = receipt_line(event(channel="store", store_id="s1"), accepted_at=NOON, default_currency="EUR")
-    assert made == line(5001, accepted_at=NOON)
+    assert made == line(5001, event().key, accepted_at=NOON)
 
 
 @pytest.mark.parametrize("amount_minor", [300, -300])

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.domain import Scope
+from app.domain import LOCAL, Scope
 from app.errors import StoreUnavailable
 from app.stores.sql.access.keyring import HOLD_S, KeyRing
-from app.stores.sql.access.keys import BOOTSTRAP, LOCAL, Grant, KeyBook, hash_of
+from app.stores.sql.access.keys import BOOTSTRAP, Grant, KeyBook, hash_of
 
 TILL = Grant("key_1", "till-12", frozenset({Scope.REDEEM}))
 FIRST_KEY = b"first-key-of-all"

@@ -1,0 +1,48 @@
+"""What every door accepts, alike in requests, files and tables: ids, instants and numbers."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, StringConstraints
+
+ID_LENGTH = 128
+"""Characters of an id, the spaces around it left out: the width of its columns in SQL."""
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+"""Years in UTC. Any time zone, and some days more or less, stay on the calendar."""
+CLOCK_SKEW = timedelta(minutes=10)
+"""What has happened may be so much later than our clock, because the sender's may be ahead."""
+QUANTITY_MAX = 1e6
+
+CONTROL_CHARACTERS = r"[\x00-\x1f\x7f-\x9f]"
+_WITHOUT_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]+$"
+
+Id = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=ID_LENGTH, pattern=_WITHOUT_CONTROL)
+]
+"""An id or a short name: trimmed, valid Unicode, without control characters."""
+
+
+def in_bounds(instant: datetime) -> datetime:
+    """The instant in UTC; raises ValueError outside the years that are taken."""
+    # Compared before the conversion, which fails where the calendar ends.
+    if FIRST_YEAR < instant.year < LAST_YEAR:
+        return instant.astimezone(UTC)
+    if FIRST_YEAR - 1 <= instant.year <= LAST_YEAR + 1:
+        converted = instant.astimezone(UTC)
+        if FIRST_YEAR <= converted.year <= LAST_YEAR:
+            return converted
+    raise ValueError(f"Input should lie between the years {FIRST_YEAR} and {LAST_YEAR}")
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(in_bounds)]
+"""An instant with an offset, in UTC from then on."""
+
+
+def is_ahead(instant: datetime, *, now: datetime) -> bool:
+    """True for what cannot have happened yet, the clocks of senders being a little off."""
+    return instant > now + CLOCK_SKEW
+
+
+def valid_text(text: str) -> str:
+    """The text, with each half of a surrogate pair (which no UTF-8 can hold) as a question mark."""
+    return text.encode(errors="replace").decode()
