@@ -118,31 +118,38 @@ class History:
         return self.append_absent(lambda files: [_absent(unique, files)])
 
     def append_absent(self, absent: AbsentRows) -> int:
-        """Add what `absent` gives in one commit, all or nothing, in bounded memory; returns how many rows."""
-        for _ in range(ATTEMPTS):
-            table = self._opened()
-            try:
-                return _commit(table, absent(table.file_uris()), name=IMPORTS)
-            except CommitFailedError:
-                continue
-        raise self._too_busy()
+        """Add what `absent` gives in one commit, all or nothing, in bounded memory; returns how many rows.
+
+        Raises StoreUnavailable when the disk does not take them.
+        """
+        return self._append(absent, name=IMPORTS)
 
     def append_events(self, rows: pl.DataFrame) -> int:
         """Add those event rows that the table lacks; returns how many. Redelivery and other writers do no harm.
+
+        Raises StoreUnavailable when the disk does not take them.
 
         Costs one read of the ids of all event rows: 30 ms for a batch of 2,000 on a table of 2 M events.
         """
         unique = _one_per_id(rows)
         if unique.is_empty():
             return 0
+        return self._append(lambda files: [_absent(unique, files, source=FROM_EVENT)], name=EVENTS)
+
+    def _append(self, absent: AbsentRows, *, name: str) -> int:
         for _ in range(ATTEMPTS):
-            table = self._opened()
             try:
+                table = self._opened()
                 # Compared with the very version that the commit builds on: who loses a race compares again.
-                return _commit(table, [_absent(unique, table.file_uris(), source=FROM_EVENT)], name=EVENTS)
+                return _commit(table, absent(table.file_uris()), name=name)
             except CommitFailedError:
                 continue
-        raise self._too_busy()
+            # A full disk, a folder that may not be written: nothing was committed, and the rows are not at fault.
+            except (OSError, DeltaError) as error:
+                raise StoreUnavailable(f"history {self._path} cannot be written: {error}") from error
+        raise StoreUnavailable(
+            f"history {self._path}: lost {ATTEMPTS} commits in a row to other writers; run fewer of them"
+        )
 
     def compact(self) -> int:
         """Join small files, drop those replaced a day ago; returns how many were joined. Appends go on."""
@@ -165,11 +172,6 @@ class History:
         if not DeltaTable.is_deltatable(str(self._path)):
             _create(self._path)
         return DeltaTable(self._path)
-
-    def _too_busy(self) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"history {self._path}: lost {ATTEMPTS} commits in a row to other writers; run fewer of them"
-        )
 
 
 def _rows(table: DeltaTable) -> pl.LazyFrame:

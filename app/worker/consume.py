@@ -19,6 +19,8 @@ CLAIM_EVERY_S = 5.0
 COMPACT_EVERY_S = 600.0
 SWEEP_EVERY_S = 15.0
 RETRY_S = 1.0
+MAX_DELIVERIES = 5
+"""An entry that fails by itself so often, some 10 seconds apart, goes to the dead letters."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +57,13 @@ class Duties:
     issue: Callable[[Sequence[Arrival]], None]
     push: Callable[[Sequence[Event]], None]
     sweep: Callable[[], None]
+
+
+Pair = tuple[Entry, Event]
+
+
+def _where(entry: Entry) -> dict[str, object]:
+    return {"entry_id": entry.entry_id.decode(), "partition": entry.partition}
 
 
 class Worker:
@@ -127,18 +136,50 @@ class Worker:
         """History, then coupons, then acknowledge: a failure before that repeats the batch, which changes nothing."""
         batch = unpack(entries)
         for entry, reason in batch.poison:
-            self._stream.bury(entry, reason)
-            _log.error("event entry is no event", extra={"entry_id": entry.entry_id.decode(), "detail": reason})
-        if not batch.events:
+            self._bury(entry, reason)
+        stored = self._take(list(zip(batch.entries, batch.events, strict=True)), self._store)
+        handled = self._take(stored, self._issue)
+        if not handled:
             return
-        self._history.append_events(event_rows(batch.events))
-        pairs = zip(batch.events, batch.entries, strict=True)
-        self._duties.issue([Arrival(event, entry.accepted_at) for event, entry in pairs])
-        self._stream.done(batch.entries)
+        self._stream.done([entry for entry, _ in handled])
         try:
-            self._duties.push(batch.events)
+            self._duties.push([event for _, event in handled])
         except StoreUnavailable as error:
             _log.warning("features not pushed", extra={"detail": error.message})
+
+    def _store(self, pairs: Sequence[Pair]) -> None:
+        self._history.append_events(event_rows(event for _, event in pairs))
+
+    def _issue(self, pairs: Sequence[Pair]) -> None:
+        self._duties.issue([Arrival(event, entry.accepted_at) for entry, event in pairs])
+
+    def _take(self, pairs: Sequence[Pair], step: Callable[[Sequence[Pair]], None]) -> Sequence[Pair]:
+        """Those that `step` takes: halved until each one that it fails on is alone; raises StoreUnavailable."""
+        if not pairs:
+            return []
+        try:
+            step(pairs)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one event does, it must not hold up the others
+            if len(pairs) == 1:
+                self._fail(pairs[0][0], error)
+                return []
+            middle = len(pairs) // 2
+            return [*self._take(pairs[:middle], step), *self._take(pairs[middle:], step)]
+        return pairs
+
+    def _fail(self, entry: Entry, error: Exception) -> None:
+        """Leaves the entry pending, to be claimed again; buries it after its last delivery."""
+        if self._stream.deliveries(entry) >= MAX_DELIVERIES:
+            self._bury(entry, repr(error))
+        else:
+            # Without the message, which may repeat whom and what the event is about.
+            _log.warning("event failed; it will be tried again", extra=_where(entry) | {"detail": type(error).__name__})
+
+    def _bury(self, entry: Entry, reason: str) -> None:
+        self._stream.bury(entry, reason)
+        _log.error("event became a dead letter; see `endcap dead-letters`", extra=_where(entry))
 
     def _sweep(self) -> None:
         try:

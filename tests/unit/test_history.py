@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from app.domain import Event, ProductId
+from app.errors import StoreUnavailable
 from app.history import SCHEMA, History, event_row, event_rows
 from tests.support.rows import event_ids
 
@@ -111,6 +112,13 @@ def test_doubles_within_one_batch_count_once_and_the_first_wins(tmp_path: Path) 
     again = _events("a").with_columns(product_id=pl.lit("p2"))
     assert history.append_events(pl.concat([_events("a", "b"), again])) == 2
     assert history.scan().collect()["product_id"].to_list() == ["p1", "p1"]
+
+
+def test_disk_that_takes_nothing_is_no_fault_of_the_rows(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    with pytest.raises(StoreUnavailable, match="cannot be written"):
+        History(blocked / "history").append_events(_events("a"))
 
 
 def test_an_empty_batch_writes_nothing(tmp_path: Path) -> None:

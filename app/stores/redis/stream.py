@@ -17,16 +17,17 @@ _NEVER_DELIVERED = ">"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One packed event on its way: and where it waits."""
+    """One packed event on its way, and where it waits. `first_id`: its id before it was replayed, if it was."""
 
     partition: int
     entry_id: bytes
     packed: bytes
+    first_id: bytes | None = None
 
     @property
     def accepted_at(self) -> datetime:
-        """When Redis took it in, by its own clock: an entry's id begins with the milliseconds."""
-        return datetime.fromtimestamp(int(self.entry_id.split(b"-")[0]) / 1000, UTC)
+        """When Redis took it in, by its own clock."""
+        return accepted_at(self.first_id or self.entry_id)
 
 
 class EventStream:
@@ -84,11 +85,18 @@ class EventStream:
             pipeline.xdel(stream, *ids)
             self._call(pipeline.execute)
 
+    def deliveries(self, entry: Entry) -> int:
+        """How often consumers were given this entry, which is pending."""
+        stream, at = self._keys.stream(entry.partition), entry.entry_id
+        pending = self._call(partial(self._client.xpending_range, stream, WORKER_GROUP, at, at, 1))
+        return int(pending[0]["times_delivered"]) if pending else 0
+
     def bury(self, entry: Entry, reason: str) -> None:
         """Moves an entry that can never be stored to the dead letters, in one step."""
         stream = self._keys.stream(entry.partition)
         pipeline = self._client.pipeline(transaction=True)
-        pipeline.xadd(self._keys.dead(entry.partition), {"e": entry.packed, "reason": reason})
+        letter: dict[Any, Any] = {"e": entry.packed, "reason": reason, "id": entry.first_id or entry.entry_id}
+        pipeline.xadd(self._keys.dead(entry.partition), letter)
         pipeline.xack(stream, WORKER_GROUP, entry.entry_id)
         pipeline.xdel(stream, entry.entry_id)
         self._call(pipeline.execute)
@@ -119,4 +127,9 @@ class EventStream:
 
 def _entry(partition: int, row: tuple[bytes, dict[bytes, bytes]]) -> Entry:
     entry_id, fields = row
-    return Entry(partition, entry_id, fields.get(b"e", b""))
+    return Entry(partition, entry_id, fields.get(b"e", b""), fields.get(b"id"))
+
+
+def accepted_at(entry_id: bytes) -> datetime:
+    """The instant at which Redis gave this id, by its own clock: it begins with the milliseconds."""
+    return datetime.fromtimestamp(int(entry_id.split(b"-")[0]) / 1000, UTC)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -15,7 +15,7 @@ from app.history import History, event_rows
 from app.stores.redis.keys import RedisKeys, pack_event, worker_client
 from app.stores.redis.stream import EventStream
 from app.worker.activity import activity_row
-from app.worker.consume import Duties, Worker
+from app.worker.consume import MAX_DELIVERIES, Duties, Worker
 from app.worker.receipts import Arrival
 from tests.support.rows import event_ids
 
@@ -104,6 +104,46 @@ def test_poison_is_set_aside_with_its_reason_and_holds_nobody_up(client: "Redis"
     assert ids(history) == ["e1"]
     assert client.xlen(KEYS.dead(0)) == 2
     assert waiting(client) == 0
+
+
+def test_event_that_cannot_be_handled_holds_up_nothing_and_ends_among_the_dead_letters(
+    client: "Redis", tmp_path: Path
+) -> None:
+    issued: list[str] = []
+
+    def issue(arrivals: Sequence[Arrival]) -> None:
+        if any(one.event.event_id == "e5" for one in arrivals):
+            raise OverflowError("date value out of range")
+        issued.extend(one.event.event_id for one in arrivals)
+
+    history = History(tmp_path / "history")
+    send(client, *map(event, range(9)))
+    busy = stream(client, "w")
+    consumer = Worker(busy, history, replace(DUTIES, issue=issue), batch_count=100, interval_s=0.01)
+    consumer.step()
+    assert sorted(issued) == [f"e{number}" for number in range(9) if number != 5]
+    assert ids(history) == [f"e{number}" for number in range(9)]
+    for delivery in range(2, MAX_DELIVERIES + 1):
+        assert waiting(client) == 1, f"given up before delivery {delivery}"
+        consumer.handle(busy.claim(10, idle_ms=0))
+    assert waiting(client) == 0
+    dead: Any = [letter for at in range(2) for letter in cast("Any", client.xrange(KEYS.dead(at)))]
+    ((_, letter),) = dead
+    assert letter[b"reason"] == b"OverflowError('date value out of range')"
+    assert len(issued) == 8
+
+
+def test_store_that_is_away_makes_no_dead_letters(client: "Redis", tmp_path: Path) -> None:
+    def away(_: Sequence[Arrival]) -> None:
+        raise StoreUnavailable("no ledger")
+
+    send(client, event(1))
+    busy = stream(client, "w")
+    consumer = Worker(busy, History(tmp_path / "h"), replace(DUTIES, issue=away), batch_count=10, interval_s=0.01)
+    for _ in range(2 * MAX_DELIVERIES):
+        with pytest.raises(StoreUnavailable):
+            consumer.handle(busy.read(10) or busy.claim(10, idle_ms=0))
+    assert waiting(client) == 1
 
 
 def test_push_that_fails_keeps_the_history_going(client: "Redis", tmp_path: Path) -> None:
