@@ -7,6 +7,8 @@ from pydantic import AfterValidator, AwareDatetime, StringConstraints
 
 ID_LENGTH = 128
 """Characters of an id, the spaces around it left out: the width of its columns in SQL."""
+NAME_LENGTH = 200
+"""Characters of a name that people read."""
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 """Years in UTC. Any time zone, and some days more or less, stay on the calendar."""
 CLOCK_SKEW = timedelta(minutes=10)

@@ -15,7 +15,7 @@ from app.api.decisions.replenishment_wire import ReplenishmentRequest
 from app.api.decisions.wire import MAX_SIZE
 from app.api.idempotency import MAX_KEY_LENGTH
 from app.api.till.wire import MAX_TTL_S, ReservationRequest
-from app.bounds import CLOCK_SKEW
+from app.bounds import CLOCK_SKEW, ID_LENGTH, QUANTITY_MAX
 from app.commands import models
 from app.decision import shadow
 from app.decision.candidates import sources
@@ -28,7 +28,7 @@ from app.decision.replenishment import answer as replenishment
 from app.decision.replenishment import hazards, interval
 from app.decision.slate import diversity, mixed
 from app.decision.slate import new_products as new_places
-from app.imports import lines, values
+from app.imports import lines
 from app.model import content as model_content
 from app.model.bundle import HEAD_COUNTS
 from app.offers.planning.generation import Guardrails
@@ -158,7 +158,9 @@ STATEMENTS: dict[str, list[str]] = {
     "for-front-ends.md": [f"how many, 1 to {MAX_SIZE}"],
     "for-tills.md": [f"for {field_default(ReservationRequest, 'ttl_s') // 60} minutes"],
     "import.md": [
-        f"at most {values.ID_LENGTH_MAX} characters",
+        f"at most {ID_LENGTH} characters",
+        f"at most {QUANTITY_MAX:,.0f} |",
+        f"more than {CLOCK_SKEW // timedelta(minutes=1)} minutes ahead",
         f"at most {lines.QUOTED_LINES_MAX} lines",
         f"as new for {model_content.NEW_FOR // DAY} days",
     ],

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from app.bounds import NAME_LENGTH
 from app.imports import values
 from app.imports.checked import columns_of
 from app.imports.table_file import Block
@@ -15,8 +16,6 @@ from app.offers.terms.terms import RETAILER, Amount, CampaignTerms, Discount, Of
 from app.settings import ProductSelector
 from app.stores.sql.accounts.backfill import KnownCampaign, PastRedemption
 
-ID_LENGTH_MAX = 128
-"""As long as the ledger's ids may be."""
 EVERY_PRODUCT = "*"
 
 Columns = Mapping[str, ParsedColumn]
@@ -30,8 +29,8 @@ def parse_campaigns(block: Block, *, default_currency: str) -> Columns:
     ends_first = ("not after starts_at", ends_at.values <= starts_at.values)
     parsed = {
         "campaign_id": _id(column("campaign_id")),
-        "name": values.identifiers(column("name")),
-        "funder": values.identifiers(column("funder")),
+        "name": values.identifiers(column("name"), length_max=NAME_LENGTH),
+        "funder": values.identifiers(column("funder"), length_max=NAME_LENGTH),
         "currency": currency,
         "budget": _money(column("budget"), currency.values, least=0),
         "starts_at": starts_at,
@@ -71,7 +70,7 @@ def parse_offers(block: Block, *, campaigns: Mapping[str, KnownCampaign], offers
         "offer_id": ParsedColumn(offer.values, [*offer.faults, elsewhere]),
         "campaign_id": campaign,
         "product_id": values.identifiers(column("product_id"), compulsory=True),
-        "name": values.identifiers(column("name")),
+        "name": values.identifiers(column("name"), length_max=NAME_LENGTH),
         "amount": ParsedColumn(
             amount.values, [*amount.faults, ("give amount or percent, one of them", given[0] == given[1])]
         ),
@@ -96,13 +95,13 @@ def offer_terms(frame: pl.DataFrame, *, campaigns: Mapping[str, KnownCampaign]) 
     return found
 
 
-def parse_audience(block: Block, *, campaigns: Mapping[str, KnownCampaign]) -> Columns:
-    """campaign_id, customer_id, timestamp."""
+def parse_audience(block: Block, *, campaigns: Mapping[str, KnownCampaign], shift: timedelta, now: datetime) -> Columns:
+    """campaign_id, customer_id, timestamp, which has happened once it is moved by `shift`."""
     column = columns_of(block)
     return {
         "campaign_id": _known(column("campaign_id"), campaigns, "campaign"),
         "customer_id": _id(column("customer_id")),
-        "timestamp": values.instants(column("timestamp")),
+        "timestamp": values.happened(column("timestamp"), now=now, shift=shift),
     }
 
 
@@ -117,12 +116,19 @@ def assignments(
     ]
 
 
-def parse_redemptions(block: Block, *, campaigns: Mapping[str, KnownCampaign], offers: Mapping[str, str]) -> Columns:
-    """offer_id, customer_id, timestamp, discount, channel."""
+def parse_redemptions(
+    block: Block,
+    *,
+    campaigns: Mapping[str, KnownCampaign],
+    offers: Mapping[str, str],
+    shift: timedelta,
+    now: datetime,
+) -> Columns:
+    """offer_id, customer_id, timestamp, which has happened once it is moved by `shift`, discount, channel."""
     column = columns_of(block)
     offer = _known(column("offer_id"), offers, "offer")
     campaign = offer.values.replace_strict(offers, default=None, return_dtype=pl.String)
-    at = values.instants(column("timestamp"))
+    at = values.happened(column("timestamp"), now=now, shift=shift)
     return {
         "offer_id": offer,
         "customer_id": _id(column("customer_id")),
@@ -140,7 +146,7 @@ def past_redemptions(frame: pl.DataFrame, *, shift: timedelta) -> list[PastRedem
 
 
 def _id(raw: pl.Series) -> ParsedColumn:
-    return values.identifiers(raw, compulsory=True, length_max=ID_LENGTH_MAX)
+    return values.identifiers(raw, compulsory=True)
 
 
 def _known(raw: pl.Series, known: Collection[str], what: str) -> ParsedColumn:

@@ -115,7 +115,8 @@ class _Import:
             wanted = rows.assignments(frame, campaigns=known, shift=self._shift, now=self._now)
             return self._ledger.write(partial(backfill.add_assigned, assigned=wanted, now=self._now))
 
-        return self._import("audience", file, partial(rows.parse_audience, campaigns=known), keep)
+        parse = partial(rows.parse_audience, campaigns=known, shift=self._shift, now=self._now)
+        return self._import("audience", file, parse, keep)
 
     def redemptions(self, file: TableFile) -> ImportReport:
         known, offers = self._ledger.read(backfill.known_campaigns), self._ledger.read(backfill.campaigns_of_offers)
@@ -124,7 +125,8 @@ class _Import:
             wanted = rows.past_redemptions(frame, shift=self._shift)
             return self._ledger.write(partial(backfill.add_redemptions, wanted=wanted, now=self._now))
 
-        return self._import("redemptions", file, partial(rows.parse_redemptions, campaigns=known, offers=offers), keep)
+        parse = partial(rows.parse_redemptions, campaigns=known, offers=offers, shift=self._shift, now=self._now)
+        return self._import("redemptions", file, parse, keep)
 
     def coupons(self) -> ImportReport:
         """Issues what the touched campaigns that run now owe their audience."""

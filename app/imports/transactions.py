@@ -77,7 +77,9 @@ def import_lines(
     refused = Rejects(settings.rejects_dir, table=TABLE, source=file.path)
     with refused as rejects, Staging(settings.data_dir) as staging:
         for block in file.blocks:
-            checked = check_lines(block, default_currency=settings.currency)
+            # A file that is moved to now may have any times.
+            latest = None if shift_to_now else now
+            checked = check_lines(block, default_currency=settings.currency, latest=latest)
             staging.add(checked.frame)
             rejects.add(checked.rejects)
             progress(block.done, file.total)
@@ -102,17 +104,22 @@ def import_lines(
         )
 
 
-def check_lines(block: Block, *, default_currency: str) -> CheckedRows:
-    """The block's sound rows as the history names and types them, with their line; `time` still naive."""
+def check_lines(block: Block, *, default_currency: str, latest: datetime | None) -> CheckedRows:
+    """The block's sound rows as the history names and types them, with their line; `time` still naive.
+
+    Nothing is later than `latest`, if that is given.
+    """
     column = columns_of(block)
     currency = values.currencies(column("currency"), default=default_currency)
+    raw_times = column("timestamp")
+    times = values.instants(raw_times) if latest is None else values.happened(raw_times, now=latest)
     checked = check(
         block,
         {
             "customer_id": values.identifiers(column("customer_id"), compulsory=True),
             "product_id": values.identifiers(column("product_id"), compulsory=True),
             "basket_id": values.identifiers(column("basket_id")),
-            "timestamp": values.instants(column("timestamp")),
+            "timestamp": times,
             "quantity": values.quantities(column("quantity")),
             "amount": values.money(column("amount"), currency.values),
             "discount": values.money(column("discount"), currency.values),

@@ -2,22 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import partial
 
 import polars as pl
 
+from app.bounds import CLOCK_SKEW, CONTROL_CHARACTERS, FIRST_YEAR, ID_LENGTH, LAST_YEAR, QUANTITY_MAX
 from app.domain import Channel
-from app.offers.terms.money import MINOR_DIGITS, MINOR_DIGITS_MOST
+from app.offers.terms.money import MAX_MINOR, MINOR_DIGITS, MINOR_DIGITS_MOST
 
-ID_LENGTH_MAX = 200
 # Digits alone: up to here seconds, then milliseconds, then microseconds (each until the year 5138).
 EPOCH_S_MAX, EPOCH_MS_MAX, EPOCH_US_MAX = 1e11, 1e14, 1e17
-YEAR_MIN, YEAR_MAX = 1900, 2200
 # Below this many minor units a float64 is off by less than TIE_WIDTH, so only near-ties need decimals.
 FLOAT_EXACT_MAX = 1e11
 TIE_WIDTH = 1e-4
-AMOUNT_MINOR_MAX = 9e18
 
 NAIVE_FORMATS = (
     "%Y-%m-%dT%H:%M:%S%.f",
@@ -58,12 +57,12 @@ def text(raw: pl.Series) -> pl.Series:
     return trimmed.set(trimmed == "", None)
 
 
-def identifiers(raw: pl.Series, *, compulsory: bool = False, length_max: int = ID_LENGTH_MAX) -> ParsedColumn:
+def identifiers(raw: pl.Series, *, compulsory: bool = False, length_max: int = ID_LENGTH) -> ParsedColumn:
     """Ids as text, leading zeros kept."""
     values = text(raw)
     faults = [
         (f"longer than {length_max} characters", values.str.len_chars() > length_max),
-        ("holds a control character", values.str.contains(r"[\x00-\x1f\x7f]")),
+        ("holds a control character", values.str.contains(CONTROL_CHARACTERS)),
     ]
     if compulsory:
         faults.append(("missing", values.is_null()))
@@ -97,7 +96,7 @@ def quantities(raw: pl.Series) -> ParsedColumn:
     """float32, 1 where the value is absent; negative stays negative."""
     given = _number(raw)
     values = given.values.cast(pl.Float32)
-    too_large = ("too large", values.is_infinite() & given.values.is_finite())
+    too_large = (f"beyond {QUANTITY_MAX:,.0f}", given.values.is_finite() & (given.values.abs() > QUANTITY_MAX))
     return ParsedColumn(values.fill_null(1.0), [*given.faults, too_large])
 
 
@@ -117,7 +116,7 @@ def money(raw: pl.Series, currency: pl.Series) -> ParsedColumn:
     given = _number(raw)
     digits = currency.replace_strict(MINOR_DIGITS, default=MINOR_DIGITS_MOST, return_dtype=pl.Int64)
     scaled = given.values * 10.0**digits
-    too_large = scaled.abs() > AMOUNT_MINOR_MAX
+    too_large = scaled.abs() > MAX_MINOR
     near_tie = ((scaled - scaled.floor() - 0.5).abs() < TIE_WIDTH) | (scaled.abs() > FLOAT_EXACT_MAX)
     # What has no integer is taken out first, because cast() raises on it.
     rounded = scaled.set(~scaled.is_finite() | too_large, None).round(0, mode="half_to_even").cast(pl.Int64)
@@ -142,6 +141,13 @@ def instants(raw: pl.Series) -> ParsedColumn:
     else:
         return _instants_of_text(text(raw))
     return ParsedColumn(values, [_out_of_range(values)])
+
+
+def happened(raw: pl.Series, *, now: datetime, shift: timedelta = timedelta()) -> ParsedColumn:
+    """Instants of what has happened: moved by `shift`, not later than `now` and a little."""
+    parsed = instants(raw)
+    latest = (now + CLOCK_SKEW - shift).astimezone(UTC).replace(tzinfo=None)
+    return ParsedColumn(parsed.values, [*parsed.faults, ("after now: it cannot have happened", parsed.values > latest)])
 
 
 def _instants_of_text(written: pl.Series) -> ParsedColumn:
@@ -188,7 +194,7 @@ def _epoch(written: pl.Series) -> pl.Series:
 
 def _out_of_range(values: pl.Series) -> Fault:
     year = values.dt.year()
-    return (f"not between the years {YEAR_MIN} and {YEAR_MAX}", (year < YEAR_MIN) | (year > YEAR_MAX))
+    return (f"not between the years {FIRST_YEAR} and {LAST_YEAR}", (year < FIRST_YEAR) | (year > LAST_YEAR))
 
 
 def _number(raw: pl.Series) -> ParsedColumn:

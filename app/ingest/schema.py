@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from app.bounds import CLOCK_SKEW, ID_LENGTH, QUANTITY_MAX, Id, Instant, is_ahead
 from app.domain import Channel, Event, ProductId
 from app.errors import BadInput, pointer_to
+from app.offers.terms.money import MAX_MINOR
 
 EVENT_TYPES = (
     "view_item_list", "view_item", "select_item", "search", "scan_item", "add_to_cart", "remove_from_cart",
@@ -20,9 +21,6 @@ EVENT_TYPES = (
 PRODUCT_TYPES = frozenset(
     {"view_item", "select_item", "scan_item", "add_to_cart", "add_to_wishlist", "purchase", "refund"}
 )
-MAX_MINOR = 2**53 - 1
-
-
 QUANTITY = "In the product's unit of sale: pieces, kilograms, …"
 
 

@@ -10,6 +10,7 @@ import polars as pl
 import redis
 from feast import FeatureStore
 
+from app.bounds import CLOCK_SKEW
 from app.errors import StoreUnavailable
 from app.feature_fields import (
     CUSTOMER_ACTIVITY,
@@ -81,17 +82,23 @@ def remember_origin(redis_url: str, as_of: datetime, *, history_version: int | N
     """Records, for metrics and gate, as of when and from which history the served features are; StoreUnavailable."""
     try:
         with bounded_client(redis_url) as client:
-            client.set(FEATURES_HISTORY, "" if history_version is None else history_version)
-            client.set(FEATURES_AS_OF, as_of.timestamp())
+            # At once, so that no crash leaves the one without the other.
+            known = "" if history_version is None else history_version
+            client.mset({FEATURES_HISTORY: known, FEATURES_AS_OF: as_of.timestamp()})
     except redis.RedisError as error:
         raise StoreUnavailable(f"Redis did not take the features' instant: {error}") from error
 
 
 def default_as_of(history: pl.LazyFrame) -> datetime:
-    """The instant just after the last row; the wall clock when no row has a time."""
-    last = history.select(pl.col("time").max()).collect().item()
+    """The instant just after the last row that can have happened; the wall clock when no row has such a time.
+
+    Live events count from there on: a row of the far future would switch them off until then.
+    """
+    now = datetime.now(UTC)
+    happened = pl.col("time").filter(pl.col("time") <= now + CLOCK_SKEW)
+    last = history.select(happened.max()).collect().item()
     # Features hold rows with time < as_of: the last row needs an instant after its own.
-    return last + timedelta(microseconds=1) if isinstance(last, datetime) else datetime.now(UTC)
+    return last + timedelta(microseconds=1) if isinstance(last, datetime) else now
 
 
 def keep_snapshot(path: Path, table: pl.DataFrame) -> None:

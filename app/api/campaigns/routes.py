@@ -26,12 +26,11 @@ from app.api.campaigns.wire import (
     offer_body,
     offer_document,
 )
-from app.api.decisions.wire import Instant
 from app.api.documents import json_answer
 from app.api.idempotency import idempotent, idempotent_request, respond
 from app.api.problems import documented
 from app.api.state import service_of
-from app.bounds import Id
+from app.bounds import Id, Instant
 from app.domain import Scope
 from app.errors import InvalidRequest
 from app.offers.terms.records import Campaign, Offer

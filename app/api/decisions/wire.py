@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.api.documents import RequestModel
 from app.api.fields import CUSTOMER_ID, ChannelField, DegradedFlags, ModelVersion, ProductIdText, StoreId
-from app.bounds import Id
+from app.bounds import QUANTITY_MAX, Id, Instant
 from app.domain import CouponDetails, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
 from app.errors import UnknownPlacement
 from app.ingest.schema import QUANTITY
@@ -27,20 +27,12 @@ class BasketLine(RequestModel):
     quantity: float = Field(
         default=1.0,
         gt=0,
-        le=1e6,
+        le=QUANTITY_MAX,
         allow_inf_nan=False,
         description=QUANTITY,
     )
 
 
-def _in_utc(instant: datetime) -> datetime:
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("Input should lie between the years 1 and 9999 in UTC") from None
-
-
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 OtherNow = Annotated[
     Instant | None,
     Field(description="Answer as of this instant, ISO 8601 with an offset. Default: now"),

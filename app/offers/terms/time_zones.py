@@ -6,17 +6,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, AwareDatetime
 
-FIRST_YEAR, LAST_YEAR = 1970, 9000
+from app.bounds import in_bounds
 
 
-def _on_the_calendar(instant: datetime) -> datetime:
-    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
-        raise ValueError(f"Input should lie between the years {FIRST_YEAR} and {LAST_YEAR}")
+def _checked(instant: datetime) -> datetime:
+    in_bounds(instant)
     return instant
 
 
-PlannedInstant = Annotated[AwareDatetime, AfterValidator(_on_the_calendar)]
-"""An instant that no time zone, and no days added to it, lead off the calendar."""
+PlannedInstant = Annotated[AwareDatetime, AfterValidator(_checked)]
+"""An instant within the bounds of all doors, with the offset that it was given."""
 
 
 def is_zone(name: str) -> bool:

@@ -120,6 +120,13 @@ def test_a_broken_hundredth_is_listed_and_the_rest_imported(tmp_path: Path, sett
     assert [row["value"] for row in refused if row["line"] == "252"] == ["yesterday"]
 
 
+def test_line_of_the_future_is_refused_unless_the_file_is_moved(tmp_path: Path, settings: Settings) -> None:
+    file = _file(tmp_path, ["ann,tea,b1,2099-01-01T00:00:00Z,1,1.00", _line(1)])
+    report = _import(settings, file)
+    assert (report.rows_added, report.rows_rejected) == (1, 1)
+    assert [row["reason"] for row in _refused(report)] == ["after now: it cannot have happened"]
+
+
 def test_a_row_with_two_faults_is_one_row_and_two_lines(tmp_path: Path, settings: Settings) -> None:
     report = _import(settings, _file(tmp_path, ["c1,,b1,never,1,1"]))
     assert report.rows_rejected == 1
