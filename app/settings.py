@@ -167,7 +167,7 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
     feature_timeout_ms: int = Field(default=30, ge=1, le=10_000)
-    ingest_timeout_ms: int = Field(default=60, ge=1, le=10_000)
+    ingest_timeout_ms: int = Field(default=250, ge=1, le=10_000)
     max_in_flight_count: int = Field(default=64, ge=1)
     last_known_features_s: int = Field(default=900, ge=0)
     features_stale_after_s: int = Field(default=8 * 86_400, ge=60)

@@ -1,11 +1,19 @@
 """Accepted events in Redis: the seen-mark, the live profile and the stream, one atomic script per event."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from app.domain import Event
 from app.stores.redis.breaker import Breaker
 from app.stores.redis.keys import ACCEPT, RedisKeys, pack_command, pack_event
 from app.stores.redis.pipelined import PipelinedRedis
+
+EVENT_S = 0.001
+"""What each event adds to the time that its batch may take: a batch of many is late by its size, not by a fault."""
+LARGE_EVENTS = 50
+LARGE_AT_ONCE = 2
+"""So many batches of more than LARGE_EVENTS are at Redis at a time: small ones wait some milliseconds at most."""
 
 
 class RedisEvents:
@@ -26,12 +34,17 @@ class RedisEvents:
         self._keys = keys
         self._breaker = breaker
         self._timeout_s = timeout_s
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._limits = [str(limit).encode() for limit in (seen_keep_s, live_count, live_keep_s)]
 
     async def accept(self, batches: Sequence[Sequence[Event]]) -> list[bool]:
         """True per row when it was new; raises StoreUnavailable when not all of them are known to be safe."""
-        packed = b"".join(map(self._command, batches))
-        answers = await self._breaker.call(lambda: self._redis.ask(packed, len(batches)), timeout_s=self._timeout_s)
+        count = sum(map(len, batches))
+        lane = self._large if count > LARGE_EVENTS else nullcontext()
+        async with lane:
+            packed = b"".join(map(self._command, batches))
+            timeout_s = self._timeout_s + count * EVENT_S
+            answers = await self._breaker.call(lambda: self._redis.ask(packed, len(batches)), timeout_s=timeout_s)
         return [answer == 1 for answer in answers]
 
     def _command(self, events: Sequence[Event]) -> bytes:
