@@ -133,6 +133,7 @@ class LiveEvent(NamedTuple):
     offer_id: str | None = None
     sender: str = LOCAL
     item: int = 0
+    basket_id: str | None = None
 
 
 class WalletCoupon(NamedTuple):

@@ -22,6 +22,11 @@ PRODUCT_TYPES = frozenset(
     {"view_item", "select_item", "scan_item", "add_to_cart", "add_to_wishlist", "purchase", "refund"}
 )
 QUANTITY = "In the product's unit of sale: pieces, kilograms, …"
+LINE_QUANTITY = f"{QUANTITY}; 0: a line that was voided"
+
+
+PURCHASE, REFUND = "purchase", "refund"
+TRADES = frozenset({PURCHASE, REFUND})
 
 
 class EventItem(BaseModel):
@@ -30,9 +35,12 @@ class EventItem(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     product_id: Id = Field(description="The product, by the id of the product table")
-    quantity: float = Field(default=1.0, gt=0, le=QUANTITY_MAX, allow_inf_nan=False, description=QUANTITY)
+    quantity: float = Field(default=1.0, ge=0, le=QUANTITY_MAX, allow_inf_nan=False, description=LINE_QUANTITY)
     amount_minor: int | None = Field(
-        default=None, ge=-MAX_MINOR, le=MAX_MINOR, description="What the whole line cost, in minor units"
+        default=None,
+        ge=-MAX_MINOR,
+        le=MAX_MINOR,
+        description="What the whole line cost, in minor units; a purchase below 0 is a refund",
     )
 
 
@@ -62,12 +70,13 @@ class EventRow(BaseModel):
         default=None, min_length=1, max_length=200, description="The products that it is about, where it is several"
     )
     basket_id: Id | None = Field(default=None, description="The basket or receipt that it belongs to")
-    quantity: float = Field(default=1.0, gt=0, le=QUANTITY_MAX, allow_inf_nan=False, description=QUANTITY)
+    quantity: float = Field(default=1.0, ge=0, le=QUANTITY_MAX, allow_inf_nan=False, description=LINE_QUANTITY)
     amount_minor: int | None = Field(
         default=None,
         ge=-MAX_MINOR,
         le=MAX_MINOR,
-        description="What it cost, in minor units of `currency`; each of `items` has its own",
+        description="What it cost, in minor units of `currency`; each of `items` has its own. A purchase below 0 is a "
+        "refund",
     )
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] | None = Field(
         default=None, description="Currency of the amounts, ISO 4217. Default: ENDCAP_CURRENCY"
@@ -108,17 +117,26 @@ def parse_event(row: Mapping[str, object], *, client: str, now: datetime) -> lis
         raise RejectedEvent("time_in_future", detail, pointer="/time")
     event = _event(parsed, client)
     if parsed.items is None:
-        return [event]
+        return [_signed(event)]
     return [
-        replace(
-            event,
-            item=number,
-            product_id=ProductId(item.product_id),
-            quantity=item.quantity,
-            amount_minor=item.amount_minor,
+        _signed(
+            replace(
+                event,
+                item=number,
+                product_id=ProductId(item.product_id),
+                quantity=item.quantity,
+                amount_minor=item.amount_minor,
+            )
         )
         for number, item in enumerate(parsed.items)
     ]
+
+
+def _signed(event: Event) -> Event:
+    """A purchase of a negative amount as what it is, a refund, whose amount is positive."""
+    if event.type in TRADES and event.amount_minor is not None and event.amount_minor < 0:
+        return replace(event, type=REFUND, amount_minor=-event.amount_minor)
+    return event
 
 
 def _event(parsed: EventRow, client: str) -> Event:

@@ -9,6 +9,7 @@ import polars as pl
 
 from app.domain import Floats, Ints, Mask
 from app.settings import Settings
+from training.data.purchases import kept_purchases
 
 Days = npt.NDArray[np.float64]
 """Instants as days since 1970-01-01 UTC, with fractions."""
@@ -210,11 +211,10 @@ def _hidden() -> pl.Expr:
 
 
 def _positive(rows: pl.LazyFrame) -> tuple[pl.LazyFrame, bool]:
-    """Purchases (a negative quantity is a refund), or all positive events where nothing was bought; which of them."""
-    bought = rows.filter(pl.col("type") == "purchase")
-    if bought.head(1).collect().is_empty():
+    """Purchases that were kept, or all positive events where nothing was bought; which of them."""
+    if rows.filter(pl.col("type") == "purchase").head(1).collect().is_empty():
         return rows.filter(pl.col("type").is_in(POSITIVE_EVENTS)), False
-    return bought.filter(pl.col("quantity").fill_null(1) >= 0), True
+    return kept_purchases(rows), True
 
 
 def _views(rows: pl.LazyFrame, *, line_count: int) -> pl.DataFrame | None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from app.feature_fields import ACTIVITY, PROFILE, PURCHASES, STATISTICS, Feature, FieldType, product_key
+from training.data.purchases import kept_purchases
 
 # Bounds the row that every decision reads and decodes.
 MAX_BOUGHT_COUNT = 5000
@@ -115,10 +116,10 @@ def rows_before(history: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:
 
 
 def _lines(rows: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
-    """Purchase lines, one for each customer, basket and product; age_days null without times."""
+    """Purchase lines that were kept, one for each customer, basket and product; age_days null without times."""
     priced = pl.col("amount_minor").is_not_null() & (pl.col("quantity") > 0)
     return (
-        rows.filter((pl.col("type") == "purchase") & pl.col("product_id").is_not_null())
+        kept_purchases(rows)
         .with_columns(basket=_basket())
         .group_by("customer_id", "basket", "product_id")
         .agg(

@@ -144,9 +144,11 @@ def _live_rows(bundle: Bundle, purchases: Mapping[str, LivePurchase], *, now_s: 
     items = np.array([item for item, _ in known], np.int32)
     count = np.array([purchase.count for _, purchase in known], np.float32)
     last_day = np.array([purchase.last_at / DAY_S for _, purchase in known], np.float32)
-    age_days = np.maximum(now_s / DAY_S - last_day, 0)
+    # What came back was bought a while ago: it takes one purchase off, undecayed and without a day of its own.
+    age_days = np.maximum(np.where(count > 0, now_s / DAY_S - last_day, 0), 0)
     weights = count * 2 ** (-age_days / 28), count * 2 ** (-age_days / 112)
-    return items, np.array([count, *weights, last_day, last_day])
+    first_day = np.where(count > 0, last_day, np.inf).astype(np.float32)
+    return items, np.array([count, *weights, first_day, last_day])
 
 
 def _bought(rows: _Rows, live_rows: _Rows) -> Bought:
@@ -163,13 +165,13 @@ def _each_once(items: Ints, columns: Floats) -> Bought:
     """Ordered rows in which an item may be repeated: bought before, and again in the last minutes."""
     # An item stands here twice at most, once from each side, so that comparing neighbours suffices.
     repeated = (items[1:] == items[:-1]).nonzero()[0]
-    if not len(repeated):
-        return Bought(items, *columns)
     again = columns.take(repeated + 1, axis=1)
     columns[:_FIRST_DAY, repeated] += again[:_FIRST_DAY]
     columns[_FIRST_DAY, repeated] = np.minimum(columns[_FIRST_DAY, repeated], again[_FIRST_DAY])
     columns[_LAST_DAY, repeated] = np.maximum(columns[_LAST_DAY, repeated], again[_LAST_DAY])
-    is_kept = np.ones(len(items), np.bool_)
+    columns[_WEIGHT_28D : _WEIGHT_112D + 1] = np.maximum(columns[_WEIGHT_28D : _WEIGHT_112D + 1], 0)
+    # What came back as often as it was bought is not bought, nor is what came back and was never known as bought.
+    is_kept = columns[_COUNT] > 0
     is_kept[repeated + 1] = False
     kept = is_kept.nonzero()[0]
     return Bought(items.take(kept), *columns.take(kept, axis=1))

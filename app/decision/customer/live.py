@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from operator import attrgetter
 
 from app.domain import LiveEvent
@@ -24,10 +25,19 @@ INTEREST = {
 
 @dataclass(frozen=True, slots=True)
 class LivePurchase:
-    """How often one product was bought since the features were built, and when last (unix seconds)."""
+    """In how many baskets one product was bought since the features were built, and when last (unix seconds).
+
+    A count of -1: what was bought before came back; `last_at` is minus infinity then.
+    """
 
     count: float
     last_at: float
+
+
+RETURNED = LivePurchase(-1.0, -inf)
+LEAST = 1e-6
+"""Sums of weights are a little off: less than this of a product is none."""
+DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +65,16 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
     known = {_KEY(event): event for event in events if event.time_s <= now_s}
     # By key first, so that events of one instant come in the same order however they arrived.
     latest_first = sorted((known[key] for key in sorted(known)), key=attrgetter("time_s"), reverse=True)
+    trades = [event for event in latest_first if event.type in TRADES and event.quantity > 0]
+    since = [event for event in trades if event.time_s >= since_s]
+    bought = _bought(since)
+    every = bought if len(since) == len(trades) else _bought(trades)
+    returned = {product_id for product_id, one in every.items() if one.count <= 0}
     recent: dict[str, float] = {}
     for event in latest_first:
         interest = INTEREST.get(event.type)
+        if event.type == PURCHASE and (event.quantity <= 0 or event.product_id in returned):
+            continue
         if interest is not None and event.product_id is not None and interest > recent.get(event.product_id, 0.0):
             # A known key keeps its position in a dict: that of the product's latest event.
             recent[event.product_id] = interest
@@ -65,18 +82,32 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
         event_count=len(latest_first),
         last_event_id=latest_first[0].event_id if latest_first else None,
         recent=recent,
-        bought=_bought([event for event in latest_first if event.time_s >= since_s and event.type in TRADES]),
+        bought={product_id: one for product_id, one in bought.items() if one.count},
     )
 
 
 def _bought(trades: Iterable[LiveEvent]) -> dict[str, LivePurchase]:
-    """Purchases less refunds; a product that was fully refunded is not bought."""
-    bought: dict[str, LivePurchase] = {}
+    """Every product of these trades: in how many baskets it is, as the features count; 0 where all pieces came back."""
+    baskets: dict[str, set[object]] = {}
+    pieces: dict[str, float] = {}
+    last_at: dict[str, float] = {}
     for event in trades:
-        if event.product_id is None:
+        product_id = event.product_id
+        if product_id is None:
             continue
-        before = bought.get(event.product_id, LivePurchase(0.0, 0.0))
-        step = 1.0 if event.type == PURCHASE else -1.0
-        last_at = max(before.last_at, event.time_s) if event.type == PURCHASE else before.last_at
-        bought[event.product_id] = LivePurchase(before.count + step, last_at)
-    return {product_id: purchase for product_id, purchase in bought.items() if purchase.count > 0}
+        if event.type == PURCHASE:
+            # Without a name a day is a basket, so that one sale that is reported twice counts once.
+            basket = event.time_s // DAY_S if event.basket_id is None else event.basket_id
+            baskets.setdefault(product_id, set()).add(basket)
+            last_at[product_id] = max(last_at.get(product_id, -inf), event.time_s)
+        signed = event.quantity if event.type == PURCHASE else -event.quantity
+        pieces[product_id] = pieces.get(product_id, 0.0) + signed
+    bought: dict[str, LivePurchase] = {}
+    for product_id, left in pieces.items():
+        if product_id not in baskets or left < -LEAST:
+            bought[product_id] = RETURNED
+        elif left > LEAST:
+            bought[product_id] = LivePurchase(float(len(baskets[product_id])), last_at[product_id])
+        else:
+            bought[product_id] = LivePurchase(0.0, last_at[product_id])
+    return bought

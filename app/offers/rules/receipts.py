@@ -63,11 +63,13 @@ class Receipt:
 
 
 def receipt_line(event: Event, *, accepted_at: datetime, default_currency: str) -> ReceiptLine | None:
-    """The event as a line; None for what is on no receipt: other events, no basket, or nobody's purchase.
+    """The event as a line; None for what is on no receipt: other events, no basket, voided, or nobody's purchase.
 
     A refund need not say whose: the purchase does.
     """
     if event.type not in (PURCHASE, REFUND) or event.basket_id is None or event.product_id is None:
+        return None
+    if event.quantity == 0:
         return None
     if event.type == PURCHASE and event.customer_id is None:
         return None

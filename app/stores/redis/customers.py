@@ -10,7 +10,7 @@ from app.errors import StoreUnavailable
 from app.ports import CustomerState
 from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer
 from app.stores.redis.breaker import Breaker
-from app.stores.redis.keys import REMAINING, RedisKeys, pack_arguments, pack_command, unpack_live
+from app.stores.redis.keys import REMAINING, PackedEvent, RedisKeys, pack_arguments, pack_command, unpack_live
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.redis.wallets import unpack_wallet
 
@@ -116,8 +116,15 @@ def _subjects(customer_id: str | None, anonymous_id: str | None) -> list[str]:
 
 
 def _live(packed: Sequence[bytes], subject: str) -> list[LiveEvent]:
-    # Entries of earlier versions end before the offer, or before the sender.
-    return [LiveEvent(*row[:5], *row[15:18]) for row in unpack_live(packed, subject)]
+    return [_live_event(row) for row in unpack_live(packed, subject)]
+
+
+def _live_event(row: PackedEvent) -> LiveEvent:
+    if len(row) < 18:
+        # Entries of earlier versions end before the offer, or before the sender.
+        return LiveEvent(*row[:5], *row[15:16])
+    event_id, kind, time_s, product_id, quantity, _, _, _, _, basket_id = row[:10]
+    return LiveEvent(event_id, kind, time_s, product_id, quantity, row[15], row[16], row[17], basket_id)
 
 
 def _decoded(values: Sequence[bytes | None]) -> CustomerFeatures | None:

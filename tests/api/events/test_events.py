@@ -69,8 +69,34 @@ def test_refund_takes_the_purchase_back(api: httpx.Client, ask: Ask, new_id: str
     bought = event(new_id, type="purchase", customer_id=new_id)
     later = (NOW + timedelta(seconds=1)).isoformat()
     send(api, bought, event(f"{new_id}-r", type="refund", customer_id=new_id, time=later))
-    slate = ask(customer_id=new_id, exclude=["purchased"], size=50)
+    slate = ask(customer_id=new_id, exclude=["purchased"], size=100)
     assert product("tea", 1) in [proposition["product_id"] for proposition in slate["propositions"]]
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        {"type": "refund"},
+        {"amount_minor": -300},
+        {"product_id": None, "items": [{"product_id": product("tea", 1), "amount_minor": -300}]},
+    ],
+)
+def test_purchase_of_a_negative_amount_is_a_refund(
+    api: httpx.Client, ask: Ask, new_id: str, back: dict[str, Any]
+) -> None:
+    send(api, event(new_id, type="purchase", customer_id=new_id, amount_minor=300))
+    send(api, event(f"{new_id}-back", customer_id=new_id) | {"type": "purchase"} | back)
+    slate = ask(customer_id=new_id, exclude=["purchased"], size=100)
+    assert product("tea", 1) in [proposition["product_id"] for proposition in slate["propositions"]]
+
+
+def test_voided_line_of_a_receipt_is_taken_and_not_bought(api: httpx.Client, ask: Ask, new_id: str) -> None:
+    items = [{"product_id": product("tea", number), "quantity": number - 1} for number in (1, 2)]
+    row = event(new_id, type="purchase", customer_id=new_id, product_id=None, items=items)
+    assert send(api, row)[0]["status"] == "accepted"
+    slate = ask(customer_id=new_id, exclude=["purchased"], size=50)
+    shown = [proposition["product_id"] for proposition in slate["propositions"]]
+    assert (product("tea", 1) in shown, product("tea", 2) in shown) == (True, False)
 
 
 @pytest.mark.parametrize(

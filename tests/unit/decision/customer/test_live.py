@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.decision.customer.live import live_profile
+from app.decision.customer.live import RETURNED, LiveProfile, LivePurchase, live_profile
 from app.domain import LiveEvent
 
 EVENTS = st.lists(
@@ -47,6 +47,32 @@ def test_events_after_now_are_not_known_yet() -> None:
     assert (profile.event_count, dict(profile.bought), dict(profile.recent)) == (0, {}, {})
 
 
-def test_refunded_product_is_not_bought() -> None:
-    events = [LiveEvent("1", "purchase", 1.0, "a"), LiveEvent("2", "refund", 2.0, "a")]
-    assert live_profile(events, since_s=0, now_s=9).bought == {}
+def profile_of(*events: LiveEvent) -> LiveProfile:
+    return live_profile(events, since_s=0, now_s=9)
+
+
+def test_refunded_product_is_neither_bought_nor_of_interest() -> None:
+    profile = profile_of(LiveEvent("1", "purchase", 1.0, "a", 2.0), LiveEvent("2", "refund", 2.0, "a", 2.0))
+    assert (profile.bought, profile.recent) == ({}, {})
+
+
+def test_refund_of_a_part_leaves_the_purchase() -> None:
+    profile = profile_of(LiveEvent("1", "purchase", 1.0, "a", 2.0), LiveEvent("2", "refund", 2.0, "a", 1.0))
+    assert profile.bought == {"a": LivePurchase(1.0, 1.0)}
+
+
+def test_refund_of_what_was_bought_before_takes_one_purchase_off() -> None:
+    assert profile_of(LiveEvent("2", "refund", 2.0, "a")).bought == {"a": RETURNED}
+
+
+def test_voided_line_says_nothing() -> None:
+    profile = profile_of(LiveEvent("1", "purchase", 1.0, "a", 0.0))
+    assert (profile.bought, profile.recent) == ({}, {})
+
+
+def test_basket_that_two_senders_report_counts_once() -> None:
+    named = [LiveEvent(str(at), "purchase", 1.0, "a", sender=f"s{at}", basket_id="b") for at in (1, 2)]
+    unnamed = [LiveEvent(str(at), "purchase", float(at), "a") for at in (1, 2)]
+    for events in (named, unnamed):
+        assert profile_of(*events).bought["a"].count == 1.0
+    assert profile_of(*named, LiveEvent("3", "purchase", 3.0, "a", basket_id="c")).bought["a"].count == 2.0

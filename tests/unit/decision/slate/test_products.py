@@ -115,6 +115,17 @@ def test_live_purchase_counts_like_one_in_the_features(bundle: Bundle) -> None:
     assert counts == {find[product("tea", 5)]: 3.0, find[product("tea", 6)]: 1.0}
 
 
+def test_live_refund_takes_one_purchase_off_those_in_the_features(bundle: Bundle) -> None:
+    query = Query(placement="app_home", size=5, now_at=NOW, customer_id="x")
+    state = bought((product("tea", 5), 2.0, 100.0, 200.0), (product("tea", 6), 1.0, 100.0, 100.0))
+    back = [LiveEvent(str(number), "refund", NOW.timestamp(), product("tea", number)) for number in (5, 6, 7)]
+    context = make_context(query, bundle, CustomerState(state.features, back), stale_after_s=1e9)
+    item = bundle.catalogue.item_of[product("tea", 5)]
+    assert (context.bought.items.tolist(), context.bought.count.tolist()) == ([item], [1.0])
+    assert (context.bought.first_day.tolist(), context.bought.last_day.tolist()) == ([100.0], [200.0])
+    assert context.bought.weight_112d[0] >= 0
+
+
 def test_batch_of_one_and_pipeline_agree_whatever_is_explained(bundle: Bundle) -> None:
     state = bought((product("tea", 5), 2.0, 100.0, 200.0))
     plain = Query(placement="app_home", size=10, now_at=NOW, customer_id=customer("tea", 1))
