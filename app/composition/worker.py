@@ -30,10 +30,11 @@ def opened_worker(settings: Settings, redis_url: str) -> Iterator[Worker]:
         stream = EventStream(client, keys, consumer)
         stack.callback(_leave, stream)
         live = LiveLists(client, keys, live_count=settings.live_event_count)
+        projections = projections_of(settings, ledger, client)
         duties = Duties(
-            issue=issuing(ledger, settings),
+            issue=issuing(ledger, settings, projections),
             push=activity_push(live, ActivityPusher(settings, redis_url)),
-            sweep=upkeep(ledger, settings, projections_of(settings, ledger, client)),
+            sweep=upkeep(ledger, settings, projections),
         )
         yield Worker(
             stream,

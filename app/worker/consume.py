@@ -19,6 +19,8 @@ CLAIM_EVERY_S = 5.0
 COMPACT_EVERY_S = 600.0
 SWEEP_EVERY_S = 15.0
 RETRY_S = 1.0
+POLL_S = 0.1
+"""So often new events are looked for, and their receipts checked; the history takes them in larger portions."""
 MAX_DELIVERIES = 5
 """An entry that fails by itself so often, some 10 seconds apart, goes to the dead letters."""
 
@@ -83,6 +85,8 @@ class Worker:
         self._duties = duties
         self._batch_count = batch_count
         self._interval_s = interval_s
+        self._waiting: list[Pair] = []
+        self._store_at = 0.0
         self._claim_at = 0.0
         self._sweep_at = 0.0
         self._compact_at = monotonic() + COMPACT_EVERY_S
@@ -95,7 +99,8 @@ class Worker:
                 while not stop.is_set():
                     handled = self.step()
                     # A full batch means that more is waiting.
-                    stop.wait(0 if handled >= self._batch_count else self._interval_s)
+                    stop.wait(0 if handled >= self._batch_count else min(self._interval_s, POLL_S))
+                self._store_waiting()
             except StoreUnavailable as error:
                 _log.warning("waiting for a store", extra={"detail": error.message})
             except Exception:  # noqa: BLE001 - the task border: nothing was acknowledged, so nothing is lost
@@ -118,32 +123,51 @@ class Worker:
             entries = self._stream.read(self._batch_count)
         if entries:
             self._try(entries)
+        if self._waiting and (now >= self._store_at or len(self._waiting) >= self._batch_count):
+            self._store_waiting()
         # Only while nothing is waiting, because events would wait for it.
-        elif now >= self._compact_at:
+        elif not entries and now >= self._compact_at:
             self._compact_at = now + COMPACT_EVERY_S
             self._history.compact()
         return len(entries)
 
     def _try(self, entries: Sequence[Entry]) -> None:
         try:
-            self.handle(entries)
+            self._check(entries)
         except StoreUnavailable:
             # What failed is claimed again later; meanwhile new events enter the history.
             self._claim_at = monotonic() + CLAIM_EVERY_S
             raise
 
     def handle(self, entries: Sequence[Entry]) -> None:
-        """History, then coupons, then acknowledge: a failure before that repeats the batch, which changes nothing."""
+        """Coupons, then history, then acknowledge: a failure before that repeats the batch, which changes nothing."""
+        self._check(entries)
+        self._store_waiting()
+
+    def _check(self, entries: Sequence[Entry]) -> None:
+        """Issues what these entries' receipts earn, and has their events wait for the history."""
         batch = unpack(entries)
         for entry, reason in batch.poison:
             self._bury(entry, reason)
-        stored = self._take(list(zip(batch.entries, batch.events, strict=True)), self._store)
-        handled = self._take(stored, self._issue)
-        if not handled:
-            return
-        self._stream.done([entry for entry, _ in handled])
+        pairs = list(zip(batch.entries, batch.events, strict=True))
+        checked: Sequence[Pair] = []
         try:
-            self._duties.push([event for _, event in handled])
+            checked = self._take(pairs, self._issue)
+        finally:
+            # Coupons may have to wait, for the ledger or as dead letters; the history does not.
+            self._take([pair for pair in pairs if pair not in checked], self._store)
+        self._waiting += checked
+
+    def _store_waiting(self) -> None:
+        """Stores what waits, acknowledges it and refreshes features; what fails is claimed again."""
+        waiting, self._waiting = self._waiting, []
+        self._store_at = monotonic() + self._interval_s
+        stored = self._take(waiting, self._store)
+        if not stored:
+            return
+        self._stream.done([entry for entry, _ in stored])
+        try:
+            self._duties.push([event for _, event in stored])
         except StoreUnavailable as error:
             _log.warning("features not pushed", extra={"detail": error.message})
 

@@ -31,8 +31,9 @@ class Arrival(NamedTuple):
     accepted_at: datetime
 
 
-def issuing(ledger: Ledger, settings: Settings) -> Callable[[Sequence[Arrival]], None]:
-    """A function that issues what a batch's receipts earn; after StoreUnavailable the batch must be read again.
+def issuing(ledger: Ledger, settings: Settings, projections: Projections) -> Callable[[Sequence[Arrival]], None]:
+    """A function that issues what a batch's receipts earn and shows it; after StoreUnavailable the batch must be read
+    again.
 
     Batches without a purchase or refund do not touch the ledger.
     """
@@ -52,6 +53,8 @@ def issuing(ledger: Ledger, settings: Settings) -> Callable[[Sequence[Arrival]],
         if result.issued_count or result.revoked_count:
             detail = f"{result.issued_count} issued, {result.revoked_count} revoked"
             _log.info("receipts checked", extra={"detail": detail})
+            # At once, so that the next decision knows; what fails here the sweep does.
+            projections.refresh(f"customer:{customer_id}" for customer_id in result.customer_ids)
 
     return issue
 

@@ -75,8 +75,13 @@ class Service:
 
 
 @contextmanager
-def endcap_up(data_dir: Path, environment: dict[str, str] | None = None) -> Iterator[Service]:
-    """`endcap up` on a data directory and a free port, its log in a temporary file; ready when it yields."""
+def endcap_up(
+    data_dir: Path, environment: dict[str, str] | None = None, *, ready_at: str = "/readyz"
+) -> Iterator[Service]:
+    """`endcap up` on a data directory and a free port, its log in a temporary file; ready when it yields.
+
+    A data directory without a bundle is ready at `/healthz` alone.
+    """
     port = free_port()
     command = [sys.executable, "-m", "app.cli", "up", "--port", str(port), "--data-dir", str(data_dir)]
     with TemporaryDirectory(prefix="endcap-log-") as folder:
@@ -87,7 +92,7 @@ def endcap_up(data_dir: Path, environment: dict[str, str] | None = None) -> Iter
             )
         service = Service(Server(port, process.pid), data_dir, log_path)
         try:
-            wait_for(lambda: is_ready(service.server), process, log_path=log_path)
+            wait_for(lambda: status_of(service.server, ready_at)[0] == 200, process, log_path=log_path)
             yield service
         finally:
             _end(process)

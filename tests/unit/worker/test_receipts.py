@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,11 +19,13 @@ from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
 from app.stores.redis.keys import RedisKeys, worker_client
 from app.stores.redis.projections import Projections
+from app.stores.redis.wallets import unpack_wallet
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.worker.receipts import Arrival, ProductAttributes, StoreZones, issuing, upkeep
 from tests.support.tills import give, run_campaign
 
+KEYS = RedisKeys(1)
 BOUGHT = datetime(2027, 3, 28, 21, 59, 30, tzinfo=UTC)
 """Half a minute before midnight in Berlin, on the day that clocks go forward."""
 
@@ -55,6 +57,34 @@ def arrivals(event: Event, *, late: timedelta) -> Sequence[Arrival]:
 
 def wallet(ledger: Ledger) -> list[Coupon]:
     return ledger.read(lambda connection: coupons_of(connection, "ann", open_only=False))
+
+
+@pytest.fixture
+def projections(ledger: Ledger, valkey: str) -> Iterator[Projections]:
+    with closing(Projections(ledger, worker_client(valkey), KEYS)) as projections:
+        yield projections
+
+
+def shown(valkey: str) -> list[str]:
+    """Ann's coupons as decisions see them."""
+    with redis.Redis.from_url(valkey) as client:
+        wallet = unpack_wallet(client.get(KEYS.wallet("ann")), [b"", b"1"])
+    return [] if wallet is None else [coupon.coupon_id for coupon in wallet.coupons]
+
+
+def test_earned_coupon_is_shown_at_once_and_goes_with_the_goods(
+    ledger: Ledger, projections: Projections, tmp_path: Path, valkey: str
+) -> None:
+    run_campaign(
+        ledger, "c", CampaignTerms(name="c", currency="EUR"), terms({"type": "basket_total", "above_minor": 5000})
+    )
+    issue = issuing(ledger, Settings(data_dir=tmp_path), projections)
+    bought = purchase(time=datetime.now(UTC))
+    issue(arrivals(bought, late=timedelta(seconds=1)))
+    assert shown(valkey) == [coupon.coupon_id for coupon in wallet(ledger)]
+    assert len(shown(valkey)) == 1
+    issue(arrivals(replace(bought, event_id="back", type="refund"), late=timedelta(seconds=2)))
+    assert shown(valkey) == []
 
 
 def test_store_s_zone_is_what_its_table_says_now(tmp_path: Path) -> None:
@@ -126,7 +156,13 @@ def test_product_s_attributes_are_what_its_table_says(tmp_path: Path) -> None:
     ],
 )
 def test_day_ends_at_midnight_of_the_store_not_of_the_server(
-    ledger: Ledger, tmp_path: Path, late_s: int, store_id: str | None, default_zone: str, count: int
+    ledger: Ledger,
+    projections: Projections,
+    tmp_path: Path,
+    late_s: int,
+    store_id: str | None,
+    default_zone: str,
+    count: int,
 ) -> None:
     settings = Settings(data_dir=tmp_path, time_zone=default_zone)
     rows: list[dict[str, str | None]] = [
@@ -137,16 +173,16 @@ def test_day_ends_at_midnight_of_the_store_not_of_the_server(
     run_campaign(
         ledger, "c", CampaignTerms(name="c", currency="EUR"), terms({"type": "basket_total", "above_minor": 5000})
     )
-    issue = issuing(ledger, settings)
+    issue = issuing(ledger, settings, projections)
     issue(arrivals(purchase(store_id=store_id), late=timedelta(seconds=late_s)))
     assert len(wallet(ledger)) == count
 
 
-def test_rule_on_a_brand_reads_the_product_table(ledger: Ledger, tmp_path: Path) -> None:
+def test_rule_on_a_brand_reads_the_product_table(ledger: Ledger, projections: Projections, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, time_zone="Europe/Berlin")
     acme = {"type": "contains", "products": [{"attribute": "brand", "values": ["acme"]}]}
     run_campaign(ledger, "c", CampaignTerms(name="c", currency="EUR"), terms(acme))
-    issue = issuing(ledger, settings)
+    issue = issuing(ledger, settings, projections)
     issue(arrivals(purchase(), late=timedelta(seconds=1)))
     assert wallet(ledger) == []
     write(settings.tables_dir, "products", [{"product_id": "p", "brand": "acme"}])
@@ -154,9 +190,9 @@ def test_rule_on_a_brand_reads_the_product_table(ledger: Ledger, tmp_path: Path)
     assert len(wallet(ledger)) == 1
 
 
-def test_batch_without_a_purchase_needs_no_ledger(tmp_path: Path) -> None:
+def test_batch_without_a_purchase_needs_no_ledger(tmp_path: Path, projections: Projections) -> None:
     nowhere = open_ledger(f"sqlite:///{tmp_path}/none/ledger.db")
-    issuing(nowhere, Settings(data_dir=tmp_path))([Arrival(purchase(type="view_item"), BOUGHT)])
+    issuing(nowhere, Settings(data_dir=tmp_path), projections)([Arrival(purchase(type="view_item"), BOUGHT)])
     assert not (tmp_path / "none").exists()
     nowhere.close()
 
@@ -173,11 +209,10 @@ def test_sweep_ends_what_is_over_but_not_what_a_decision_still_guarantees(
     run_campaign(ledger, "c", CampaignTerms(name="c", currency="EUR"), *offers)
     for number in (0, 1):
         give(ledger, f"c-{number}", "ann")
-    keys = RedisKeys(1)
-    with closing(Projections(ledger, worker_client(valkey), keys)) as projections:
+    with closing(Projections(ledger, worker_client(valkey), KEYS)) as projections:
         upkeep(ledger, settings, projections)()
     with redis.Redis.from_url(valkey) as client:
-        assert client.exists(keys.wallet("ann"))
+        assert client.exists(KEYS.wallet("ann"))
     assert {coupon.offer_id: coupon.status for coupon in wallet(ledger)} == {
         "c-0": CouponStatus.EXPIRED,
         "c-1": CouponStatus.ISSUED,

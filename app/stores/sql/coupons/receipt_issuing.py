@@ -51,11 +51,12 @@ class ReceiptOffer:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What a batch of lines did: how many lines are new, how many coupons were issued and revoked."""
+    """What a batch of lines did: new lines, coupons issued and revoked, and whose wallets that changed."""
 
     line_count: int = 0
     issued_count: int = 0
     revoked_count: int = 0
+    customer_ids: frozenset[str] = frozenset()
 
 
 def issue_for_receipts(
@@ -91,6 +92,7 @@ def _issue_for_batch(
     receipts = _receipts(connection, sorted({line.receipt_id for line in lines}), receipt_offers, retailer)
     tiers = tiers_of(connection, [receipt.customer_id for receipt in receipts if receipt.customer_id is not None])
     issued_count = revoked_count = 0
+    customer_ids: set[str | None] = set()
     for one in receipt_offers:
         currency = one.campaign.terms.currency
         due: list[Receipt] = []
@@ -98,11 +100,16 @@ def _issue_for_batch(
             zone = retailer.zone_of(receipt.purchases[0].store_id)
             check = check_receipt(receipt, one.terms, tier=tiers.get(receipt.customer_id or ""), time_zone=zone)
             if check == ReceiptCheck(met_when_bought=True, met_now=False):
-                revoked_count += _revoke(connection, one, receipt, now)
+                if _revoke(connection, one, receipt, now):
+                    revoked_count += 1
+                    customer_ids.add(receipt.customer_id)
             elif check.met_now and one.issues(receipt, now=now):
                 due.append(receipt)
-        issued_count += _issue(connection, one, due, now)
-    return BatchResult(line_count, issued_count, revoked_count)
+        if issued := _issue(connection, one, due, now):
+            issued_count += issued
+            customer_ids.update(receipt.customer_id for receipt in due)
+    known = frozenset(customer_id for customer_id in customer_ids if customer_id is not None)
+    return BatchResult(line_count, issued_count, revoked_count, known)
 
 
 def _receipt_offers(connection: Connection, now: datetime) -> list[ReceiptOffer]:
@@ -157,6 +164,6 @@ def _issue(connection: Connection, one: ReceiptOffer, due: Sequence[Receipt], no
     return len(made)
 
 
-def _revoke(connection: Connection, one: ReceiptOffer, receipt: Receipt, now: datetime) -> int:
+def _revoke(connection: Connection, one: ReceiptOffer, receipt: Receipt, now: datetime) -> bool:
     coupon = coupon_issued_for(connection, _key(one, receipt))
-    return 0 if coupon is None else int(revoke_when_unused(connection, coupon.coupon_id, now=now))
+    return coupon is not None and revoke_when_unused(connection, coupon.coupon_id, now=now)
