@@ -28,6 +28,9 @@ from app.stores.sql.access.keys import read_keys
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.telemetry import Metrics
 
+LEDGER_LIMIT_S = 2.0
+"""A caller of a ledger that hangs is answered within 3 s, what else its request costs included."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +40,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
     faiss.omp_set_num_threads(1)
     metrics = Metrics()
     placements = settings.placements()
-    ledger = ledger_of(settings)
+    ledger = ledger_of(settings, limit_s=LEDGER_LIMIT_S)
     offer_indexes = OfferIndexes(ledger)
     options = Options(stale_after_s=settings.features_stale_after_s, offer_index_of=offer_indexes.offer_index_of)
     live = LiveBundle(

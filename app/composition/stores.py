@@ -10,9 +10,9 @@ from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
 
 
-def ledger_of(settings: Settings) -> Ledger:
-    """The ledger as it stands; nothing is read, made or migrated yet."""
-    return open_ledger(settings.ledger_url)
+def ledger_of(settings: Settings, *, limit_s: float | None = None) -> Ledger:
+    """The ledger as it stands, no transaction longer than that; nothing is read, made or migrated yet."""
+    return open_ledger(settings.ledger_url, limit_s=limit_s)
 
 
 @contextmanager

@@ -17,12 +17,15 @@ from app.worker.activity import activity_push
 from app.worker.consume import Duties, Worker
 from app.worker.receipts import issuing, upkeep
 
+LEDGER_LIMIT_S = 15.0
+"""A ledger that hangs holds up the coupons of receipts, and the worker goes on with what needs none."""
+
 
 @contextmanager
 def opened_worker(settings: Settings, redis_url: str) -> Iterator[Worker]:
     """A worker that has not begun; at the end of the block it leaves the stream's group and lets go of its stores."""
     with ExitStack() as stack:
-        ledger = stack.enter_context(closing(ledger_of(settings)))
+        ledger = stack.enter_context(closing(ledger_of(settings, limit_s=LEDGER_LIMIT_S)))
         client = stack.enter_context(closing(redis_client(redis_url)))
         keys = keys_of(settings)
         # Unique even when a container's restart gives the same host and process id: two consumers never share a name.

@@ -34,9 +34,26 @@ _numbers = count(1)
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """A running server; `url` without the name of a database."""
+    """A running server; `url` without the name of a database, `pid` its first process."""
 
     url: str
+    pid: int
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stops all its processes: the kernel still takes connections, and nobody ever answers."""
+        pids = [self.pid, *map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    def end_backends(self) -> None:
+        """Ends every connection but its own, as a restart does."""
+        self._execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
 
     def migrate_template(self) -> None:
         """Makes the database that others are copies of."""
@@ -85,7 +102,7 @@ def running_postgres(programs: Path) -> Iterator[PostgresServer]:
         words = [str(programs / "postgres"), "-D", str(data), "-p", str(port), *settings]
         process: subprocess.Popen[bytes] = subprocess.Popen(words, **options, stderr=log)
     try:
-        server = PostgresServer(f"postgresql://postgres@127.0.0.1:{port}")
+        server = PostgresServer(f"postgresql://postgres@127.0.0.1:{port}", process.pid)
         wait_until(lambda: _answers(process, folder, server.url), "PostgreSQL answers")
         server.migrate_template()
         yield server

@@ -1,9 +1,10 @@
 """The SQL database of everything that is money: SQLite embedded or PostgreSQL, one transaction at a time each."""
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from math import inf
 from threading import Lock
 from time import monotonic, sleep
 from typing import Any, TypeVar
@@ -14,15 +15,16 @@ from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.types import DateTime, TypeDecorator
 
 from app.errors import BadSetting, StoreUnavailable
+from app.stores.sql.database.deadline import Watchdog
 
 T = TypeVar("T")
 Transaction = Connection
 """What work on the ledger is handed: callers outside the stores name it without importing SQLAlchemy."""
 
-BUSY_TIMEOUT_S = 10
-"""So long a transaction waits for those before it."""
-# Longer than BUSY_TIMEOUT_S, so that a transaction whose lock wait ran out is tried once more.
-GIVE_UP_S = 15.0
+PATIENCE_S = 15.0
+"""So long a transaction waits for others, and is tried again where the database may come back."""
+REFUSE_S = 1.0
+"""So long nobody but one tries again once the database was away for one's whole patience."""
 UNREACHABLE_S = 2.0
 """So long a database that cannot be reached is tried again: a restart of PostgreSQL takes about as long."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.01, 0.2
@@ -54,12 +56,19 @@ class Instant(TypeDecorator[datetime]):
 
 
 class Ledger:
-    """Runs work in transactions; several processes may share one database."""
+    """Runs work in transactions; several processes may share one database.
 
-    def __init__(self, engine: Engine) -> None:
+    `limit_s`: so long one may take, waiting and trying again included; None for as long as its work takes.
+    """
+
+    def __init__(self, engine: Engine, *, limit_s: float | None = None) -> None:
         self.engine = engine
+        self._patience_s = PATIENCE_S if limit_s is None else limit_s
         # SQLite lets one writer in and makes the others poll; a queue per process is fairer and cheaper.
-        self._turn: AbstractContextManager[Any] = Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        self._turn = Lock() if engine.dialect.name == "sqlite" else None
+        self._watchdog = None if limit_s is None or engine.dialect.name == "sqlite" else Watchdog(limit_s=limit_s)
+        self._refused_until = 0.0
+        self._state = Lock()
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, its changes safe on disk; none of them are when it raises.
@@ -76,25 +85,43 @@ class Ledger:
 
     def _run(self, work: Callable[[Connection], T], *, is_write: bool) -> T:
         begun, pause_s = monotonic(), FIRST_RETRY_S
+        self._refuse_while_away(begun)
         while True:
             try:
-                return self._attempt(work, is_write=is_write)
-            # The pool has waited its own 30 seconds by then, and SQLAlchemy's pool timeout is no DBAPIError.
+                result = self._attempt(work, is_write=is_write)
+            # The pool has waited by then, and SQLAlchemy's pool timeout is no DBAPIError.
             except NoConnectionLeft as error:
                 raise StoreUnavailable("the ledger has no connection to spare; try again") from error
             except DBAPIError as error:
                 patience_s = _patience_s(error)
                 if patience_s is None:
                     raise
-                if monotonic() - begun >= patience_s:
-                    raise StoreUnavailable(f"the ledger cannot be used ({error.orig}); try again") from error
-                _log.info("ledger transaction tried again", extra={"detail": str(error.orig)})
+                if monotonic() - begun >= min(patience_s, self._patience_s):
+                    self._note_failure(error)
+                    raise StoreUnavailable(f"the ledger cannot be used ({_words(error)}); try again") from error
+                _log.info("ledger transaction tried again", extra={"detail": _words(error)})
                 sleep(pause_s)
                 pause_s = min(2 * pause_s, LAST_RETRY_S)
+            else:
+                self._refused_until = 0.0
+                return result
+
+    def _refuse_while_away(self, now: float) -> None:
+        """Raises StoreUnavailable at once while the database is away; one call after the other may try."""
+        with self._state:
+            if now < self._refused_until:
+                raise StoreUnavailable("the ledger cannot be used: it was away a moment ago; try again")
+            if self._refused_until:
+                # This call tries; the others are refused until it knows.
+                self._refused_until = now + self._patience_s + REFUSE_S
+
+    def _note_failure(self, error: DBAPIError) -> None:
+        with self._state:
+            self._refused_until = monotonic() + REFUSE_S if _is_away(error) else 0.0
 
     def _attempt(self, work: Callable[[Connection], T], *, is_write: bool) -> T:
-        turn = self._turn if is_write else nullcontext()
-        with turn, self.engine.connect() as connection:
+        turn = self._my_turn() if is_write and self._turn is not None else nullcontext()
+        with turn, self.engine.connect() as connection, self._bounded(connection):
             options: dict[str, Any] = {IS_WRITE: is_write}
             if not is_write and self.engine.dialect.name == "postgresql":
                 # PostgreSQL's default, READ COMMITTED, takes a new snapshot for each statement. Writes stay there: the
@@ -104,33 +131,60 @@ class Ledger:
             with connection.begin():
                 return work(connection)
 
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        assert self._turn is not None
+        if not self._turn.acquire(timeout=self._patience_s):
+            raise StoreUnavailable("the ledger is busy with the writes of others; try again")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _bounded(self, connection: Connection) -> AbstractContextManager[None]:
+        if self._watchdog is None:
+            return nullcontext()
+        driver: Any = connection.connection.dbapi_connection
+        return self._watchdog.watching(driver.fileno())
+
     def close(self) -> None:
         """Closes every connection."""
         self.engine.dispose()
 
 
-def open_ledger(url: str) -> Ledger:
+def open_ledger(url: str, *, limit_s: float | None = None) -> Ledger:
     """The ledger at an SQLAlchemy address (sqlite:///… or postgresql://…), connected on first use.
 
     Raises BadSetting for any other kind of address.
     """
     if url.startswith("sqlite:///"):
         # The pool hands a connection to whichever thread comes next; SQLite's driver refuses that unless it is allowed.
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+        patience_s = PATIENCE_S if limit_s is None else limit_s
+        engine = create_engine(url, connect_args={"timeout": patience_s, "check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif url.startswith(("postgresql://", "postgres://")):
         address = "postgresql+psycopg://" + url.split("://", 1)[1]
-        # By default PostgreSQL waits for a lock without end.
-        options = f"-c lock_timeout={BUSY_TIMEOUT_S * 1000} -c timezone=UTC"
-        # A restart of PostgreSQL leaves dead connections in the pool: the ping finds them before any work begins.
         engine = create_engine(
-            address, pool_size=10, max_overflow=30, pool_pre_ping=True,
-            connect_args={"options": options, "connect_timeout": BUSY_TIMEOUT_S},
+            address, pool_size=10, max_overflow=30, pool_timeout=limit_s or PATIENCE_S,
+            connect_args=_postgresql_bounds(limit_s),
         )  # fmt: skip
     else:
         raise BadSetting("the ledger's address must start with sqlite:/// or postgresql://; see docs/settings.md")
-    return Ledger(engine)
+    return Ledger(engine, limit_s=limit_s)
+
+
+def _postgresql_bounds(limit_s: float | None) -> dict[str, object]:
+    """PostgreSQL waits without end by default: for a lock, a statement, a connection, a network that is gone."""
+    limit_ms = int((limit_s or PATIENCE_S) * 1000)
+    # 0 is PostgreSQL's word for no limit.
+    statement_ms = 0 if limit_s is None else limit_ms
+    return {
+        "options": f"-c lock_timeout={limit_ms} -c statement_timeout={statement_ms} -c timezone=UTC",
+        # In whole seconds, of which libpq takes 2 at least.
+        "connect_timeout": max(2, limit_ms // 1000),
+        "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": limit_ms,
+    }  # fmt: skip
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -153,8 +207,22 @@ def _patience_s(error: DBAPIError) -> float | None:
     """How long the same transaction is worth trying again: not at all on a full disk; None for a mistake of ours."""
     # SQLite's errors carry no SQLSTATE, so its words must do.
     if getattr(error.orig, "sqlstate", None) in TRANSIENT or "database is locked" in str(error.orig):
-        return GIVE_UP_S
-    # A connection that was never made is not invalidated, and psycopg says so only in words.
-    if error.connection_invalidated or "connection" in str(error.orig):
+        return inf
+    if _is_away(error):
         return UNREACHABLE_S
-    return 0.0 if isinstance(error, OperationalError) else None
+    return 0.0 if isinstance(error, OperationalError) or _is_damaged(error) else None
+
+
+def _is_away(error: DBAPIError) -> bool:
+    # A connection that was never made is not invalidated, and psycopg says so only in words.
+    return error.connection_invalidated or "connection" in str(error.orig)
+
+
+def _is_damaged(error: DBAPIError) -> bool:
+    """True for an SQLite file that is none, or no whole one."""
+    return any(words in str(error.orig) for words in ("file is not a database", "disk image is malformed"))
+
+
+def _words(error: DBAPIError) -> str:
+    words = " ".join(str(error.orig).split())
+    return f"{words}: the file is damaged, restore it from a backup" if _is_damaged(error) else words
