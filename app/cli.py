@@ -21,7 +21,7 @@ from app.commands.keys import keys
 from app.commands.models import add_release_commands
 from app.commands.settlement import settle
 from app.commands.terminal import AsJson, DataDir, load_settings, notify, progress_bar, show, show_text
-from app.errors import BadInput, EndcapError, ReleaseRefused
+from app.errors import BadInput, EndcapError, ReleaseRefused, StoreUnavailable
 from app.settings import MlflowSettings, Settings, unknown_variables
 
 cli = typer.Typer(
@@ -153,8 +153,8 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent
     if parent_pid is not None:
         end_with(parent_pid)
     app = create_app(settings, redis_url_of(settings))
-    # Before uvicorn, which would make a traceback and a status of its own of a ledger that cannot be used.
-    with opened_ledger(settings):
+    # Before uvicorn, which would make a traceback and a status of its own of a ledger that a newer Endcap has migrated.
+    with suppress(StoreUnavailable), opened_ledger(settings):
         pass
     uvicorn.run(
         app,

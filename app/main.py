@@ -1,6 +1,7 @@
 """The HTTP application around one service: its routes, what wraps them, and its life from start to end."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
@@ -26,14 +27,19 @@ from app.api.till import routes as redemptions
 from app.composition.service import build_service, close_service
 from app.composition.stores import keys_of
 from app.decision.shadow import Shadow
+from app.errors import StoreUnavailable
 from app.model.bundle import Bundle
 from app.settings import Settings
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.redis.watch import StoreWatch
 from app.stores.sql.database.schema import upgrade
 
+MIGRATE_AGAIN_S = 5.0
 OFFER_INDEX_REFRESH_S = 0.5
 """A changed campaign shows so soon; each check costs two small queries."""
+
+
+_log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, redis_url: str) -> FastAPI:
@@ -106,7 +112,7 @@ def lifespan_of(
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_service, service, connections)
             service.live.on_shadow = _shadow_changes(service)
-            await asyncio.to_thread(upgrade, service.ledger)
+            await _migrate(service)
             # Before the first request: until the keys were read once only the bootstrap key is let in.
             await service.keys.refresh()
             await asyncio.to_thread(service.offer_indexes.refresh)
@@ -119,11 +125,29 @@ def lifespan_of(
                 service.offer_indexes.watch(OFFER_INDEX_REFRESH_S),
                 service.keys.watch(),
                 watch.watch(),
+                _migrate_when_there(service),
             ):
                 _run_until_closed(stack, job)
             yield
 
     return lifespan
+
+
+async def _migrate(service: Service) -> bool:
+    """Brings the ledger up to date; False where it cannot be had, which costs coupons and never a decision."""
+    try:
+        await asyncio.to_thread(upgrade, service.ledger)
+    except StoreUnavailable as error:
+        detail = f"{error.message}; until it is there, coupons are missing and tills get 503"
+        _log.error("serving without the ledger", extra={"detail": detail})
+        return False
+    return True
+
+
+async def _migrate_when_there(service: Service) -> None:
+    """Tries until the ledger is up to date; it may come up after the server."""
+    while not await _migrate(service):
+        await asyncio.sleep(MIGRATE_AGAIN_S)
 
 
 def _run_until_closed(stack: AsyncExitStack, job: Coroutine[None, None, None]) -> None:

@@ -157,6 +157,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     api_key: str | None = Field(default=None, min_length=16)
+    keys_hold_s: int = Field(default=86_400, ge=1)
     key_requests_per_second: int = Field(default=0, ge=0)
     guesses_per_customer_per_minute: int = Field(default=10, ge=1)
     guesses_per_client_per_minute: int = Field(default=300, ge=1)
@@ -221,6 +222,11 @@ class Settings(BaseSettings):
     def ledger_url(self) -> str:
         """Where coupons and money are kept: `database_url`, else an SQLite file in the data directory."""
         return self.database_url or f"sqlite:///{self.data_dir / 'ledger.db'}"
+
+    @property
+    def keys_file(self) -> Path:
+        """The API keys' hashes as they were last read from the ledger."""
+        return self.data_dir / "keys.json"
 
     @property
     def history_dir(self) -> Path:

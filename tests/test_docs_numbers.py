@@ -37,7 +37,7 @@ from app.offers.terms import codes, conditions
 from app.settings import Placement, Settings
 from app.stores.feast import push
 from app.stores.redis.breaker import Breaker
-from app.stores.sql.access import keyring, keys
+from app.stores.sql.access import keys
 from app.stores.sql.coupons import issuing
 from app.stores.sql.database.chunks import CHUNK_ROWS
 from app.stores.sql.redemption import idempotency
@@ -85,7 +85,7 @@ STATEMENTS: dict[str, list[str]] = {
         f"has {5 * codes.CODE_LENGTH} random bits",
         f"{setting('guesses_per_customer_per_minute')} failed codes within {limits.WINDOW_S:.0f} s for one customer",
         f"or {setting('guesses_per_client_per_minute')} for a client",
-        f"valid for {keyring.HOLD_S:.0f} s",
+        f"valid for {setting('keys_hold_s') // 3600} hours",
         f"A client may have {in_words(len(keys.SLOTS))} live keys",
     ],
     "architecture.md": [f"{in_words(len(SOURCES))} sources"],

@@ -19,7 +19,8 @@ from app.composition.stores import ledger_of
 from app.errors import BadSetting
 from app.settings import Settings
 from app.stores.redis import embedded
-from app.stores.sql.access.keys import has_live_key
+from app.stores.sql.access.keys import may_have_live_key
+from app.stores.sql.database.schema import has_ledger
 
 CHECK_S = 0.2
 PARENT_CHECK_S = 0.5
@@ -52,8 +53,10 @@ def check_bind(settings: Settings) -> None:
 
 
 def _has_key(settings: Settings) -> bool:
+    if not has_ledger(settings):
+        return False
     with closing(ledger_of(settings)) as ledger:
-        return has_live_key(ledger)
+        return may_have_live_key(ledger)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.events import RedisEvents
 from app.stores.redis.keys import RedisKeys
 from app.stores.redis.pipelined import PipelinedRedis
+from app.stores.sql.access.keyfile import KeyFile
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
@@ -73,7 +74,13 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
     client = redis_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000)
     projections = projections_of(settings, ledger, client)
     # Without keys a service answers everybody only where nobody else can reach it.
-    key_ring = KeyRing(lambda: read_keys(ledger), bootstrap=settings.api_key, may_be_open=settings.is_loopback)
+    key_ring = KeyRing(
+        lambda: read_keys(ledger),
+        bootstrap=settings.api_key,
+        may_be_open=settings.is_loopback,
+        hold_s=settings.keys_hold_s,
+        file=KeyFile(settings.keys_file),
+    )
     guesses = _guess_limit(settings, metrics)
     service = Service(
         settings,

@@ -27,7 +27,7 @@ WITH_KEY = {b"authorization": b"Bearer " + KEY}
 
 async def measure(book: KeyBook, headers: Mapping[bytes, bytes]) -> dict[str, float]:
     """One caller's requests, one after the other."""
-    ring = KeyRing(lambda: book, bootstrap=None, may_be_open=True)
+    ring = KeyRing(lambda: book, bootstrap=None, may_be_open=True, hold_s=60)
     await ring.refresh()
     access = Access(RouteScopes(router.routes), ring, RequestLimit(default_per_second=0))
     taken_us = []

@@ -82,7 +82,7 @@ def answer_of_open_service(path: str) -> tuple[int, str] | None:
     """What the door says to somebody without a key while there are no keys; None: come in."""
 
     async def ask() -> tuple[int, str] | None:
-        ring = KeyRing(lambda: KeyBook({}, is_empty=True), bootstrap=None, may_be_open=True)
+        ring = KeyRing(lambda: KeyBook({}, is_empty=True), bootstrap=None, may_be_open=True, hold_s=60)
         await ring.refresh()
         scope: dict[str, Any] = {"path": path, "method": "GET"}
         refusal = await Access(SCOPES, ring, RequestLimit(default_per_second=0)).refusal(scope, {})

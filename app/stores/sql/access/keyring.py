@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain import LOCAL, Scope
 from app.errors import StoreUnavailable
+from app.stores.sql.access.keyfile import KeyFile
 from app.stores.sql.access.keys import BOOTSTRAP, PREFIX, Grant, KeyBook, hash_of
 
 READ_EVERY_S = 1.0
@@ -19,8 +20,8 @@ READ_AGAIN_S = 0.1
 """Unknown keys make the ledger be read at once, but no more often than this."""
 WAIT_S = 2.0
 """So long a request with an unknown key waits for that."""
-HOLD_S = 60.0
-"""So long what was read last stays true while the ledger cannot be read."""
+KEEP_EVERY_S = 60.0
+"""So often the file says anew when the keys were last read; a changed book is written at once."""
 
 _MADE = PREFIX.encode()
 """What begins so was made for a ledger: it is this one's first key, or somebody reached the wrong service."""
@@ -33,7 +34,8 @@ _log = logging.getLogger(__name__)
 class KeyRing:
     """Answers from memory who holds a key; belongs to one event loop, and reads in a thread of its own.
 
-    `may_be_open`: whether a service without any key answers everybody.
+    `may_be_open`: whether a service without any key answers everybody. `hold_s`: so long what was read last stays true
+    while the ledger cannot be read, also by a process that begins then and finds it in `file`.
     """
 
     def __init__(
@@ -42,12 +44,19 @@ class KeyRing:
         *,
         bootstrap: str | None,
         may_be_open: bool,
+        hold_s: float,
+        file: KeyFile | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._read = read
         self._clock = clock
         self._bootstrap = bootstrap.encode() if bootstrap else None
         self._may_be_open = may_be_open and bootstrap is None
+        self._hold_s = hold_s
+        self._file = file
+        self._book: KeyBook | None = None
+        self._kept: KeyBook | None = None
+        self._kept_at = -inf
         # One read after the other on one thread: an older book never replaces a newer one.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._grants: Mapping[str, Grant] = {}
@@ -59,7 +68,7 @@ class KeyRing:
     def find(self, key: bytes) -> Grant | None:
         """The key's grant (b"" for none given), None when it is not known here.
 
-        Raises StoreUnavailable when the keys could not be read for HOLD_S; the bootstrap key needs no ledger.
+        Raises StoreUnavailable when the keys could not be read for `hold_s`; the bootstrap key needs no ledger.
         """
         if self._clock() > self._known_until:
             if self._bootstrap is not None and hmac.compare_digest(key, self._bootstrap):
@@ -91,18 +100,35 @@ class KeyRing:
     async def refresh(self) -> bool:
         """Reads the keys; False, with all as it was, when the ledger does not let it."""
         began_at = self._clock()
+        in_thread = asyncio.get_running_loop().run_in_executor
         try:
-            book = await asyncio.get_running_loop().run_in_executor(self._thread, self._read)
+            book = await in_thread(self._thread, self._read)
         # Whatever SQL fails on, watch() must go on: requests live on the keys that were read last.
         except (StoreUnavailable, SQLAlchemyError) as error:
             _log.warning("keys cannot be read", extra={"detail": str(error)})
+            if self._book is None and self._file is not None:
+                self._take_kept(await in_thread(self._thread, self._file.load))
             return False
+        # Counted from the start of the read: a key revoked while it ran may still be in the book.
+        self._take(book, read_at=began_at)
+        if self._file is not None and (book != self._kept or began_at > self._kept_at + KEEP_EVERY_S):
+            self._kept, self._kept_at = book, began_at
+            await in_thread(self._thread, self._file.save, book)
+        return True
+
+    def _take_kept(self, kept: tuple[KeyBook, float] | None) -> None:
+        if kept is None:
+            return
+        book, age_s = kept
+        self._take(book, read_at=self._clock() - age_s)
+        _log.warning("keys taken from the file of the last read", extra={"detail": f"{age_s:.0f} s old"})
+
+    def _take(self, book: KeyBook, *, read_at: float) -> None:
+        self._book = book
         bootstrap = {} if self._bootstrap is None else {hash_of(self._bootstrap): _BOOTSTRAP}
         self._grants = {**book.grants, **bootstrap}
         self._is_open = self._may_be_open and book.is_empty
-        # Counted from the start of the read: a key revoked while it ran may still be in the book.
-        self._known_until = began_at + HOLD_S
-        return True
+        self._known_until = read_at + self._hold_s
 
     async def watch(self) -> None:
         """Reads the keys every second until cancelled."""

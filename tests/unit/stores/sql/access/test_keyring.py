@@ -1,19 +1,22 @@
-"""The keys as a server knows them: at once, for a minute without the ledger, and never longer."""
+"""The keys as a server knows them: at once, for a while without the ledger, and never longer."""
 
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.domain import LOCAL, Scope
 from app.errors import StoreUnavailable
-from app.stores.sql.access.keyring import HOLD_S, KeyRing
+from app.stores.sql.access.keyfile import KeyFile
+from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import BOOTSTRAP, Grant, KeyBook, hash_of
 
 TILL = Grant("key_1", "till-12", frozenset({Scope.REDEEM}))
 FIRST_KEY = b"first-key-of-all"
+HOLD_S = 100.0
 
 
 @dataclass
@@ -31,8 +34,10 @@ class OfferIndex:
             raise StoreUnavailable("away")
         return KeyBook({hash_of(key): grant for key, grant in self.keys.items()}, is_empty=not self.keys)
 
-    def ring(self, *, bootstrap: str | None = None, may_be_open: bool = True) -> KeyRing:
-        return KeyRing(self.read, bootstrap=bootstrap, may_be_open=may_be_open, clock=lambda: self.now_s)
+    def ring(self, *, bootstrap: str | None = None, may_be_open: bool = True, file: KeyFile | None = None) -> KeyRing:
+        return KeyRing(
+            self.read, bootstrap=bootstrap, may_be_open=may_be_open, hold_s=HOLD_S, file=file, clock=lambda: self.now_s
+        )
 
 
 def run(ring: KeyRing, work: Coroutine[Any, Any, None]) -> None:
@@ -101,7 +106,36 @@ def test_bootstrap_key_has_all_scopes_and_closes_the_service() -> None:
     run(ring, work())
 
 
-def test_last_known_keys_hold_for_a_minute_and_then_only_the_bootstrap_key() -> None:
+def test_server_that_begins_without_the_ledger_knows_the_keys_that_another_read(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "var" / "keys.json")
+    first, second, third = (OfferIndex({b"k": TILL}) for _ in range(3))
+    second.is_there = third.is_there = False
+
+    async def work() -> None:
+        rings = [offer_index.ring(file=file, may_be_open=True) for offer_index in (first, second, third)]
+        assert await rings[0].refresh()
+        assert not await rings[1].refresh()
+        assert (rings[1].find(b"k"), rings[1].find(b"unknown")) == (TILL, None)
+        second.now_s += HOLD_S + 1
+        with pytest.raises(StoreUnavailable):
+            rings[1].find(b"k")
+        (tmp_path / "var" / "keys.json").write_text("no book")
+        assert not await rings[2].refresh()
+        with pytest.raises(StoreUnavailable):
+            rings[2].find(b"k")
+        for ring in rings:
+            await ring.aclose()
+
+    asyncio.run(work())
+    assert b"k" not in file_words(tmp_path)
+
+
+def file_words(folder: Path) -> set[bytes]:
+    """Every word that the folder's files hold."""
+    return {word for path in folder.rglob("*") if path.is_file() for word in path.read_bytes().split(b'"')}
+
+
+def test_last_known_keys_hold_for_a_while_and_then_only_the_bootstrap_key() -> None:
     offer_index = OfferIndex({b"k": TILL})
     ring = offer_index.ring(bootstrap=FIRST_KEY.decode())
 
