@@ -101,13 +101,12 @@ def quantities(raw: pl.Series) -> ParsedColumn:
 
 
 def percents(raw: pl.Series) -> ParsedColumn:
-    """float64 above 0 and at most 100, in whole hundredths; absent stays absent."""
+    """float64 of 0.01 to 100, in whole hundredths; absent stays absent."""
     given = _number(raw)
-    bounds = ("not above 0 and at most 100", (given.values <= 0) | (given.values > 100))
-    hundredths = given.values * 100
+    bounds = ("not 0.01 to 100", (given.values < 0.01) | (given.values > 100))
+    # The float nearest to a number of two decimals is what rounding to them gives.
     return ParsedColumn(
-        given.values,
-        [*given.faults, bounds, ("more than two decimals", (hundredths - hundredths.round()).abs() > 1e-6)],
+        given.values, [*given.faults, bounds, ("more than two decimals", given.values.round(2) != given.values)]
     )
 
 

@@ -8,13 +8,13 @@ from fractions import Fraction
 from math import ceil
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from app.errors import InvalidTerms
 from app.offers.rules.combination import UsableCoupon, best_combination
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.documents import parse_document
-from app.offers.terms.money import MAX_MINOR, exact, format_amount
+from app.offers.terms.money import MAX_MINOR, exact, format_amount, two_decimals
 from app.offers.terms.terms import Amount, Document, Name, OfferTerms, Percent
 
 PRODUCT, VALUE = "{product}", "{value}"
@@ -38,10 +38,12 @@ class Guardrails(Document):
     offer. Margin and floor hold at the till as well, whatever else is combined with the offer.
     """
 
-    max_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
+    max_percent: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False), AfterValidator(two_decimals)] = Field(
         default=50.0, description="At most so many percent off the price of a piece"
     )
-    min_margin_percent: Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False)] | None = Field(
+    min_margin_percent: (
+        Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False), AfterValidator(two_decimals)] | None
+    ) = Field(
         default=None,
         description="At least so many percent of what is paid stay above the unit cost. Default: any margin",
     )

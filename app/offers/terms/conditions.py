@@ -3,10 +3,10 @@
 from datetime import time
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.domain import Channel
-from app.offers.terms.money import MAX_MINOR
+from app.offers.terms.money import MAX_MINOR, three_decimals
 from app.settings import ProductSelector, TimeZone
 
 MAX_DEPTH = 8
@@ -95,9 +95,9 @@ class Contains(_Node):
 
     type: Literal["contains"] = Field(description="Always `contains`")
     products: Annotated[tuple[ProductSelector, ...], Field(min_length=1)] = Field(description="Which products")
-    at_least_quantity: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        default=1.0, description="So much of them together, in their unit of sale"
-    )
+    at_least_quantity: Annotated[
+        float, Field(ge=0.001, le=1e9, allow_inf_nan=False), AfterValidator(three_decimals)
+    ] = Field(default=1.0, description="So much of them together, in their unit of sale, with at most three decimals")
     at_least_minor: LimitMinor = Field(default=0, description="So much money for them together, in minor units")
 
 

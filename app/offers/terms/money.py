@@ -56,6 +56,21 @@ def exact(quantity: float) -> Fraction:
     return Fraction(int(quantity)) if quantity == int(quantity) else Fraction(repr(quantity))
 
 
+def two_decimals(number: float) -> float:
+    """The number itself; raises ValueError where it was written down with more decimals."""
+    # Exactly: any tolerance takes a number near 0 for 0.
+    if (exact(number) * 100).denominator != 1:
+        raise ValueError("Input should have at most two decimals")
+    return number
+
+
+def three_decimals(number: float) -> float:
+    """The number itself; raises ValueError where it was written down with more decimals."""
+    if (exact(number) * 1000).denominator != 1:
+        raise ValueError("Input should have at most three decimals")
+    return number
+
+
 def shares(total_minor: int, weights: Sequence[float | int]) -> list[int]:
     """`total_minor` shared out by the weights to the last unit: largest remainder, ties to the earlier.
 

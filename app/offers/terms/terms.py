@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from app.domain import Channel
 from app.offers.terms.conditions import Condition
 from app.offers.terms.gs1 import checked_gcn
-from app.offers.terms.money import MAX_MINOR
+from app.offers.terms.money import MAX_MINOR, two_decimals
 from app.offers.terms.time_zones import PlannedInstant
 from app.settings import ProductSelector, TimeZone
 
@@ -26,18 +26,11 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _whole_basis_points(percent: float) -> float:
-    # With a tolerance, because as a float 0.29 * 100 is 28.999…
-    if abs(percent * 100 - round(percent * 100)) > 1e-6:
-        raise ValueError("Input should have at most two decimals")
-    return percent
-
-
 class Percent(Document):
     """So many percent off what the lines cost."""
 
     type: Literal["percent"] = Field(description="Always `percent`")
-    percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False), AfterValidator(_whole_basis_points)] = Field(
+    percent: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False), AfterValidator(two_decimals)] = Field(
         description="In percent, with at most two decimals"
     )
     max_discount_minor: Minor | None = Field(
@@ -57,7 +50,7 @@ class FixedPrice(Document):
 
     type: Literal["fixed_price"] = Field(description="Always `fixed_price`")
     price_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] = Field(description="For one piece, in minor units")
-    max_quantity: Annotated[int, Field(ge=1)] | None = Field(
+    max_quantity: Count | None = Field(
         default=None, description="For so many pieces at most, the dearest first. Default: all"
     )
 
@@ -68,9 +61,7 @@ class NForM(Document):
     type: Literal["n_for_m"] = Field(description="Always `n_for_m`")
     take: Annotated[int, Field(ge=2, le=1000)] = Field(description="Pieces in a group")
     pay: Annotated[int, Field(ge=1, le=999)] = Field(description="Pieces of a group that are paid for")
-    max_groups: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="For so many groups at most. Default: all"
-    )
+    max_groups: Count | None = Field(default=None, description="For so many groups at most. Default: all")
 
     @model_validator(mode="after")
     def _gives_something(self) -> "NForM":

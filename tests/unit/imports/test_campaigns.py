@@ -248,7 +248,8 @@ def test_each_fault_is_reported_with_its_line(settings: Settings, tmp_path: Path
         "campaigns": FILES["campaigns"] + "late,,,EUR,-5,2026-05-02,2026-05-01\n"
         "spring,Other,Dairy Ltd,EUR,100,2026-03-01,\n",
         "offers": FILES["offers"] + "milk,autumn,milk-3,Milk,0.50,\nboth,spring,p,,1,10\nnone,spring,p,,,\n"
-        "odd,spring,p,,,10.001\nlost,nowhere,p,,1,\nbare,spring,,,1,\nmilk,spring,milk-4,Milk,0.60,\n",
+        "odd,spring,p,,,10.001\nlost,nowhere,p,,1,\nbare,spring,,,1,\nmilk,spring,milk-4,Milk,0.60,\n"
+        "tiny,spring,p,,,1e-9\n",
         "audience": FILES["audience"] + "nowhere,anna,\nspring,,\nspring,dora,soon\n",
         "redemptions": FILES["redemptions"] + "milk,anna,,1,\nfoo,anna,2026-03-09,1,\nmilk,anna,2026-03-09,-1,fax\n",
     })  # fmt: skip
@@ -266,6 +267,8 @@ def test_each_fault_is_reported_with_its_line(settings: Settings, tmp_path: Path
         ("11", "campaign_id", "the ledger has no such campaign: import it first"),
         ("12", "product_id", "missing"),
         ("13", "amount", "not as in an earlier row of the same offer_id"),
+        ("14", "percent", "not 0.01 to 100"),
+        ("14", "percent", "more than two decimals"),
     ]
     assert [reason for _, _, reason in reasons(reports["audience"])] == [
         "the ledger has no such campaign: import it first",

@@ -8,10 +8,13 @@ import pytest
 from app.errors import InvalidTerms
 from app.offers.terms.conditions import MAX_DEPTH
 from app.offers.terms.documents import UNIONS, parse_document, pointer_of
-from app.offers.terms.terms import CampaignTerms, OfferTerms
+from app.offers.terms.terms import CampaignTerms, OfferTerms, Percent
 from tests.support.offers import TEN_PERCENT
 
 PLAIN = {"name": "ten off", "discount": TEN_PERCENT}
+FIXED = {"type": "fixed_price", "price_minor": 100}
+THREE_FOR_TWO = {"type": "n_for_m", "take": 3, "pay": 2}
+CONTAINS = {"type": "contains", "products": [{"product_ids": ["p"]}]}
 
 
 def nested(depth: int, *, kind: str = "all") -> dict[str, Any]:
@@ -25,8 +28,15 @@ def nested(depth: int, *, kind: str = "all") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("part", "pointer", "sentence"),
     [
-        ({"discount": {"type": "percent", "percent": 0}}, "/discount/percent", "Input should be greater than 0"),
+        ({"discount": {"type": "percent", "percent": 0}}, "/discount/percent", "greater than or equal to 0.01"),
         ({"discount": {"type": "percent", "percent": 9.999}}, "/discount/percent", "at most two decimals"),
+        ({"discount": {"type": "percent", "percent": 1e-9}}, "/discount/percent", "greater than or equal to 0.01"),
+        ({"discount": {"type": "percent", "percent": 10.0000001}}, "/discount/percent", "at most two decimals"),
+        ({"discount": {"type": "percent", "percent": 100.001}}, "/discount/percent", "less than or equal to 100"),
+        ({"discount": FIXED | {"max_quantity": 10**30}}, "/discount/max_quantity", "less than or equal"),
+        ({"discount": THREE_FOR_TWO | {"max_groups": 10**30}}, "/discount/max_groups", "less than or equal"),
+        ({"condition": CONTAINS | {"at_least_quantity": 0.0011}}, "/condition/at_least_quantity", "three decimals"),
+        ({"condition": CONTAINS | {"at_least_quantity": 1e300}}, "/condition/at_least_quantity", "less than or equal"),
         ({"discount": {"type": "amount"}}, "/discount/amount_minor", "Field required"),
         ({"discount": {"type": "amount", "amount_minor": True}}, "/discount/amount_minor", "valid integer"),
         ({"discount": {"type": "amount", "amount_minor": 5.0}}, "/discount/amount_minor", "valid integer"),
@@ -70,6 +80,18 @@ def test_pointer_leads_to_the_fault(part: dict[str, object], pointer: str | None
     assert refused.value.message.startswith(f"{pointer or 'document'}: ")
     assert sentence in refused.value.message
     assert "\n" not in refused.value.message
+
+
+@pytest.mark.parametrize("percent", [0.01, 0.29, 33.33, 57.3, 99.99, 100])
+def test_percentage_of_whole_hundredths_is_taken(percent: float) -> None:
+    terms = parse_document(OfferTerms, PLAIN | {"discount": {"type": "percent", "percent": percent}})
+    assert terms.discount == Percent(type="percent", percent=percent)
+
+
+def test_every_number_of_an_offer_and_a_campaign_has_a_least_and_a_greatest() -> None:
+    for model in (OfferTerms, CampaignTerms):
+        unbounded = [path for path, schema in numbers(model.model_json_schema()) if not is_bounded(schema)]
+        assert unbounded == []
 
 
 def test_pointer_begins_where_the_document_lies() -> None:
@@ -119,6 +141,23 @@ def test_every_field_of_several_kinds_is_known() -> None:
         if (marks := set(kind_marks(field)))
     }
     assert members == {name: {mark} for name, mark in UNIONS.items()}
+
+
+def numbers(schema: object, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every part of a schema that describes a number, and where it stands."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("integer", "number"):
+            yield path, schema
+        for name, part in schema.items():
+            yield from numbers(part, f"{path}/{name}")
+    elif isinstance(schema, list):
+        for position, part in enumerate(schema):
+            yield from numbers(part, f"{path}/{position}")
+
+
+def is_bounded(schema: dict[str, Any]) -> bool:
+    """True when the number can be neither too small nor too large, or is always the same."""
+    return "const" in schema or (bool({"minimum", "exclusiveMinimum"} & schema.keys()) and "maximum" in schema)
 
 
 def kind_marks(schema: object) -> Iterator[str]:
