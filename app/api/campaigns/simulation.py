@@ -164,7 +164,7 @@ def _plan_and_audience(
     own = {
         offer.offer_id: offer.terms
         for offer in service.ledger.read(partial(list_offers, campaign_id=campaign_id))
-        if offer.is_active and (body.offer_ids is None or offer.offer_id in body.offer_ids)
+        if offer.is_active and offer.fault is None and (body.offer_ids is None or offer.offer_id in body.offer_ids)
     }
     audience = None if body.everybody else service.ledger.read(partial(customers_of, campaign_id=campaign_id))
     # An empty audience means everybody, too.

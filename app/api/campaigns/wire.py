@@ -13,6 +13,7 @@ from app.bounds import Id
 from app.offers.terms.documents import parse_document
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.status import CampaignStatus
+from app.offers.terms.stored import document_of
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 
 ChosenId = Annotated[
@@ -186,6 +187,9 @@ class OfferAnswer(BaseModel):
     revision: int = Field(description="Counts its changes, from 1")
     is_active: bool = Field(description="False once it is withdrawn")
     terms: OfferTerms = Field(description="What it promises")
+    fault: str | None = Field(
+        description="Why it gives nothing: what these stored terms break; null where they are sound"
+    )
     created_at: datetime = Field(description="When it was made")
     updated_at: datetime = Field(description="When it was last changed")
 
@@ -301,7 +305,8 @@ def offer_document(offer: Offer) -> dict[str, object]:
         "campaign_id": offer.campaign_id,
         "revision": offer.revision,
         "is_active": offer.is_active,
-        "terms": offer.terms.model_dump(mode="json"),
+        "terms": document_of(offer.terms),
+        "fault": offer.fault,
         "created_at": offer.created_at,
         "updated_at": offer.updated_at,
     }

@@ -117,12 +117,12 @@ class OfferIndex:
 def build_offer_index(
     bundle: Bundle, campaigns: Sequence[Campaign], offers: Sequence[Offer], *, now: datetime
 ) -> OfferIndex | None:
-    """The offer index of what runs at `now` or will, without withdrawn offers; None when that is nothing.
+    """The offer index of what runs at `now` or will, without withdrawn and unusable offers; None when that is nothing.
 
     Some 20 ms for a hundred offers of the Complete Journey, 100 ms for twelve hundred.
     """
     standing = {campaign.campaign_id: campaign for campaign in campaigns if _may_run(campaign, now)}
-    on_offer = [offer for offer in offers if offer.is_active and offer.campaign_id in standing]
+    on_offer = [offer for offer in offers if offer.is_active and offer.fault is None and offer.campaign_id in standing]
     if not on_offer:
         return None
     theirs = [standing[offer.campaign_id] for offer in on_offer]

@@ -27,11 +27,17 @@ def parse_document(model: type[Model], raw: object, prefix: str = "") -> Model:
         raise InvalidTerms("the document is nested too deeply", pointer=prefix or None) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        fault = fault_of(error, prefix)
     # pydantic's own parser gives up on what to_json() could still write.
     if first["type"] in ("json_invalid", "recursion_loop"):
         raise InvalidTerms("the document is nested too deeply", pointer=prefix or None)
-    pointer = prefix + _fault(first)
-    raise InvalidTerms(f"{pointer or 'document'}: {_sentence(first)}", pointer=pointer or None)
+    raise InvalidTerms(fault, pointer=prefix + _fault(first) or None)
+
+
+def fault_of(error: ValidationError, prefix: str = "") -> str:
+    """The first fault in one sentence that begins with its pointer."""
+    first = error.errors(include_url=False)[0]
+    return f"{prefix + _fault(first) or 'document'}: {_sentence(first)}"
 
 
 def pointer_of(loc: Iterable[int | str]) -> str:

@@ -11,6 +11,7 @@ class ReasonCode(StrEnum):
     COUPON_EXPIRED = "coupon_expired"
     COUPON_NOT_YET_VALID = "coupon_not_yet_valid"
     COUPON_REVOKED = "coupon_revoked"
+    OFFER_UNUSABLE = "offer_unusable"
     CAMPAIGN_NOT_RUNNING = "campaign_not_running"
     RECIPIENT_MISMATCH = "recipient_mismatch"
     ALREADY_REDEEMED = "already_redeemed"

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.offers.terms.status import CampaignStatus, effective_status
+from app.offers.terms.stored import UnusableTerms
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 
 
@@ -54,6 +55,11 @@ class Offer:
     is_active: bool
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def fault(self) -> str | None:
+        """Why nobody can compute with its terms, which give nothing then; None where they are sound."""
+        return self.terms.fault if isinstance(self.terms, UnusableTerms) else None
 
 
 @dataclass(frozen=True, slots=True)

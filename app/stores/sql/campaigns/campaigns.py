@@ -10,6 +10,7 @@ from app.errors import Conflict, Missing
 from app.offers.terms.codes import new_id
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.status import Action, CampaignStatus, changed
+from app.offers.terms.stored import stored_terms
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.stores.sql.database import projection_queue as queue
 from app.stores.sql.database.tables import budget_ledger, campaigns, offer_revisions, offers
@@ -146,7 +147,7 @@ def terms_at(connection: Connection, offer_id: str, revision: int) -> OfferTerms
         (offer_revisions.c.offer_id == offer_id) & (offer_revisions.c.revision == revision)
     )
     found = connection.execute(query).scalar_one_or_none()
-    return None if found is None else OfferTerms.model_validate(found)
+    return None if found is None else stored_terms(found)
 
 
 def list_offers(connection: Connection, campaign_id: str | None = None) -> list[Offer]:
@@ -203,7 +204,7 @@ def offer_of(row: RowMapping) -> Offer:
         offer_id=row["offer_id"],
         campaign_id=row["campaign_id"],
         revision=row["revision"],
-        terms=OfferTerms.model_validate(row["terms"]),
+        terms=stored_terms(row["terms"]),
         is_active=row["is_active"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],

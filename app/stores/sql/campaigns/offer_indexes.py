@@ -122,4 +122,9 @@ def _on_offer(connection: Connection) -> _OnOffer:
         .where(is_open, is_not_over, offers.c.is_active)
         .order_by(offers.c.offer_id)
     )
-    return found, [offer_of(row) for row in connection.execute(theirs).mappings()]
+    on_offer = [offer_of(row) for row in connection.execute(theirs).mappings()]
+    for offer in on_offer:
+        if offer.fault is not None:
+            detail = f"offer {offer.offer_id!r}: {offer.fault}"
+            _log.error("offer left out of decisions; change its terms", extra={"detail": detail})
+    return found, on_offer

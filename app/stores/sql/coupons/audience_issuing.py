@@ -129,7 +129,9 @@ def _issuable(
     check_not_over(campaign, now)
     if offer_id is None:
         every = list_offers(connection, campaign_id)
-        return campaign, [one for one in every if one.is_active and one.terms.issue.by == BY_AUDIENCE]
+        return campaign, [
+            one for one in every if one.is_active and one.fault is None and one.terms.issue.by == BY_AUDIENCE
+        ]
     offer = offer_in(connection, campaign_id, offer_id)
     _check(offer, campaign, BY_AUDIENCE, now)
     return campaign, [offer]
@@ -144,9 +146,11 @@ def offer_in(connection: Connection, campaign_id: str, offer_id: str) -> Offer:
 
 
 def check_active(offer: Offer) -> None:
-    """Raises NotIssuable for an offer that was withdrawn."""
+    """Raises NotIssuable for an offer that was withdrawn, or that nobody can compute."""
     if not offer.is_active:
         raise NotIssuable(f"offer {offer.offer_id!r} was withdrawn")
+    if offer.fault is not None:
+        raise NotIssuable(f"offer {offer.offer_id!r} cannot be computed ({offer.fault}); change its terms first")
 
 
 def check_not_over(campaign: Campaign, now: datetime) -> None:

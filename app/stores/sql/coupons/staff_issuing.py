@@ -57,12 +57,16 @@ class IssuedCoupon:
 
 
 def wallet_of(connection: Connection, customer_id: str) -> list[IssuedCoupon]:
-    """All coupons that the customer ever had, latest first."""
+    """All coupons that the customer ever had, latest first; without those whose offer nobody can compute."""
     coupons = coupons_of(connection, customer_id, open_only=False)
     offers = find_offers(connection, [coupon.offer_id for coupon in coupons])
     campaign_ids = sorted({coupon.campaign_id for coupon in coupons})
     campaigns = {campaign_id: find_campaign(connection, campaign_id) for campaign_id in campaign_ids}
-    return [IssuedCoupon(coupon, offers[coupon.offer_id], campaigns[coupon.campaign_id]) for coupon in coupons]
+    return [
+        IssuedCoupon(coupon, offers[coupon.offer_id], campaigns[coupon.campaign_id])
+        for coupon in coupons
+        if offers[coupon.offer_id].fault is None
+    ]
 
 
 def find_issued(connection: Connection, coupon_id: str) -> IssuedCoupon:

@@ -5,6 +5,7 @@ from datetime import datetime
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.records import Campaign, Coupon, CouponStatus
 from app.offers.terms.status import CampaignStatus
+from app.offers.terms.stored import UnusableTerms
 from app.offers.terms.terms import OfferTerms
 from app.stores.sql.redemption.freed import FreedUses
 from app.stores.sql.redemption.question import Question
@@ -23,6 +24,7 @@ def refusal_of_coupon(
         return Refusal(ReasonCode.RECIPIENT_MISMATCH, "the coupon was issued to another customer")
     return (
         _used_up(coupon, freed)
+        or _unusable(terms)
         or _outside_validity(coupon, terms, as_of)
         or _not_running(campaign, as_of)
         or _of_other_kind(terms, campaign, question)
@@ -45,6 +47,12 @@ def _used_up(coupon: Coupon, freed: FreedUses) -> Refusal | None:
     return Refusal(
         ReasonCode.CODE_LIMIT_REACHED, "the code has been used up", required=coupon.max_uses, actual=coupon.uses
     )
+
+
+def _unusable(terms: OfferTerms) -> Refusal | None:
+    if not isinstance(terms, UnusableTerms):
+        return None
+    return Refusal(ReasonCode.OFFER_UNUSABLE, f"the offer cannot be computed ({terms.fault}); change its terms")
 
 
 def _outside_validity(coupon: Coupon, terms: OfferTerms, as_of: datetime) -> Refusal | None:

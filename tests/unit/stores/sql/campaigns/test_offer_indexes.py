@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import FAULTS, TOP_COUNT, OfferIndex
@@ -19,6 +20,7 @@ from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, fi
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
+from app.stores.sql.database.tables import offers
 from tests.support.offer_indexes import HALF, NOW_S, ONE, campaign, offer, offer_index_of, small_bundle, until
 from tests.support.tills import START, run_campaign
 
@@ -221,6 +223,22 @@ def test_bundle_prepared_while_the_ledger_is_away_gets_its_index_later(
     assert offer_indexes.refresh()
     assert indexed(offer_indexes, later) == ["k-0"]
     ledger.close()
+
+
+def test_offer_that_nobody_can_compute_is_left_out_and_logged(
+    bundle: Bundle, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_campaign(ledger, "k", EUROS, half_off("p1"), half_off("p2"))
+    tiny = {"name": "tiny", "discount": {"type": "percent", "percent": 1e-9}}
+    ledger.write(
+        lambda connection: connection.execute(update(offers).where(offers.c.offer_id == "k-0").values(terms=tiny))
+    )
+    offer_indexes = OfferIndexes(ledger)
+    offer_indexes.prepare(bundle)
+    assert indexed(offer_indexes, bundle) == ["k-1"]
+    assert [record.detail for record in caplog.records if "left out" in record.message] == [  # type: ignore[attr-defined]
+        "offer 'k-0': /discount/percent: Input should be greater than or equal to 0.01"
+    ]
 
 
 def test_bundles_and_changes_at_once_leave_every_index_up_to_date(bundle: Bundle, ledger: Ledger) -> None:
