@@ -10,8 +10,8 @@ from app.model.known_attributes import known_attributes
 from app.offers.terms.basket import Basket, BasketLine
 from app.offers.terms.money import MAX_MINOR, exact, half_up
 
-MAX_BASKET_MINOR = 10**12
-"""Ten billion euros; with it the points of the most generous offer still fit into 64 bits."""
+MAX_BASKET_MINOR = 10**11
+"""A billion euros; what the points of the most generous offer cost then still fits into the ledger's 64 bits."""
 Prices = Mapping[tuple[str, str], int]
 """Minor units of one piece by product id and currency, as a decision showed them."""
 

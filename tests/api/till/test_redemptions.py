@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.api.till.baskets import MAX_BASKET_MINOR
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.tables import metadata
 from tests.support.shop import Shop, document_of, new_name, order, reasons
@@ -210,6 +211,16 @@ def test_pointer_leads_to_the_fault_of_an_order(shop: Shop, fault: dict[str, Any
     body = {"order_id": "o", "codes": ["ABCD"], "lines": [LINE]} | fault
     refused = shop.post("/v1/redemptions", body, status=422)
     assert (refused["code"], refused["pointer"]) == ("invalid_request", pointer)
+
+
+def test_dearest_basket_with_the_most_generous_points_is_still_counted(shop: Shop) -> None:
+    customer_id = new_name()
+    most = {"type": "points", "points": 10**9, "points_per_major": 10**4, "point_cost_minor": 10**3}
+    campaign_id = shop.campaign(currency="JPY")
+    shop.give(shop.offer(campaign_id, discount=most), customer_id)
+    fields: dict[str, Any] = {"customer_id": customer_id, "wallet": True, "currency": "JPY"}
+    assert shop.redeem(MAX_BASKET_MINOR, **fields)["points"] == 10**9 + MAX_BASKET_MINOR * 10**4
+    assert shop.get(f"/v1/campaigns/{campaign_id}")["spent_minor"] == (10**9 + MAX_BASKET_MINOR * 10**4) * 10**3
 
 
 def test_price_of_a_piece_times_its_quantity_is_rounded_half_up(shop: Shop) -> None:
