@@ -18,6 +18,7 @@ from app.bounds import Id
 from app.domain import Scope
 from app.errors import Missing
 from app.offers.display.images import barcode_svg, qr_png, qr_svg
+from app.offers.terms.records import Coupon
 from app.stores.sql.campaigns.memberships import set_tier
 from app.stores.sql.coupons.audience_issuing import activate, issue_to_audience
 from app.stores.sql.coupons.staff_issuing import (
@@ -145,13 +146,13 @@ def _pictured(media_type: str) -> Responses:
 @router.get("/v1/coupons/{coupon_id}/qr.svg", response_class=Response, responses=_pictured(SVG), **needs(Scope.DECIDE))
 def get_coupon_qr_svg(coupon_id: Id, request: Request) -> Response:
     """The coupon's code as a QR code."""
-    return Response(qr_svg(_find_issued(request, coupon_id).coupon.code), headers=KEEP, media_type=SVG)
+    return Response(qr_svg(_code_in_picture(_find_issued(request, coupon_id).coupon)), headers=KEEP, media_type=SVG)
 
 
 @router.get("/v1/coupons/{coupon_id}/qr.png", response_class=Response, responses=_pictured(PNG), **needs(Scope.DECIDE))
 def get_coupon_qr_png(coupon_id: Id, request: Request) -> Response:
     """The coupon's code as a QR code."""
-    return Response(qr_png(_find_issued(request, coupon_id).coupon.code), headers=KEEP, media_type=PNG)
+    return Response(qr_png(_code_in_picture(_find_issued(request, coupon_id).coupon)), headers=KEEP, media_type=PNG)
 
 
 @router.get(
@@ -163,6 +164,11 @@ def get_coupon_barcode(coupon_id: Id, request: Request) -> Response:
     if gs1 is None:
         raise NoBarcode(f"coupon {coupon_id!r} has no GS1 coupon number, its offer named no gcn; use the QR code")
     return Response(barcode_svg(gs1), headers=KEEP, media_type=SVG)
+
+
+def _code_in_picture(coupon: Coupon) -> str:
+    # A random code without its dashes, which only people need.
+    return coupon.written_code or coupon.code
 
 
 def _find_issued(request: Request, coupon_id: str) -> IssuedCoupon:

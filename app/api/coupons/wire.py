@@ -6,7 +6,6 @@ from pydantic import BaseModel, Field
 
 from app.api.fields import CUSTOMER_ID, CurrencyAnswer
 from app.domain import Channel
-from app.offers.terms.codes import shown_code
 from app.offers.terms.terms import Discount
 from app.settings import ProductSelector
 from app.stores.sql.coupons.issuing import ShownStatus, shown_status
@@ -42,7 +41,7 @@ class CouponAnswer(BaseModel):
     """One coupon."""
 
     coupon_id: str = Field(description="The coupon")
-    code: str = Field(description="In groups of four, as people read it")
+    code: str = Field(description="As people read it: a chosen code as it was written, a random one in groups of four")
     customer_id: str | None = Field(description="Whose it is; null: whoever has the code")
     status: ShownStatus = Field(description="What the wallet calls it at this moment")
     valid_from: datetime | None = Field(description="First instant at which it is valid; null: from the start")
@@ -77,7 +76,7 @@ def coupon_document(one: IssuedCoupon, *, now: datetime) -> dict[str, object]:
     images = {"qr_svg": f"{path}/qr.svg", "qr_png": f"{path}/qr.png"}
     return {
         "coupon_id": coupon.coupon_id,
-        "code": shown_code(coupon.code),
+        "code": coupon.shown_code,
         "customer_id": coupon.customer_id,
         "status": shown_status(coupon, one.campaign, now=now),
         "valid_from": coupon.valid_from,

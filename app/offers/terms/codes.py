@@ -45,5 +45,5 @@ def new_serial() -> str:
 
 
 def shown_code(code: str) -> str:
-    """The code in groups of four, as people read it."""
+    """A random code in groups of four, as people read it."""
     return "-".join(code[start : start + 4] for start in range(0, len(code), 4))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from app.offers.terms.codes import shown_code
 from app.offers.terms.status import CampaignStatus, effective_status
 from app.offers.terms.stored import UnusableTerms
 from app.offers.terms.terms import CampaignTerms, OfferTerms
@@ -66,7 +67,8 @@ class Offer:
 class Coupon:
     """One issued coupon. `customer_id` None: whoever has the code; `max_uses` None: as often as limits allow.
 
-    `gcn` and `serial` name it in GS1's world, where its offer had such a number at the issue.
+    `gcn` and `serial` name it in GS1's world, where its offer had such a number at the issue. `written_code`: a code
+    that somebody chose, as they wrote it.
     """
 
     coupon_id: str
@@ -84,3 +86,9 @@ class Coupon:
     issued_by: str
     gcn: str | None = None
     serial: str | None = None
+    written_code: str | None = None
+
+    @property
+    def shown_code(self) -> str:
+        """The code as people read it: as its maker wrote it, a random one in groups of four."""
+        return self.written_code or shown_code(self.code)

@@ -94,6 +94,21 @@ def test_offer_that_is_not_issued_by_decision_cannot_be_activated(shop: Shop) ->
     assert shop.post("/v1/coupons", body | {"offer_id": "none"}, status=404)["code"] == "offer_not_found"
 
 
+def test_chosen_code_comes_back_as_it_was_written(shop: Shop) -> None:
+    code = f"WELCOME-10-{new_name()}".upper()
+    (coupon,) = shop.issue(shop.offer(uses_per_code=None), code=code)
+    assert coupon["code"] == code
+    revoked = shop.post(f"/v1/coupons/{coupon['coupon_id']}/revoke", status=200)
+    assert revoked["code"] == code
+    png = shop.client.get(coupon["images"]["qr_png"])
+    assert [read.text for read in zxingcpp.read_barcodes(Image.open(BytesIO(png.content)))] == [code]
+    (other,) = shop.issue(shop.offer(reservation_required=True), code=f"{code}-B")
+    typed = f"{code}-B".lower().replace("-", " ").replace("o", "0").replace("l", "1")
+    reservation = shop.reserve(1000, codes=[typed])
+    redeemed = shop.redeem(1000, reservation_id=reservation["reservation_id"])
+    assert [(one["coupon_id"], one["code"]) for one in redeemed["applied"]] == [(other["coupon_id"], f"{code}-B")]
+
+
 def test_public_code_is_good_for_as_many_uses_as_the_offer_says(shop: Shop) -> None:
     offer_id = shop.offer(uses_per_code=2)
     code = f"SUMMER-{new_name()}"

@@ -66,7 +66,7 @@ def issue(
         raise BadInput("a code of one's own names one coupon; leave it out to issue several", pointer="/code")
     made = _coupons(offer, campaign, customer_ids, issued_by=issued_by, now=now)
     if code is not None:
-        made = [replace(made[0], code=chosen_code(code))]
+        made = [replace(made[0], code=chosen_code(code), written_code=code)]
     keys: Sequence[str | None] = issue_keys or [None] * len(made)
     issued: list[Coupon] = []
     # Keys in one order in every transaction, so that two never wait for each other in a ring.

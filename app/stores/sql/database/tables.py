@@ -110,6 +110,7 @@ coupons = Table(
     Column("issue_key", String(300), unique=True),
     Column("gcn", String(13)),
     Column("serial", String(12)),
+    Column("written_code", String(80)),
     CheckConstraint("uses >= 0 AND holds >= 0", name="not_negative"),
     Index("ix_coupons_wallet", "customer_id", "status"),
     Index("ix_coupons_campaign", "campaign_id", "status"),
@@ -118,7 +119,8 @@ coupons = Table(
 )
 """`status` is issued, reserved, redeemed, expired or revoked; a code for many stays issued until its last use.
 
-`issue_key` makes an issue happen once: what it was for, as `receipt:<offer>:<receipt>`.
+`issue_key` makes an issue happen once: what it was for, as `receipt:<offer>:<receipt>`. `code` is what is compared,
+`written_code` how it is shown where somebody chose it.
 """
 
 counters = Table(

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.domain import JsonObject
-from app.offers.terms.codes import shown_code
 from app.offers.terms.reasons import Refusal
 from app.stores.sql.redemption.question import Quote, QuotedCoupon
 
@@ -64,7 +63,7 @@ def _named(one: QuotedCoupon) -> dict[str, Any]:
     if one.coupon is None or one.offer is None:
         return {"code": one.typed, "coupon_id": None, "offer_id": None, "campaign_id": None, "name": None}
     return {
-        "code": one.typed or shown_code(one.coupon.code),
+        "code": one.typed or one.coupon.shown_code,
         "coupon_id": one.coupon.coupon_id,
         "offer_id": one.offer.offer_id,
         "campaign_id": one.offer.campaign_id,
