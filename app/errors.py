@@ -35,6 +35,7 @@ EndcapError
 │   ├── CodeTaken              sql.coupons.issuing
 │   ├── NotRevocable           sql.coupons.staff_issuing
 │   ├── ReservationOver        sql.redemption.reservations
+│   ├── ReservationOfOther     sql.redemption.reservations: made for another order or customer
 │   └── BudgetTooSmall         sql.accounts.backfill
 ├── TooManyGuesses             codes were guessed too often
 ├── BundleRefused              a file of a bundle differs from its manifest

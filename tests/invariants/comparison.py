@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from app.stores.sql.redemption.reservations import ReservationOfOther, ReservationOver
 from tests.invariants.ledger_state import State
-from tests.invariants.reference_model import Benefit, ModelQuestion, ReferenceModel, Share, Use
+from tests.invariants.reference_model import Benefit, ModelQuestion, ReferenceModel, Reservation, Share, Use
 from tests.invariants.rounding import share_out
 
 
@@ -21,6 +22,14 @@ def check_document(document: dict[str, Any], given: Sequence[Benefit], refused: 
     assert codes.keys() == named.keys()
     assert all(code in named[coupon_id] for coupon_id, code in codes.items()), (codes, named)
     assert all(line["payable_minor"] >= 0 for line in document["lines"])
+
+
+def why_not_theirs(reservation: Reservation, query: ModelQuestion) -> type[Exception] | None:
+    """The error of whoever may not redeem the reservation; None when they may."""
+    if reservation.customer not in (None, query.customer):
+        return ReservationOfOther
+    is_over = reservation.status != "held" or reservation.expires_at <= query.now
+    return ReservationOver if is_over else None
 
 
 def uses_of(query: ModelQuestion, given: Sequence[Benefit], document: dict[str, Any]) -> list[Use]:

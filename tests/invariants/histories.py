@@ -43,7 +43,7 @@ from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.reservations import ReservationOver, expire_reservations, release
 from app.stores.sql.redemption.rollback import ReturnedLine, ReturnExceeds, roll_back
-from tests.invariants import strategies as strategies
+from tests.invariants import comparison, strategies
 from tests.invariants.comparison import check_document, check_limits, exact, state_of_model, uses_of
 from tests.invariants.ledger_state import dump, money_and_uses, state_of
 from tests.invariants.reference_model import (
@@ -141,8 +141,8 @@ class Histories(RuleBasedStateMachine):
         reservation = _one(self.model.reservations, held) if held is not None and self.model.reservations else None
         query, question = self._question(codes, customer, wallet, lines, reservation, guaranteed)
         send = partial(redeem, self.ledger, question, Order("order"), render=redemption_response)
-        if reservation is not None and (reservation.status != "held" or reservation.expires_at <= self.now):
-            self._refused(send, ReservationOver)
+        if reservation is not None and (error := comparison.why_not_theirs(reservation, query)):
+            self._refused(send, error)
             return
         document = self._quoted(question)
         answer = self._write(send)
@@ -166,7 +166,7 @@ class Histories(RuleBasedStateMachine):
         given, uses = self._check(query, answer, document)
         if given:
             reservation_id = orjson.loads(answer.body)["reservation_id"]
-            self.model.hold(Reservation(reservation_id, self.now, self.now + ttl, uses))
+            self.model.hold(Reservation(reservation_id, self.now, self.now + ttl, uses, query.customer))
         self.seen["held" if given else "reservation refused"] += 1
 
     def give_up(self, pick: int) -> None:

@@ -128,6 +128,7 @@ class Reservation:
     made_at: datetime
     expires_at: datetime
     uses: list[Use]
+    customer: str | None
     status: str = "held"
 
 

@@ -47,7 +47,7 @@ from app.stores.sql.redemption.question import PriceGuarantee, Question, Quote
 from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.redemptions import find_redemption
-from app.stores.sql.redemption.reservations import check_is_held, find_reservation, release
+from app.stores.sql.redemption.reservations import Claimant, check_is_held, find_reservation, release
 from app.stores.sql.redemption.rollback import ReturnedLine, roll_back
 
 router = APIRouter(tags=["till"])
@@ -249,15 +249,16 @@ async def _quote_document(request: Request, question: Question) -> dict[str, Any
     """The quote as a document, failed guesses at codes counted; raises TooManyGuesses and what `check_is_held` does."""
     service = service_of(request)
     _check_guesses(service, client_of(request), question)
-    document = quote_document(await run_in_threadpool(_quote, service.ledger, question))
+    document = quote_document(await run_in_threadpool(_quote, service.ledger, question, client_of(request)))
     _count_guesses(service, client_of(request), question, document)
     return document
 
 
-def _quote(ledger: Ledger, question: Question) -> Quote:
+def _quote(ledger: Ledger, question: Question, client: str) -> Quote:
     def look(connection: Transaction) -> Quote:
         if question.reservation_id is not None:
-            check_is_held(connection, question.reservation_id, now=question.situation.now_at)
+            claimant = Claimant(client, question.situation.customer_id)
+            check_is_held(connection, question.reservation_id, claimant, now=question.situation.now_at)
         return quote(connection, question)
 
     return ledger.read(look)

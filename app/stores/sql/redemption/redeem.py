@@ -20,6 +20,7 @@ from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredRespo
 from app.stores.sql.redemption.question import Question, Quote
 from app.stores.sql.redemption.quote import quote
 from app.stores.sql.redemption.reservations import (
+    Claimant,
     check_is_held,
     claimed_use_of,
     close_reservation,
@@ -53,8 +54,8 @@ def redeem(
 ) -> StoredResponse:
     """Redeems the best combination, or nothing; the result as `render` puts it, stored in the same transaction.
 
-    A repeated request gets the response that is stored. Raises ReservationNotFound and ReservationOver,
-    IdempotencyMismatch, StoreUnavailable.
+    A repeated request gets the response that is stored. Raises ReservationNotFound, ReservationOfOther and
+    ReservationOver, IdempotencyMismatch, StoreUnavailable.
     """
 
     def claim(quoted: Quote, connection: Connection) -> StoredResponse:
@@ -64,7 +65,7 @@ def redeem(
             return render(_discount_changed(quoted, expected))
         return render(_redeem(connection, quoted, order, request) if quoted.claims else _nothing_to_use(quoted))
 
-    return _quote_and_claim(ledger, question, request, claim)
+    return _quote_and_claim(ledger, question, request, claim, order_id=order.order_id)
 
 
 def reserve(
@@ -83,11 +84,16 @@ def reserve(
             return render(_nothing_to_use(quoted))
         return render(hold(connection, quoted, request, order_id=order_id, ttl=ttl))
 
-    return _quote_and_claim(ledger, replace(question, is_to_reserve=True), request, claim)
+    return _quote_and_claim(ledger, replace(question, is_to_reserve=True), request, claim, order_id=order_id)
 
 
 def _quote_and_claim(
-    ledger: Ledger, question: Question, request: IdempotentRequest, claim: Callable[[Quote, Connection], StoredResponse]
+    ledger: Ledger,
+    question: Question,
+    request: IdempotentRequest,
+    claim: Callable[[Quote, Connection], StoredResponse],
+    *,
+    order_id: str | None,
 ) -> StoredResponse:
     """The response of the first round in which every claim of the quote held."""
 
@@ -97,7 +103,8 @@ def _quote_and_claim(
         if stored is not None:
             return stored
         if question.reservation_id is not None:
-            check_is_held(connection, question.reservation_id, now=request.now)
+            claimant = Claimant(request.client, question.situation.customer_id, order_id)
+            check_is_held(connection, question.reservation_id, claimant, now=request.now)
         return quote(connection, question)
 
     for _ in range(ROUNDS):

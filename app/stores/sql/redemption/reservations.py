@@ -1,6 +1,7 @@
 """Reservations: coupons and their budget held for one order until it is paid, given up, or its time is over."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -33,6 +34,21 @@ class ReservationOver(Conflict):
     """The reservation was redeemed, released, or its time is over."""
 
     code = "reservation_over"
+
+
+class ReservationOfOther(Conflict):
+    """The reservation was made for another order or customer, or by another client."""
+
+    code = "reservation_of_other"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who wants to use a reservation; `order_id` None where no order is named, as by a dry run."""
+
+    client: str
+    customer_id: str | None
+    order_id: str | None = None
 
 
 def hold(
@@ -97,15 +113,35 @@ def find_reservation(connection: Connection, reservation_id: str) -> JsonObject:
     return dict(row["answer"]) | {"status": row["status"]}
 
 
-def check_is_held(connection: Connection, reservation_id: str, *, now: datetime) -> None:
-    """Raises ReservationNotFound, or ReservationOver when it holds nothing any more."""
-    query = select(reservations.c.status, reservations.c.expires_at)
-    row = connection.execute(query.where(reservations.c.reservation_id == reservation_id)).one_or_none()
+def check_is_held(connection: Connection, reservation_id: str, claimant: Claimant, *, now: datetime) -> None:
+    """Raises ReservationNotFound, ReservationOfOther, or ReservationOver when it holds nothing any more."""
+    query = select(reservations).where(reservations.c.reservation_id == reservation_id)
+    row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise ReservationNotFound(f"no reservation {reservation_id!r}")
-    if row.status != "held" or row.expires_at <= now:
-        status = row.status if row.status != "held" else "expired"
+    _check_is_theirs(row, claimant)
+    if row["status"] != "held" or row["expires_at"] <= now:
+        status = row["status"] if row["status"] != "held" else "expired"
         raise ReservationOver(f"reservation {reservation_id!r} is {status}; make a new one")
+
+
+def _check_is_theirs(row: RowMapping, claimant: Claimant) -> None:
+    # What it was made for is not named: the id alone must not tell whose reservation it is.
+    reservation = f"reservation {row['reservation_id']!r}"
+    if row["order_id"] is not None and claimant.order_id not in (None, row["order_id"]):
+        raise ReservationOfOther(
+            f"{reservation} is for another order; send the order_id that it was made with", pointer="/order_id"
+        )
+    # Without a customer it holds no personal coupon, and whoever pays may be known by then.
+    if row["customer_id"] not in (None, claimant.customer_id):
+        raise ReservationOfOther(
+            f"{reservation} is for another customer; send the customer_id that it was made with", pointer="/customer_id"
+        )
+    if row["order_id"] is None and row["client"] != claimant.client:
+        raise ReservationOfOther(
+            f"{reservation} was made by another client; reserve with an order_id to redeem with another key",
+            pointer="/reservation_id",
+        )
 
 
 def end_reservation(

@@ -1,0 +1,42 @@
+"""A reservation is kept to whoever made it, and nobody else's; over HTTP, on SQLite and PostgreSQL."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.shop import Shop, new_name
+
+
+def reserved(shop: Shop, **fields: Any) -> dict[str, Any]:
+    """What a new customer redeems a new reservation with, for an order of their own."""
+    customer_id, order_id = new_name(), new_name()
+    coupon = shop.give(shop.offer(), customer_id)
+    made = shop.reserve(1000, order_id=order_id, customer_id=customer_id, codes=[coupon["code"]], **fields)
+    return {"order_id": order_id, "customer_id": customer_id, "reservation_id": made["reservation_id"]}
+
+
+@pytest.mark.parametrize("another", [{"order_id": "another"}, {"customer_id": "another"}, {"customer_id": None}])
+def test_reservation_is_redeemed_by_its_own_order_and_customer_alone(shop: Shop, another: dict[str, Any]) -> None:
+    fields = reserved(shop)
+    refused = shop.redeem(1000, **fields | another, status=409)
+    assert (refused["code"], refused["pointer"]) == ("reservation_of_other", f"/{next(iter(another))}")
+    path = f"/v1/reservations/{fields['reservation_id']}"
+    assert shop.get(path)["status"] == "held"
+    assert shop.redeem(1000, **fields)["discount_minor"] == 200
+    assert shop.get(path)["status"] == "redeemed"
+
+
+def test_validation_of_a_reservation_is_for_its_own_customer_alone(shop: Shop) -> None:
+    fields = reserved(shop)
+    own = {name: fields[name] for name in ("customer_id", "reservation_id")}
+    assert shop.validate(1000, **own)["discount_minor"] == 200
+    refused = shop.validate(1000, **own | {"customer_id": "another"}, status=409)
+    assert (refused["code"], refused["pointer"]) == ("reservation_of_other", "/customer_id")
+
+
+def test_customer_may_be_named_after_a_reservation_without_one(shop: Shop) -> None:
+    code = f"ALL-{new_name()}"
+    shop.issue(shop.offer(uses_per_code=None), code=code)
+    reservation_id = shop.reserve(1000, codes=[code])["reservation_id"]
+    redeemed = shop.redeem(1000, customer_id=new_name(), reservation_id=reservation_id)
+    assert redeemed["discount_minor"] == 200
