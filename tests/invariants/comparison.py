@@ -6,7 +6,8 @@ from typing import Any
 
 from app.stores.sql.redemption.reservations import ReservationOfOther, ReservationOver
 from tests.invariants.ledger_state import State
-from tests.invariants.reference_model import Benefit, ModelQuestion, ReferenceModel, Reservation, Share, Use
+from tests.invariants.reference_model import ReferenceModel
+from tests.invariants.reference_records import Benefit, ModelQuestion, Reservation, Share, Use
 from tests.invariants.rounding import share_out
 
 
@@ -48,8 +49,7 @@ def uses_of(query: ModelQuestion, given: Sequence[Benefit], document: dict[str, 
             line_id: Share(quantity[line_id], discount, discount + extra[position], points[position])
             for position, (line_id, discount) in enumerate(zip(ids, discounts, strict=True))
         }
-        keys = one.coupon.offer.campaign.limits(one.coupon.coupon_id, query.customer, query.now)
-        uses.append(Use(one, tuple(keys), shares, query.revision(one.coupon)))
+        uses.append(Use(one, query.keys(one.coupon), shares, query.revision(one.coupon)))
     return uses
 
 

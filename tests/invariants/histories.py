@@ -46,15 +46,14 @@ from app.stores.sql.redemption.rollback import ReturnedLine, ReturnExceeds, roll
 from tests.invariants import comparison, strategies
 from tests.invariants.comparison import check_document, check_limits, exact, state_of_model, uses_of
 from tests.invariants.ledger_state import dump, money_and_uses, state_of
-from tests.invariants.reference_model import (
-    LEADS_TO,
+from tests.invariants.reference_model import LEADS_TO, ReferenceModel
+from tests.invariants.reference_records import (
     Benefit,
     ModelCampaign,
     ModelCoupon,
     ModelOffer,
     ModelQuestion,
     Redemption,
-    ReferenceModel,
     Reservation,
     Use,
 )

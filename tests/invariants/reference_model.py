@@ -10,13 +10,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from itertools import combinations
-from zoneinfo import ZoneInfo
 
-from app.offers.terms.basket import BasketLine
-from app.offers.terms.terms import Amount, CampaignTerms, FixedPrice, OfferTerms, Percent, Points
+from app.offers.terms.terms import Amount, FixedPrice, Percent, Points
+from tests.invariants.reference_records import (
+    Benefit,
+    Key,
+    ModelCampaign,
+    ModelCoupon,
+    ModelOffer,
+    ModelQuestion,
+    Redemption,
+    Reservation,
+    Share,
+)
 from tests.invariants.rounding import half_up
 
-Key = tuple[str, str, str, str]
 LEADS_TO = {
     ("draft", "schedule"): "scheduled",
     ("scheduled", "pause"): "paused",
@@ -28,163 +36,6 @@ LEADS_TO = {
     ("ended", "reopen"): "paused",
 }
 ORDER = ("fixed_price", "n_for_m", "percent", "amount", "points")
-
-
-@dataclass(slots=True)
-class ModelCampaign:
-    """One campaign, its money and what counts towards its limits."""
-
-    campaign_id: str
-    terms: CampaignTerms
-    status: str = "draft"
-    spent: int = 0
-    held: int = 0
-    counts: Counter[Key] = field(default_factory=Counter)
-
-    def is_running(self, at: datetime) -> bool:
-        """True when its coupons may be used."""
-        is_over = self.terms.ends_at is not None and at >= self.terms.ends_at
-        return self.status in ("scheduled", "running") and not is_over
-
-    def limits(self, coupon_id: str, customer: str | None, at: datetime) -> dict[Key, int]:
-        """What a use counts in, and how far each may go."""
-        day = at.astimezone(ZoneInfo(self.terms.time_zone)).date().isoformat()
-        subjects = {"code": coupon_id, "customer": customer or "", "campaign": ""}
-        return {
-            (self.campaign_id, one.scope, subjects[one.scope], day if one.period == "day" else "total"): one.count
-            for one in self.terms.limits
-        }
-
-
-@dataclass(slots=True)
-class ModelOffer:
-    """One offer in all its revisions."""
-
-    offer_id: str
-    campaign: ModelCampaign
-    revisions: list[OfferTerms]
-
-
-@dataclass(slots=True, eq=False)
-class ModelCoupon:
-    """One coupon; `ended` is how it came to an end other than by use."""
-
-    coupon_id: str
-    code: str
-    offer: ModelOffer
-    customer: str | None
-    max_uses: int | None
-    valid_until: datetime | None
-    uses: int = 0
-    holds: int = 0
-    ended: str | None = None
-
-    @property
-    def status(self) -> str:
-        """The status that it must have."""
-        if self.ended is not None:
-            return self.ended
-        if self.max_uses is None or self.uses + self.holds < self.max_uses:
-            return "issued"
-        return "reserved" if self.uses < self.max_uses else "redeemed"
-
-
-@dataclass(frozen=True, slots=True)
-class Benefit:
-    """What one coupon gives."""
-
-    coupon: ModelCoupon
-    discount: int
-    points: int
-    cost: int
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one line gets of a coupon."""
-
-    quantity: Fraction
-    discount: int
-    cost: int
-    points: int
-
-
-@dataclass(slots=True, eq=False)
-class Use:
-    """A coupon in a reservation or redemption."""
-
-    given: Benefit
-    keys: tuple[Key, ...]
-    shares: dict[str, Share]
-    revision: int
-    is_open: bool = True
-
-
-@dataclass(slots=True, eq=False)
-class Reservation:
-    """What is held for an order."""
-
-    reservation_id: str
-    made_at: datetime
-    expires_at: datetime
-    uses: list[Use]
-    customer: str | None
-    status: str = "held"
-
-
-@dataclass(slots=True, eq=False)
-class Redemption:
-    """What was paid with; `back` is how much of each line came back."""
-
-    redemption_id: str
-    uses: list[Use]
-    back: dict[str, Fraction] = field(default_factory=dict)
-    returned: int = 0
-
-    @property
-    def status(self) -> str:
-        """The status that it must have."""
-        if not any(use.is_open for use in self.uses):
-            return "rolled_back"
-        return "partly_returned" if any(self.back.values()) else "redeemed"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelQuestion:
-    """Which coupons, for whom, on which basket, when; `revisions` of offers are guaranteed since `decided_at`.
-
-    What is guaranteed holds first, then what the reservation holds, then what is said today.
-    """
-
-    coupons: tuple[ModelCoupon, ...]
-    customer: str | None
-    lines: tuple[BasketLine, ...]
-    now: datetime
-    reservation: Reservation | None = None
-    decided_at: datetime | None = None
-    revisions: Mapping[str, int] = field(default_factory=dict)
-    is_to_reserve: bool = False
-
-    def terms(self, coupon: ModelCoupon) -> OfferTerms:
-        """The terms that hold for this coupon."""
-        return coupon.offer.revisions[self.revision(coupon) - 1]
-
-    def revision(self, coupon: ModelCoupon) -> int:
-        """Their number, from 1."""
-        guaranteed = self.revisions.get(coupon.offer.offer_id)
-        if guaranteed is not None:
-            return guaranteed
-        reserved = [use.revision for use in self._reserved(coupon)]
-        return reserved[0] if reserved else len(coupon.offer.revisions)
-
-    def _reserved(self, coupon: ModelCoupon) -> list[Use]:
-        return [] if self.reservation is None else [use for use in self.reservation.uses if use.given.coupon is coupon]
-
-    def as_of(self, coupon: ModelCoupon) -> datetime:
-        """The instant at which it must be valid."""
-        if self.decided_at is not None and coupon.offer.offer_id in self.revisions:
-            return self.decided_at
-        return self.reservation.made_at if self.reservation is not None and self._reserved(coupon) else self.now
 
 
 @dataclass(slots=True)
@@ -298,10 +149,21 @@ def _part(whole: int, back: Fraction, share: Share) -> int:
 
 
 def _refusal_code(coupon: ModelCoupon, query: ModelQuestion, free: _Free) -> str | None:
-    terms, campaign = query.terms(coupon), coupon.offer.campaign
+    terms = query.terms(coupon)
     holds = coupon.holds - free.holds[coupon.coupon_id]
     if coupon.customer is not None and coupon.customer != query.customer:
         return "coupon_not_found"
+    if coupon.coupon_id not in free.own and (code := _closed_code(coupon, query, holds)):
+        return code
+    if terms.applies_to and not any(line.product_id == "p1" for line in query.lines):
+        return "products_not_in_basket"
+    total = sum(line.amount_minor for line in query.lines)
+    return "minimum_basket_not_met" if total < (terms.minimum_basket_minor or 0) else None
+
+
+def _closed_code(coupon: ModelCoupon, query: ModelQuestion, holds: int) -> str | None:
+    """Why the coupon is not open to whoever has not reserved it."""
+    campaign = coupon.offer.campaign
     if coupon.ended is not None:
         return f"coupon_{coupon.ended}"
     if coupon.max_uses is not None and coupon.uses + holds >= coupon.max_uses:
@@ -314,21 +176,22 @@ def _refusal_code(coupon: ModelCoupon, query: ModelQuestion, free: _Free) -> str
         return "campaign_not_running"
     if query.customer is None and any(one.scope == "customer" for one in campaign.terms.limits):
         return "customer_limit_reached"
-    if terms.reservation_required and not query.is_to_reserve and coupon.coupon_id not in free.own:
-        return "reservation_required"
-    if terms.applies_to and not any(line.product_id == "p1" for line in query.lines):
-        return "products_not_in_basket"
-    total = sum(line.amount_minor for line in query.lines)
-    return "minimum_basket_not_met" if total < (terms.minimum_basket_minor or 0) else None
+    needs_it = query.terms(coupon).reservation_required and not query.is_to_reserve
+    return "reservation_required" if needs_it else None
 
 
-def _limits(coupon: ModelCoupon, query: ModelQuestion) -> dict[Key, int]:
-    return coupon.offer.campaign.limits(coupon.coupon_id, query.customer, query.now)
+def _limits(coupon: ModelCoupon, query: ModelQuestion, free: _Free) -> dict[Key, int]:
+    """What it counts in, and how far: no less than what the reservation counts there."""
+    campaign, keys = coupon.offer.campaign, query.keys(coupon)
+    held = Counter(key for use in (query.reservation.uses if query.reservation else ()) for key in use.keys)
+    limits = campaign.limits(coupon.coupon_id, query.customer, query.now)
+    least = {key: campaign.counts[key] - free.counts[key] + held[key] for key in keys if key in held}
+    return {key: max(limits.get(key, 0), least.get(key, 0)) for key in keys}
 
 
 def _beyond_limits(coupon: ModelCoupon, query: ModelQuestion, free: _Free) -> str | None:
     counts = coupon.offer.campaign.counts
-    full = (key for key, limit in _limits(coupon, query).items() if counts[key] - free.counts[key] >= limit)
+    full = (key for key, limit in _limits(coupon, query, free).items() if counts[key] - free.counts[key] >= limit)
     return next((f"{key[1]}_limit_reached" for key in full), None)
 
 
@@ -355,11 +218,11 @@ def _fits(given: Sequence[Benefit], query: ModelQuestion, free: _Free) -> bool:
     taken: Counter[Key] = Counter()
     money: Counter[str] = Counter()
     for one in given:
-        taken.update(_limits(one.coupon, query).keys())
+        taken.update(_limits(one.coupon, query, free).keys())
         money[one.coupon.offer.campaign.campaign_id] += one.cost
     for one in given:
         campaign = one.coupon.offer.campaign
-        for key, limit in _limits(one.coupon, query).items():
+        for key, limit in _limits(one.coupon, query, free).items():
             if campaign.counts[key] - free.counts[key] + taken[key] > limit:
                 return False
         budget, cost = campaign.terms.budget_minor, money[campaign.campaign_id]

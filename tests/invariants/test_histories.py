@@ -23,7 +23,7 @@ HAPPENED = {
     "reservation redeemed", "overdue reservation in the way", "ReservationOver", "coupon expired", "revoked",
     "redeemed, then partly_returned", "partly_returned, then rolled_back", "redeemed, then rolled_back",
     "rolled_back, then rolled_back", "return refused", "there and back", "answered 200 again", "answered 201 again",
-    "answered 409 again", "another body refused", "budget refused", "ReservationOfOther",
+    "answered 409 again", "another body refused", "budget refused",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import assert_never
 
 from app.offers.rules.applicability import refusal_of
@@ -32,7 +33,8 @@ MAX_COMBINED = 12
 class UsableCoupon:
     """A coupon that might be used; `uses` names the capacities, limits above all, that it takes 1 each of.
 
-    Its campaign's budget has the key `budget:<campaign_id>`; of that it takes what it costs.
+    Its campaign's budget has the key `budget:<campaign_id>`; of that it takes what it costs. `held_since`: its
+    conditions about the time count as of then.
     """
 
     coupon_id: str
@@ -40,6 +42,7 @@ class UsableCoupon:
     campaign_id: str
     terms: OfferTerms
     uses: tuple[str, ...] = ()
+    held_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ def best_combination(
     stacking = _Stacking(priced, capacities)
     refused: dict[str, Refusal] = {}
     for coupon in coupons:
-        refusal = refusal_of(coupon.terms, basket, situation) or stacking.add(_candidate(coupon, basket, priced))
+        then = situation if coupon.held_since is None else replace(situation, now_at=coupon.held_since)
+        refusal = refusal_of(coupon.terms, basket, then) or stacking.add(_candidate(coupon, basket, priced))
         if refusal is not None:
             refused[coupon.coupon_id] = refusal
     best = stacking.best()

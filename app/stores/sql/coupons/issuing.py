@@ -119,7 +119,7 @@ def coupons_of(connection: Connection, customer_id: str, *, open_only: bool) -> 
 def revoke(connection: Connection, coupon_id: str, *, now: datetime) -> bool:
     """True when the coupon is revoked now; one that was used, is reserved or has come to its end stays.
 
-    A code for many is revoked though some have used it: who has reserved it is refused when they redeem.
+    A code for many is revoked though some have used it: who has reserved it still redeems it.
     """
     is_revocable = (coupons.c.coupon_id == coupon_id) & (_UNUSED | _FOR_MANY)
     statement = update(coupons).where(is_revocable).values(status=CouponStatus.REVOKED)

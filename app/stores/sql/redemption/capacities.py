@@ -13,23 +13,43 @@ from app.stores.sql.database.tables import counters
 from app.stores.sql.redemption.claims import CounterKey
 from app.stores.sql.redemption.freed import FreedUses
 
+Limits = Mapping[str, Sequence[tuple[CounterKey, int]]]
+"""By coupon id the counters that its use counts in, each with its limit."""
 
-def counter_limits(coupon: Coupon, campaign: Campaign, situation: Situation) -> list[tuple[CounterKey, int]]:
-    """The counters that a use of the coupon counts in, each with its limit."""
+
+def counter_limits(
+    coupon: Coupon, campaign: Campaign, situation: Situation, freed: FreedUses
+) -> list[tuple[CounterKey, int]]:
+    """The counters that a use of the coupon counts in, each with its limit; of a reserved one those it is in now."""
     subjects = {"code": coupon.coupon_id, "customer": situation.customer_id or "", "campaign": ""}
     terms = campaign.terms
-    return [
-        (
-            CounterKey(
-                campaign.campaign_id,
-                limit.scope,
-                subjects[limit.scope],
-                period_key(limit.period, situation.now_at, terms.time_zone),
-            ),
-            limit.count,
-        )
+    limits = {
+        CounterKey(
+            campaign.campaign_id,
+            limit.scope,
+            subjects[limit.scope],
+            period_key(limit.period, situation.now_at, terms.time_zone),
+        ): limit.count
         for limit in terms.limits
-    ]
+    }
+    keys = freed.held_counters.get(coupon.coupon_id, limits.keys())
+    return [(key, limits.get(key, 0)) for key in keys]
+
+
+def used_of(connection: Connection, limits: Limits, freed: FreedUses) -> dict[CounterKey, int]:
+    """How much these counters count, what may be counted as free left out."""
+    used = _used(connection, {key for keys in limits.values() for key, _ in keys})
+    return {key: count - freed.counted.get(key, 0) for key, count in used.items()}
+
+
+def kept_limits(limits: Limits, used: Mapping[CounterKey, int], freed: FreedUses) -> Limits:
+    """The same, each with room at least for what the caller's own reservation holds of it."""
+    return {
+        coupon_id: [
+            (key, max(limit, used[key] + freed.held[key]) if key in freed.held else limit) for key, limit in keys
+        ]
+        for coupon_id, keys in limits.items()
+    }
 
 
 def capacity_key(key: CounterKey) -> str:
@@ -45,17 +65,13 @@ _LIMIT_CODES = {
 
 
 def remaining_capacities(
-    connection: Connection,
-    limits: Mapping[str, Sequence[tuple[CounterKey, int]]],
-    campaigns: Mapping[str, Campaign],
-    freed: FreedUses,
+    limits: Limits, used: Mapping[CounterKey, int], campaigns: Mapping[str, Campaign], freed: FreedUses
 ) -> dict[str, Capacity]:
     """What is left of every limit and budget that the candidates touch."""
     capacities: dict[str, Capacity] = {}
-    used = _used(connection, {key for keys in limits.values() for key, _ in keys})
     for keys in limits.values():
         for key, limit in keys:
-            count = used.get(key, 0) - freed.counted.get(key, 0)
+            count = used[key]
             refusal = Refusal(
                 _LIMIT_CODES[key.scope], f"at most {limit} per {key.scope}, period {key.period}", limit, count
             )

@@ -33,21 +33,26 @@ class CounterKey:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One use of one coupon: `limits` holds for each counter the most that it may reach."""
+    """One use of one coupon: `limits` holds for each counter the most that it may reach.
+
+    `is_reserved`: it takes the place of a reservation's hold, which was promised when coupon and campaign were open.
+    """
 
     coupon_id: str
     campaign: Campaign
     cost_minor: int
     limits: Sequence[tuple[CounterKey, int]]
+    is_reserved: bool = False
 
 
 def has_use_left() -> ColumnElement[bool]:
     """The coupon is open and has a use that is neither redeemed nor held."""
+    return and_(coupons.c.status == CouponStatus.ISSUED, _has_room())
+
+
+def _has_room() -> ColumnElement[bool]:
     table = coupons.c
-    return and_(
-        table.status == CouponStatus.ISSUED,
-        or_(table.max_uses.is_(None), table.uses + table.holds < table.max_uses),
-    )
+    return or_(table.max_uses.is_(None), table.uses + table.holds < table.max_uses)
 
 
 def is_below(limit: int) -> ColumnElement[bool]:
@@ -94,26 +99,27 @@ def _change(connection: Connection, steps: Iterable[_Step]) -> None:
 
 def _claim_steps(claims: Sequence[Claim], *, as_hold: bool) -> Iterator[_Step]:
     for claim in claims:
-        yield _Step(
-            0, (claim.coupon_id,), phase=1, change=partial(_claim_coupon, coupon_id=claim.coupon_id, as_hold=as_hold)
-        )
+        change = partial(_claim_coupon, claim=claim, as_hold=as_hold)
+        yield _Step(0, (claim.coupon_id,), phase=1, change=change)
         for key, limit in claim.limits:
             yield _Step(1, _counter_id(key), phase=1, change=partial(_claim_counter, key=key, limit=limit))
-    for campaign, cost_minor in _by_campaign(claims):
-        change = partial(_claim_budget, campaign=campaign, cost_minor=cost_minor, as_hold=as_hold)
-        yield _Step(2, (campaign.campaign_id,), phase=1, change=change)
+    for campaign_id in sorted({claim.campaign.campaign_id for claim in claims}):
+        theirs = [claim for claim in claims if claim.campaign.campaign_id == campaign_id]
+        change = partial(_claim_budget, claims=theirs, as_hold=as_hold)
+        yield _Step(2, (campaign_id,), phase=1, change=change)
 
 
 def _counter_id(key: CounterKey) -> tuple[str, ...]:
     return (key.campaign_id, key.scope, key.subject, key.period)
 
 
-def _claim_coupon(connection: Connection, coupon_id: str, *, as_hold: bool) -> None:
+def _claim_coupon(connection: Connection, claim: Claim, *, as_hold: bool) -> None:
     table = coupons.c
     # Added up in SQL, from the row as it is under its lock and not as the quote saw it.
     uses, holds = table.uses + int(not as_hold), table.holds + int(as_hold)
     values = {"uses": uses, "holds": holds, "status": _status(uses, holds)}
-    _must_change(connection, update(coupons).where(table.coupon_id == coupon_id, has_use_left()).values(values))
+    guard = _has_room() if claim.is_reserved else has_use_left()
+    _must_change(connection, update(coupons).where(table.coupon_id == claim.coupon_id, guard).values(values))
 
 
 def _claim_counter(connection: Connection, key: CounterKey, limit: int) -> None:
@@ -124,26 +130,21 @@ def _claim_counter(connection: Connection, key: CounterKey, limit: int) -> None:
     _must_change(connection, statement.values(used=counters.c.used + 1))
 
 
-def _claim_budget(connection: Connection, campaign: Campaign, cost_minor: int, *, as_hold: bool) -> None:
-    table = campaigns.c
+def _claim_budget(connection: Connection, claims: Sequence[Claim], *, as_hold: bool) -> None:
+    """What all these claims, which are of one campaign, take of its budget."""
+    table, campaign = campaigns.c, claims[0].campaign
     amount = table.held_minor if as_hold else table.spent_minor
+    cost_minor = sum(claim.cost_minor for claim in claims)
     guard = and_(
         table.campaign_id == campaign.campaign_id,
-        # A scheduled campaign begins by its date, and nothing rewrites its row then.
-        table.status.in_((CampaignStatus.SCHEDULED, CampaignStatus.RUNNING)),
         # A new revision may mean other terms, limits or a pause: the quote no longer holds.
         table.revision == campaign.revision,
         has_budget_for(cost_minor),
     )
+    if not all(claim.is_reserved for claim in claims):
+        # A scheduled campaign begins by its date, and nothing rewrites its row then.
+        guard &= table.status.in_((CampaignStatus.SCHEDULED, CampaignStatus.RUNNING))
     _must_change(connection, update(campaigns).where(guard).values({amount: amount + cost_minor}))
-
-
-def _by_campaign(claims: Sequence[Claim]) -> list[tuple[Campaign, int]]:
-    campaigns_by_id = {claim.campaign.campaign_id: claim.campaign for claim in claims}
-    return [
-        (campaigns_by_id[campaign_id], sum(c.cost_minor for c in claims if c.campaign.campaign_id == campaign_id))
-        for campaign_id in sorted(campaigns_by_id)
-    ]
 
 
 @dataclass(frozen=True, slots=True)

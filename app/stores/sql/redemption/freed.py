@@ -26,13 +26,16 @@ class TermsInForce:
 class FreedUses:
     """Uses that a quote may count as free: of reservations that are over, and of the caller's own reservation.
 
-    `reserved` are the coupons of the latter, as they stood when it was made.
+    `reserved` are the coupons of the latter, as they stood when it was made, `held_counters` what each counts in and
+    `held` how much all of them count there: that much is promised, whatever happens to limits meanwhile.
     """
 
     holds: dict[str, int] = field(default_factory=dict)
     money: dict[str, int] = field(default_factory=dict)
     counted: dict[CounterKey, int] = field(default_factory=dict)
     reserved: dict[str, TermsInForce] = field(default_factory=dict)
+    held_counters: dict[str, Sequence[CounterKey]] = field(default_factory=dict)
+    held: dict[CounterKey, int] = field(default_factory=dict)
     has_overdue: bool = False
 
 
@@ -51,13 +54,14 @@ def freed_uses(connection: Connection, question: Question, campaign_ids: Sequenc
     freed = FreedUses()
     for row in connection.execute(query).mappings():
         freed.has_overdue |= row["expires_at"] <= now
+        keys = [CounterKey(*parts) for parts in row["counters"]]
         if row["reservation_id"] == question.reservation_id:
             freed.reserved[row["coupon_id"]] = TermsInForce(row["created_at"], row["offer_revision"])
+            freed.held_counters[row["coupon_id"]] = keys
+            freed.held.update({key: freed.held.get(key, 0) + 1 for key in keys})
         freed.holds[row["coupon_id"]] = freed.holds.get(row["coupon_id"], 0) + 1
         freed.money[row["campaign_id"]] = freed.money.get(row["campaign_id"], 0) + row["cost_minor"]
-        for parts in row["counters"]:
-            key = CounterKey(*parts)
-            freed.counted[key] = freed.counted.get(key, 0) + 1
+        freed.counted.update({key: freed.counted.get(key, 0) + 1 for key in keys})
     return freed
 
 

@@ -12,7 +12,13 @@ from app.stores.sql.campaigns.campaigns import campaign_of, find_offers
 from app.stores.sql.campaigns.memberships import tier_of
 from app.stores.sql.coupons.issuing import coupon_of, coupons_of, find_by_code
 from app.stores.sql.database.tables import campaigns, coupons, uses
-from app.stores.sql.redemption.capacities import capacity_key, counter_limits, remaining_capacities
+from app.stores.sql.redemption.capacities import (
+    capacity_key,
+    counter_limits,
+    kept_limits,
+    remaining_capacities,
+    used_of,
+)
 from app.stores.sql.redemption.claims import Claim, CounterKey
 from app.stores.sql.redemption.freed import TermsInForce, freed_uses, terms_in_force
 from app.stores.sql.redemption.question import Question, Quote, QuotedCoupon
@@ -42,15 +48,25 @@ def quote(connection: Connection, question: Question) -> Quote:
         if refusal is not None:
             refused[coupon.coupon_id] = refusal
             continue
-        limits[coupon.coupon_id] = counter_limits(coupon, campaign, situation)
+        limits[coupon.coupon_id] = counter_limits(coupon, campaign, situation, freed)
         keys = tuple(capacity_key(key) for key, _ in limits[coupon.coupon_id])
-        candidates.append(UsableCoupon(coupon.coupon_id, offer.offer_id, offer.campaign_id, terms, keys))
+        held = freed.reserved.get(coupon.coupon_id)
+        since = None if held is None else held.as_of
+        candidates.append(UsableCoupon(coupon.coupon_id, offer.offer_id, offer.campaign_id, terms, keys, since))
     # For all candidates at once, because coupons of one basket may share counters and budgets.
-    capacities = remaining_capacities(connection, limits, of_campaigns, freed)
+    used = used_of(connection, limits, freed)
+    kept = kept_limits(limits, used, freed)
+    capacities = remaining_capacities(kept, used, of_campaigns, freed)
     combination = best_combination(candidates, question.basket, situation, capacities)
     quoted = tuple(_quoted(typed, coupon, offers, in_force, combination, refused) for typed, coupon in found)
     claims = tuple(
-        Claim(one.coupon_id, of_campaigns[one.campaign_id], one.cost_minor, tuple(limits[one.coupon_id]))
+        Claim(
+            one.coupon_id,
+            of_campaigns[one.campaign_id],
+            one.cost_minor,
+            kept[one.coupon_id],
+            is_reserved=one.coupon_id in freed.reserved,
+        )
         for one in combination.applied
     )
     return Quote(question, quoted, claims, freed.has_overdue)

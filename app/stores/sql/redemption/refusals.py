@@ -22,13 +22,17 @@ def refusal_of_coupon(
         if not question.reveals_recipients:
             return NOT_FOUND
         return Refusal(ReasonCode.RECIPIENT_MISMATCH, "the coupon was issued to another customer")
+    if coupon.coupon_id in freed.reserved:
+        # A promise until the reservation is over, whatever became of coupon, campaign and limits.
+        return _unusable(terms) or _in_other_currency(campaign, question)
     return (
         _used_up(coupon, freed)
         or _unusable(terms)
         or _outside_validity(coupon, terms, as_of)
         or _not_running(campaign, as_of)
-        or _of_other_kind(terms, campaign, question)
-        or _unreserved(coupon, terms, question, freed)
+        or _in_other_currency(campaign, question)
+        or _without_customer(campaign, question)
+        or _unreserved(terms, question)
     )
 
 
@@ -74,14 +78,18 @@ def _not_running(campaign: Campaign, as_of: datetime) -> Refusal | None:
     )
 
 
-def _of_other_kind(terms: OfferTerms, campaign: Campaign, question: Question) -> Refusal | None:
-    if campaign.terms.currency != question.basket.currency:
-        return Refusal(
-            ReasonCode.CURRENCY_MISMATCH,
-            f"the offer is in {campaign.terms.currency}, the basket in {question.basket.currency}",
-            campaign.terms.currency,
-            question.basket.currency,
-        )
+def _in_other_currency(campaign: Campaign, question: Question) -> Refusal | None:
+    if campaign.terms.currency == question.basket.currency:
+        return None
+    return Refusal(
+        ReasonCode.CURRENCY_MISMATCH,
+        f"the offer is in {campaign.terms.currency}, the basket in {question.basket.currency}",
+        campaign.terms.currency,
+        question.basket.currency,
+    )
+
+
+def _without_customer(campaign: Campaign, question: Question) -> Refusal | None:
     per_customer = any(limit.scope == "customer" for limit in campaign.terms.limits)
     if per_customer and question.situation.customer_id is None:
         return Refusal(
@@ -90,8 +98,8 @@ def _of_other_kind(terms: OfferTerms, campaign: Campaign, question: Question) ->
     return None
 
 
-def _unreserved(coupon: Coupon, terms: OfferTerms, question: Question, freed: FreedUses) -> Refusal | None:
-    if not terms.reservation_required or question.is_to_reserve or coupon.coupon_id in freed.reserved:
+def _unreserved(terms: OfferTerms, question: Question) -> Refusal | None:
+    if not terms.reservation_required or question.is_to_reserve:
         return None
     return Refusal(ReasonCode.RESERVATION_REQUIRED, "make a reservation first and redeem with its reservation_id")
 
