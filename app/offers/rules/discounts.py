@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple, assert_never
 
 from app.offers.terms.money import exact, half_up, shares
@@ -125,22 +126,24 @@ def _fixed_price(discount: FixedPrice, left: Sequence[int], pieces: Pieces) -> l
 def _n_for_m(discount: NForM, left: Sequence[int], pieces: Pieces) -> list[int]:
     """Pieces in a row from the dearest on, cut into groups; counted a line at a time, so cost grows with lines only.
 
-    Weighed lines count with their whole pieces. A line's free pieces take off their part of it, rounded half up.
+    Weighed lines count with their whole pieces. What a line's free pieces cost is rounded half up; the sum is shared
+    out over all pieces in groups by what they cost: whichever comes back has its part, whatever line it stands in.
     """
     groups = pieces.whole_count // discount.take
     if discount.max_groups is not None:
         groups = min(groups, discount.max_groups)
     end = groups * discount.take
-    taken = [0] * len(left)
-    start = 0
+    costs = [Fraction(0)] * len(left)
+    free_minor = start = 0
     for line in _dearest_first(left, pieces):
         if start >= end:
             break
         stop = min(start + pieces.counts[line] // pieces.per_piece, end)
         free = _free_before(stop, discount) - _free_before(start, discount)
-        taken[line] = half_up(left[line] * free * pieces.per_piece, pieces.counts[line])
+        free_minor += half_up(left[line] * free * pieces.per_piece, pieces.counts[line])
+        costs[line] = Fraction(left[line] * (stop - start) * pieces.per_piece, pieces.counts[line])
         start = stop
-    return taken
+    return shares(free_minor, costs)
 
 
 def _free_before(position: int, discount: NForM) -> int:

@@ -71,7 +71,7 @@ def three_decimals(number: float) -> float:
     return number
 
 
-def shares(total_minor: int, weights: Sequence[float | int]) -> list[int]:
+def shares(total_minor: int, weights: Sequence[float | int | Fraction]) -> list[int]:
     """`total_minor` shared out by the weights to the last unit: largest remainder, ties to the earlier.
 
     A weight of 0 gets nothing. Raises ValueError for a total below 0, for a weight below 0 or not finite, and where
@@ -95,7 +95,7 @@ def shares(total_minor: int, weights: Sequence[float | int]) -> list[int]:
     return shared
 
 
-def _as_integers(weights: Sequence[float | int]) -> Sequence[int]:
+def _as_integers(weights: Sequence[float | int | Fraction]) -> Sequence[int]:
     """Integers in the proportion of the weights, exactly."""
     if all(type(weight) is int for weight in weights):
         return weights  # type: ignore[return-value]  # just looked

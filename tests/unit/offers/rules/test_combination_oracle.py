@@ -170,7 +170,9 @@ class Played:
         groups = [pieces[start : start + discount.take] for start in range(0, len(pieces), discount.take)]
         whole = [group for group in groups if len(group) == discount.take][: discount.max_groups]
         free = [line.line_id for group in whole for line in group[discount.pay :]]
-        return {line.line_id: rounded(self.price(line) * free.count(line.line_id)) for line in lines}
+        total = sum(rounded(self.price(line) * free.count(line.line_id)) for line in lines)
+        grouped = [line.line_id for group in whole for line in group]
+        return spread(total, {line.line_id: self.price(line) * grouped.count(line.line_id) for line in lines})
 
     def points_of(self, discount: Discount, lines: Sequence[BasketLine]) -> int:
         if not isinstance(discount, Points):
@@ -187,11 +189,11 @@ def rounded(value: Fraction) -> int:
     return floor(value + Fraction(1, 2))
 
 
-def spread(total: int, weights: Mapping[str, int]) -> dict[str, int]:
+def spread(total: int, weights: Mapping[str, int] | Mapping[str, Fraction]) -> dict[str, int]:
     """By largest remainder: first what is whole, then the rest one by one."""
     if not total:
         return dict.fromkeys(weights, 0)
-    exact = {line_id: Fraction(total * weight, sum(weights.values())) for line_id, weight in weights.items()}
+    exact = {line_id: total * Fraction(weight) / sum(weights.values()) for line_id, weight in weights.items()}
     shared = {line_id: floor(value) for line_id, value in exact.items()}
     for line_id in sorted(exact, key=lambda line_id: (shared[line_id] - exact[line_id], line_id)):
         if sum(shared.values()) < total:

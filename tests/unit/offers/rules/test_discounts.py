@@ -122,21 +122,21 @@ def test_fixed_price_of_weighed_goods_goes_by_weight(
 @pytest.mark.parametrize(
     ("discount", "lines", "expected"),
     [
-        (THREE_FOR_TWO, [(300, 1), (200, 1), (100, 1)], {"2": 100}),
+        (THREE_FOR_TWO, [(300, 1), (200, 1), (100, 1)], {"0": 50, "1": 33, "2": 17}),
         (THREE_FOR_TWO, [(300, 1), (200, 1)], {}),
-        # Two groups, dearest first: 500 500 400 and 400 100 100. The cheapest of each is free.
-        (THREE_FOR_TWO, [(200, 2), (800, 2), (1000, 2)], {"0": 100, "1": 400}),
-        (THREE_FOR_TWO | {"max_groups": 1}, [(200, 2), (800, 2), (1000, 2)], {"1": 400}),
+        # Two groups, dearest first: 500 500 400 and 400 100 100. The cheapest of each is free: 400 and 100.
+        (THREE_FOR_TWO, [(200, 2), (800, 2), (1000, 2)], {"0": 50, "1": 200, "2": 250}),
+        (THREE_FOR_TWO | {"max_groups": 1}, [(200, 2), (800, 2), (1000, 2)], {"1": 114, "2": 286}),
         # Seven pieces make two groups, the cheapest piece is in none.
         (THREE_FOR_TWO, [(700, 7)], {"0": 200}),
         # A free one of three for 10.00 is 3.33, two of three are 6.67.
         (THREE_FOR_TWO, [(1000, 3)], {"0": 333}),
         ({"type": "n_for_m", "take": 3, "pay": 1}, [(1000, 3)], {"0": 667}),
         # Weighed goods count with their whole kilos: two of 2.5 and one of 1.9.
-        (THREE_FOR_TWO, [(2500, 2.5), (950, 1.9)], {"1": 500}),
+        (THREE_FOR_TWO, [(2500, 2.5), (950, 1.9)], {"0": 400, "1": 100}),
         (THREE_FOR_TWO, [(2500, 2.5), (475, 0.95)], {}),
-        # Between equal pieces the line of the lower id is dearer, so the last one is free.
-        (THREE_FOR_TWO, [(100, 1), (100, 1), (100, 1)], {"2": 100}),
+        # Three lines of one piece share it out like one line of three; the odd cent goes to the lower id.
+        (THREE_FOR_TWO, [(100, 1), (100, 1), (100, 1)], {"0": 34, "1": 33, "2": 33}),
     ],
 )
 def test_cheapest_of_each_group_is_free(
