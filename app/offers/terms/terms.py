@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.domain import Channel
-from app.offers.terms.conditions import Condition
+from app.offers.terms.conditions import Condition, attributes_named
 from app.offers.terms.gs1 import checked_gcn
 from app.offers.terms.money import MAX_MINOR, two_decimals
 from app.offers.terms.time_zones import PlannedInstant
@@ -166,6 +166,12 @@ class OfferTerms(Document):
     def _window_is_open(self) -> "OfferTerms":
         _check_window(self.valid_from, self.valid_until, "valid_from", "valid_until")
         return self
+
+
+def attributes_of(terms: OfferTerms) -> set[str]:
+    """The product attributes that the terms look at."""
+    named = {one.attribute for one in (*terms.applies_to, *terms.excludes) if one.attribute is not None}
+    return named if terms.condition is None else named | attributes_named(terms.condition)
 
 
 class Limit(Document):

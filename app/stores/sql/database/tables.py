@@ -187,8 +187,13 @@ redemptions = Table(
     Column("returned_minor", BigInteger, nullable=False, default=0),
     Column("decision_id", String(128)),
     Column("redeemed_at", Instant, nullable=False, index=True),
+    Column("bought", JSON),
 )
-"""`status` is redeemed, partly_returned or rolled_back."""
+"""`status` is redeemed, partly_returned or rolled_back.
+
+`bought`: the loyalty tier and all lines, with or without a coupon, and how much of each is back; null where that was
+not kept, as of imported redemptions.
+"""
 
 redemption_lines = Table(
     "redemption_lines",
@@ -202,8 +207,11 @@ redemption_lines = Table(
     Column("cost_minor", BigInteger, nullable=False),
     Column("points", BigInteger, nullable=False),
     Column("returned_quantity", Float, nullable=False, default=0.0),
+    Column("returned_minor", BigInteger, nullable=False, default=0),
+    Column("returned_cost_minor", BigInteger, nullable=False, default=0),
+    Column("returned_points", BigInteger, nullable=False, default=0),
 )
-"""What one coupon gave on one line; what came back of it follows from `returned_quantity`."""
+"""What one coupon gave on one line, and what of it came back."""
 
 rollbacks = Table(
     "rollbacks",

@@ -69,3 +69,21 @@ def _named(one: QuotedCoupon) -> dict[str, Any]:
         "campaign_id": one.offer.campaign_id,
         "name": one.offer.terms.name,
     }
+
+
+def bought_document(quote: Quote) -> JsonObject:
+    """What a return needs of the purchase to look at the offers again: the customer's tier, and every line."""
+    return {
+        "tier": quote.tier,
+        "lines": [
+            {
+                "line_id": line.line_id,
+                "product_id": line.product_id,
+                "quantity": line.quantity,
+                "amount_minor": line.amount_minor,
+                "attributes": {name: value for name, value in line.attributes.items() if name in quote.attributes},
+                "returned_quantity": 0.0,
+            }
+            for line in quote.question.basket.lines
+        ],
+    }

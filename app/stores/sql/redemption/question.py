@@ -58,12 +58,17 @@ class QuotedCoupon:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The best combination and the claims that make it true; `overdue`: reservations must be expired first."""
+    """The best combination and the claims that make it true; `overdue`: reservations must be expired first.
+
+    `tier`: the customer's loyalty tier. `attributes`: those of products that the offers look at.
+    """
 
     question: Question
     coupons: tuple[QuotedCoupon, ...]
     claims: tuple[Claim, ...]
     overdue: bool
+    tier: str | None = None
+    attributes: frozenset[str] = frozenset()
 
     @property
     def applied(self) -> list[AppliedCoupon]:

@@ -8,6 +8,7 @@ from app.offers.rules.combination import Combination, UsableCoupon, best_combina
 from app.offers.terms.basket import Situation
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.records import Campaign, Coupon, Offer
+from app.offers.terms.terms import attributes_of
 from app.stores.sql.campaigns.campaigns import campaign_of, find_offers
 from app.stores.sql.campaigns.memberships import tier_of
 from app.stores.sql.coupons.issuing import coupon_of, coupons_of, find_by_code
@@ -69,7 +70,8 @@ def quote(connection: Connection, question: Question) -> Quote:
         )
         for one in combination.applied
     )
-    return Quote(question, quoted, claims, freed.has_overdue)
+    attributes = frozenset(name for one in candidates for name in attributes_of(one.terms))
+    return Quote(question, quoted, claims, freed.has_overdue, tier, attributes)
 
 
 def _quoted(
