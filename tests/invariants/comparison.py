@@ -1,13 +1,16 @@
 """The ledger's documents and tables, compared with the reference model."""
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
+from sqlalchemy import func, select
+
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.tables import redemption_lines, uses
 from app.stores.sql.redemption.reservations import ReservationOfOther, ReservationOver
 from tests.invariants.ledger_state import State
 from tests.invariants.reference_model import ReferenceModel
-from tests.invariants.reference_records import Benefit, ModelQuestion, Reservation, Share, Use
+from tests.invariants.reference_records import Benefit, ModelQuestion, Reservation, Share, Use, exact
 from tests.invariants.rounding import share_out
 
 
@@ -33,6 +36,22 @@ def why_not_theirs(reservation: Reservation, query: ModelQuestion) -> type[Excep
     return ReservationOver if is_over else None
 
 
+def left_of_uses(ledger: Ledger, redemption_id: str) -> dict[str, tuple[int, int, int]]:
+    """Discount, cost and points that the ledger says are left of each coupon."""
+    line = redemption_lines.c
+    left = (
+        line.discount_minor - line.returned_minor,
+        line.cost_minor - line.returned_cost_minor,
+        line.points - line.returned_points,
+    )
+    query = select(uses.c.coupon_id, *(func.sum(one) for one in left)).join(uses, uses.c.use_id == line.use_id)
+    query = query.where(line.redemption_id == redemption_id).group_by(uses.c.coupon_id)
+    return {
+        row[0]: (int(row[1]), int(row[2]), int(row[3]))
+        for row in ledger.read(lambda connection: connection.execute(query).all())
+    }
+
+
 def uses_of(query: ModelQuestion, given: Sequence[Benefit], document: dict[str, Any]) -> list[Use]:
     """What was given, line by line: discounts as documented, costs and points shared out by what the lines cost."""
     by_coupon = {one["coupon_id"]: one["lines"] for one in document["applied"]}
@@ -44,9 +63,9 @@ def uses_of(query: ModelQuestion, given: Sequence[Benefit], document: dict[str, 
         ids, discounts = [line["line_id"] for line in lines], [line["discount_minor"] for line in lines]
         assert sum(discounts) == one.discount
         weights = [amount[line_id] for line_id in ids]
-        extra, points = share_out(one.cost - one.discount, weights), share_out(one.points, weights)
+        points, point_cost = share_out(one.points, weights), (one.cost - one.discount) // max(one.points, 1)
         shares = {
-            line_id: Share(quantity[line_id], discount, discount + extra[position], points[position])
+            line_id: Share(quantity[line_id], discount, discount + points[position] * point_cost, points[position])
             for position, (line_id, discount) in enumerate(zip(ids, discounts, strict=True))
         }
         uses.append(Use(one, query.keys(one.coupon), shares, query.revision(one.coupon)))
@@ -64,11 +83,6 @@ def state_of_model(model: ReferenceModel) -> State:
         reservations={one.reservation_id: one.status for one in model.reservations},
         redemptions={one.redemption_id: (one.status, one.returned) for one in model.redemptions},
     )
-
-
-def exact(quantity: float) -> Fraction:
-    """The decimal that was written down."""
-    return Fraction(str(quantity))
 
 
 def check_limits(model: ReferenceModel) -> None:

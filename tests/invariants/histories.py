@@ -44,7 +44,7 @@ from app.stores.sql.redemption.redeem import Order, redeem, reserve
 from app.stores.sql.redemption.reservations import ReservationOver, expire_reservations, release
 from app.stores.sql.redemption.rollback import ReturnedLine, ReturnExceeds, roll_back
 from tests.invariants import comparison, strategies
-from tests.invariants.comparison import check_document, check_limits, exact, state_of_model, uses_of
+from tests.invariants.comparison import check_document, check_limits, state_of_model, uses_of
 from tests.invariants.ledger_state import dump, money_and_uses, state_of
 from tests.invariants.reference_model import LEADS_TO, ReferenceModel
 from tests.invariants.reference_records import (
@@ -56,6 +56,7 @@ from tests.invariants.reference_records import (
     Redemption,
     Reservation,
     Use,
+    exact,
 )
 from tests.support.tills import START
 
@@ -152,7 +153,7 @@ class Histories(RuleBasedStateMachine):
         if reservation is not None:
             self.model.end(reservation, "redeemed")
             self.seen["reservation redeemed"] += 1
-        self.model.redeem(Redemption(orjson.loads(answer.body)["redemption_id"], uses))
+        self.model.redeem(Redemption(orjson.loads(answer.body)["redemption_id"], uses, lines))
         self.seen[f"redeemed {min(len(uses), 2)}"] += 1
 
     def hold(self, codes: list[int], customer: str, wallet: bool, lines: tuple[BasketLine, ...], minutes: int) -> None:
@@ -186,8 +187,7 @@ class Histories(RuleBasedStateMachine):
     def return_redemption(self, pick: int, parts: list[tuple[int, float | None]] | None) -> None:
         """All of a redemption, or some lines of it, or parts of them; more than there is is refused."""
         one = _one(self.model.redemptions, pick)
-        quantities = {line_id: share.quantity for use in one.uses for line_id, share in use.shares.items()}
-        left = {line_id: quantity - one.back.get(line_id, 0) for line_id, quantity in quantities.items()}
+        left = one.left
         lines = (
             None if parts is None else [ReturnedLine(_one(sorted(left), position), part) for position, part in parts]
         )
@@ -200,7 +200,8 @@ class Histories(RuleBasedStateMachine):
             return
         was = one.status
         document = orjson.loads(self._write(send).body)
-        returned = self.model.return_lines(one, left if lines is None else back)
+        recorded = comparison.left_of_uses(self.ledger, one.redemption_id)
+        returned = self.model.return_lines(one, left if lines is None else back, recorded)
         assert (document["returned_minor"], document["status"]) == (returned, one.status)
         self.seen[f"{was}, then {one.status}"] += 1
 

@@ -119,21 +119,34 @@ class ReferenceModel:
             use.given.coupon.offer.campaign.spent += use.given.cost
             use.given.coupon.offer.campaign.counts.update(use.keys)
 
-    def return_lines(self, redemption: Redemption, lines: Mapping[str, Fraction]) -> int:
-        """So much of these lines comes back; returns the discount that comes back with them."""
-        discount = 0
-        for use in redemption.uses:
-            for line_id in lines.keys() & use.shares.keys():
-                share, before = use.shares[line_id], redemption.back.get(line_id, Fraction(0))
-                after = before + lines[line_id]
-                discount += _part(share.discount, after, share) - _part(share.discount, before, share)
-                cost = _part(share.cost, after, share) - _part(share.cost, before, share)
-                use.given.coupon.offer.campaign.spent -= cost
+    def return_lines(
+        self, redemption: Redemption, lines: Mapping[str, Fraction], left: Mapping[str, tuple[int, int, int]]
+    ) -> int:
+        """So much of these lines comes back, and this is `left` of each coupon; returns the discount that goes.
+
+        A coupon keeps no more than the part of the pieces that stay, unless a return would cost the customer something.
+        """
+        worth = redemption.worth()
         for line_id, quantity in lines.items():
             redemption.back[line_id] = redemption.back.get(line_id, Fraction(0)) + quantity
+        is_all_back = not any(redemption.left.values())
+        discount = sum(
+            use.given.discount - use.returned - left[use.given.coupon.coupon_id][0] for use in redemption.uses
+        )
+        refund = worth - redemption.worth() - discount
+        assert refund >= 0
         for use in redemption.uses:
-            is_back = all(redemption.back.get(line_id, 0) == share.quantity for line_id, share in use.shares.items())
-            if use.is_open and is_back:
+            left_discount, left_cost, left_points = left[use.given.coupon.coupon_id]
+            assert use.returned <= use.given.discount - left_discount
+            assert use.returned_cost <= use.given.cost - left_cost
+            assert not refund or left_discount <= sum(
+                share.discount - _part(share.discount, redemption.back.get(line_id, Fraction(0)), share)
+                for line_id, share in use.shares.items()
+            )
+            assert not (is_all_back and (left_discount or left_cost))
+            use.given.coupon.offer.campaign.spent -= use.given.cost - use.returned_cost - left_cost
+            use.returned, use.returned_cost = use.given.discount - left_discount, use.given.cost - left_cost
+            if use.is_open and not left_discount and not left_points:
                 use.is_open = False
                 use.given.coupon.uses -= 1
                 use.given.coupon.offer.campaign.counts.subtract(use.keys)

@@ -13,6 +13,11 @@ from app.offers.terms.terms import CampaignTerms, OfferTerms
 Key = tuple[str, str, str, str]
 
 
+def exact(quantity: float) -> Fraction:
+    """The number that was written down."""
+    return Fraction(str(quantity))
+
+
 @dataclass(slots=True)
 class ModelCampaign:
     """One campaign, its money and what counts towards its limits."""
@@ -101,6 +106,8 @@ class Use:
     shares: dict[str, Share]
     revision: int
     is_open: bool = True
+    returned: int = 0
+    returned_cost: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -121,6 +128,7 @@ class Redemption:
 
     redemption_id: str
     uses: list[Use]
+    lines: tuple[BasketLine, ...]
     back: dict[str, Fraction] = field(default_factory=dict)
     returned: int = 0
 
@@ -130,6 +138,18 @@ class Redemption:
         if not any(use.is_open for use in self.uses):
             return "rolled_back"
         return "partly_returned" if any(self.back.values()) else "redeemed"
+
+    @property
+    def left(self) -> dict[str, Fraction]:
+        """How much of each line is not back."""
+        return {line.line_id: exact(line.quantity) - self.back.get(line.line_id, 0) for line in self.lines}
+
+    def worth(self) -> int:
+        """What the part of the lines that is not back costs before coupons."""
+        return sum(
+            line.amount_minor - int(line.amount_minor * self.back.get(line.line_id, 0) / exact(line.quantity))
+            for line in self.lines
+        )
 
 
 @dataclass(frozen=True, slots=True)

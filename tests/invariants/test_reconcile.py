@@ -39,7 +39,7 @@ TAMPERINGS = {
     "UPDATE coupons SET uses = 3 WHERE max_uses = 2": "uses that a coupon may have",
     "UPDATE coupons SET status = 'reserved'": "status of a coupon",
     "UPDATE idempotency SET status = 0": "answer of an idempotency key",
-    "UPDATE redemption_lines SET returned_quantity = 1.5": "money returned of a use",
+    "UPDATE redemption_lines SET returned_cost_minor = 7": "money returned of a use",
     "UPDATE redemptions SET returned_minor = 1": "discount returned of a redemption",
     "UPDATE rollbacks SET amount_minor = 1": "discount of a redemption's rollbacks",
     "UPDATE counters SET used = used + 1": "uses that count towards a limit",

@@ -310,7 +310,9 @@ class RolledBackLine(BaseModel):
     """What came back of one line."""
 
     line_id: str = Field(description="The line")
-    quantity: float = Field(description="How much of it came back this time, in its unit of sale")
+    quantity: float = Field(
+        description="How much of it came back this time, in its unit of sale; 0 where only discount of it goes"
+    )
     discount_minor: int = Field(description="Discount that came back with it, in minor units")
     points: int = Field(description="Loyalty points that were taken back with it")
 
@@ -322,6 +324,10 @@ class RollbackAnswer(BaseModel):
     redemption_id: str = Field(description="The redemption")
     status: RedemptionStatus
     returned_minor: int = Field(description="Discount that came back this time, in minor units")
+    refund_minor: int | None = Field(
+        description="What the customer gets back: what the goods cost less that discount, in minor units;"
+        " null where the redemption was imported"
+    )
     discount_left_minor: int = Field(description="Discount that has not come back, in minor units")
     lines: list[RolledBackLine] = Field(description="What came back of each line")
 

@@ -165,6 +165,42 @@ def test_rollback_gives_lines_back_and_then_the_rest_once(shop: Shop) -> None:
     assert shop.get(f"/v1/redemptions/{redemption_id}")["status"] == "rolled_back"
 
 
+def test_return_below_the_minimum_basket_takes_the_whole_discount_with_it(shop: Shop) -> None:
+    customer_id, _ = held_by(shop, minimum_basket_minor=1000)
+    fields: dict[str, Any] = {"customer_id": customer_id, "wallet": True}
+    redemption_id = shop.redeem(800, 400, **fields)["redemption_id"]
+    back = shop.roll_back(redemption_id, {"line_id": "2"})
+    # Paid were 10.00; what stays costs 8.00 without the coupon.
+    assert (back["returned_minor"], back["refund_minor"], back["discount_left_minor"]) == (200, 200, 0)
+    assert [(line["line_id"], line["quantity"], line["discount_minor"]) for line in back["lines"]] == [
+        ("1", 0.0, 133),
+        ("2", 1.0, 67),
+    ]
+    rest = shop.roll_back(redemption_id)
+    assert (rest["returned_minor"], rest["refund_minor"], rest["status"]) == (0, 800, "rolled_back")
+    assert shop.redeem(1000, **fields)["discount_minor"] == 200, "the coupon is good again"
+
+
+def test_lines_with_and_without_a_discount_come_back_together(shop: Shop) -> None:
+    customer_id, _ = held_by(shop, applies_to=[{"product_ids": ["p2"]}])
+    redemption_id = shop.redeem(800, 400, 300, customer_id=customer_id, wallet=True)["redemption_id"]
+    plain = shop.roll_back(redemption_id, {"line_id": "3"})
+    assert (plain["status"], plain["returned_minor"], plain["refund_minor"]) == ("partly_returned", 0, 300)
+    both = shop.roll_back(redemption_id, {"line_id": "1"}, {"line_id": "2"})
+    assert (both["status"], both["returned_minor"], both["refund_minor"]) == ("rolled_back", 200, 1000)
+    again = shop.roll_back(redemption_id, {"line_id": "3", "quantity": 1}, status=422)
+    assert (again["code"], again["pointer"]) == ("return_exceeds", "/lines/0/quantity")
+
+
+def test_three_for_two_over_three_lines_gives_each_line_back(shop: Shop) -> None:
+    customer_id, _ = held_by(shop, discount={"type": "n_for_m", "take": 3, "pay": 2})
+    bought = shop.redeem(300, 300, 300, customer_id=customer_id, wallet=True)
+    assert [line["payable_minor"] for line in bought["lines"]] == [200, 200, 200]
+    refunds = [shop.roll_back(bought["redemption_id"], {"line_id": str(one)})["refund_minor"] for one in (2, 1, 3)]
+    # Two pieces cost 6.00 without the offer, which is what was paid for three.
+    assert refunds == [0, 300, 300]
+
+
 def test_pointer_leads_to_the_line_that_cannot_come_back(shop: Shop) -> None:
     customer_id, _ = held_by(shop)
     redemption_id = shop.redeem(1000, customer_id=customer_id, wallet=True)["redemption_id"]

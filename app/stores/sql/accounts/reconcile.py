@@ -7,9 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, text
 
-from app.offers.terms.money import exact
 from app.stores.sql.database.tables import budget_ledger, counters, redemption_lines, redemptions, rollbacks, uses
-from app.stores.sql.redemption.rollback import returned_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,9 @@ _ENTERED_OF_USE = """
 """
 _LINES_OF_USE = """
     SELECT use_id, SUM(discount_minor) AS discount, SUM(cost_minor) AS cost, SUM(points) AS points,
-           SUM(CASE WHEN returned_quantity < quantity THEN 1 ELSE 0 END) AS left_count,
-           SUM(CASE WHEN returned_quantity > 0 THEN 1 ELSE 0 END) AS returned_count
+           CASE WHEN SUM(discount_minor) + SUM(points) > 0
+                THEN SUM(CASE WHEN returned_minor < discount_minor OR returned_points < points THEN 1 ELSE 0 END)
+                WHEN SUM(returned_quantity) > 0 THEN 0 ELSE 1 END AS left_count
     FROM redemption_lines GROUP BY use_id
 """
 _SQL = {
@@ -102,7 +101,8 @@ _SQL = {
         SELECT redemption_id, expected, status FROM (
             SELECT r.redemption_id, r.status,
                    CASE WHEN SUM(l.left_count) = 0 THEN 'rolled_back'
-                        WHEN SUM(l.returned_count) > 0 THEN 'partly_returned' ELSE 'redeemed' END AS expected
+                        WHEN EXISTS (SELECT 1 FROM rollbacks b WHERE b.redemption_id = r.redemption_id)
+                        THEN 'partly_returned' ELSE 'redeemed' END AS expected
             FROM redemptions r JOIN uses u ON u.redemption_id = r.redemption_id
             JOIN ({_LINES_OF_USE}) l ON l.use_id = u.use_id
             GROUP BY r.redemption_id, r.status) AS derived
@@ -143,15 +143,12 @@ def _sums(connection: Connection) -> Iterator[Discrepancy]:
 def _returns(connection: Connection) -> Iterator[Discrepancy]:
     """What came back of each line, against the entries, redemptions and rollbacks that record it."""
     line = redemption_lines.c
-    columns = (line.redemption_id, line.use_id, line.cost_minor, line.discount_minor, line.quantity)
-    query = select(*columns, line.returned_quantity).where(line.returned_quantity > 0)
+    query = select(line.redemption_id, line.use_id, line.returned_minor, line.returned_cost_minor)
     cost: Counter[str] = Counter()
     discount: Counter[str] = Counter()
-    for row in connection.execute(query):
-        returned = exact(row.returned_quantity)
-        # By the rollback's own function, so that both round alike.
-        cost[row.use_id] += returned_part(row.cost_minor, returned, row.quantity)
-        discount[row.redemption_id] += returned_part(row.discount_minor, returned, row.quantity)
+    for row in connection.execute(query.where((line.returned_minor > 0) | (line.returned_cost_minor > 0))):
+        cost[row.use_id] += row.returned_cost_minor
+        discount[row.redemption_id] += row.returned_minor
     entered = select(budget_ledger.c.use_id, func.sum(budget_ledger.c.amount_minor)).group_by(budget_ledger.c.use_id)
     rolled_back = select(rollbacks.c.redemption_id, func.sum(rollbacks.c.amount_minor)).group_by(
         rollbacks.c.redemption_id

@@ -15,6 +15,7 @@ from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, uses
 from app.stores.sql.redemption.claims import ClaimFailed, exchange_claims
+from app.stores.sql.redemption.documents import bought_document
 from app.stores.sql.redemption.entries import LedgerEntry, append_entries, stale_subjects_of
 from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, find_response, run_idempotent
 from app.stores.sql.redemption.question import Question, Quote
@@ -141,6 +142,7 @@ def _redeem(connection: Connection, quoted: Quote, order: Order, request: Idempo
             discount_minor=quoted.discount_minor,
             decision_id=order.decision_id,
             redeemed_at=request.now,
+            bought=bought_document(quoted),
         )
     )
     rows = use_rows(quoted, redemption_id=redemption_id)
@@ -168,11 +170,12 @@ def _lines(quoted: Quote, rows: list[dict[str, Any]], redemption_id: str) -> lis
     line_of = {line.line_id: line for line in quoted.question.basket.lines}
     made = []
     for applied, row in zip(quoted.applied, rows, strict=True):
-        # At least 1: shares() refuses to split costs or points among weights that are all 0.
+        # At least 1: shares() refuses to split points among weights that are all 0.
         amounts = [max(line_of[share.line_id].amount_minor, 1) for share in applied.lines]
-        extra = shares(applied.cost_minor - applied.discount_minor, amounts)
         points = shares(applied.points, amounts)
-        for share, extra_minor, point_count in zip(applied.lines, extra, points, strict=True):
+        # Each point costs the same, in whole minor units.
+        point_cost_minor = (applied.cost_minor - applied.discount_minor) // max(applied.points, 1)
+        for share, point_count in zip(applied.lines, points, strict=True):
             made.append(
                 {
                     "redemption_id": redemption_id,
@@ -181,7 +184,7 @@ def _lines(quoted: Quote, rows: list[dict[str, Any]], redemption_id: str) -> lis
                     "product_id": line_of[share.line_id].product_id,
                     "quantity": share.quantity,
                     "discount_minor": share.discount_minor,
-                    "cost_minor": share.discount_minor + extra_minor,
+                    "cost_minor": share.discount_minor + point_count * point_cost_minor,
                     "points": point_count,
                 }
             )

@@ -1,15 +1,22 @@
 """Rollbacks: the exact inverse of a redemption, whole or by line, and only once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
+from app.domain import JsonObject
 from app.errors import BadInput, Missing
+from app.offers.rules.combination import UsableCoupon
+from app.offers.rules.returns import Given, SoldLine, left_of, offered_on
+from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.codes import new_id
 from app.offers.terms.money import exact
+from app.offers.terms.stored import UnusableTerms
+from app.stores.sql.campaigns.campaigns import terms_at
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, rollbacks, uses
@@ -29,7 +36,7 @@ class RedemptionNotFound(Missing):
 
 
 class ReturnExceeds(BadInput):
-    """More is returned than was redeemed, a line without a discount, or one line twice."""
+    """More is returned than was bought, a line that was not, or one line twice."""
 
     code = "return_exceeds"
 
@@ -43,32 +50,25 @@ class ReturnedLine:
 
 
 @dataclass(frozen=True, slots=True)
-class _ReturnedPart:
-    """What comes back of one coupon on one line; quantities as the decimals that were written down."""
+class _Part:
+    """What comes back of one coupon on one line, and how much of the line is back then.
+
+    `is_over`: nothing is left of the coupon on any line.
+    """
 
     row: RowMapping
-    quantity: Fraction
+    returned_quantity: Fraction
+    discount_minor: int
+    points: int
+    is_over: bool
 
     @property
-    def after(self) -> Fraction:
-        """How much of the line is back with it."""
-        return exact(self.row["returned_quantity"]) + self.quantity
-
-    def of(self, column: str) -> int:
-        """The part of this column that comes back now: the parts of all returns add up to the whole, to the cent."""
-        whole, quantity = self.row[column], self.row["quantity"]
-        before = returned_part(whole, exact(self.row["returned_quantity"]), quantity)
-        return returned_part(whole, self.after, quantity) - before
-
-    @property
-    def is_last(self) -> bool:
-        """True when nothing of the line is left after it."""
-        return self.after >= exact(self.row["quantity"])
-
-
-def returned_part(whole: int, returned: Fraction, quantity: float) -> int:
-    """What came back of `whole` by the time that so much of the line's quantity is back, rounded down."""
-    return whole if returned >= exact(quantity) else int(whole * returned / exact(quantity))
+    def cost_minor(self) -> int:
+        """What its campaign gets back: the discount, and its points at what they cost."""
+        if self.is_over:
+            return int(self.row["cost_minor"] - self.row["returned_cost_minor"])
+        points_minor = self.row["cost_minor"] - self.row["discount_minor"]
+        return self.discount_minor + (points_minor * self.points // self.row["points"] if self.points else 0)
 
 
 def roll_back(
@@ -95,12 +95,29 @@ def _roll_back(
     redemption = _lock_redemption(connection, redemption_id)
     query = select(redemption_lines).where(redemption_lines.c.redemption_id == redemption_id)
     rows = connection.execute(query.order_by(redemption_lines.c.use_id, redemption_lines.c.line_id)).mappings().all()
-    parts = _parts(rows, lines)
+    query = select(uses).where(uses.c.redemption_id == redemption_id).order_by(uses.c.use_id)
+    use_rows = connection.execute(query).mappings().all()
+    sold = _with_returned(_sold(redemption, rows), lines)
+    if not any(line.after > line.before for line in sold.values()):
+        return RolledBack(_rollback_document(connection, redemption_id, None, sold, []), ())
+    offered = _offered(connection, redemption, use_rows, sold)
+    parts = _parts(rows, {row["use_id"]: row["coupon_id"] for row in use_rows}, sold, offered)
     rollback_id = new_id("rbk")
-    stale: tuple[str, ...] = ()
-    if parts:
-        stale = _return_parts(connection, redemption, rows, parts, rollback_id, request)
-    return RolledBack(_rollback_document(connection, redemption_id, rollback_id, parts), stale)
+    stale = _return_parts(connection, redemption, [row for row in use_rows if row["is_open"]], parts, now=request.now,
+                          rollback_id=rollback_id)  # fmt: skip
+    _count_lines(connection, redemption, sold, parts)
+    document = _rollback_document(connection, redemption_id, rollback_id, sold, parts)
+    connection.execute(
+        insert(rollbacks).values(
+            rollback_id=rollback_id,
+            redemption_id=redemption_id,
+            client=request.client,
+            amount_minor=document["returned_minor"],
+            lines=document["lines"],
+            rolled_back_at=request.now,
+        )
+    )
+    return RolledBack(document, stale)
 
 
 def _lock_redemption(connection: Connection, redemption_id: str) -> RowMapping:
@@ -112,148 +129,208 @@ def _lock_redemption(connection: Connection, redemption_id: str) -> RowMapping:
     return connection.execute(select(redemptions).where(mine)).mappings().one()
 
 
-def _parts(rows: Rows, lines: Sequence[ReturnedLine] | None) -> list[_ReturnedPart]:
-    """What comes back of each coupon's lines; raises ReturnExceeds."""
+def _sold(redemption: RowMapping, rows: Rows) -> dict[str, SoldLine]:
+    """All lines that were bought, as far as it was kept; else those with a coupon, and what they cost is unknown."""
+    if redemption["bought"] is None:
+        return {row["line_id"]: _sold_line(row, None) for row in rows}
+    return {line["line_id"]: _sold_line(line, line["amount_minor"]) for line in redemption["bought"]["lines"]}
+
+
+def _sold_line(line: RowMapping | JsonObject, amount_minor: int | None) -> SoldLine:
+    before = exact(line["returned_quantity"])
+    return SoldLine(line["quantity"], before, before, amount_minor)
+
+
+def _with_returned(sold: Mapping[str, SoldLine], lines: Sequence[ReturnedLine] | None) -> dict[str, SoldLine]:
+    """The same with what comes back now; raises ReturnExceeds."""
     if lines is None:
-        return [_ReturnedPart(row, left) for row in rows if (left := _left(row)) > 0]
-    parts = []
+        return {line_id: replace(line, after=exact(line.quantity)) for line_id, line in sold.items()}
+    after = dict(sold)
     for position, returned in enumerate(lines):
-        mine = [row for row in rows if row["line_id"] == returned.line_id]
-        if not mine:
-            raise ReturnExceeds(
-                f"line {returned.line_id!r} had no coupon in this redemption; leave it out",
-                pointer=f"/lines/{position}/line_id",
-            )
+        line = sold.get(returned.line_id)
+        pointer = f"/lines/{position}/line_id"
+        if line is None:
+            raise ReturnExceeds(f"line {returned.line_id!r} is none of this redemption; leave it out", pointer=pointer)
         if any(earlier.line_id == returned.line_id for earlier in lines[:position]):
             raise ReturnExceeds(
                 f"line {returned.line_id!r} is named twice; name it once with all that comes back of it",
-                pointer=f"/lines/{position}/line_id",
+                pointer=pointer,
             )
-        for row in mine:
-            left = _left(row)
-            quantity = left if returned.quantity is None else exact(returned.quantity)
-            if quantity > left:
-                raise ReturnExceeds(
-                    f"line {returned.line_id!r}: {returned.quantity:g} to return, but {float(left):g} left of "
-                    f"{row['quantity']:g}",
-                    pointer=f"/lines/{position}/quantity",
-                )
-            if quantity > 0:
-                parts.append(_ReturnedPart(row, quantity))
-    return parts
+        left = exact(line.quantity) - line.before
+        quantity = left if returned.quantity is None else exact(returned.quantity)
+        if quantity > left:
+            raise ReturnExceeds(
+                f"line {returned.line_id!r}: {returned.quantity:g} to return, but {float(left):g} left of "
+                f"{line.quantity:g}",
+                pointer=f"/lines/{position}/quantity",
+            )
+        after[returned.line_id] = replace(line, after=line.before + quantity)
+    return after
 
 
-def _left(row: RowMapping) -> Fraction:
-    return exact(row["quantity"]) - exact(row["returned_quantity"])
+def _offered(
+    connection: Connection, redemption: RowMapping, use_rows: Rows, sold: Mapping[str, SoldLine]
+) -> dict[str, tuple[int, int]]:
+    """What the coupons would give on what remains; nothing of those whose terms or basket are not known."""
+    bought = redemption["bought"]
+    if bought is None:
+        return {}
+    coupons = []
+    for row in use_rows:
+        terms = terms_at(connection, row["offer_id"], row["offer_revision"])
+        if row["is_open"] and terms is not None and not isinstance(terms, UnusableTerms):
+            coupons.append(UsableCoupon(row["coupon_id"], row["offer_id"], row["campaign_id"], terms))
+    situation = Situation(
+        redemption["redeemed_at"],
+        redemption["customer_id"],
+        bought["tier"],
+        redemption["channel"],
+        redemption["store_id"],
+    )
+    lines = [
+        BasketLine(one["line_id"], one["product_id"], one["quantity"], one["amount_minor"], one["attributes"])
+        for one in bought["lines"]
+    ]
+    remaining = [
+        replace(line, quantity=float(exact(line.quantity) - sold[line.line_id].after), amount_minor=left.left_minor)
+        for line in lines
+        if (left := sold[line.line_id]).after < exact(line.quantity)
+    ]
+    currency = redemption["currency"]
+    return offered_on(coupons, Basket(tuple(lines), currency), Basket(tuple(remaining), currency), situation)
+
+
+def _parts(
+    rows: Rows, coupon_of: Mapping[str, str], sold: Mapping[str, SoldLine], offered: Mapping[str, tuple[int, int]]
+) -> list[_Part]:
+    """What comes back of each coupon on each line, which may be nothing."""
+    given = [
+        Given(
+            coupon_of[row["use_id"]],
+            row["line_id"],
+            row["discount_minor"],
+            row["points"],
+            row["discount_minor"] - row["returned_minor"],
+            row["points"] - row["returned_points"],
+        )
+        for row in rows
+    ]
+    left = left_of(given, sold, offered)
+    has_left = {one.coupon_id for one, (minor, points) in zip(given, left, strict=True) if minor or points}
+    return [
+        _Part(row, sold[one.line_id].after, one.left_minor - minor, one.left_points - points,
+              is_over=one.coupon_id not in has_left)
+        for row, one, (minor, points) in zip(rows, given, left, strict=True)
+    ]  # fmt: skip
 
 
 def _return_parts(
     connection: Connection,
     redemption: RowMapping,
-    rows: Rows,
-    parts: Sequence[_ReturnedPart],
+    open_uses: Rows,
+    parts: Sequence[_Part],
+    *,
+    now: datetime,
     rollback_id: str,
-    request: IdempotentRequest,
 ) -> tuple[str, ...]:
-    redemption_id = redemption["redemption_id"]
-    _count_lines(connection, redemption_id, parts)
-    use_rows = connection.execute(
-        select(uses).where(uses.c.redemption_id == redemption_id, uses.c.is_open).order_by(uses.c.use_id)
-    ).mappings().all()  # fmt: skip
-    cost = {row["use_id"]: sum(part.of("cost_minor") for part in parts if part.row["use_id"] == row["use_id"])
-            for row in use_rows}  # fmt: skip
-    over = [row for row in use_rows if _is_over(row["use_id"], rows, parts)]
-    _release(connection, use_rows, over, cost)
-    amount_minor = sum(part.of("discount_minor") for part in parts)
+    cost = {row["use_id"]: sum(part.cost_minor for part in parts if part.row["use_id"] == row["use_id"])
+            for row in open_uses}  # fmt: skip
+    is_over = {part.row["use_id"] for part in parts if part.is_over}
+    over = [row for row in open_uses if row["use_id"] in is_over]
+    _release(connection, open_uses, over, cost)
     entries = [
-        LedgerEntry("return", row["campaign_id"], cost[row["use_id"]], row["use_id"], rollback_id) for row in use_rows
+        LedgerEntry("return", row["campaign_id"], cost[row["use_id"]], row["use_id"], rollback_id) for row in open_uses
     ]
     append_entries(
-        connection, [entry for entry in entries if entry.amount_minor], channel=redemption["channel"], now=request.now
+        connection, [entry for entry in entries if entry.amount_minor], channel=redemption["channel"], now=now
     )
     connection.execute(
-        update(redemptions).where(redemptions.c.redemption_id == redemption_id).values(
-            returned_minor=redemptions.c.returned_minor + amount_minor,
-            # Uses that an earlier rollback ended are not among `use_rows`.
-            status="rolled_back" if len(over) == len(use_rows) else "partly_returned",
+        update(redemptions).where(redemptions.c.redemption_id == redemption["redemption_id"]).values(
+            returned_minor=redemptions.c.returned_minor + sum(part.discount_minor for part in parts),
+            # Uses that an earlier rollback ended are not among `open_uses`.
+            status="rolled_back" if len(over) == len(open_uses) else "partly_returned",
         )
     )  # fmt: skip
-    connection.execute(
-        insert(rollbacks).values(
-            rollback_id=rollback_id,
-            redemption_id=redemption_id,
-            client=request.client,
-            amount_minor=amount_minor,
-            lines=_line_documents(parts),
-            rolled_back_at=request.now,
-        )
-    )
-    stale = stale_subjects_of(connection, use_rows)
-    enqueue(connection, stale, now=request.now)
+    stale = stale_subjects_of(connection, open_uses)
+    enqueue(connection, stale, now=now)
     return stale
 
 
-def _count_lines(connection: Connection, redemption_id: str, parts: Sequence[_ReturnedPart]) -> None:
+def _count_lines(
+    connection: Connection, redemption: RowMapping, sold: Mapping[str, SoldLine], parts: Sequence[_Part]
+) -> None:
+    """Writes down how much of each line is back, and what of each coupon."""
     table = redemption_lines.c
+    mine = table.redemption_id == redemption["redemption_id"]
     statement = (
         update(redemption_lines)
         # SQLAlchemy keeps the columns' own names for the SET clause, so these parameters have others.
-        .where(table.redemption_id == redemption_id, table.use_id == bindparam("use"), table.line_id == bindparam("of"))
-        .values(returned_quantity=bindparam("back"))
+        .where(mine, table.use_id == bindparam("use"), table.line_id == bindparam("of"))
+        .values(
+            returned_quantity=bindparam("back"),
+            returned_minor=table.returned_minor + bindparam("discount"),
+            returned_cost_minor=table.returned_cost_minor + bindparam("cost"),
+            returned_points=table.returned_points + bindparam("point_count"),
+        )
     )
-    connection.execute(
-        statement,
-        [
-            {
-                "use": part.row["use_id"],
-                "of": part.row["line_id"],
-                "back": float(part.after),
-            }
-            for part in parts
-        ],
-    )
+    changes = [
+        {
+            "use": part.row["use_id"],
+            "of": part.row["line_id"],
+            "back": float(part.returned_quantity),
+            "discount": part.discount_minor,
+            "cost": part.cost_minor,
+            "point_count": part.points,
+        }
+        for part in parts
+    ]
+    if changes:
+        connection.execute(statement, changes)
+    bought = redemption["bought"]
+    if bought is not None:
+        lines = [one | {"returned_quantity": float(sold[one["line_id"]].after)} for one in bought["lines"]]
+        is_it = redemptions.c.redemption_id == redemption["redemption_id"]
+        connection.execute(update(redemptions).where(is_it).values(bought=bought | {"lines": lines}))
 
 
-def _is_over(use_id: str, rows: Rows, parts: Sequence[_ReturnedPart]) -> bool:
-    """True when every line of this coupon is back."""
-    now_over = {part.row["line_id"] for part in parts if part.row["use_id"] == use_id and part.is_last}
-    return all(
-        row["line_id"] in now_over or row["returned_quantity"] >= row["quantity"]
-        for row in rows
-        if row["use_id"] == use_id
-    )
-
-
-def _release(connection: Connection, use_rows: Rows, over: Rows, cost: Mapping[str, int]) -> None:
+def _release(connection: Connection, open_uses: Rows, over: Rows, cost: Mapping[str, int]) -> None:
     """Coupons and counters of what is over, the money of all."""
-    money = [(row["campaign_id"], cost[row["use_id"]]) for row in use_rows]
+    money = [(row["campaign_id"], cost[row["use_id"]]) for row in open_uses]
     release_claims(connection, [claimed_use_of(row) for row in over], money, was_hold=False)
     is_over = {row["use_id"] for row in over}
     connection.execute(update(uses).where(uses.c.use_id.in_(is_over)).values(is_open=False))
 
 
-def _line_documents(parts: Sequence[_ReturnedPart]) -> list[dict[str, Any]]:
-    by_line: dict[str, dict[str, Any]] = {}
-    for part in parts:
-        line = by_line.setdefault(
-            part.row["line_id"],
-            {"line_id": part.row["line_id"], "quantity": float(part.quantity), "discount_minor": 0, "points": 0},
-        )
-        line["discount_minor"] += part.of("discount_minor")
-        line["points"] += part.of("points")
-    return list(by_line.values())
+def _line_documents(sold: Mapping[str, SoldLine], parts: Sequence[_Part]) -> list[dict[str, Any]]:
+    """The lines that come back or lose some of their discount."""
+    documents = []
+    for line_id, line in sold.items():
+        mine = [part for part in parts if part.row["line_id"] == line_id]
+        discount_minor, points = sum(part.discount_minor for part in mine), sum(part.points for part in mine)
+        if line.after > line.before or discount_minor or points:
+            quantity = float(line.after - line.before)
+            documents.append(
+                {"line_id": line_id, "quantity": quantity, "discount_minor": discount_minor, "points": points}
+            )
+    return documents
 
 
 def _rollback_document(
-    connection: Connection, redemption_id: str, rollback_id: str, parts: Sequence[_ReturnedPart]
+    connection: Connection,
+    redemption_id: str,
+    rollback_id: str | None,
+    sold: Mapping[str, SoldLine],
+    parts: Sequence[_Part],
 ) -> dict[str, Any]:
     row = connection.execute(select(redemptions).where(redemptions.c.redemption_id == redemption_id)).mappings().one()
-    lines = _line_documents(parts)
+    returned_minor = sum(part.discount_minor for part in parts)
+    is_known = all(line.amount_minor is not None for line in sold.values())
     return {
-        "rollback_id": rollback_id if parts else None,
+        "rollback_id": rollback_id,
         "redemption_id": redemption_id,
         "status": row["status"],
-        "returned_minor": sum(line["discount_minor"] for line in lines),
+        "returned_minor": returned_minor,
+        "refund_minor": sum(line.returned_minor for line in sold.values()) - returned_minor if is_known else None,
         "discount_left_minor": row["discount_minor"] - row["returned_minor"],
-        "lines": lines,
+        "lines": _line_documents(sold, parts),
     }
