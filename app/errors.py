@@ -38,7 +38,7 @@ EndcapError
 │   ├── ReservationOfOther     sql.redemption.reservations: made for another order or customer
 │   └── BudgetTooSmall         sql.accounts.backfill
 ├── TooManyGuesses             codes were guessed too often
-├── BundleRefused              a file of a bundle differs from its manifest
+├── BundleRefused              a bundle is damaged, does not fit together, or cannot answer
 ├── ReleaseRefused             a gate check failed
 ├── LeakFound                  training data of a ranking holds what only the future knows
 └── StoreUnavailable           Redis or the database did not answer in time
@@ -50,6 +50,11 @@ from collections.abc import Iterable
 def pointer_to(path: Iterable[object]) -> str:
     """A JSON pointer (RFC 6901) to the part of a document at `path`; empty for the whole."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+REFUSAL_REASONS = ("pointer", "manifest", "file", "content", "answer")
+"""What can be wrong with a bundle: which one is meant, what it says of itself, a file's bytes, values that do not fit
+together, or an answer of the warm-up."""
 
 
 class EndcapError(Exception):
@@ -140,9 +145,13 @@ class TooManyGuesses(EndcapError):
 
 
 class BundleRefused(EndcapError):
-    """A file of a bundle is missing, damaged or of another bundle."""
+    """A bundle cannot be served; `reason` is the part of the check that it failed, one of REFUSAL_REASONS."""
 
     code = "bundle_refused"
+
+    def __init__(self, message: str, *, reason: str = "content") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ReleaseRefused(EndcapError):
