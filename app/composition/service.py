@@ -48,7 +48,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         settings.bundles_dir,
         tables_dir=settings.tables_dir,
         warm=lambda bundle: _warm(bundle, options, next(iter(placements)), offer_indexes),
-        on_refused=lambda _: metrics.bundle_refusals.inc(),
+        on_refused=lambda reason: metrics.bundle_refusals.labels(reason).inc(),
         on_live=lambda bundle: _announce(bundle, metrics, placements),
         on_canary=lambda version: metrics.canary_decisions.labels(version).inc(),
     )
@@ -155,7 +155,7 @@ def _warm(bundle: Bundle, options: Options, placement: str, offer_indexes: Offer
 
 def _announce(bundle: Bundle, metrics: Metrics, placements: Mapping[str, Placement]) -> None:
     metrics.model.version = bundle.version
-    metrics.model_created_at.set(datetime.fromisoformat(bundle.manifest["created_at"]).timestamp())
+    metrics.model_created_at.set(bundle.created_at.timestamp())
     for name, placement in placements.items():
         for why in [] if placement.policy is None else ignored_rules(bundle.catalogue, placement.policy):
             _log.warning("placement rule ignored", extra={"placement": name, "detail": why})

@@ -1,10 +1,5 @@
-"""A bundle: one immutable, verified model folder, read into memory between training and decisions.
+"""A bundle: one immutable, verified model folder, read into memory between training and decisions."""
 
-No byte is used before its SHA-256 was compared with the manifest: FAISS and numpy load damaged files without complaint.
-"""
-
-import hashlib
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +9,6 @@ from typing import Any
 import faiss
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from app.domain import Floats, Ints, ItemIdx, Mask, Selection
 from app.errors import BundleMissing, BundleRefused
@@ -24,13 +18,28 @@ from app.model.coupons import DOCUMENT as COUPONS_DOCUMENT
 from app.model.coupons import CouponModel, coupon_model
 from app.model.keys import KeyTable
 from app.model.ranker import RANKER_FILE, TreeRanker
-from app.model.replenishment import DOCUMENT, RebuyModel, habits_file, rebuy_models
+from app.model.replenishment import DOCUMENT, HABITS, RebuyModel, habits_file, rebuy_models
+from app.model.verification.arrays import Form, codes_form
+from app.model.verification.documents import (
+    ALS,
+    CATALOGUE,
+    CONTENT,
+    GROUPS,
+    OBJECT,
+    PRODUCT_IDS,
+    REBUY,
+    SCORING,
+    Ranker,
+)
+from app.model.verification.folder import VerifiedFolder, opened
+from app.model.verification.manifest import REMEDY
+from app.model.verification.parts import BundleParts
 from app.settings import ProductSelector
 
-SCHEMA_VERSION = 2
 POINTER = "current"
 UNIT_COSTS = "unit_cost_minor.npy"
 LISTED = "price_listed.npy"
+ROUNDING = 1e-4
 HEAD_COUNTS = (3_000, 8_000, 16_000)
 """Longest vectors that a search looks at first; of 68,077 the first 3,000 settle 63 to 92 % of customers' best 60."""
 
@@ -108,6 +117,7 @@ class Bundle:
     """
 
     version: str
+    created_at: datetime
     manifest: Mapping[str, Any]
     catalogue: Catalogue
     item_factors: Floats
@@ -143,23 +153,47 @@ class Bundle:
 
 
 def current_version(bundles_dir: Path) -> str:
-    """The version that the pointer names; raises BundleMissing before the first publication."""
+    """The version that the pointer names; raises BundleMissing before the first publication.
+
+    Raises BundleRefused for a pointer that names no folder next to it.
+    """
+    path = bundles_dir / POINTER
     try:
-        return (bundles_dir / POINTER).read_text().strip()
+        version = path.read_bytes().decode().strip()
     except FileNotFoundError:
         raise BundleMissing(f"{bundles_dir} holds no published bundle; run `endcap train` first") from None
+    except (OSError, ValueError) as error:
+        raise BundleRefused(f"{path} cannot be read ({error!r}); {REMEDY}", reason="pointer") from None
+    if not version or version.startswith(".") or "/" in version or not version.isprintable():
+        raise BundleRefused(f"{path} names {version[:80]!r}, which is no bundle; {REMEDY}", reason="pointer")
+    return version
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Reads and verifies one bundle; raises BundleRefused naming the file that differs from the manifest."""
-    files = _VerifiedFiles(folder)
-    catalogue = _catalogue(files)
-    item_factors = files.array("item_factors.npy", np.float32)
-    _same_length(folder, catalogue, files, item_factors)
-    trending_idx = files.array("trending_idx.npy", np.int32)
-    index, index_items = files.index("index.faiss"), files.array("index_items.npy", np.int32)
+    """Reads and verifies one bundle; raises BundleRefused, which names the file and what is wrong with it.
+
+    All of it is checked before anything is served: every file's bytes against the manifest, every document's and
+    array's form, and that the parts fit together.
+    """
+    with opened(folder) as files:
+        found = _bundle(BundleParts(files))
+        files.check_nothing_is_left()
+    return found
+
+
+def _bundle(parts: BundleParts) -> Bundle:
+    files, catalogue = parts.files, _catalogue(parts)
+    parts.sizes.state("groups", len(groups := parts.document("groups.json", GROUPS)), "groups.json")
+    als, scoring = parts.document("als.json", ALS), parts.document("scoring.json", SCORING)
+    item_factors, index_items = parts.array("item_factors.npy"), parts.array("index_items.npy")
+    index_lengths = _lengths(files, item_factors, index_items)
+    linear_idx, trending_idx = parts.array("linear_idx.npy"), parts.array("trending_idx.npy")
+    if len(linear_idx) > len(item_factors):
+        raise files.refused("linear_idx.npy", f"has {len(linear_idx):,} rows for {len(item_factors):,} products")
+    index = _index(item_factors, index_items)
     return Bundle(
-        version=str(files.manifest["version"]),
+        version=files.typed.version,
+        created_at=files.typed.created_at,
         manifest=files.manifest,
         catalogue=catalogue,
         item_factors=item_factors,
@@ -167,26 +201,49 @@ def load_bundle(folder: Path) -> Bundle:
         index=index,
         index_heads=heads_of(index),
         index_items=index_items,
-        index_lengths=np.linalg.norm(item_factors[index_items], axis=1),
-        popularity=files.array("popularity.npy", np.float32),
-        repeat_rate=files.array("repeat_rate.npy", np.float32),
-        neighbours_idx=files.array("neighbours_idx.npy", np.int32),
-        neighbours_score=files.array("neighbours_score.npy", np.float32),
-        next_idx=files.array("next_idx.npy", np.int32),
-        next_score=files.array("next_score.npy", np.float32),
-        linear_idx=files.array("linear_idx.npy", np.int32),
-        linear_weight=files.array("linear_weight.npy", np.float32),
+        index_lengths=index_lengths,
+        popularity=parts.array("popularity.npy"),
+        repeat_rate=parts.array("repeat_rate.npy"),
+        neighbours_idx=parts.array("neighbours_idx.npy"),
+        neighbours_score=parts.array("neighbours_score.npy"),
+        next_idx=parts.array("next_idx.npy"),
+        next_score=parts.array("next_score.npy"),
+        linear_idx=linear_idx,
+        linear_weight=parts.array("linear_weight.npy"),
         trending_idx=trending_idx,
         trending_count=(trending_idx >= 0).sum(axis=1).tolist(),
-        trending_score=files.array("trending_score.npy", np.float32),
-        group_of={name: row for row, name in enumerate(files.json("groups.json"))},
-        als=files.json("als.json"),
-        scoring=files.json("scoring.json"),
-        ranker=_ranker(files),
-        content=_content(files),
-        rebuy=_rebuy(files),
-        coupons=_coupons(files),
+        trending_score=parts.array("trending_score.npy"),
+        group_of={name: row for row, name in enumerate(groups)},
+        als=als.model_dump(),
+        scoring=scoring.model_dump(),
+        ranker=_ranker(files, scoring.ranker),
+        content=_content(parts, catalogue),
+        rebuy=_rebuy(parts, catalogue),
+        coupons=_coupons(parts),
     )
+
+
+def _index(item_factors: Floats, index_items: Ints) -> faiss.Index:
+    """The vectors in the index's order. Made here, because FAISS trusts what its own files say of themselves."""
+    index = faiss.IndexFlatIP(item_factors.shape[1])
+    if len(index_items):
+        index.add(item_factors[index_items])
+    return index
+
+
+def _lengths(files: VerifiedFolder, item_factors: Floats, index_items: Ints) -> Floats:
+    """The lengths of the index's vectors, which the search relies on: of the first products all, and never rising."""
+    if len(index_items) > len(item_factors) or not np.array_equal(np.sort(index_items), np.arange(len(index_items))):
+        raise files.refused("index_items.npy", "does not hold each of the first products once")
+    if item_factors[len(index_items) :].any():
+        raise files.refused("index_items.npy", "lacks products that have a vector in item_factors.npy")
+    lengths: Floats = np.linalg.norm(item_factors[index_items], axis=1)
+    # Another processor may round the last digits in another way.
+    if (np.diff(lengths) > ROUNDING * lengths[:-1]).any():
+        raise files.refused(
+            "index_items.npy", "does not run from the longest vector of item_factors.npy to the shortest"
+        )
+    return lengths
 
 
 def heads_of(index: faiss.Index, *, counts: Sequence[int] = HEAD_COUNTS) -> list[faiss.IndexFlatIP]:
@@ -200,41 +257,57 @@ def heads_of(index: faiss.Index, *, counts: Sequence[int] = HEAD_COUNTS) -> list
     return heads
 
 
-def _ranker(files: "_VerifiedFiles") -> TreeRanker | None:
+def _ranker(files: VerifiedFolder, described: Ranker | None) -> TreeRanker | None:
     """The trees; None where training found that the linear blend alone ranks as well."""
-    if not files.has(RANKER_FILE):
+    if (described is None) == files.has(RANKER_FILE):
+        has = "has" if described is None else "lacks"
+        raise files.refused(RANKER_FILE, f"does not go with scoring.json: the bundle {has} trees, its scoring does not")
+    if described is None:
         return None
-    ranker = files.json("scoring.json")["ranker"]
-    return TreeRanker(
-        files.read(RANKER_FILE),
-        ranker["columns"],
-        slope=ranker["slope"],
-        intercept=ranker["intercept"],
-        ranks_new=ranker["ranks_new"],
-    )
+    try:
+        return TreeRanker(
+            files.read(RANKER_FILE),
+            described.columns,
+            slope=described.slope,
+            intercept=described.intercept,
+            ranks_new=described.ranks_new,
+        )
+    except BundleRefused:
+        raise
+    except Exception as error:  # noqa: BLE001 - the border of CatBoost's reader, whose errors have no common type
+        raise files.refused(RANKER_FILE, f"holds no trees for scoring.json's columns ({error})") from None
 
 
-def _content(files: "_VerifiedFiles") -> ContentMap | None:
+def _content(parts: BundleParts, catalogue: Catalogue) -> ContentMap | None:
     """None where training had no product table to learn from."""
-    if not files.has("content.json"):
+    if not parts.files.has("content.json"):
         return None
-    described = files.json("content.json")
-    layout = Layout(described["columns"], described["price_edges"], described["token_count"])
-    listed_at = described["listed_at"]
-    last = None if listed_at is None else datetime.fromisoformat(listed_at)
-    return ContentMap(layout, files.array("content_weights.npy", np.float32), last)
+    described = parts.document("content.json", CONTENT)
+    if unknown := set(described.columns) - set(catalogue.attributes):
+        raise parts.files.refused("content.json", f"uses {min(unknown)!r}, which catalogue.json does not have")
+    layout = Layout(described.columns, described.price_edges, described.token_count)
+    parts.sizes.state("content features", layout.feature_count, "content.json")
+    return ContentMap(layout, parts.array("content_weights.npy"), described.listed_at)
 
 
-def _rebuy(files: "_VerifiedFiles") -> dict[str, RebuyModel]:
+def _rebuy(parts: BundleParts, catalogue: Catalogue) -> dict[str, RebuyModel]:
     """Per level a model; empty where training found too few repeat purchases, and in older bundles."""
-    if not files.has(DOCUMENT):
+    if not parts.files.has(DOCUMENT):
         return {}
-    return rebuy_models(files.json(DOCUMENT), lambda level: files.array(f"{habits_file(level)}.npy", np.float32))
+    category = catalogue.attributes.get("category")
+    # One row more than groups, for those that training did not know.
+    parts.sizes.state("product habits", len(catalogue.product_ids) + 1, "product_ids.json")
+    parts.sizes.state("category habits", 1 + len(category.vocabulary if category else ()), "catalogue.json")
+
+    def habits(level: str) -> Floats:
+        return parts.array(f"{habits_file(level)}.npy", Form(np.float32, (f"{level} habits", len(HABITS))))
+
+    return rebuy_models({level: one.model_dump() for level, one in parts.document(DOCUMENT, REBUY).items()}, habits)
 
 
-def _coupons(files: "_VerifiedFiles") -> CouponModel | None:
+def _coupons(parts: BundleParts) -> CouponModel | None:
     """None where training found too few redemptions, and in older bundles."""
-    return coupon_model(files.json(COUPONS_DOCUMENT)) if files.has(COUPONS_DOCUMENT) else None
+    return coupon_model(parts.document(COUPONS_DOCUMENT, OBJECT)) if parts.files.has(COUPONS_DOCUMENT) else None
 
 
 def _gram(item_factors: Floats) -> Floats:
@@ -242,94 +315,30 @@ def _gram(item_factors: Floats) -> Floats:
     return np.ascontiguousarray(item_factors.T @ item_factors)
 
 
-def _catalogue(files: "_VerifiedFiles") -> Catalogue:
-    product_ids = files.json("product_ids.json")
-    described = files.json("catalogue.json")
+def _catalogue(parts: BundleParts) -> Catalogue:
+    product_ids = parts.document("product_ids.json", PRODUCT_IDS)
+    parts.sizes.state("products", count := len(product_ids), "product_ids.json")
+    described = parts.document("catalogue.json", CATALOGUE)
+    if len(described.names) != count:
+        raise parts.files.refused("catalogue.json", f"has {len(described.names):,} names for {count:,} products")
     attributes = {}
-    for column, vocabulary in described["attributes"].items():
-        codes = files.array(f"attribute_{column}.npy", np.int32)
+    for column, vocabulary in described.attributes.items():
+        size = f"values of {column!r}"
+        parts.sizes.state(size, len(vocabulary), "catalogue.json")
+        codes = parts.array(f"attribute_{column}.npy", codes_form(size))
         attributes[column] = Attribute(codes, vocabulary, {value: code for code, value in enumerate(vocabulary)})
     keys = np.array([product_key(product_id) for product_id in product_ids], np.int64)
+    # Without a product table, or one with such a column, and in older bundles: no cost known, no price listed.
+    unit_costs = parts.array(UNIT_COSTS) if parts.files.has(UNIT_COSTS) else np.full(count, -1, np.int64)
+    is_listed = parts.array(LISTED) if parts.files.has(LISTED) else np.zeros(count, np.bool_)
     return Catalogue(
         product_ids=product_ids,
         item_of={product_id: ItemIdx(item) for item, product_id in enumerate(product_ids)},
-        names=described["names"],
-        price_minor=files.array("price_minor.npy", np.int64),
-        unit_cost_minor=_unit_costs(files, len(product_ids)),
+        names=described.names,
+        price_minor=parts.array("price_minor.npy"),
+        unit_cost_minor=unit_costs,
         attributes=attributes,
-        currency=described.get("currency"),
+        currency=described.currency,
         keys=KeyTable(keys),
-        is_listed=_listed(files, len(product_ids)),
+        is_listed=is_listed,
     )
-
-
-def _listed(files: "_VerifiedFiles", count: int) -> Mask:
-    """Nowhere where training had no product table with prices, and in older bundles."""
-    return files.array(LISTED, np.bool_) if files.has(LISTED) else np.zeros(count, np.bool_)
-
-
-def _unit_costs(files: "_VerifiedFiles", count: int) -> npt.NDArray[np.int64]:
-    """All unknown where training had no product table with unit costs."""
-    if files.has(UNIT_COSTS):
-        return files.array(UNIT_COSTS, np.int64)
-    return np.full(count, -1, np.int64)
-
-
-def _same_length(folder: Path, catalogue: Catalogue, files: "_VerifiedFiles", item_factors: Floats) -> None:
-    count = len(catalogue.product_ids)
-    lengths = {"item_factors.npy": len(item_factors), "price_minor.npy": len(catalogue.price_minor)}
-    lengths |= {UNIT_COSTS: len(catalogue.unit_cost_minor), LISTED: len(catalogue.is_listed)}
-    lengths |= {name: len(files.array(name, None)) for name in ("popularity.npy", "neighbours_idx.npy")}
-    for name, length in lengths.items():
-        if length != count:
-            raise BundleRefused(f"{folder / name} has {length} rows for {count} products; publish the bundle again")
-    if not np.isfinite(item_factors).all():
-        raise BundleRefused(f"{folder / 'item_factors.npy'} holds values that are not finite; train again")
-
-
-class _VerifiedFiles:
-    """The bytes of one bundle folder, each given out only when its SHA-256 is the manifest's."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        try:
-            self.manifest: Mapping[str, Any] = orjson.loads((folder / "manifest.json").read_bytes())
-            self._listed: Mapping[str, Mapping[str, Any]] = self.manifest["files"]
-            schema_version, version = self.manifest["schema_version"], self.manifest["version"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            message = f"{folder / 'manifest.json'} cannot be read ({error!r}); publish the bundle again"
-            raise BundleRefused(message) from None
-        if schema_version != SCHEMA_VERSION:
-            raise BundleRefused(f"{folder} has schema version {schema_version}, this server reads {SCHEMA_VERSION}")
-        if version != folder.name:
-            raise BundleRefused(f"{folder} holds the manifest of version {version}; publish the bundle again")
-
-    def has(self, name: str) -> bool:
-        """True when the manifest lists such a file."""
-        return name in self._listed
-
-    def read(self, name: str) -> bytes:
-        path = self._folder / name
-        try:
-            content = path.read_bytes()
-            expected = self._listed[name]["sha256"]
-        except (OSError, KeyError, TypeError) as error:
-            raise BundleRefused(f"{path} is missing ({error!r}); publish the bundle again") from None
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise BundleRefused(f"{path} differs from its manifest ({len(content)} bytes); publish the bundle again")
-        return content
-
-    def json(self, name: str) -> Any:
-        return orjson.loads(self.read(name))
-
-    def array(self, name: str, dtype: npt.DTypeLike | None) -> npt.NDArray[Any]:
-        # Pickled arrays would run code from the file.
-        loaded: npt.NDArray[Any] = np.load(io.BytesIO(self.read(name)), allow_pickle=False)
-        if dtype is not None and loaded.dtype != dtype:
-            raise BundleRefused(f"{self._folder / name} holds {loaded.dtype}, not {np.dtype(dtype)}; train again")
-        # Bundles to which another product table was applied go on using these arrays.
-        loaded.setflags(write=False)
-        return loaded
-
-    def index(self, name: str) -> faiss.Index:
-        return faiss.deserialize_index(np.frombuffer(self.read(name), dtype=np.uint8))

@@ -4,7 +4,7 @@
     python -m benchmarks.failures.chaos crash --data-dir var
     python -m benchmarks.failures.chaos events --data-dir var --events 10000
     python -m benchmarks.failures.chaos publications --data-dir var --count 100
-    python -m benchmarks.failures.chaos damage --data-dir var
+    python -m benchmarks.failures.chaos damage --data-dir var --count 500
 
 `publications` and `damage` write bundles into the data directory and remove them again: use a copy. A copy
 must be made while nothing runs on the original.
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long Valkey stays frozen")
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=8, help="how often a process is killed while events come in")
-    parser.add_argument("--count", type=int, default=100, help="how many publications")
+    parser.add_argument("--count", type=int, default=100, help="how many publications, or spoiled bundles")
     given = parser.parse_args()
     settings = Settings.load(data_dir=given.data_dir)
     machine.show({"benchmark": f"chaos {given.fault}", **machine.facts(), **run(settings, given)})
@@ -42,7 +42,7 @@ def run(settings: Settings, given: argparse.Namespace) -> dict[str, object]:
         return lost_events.lose_nothing(settings, event_count=given.events, kill_count=given.kills)
     if given.fault == "publications":
         return publications.publish_under_load(settings, count=given.count)
-    return publications.refuse_damage(settings)
+    return publications.refuse_damage(settings, count=given.count)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,28 @@
-"""Whether publishing under load fails no answer, and whether damaged bundles are refused by the name of the file."""
+"""Whether publishing under load fails no answer, and whether spoiled bundles are refused while the old one serves."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from random import Random
 from time import monotonic, sleep
 
 import orjson
 
 from app.model.bundle import POINTER, current_version
+from app.model.verification.manifest import MANIFEST, sealed
 from app.settings import Settings
+from benchmarks.failures.mutations import Mutation, mutations, rewrite
 from benchmarks.support.questions import known_customers
 from benchmarks.support.servers import Server, Service, endcap_up, status_of
 from benchmarks.support.traffic import Answer, traffic
 
 PER_S = 100.0
 LIVE_TIMEOUT_S = 30.0
-SWAPPED = ("popularity.npy", "repeat_rate.npy")
-"""Two files of one shape and type: numpy would load either in the other's place."""
 
 
 @dataclass(slots=True)
@@ -30,14 +32,16 @@ class Copies:
     bundles_dir: Path
     source: str
     versions: list[str] = field(default_factory=list)
+    made_count: int = 0
 
     def make(self, *, change: Callable[[Path], None] | None = None) -> str:
         """A copy that is not yet published; `change` may then damage its folder."""
-        version = f"{self.source}-{len(self.versions):03d}"
+        self.made_count += 1
+        version = f"{self.source}-{self.made_count:03d}"
         folder = self.bundles_dir / f".tmp-{version}"
         shutil.copytree(self.bundles_dir / self.source, folder, copy_function=os.link)
-        manifest = orjson.loads((folder / "manifest.json").read_bytes())
-        rewrite(folder / "manifest.json", orjson.dumps(manifest | {"version": version}))
+        manifest = orjson.loads((folder / MANIFEST).read_bytes())
+        rewrite(folder / MANIFEST, sealed({**manifest, "version": version}))
         if change is not None:
             change(folder)
         folder.rename(self.bundles_dir / version)
@@ -49,6 +53,13 @@ class Copies:
         waiting = self.bundles_dir / ".tmp-pointer"
         waiting.write_text(version)
         waiting.replace(self.bundles_dir / POINTER)
+
+    def forget(self, version: str) -> None:
+        """Deletes a copy, and whatever a change put next to it; the pointer keeps its name for a moment."""
+        self.publish(self.source)
+        for path in self.bundles_dir.glob(f"*{version}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.versions.remove(version)
 
     def remove(self) -> None:
         """Points to the source again and deletes all copies."""
@@ -65,12 +76,6 @@ def copies_of_live_bundle(settings: Settings) -> Iterator[Copies]:
         yield copies
     finally:
         copies.remove()
-
-
-def rewrite(path: Path, content: bytes) -> None:
-    """Puts a new file in the place of a hard link."""
-    path.unlink()
-    path.write_bytes(content)
 
 
 def publish_under_load(settings: Settings, *, count: int) -> dict[str, object]:
@@ -143,26 +148,29 @@ def _ready(server: Server) -> dict[str, str]:
     return answer
 
 
-def refuse_damage(settings: Settings) -> dict[str, object]:
-    """Publishes every kind of damage to every file, then a sound bundle again."""
-    cases = list(_cases(settings.bundles_dir / current_version(settings.bundles_dir)))
+def refuse_damage(settings: Settings, *, count: int, seed: int = 0) -> dict[str, object]:
+    """Publishes so many spoiled bundles, of every kind, then a sound one again."""
     missed: list[str] = []
     with copies_of_live_bundle(settings) as copies, endcap_up(settings.data_dir) as service:
         with traffic(service.server, known_customers(settings), per_s=PER_S) as seen:
-            for name, names, change in cases:
-                version = copies.make(change=change)
+            for mutation, random in mutations(settings.bundles_dir / copies.source, count=count, seed=seed):
+                version = copies.make(change=partial(_spoiled, mutation=mutation, random=random))
                 copies.publish(version)
-                if not _is_refused(service, copies.source, version, names):
-                    missed.append(f"{name}: {_ready(service.server)}")
+                if not _is_refused(service, copies.source, version):
+                    missed.append(f"{mutation.kind} {mutation.file}: {_ready(service.server)}")
+                copies.forget(version)
+            counted = _refusals(service)
             sent_at = monotonic()
             sound = copies.make()
             copies.publish(sound)
             sound_after_s = _wait_until_live(service, sound)
         before = [answer for answer in seen.answers if answer.is_decision and answer.answered_at < sent_at]
         return {
-            "damaged_bundles": len(cases),
-            "refused_by_file_name": len(cases) - len(missed),
+            "spoiled_bundles": count,
+            "refused": count - len(missed),
+            "refusals_counted": counted,
             "missed": missed,
+            "deaths": sum(line.get("message") == "part died, starting it again" for line in service.log_lines()),
             "decisions_meanwhile": len(before),
             "of_the_old_version": sum(answer.model_version == copies.source for answer in before),
             "failed_answers": sum(answer.status not in (200, 202) for answer in seen.answers),
@@ -170,53 +178,25 @@ def refuse_damage(settings: Settings) -> dict[str, object]:
         }
 
 
-def _is_refused(service: Service, old: str, version: str, names: Sequence[str]) -> bool:
-    """True once /readyz and the log tell one of the files' names while the old version serves on."""
+def _spoiled(folder: Path, *, mutation: Mutation, random: Random) -> None:
+    mutation.spoil(folder, random)
+
+
+def _is_refused(service: Service, old: str, version: str) -> bool:
+    """True once /readyz says why this version is refused while the old one serves on."""
     deadline = monotonic() + LIVE_TIMEOUT_S
     while monotonic() < deadline:
         ready = _ready(service.server)
         if ready.get("model_version") != old:
             return False
-        if version in ready.get("detail", "") and any(name in ready["detail"] for name in names):
-            return any(_tells(line, version, names) for line in service.log_lines())
-        sleep(0.05)
+        if version in ready.get("detail", ""):
+            return True
+        sleep(0.02)
     return False
 
 
-def _tells(line: dict[str, object], version: str, names: Sequence[str]) -> bool:
-    return line.get("model_version") == version and any(name in str(line.get("detail")) for name in names)
-
-
-def _cases(folder: Path) -> Iterator[tuple[str, Sequence[str], Callable[[Path], None]]]:
-    """What is done, the file names of which one must be named, and the change itself."""
-    for path in sorted(folder.iterdir()):
-        name = path.name
-        yield f"truncated {name}", [name], partial(_rewritten, name=name, change=_truncated)
-        if name != "manifest.json":  # a flipped bit in there may be anywhere, in a figure that nobody reads
-            yield f"flipped bit in {name}", [name], partial(_rewritten, name=name, change=_flipped)
-        yield f"missing {name}", [name], partial(_removed, name=name)
-    yield "swapped files", SWAPPED, _swap
-
-
-def _removed(folder: Path, *, name: str) -> None:
-    (folder / name).unlink()
-
-
-def _rewritten(folder: Path, *, name: str, change: Callable[[bytes], bytes]) -> None:
-    rewrite(folder / name, change((folder / name).read_bytes()))
-
-
-def _truncated(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def _flipped(content: bytes) -> bytes:
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-
-
-def _swap(folder: Path) -> None:
-    one, other = (folder / name for name in SWAPPED)
-    first, second = one.read_bytes(), other.read_bytes()
-    rewrite(one, second)
-    rewrite(other, first)
+def _refusals(service: Service) -> dict[str, int]:
+    """How many refusals the service counted, by reason."""
+    _, body = status_of(service.server, "/metrics")
+    found = re.findall(r'^endcap_bundle_refusals_total\{reason="(\w+)"\} ([\d.]+)$', body.decode(), re.MULTILINE)
+    return {reason: int(float(number)) for reason, number in found}

@@ -51,7 +51,9 @@ def test_new_bundle_is_picked_up_by_itself(own_world: World, own_api: httpx.Clie
     assert decision(own_api)["model_version"] == version
 
 
-@pytest.mark.parametrize("name", ["item_factors.npy", "index.faiss", "product_ids.json", "scoring.json", "groups.json"])
+@pytest.mark.parametrize(
+    "name", ["item_factors.npy", "index_items.npy", "product_ids.json", "scoring.json", "groups.json"]
+)
 @pytest.mark.parametrize("harm", ["truncate", "flip", "swap", "remove"])
 def test_damaged_bundle_is_refused_by_name(own_world: World, own_api: httpx.Client, name: str, harm: str) -> None:
     live = decision(own_api)["model_version"]

@@ -12,6 +12,7 @@ import orjson
 
 from app.domain import Floats
 from app.model.bundle import current_version
+from app.model.verification.manifest import MANIFEST, sealed
 
 NOTHING: Mapping[str, object] = {}
 
@@ -33,11 +34,11 @@ def copied(
         np.save(folder / name, array)
     for name, document in documents.items():
         (folder / name).write_bytes(orjson.dumps(document))
-    stated = orjson.loads((folder / "manifest.json").read_bytes())
+    stated = orjson.loads((folder / MANIFEST).read_bytes())
     for name in (*(arrays or {}), *documents):
         content = (folder / name).read_bytes()
         stated["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    (folder / "manifest.json").write_bytes(orjson.dumps({**stated, "version": version, **manifest}))
+    (folder / MANIFEST).write_bytes(sealed({**stated, "version": version, **manifest}))
     return version
 
 

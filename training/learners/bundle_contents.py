@@ -9,7 +9,7 @@ from app.decision.ranking.features import TABLE_COLUMNS
 from app.model.bundle import Bundle
 from training.data.dataset import Dataset, purchase_pairs
 from training.learners.factors import AlsSettings, Start, fit_item_factors
-from training.learners.index import build_index
+from training.learners.index import longest_first
 from training.learners.linear import NO_LINEAR, LinearSettings, fit_linear
 from training.learners.statistics import neighbours, popularity, repeat_rate, trending
 from training.learners.transitions import transitions
@@ -114,8 +114,5 @@ def learn_contents(
         "scoring": hyperparameters.scoring(),
     }
     # Products run by falling buyers: nobody bought those behind this cut, and their factors are zeros.
-    index = build_index(factors[: dataset.bought_item_count])
-    arrays["index_items"] = index.items
-    return BundleContents(
-        arrays, documents, index.serialized, None if hyperparameters.trees is None else hyperparameters.trees.content
-    )
+    arrays["index_items"] = longest_first(factors[: dataset.bought_item_count])
+    return BundleContents(arrays, documents, None if hyperparameters.trees is None else hyperparameters.trees.content)

@@ -18,13 +18,12 @@ class BundleContents:
 
     arrays: Mapping[str, npt.NDArray[np.generic]]
     documents: Mapping[str, object]
-    index: bytes
     trees: bytes | None = None
 
 
 def write_contents(bundles_dir: Path, facts: Facts, contents: BundleContents) -> str:
     """The version under which `contents` were written; nothing points to it yet."""
-    blobs = {"index.faiss": contents.index} | ({} if contents.trees is None else {RANKER_FILE: contents.trees})
+    blobs = {} if contents.trees is None else {RANKER_FILE: contents.trees}
     return write_bundle(bundles_dir, facts, arrays=contents.arrays, documents=contents.documents, blobs=blobs)
 
 

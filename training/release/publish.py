@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from app.errors import BadInput, BundleMissing, BundleRefused
 from app.files import replace_durably, sync_folder, write_synced
-from app.model.bundle import POINTER, SCHEMA_VERSION
+from app.model.bundle import POINTER
 from app.model.release import TRIALS, CanaryTrial, ShadowTrial, Trials, read_trials
+from app.model.verification.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, sealed
 
 KEPT_VERSION_COUNT = 5
 PUBLISHED = "published"
@@ -62,7 +63,7 @@ def write_bundle(
     try:
         files = _write_files(folder, arrays=arrays, documents=documents, blobs=blobs)
         version = _version(facts.created_at, files)
-        write_synced(folder / "manifest.json", _json_bytes(_manifest(version, facts, files)))
+        write_synced(folder / MANIFEST, sealed(_manifest(version, facts, files)))
         sync_folder(folder)
         folder.rename(bundles_dir / version)
     # Ctrl-C, too, must leave no half-written folder.
@@ -141,10 +142,13 @@ def set_shadow(bundles_dir: Path, shadow: ShadowTrial | None) -> Trials:
 
 
 def note_release(bundles_dir: Path, version: str, release: Documents) -> None:
-    """Add to the manifest how the bundle was released; the promises about its files stay as they are."""
-    path = bundles_dir / version / "manifest.json"
-    manifest = json.loads(path.read_bytes())
-    content = _json_bytes(manifest | {"releases": [*manifest.get("releases", []), release]})
+    """Add to the manifest how the bundle was released, and seal it; the promises about its files stay as they are.
+
+    Raises BundleRefused for a manifest that was not sound: a new seal must not cover damage.
+    """
+    path = bundles_dir / version / MANIFEST
+    manifest, document = read_manifest(path.read_bytes(), path.parent)
+    content = sealed({**document, "releases": [*manifest.releases, release]})
     # A bundle's folder holds the files of its manifest and no other, not even for a moment.
     replace_durably(path, content, staging_dir=bundles_dir)
 

@@ -13,7 +13,7 @@ from app.domain import Floats
 from app.model.bundle import Bundle, current_version, heads_of, load_bundle
 from app.model.retrieval import nearest
 from tests.support.world import World
-from training.learners.index import build_index
+from training.learners.index import longest_first
 
 # Faiss's stubs lack its Python layer.
 _faiss: Any = faiss
@@ -33,15 +33,16 @@ def small(trained_world: World) -> Bundle:
 
 
 def with_factors(bundle: Bundle, factors: Floats, *, head_count: int) -> Bundle:
-    built = build_index(factors)
-    index = _faiss.deserialize_index(np.frombuffer(built.serialized, np.uint8))
+    items = longest_first(factors)
+    index = _faiss.IndexFlatIP(factors.shape[1])
+    index.add(factors[items])
     return replace(
         bundle,
         item_factors=factors,
         index=index,
         index_heads=heads_of(index, counts=(head_count, 4 * head_count)),
-        index_items=built.items,
-        index_lengths=np.linalg.norm(factors[built.items], axis=1),
+        index_items=items,
+        index_lengths=np.linalg.norm(factors[items], axis=1),
     )
 
 

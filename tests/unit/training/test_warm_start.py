@@ -12,6 +12,7 @@ from app.decision.ranking.features import COLUMNS
 from app.errors import BadInput, BadSetting
 from app.history import History
 from app.model.bundle import current_version, load_bundle
+from app.model.verification.manifest import MANIFEST, sealed
 from tests.support.world import World, train_unpublished
 from tests.unit.training.learners.test_factors import SMALL, checkerboard
 from training.config import EnabledParts, ModelConfig
@@ -83,9 +84,9 @@ def rewrite_scoring(world: World, **changes: object) -> None:
     scoring = json.loads((folder / "scoring.json").read_text())
     content = json.dumps(scoring | changes).encode()
     (folder / "scoring.json").write_bytes(content)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["scoring.json"] |= {"sha256": hashlib.sha256(content).hexdigest()}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"]["scoring.json"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    (folder / MANIFEST).write_bytes(sealed(manifest))
 
 
 def test_without_a_live_bundle_there_is_no_warm_start(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from app.errors import BadInput, BundleMissing
 from app.model.release import TRIALS, CanaryTrial, ShadowTrial, Trials, read_trials
+from app.model.verification.manifest import SEAL
 from training.release.publish import (
     Facts,
     current_version_or_none,
@@ -31,7 +32,7 @@ def write(folder: Path, minute: int = 0, *, documents: Mapping[str, object] | No
     facts = Facts(NOW + timedelta(minutes=minute), NOW, NOW, config={"seed": 1}, metrics={"ndcg@10": 0.2})
     arrays = {"popularity": np.arange(3, dtype=np.float32)}
     given = {"product_ids": ["ä"]} if documents is None else documents
-    return write_bundle(folder, facts, arrays=arrays, documents=given, blobs={"index.faiss": b"\x01"})
+    return write_bundle(folder, facts, arrays=arrays, documents=given, blobs={"ranker.cbm": b"\x01"})
 
 
 def publish(folder: Path, minute: int) -> str:
@@ -166,5 +167,6 @@ def test_manifest_keeps_every_release_and_its_promises(tmp_path: Path) -> None:
     note_release(tmp_path, version, {"reason": "first"})
     note_release(tmp_path, version, {"reason": "second"})
     manifest = json.loads((tmp_path / version / "manifest.json").read_text())
+    assert manifest.pop(SEAL) != before.pop(SEAL)
     assert manifest == before | {"releases": [{"reason": "first"}, {"reason": "second"}]}
     assert {path.name for path in tmp_path.iterdir()} == {version}
