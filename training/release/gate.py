@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from training.metrics.ranking import Wide, paired_interval
 from training.release.replay import CUTOFF, Replay
@@ -20,8 +19,6 @@ MIN_OVERLAP_RATIO = 0.5
 # Well above the rounding of single precision, 6e-8 of a value.
 MAX_FEATURE_DIFFERENCE = 1e-6
 LISTED_COUNT = 3
-
-Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +37,12 @@ class GateCheck:
         return asdict(self) | {"figures": figures}
 
 
-def check_arrays(arrays: Arrays) -> GateCheck:
-    """No array holds a value that is not finite."""
-    counts = {
-        name: int(np.count_nonzero(~np.isfinite(array)))
-        for name, array in arrays.items()
-        if np.issubdtype(array.dtype, np.inexact)
-    }
-    figures = {"arrays": len(arrays), "not_finite": sum(counts.values())}
-    shown = [f"{name} ({count:,})" for name, count in sorted(counts.items()) if count]
-    if shown:
-        return GateCheck("arrays", is_ok=False, detail=f"values that are not finite: {_some(shown)}", figures=figures)
-    return GateCheck("arrays", is_ok=True, detail=f"all values of {len(arrays)} arrays are finite", figures=figures)
-
-
-def check_schema(
-    candidate: Arrays, live: Arrays, *, attributes: Sequence[str], live_attributes: Sequence[str]
-) -> GateCheck:
-    """Arrays of one name are of one form, and every attribute that callers filter by is still there."""
-    wrong = [
-        f"{name} is {_form(candidate[name])}, not {_form(live[name])}"
-        for name in sorted(set(candidate) & set(live))
-        if _form(candidate[name]) != _form(live[name])
-    ]
-    wrong += [f"attribute {name!r} is gone" for name in sorted(set(live_attributes) - set(attributes))]
+def check_schema(attributes: Sequence[str], live_attributes: Sequence[str]) -> GateCheck:
+    """Every attribute that callers filter by is still there."""
+    gone = [f"attribute {name!r} is gone" for name in sorted(set(live_attributes) - set(attributes))]
     figures = {"attributes": len(attributes), "live_attributes": len(live_attributes)}
-    if wrong:
-        return GateCheck("schema", is_ok=False, detail=_some(wrong), figures=figures)
-    return GateCheck(
-        "schema",
-        is_ok=True,
-        detail=f"arrays and {len(attributes)} attributes are of the live bundle's form",
-        figures=figures,
-    )
+    detail = _some(gone) if gone else f"all {len(live_attributes)} attributes of the live bundle are there"
+    return GateCheck("schema", is_ok=not gone, detail=detail, figures=figures)
 
 
 def check_catalogue(candidate: Sequence[str], live: Sequence[str]) -> GateCheck:
@@ -149,10 +119,6 @@ def _not_worse(name: str, candidate: Wide, live: Wide, note: str) -> GateCheck:
 def _too_few(name: str, count: int) -> GateCheck:
     detail = f"not compared: {count} customers with a held-out basket, {MIN_CUSTOMERS} needed"
     return GateCheck(name, is_ok=True, detail=detail, figures={"customers": count})
-
-
-def _form(array: npt.NDArray[np.generic]) -> str:
-    return f"{array.dtype} of {array.ndim} dimensions"
 
 
 def _some(shown: Sequence[str]) -> str:

@@ -1,15 +1,10 @@
 """From a written bundle to the live one: the gate's checks, their result, its record, and the pointer."""
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from time import perf_counter
-
-import numpy as np
-import numpy.typing as npt
 
 from app.errors import BundleRefused, ReleaseRefused, StoreUnavailable
 from app.model.bundle import Bundle, load_bundle
@@ -18,7 +13,6 @@ from app.settings import Settings
 from training.release.comparison import SEED, unfair_advantage
 from training.release.gate import (
     GateCheck,
-    check_arrays,
     check_catalogue,
     check_coverage,
     check_features,
@@ -110,15 +104,13 @@ def _checked(
     except BundleRefused as error:
         return [GateCheck("readable", is_ok=False, detail=error.message)], False
     live, note = _live(settings, version, live_version)
-    arrays = _arrays(settings.bundles_dir / version)
-    checks = [check_arrays(arrays)]
     if live is None:
-        checks += [
+        checks = [
             check_scores(replay(candidate, NOTHING_HELD_OUT, lambda *_: None)),
             GateCheck("live", is_ok=True, detail=note),
         ]
     else:
-        checks += _compared(settings, candidate, live, arrays, progress)
+        checks = _compared(settings, candidate, live, progress)
     return [*checks, _features(settings, redis_url, progress)], True
 
 
@@ -138,7 +130,6 @@ def _compared(
     settings: Settings,
     candidate: Bundle,
     live: Bundle,
-    arrays: Mapping[str, npt.NDArray[np.generic]],
     progress: Progress,
 ) -> list[GateCheck]:
     progress("held-out queries", 0, 1)
@@ -147,12 +138,7 @@ def _compared(
     ours = replay(candidate, queries, partial(progress, "replay the candidate"))
     theirs = replay(live, queries, partial(progress, "replay the live bundle"))
     return [
-        check_schema(
-            arrays,
-            _arrays(settings.bundles_dir / live.version),
-            attributes=list(candidate.catalogue.attributes),
-            live_attributes=list(live.catalogue.attributes),
-        ),
+        check_schema(list(candidate.catalogue.attributes), list(live.catalogue.attributes)),
         check_catalogue(candidate.catalogue.product_ids, live.catalogue.product_ids),
         check_scores(ours),
         *check_quality(ours, theirs, note=unfair_advantage(queries, candidate, live)),
@@ -185,8 +171,3 @@ def _record(result: GateResult, now: datetime) -> dict[str, object]:
         "reason": result.reason,
         "gate": checks,
     }
-
-
-def _arrays(folder: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Every array of a bundle by file name."""
-    return {path.name: np.load(io.BytesIO(path.read_bytes())) for path in sorted(folder.glob("*.npy"))}
