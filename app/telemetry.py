@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from app.errors import REFUSAL_REASONS
+
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 OVERLAP_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TIMED_ONE_IN = 16
@@ -104,7 +106,10 @@ class Metrics:
         )
         self.events = self._counter("endcap_events", "Event rows by outcome", "status")
         self.refusals = self._fast_counter("endcap_refusals", "Requests refused, by the problem's code", "code")
-        self.bundle_refusals = Counter("endcap_bundle_refusals", "Bundles refused", registry=self.registry)
+        self.bundle_refusals = self._counter("endcap_bundle_refusals", "Bundles refused, by what is wrong", "reason")
+        for reason in REFUSAL_REASONS:
+            # There before the first refusal: Prometheus sees no increase in a series that begins with 1.
+            self.bundle_refusals.labels(reason)
         self.record_failures = Counter("endcap_record_failures", "Decisions not kept", registry=self.registry)
         self.model = ModelInfo()
         self.registry.register(self.model)

@@ -14,6 +14,7 @@ from app.model.bundle import POINTER, Bundle, current_version, load_bundle
 from app.model.memory import release_memory
 from app.model.product_table import ProductTable, State
 from app.model.release import CanaryTrial, ShadowTrial, Trials, read_trials
+from app.model.verification.manifest import REMEDY
 
 # A load reads and hashes every file: a refused version is not tried at each look.
 RETRY_REFUSED_S = 10.0
@@ -35,7 +36,8 @@ class LiveBundle:
     """Holds the bundle being served and a canary. `warm` runs on a new bundle before any request sees it.
 
     The product table in `tables_dir` is applied to each bundle, at once and whenever it changes.
-    `on_live` hears of every bundle that goes live, `on_canary` the version for every question that the canary
+    `on_refused` hears why a bundle is refused (REFUSAL_REASONS), `on_live` of every bundle that goes live,
+    `on_canary` the version for every question that the canary
     gets, and `on_shadow`, where it is set, of the shadow's bundle (None = no more) and its questions per second.
     """
 
@@ -195,6 +197,9 @@ class _BundleSlot:
 
     def _refuse(self, version: str, error: Exception) -> None:
         self._refused = (version, monotonic() + RETRY_REFUSED_S)
-        self.problem = error.message if isinstance(error, BundleRefused) else f"bundle {version}: {error!r}"
-        self._on_refused(version)
-        _log.error("bundle refused", extra={"model_version": version, "detail": self.problem})
+        if not isinstance(error, BundleRefused):
+            _log.error("bundle failed", exc_info=error, extra={"model_version": version})
+            error = BundleRefused(f"bundle {version}: {error!r}; {REMEDY}")
+        self.problem = error.message
+        self._on_refused(error.reason)
+        _log.error("bundle refused", extra={"model_version": version, "detail": self.problem, "reason": error.reason})

@@ -66,7 +66,7 @@ def test_damaged_canary_is_refused_by_name_and_the_live_bundle_serves_everybody(
     set_canary(bundles, canary)
     wait_until(lambda: "item_factors.npy" in own_api.get("/readyz").json().get("detail", ""), "the canary is refused")
     assert set(versions(own_api).values()) == {current_version(bundles)}
-    assert "endcap_bundle_refusals_total 1.0" in own_api.get("/metrics").text
+    assert 'endcap_bundle_refusals_total{reason="file"} 1.0' in own_api.get("/metrics").text
 
 
 def test_broken_file_of_trials_ends_the_canary_and_is_reported(own_world: World, own_api: httpx.Client) -> None:

@@ -10,5 +10,5 @@ def test_pointer_that_cannot_be_read_is_a_refusal_and_not_a_crash(tmp_path: Path
     refused: list[str] = []
     live = LiveBundle(tmp_path, tables_dir=tmp_path, warm=lambda _: None, on_refused=refused.append)
     assert live.refresh() is False
-    assert refused == ["current"]
+    assert refused == ["pointer"]
     assert "IsADirectoryError" in (live.problem or "")
