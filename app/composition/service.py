@@ -12,8 +12,9 @@ from app.api.limits import GuessLimit
 from app.api.state import Service
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
 from app.decision.eligibility.merchandising import ignored_rules
-from app.decision.fallbacks import FallbackChain, warm_up
+from app.decision.fallbacks import FallbackChain
 from app.decision.pipeline import Options
+from app.decision.warm_up import warm_up
 from app.model.bundle import Bundle
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings

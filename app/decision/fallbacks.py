@@ -2,43 +2,33 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 
 import numpy as np
 
 from app.decision.candidates.sources import popular
-from app.decision.customer.context import DAY_S, Context, make_context
+from app.decision.customer.context import Context, make_context
 from app.decision.customer.trending import trending_group
 from app.decision.eligibility.products import all_allowed, eligibility_rules
-from app.decision.pipeline import POLICY, Observer, Options, decide, new_decision_id, rank
-from app.decision.replenishment.answer import ReplenishmentQuery, replenishment
+from app.decision.pipeline import POLICY, Observer, Options, decide, new_decision_id
 from app.domain import (
     Degraded,
     Ints,
-    LiveEvent,
     ProductId,
     Proposition,
     Query,
     Reason,
     Slate,
-    SlatePolicy,
     Trace,
-    Wallet,
-    WalletCoupon,
 )
 from app.errors import EndcapError
 from app.model.bundle import Bundle
-from app.offers.display.offer_index import OfferIndex
 from app.ports import CustomerState, CustomerStore
 from app.telemetry import StageTimer
 
 _log = logging.getLogger(__name__)
 
 UNKNOWN_CUSTOMER = CustomerState()
-WARM_UP_ROUNDS = 3
-WARM_UP_COUNT = 5
-"""Products that the warm-up's customer bought, and coupons that they have."""
 
 
 @dataclass(slots=True)
@@ -135,36 +125,3 @@ def _bare_slate(query: Query, version: str | None, degraded: list[Degraded], pro
     if len(propositions) < query.size and "product" in query.kinds:
         degraded = [*degraded, Degraded.SLATE_SHORT]
     return Slate(new_decision_id(), version, POLICY, degraded, propositions, Trace(fallback_level=degraded[0]))
-
-
-def warm_up(bundle: Bundle, options: Options, *, placement: str, now: datetime) -> None:
-    """Takes every path that answers on a new bundle, so that none is tried for the first time in need.
-
-    Raises what a path raises: a bundle that cannot answer is not served.
-    """
-    customer = _warm_up_customer(bundle, options.offer_index_of(bundle), now_s=now.timestamp())
-    recent = tuple(ProductId(name) for name in bundle.catalogue.product_ids[:WARM_UP_COUNT])
-    products = Query(placement=placement, size=10, now_at=now, customer_id="warm-up", recent=recent)
-    unknown = replace(products, customer_id=None, anonymous_id="warm-up")
-    for _ in range(WARM_UP_ROUNDS):
-        rank(unknown, bundle, UNKNOWN_CUSTOMER, options)
-        rank(products, bundle, customer, options)
-        rank(replace(products, kinds=frozenset({"coupon"})), bundle, customer, options)
-        rank(replace(products, kinds=frozenset({"product", "coupon"})), bundle, customer, options)
-        rank(replace(products, policy=SlatePolicy(max_per_category=2, diversity=0.1)), bundle, customer, options)
-        rank(replace(products, exclude_purchased=True, explain=True), bundle, customer, options)
-        replenishment(ReplenishmentQuery("warm-up", now), bundle, customer, stale_after_s=options.stale_after_s)
-    popular_slate(products, bundle, options, why=Degraded.OVERLOAD)
-    static_slate(products, {})
-
-
-def _warm_up_customer(bundle: Bundle, offer_index: OfferIndex | None, *, now_s: float) -> CustomerState:
-    """Somebody who bought the first products twice and has coupons of the first offers, so that no array is empty."""
-    events = [
-        LiveEvent(f"warm-up-{product_id}-{days_ago}", "purchase", now_s - days_ago * DAY_S, product_id)
-        for product_id in bundle.catalogue.product_ids[:WARM_UP_COUNT]
-        for days_ago in (1, 8)
-    ]
-    offers = [] if offer_index is None else offer_index.offers[:WARM_UP_COUNT]
-    coupons = [WalletCoupon("warm-up", "WARMUP", offer.offer_id, None, None) for offer in offers]
-    return CustomerState(events=events, wallet=Wallet(coupons))

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ def copied(
     arrays: Mapping[str, npt.NDArray[np.generic]] | None = None,
     documents: Mapping[str, object] = NOTHING,
     manifest: Mapping[str, object] = NOTHING,
+    without: Collection[str] = (),
 ) -> str:
-    """The version of a copy of the live bundle: `arrays` and `documents` (by file name) replaced, with checksums."""
+    """The version of a copy of the live bundle: `arrays` and `documents` (by file name) replaced, with checksums,
+    and the files `without` forgotten."""
     current = current_version(bundles_dir)
     version = f"{current}-{suffix}"
     folder = bundles_dir / version
@@ -38,6 +40,7 @@ def copied(
     for name in (*(arrays or {}), *documents):
         content = (folder / name).read_bytes()
         stated["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    stated["files"] = {name: facts for name, facts in stated["files"].items() if name not in without}
     (folder / MANIFEST).write_bytes(sealed({**stated, "version": version, **manifest}))
     return version
 

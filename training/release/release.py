@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
 
+from app.decision.warm_up import warm_up
 from app.errors import BundleRefused, ReleaseRefused, StoreUnavailable
 from app.model.bundle import Bundle, load_bundle
 from app.ports import Progress
 from app.settings import Settings
+from training.queries.evaluation_queries import OPTIONS
 from training.release.comparison import SEED, unfair_advantage
 from training.release.gate import (
     GateCheck,
@@ -101,6 +103,8 @@ def _checked(
     """All checks, and whether the bundle can be read at all."""
     try:
         candidate = load_bundle(settings.bundles_dir / version)
+        # As a server does before it serves: what is published must not be refused there.
+        warm_up(candidate, OPTIONS, placement="gate", now=datetime.now(UTC))
     except BundleRefused as error:
         return [GateCheck("readable", is_ok=False, detail=error.message)], False
     live, note = _live(settings, version, live_version)

@@ -93,7 +93,14 @@ def without_departments(world: World) -> str:
     lost_count = content["columns"].pop("department")
     weights = array_of(world.settings.bundles_dir, "content_weights.npy")[lost_count:]
     changed = {"catalogue.json": {**described, "attributes": attributes}, "content.json": content}
-    return copied(world.settings.bundles_dir, "planted", arrays={"content_weights.npy": weights}, documents=changed)
+    gone, fewer = ["attribute_department.npy"], {"content_weights.npy": weights}
+    return copied(world.settings.bundles_dir, "planted", arrays=fewer, documents=changed, without=gone)
+
+
+def without_an_answer(world: World) -> str:
+    model = {"columns": ["of tomorrow"], "mean": [0], "scale": [1], "weights": {"of tomorrow": 1}, "intercept": 0}
+    changed = {"coupons.json": {**model, "measured": {}}}
+    return copied(world.settings.bundles_dir, "planted", documents=changed)
 
 
 def same_for_all(world: World) -> str:
@@ -106,6 +113,7 @@ def same_for_all(world: World) -> str:
     ("plant", "check"),
     [
         (infinite, "readable"),
+        (without_an_answer, "readable"),
         (of_other_products, "catalogue"),
         (without_departments, "schema"),
         (same_for_all, "coverage"),
