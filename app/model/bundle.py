@@ -1,10 +1,10 @@
 """A bundle: one immutable, verified model folder, read into memory between training and decisions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import faiss
 import numpy as np
@@ -24,8 +24,8 @@ from app.model.verification.documents import (
     ALS,
     CATALOGUE,
     CONTENT,
+    COUPONS,
     GROUPS,
-    OBJECT,
     PRODUCT_IDS,
     REBUY,
     SCORING,
@@ -37,6 +37,7 @@ from app.model.verification.parts import BundleParts
 from app.settings import ProductSelector
 
 POINTER = "current"
+T = TypeVar("T")
 UNIT_COSTS = "unit_cost_minor.npy"
 LISTED = "price_listed.npy"
 ROUNDING = 1e-4
@@ -302,12 +303,27 @@ def _rebuy(parts: BundleParts, catalogue: Catalogue) -> dict[str, RebuyModel]:
     def habits(level: str) -> Floats:
         return parts.array(f"{habits_file(level)}.npy", Form(np.float32, (f"{level} habits", len(HABITS))))
 
-    return rebuy_models({level: one.model_dump() for level, one in parts.document(DOCUMENT, REBUY).items()}, habits)
+    models: dict[str, dict[str, object]] = {
+        level: one.model_dump() for level, one in parts.document(DOCUMENT, REBUY).items()
+    }
+    return _named(parts.files, lambda: rebuy_models(models, habits))
 
 
 def _coupons(parts: BundleParts) -> CouponModel | None:
     """None where training found too few redemptions, and in older bundles."""
-    return coupon_model(parts.document(COUPONS_DOCUMENT, OBJECT)) if parts.files.has(COUPONS_DOCUMENT) else None
+    if not parts.files.has(COUPONS_DOCUMENT):
+        return None
+    return _named(parts.files, lambda: coupon_model(parts.document(COUPONS_DOCUMENT, COUPONS).model_dump()))
+
+
+def _named(files: VerifiedFolder, make: Callable[[], T]) -> T:
+    """What `make` makes; where it refuses by the file alone, the refusal names the bundle and the remedy, too."""
+    try:
+        return make()
+    except BundleRefused as error:
+        if REMEDY in error.message:
+            raise
+        raise BundleRefused(f"{files.path / error.message}; {REMEDY}") from None
 
 
 def _gram(item_factors: Floats) -> Floats:

@@ -76,10 +76,10 @@ def coupon_model(document: Mapping[str, object]) -> CouponModel:
         weights = np.array([fields["weights"][name] for name in columns], np.float32)
         intercept, measured = float(fields["intercept"]), dict(fields["measured"])
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleRefused(f"{DOCUMENT} is no coupon model ({error!r}); train again") from None
+        raise BundleRefused(f"{DOCUMENT} is no coupon model ({error!r})") from None
     fits = mean.shape == scale.shape == weights.shape == (len(columns),)
     if not fits or not all(np.isfinite(part).all() for part in (mean, scale, weights, intercept)):
-        raise BundleRefused(f"{DOCUMENT}: the model does not fit its columns; train again")
+        raise BundleRefused(f"{DOCUMENT}: the model does not fit its columns")
     return CouponModel(columns, mean, scale, weights, intercept, measured)
 
 

@@ -1,6 +1,5 @@
 """The live bundle and those on trial: references that requests read once, swapped when others are published."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,12 +91,6 @@ class LiveBundle:
             _log.info("bundle is live", extra={"model_version": bundle.version})
         self._follow(self._trials() if bundle is None else self._trials().without(bundle.version))
         return is_new
-
-    async def watch(self, interval_s: float) -> None:
-        """Refreshes until it is cancelled, in a thread, so that requests go on."""
-        while True:
-            await asyncio.sleep(interval_s)
-            await asyncio.to_thread(self.refresh)
 
     def _trials(self) -> Trials:
         """The trials to follow; none when the file is broken: then the live bundle serves everybody."""

@@ -54,7 +54,7 @@ def rebuy_models(levels: Mapping[str, Mapping[str, object]], habits: Callable[[s
         count = len(model.columns)
         fits = mean.shape == scale.shape == (count,) and weights.shape == (term_count(count), len(ends))
         if not fits or model.habits.shape[1:] != (len(HABITS),) or not np.isfinite(weights).all():
-            raise BundleRefused(f"{DOCUMENT}: the model of {level} does not fit its columns; train again")
+            raise BundleRefused(f"{DOCUMENT}: the model of {level} does not fit its columns")
         models[level] = model
     return models
 

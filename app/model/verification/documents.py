@@ -106,6 +106,17 @@ class Content(_Document):
     listed_at: Instant | None
 
 
+class Coupons(_Document):
+    """The chance that a coupon is redeemed."""
+
+    columns: Names
+    mean: list[FiniteFloat]
+    scale: list[FiniteFloat]
+    weights: dict[str, FiniteFloat]
+    intercept: FiniteFloat
+    measured: dict[str, FiniteFloat] = {}
+
+
 class Rebuy(_Document):
     """The hazards of one level."""
 
@@ -126,4 +137,4 @@ CONTENT: TypeAdapter[Content] = TypeAdapter(Content)
 REBUY: TypeAdapter[Mapping[Literal["product", "category"], Rebuy]] = TypeAdapter(
     Mapping[Literal["product", "category"], Rebuy]
 )
-OBJECT: TypeAdapter[Mapping[str, object]] = TypeAdapter(dict[str, object], config=STRICT)
+COUPONS: TypeAdapter[Coupons] = TypeAdapter(Coupons)

@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import orjson
 import pytest
 
@@ -16,11 +15,13 @@ from tests.support.bundles import copied
 from tests.support.world import World
 from training.release.publish import point_to
 
+COUPONS = {"columns": ["a"], "mean": [0], "scale": [1], "weights": {"a": 1}, "intercept": 0, "measured": {}}
 COUNT, SEED = 120, 20261224
 
 
 def test_every_spoiled_bundle_is_refused_with_one_line_and_the_old_one_serves(own_world: World) -> None:
     bundles = own_world.settings.bundles_dir
+    point_to(bundles, copied(bundles, "with-coupons", documents={"coupons.json": COUPONS}))
     reasons: list[str] = []
     live = LiveBundle(bundles, tables_dir=own_world.settings.tables_dir, warm=lambda _: None, on_refused=reasons.append)
     assert live.refresh()
@@ -60,7 +61,7 @@ def test_pointer_to_what_is_no_bundle_is_refused(own_world: World, pointer: str,
 
 def test_bundle_from_before_the_seal_serves_on(own_world: World, tmp_path: Path) -> None:
     bundles = own_world.settings.bundles_dir
-    version = copied(bundles, "old", arrays={"leftover.npy": np.zeros(1)}, manifest={"schema_version": 2})
+    version = copied(bundles, "old", documents={"index.faiss": "bytes"}, manifest={"schema_version": 2})
     manifest = orjson.loads((bundles / version / MANIFEST).read_bytes())
     del manifest[SEAL]
     (bundles / version / MANIFEST).write_bytes(orjson.dumps(manifest))

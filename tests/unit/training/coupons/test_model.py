@@ -198,7 +198,7 @@ def test_bundle_without_coupons_loads_and_one_with_them_brings_the_model(own_wor
     assert found is not None
     assert found.columns == ("one", "two")
     broken = copied(folder, "broken", documents={"coupons.json": {"columns": ["one"]}})
-    with pytest.raises(BundleRefused, match=r"coupons.json is no coupon model"):
+    with pytest.raises(BundleRefused, match=r"coupons.json does not hold what it should"):
         load_bundle(folder / broken)
 
 
