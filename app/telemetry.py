@@ -5,7 +5,7 @@ import logging
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Protocol
@@ -49,6 +49,21 @@ class ModelInfo(Collector):
         if self.version is not None:
             info.add_metric([self.version], 1)
         yield info
+
+
+class TaskHealth(Collector):
+    """`endcap_background_task_up{task=…}`: 1 for each task that works, as the sources say at the time of asking."""
+
+    def __init__(self) -> None:
+        self.sources: list[Callable[[], Mapping[str, str | None]]] = []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One sample per task."""
+        health = GaugeMetricFamily("endcap_background_task_up", "1 while a background task works", labels=["task"])
+        for source in self.sources:
+            for task, problem in source().items():
+                health.add_metric([task], problem is None)
+        yield health
 
 
 class FastCounter(Collector):
@@ -113,6 +128,8 @@ class Metrics:
         self.record_failures = Counter("endcap_record_failures", "Decisions not kept", registry=self.registry)
         self.model = ModelInfo()
         self.registry.register(self.model)
+        self.tasks = TaskHealth()
+        self.registry.register(self.tasks)
         self.model_created_at = self._gauge("endcap_model_created_timestamp_seconds", "When the model was made")
         self.stream_lag = self._gauge("endcap_stream_lag", "Accepted events not yet in the history")
         self.stream_dead = self._gauge("endcap_stream_dead_letters", "Events that could not be stored")
