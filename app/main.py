@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -32,9 +33,12 @@ from app.model.bundle import Bundle
 from app.settings import Settings
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.redis.watch import StoreWatch
+from app.stores.sql.access.keyring import READ_EVERY_S
 from app.stores.sql.database.schema import upgrade
 
-MIGRATE_AGAIN_S = 5.0
+FLUSH_S = 0.05
+STORE_CHECK_S = 5.0
+LEDGER_CHECK_S = 5.0
 OFFER_INDEX_REFRESH_S = 0.5
 """A changed campaign shows so soon; each check costs two small queries."""
 
@@ -119,40 +123,34 @@ def lifespan_of(
             stack.callback(service.live.on_shadow, None, 0.0)
             await asyncio.to_thread(service.live.refresh)
             watch = StoreWatch(connections[-1], keys_of(service.settings), service.metrics)
-            for job in (
-                service.live.watch(service.settings.reload_interval_ms / 1000),
-                service.decisions.keep_flushing(),
-                service.offer_indexes.watch(OFFER_INDEX_REFRESH_S),
-                service.keys.watch(),
-                watch.watch(),
-                _migrate_when_there(service),
+            for name, turn, every_s in (
+                (
+                    "bundles",
+                    partial(asyncio.to_thread, service.live.refresh),
+                    service.settings.reload_interval_ms / 1000,
+                ),
+                ("decisions", service.decisions.flush_all, FLUSH_S),
+                ("offers", partial(asyncio.to_thread, service.offer_indexes.refresh), OFFER_INDEX_REFRESH_S),
+                ("keys", service.keys.refresh, READ_EVERY_S),
+                ("store", watch.measure, STORE_CHECK_S),
+                ("ledger", partial(asyncio.to_thread, upgrade, service.ledger), LEDGER_CHECK_S),
             ):
-                _run_until_closed(stack, job)
+                _end_when_closed(stack, service.background.start(name, turn, every_s=every_s))
             yield
 
     return lifespan
 
 
-async def _migrate(service: Service) -> bool:
-    """Brings the ledger up to date; False where it cannot be had, which costs coupons and never a decision."""
+async def _migrate(service: Service) -> None:
+    """Brings the ledger up to date; one that is away costs coupons and never a decision, and may come up later."""
     try:
         await asyncio.to_thread(upgrade, service.ledger)
     except StoreUnavailable as error:
         detail = f"{error.message}; until it is there, coupons are missing and tills get 503"
         _log.error("serving without the ledger", extra={"detail": detail})
-        return False
-    return True
 
 
-async def _migrate_when_there(service: Service) -> None:
-    """Tries until the ledger is up to date; it may come up after the server."""
-    while not await _migrate(service):
-        await asyncio.sleep(MIGRATE_AGAIN_S)
-
-
-def _run_until_closed(stack: AsyncExitStack, job: Coroutine[None, None, None]) -> None:
-    task = asyncio.create_task(job)
-
+def _end_when_closed(stack: AsyncExitStack, task: "asyncio.Task[None]") -> None:
     async def end() -> None:
         task.cancel()
         # Not `await task`, which would raise the task's CancelledError here.

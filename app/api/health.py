@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from app.api.state import service_of
+from app.background import failing
 
 
 class Health(BaseModel):
@@ -12,7 +13,10 @@ class Health(BaseModel):
 
     status: str = Field(description="`ok`, or what the service waits for")
     model_version: str | None = Field(default=None, description="The model that answers; left out while there is none")
-    detail: str | None = Field(default=None, description="Why a newer model is not used, if there is one that failed")
+    detail: str | None = Field(
+        default=None,
+        description="Why a newer model is not used, and which background tasks fail; left out while all works",
+    )
 
 
 router = APIRouter(tags=["health"])
@@ -29,10 +33,12 @@ async def get_readiness(response: Response, request: Request) -> Health:
     """Ready once a bundle is verified and warmed; before that decisions come from the static lists."""
     service = service_of(request)
     bundle = service.live.bundle
+    tasks = service.background.problems()
+    detail = "; ".join(filter(None, (service.live.problem, failing(tasks)))) or None
     if bundle is None:
         response.status_code = 503
-        return Health(status="waiting for a bundle", detail=service.live.problem)
-    return Health(status="ok", model_version=bundle.version, detail=service.live.problem)
+        return Health(status="waiting for a bundle", detail=detail)
+    return Health(status="ok", model_version=bundle.version, detail=detail)
 
 
 @router.get("/metrics", response_class=Response)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI, Request
 
 from app.api.limits import GuessLimit
+from app.background import Background
 from app.decision.fallbacks import FallbackChain
 from app.ingest.accept import EventStore
 from app.model.reloader import LiveBundle
@@ -34,6 +35,7 @@ class Service:
     projections: Projections
     keys: KeyRing
     guesses: GuessLimit
+    background: Background
     in_flight: set[tuple[str, str]] = field(default_factory=set)
 
 

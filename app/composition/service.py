@@ -10,6 +10,7 @@ import faiss
 
 from app.api.limits import GuessLimit
 from app.api.state import Service
+from app.background import Background
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
 from app.decision.eligibility.merchandising import ignored_rules
 from app.decision.fallbacks import FallbackChain
@@ -83,6 +84,8 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         file=KeyFile(settings.keys_file),
     )
     guesses = _guess_limit(settings, metrics)
+    background = Background()
+    metrics.tasks.sources.append(background.problems)
     service = Service(
         settings,
         placements,
@@ -96,6 +99,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         projections,
         key_ring,
         guesses,
+        background,
     )
     return service, [reads, writes]
 

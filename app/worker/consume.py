@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event as Flag
 from time import monotonic
 
+from app.background import Background
 from app.domain import Event
 from app.errors import StoreUnavailable
 from app.history import History, event_rows
@@ -18,6 +20,7 @@ CLAIM_IDLE_MS = 10_000
 CLAIM_EVERY_S = 5.0
 COMPACT_EVERY_S = 600.0
 SWEEP_EVERY_S = 15.0
+REPORT_EVERY_S = 5.0
 RETRY_S = 1.0
 POLL_S = 0.1
 """So often new events are looked for, and their receipts checked; the history takes them in larger portions."""
@@ -89,30 +92,36 @@ class Worker:
         self._store_at = 0.0
         self._claim_at = 0.0
         self._sweep_at = 0.0
+        self._report_at = 0.0
+        self._background = Background()
         self._compact_at = monotonic() + COMPACT_EVERY_S
 
     def run(self, stop: Flag) -> None:
         """Works until `stop` is set; while Redis or the disk fails it waits and tries again."""
+        has_joined = False
         while not stop.is_set():
-            try:
-                self._stream.join()
-                while not stop.is_set():
-                    handled = self.step()
-                    # A full batch means that more is waiting.
-                    stop.wait(0 if handled >= self._batch_count else min(self._interval_s, POLL_S))
-                self._store_waiting()
-            except StoreUnavailable as error:
-                _log.warning("waiting for a store", extra={"detail": error.message})
-            except Exception:  # noqa: BLE001 - the task border: nothing was acknowledged, so nothing is lost
-                _log.exception("batch failed; it will be tried again")
-            stop.wait(RETRY_S)
+            pause_s = RETRY_S
+            # A failed batch was not acknowledged, so nothing is lost: it comes again.
+            with self._background.turn("events"):
+                if not has_joined:
+                    self._stream.join()
+                has_joined = False
+                handled = self.step()
+                has_joined = True
+                # A full batch means that more is waiting.
+                pause_s = 0 if handled >= self._batch_count else min(self._interval_s, POLL_S)
+            self._report()
+            stop.wait(pause_s)
+        with self._background.turn("events"):
+            self._store_waiting()
 
     def step(self) -> int:
         """One batch: first what a dead worker left, now and then, else what is new; returns how many entries."""
         now = monotonic()
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_EVERY_S
-            self._sweep()
+            with self._background.turn("ledger upkeep"):
+                self._duties.sweep()
         entries: list[Entry] = []
         if now >= self._claim_at:
             entries = self._stream.claim(self._batch_count, idle_ms=CLAIM_IDLE_MS)
@@ -128,7 +137,8 @@ class Worker:
         # Only while nothing is waiting, because events would wait for it.
         elif not entries and now >= self._compact_at:
             self._compact_at = now + COMPACT_EVERY_S
-            self._history.compact()
+            with self._background.turn("history compaction"):
+                self._history.compact()
         return len(entries)
 
     def _try(self, entries: Sequence[Entry]) -> None:
@@ -166,10 +176,8 @@ class Worker:
         if not stored:
             return
         self._stream.done([entry for entry, _ in stored])
-        try:
+        with self._background.turn("pushed features"):
             self._duties.push([event for _, event in stored])
-        except StoreUnavailable as error:
-            _log.warning("features not pushed", extra={"detail": error.message})
 
     def _store(self, pairs: Sequence[Pair]) -> None:
         self._history.append_events(event_rows(event for _, event in pairs))
@@ -205,8 +213,9 @@ class Worker:
         self._stream.bury(entry, reason)
         _log.error("event became a dead letter; see `endcap dead-letters`", extra=_where(entry))
 
-    def _sweep(self) -> None:
-        try:
-            self._duties.sweep()
-        except StoreUnavailable as error:
-            _log.warning("ledger not swept", extra={"detail": error.message})
+    def _report(self) -> None:
+        if monotonic() >= self._report_at:
+            self._report_at = monotonic() + REPORT_EVERY_S
+            # While Redis does not answer the servers see that by themselves.
+            with suppress(StoreUnavailable):
+                self._stream.report(self._background.problems())

@@ -5,10 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from app.model.bundle import current_version
 from app.settings import Settings
 from app.stores.redis.embedded import free_port
+from app.stores.redis.keys import FEATURES_AS_OF, WORKER_TASKS
 from tests.support.bundles import copied
 from tests.support.server import serving, wait_until
 from tests.support.world import World, customer
@@ -92,6 +94,23 @@ def test_without_redis_decisions_are_flagged_and_events_are_not_called_accepted(
         result = client.post("/v1/events", json={"events": [row, 3]}).json()["results"]
         assert [item["code"] for item in result] == ["store_unavailable", "invalid_event"]
         assert client.get("/v1/decisions/unknown").status_code == 404
+
+
+def test_background_task_that_fails_is_named_until_it_works_again(trained_world: World, valkey: str) -> None:
+    with redis.Redis.from_url(valkey) as client, serving(trained_world.settings, valkey) as api:
+        assert api.get("/readyz").json().keys() == {"status", "model_version"}
+        client.set(FEATURES_AS_OF, "yesterday")
+        wait_until(lambda: "background task store" in api.get("/readyz").json().get("detail", ""), "the task is named")
+        assert api.get("/readyz").status_code == 200
+        assert 'endcap_background_task_up{task="store"} 0.0' in api.get("/metrics").text
+        assert 'endcap_background_task_up{task="bundles"} 1.0' in api.get("/metrics").text
+        client.set(WORKER_TASKS, '{"events": null, "ledger upkeep": "why"}')
+        client.set(FEATURES_AS_OF, "0")
+        wait_until(lambda: 'task="store"} 1.0' in api.get("/metrics").text, "the task works again")
+        text = api.get("/metrics").text
+        for task, up in (("worker", 1), ("worker events", 1), ("worker ledger upkeep", 0)):
+            assert f'endcap_background_task_up{{task="{task}"}} {up}.0' in text
+        assert "detail" not in api.get("/readyz").json()
 
 
 def test_overload_answers_with_what_is_popular(trained_world: World) -> None:

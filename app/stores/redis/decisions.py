@@ -1,6 +1,5 @@
 """Decisions kept for a while after they were answered: written behind the response, read back by id."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -55,16 +54,14 @@ class DecisionLog:
             raise DecisionNotFound(detail)
         return bytes(found)
 
-    async def keep_flushing(self, interval_s: float = 0.05) -> None:
-        """Writes what is pending now and then; while Redis fails it waits, and the queue stays bounded.
+    async def flush_all(self) -> None:
+        """Writes what is pending; while Redis fails it stays, and the queue stays bounded.
 
         Only a whole batch is followed at once by the next: decisions come in while one is being written, and to write
         those few by few costs ten times as much.
         """
-        while True:
-            await asyncio.sleep(interval_s)
-            while await self.flush() and len(self._pending) >= FLUSH_COUNT:
-                pass
+        while await self.flush() and len(self._pending) >= FLUSH_COUNT:
+            pass
 
     async def flush(self) -> bool:
         """Writes one batch; False when Redis did not take it."""

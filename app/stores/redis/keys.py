@@ -17,6 +17,9 @@ FEATURES_AS_OF = "features:as_of"
 """Key with the instant (unix seconds) that the served batch features look at."""
 REMAINING = "offers:remaining"
 """Hash of what is left of each running campaign's budget; its field "" is there once the projections were made."""
+WORKER_TASKS = "worker:tasks"
+"""Key with what is wrong with each task of a worker (JSON, null = nothing); gone when none has reported for long."""
+WORKER_SILENT_AFTER_S = 60
 FEATURES_HISTORY = "features:history"
 """Key with the version of the history that they were computed from."""
 

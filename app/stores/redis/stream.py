@@ -1,16 +1,17 @@
 """The events' streams as the worker sees them: read, claim what a dead worker left, acknowledge, dead-letter."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import orjson
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from app.errors import StoreUnavailable
-from app.stores.redis.keys import WORKER_GROUP, RedisKeys
+from app.stores.redis.keys import WORKER_GROUP, WORKER_SILENT_AFTER_S, WORKER_TASKS, RedisKeys
 
 _NEVER_DELIVERED = ">"
 
@@ -100,6 +101,10 @@ class EventStream:
         pipeline.xack(stream, WORKER_GROUP, entry.entry_id)
         pipeline.xdel(stream, entry.entry_id)
         self._call(pipeline.execute)
+
+    def report(self, problems: Mapping[str, str | None]) -> None:
+        """Tells the servers, who have the metrics, how the worker's tasks are; silence says that there is none."""
+        self._call(partial(self._client.set, WORKER_TASKS, orjson.dumps(problems), ex=WORKER_SILENT_AFTER_S))
 
     def leave(self) -> None:
         """Forgets this consumer where it has nothing pending; what is pending stays for others to claim."""

@@ -4,15 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any, cast
 
+import orjson
 import pytest
 from redis import Redis
 
 from app.domain import Event, ProductId
 from app.errors import StoreUnavailable
 from app.history import History, event_rows
-from app.stores.redis.keys import RedisKeys, pack_event, worker_client
+from app.stores.redis.keys import WORKER_TASKS, RedisKeys, pack_event, worker_client
 from app.stores.redis.stream import EventStream
 from app.worker.activity import activity_row
 from app.worker.consume import MAX_DELIVERIES, Duties, Worker
@@ -196,6 +198,28 @@ def test_ledger_that_cannot_be_swept_does_not_hold_events_up(client: "Redis", tm
     duties = replace(DUTIES, sweep=failing)
     Worker(stream(client, "w"), history, duties, batch_count=10, interval_s=0.01).step()
     assert ids(history) == ["e1"]
+
+
+def test_duties_that_break_hold_no_event_up_and_are_reported(client: "Redis", tmp_path: Path) -> None:
+    stop = Flag()
+
+    def broken() -> None:
+        raise RuntimeError("a mistake of ours")
+
+    def broken_push(_: Sequence[Event]) -> None:
+        stop.set()
+        broken()
+
+    history = History(tmp_path / "history")
+    send(client, event(1))
+    duties = replace(DUTIES, sweep=broken, push=broken_push)
+    Worker(stream(client, "w"), history, duties, batch_count=10, interval_s=0.01).run(stop)
+    assert ids(history) == ["e1"]
+    found: Any = client.get(WORKER_TASKS)
+    reported = orjson.loads(found)
+    assert reported == {"events": None} | dict.fromkeys(
+        ("ledger upkeep", "pushed features"), "RuntimeError('a mistake of ours')"
+    )
 
 
 def test_stream_that_vanished_is_joined_again(client: "Redis", tmp_path: Path) -> None:

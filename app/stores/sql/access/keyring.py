@@ -103,7 +103,7 @@ class KeyRing:
         in_thread = asyncio.get_running_loop().run_in_executor
         try:
             book = await in_thread(self._thread, self._read)
-        # Whatever SQL fails on, watch() must go on: requests live on the keys that were read last.
+        # Whatever SQL fails on, requests live on the keys that were read last.
         except (StoreUnavailable, SQLAlchemyError) as error:
             _log.warning("keys cannot be read", extra={"detail": str(error)})
             if self._book is None and self._file is not None:
@@ -129,12 +129,6 @@ class KeyRing:
         self._grants = {**book.grants, **bootstrap}
         self._is_open = self._may_be_open and book.is_empty
         self._known_until = read_at + self._hold_s
-
-    async def watch(self) -> None:
-        """Reads the keys every second until cancelled."""
-        while True:
-            await self.refresh()
-            await asyncio.sleep(READ_EVERY_S)
 
     async def aclose(self) -> None:
         """Ends what is under way; a read that hangs is left to itself."""

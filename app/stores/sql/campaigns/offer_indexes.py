@@ -1,6 +1,5 @@
 """Which offers may be shown, kept up to date from the ledger: laid out again when campaigns or bundles change."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -74,15 +73,6 @@ class OfferIndexes:
             self._indexes = tuple((ref(bundle), _laid_out(bundle, found)) for bundle in bundles)
             self._seen = seen
             return True
-
-    async def watch(self, interval_s: float) -> None:
-        """Refreshes until cancelled, in a thread, so that requests go on."""
-        while True:
-            await asyncio.sleep(interval_s)
-            try:
-                await asyncio.to_thread(self.refresh)
-            except Exception:  # noqa: BLE001 - the task border: the last offer_indexes stand
-                _log.exception("offers not refreshed")
 
     def _in_use(self, *, but: Bundle | None = None) -> list[tuple[ref[Bundle], OfferIndex | None]]:
         """The offer indexes of bundles that somebody still holds."""
