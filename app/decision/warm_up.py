@@ -94,10 +94,27 @@ def _faults(answer: Answer) -> list[str]:
 def _made_up_offers(bundle: Bundle, now: datetime) -> OfferIndex | None:
     """An offer on the first products that runs."""
     terms = parse_document(CampaignTerms, {"name": "warm-up", "currency": bundle.catalogue.currency or "EUR"})
-    campaign = Campaign("warm-up", CampaignStatus.RUNNING, terms, 0, 0, 1, now, now)
+    campaign = Campaign(
+        "warm-up",
+        CampaignStatus.RUNNING,
+        terms,
+        spent_minor=0,
+        held_minor=0,
+        revision=1,
+        created_at=now,
+        updated_at=now,
+    )
     applies_to = [{"product_ids": list(bundle.catalogue.product_ids[:COUNT])}]
     document = {"name": "warm-up", "discount": {"type": "percent", "percent": 10}, "applies_to": applies_to}
-    offer = Offer("warm-up", campaign.campaign_id, 1, parse_document(OfferTerms, document), True, now, now)
+    offer = Offer(
+        "warm-up",
+        campaign.campaign_id,
+        revision=1,
+        terms=parse_document(OfferTerms, document),
+        is_active=True,
+        created_at=now,
+        updated_at=now,
+    )
     return build_offer_index(bundle, [campaign], [offer], now=now)
 
 

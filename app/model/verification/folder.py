@@ -80,7 +80,7 @@ class VerifiedFolder:
         return found
 
     def check_nothing_is_left(self) -> None:
-        """Raises BundleRefused for a file that no part asked for: it says that a part is missing, or a newer Endcap."""
+        """Raises BundleRefused for a file that no part needs: a part is missing, or of a newer Endcap."""
         for name in sorted(self._unread):
             if name != UNSEALED_INDEX or self.typed.schema_version != UNSEALED_VERSION:
                 raise self.refused(name, "belongs to no part of a bundle of this version")

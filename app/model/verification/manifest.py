@@ -99,7 +99,7 @@ def read_manifest(content: bytes, folder: Path) -> tuple[Manifest, JsonObject]:
     schema_version = document.get("schema_version")
     if schema_version not in (UNSEALED_VERSION, SCHEMA_VERSION):
         raise _refused(f"{folder} has schema version {schema_version!r}, this server reads {SCHEMA_VERSION}")
-    if (schema_version != UNSEALED_VERSION or SEAL in document) and not _is_sealed(content):
+    if (schema_version != UNSEALED_VERSION or SEAL in document) and not is_sealed(content):
         raise _refused(f"{path} differs from its own seal, the field {SEAL!r} at its end")
     try:
         manifest = Manifest.model_validate(document)
@@ -130,7 +130,8 @@ def _parsed(content: bytes, path: Path) -> JsonObject:
     return document
 
 
-def _is_sealed(content: bytes) -> bool:
+def is_sealed(content: bytes) -> bool:
+    """True when the document ends with the seal of what stands before it, and with nothing else."""
     body, _, seal = content.rpartition(_SEAL_MARK)
     return seal == _digest(body) + _END
 
