@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 
 from app import __version__
 from app.commands.dead_letters import dead_letters
+from app.commands.backup import backup, restore
 from app.commands.figures import evaluation_outcome, training_outcome
 from app.commands.keys import keys
 from app.commands.models import add_release_commands
@@ -367,6 +368,8 @@ def demo(
 
 add_release_commands(cli)
 cli.command("settlement")(settle)
+for further in (backup, restore):
+    cli.command()(further)
 cli.add_typer(keys, name="keys")
 cli.add_typer(dead_letters, name="dead-letters")
 
