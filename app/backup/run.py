@@ -17,13 +17,13 @@ from app.backup.events import (
     waiting_entries,
     write_entries,
 )
-from app.backup.ledger import POSTGRES, SQLITE, back_up_ledger, check_restorable, restore_ledger
 from app.composition.stores import keys_of, redis_client
 from app.errors import StoreUnavailable
 from app.model.bundle import POINTER
 from app.ports import Progress
 from app.settings import Settings
 from app.stores.redis.embedded import redis_for
+from app.stores.sql.database.copies import POSTGRES, SQLITE, back_up_ledger, check_restorable, restore_ledger
 
 HISTORY, BUNDLES, TABLES = "history", "bundles", "tables"
 LEDGERS = (SQLITE, POSTGRES)

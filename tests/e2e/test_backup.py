@@ -107,11 +107,11 @@ def test_restored_service_has_the_ledger_the_history_and_the_events_that_waited(
         shop = shop_of(up)
         assert shop.post("/v1/redemptions", paid, key="the-first-redemption") == redemption
         assert shop.redeem(1000, codes=[unused], customer_id="anna")["discount_minor"] == 200
-        asked = up.client.post(
+        decision = up.client.post(
             "/v1/decisions", json={"placement": "app_home", "customer_id": customer("tea", 1)}
         ).json()
-        assert asked["model_version"] == current_version(data_dir / "bundles")
-        assert len(asked["propositions"]) == 10
+        assert decision["model_version"] == current_version(data_dir / "bundles")
+        assert len(decision["propositions"]) == 10
         wait_until(lambda: set(waiting) <= set(history_ids(restored)), "the events that waited are in the history")
 
 

@@ -132,3 +132,13 @@ def test_postgres_without_its_tools_is_refused_by_their_name(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match="pg_dump is not on the PATH; install PostgreSQL's client programs"):
         backed_up(source.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"}), tmp_path / "b")
+
+
+def test_password_of_any_signs_goes_through_the_file_that_the_tools_read(
+    source: Settings, there: Settings, tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    with postgres_server.database() as full, postgres_server.database(template=EMPTY) as empty:
+        # The server asks for none; one with the signs that its file of passwords escapes must do no harm.
+        urls = [url.replace("postgres@", "postgres:a%3Ab%5Cc@") for url in (full, empty)]
+        backup = backed_up(source.model_copy(update={"database_url": urls[0]}), tmp_path / "backup")
+        restore(there.model_copy(update={"database_url": urls[1]}), backup, progress=no_progress)

@@ -1,12 +1,13 @@
-"""The ledger in a backup: a consistent copy while redemptions go on, by the tools of each database."""
+"""The ledger copied while redemptions go on, and put back, by the tools of each database: its part of a backup."""
 
-import os
+import re
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from sqlalchemy import inspect, make_url
 
@@ -85,11 +86,15 @@ def _tool(name: str) -> str:
 def _run(name: str, options: Sequence[str], settings: Settings) -> None:
     """Runs one of PostgreSQL's programs on the ledger; raises BadInput with its last words."""
     url = make_url(settings.ledger_url)
-    address = url.set(drivername="postgresql", password=None).render_as_string()
-    # Not in the command line, which every process on this machine may read.
-    environment = os.environ | ({"PGPASSWORD": str(url.password)} if url.password else {})
-    command = [_tool(name), f"--dbname={address}", *options]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    with NamedTemporaryFile("w") as passwords:
+        # Not in the command line, which every process on this machine may read; this file is its owner's alone.
+        passwords.write("*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", str(url.password or "")))
+        passwords.flush()
+        address = url.set(drivername="postgresql", password=None)
+        if url.password:
+            address = address.update_query_dict({"passfile": passwords.name})
+        command = [_tool(name), f"--dbname={address.render_as_string()}", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         words = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
         raise BadInput(f"{name} failed: {words[0]}")
