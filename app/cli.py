@@ -15,8 +15,8 @@ import typer
 from typer.exceptions import TyperException
 
 from app import __version__
-from app.commands.dead_letters import dead_letters
 from app.commands.backup import backup, restore
+from app.commands.dead_letters import dead_letters
 from app.commands.figures import evaluation_outcome, training_outcome
 from app.commands.keys import keys
 from app.commands.models import add_release_commands

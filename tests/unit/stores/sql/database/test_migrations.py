@@ -9,8 +9,8 @@ from app.stores.sql.database.engine import Ledger, open_ledger
 
 AT = "'2026-11-22 08:00:00'"
 ROWS = (
-    f"INSERT INTO campaigns (campaign_id, status, terms, funder, currency, spent_minor, held_minor, revision, created_at,"
-    f" updated_at) VALUES ('k', 'running', '{{}}', 'retailer', 'EUR', 0, 0, 1, {AT}, {AT})",
+    f"INSERT INTO campaigns (campaign_id, status, terms, funder, currency, spent_minor, held_minor, revision,"
+    f" created_at, updated_at) VALUES ('k', 'running', '{{}}', 'retailer', 'EUR', 0, 0, 1, {AT}, {AT})",
     f"INSERT INTO offers (offer_id, campaign_id, revision, terms, issued_by, is_active, created_at, updated_at)"
     f" VALUES ('o', 'k', 1, '{{}}', 'staff', TRUE, {AT}, {AT})",
     f"INSERT INTO coupons (coupon_id, code, offer_id, campaign_id, status, uses, holds, issued_at, issued_by)"
