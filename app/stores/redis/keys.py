@@ -74,6 +74,16 @@ class RedisKeys:
         subject = subject_of(customer_id)
         return f"{{p{self.partition(subject)}}}:wallet:{subject}"
 
+    def guesses(self, client: str, subject: str) -> tuple[str, str]:
+        """The guesses of a client's customer, and those of the client; both in one slot."""
+        slot = f"{{p{self.partition(client)}}}:guesses"
+        return f"{slot}:{client}:{subject}", f"{slot}:{client}"
+
+    @staticmethod
+    def rate(key_id: str) -> str:
+        """When the bucket of this API key is full again."""
+        return f"rate:{key_id}"
+
     @staticmethod
     def decision(decision_id: str) -> str:
         """One decision with its trace, for a while."""
