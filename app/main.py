@@ -19,7 +19,6 @@ from app.api.decisions import replenishment
 from app.api.decisions import routes as decisions
 from app.api.decisions.fast_path import FastPath
 from app.api.events import routes as events
-from app.api.limits import RequestLimit
 from app.api.openapi import ABOUT, TAGS, describe
 from app.api.problems import install_problems
 from app.api.reference import add_reference
@@ -81,9 +80,8 @@ def create_app(settings: Settings, redis_url: str) -> FastAPI:
     app.add_middleware(FastPath, service=service)
     describe(app)
     add_reference(app)
-    limit = RequestLimit(default_per_second=settings.key_requests_per_second)
     # After the last route: what is not in here is not served.
-    access = Access(RouteScopes(app.router.routes), service.keys, limit)
+    access = Access(RouteScopes(app.router.routes), service.keys, service.requests)
     # Added last and therefore outermost: no request gets past it, not even to the fast path.
     app.add_middleware(BoundaryMiddleware, metrics=service.metrics, access=access)
     return app

@@ -134,7 +134,7 @@ class Access:
         if grant is None:
             return problem(401, "unauthorized", UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"})
         # Before the scope is looked at, so that requests without it count as well.
-        wait_s = self._limit.wait_s(grant, monotonic())
+        wait_s = await self._limit.refused_for_s(grant, monotonic())
         if wait_s:
             detail = f"client {grant.client!r} sends more requests than its key allows; wait, or spread the requests"
             return problem(429, "rate_limited", detail, headers=retry_after(wait_s))

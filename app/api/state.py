@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request
 
-from app.api.limits import GuessLimit
+from app.api.limits import GuessLimit, RequestLimit
 from app.background import Background
 from app.decision.fallbacks import FallbackChain
 from app.ingest.accept import EventStore
@@ -34,6 +34,7 @@ class Service:
     offer_indexes: OfferIndexes
     projections: Projections
     keys: KeyRing
+    requests: RequestLimit
     guesses: GuessLimit
     background: Background
     in_flight: set[tuple[str, str]] = field(default_factory=set)

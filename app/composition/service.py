@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import faiss
 
-from app.api.limits import GuessLimit
+from app.api.limits import GuessLimit, RequestLimit
 from app.api.state import Service
 from app.background import Background
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
@@ -24,6 +24,7 @@ from app.stores.redis.customers import RedisCustomers
 from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.events import RedisEvents
 from app.stores.redis.keys import RedisKeys
+from app.stores.redis.limits import SharedLimits
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.sql.access.keyfile import KeyFile
 from app.stores.sql.access.keyring import KeyRing
@@ -35,6 +36,10 @@ LEDGER_LIMIT_S = 2.0
 """A caller of a ledger that hangs is answered within 3 s, what else its request costs included."""
 
 _log = logging.getLogger(__name__)
+
+GUESS_TIMEOUT_S = 0.5
+"""A till can wait so long; a limit of guesses that gave up as soon as a decision does would be easy to overrun."""
+LIMITED_COUNT = 10_000
 
 
 def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[PipelinedRedis]]:
@@ -83,7 +88,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         hold_s=settings.keys_hold_s,
         file=KeyFile(settings.keys_file),
     )
-    guesses = _guess_limit(settings, metrics)
+    requests, guesses = _limits(writes, keys, settings, metrics)
     background = Background()
     metrics.tasks.sources.append(background.problems)
     service = Service(
@@ -98,6 +103,7 @@ def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[Pip
         offer_indexes,
         projections,
         key_ring,
+        requests,
         guesses,
         background,
     )
@@ -139,12 +145,24 @@ def _writers(
     return event_store, decision_log
 
 
-def _guess_limit(settings: Settings, metrics: Metrics) -> GuessLimit:
-    return GuessLimit(
+def _limits(
+    writes: PipelinedRedis, keys: RedisKeys, settings: Settings, metrics: Metrics
+) -> tuple[RequestLimit, GuessLimit]:
+    shared = SharedLimits(
+        writes,
+        keys,
+        # As many as come: who is not counted here is counted in this process alone.
+        Breaker(in_flight_count=LIMITED_COUNT),
+        rate_timeout_s=settings.feature_timeout_ms / 1000,
+        guess_timeout_s=GUESS_TIMEOUT_S,
+    )
+    guesses = GuessLimit(
         per_customer=settings.guesses_per_customer_per_minute,
         per_client=settings.guesses_per_client_per_minute,
+        shared=shared,
         on_refused=lambda: metrics.refusals.add("too_many_guesses"),
     )
+    return RequestLimit(default_per_second=settings.key_requests_per_second, shared=shared), guesses
 
 
 def _warm(bundle: Bundle, options: Options, placement: str, offer_indexes: OfferIndexes) -> None:

@@ -1,10 +1,10 @@
 """Coupons at the till: what they would give, held for an order, redeemed for it, and given back."""
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.access import client_of, needs, scopes_of
 from app.api.documents import json_answer
 from app.api.idempotency import http_response, idempotent, idempotent_request, respond, stored_response
+from app.api.limits import Allowance
 from app.api.problems import Responses, documented, problem_content
 from app.api.state import Service, service_of
 from app.api.till.baskets import basket_of
@@ -59,6 +60,7 @@ REFUSED: Responses = {
 }
 NO_CUSTOMER = "-"
 """Whose guesses they are where no customer is given."""
+Result = TypeVar("Result")
 
 
 @router.post(
@@ -117,10 +119,8 @@ async def reserve_coupons(body: ReservationRequest, request: Request) -> Respons
     question = await _guaranteed_question(body, request, now=write.now)
     ttl = timedelta(seconds=body.ttl_s)
     ledger = service_of(request).ledger
-    work = partial(
-        reserve, ledger, question, order_id=body.order_id, ttl=ttl, request=write, render=reservation_response
-    )
-    return await _guarded(request, question, write, work)
+    work = partial(reserve, ledger, question, write, order_id=body.order_id, ttl=ttl)
+    return await _guarded(request, question, write, lambda render: work(render=render), reservation_response)
 
 
 @router.get(
@@ -169,8 +169,8 @@ async def redeem_coupons(body: RedemptionRequest, request: Request) -> Response:
         return stored
     question = await _guaranteed_question(body, request, now=write.now, reservation_id=body.reservation_id)
     order = Order(body.order_id, body.decision_id, body.expected_discount_minor)
-    work = partial(redeem, service_of(request).ledger, question, order, write, render=redemption_response)
-    return await _guarded(request, question, write, work)
+    work = partial(redeem, service_of(request).ledger, question, order, write)
+    return await _guarded(request, question, write, lambda render: work(render=render), redemption_response)
 
 
 @router.get(
@@ -248,9 +248,9 @@ def _question(
 async def _quote_document(request: Request, question: Question) -> dict[str, Any]:
     """The quote as a document, failed guesses at codes counted; raises TooManyGuesses and what `check_is_held` does."""
     service = service_of(request)
-    _check_guesses(service, client_of(request), question)
-    document = quote_document(await run_in_threadpool(_quote, service.ledger, question, client_of(request)))
-    _count_guesses(service, client_of(request), question, document)
+    async with _allowance(service, client_of(request), question) as allowance:
+        document = quote_document(await run_in_threadpool(_quote, service.ledger, question, client_of(request)))
+        _check_guesses(allowance, question, document)
     return document
 
 
@@ -265,25 +265,35 @@ def _quote(ledger: Ledger, question: Question, client: str) -> Quote:
 
 
 async def _guarded(
-    request: Request, question: Question, write: IdempotentRequest, work: Callable[[], StoredResponse]
+    request: Request,
+    question: Question,
+    write: IdempotentRequest,
+    work: Callable[[Callable[[Result], StoredResponse]], StoredResponse],
+    render: Callable[[Result], StoredResponse],
 ) -> Response:
     """The response to a write about codes, failed guesses counted, those of a repeated response not again."""
     service = service_of(request)
-    _check_guesses(service, write.client, question)
-    stored = await stored_response(service, write, work)
-    if question.codes and not stored.is_replay:
-        _count_guesses(service, write.client, question, orjson.loads(stored.body))
+    async with _allowance(service, write.client, question) as allowance:
+
+        def checked(result: Result) -> StoredResponse:
+            # Within the transaction: what is refused here is neither kept nor stored for the key.
+            response = render(result)
+            _check_guesses(allowance, question, orjson.loads(response.body))
+            return response
+
+        stored = await stored_response(service, write, partial(work, checked))
     return http_response(service, stored)
 
 
-def _check_guesses(service: Service, client: str, question: Question) -> None:
+def _allowance(service: Service, client: str, question: Question) -> AbstractAsyncContextManager[Allowance]:
+    subject = question.situation.customer_id or NO_CUSTOMER
+    return service.guesses.allowance(client, subject, len(question.codes))
+
+
+def _check_guesses(allowance: Allowance, question: Question, document: dict[str, Any]) -> None:
     if question.codes:
-        service.guesses.check(client, question.situation.customer_id or NO_CUSTOMER, monotonic())
-
-
-def _count_guesses(service: Service, client: str, question: Question, document: dict[str, Any]) -> None:
-    failed = sum(refused["reason"]["code"] == ReasonCode.COUPON_NOT_FOUND for refused in document["refused"])
-    service.guesses.failed(client, question.situation.customer_id or NO_CUSTOMER, failed, monotonic())
+        reasons = [refused["reason"]["code"] for refused in document["refused"]]
+        allowance.check(reasons.count(ReasonCode.COUPON_NOT_FOUND))
 
 
 def _is_near(refused: dict[str, Any]) -> bool:

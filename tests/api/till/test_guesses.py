@@ -15,6 +15,7 @@ from app.offers.terms.codes import ALPHABET, new_code
 from app.offers.terms.records import Coupon
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
+from app.stores.redis.embedded import free_port
 from app.stores.sql.access.keys import create_key
 from app.stores.sql.database.engine import open_ledger
 from tests.support.server import serving
@@ -130,3 +131,26 @@ def test_somebody_else_s_code_looks_like_none_and_counts_as_a_guess(till: Till) 
     assert seen[0]["code"] == "coupon_not_found"
     at_the_counter = till.validate([till.coupons[0].code], customer_id="eve", headers=till.staff)
     assert reasons(at_the_counter) == ["recipient_mismatch"]
+
+
+def test_limit_holds_while_redis_is_gone(tmp_path: Path, valkey: str) -> None:
+    settings = Settings.load(data_dir=tmp_path)
+    with serving(settings, f"redis://127.0.0.1:{free_port()}/0") as client:
+        body = {"codes": ["nothing"], "lines": LINES}
+        statuses = [client.post("/v1/validations", json=body).status_code for _ in range(12)]
+    assert statuses == [200] * 10 + [429] * 2
+
+
+def test_more_right_codes_than_may_fail_are_taken_and_wrong_ones_spoil_a_redemption(till: Till) -> None:
+    right = [coupon.code for coupon in till.coupons[:15]]
+    assert reasons(till.validate(right, customer_id="ada")).count("coupon_not_found") == 0
+    body = {
+        "order_id": "1",
+        "customer_id": "ada",
+        "lines": LINES,
+        "codes": [right[0], *(new_code() for _ in range(11))],
+    }
+    headers = {"Idempotency-Key": "mixed"}
+    refused = [till.client.post("/v1/redemptions", json=body, headers=headers) for _ in range(2)]
+    assert [answer.json()["code"] for answer in refused] == ["too_many_guesses"] * 2
+    assert reasons(till.validate([right[0]], customer_id="ada", headers=till.staff)) == []

@@ -1,12 +1,13 @@
 """Limits of requests and guesses: exact counts at instants that the test sets."""
 
+import asyncio
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.limits import GuessLimit, RequestLimit
+from app.api.limits import GuessLimit, LocalGuesses, RequestLimit
 from app.errors import TooManyGuesses
 from app.stores.sql.access.keys import Grant
 
@@ -48,54 +49,67 @@ def test_no_span_lets_more_through_than_its_rate_and_a_burst(per_second: int, pa
             assert last - first + 1 <= per_second * (2 + end_s - start_s) + 1e-3
 
 
+def fail(guesses: LocalGuesses, client: str, subject: str, count: int, now_s: float) -> int:
+    """So many wrong codes in one request; how many of them were allowed to be."""
+    granted, _ = guesses.reserve(client, subject, count, now_s)
+    if granted > 0:
+        guesses.settle(client, subject, granted, failed=granted, now_s=now_s)
+    return granted
+
+
 def test_ten_failures_of_a_customer_in_a_minute_end_the_customer_s_guesses() -> None:
-    guesses = GuessLimit(per_customer=10, per_client=300)
-    for second in range(10):
-        guesses.check("shop", "900", float(second))
-        guesses.failed("shop", "900", 1, float(second))
-    with pytest.raises(TooManyGuesses) as refused:
-        guesses.check("shop", "900", 9.0)
-    assert refused.value.retry_after_s == 51.0
-    guesses.check("shop", "901", 9.0)
-    guesses.check("other-shop", "900", 9.0)
-    guesses.check("shop", "900", 60.0)
+    guesses = LocalGuesses(limits=(10, 300))
+    assert [fail(guesses, "shop", "900", 1, float(second)) for second in range(10)] == [1] * 10
+    assert guesses.reserve("shop", "900", 1, 9.0) == (-1, 51.0)
+    assert guesses.reserve("shop", "901", 1, 9.0) == (1, 0.0)
+    assert guesses.reserve("other-shop", "900", 1, 9.0) == (1, 0.0)
+    assert guesses.reserve("shop", "900", 1, 60.0) == (1, 0.0)
 
 
 def test_client_s_guesses_end_however_many_customers_it_names() -> None:
-    guesses = GuessLimit(per_customer=10, per_client=300)
-    for number in range(300):
-        guesses.check("shop", f"customer-{number}", 0.0)
-        guesses.failed("shop", f"customer-{number}", 1, 0.0)
-    with pytest.raises(TooManyGuesses):
-        guesses.check("shop", "somebody-new", 59.9)
-    guesses.check("shop", "somebody-new", 60.0)
+    guesses = LocalGuesses(limits=(10, 300))
+    assert {fail(guesses, "shop", f"customer-{number}", 1, 0.0) for number in range(300)} == {1}
+    assert fail(guesses, "shop", "somebody-new", 1, 59.9) == -1
+    assert fail(guesses, "shop", "somebody-new", 1, 60.0) == 1
 
 
-def test_codes_of_one_request_count_one_by_one() -> None:
-    guesses = GuessLimit(per_customer=10, per_client=300)
-    guesses.failed("shop", "900", 9, 0.0)
-    guesses.check("shop", "900", 0.0)
-    guesses.failed("shop", "900", 5, 30.0)
-    with pytest.raises(TooManyGuesses) as refused:
-        guesses.check("shop", "900", 31.0)
-    assert refused.value.retry_after_s == 29.0
+def test_codes_of_one_request_count_one_by_one_and_no_more_may_fail_than_are_left() -> None:
+    guesses = LocalGuesses(limits=(10, 300))
+    assert fail(guesses, "shop", "900", 9, 0.0) == 9
+    assert fail(guesses, "shop", "900", 5, 30.0) == 1
+    assert guesses.reserve("shop", "900", 1, 31.0) == (-1, 29.0)
 
 
-def test_codes_that_exist_count_for_nothing() -> None:
-    guesses = GuessLimit(per_customer=1, per_client=1)
+def test_guesses_under_way_hold_their_place_until_they_turn_out_right() -> None:
+    guesses = LocalGuesses(limits=(10, 300))
+    assert guesses.reserve("till", "-", 8, 0.0) == (8, 0.0)
+    assert guesses.reserve("till", "-", 3, 0.0) == (0, 0.0)
+    guesses.settle("till", "-", 8, failed=0, now_s=0.0)
     for _ in range(100):
-        guesses.check("till", "-", 0.0)
-        guesses.failed("till", "-", 0, 0.0)
+        assert guesses.reserve("till", "-", 10, 0.0) == (10, 0.0)
+        guesses.settle("till", "-", 10, failed=0, now_s=0.0)
 
 
-def test_refused_guesses_are_reported_and_memory_is_bounded() -> None:
-    reports: list[None] = []
-    guesses = GuessLimit(per_customer=1, per_client=10**9, on_refused=lambda: reports.append(None), max_guessers=100)
+def test_memory_of_failures_is_bounded() -> None:
+    guesses = LocalGuesses(limits=(1, 10**9), max_guessers=100)
     randomly = random.Random(0)
     for _ in range(10_000):
-        guesses.failed("shop", str(randomly.random()), 1, 0.0)
-    guesses.failed("shop", "900", 1, 0.0)
-    with pytest.raises(TooManyGuesses):
-        guesses.check("shop", "900", 0.0)
-    assert len(reports) == 1
+        fail(guesses, "shop", str(randomly.random()), 1, 0.0)
     assert len(guesses._failures) == 100
+    assert not guesses._under_way
+
+
+def test_request_whose_codes_fail_too_often_is_refused_and_what_it_may_fail_counts() -> None:
+    reports: list[None] = []
+    limit = GuessLimit(per_customer=3, per_client=300, on_refused=lambda: reports.append(None))
+
+    async def guess(failed: int) -> int:
+        async with limit.allowance("shop", "900", 5) as allowance:
+            allowance.check(failed)
+        return allowance.count
+
+    assert asyncio.run(guess(2)) == 3
+    for _ in range(2):
+        with pytest.raises(TooManyGuesses):
+            asyncio.run(guess(2))
+    assert len(reports) == 2
