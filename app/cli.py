@@ -144,6 +144,7 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent
     """Start only the API, on the Redis of ENDCAP_REDIS_URL."""
     import uvicorn
 
+    from app.api.connections import connection_type
     from app.commands.supervisor import check_bind, end_with
     from app.composition.stores import opened_ledger
     from app.main import create_app
@@ -165,7 +166,8 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent
         log_config=None,
         access_log=False,
         loop="uvloop",
-        http="httptools",
+        http=connection_type(settings.max_connections),
+        ws="none",
         # Less than embedded.STOP_TIMEOUT_S, after which the supervisor kills.
         timeout_graceful_shutdown=10,
     )

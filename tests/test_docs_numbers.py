@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.api import boundary, limits
+from app.api import boundary, connections, limits
 from app.api.campaigns import generation, simulation
 from app.api.decisions.replenishment_wire import ReplenishmentRequest
 from app.api.decisions.wire import MAX_SIZE
@@ -87,6 +87,10 @@ STATEMENTS: dict[str, list[str]] = {
         f"or {setting('guesses_per_client_per_minute')} for a client",
         f"valid for {setting('keys_hold_s') // 3600} hours",
         f"A client may have {in_words(len(keys.SLOTS))} live keys",
+        f"at most {connections.MAX_HEAD_BYTES:,} bytes of request line and headers",
+        f"{connections.MAX_HEADER_COUNT} headers, {connections.HEAD_S:.0f} s for these",
+        f"and {connections.BODY_S:.0f} s for a body",
+        f"may have {boundary.MAX_BODY_BYTES:,} bytes however",
     ],
     "architecture.md": [f"{in_words(len(SOURCES))} sources"],
     "campaign-planning.md": [

@@ -32,7 +32,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "deltalake": ("app/history.py",),
     "fastapi": ("app/api/", "app/console/", "app/main.py"),
     "starlette": ("app/api/", "app/console/", "app/main.py"),
-    "uvicorn": ("app/cli.py",),
+    "uvicorn": ("app/cli.py", "app/api/connections.py"),
 }
 """Which shipped files may import a library: everybody else asks these."""
 

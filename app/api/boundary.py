@@ -56,14 +56,25 @@ class BoundaryMiddleware:
             if refusal is not None:
                 await refusal(scope, receive, send_marked)
             else:
-                await self._app(scope, receive, send_marked)
+                await self._serve(scope, headers, receive, send_marked)
         finally:
             self._observe(scope, status, perf_counter() - started, request_id)
+
+    async def _serve(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
+        if not _may_have_body(headers):
+            await self._app(scope, receive, send)
+            return
+        messages = await _whole_body(receive)
+        if messages is None:
+            await _too_large(f"more than {MAX_BODY_BYTES:,}")(scope, receive, send)
+        else:
+            await self._app(scope, _again(messages, receive), send)
 
     async def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
         refusal = None if scope["path"] in OPEN_PATHS else await self._access.refusal(scope, headers)
         if refusal is None:
-            return _too_large(headers)
+            length = headers.get(b"content-length", b"0")
+            return _too_large(f"{int(length):,}") if length.isdigit() and int(length) > MAX_BODY_BYTES else None
         if refusal.status_code in REFUSED:
             self._refused.add(REFUSED[refusal.status_code])
         return refusal
@@ -84,8 +95,29 @@ class BoundaryMiddleware:
             _log.log(level, "request", extra=extra)
 
 
-def _too_large(headers: Mapping[bytes, bytes]) -> Response | None:
-    length = headers.get(b"content-length", b"0")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        return problem(413, "request_too_large", f"the body has {int(length)} bytes; at most {MAX_BODY_BYTES}")
-    return None
+def _too_large(said: str) -> Response:
+    return problem(413, "request_too_large", f"the body has {said} bytes; at most {MAX_BODY_BYTES:,} are taken")
+
+
+def _may_have_body(headers: Mapping[bytes, bytes]) -> bool:
+    return b"content-length" in headers or b"transfer-encoding" in headers
+
+
+async def _whole_body(receive: Receive) -> list[Message] | None:
+    """The messages of a body; None, and the rest unread, where it is too large: its size may not have been declared."""
+    messages = [await receive()]
+    size = len(messages[0].get("body", b""))
+    while messages[-1].get("more_body") and size <= MAX_BODY_BYTES:
+        messages.append(await receive())
+        size += len(messages[-1].get("body", b""))
+    return None if size > MAX_BODY_BYTES else messages
+
+
+def _again(messages: list[Message], receive: Receive) -> Receive:
+    """Gives the messages that were received already, then those still to come."""
+    received = iter(messages)
+
+    async def receive_again() -> Message:
+        return next(received, None) or await receive()
+
+    return receive_again

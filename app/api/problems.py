@@ -41,11 +41,13 @@ TITLES = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     413: "Request too large",
     415: "Unsupported media type",
     422: "Invalid request",
     429: "Too many requests",
+    431: "Request headers too large",
     500: "Internal error",
     503: "Unavailable",
 }

@@ -7,17 +7,28 @@ from time import monotonic, sleep
 
 import httpx
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.api.connections import connection_type
 from app.main import create_app
 from app.settings import Settings
 from app.stores.redis.embedded import free_port
 
 
 @contextmanager
-def serving(settings: Settings, redis_url: str) -> Iterator[httpx.Client]:
-    """A client of the service, which ends with the block."""
+def serving(
+    settings: Settings, redis_url: str, *, connection: type[HttpToolsProtocol] | None = None
+) -> Iterator[httpx.Client]:
+    """A client of the service, which ends with the block; `connection` in place of the class of `endcap serve`."""
     port = free_port()
-    config = uvicorn.Config(create_app(settings, redis_url), port=port, log_config=None, access_log=False)
+    config = uvicorn.Config(
+        create_app(settings, redis_url),
+        port=port,
+        log_config=None,
+        access_log=False,
+        http=connection or connection_type(settings.max_connections),
+        ws="none",
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
