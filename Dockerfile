@@ -18,7 +18,7 @@ FROM python:3.11-slim
 # implicit needs the system's OpenMP runtime.
 RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home endcap \
-    && install --directory --owner endcap /data
+    && install --directory --owner endcap --mode 0700 /data
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -23,6 +23,7 @@ from app.commands.models import add_release_commands
 from app.commands.settlement import settle
 from app.commands.terminal import AsJson, DataDir, load_settings, notify, progress_bar, show, show_text
 from app.errors import BadInput, EndcapError, ReleaseRefused, StoreUnavailable
+from app.process import prepare
 from app.settings import MlflowSettings, Settings, unknown_variables
 
 cli = typer.Typer(
@@ -55,6 +56,7 @@ _log = logging.getLogger("app.cli")
 
 def main() -> None:
     """Runs one command; the exit status is its own, whatever native libraries do while the interpreter ends."""
+    prepare()
     status = run_command()
     # Whoever read the output may have gone, as `head` does.
     with suppress(BrokenPipeError):

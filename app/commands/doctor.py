@@ -10,6 +10,7 @@ from app.composition.history import history_of
 from app.composition.stores import keys_of, ledger_of, redis_client
 from app.errors import EndcapError
 from app.model.bundle import current_version, load_bundle
+from app.process import open_file_limit
 from app.settings import Settings, unknown_variables
 from app.stores.redis.embedded import find_running
 from app.stores.redis.keys import FEATURES_AS_OF
@@ -17,6 +18,8 @@ from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.database.schema import has_ledger, is_current, why_read_only
 
 DAY_S = 86_400
+OTHER_FILES = 200
+"""What a server holds open besides its connections: bundle, ledger, Redis, libraries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ def examine(settings: Settings) -> list[HealthCheck]:
     """One check per part; a part that fails does not keep the others from being checked."""
     checks: dict[str, Callable[[Settings], HealthCheck]] = {
         "settings": _settings,
+        "open files": _open_files,
         "data directory": _directory,
         "history": _history,
         "bundle": _bundle,
@@ -62,6 +66,14 @@ def _settings(settings: Settings) -> HealthCheck:
     # A warning and no failure: the variable may belong to another program.
     seen = [f"placements {names}", f"currency {settings.currency}", *unknown_variables()]
     return HealthCheck("settings", True, "; ".join(seen))
+
+
+def _open_files(settings: Settings) -> HealthCheck:
+    needed, allowed = settings.max_connections + OTHER_FILES, open_file_limit()
+    if allowed < needed:
+        detail = f"{allowed:,} are allowed; {needed:,} are needed for ENDCAP_MAX_CONNECTIONS={settings.max_connections}"
+        return HealthCheck("open files", False, f"{detail}: raise the limit, see docs/operations.md")
+    return HealthCheck("open files", True, f"{allowed:,} are allowed, {needed:,} may be needed")
 
 
 def _directory(settings: Settings) -> HealthCheck:
