@@ -124,7 +124,8 @@ class Access:
 
     async def refusal(self, request: RequestScope, headers: Mapping[bytes, bytes]) -> Response | None:
         """None when the caller may do this, whose name `request` then carries; else the answer that says why not."""
-        key = headers.get(b"authorization", b"").removeprefix(b"Bearer ") or headers.get(b"x-api-key", b"")
+        scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
+        key = key.strip() if scheme.lower() == b"bearer" and key else headers.get(b"x-api-key", b"")
         try:
             grant = self._keys.find(key)
             if grant is None and key:

@@ -19,6 +19,11 @@ REFUSED = {401: "unauthorized", 403: "scope_missing", 429: "rate_limited", 503: 
 """What the metric of refusals calls them."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"}) | REFERENCE_PATHS
 """What needs no key."""
+JSON = (b"content-type", b"application/json")
+BEACON = b"text/plain"
+"""What browsers send a beacon (`navigator.sendBeacon`) of text as; they let no page set another type for it."""
+TAKE_BEACONS = frozenset({"/v1/events"})
+SEND_JSON = "the body must be JSON and say so: send the header `Content-Type: application/json`"
 
 _log = logging.getLogger("endcap.request")
 
@@ -39,6 +44,9 @@ class BoundaryMiddleware:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
+        if scope["method"] == "HEAD":
+            # Every route takes it for a GET; the server, which has the scope of before, leaves the body out.
+            scope = {**scope, "method": "GET"}
         headers = dict(scope["headers"])
         # Cut off, because it goes into logs and into the answer.
         request_id = headers.get(b"x-request-id", b"")[:64] or os.urandom(16).hex().encode()
@@ -67,8 +75,14 @@ class BoundaryMiddleware:
         messages = await _whole_body(receive)
         if messages is None:
             await _too_large(f"more than {MAX_BODY_BYTES:,}")(scope, receive, send)
-        else:
-            await self._app(scope, _again(messages, receive), send)
+            return
+        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if media_type == BEACON and scope["path"] in TAKE_BEACONS:
+            scope = {**scope, "headers": [*((n, v) for n, v in scope["headers"] if n != b"content-type"), JSON]}
+        elif media_type != b"application/json" and scope["method"] != "GET" and any(map(_has_content, messages)):
+            await problem(415, "unsupported_media_type", SEND_JSON)(scope, receive, send)
+            return
+        await self._app(scope, _again(messages, receive), send)
 
     async def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
         refusal = None if scope["path"] in OPEN_PATHS else await self._access.refusal(scope, headers)
@@ -97,6 +111,10 @@ class BoundaryMiddleware:
 
 def _too_large(said: str) -> Response:
     return problem(413, "request_too_large", f"the body has {said} bytes; at most {MAX_BODY_BYTES:,} are taken")
+
+
+def _has_content(message: Message) -> bool:
+    return bool(message.get("body"))
 
 
 def _may_have_body(headers: Mapping[bytes, bytes]) -> bool:

@@ -107,6 +107,8 @@ def _complete(document: dict[str, Any]) -> None:
         if DECLARED in operation:
             for status, refused in documented(401, 403, 429, 503).items():
                 operation["responses"].setdefault(str(status), refused)
+        if "requestBody" in operation:
+            operation["responses"].setdefault("415", documented(415)[415])
 
 
 def _schemas_of_errors() -> dict[str, object]:

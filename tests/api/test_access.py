@@ -218,7 +218,9 @@ def test_keys_are_nowhere_in_plain(
     _, headers = make(Scope.DECIDE, Scope.INGEST)
     key = headers["Authorization"].removeprefix("Bearer ")
     assert ask(client, headers).status_code == 200
-    assert client.post("/v1/events", content=b"{no json", headers=headers).status_code == 422
+    assert client.post("/v1/events", content=b"{no json", headers=headers).status_code == 415
+    as_json = headers | {"Content-Type": "application/json"}
+    assert client.post("/v1/events", content=b"{no json", headers=as_json).status_code == 400
     assert client.get("/v1/nothing", headers=headers).status_code == 404
     # httpx and httpcore are the test's own client, which may log what it sends.
     logged = [vars(record) for record in caplog.records if not record.name.startswith("http")]
