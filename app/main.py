@@ -36,7 +36,7 @@ from app.stores.sql.access.keyring import READ_EVERY_S
 from app.stores.sql.database.schema import upgrade
 
 FLUSH_S = 0.05
-STORE_CHECK_S = 5.0
+STORE_CHECK_S = 2.0
 LEDGER_CHECK_S = 5.0
 OFFER_INDEX_REFRESH_S = 0.5
 """A changed campaign shows so soon; each check costs two small queries."""

@@ -8,6 +8,9 @@ from app.stores.redis.keys import FEATURES_AS_OF, WORKER_TASKS, RedisKeys, pack_
 from app.stores.redis.pipelined import PipelinedRedis
 from app.telemetry import Metrics
 
+PATIENCE_S = 1.0
+"""A server that stands still keeps its connections and answers nothing."""
+
 
 class StoreWatch:
     """One measurement every few seconds; costs one round trip."""
@@ -20,16 +23,18 @@ class StoreWatch:
         metrics.tasks.sources.append(lambda: self._worker)
 
     async def measure(self) -> None:
-        """Reads lengths and ages once; a Redis that fails is reported as down."""
+        """Reads lengths and ages once; a Redis that fails or stands still is reported as down."""
         keys = [key for at in range(self._keys.partition_count) for key in (self._keys.stream(at), self._keys.dead(at))]
         commands = [pack_command(b"GET", FEATURES_AS_OF.encode())]
         commands += [pack_command(b"GET", WORKER_TASKS.encode())]
         commands += [pack_command(b"XLEN", key.encode()) for key in keys]
-        try:
-            as_of, worker, *lengths = await self._redis.ask(b"".join(commands), len(commands))
-        except OSError:
+        asked = self._redis.ask(b"".join(commands), len(commands))
+        # Left alone when it is late, as every question on a shared connection.
+        await asyncio.wait({asked}, timeout=PATIENCE_S)
+        if not asked.done() or asked.exception() is not None:
             self._metrics.store_up.set(0)
             return
+        as_of, worker, *lengths = asked.result()
         self._metrics.store_up.set(1)
         self._metrics.stream_lag.set(sum(lengths[0::2]))
         self._metrics.stream_dead.set(sum(lengths[1::2]))
