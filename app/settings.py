@@ -6,9 +6,19 @@ from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain import Objective, Pin, Selection, SlatePolicy, Weighting
@@ -118,10 +128,39 @@ DEFAULT_PLACEMENTS = {
 }
 
 
-def _known_redis_scheme(url: str | None) -> str | None:
-    if url is not None and not url.startswith(("redis://", "rediss://")):
+TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+"""What a rediss:// URL may name after its question mark, in the words of redis-py."""
+
+
+def _safe_redis(url: str | None, info: ValidationInfo) -> str | None:
+    """The URL, if it may be used: over a network only with TLS and a password, unless that network is private."""
+    if url is None:
+        return None
+    if not url.startswith(("redis://", "rediss://")):
         raise ValueError("must start with redis:// or rediss://")
+    parts = urlsplit(url)
+    for name, path in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in TLS_FILES or parts.scheme != "rediss":
+            raise ValueError(f"{name} means nothing here; a rediss:// URL may name {', '.join(sorted(TLS_FILES))}")
+        if not os.access(path, os.R_OK):
+            raise ValueError(f"{name}: the file cannot be read")
+    is_private = info.data.get("redis_network_is_private") or is_loopback(parts.hostname or "localhost")
+    if not is_private and (parts.scheme != "rediss" or not parts.password):
+        raise ValueError(
+            "a Redis on another machine needs TLS (rediss://) and a password; set "
+            "ENDCAP_REDIS_NETWORK_IS_PRIVATE=true where nobody else can reach it"
+        )
     return url
+
+
+def is_loopback(host: str) -> bool:
+    """True for addresses that nobody but this machine can reach."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _known_database_scheme(url: str | None) -> str | None:
@@ -162,7 +201,9 @@ class Settings(BaseSettings):
     key_requests_per_second: int = Field(default=0, ge=0)
     guesses_per_customer_per_minute: int = Field(default=10, ge=1)
     guesses_per_client_per_minute: int = Field(default=300, ge=1)
-    redis_url: Annotated[str | None, AfterValidator(_known_redis_scheme)] = None
+    # Before the URL, which is checked by it.
+    redis_network_is_private: bool = False
+    redis_url: Annotated[str | None, AfterValidator(_safe_redis)] = None
     database_url: Annotated[str | None, AfterValidator(_known_database_scheme)] = None
     time_zone: TimeZone = "UTC"
     currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
@@ -212,12 +253,7 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         """True when nobody but this machine can reach the API."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def ledger_url(self) -> str:

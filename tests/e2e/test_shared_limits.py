@@ -1,12 +1,10 @@
 """Limits of guesses and requests hold for all API processes together, however many calls come at once."""
 
 import asyncio
-import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from time import monotonic
 
 import httpx
@@ -15,12 +13,10 @@ import pytest
 from app.domain import Scope
 from app.offers.terms.codes import new_code
 from app.settings import Settings
-from app.stores.redis.embedded import free_port
 from app.stores.sql.access.keys import create_key
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
-from tests.support.running import STOP_TIMEOUT_S, bare_environment, endcap
-from tests.support.server import wait_until
+from tests.support.running import endcap_serve
 
 CALLS = 200
 LIMIT = 10
@@ -28,31 +24,6 @@ RATE = 10
 LINES = [{"line_id": "1", "product_id": "p1", "quantity": 1, "amount_minor": 2000}]
 Ask = Callable[[httpx.AsyncClient, int], Awaitable[int]]
 """One call, which is given its number."""
-
-
-@contextmanager
-def served(data_dir: Path, redis_url: str, **settings: object) -> Iterator[str]:
-    """The address of one `endcap serve`, ready to answer."""
-    port = free_port()
-    variables = {f"ENDCAP_{name.upper()}": str(value) for name, value in settings.items()}
-    process = subprocess.Popen(
-        [*endcap("serve"), "--port", str(port), "--data-dir", str(data_dir)],
-        env=bare_environment() | variables | {"ENDCAP_REDIS_URL": redis_url},
-    )
-    address = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        try:
-            return httpx.get(f"{address}/healthz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        wait_until(answers, "the API answers")
-        yield address
-    finally:
-        process.terminate()
-        process.wait(STOP_TIMEOUT_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +62,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory, valkey_server: str) -> I
     ledger.close()
     with ExitStack() as stack:
         options = {"guesses_per_customer_per_minute": LIMIT, "guesses_per_client_per_minute": 10**9}
-        addresses = [stack.enter_context(served(data_dir, valkey_server, **options)) for _ in range(2)]
+        addresses = [stack.enter_context(endcap_serve(data_dir, valkey_server, **options)) for _ in range(2)]
         yield Processes(addresses, (free, limited))
 
 

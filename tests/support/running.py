@@ -97,6 +97,26 @@ def endcap_up(
         process.wait(STOP_TIMEOUT_S)
 
 
+@contextmanager
+def endcap_serve(data_dir: Path, redis_url: str, *, stderr: Output = DEVNULL, **settings: object) -> Iterator[str]:
+    """The address of one `endcap serve` with these settings, ready to answer."""
+    port = free_port()
+    variables = {f"ENDCAP_{name.upper()}": str(value) for name, value in settings.items()}
+    process = subprocess.Popen(
+        [*endcap("serve"), "--port", str(port), "--data-dir", str(data_dir)],
+        env=bare_environment() | variables | {"ENDCAP_REDIS_URL": redis_url},
+        stderr=stderr,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        with httpx.Client(base_url=address) as client:
+            wait_until(lambda: _answers(client), "the API answers")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(STOP_TIMEOUT_S)
+
+
 def _answers(client: httpx.Client) -> bool:
     try:
         return client.get("/healthz").status_code == 200

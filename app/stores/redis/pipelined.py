@@ -9,7 +9,7 @@ import ssl
 from collections import deque
 from time import monotonic
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import hiredis
 
@@ -87,6 +87,15 @@ def _settle(future: "asyncio.Future[list[Any]]", answers: list[Any]) -> None:
     future.set_result(answers)
 
 
+def _tls(query: str) -> ssl.SSLContext:
+    """What the URL says of certificates, in the words of redis-py; without a word the machine's authorities count."""
+    files = dict(parse_qsl(query))
+    context = ssl.create_default_context(cafile=files.get("ssl_ca_certs"))
+    if "ssl_certfile" in files:
+        context.load_cert_chain(files["ssl_certfile"], files.get("ssl_keyfile"))
+    return context
+
+
 class PipelinedRedis:
     """Connects on the first question and again after a loss; raises OSError where Redis does not answer."""
 
@@ -111,7 +120,7 @@ class PipelinedRedis:
 
     async def _connected(self) -> _Answers:
         host, port = self._url.hostname or "localhost", self._url.port or 6379
-        tls = ssl.create_default_context() if self._url.scheme == "rediss" else None
+        tls = _tls(self._url.query) if self._url.scheme == "rediss" else None
         transport, answers = await asyncio.get_running_loop().create_connection(_Answers, host, port, ssl=tls)
         try:
             greeting = self._greeting()

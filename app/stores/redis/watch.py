@@ -1,5 +1,6 @@
 """Checks Redis now and then and sets the metrics: is it up, how far behind is the history, how old are features."""
 
+import asyncio
 from collections.abc import Mapping
 
 import orjson
@@ -28,13 +29,13 @@ class StoreWatch:
         commands = [pack_command(b"GET", FEATURES_AS_OF.encode())]
         commands += [pack_command(b"GET", WORKER_TASKS.encode())]
         commands += [pack_command(b"XLEN", key.encode()) for key in keys]
-        asked = self._redis.ask(b"".join(commands), len(commands))
+        answers = self._redis.ask(b"".join(commands), len(commands))
         # Left alone when it is late, as every question on a shared connection.
-        await asyncio.wait({asked}, timeout=PATIENCE_S)
-        if not asked.done() or asked.exception() is not None:
+        await asyncio.wait({answers}, timeout=PATIENCE_S)
+        if not answers.done() or answers.exception() is not None:
             self._metrics.store_up.set(0)
             return
-        as_of, worker, *lengths = asked.result()
+        as_of, worker, *lengths = answers.result()
         self._metrics.store_up.set(1)
         self._metrics.stream_lag.set(sum(lengths[0::2]))
         self._metrics.stream_dead.set(sum(lengths[1::2]))
