@@ -1,16 +1,19 @@
 """`endcap doctor`: checks every part that must work, and says what is wrong and how to fix it."""
 
-import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+
+from redis.exceptions import ResponseError
 
 from app.composition.history import history_of
 from app.composition.stores import keys_of, ledger_of, redis_client
 from app.errors import EndcapError
 from app.model.bundle import current_version, load_bundle
 from app.process import open_file_limit
+from app.room import refusal, shortage
 from app.settings import Settings, unknown_variables
 from app.stores.redis.embedded import find_running
 from app.stores.redis.keys import FEATURES_AS_OF
@@ -77,9 +80,18 @@ def _open_files(settings: Settings) -> HealthCheck:
 
 
 def _directory(settings: Settings) -> HealthCheck:
-    if not os.access(settings.data_dir, os.W_OK):
-        return HealthCheck("data directory", False, f"{settings.data_dir} is missing or not writable; create it")
-    return HealthCheck("data directory", True, str(settings.data_dir))
+    folder = settings.data_dir
+    if not folder.is_dir():
+        return HealthCheck("data directory", False, f"{folder} is missing; create it")
+    found = shortage(folder) or next(filter(None, map(refusal, (folder, *_written_to(folder)))), None)
+    if found is not None:
+        return HealthCheck("data directory", False, f"{found}; make room or give access, and writes are taken again")
+    return HealthCheck("data directory", True, f"{folder}, writable, with room")
+
+
+def _written_to(folder: Path) -> list[Path]:
+    """The folders inside that servers and worker write to, as far as they are there."""
+    return [path for path in (folder / "valkey", folder / "history") if path.is_dir()]
 
 
 def _history(settings: Settings) -> HealthCheck:
@@ -140,10 +152,15 @@ def _redis(settings: Settings) -> HealthCheck:
         return HealthCheck("redis", True, "embedded Valkey is not running; `endcap up` starts it")
     with redis_client(url, timeout_s=2.0) as client:
         info = client.info()
-        appends = (
-            "append-only file on" if info.get("aof_enabled") else "append-only file OFF: accepted events may be lost"
-        )
-        return HealthCheck("redis", bool(info.get("aof_enabled")), f"version {info['redis_version']}, {appends}")
+        if not info.get("aof_enabled"):
+            detail = f"version {info['redis_version']}, append-only file OFF: accepted events may be lost"
+            return HealthCheck("redis", False, detail)
+        try:
+            client.set("doctor", "1", ex=1)
+        except ResponseError as error:
+            why = shortage(settings.data_dir) if settings.redis_url is None else None
+            return HealthCheck("redis", False, f"takes no writes, so events are refused: {why or error}")
+    return HealthCheck("redis", True, f"version {info['redis_version']}, append-only file on, takes writes")
 
 
 def _features(settings: Settings) -> HealthCheck:

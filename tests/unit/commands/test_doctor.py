@@ -50,6 +50,13 @@ def test_ledger_that_takes_no_changes_is_a_failure(postgres_server: PostgresServ
     assert "nothing can be written: permission denied" in found.detail
 
 
+def test_data_directory_that_takes_no_file_is_a_failure() -> None:
+    # Not even root may write there, and its file system counts neither room nor inodes.
+    check = examine(Settings.load(data_dir=Path("/proc")))[1]
+    assert not check.is_ok
+    assert check.detail.startswith("/proc takes no file")
+
+
 def check_of_ledger(settings: Settings) -> HealthCheck:
     """The check of the ledger."""
     (found,) = [check for check in examine(settings) if check.part == "ledger"]
