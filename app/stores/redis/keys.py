@@ -32,6 +32,13 @@ def worker_client(url: str, *, timeout_s: float = 5.0) -> "Redis":
     return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
 
 
+def why_refused(error: Exception) -> str:
+    """What Redis said when it refused a command, in words that help."""
+    # How the embedded Valkey is made to refuse writes (app/processes/store.py); one with replicas means it literally.
+    no_room = " Its disk has no room for writes, unless it lost its replicas." if "NOREPLICAS" in str(error) else ""
+    return f"Redis refused a command: {error}{no_room}"
+
+
 def pack_arguments(*arguments: bytes) -> bytes:
     """Arguments in the Redis protocol, without the command's head."""
     return b"".join([b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments])

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import hiredis
 
-from app.stores.redis.keys import pack_command
+from app.stores.redis.keys import pack_command, why_refused
 
 CONNECT_TIMEOUT_S = 0.5
 SILENCE_S = 1.0
@@ -80,7 +80,7 @@ def _settle(future: "asyncio.Future[list[Any]]", answers: list[Any]) -> None:
     for answer in answers:
         # hiredis returns a refused command's error as a value and does not raise it.
         if isinstance(answer, hiredis.ReplyError):
-            future.set_exception(ConnectionError(f"Redis refused a command: {answer}"))
+            future.set_exception(ConnectionError(why_refused(answer)))
             # Marks the error as seen, or asyncio would log it for a question that nobody waits for.
             future.exception()
             return

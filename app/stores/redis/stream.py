@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from app.errors import StoreUnavailable
-from app.stores.redis.keys import WORKER_GROUP, WORKER_SILENT_AFTER_S, WORKER_TASKS, RedisKeys
+from app.stores.redis.keys import WORKER_GROUP, WORKER_SILENT_AFTER_S, WORKER_TASKS, RedisKeys, why_refused
 
 _NEVER_DELIVERED = ">"
 
@@ -48,7 +48,7 @@ class EventStream:
                 self._client.xgroup_create(self._keys.stream(partition), WORKER_GROUP, id="0", mkstream=True)
             except ResponseError as error:
                 if "BUSYGROUP" not in str(error):
-                    raise
+                    raise StoreUnavailable(why_refused(error)) from error
             except RedisError as error:
                 raise StoreUnavailable(f"cannot join the event stream: {error!r}") from error
 
@@ -123,7 +123,7 @@ class EventStream:
         except ResponseError as error:
             # The stream and its groups are gone when Redis was flushed or restored from before they were made.
             if "NOGROUP" not in str(error):
-                raise
+                raise StoreUnavailable(why_refused(error)) from error
             self.join()
             return command()
         except (RedisError, OSError) as error:
