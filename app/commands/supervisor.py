@@ -1,7 +1,6 @@
 """`endcap up`: Valkey, API and worker as children on one data directory, revived when they die, ended in order."""
 
 import fcntl
-import logging
 import os
 import signal
 import socket
@@ -9,27 +8,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from time import monotonic, sleep
 
+import app
 from app.composition.stores import ledger_of
 from app.errors import BadSetting
+from app.processes.child import Child
+from app.processes.store import Store
+from app.room import refusal
 from app.settings import Settings
-from app.stores.redis import embedded
 from app.stores.sql.access.keys import may_have_live_key
 from app.stores.sql.database.schema import has_ledger
 
 CHECK_S = 0.2
 PARENT_CHECK_S = 0.5
-MANY_DEATHS = 5
-SHORT_LIFE_S = 10.0
-# What ends so was killed by somebody else, and says nothing against the part itself.
-KILLED = (-signal.SIGKILL, -signal.SIGTERM)
-
-_log = logging.getLogger(__name__)
+STOP_TIMEOUT_S = 20.0
 
 
 def check_bind(settings: Settings) -> None:
@@ -64,7 +60,7 @@ def sole_owner(data_dir: Path) -> Iterator[None]:
     """Holds the data directory for one `endcap up`; raises BadSetting when it is missing or held."""
     try:
         data_dir.mkdir(exist_ok=True)
-        lock = (data_dir / "up.lock").open("w")
+        lock = (data_dir / "up.lock").open("a")
     except OSError as error:
         detail = f"data directory {data_dir} cannot be used ({error.strerror}); create it or name another --data-dir"
         raise BadSetting(detail) from None
@@ -73,35 +69,10 @@ def sole_owner(data_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadSetting(f"data directory {data_dir} is in use by another `endcap up`; end that first") from None
+        found = refusal(data_dir)
+        if found is not None:
+            raise BadSetting(f"data directory {found}; make room, give access or name another --data-dir")
         yield
-
-
-@dataclass(slots=True)
-class Child:
-    """One supervised process: how to start it, and how often it died young."""
-
-    name: str
-    spawn: Callable[[], "subprocess.Popen[bytes]"]
-    process: "subprocess.Popen[bytes]" = field(init=False)
-    started_at: float = field(init=False)
-    young_deaths: int = 0
-
-    def start(self) -> None:
-        """Starts the process."""
-        self.started_at = monotonic()
-        self.process = self.spawn()
-
-    def revive(self) -> None:
-        """Starts it again if it died; raises BadSetting when it keeps dying young by itself, not killed by others."""
-        status = self.process.poll()
-        if status is None:
-            return
-        if status not in KILLED:
-            self.young_deaths = self.young_deaths + 1 if monotonic() - self.started_at < SHORT_LIFE_S else 1
-        if self.young_deaths >= MANY_DEATHS:
-            raise BadSetting(f"{self.name} died {MANY_DEATHS} times in a row (status {status})")
-        _log.warning("part died, starting it again", extra={"part": self.name, "status": status})
-        self.start()
 
 
 def run(settings: Settings, *, on_started: Callable[[str], None], until: Flag | None = None) -> None:
@@ -110,40 +81,37 @@ def run(settings: Settings, *, on_started: Callable[[str], None], until: Flag | 
     stop = until or stop_on_signals(Flag())
     with sole_owner(settings.data_dir):
         check_bind(settings)
-        children: list[Child] = []
+        parts: list[Child] = []
         try:
-            redis_url = _start_store(settings, children)
+            store = Store(settings.data_dir) if settings.redis_url is None else None
+            redis_url = settings.redis_url or ""
+            if store is not None:
+                parts.append(store.child)
+                store.start()
+                redis_url = store.url
             for name in ("serve", "worker"):
-                children.append(_part(name, settings, redis_url))
-                children[-1].start()
+                parts.append(_part(name, settings, redis_url))
+                parts[-1].start()
             on_started(redis_url)
             while not stop.wait(CHECK_S):
-                for child in children:
-                    child.revive()
+                if store is not None:
+                    store.check()
+                for part in parts[1:]:
+                    part.revive()
         finally:
-            _end(children)
-
-
-def _start_store(settings: Settings, children: list[Child]) -> str:
-    """Starts or adopts the embedded server, unless a Redis is configured; a revived one keeps its port."""
-    if settings.redis_url is not None:
-        return settings.redis_url
-    endpoint, process = embedded.find_or_start(settings.data_dir)
-    if process is None:
-        # An earlier `up` was killed and its Valkey lives on: end it, so that this one owns what it runs.
-        os.kill(endpoint.pid, signal.SIGTERM)
-        endpoint, process = embedded.replace(settings.data_dir, endpoint)
-    child = Child("valkey", lambda: embedded.replace(settings.data_dir, endpoint)[1])
-    child.process, child.started_at = process, monotonic()
-    children.append(child)
-    return endpoint.url
+            _end(parts)
 
 
 def _part(name: str, settings: Settings, redis_url: str) -> Child:
     environment = child_environment(settings, redis_url)
-    command = [sys.executable, "-m", "app.cli", name, "--parent-pid", str(os.getpid())]
+    command = [*own_command(), name, "--parent-pid", str(os.getpid())]
     # A session of its own, so that Ctrl-C reaches this process alone, which ends its children in order.
     return Child(name, lambda: subprocess.Popen(command, env=environment, start_new_session=True))
+
+
+def own_command() -> list[str]:
+    """The command line of `endcap` as it runs here: -P, because another `app` may be in the current folder."""
+    return [sys.executable, "-P", str(Path(app.__file__).with_name("__main__.py"))]
 
 
 def end_with(parent_pid: int) -> None:
@@ -171,10 +139,11 @@ def child_environment(settings: Settings, redis_url: str) -> dict[str, str]:
     }
 
 
-def _end(children: list[Child]) -> None:
-    """Ends the parts in reverse: requests first, the store last."""
-    for child in reversed(children):
-        embedded.stop(child.process)
+def _end(parts: list[Child]) -> None:
+    """Ends the parts in order: requests first, the store last."""
+    for part in [*parts[1:], *parts[:1]]:
+        part.signal(signal.SIGTERM)
+        part.wait(monotonic() + STOP_TIMEOUT_S)
 
 
 def stop_on_signals(stop: Flag) -> Flag:

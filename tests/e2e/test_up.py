@@ -52,6 +52,13 @@ def test_standard_error_holds_json_lines_only_and_warns_once_of_a_misspelt_varia
     assert warnings == ["unknown variable ENDCAP_CURENCY: did you mean ENDCAP_CURRENCY?"]
 
 
+def test_another_app_in_the_current_folder_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("raise SystemExit('not Endcap')")
+    with endcap_up(tmp_path / "var", folder=tmp_path) as up:
+        assert up.parts().keys() == {"valkey-server", "serve", "worker"}
+
+
 def test_copied_data_directory_does_not_use_the_original_s_valkey(tmp_path: Path) -> None:
     with endcap_up(tmp_path / "var") as up:
         shutil.copytree(up.data_dir, tmp_path / "copy")

