@@ -342,11 +342,20 @@ def recommend(
 
 
 @cli.command()
-def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def doctor(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="First cut what is damaged off the append-only file; a copy is kept.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Check every part of an installation, and say what is wrong and how to fix it."""
-    from app.commands.doctor import examine
+    from app.commands import doctor as checkup
 
-    checks = examine(Settings.load(data_dir=data_dir))
+    settings = Settings.load(data_dir=data_dir)
+    if repair:
+        notify(checkup.repair(settings, now=datetime.now(UTC)))
+    checks = checkup.examine(settings)
     lines = (f"{'ok  ' if check.is_ok else 'FAIL'} {check.part}: {check.detail}" for check in checks)
     show(as_json, {"checks": [check.to_dict() for check in checks]}, *lines)
     if not all(check.is_ok for check in checks):

@@ -8,13 +8,17 @@ from pathlib import Path
 
 from redis.exceptions import ResponseError
 
+from app.commands.supervisor import sole_owner
 from app.composition.history import history_of
 from app.composition.stores import keys_of, ledger_of, redis_client
-from app.errors import EndcapError
+from app.errors import BadSetting, EndcapError
 from app.model.bundle import current_version, load_bundle
 from app.process import open_file_limit
+from app.processes.store import REPAIR
 from app.room import refusal, shortage
 from app.settings import Settings, unknown_variables
+from app.stores.redis.append_only import damage
+from app.stores.redis.append_only import repair as repair_file
 from app.stores.redis.embedded import find_running
 from app.stores.redis.keys import FEATURES_AS_OF
 from app.stores.sql.accounts.reconcile import reconcile
@@ -53,6 +57,18 @@ def examine(settings: Settings) -> list[HealthCheck]:
         "event stream": _stream,
     }
     return [_guarded(part, check, settings) for part, check in checks.items()]
+
+
+def repair(settings: Settings, *, now: datetime) -> str:
+    """What was done about a damaged append-only file; raises BadSetting while something runs on the data directory."""
+    with sole_owner(settings.data_dir):
+        if find_running(settings.data_dir) is not None:
+            raise BadSetting(f"a Valkey runs on {settings.data_dir}; end the command that uses it first")
+        found = damage(settings.data_dir)
+        if found is None:
+            return "nothing to repair"
+        copy = repair_file(found, now=now)
+    return f"{found}; they were cut off, and {copy} is a copy of the file as it was"
 
 
 def _guarded(part: str, check: Callable[[Settings], HealthCheck], settings: Settings) -> HealthCheck:
@@ -148,6 +164,8 @@ def _redis_url(settings: Settings) -> str | None:
 
 def _redis(settings: Settings) -> HealthCheck:
     url = _redis_url(settings)
+    if url is None and (found := damage(settings.data_dir)) is not None:
+        return HealthCheck("redis", False, f"{found}; {REPAIR}")
     if url is None:
         return HealthCheck("redis", True, "embedded Valkey is not running; `endcap up` starts it")
     with redis_client(url, timeout_s=2.0) as client:

@@ -12,7 +12,9 @@ from app.errors import BadSetting
 from app.processes.child import Child, Process
 from app.room import refusal, shortage
 from app.stores.redis import embedded
+from app.stores.redis.append_only import damage, size_bytes
 
+REPAIR = "`endcap doctor --repair` keeps a copy and cuts them off"
 DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -33,6 +35,7 @@ class Store:
         # Commands that use the server of before find the next one in the same place.
         self._port = embedded.free_port() if leftover is None else leftover.port
         self._takes_writes = False
+        self._file_bytes = 0
         self.child = Child("valkey", self._spawn)
 
     @property
@@ -48,7 +51,13 @@ class Store:
         except OSError as error:
             folder = self._data_dir / "valkey"
             raise BadSetting(f"{folder} cannot be used ({error.strerror}); make room, or give access to it") from None
-        embedded.wait_until_started(self._data_dir, embedded.Endpoint(self._port, process.pid), process)
+        try:
+            embedded.wait_until_started(self._data_dir, embedded.Endpoint(self._port, process.pid), process)
+        except BadSetting:
+            if (found := damage(self._data_dir)) is not None:
+                raise BadSetting(f"{found}; {REPAIR}") from None
+            raise
+        self._report_loss()
 
     def check(self) -> None:
         """Starts it again where it died, and turns its writes off or on with the room there is; for every moment."""
@@ -67,10 +76,19 @@ class Store:
         # One that does not answer yet is asked again in a moment.
         with suppress(RedisError, OSError):
             embedded.set_writes(self.url, taken=short is None)
+            self._report_loss()
             self._takes_writes = short is None
             _log.warning("Valkey refuses writes" if short else "Valkey takes writes", extra={"detail": short or "room"})
 
+    def _report_loss(self) -> None:
+        """Once after each start: what the server cut off the end of its file while it read it."""
+        lost_bytes = self._file_bytes - size_bytes(self._data_dir)
+        if lost_bytes > 0:
+            _log.warning("the append-only file ended in half an entry, which was dropped", extra={"bytes": lost_bytes})
+        self._file_bytes = 0
+
     def _spawn(self) -> Process:
+        self._file_bytes = size_bytes(self._data_dir)
         embedded.end_leftover(self._data_dir)
         launcher = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid())]
         return embedded.spawn(self._data_dir, self._port, takes_writes=self._takes_writes, launcher=launcher)[1]
