@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import time_ns
 
 import numpy as np
 
@@ -88,8 +89,11 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
 
 
 def new_decision_id() -> str:
-    """An id that nobody guesses: 128 random bits in hex; uuid4 takes four times as long."""
-    return os.urandom(16).hex()
+    """An id that nobody guesses, in hex: the time in milliseconds (48 bits), and 80 random bits.
+
+    The time lets any process see that a decision is too new to be in Redis yet. uuid4 takes four times as long.
+    """
+    return (time_ns() // 1_000_000).to_bytes(6).hex() + os.urandom(10).hex()
 
 
 def _slate(

@@ -1,7 +1,10 @@
 """Decisions kept for a while after they were answered: written behind the response, read back by id."""
 
+import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable
+from time import time
 
 import orjson
 
@@ -13,6 +16,9 @@ from app.stores.redis.pipelined import PipelinedRedis
 
 PENDING_COUNT = 5000
 FLUSH_COUNT = 500
+WRITTEN_WITHIN_S = 1.0
+"""A decision is in Redis so soon after its answer, or Redis is in trouble; until then it is looked for again."""
+FIRST_LOOK_AGAIN_S = 0.01
 
 
 class DecisionLog:
@@ -48,11 +54,17 @@ class DecisionLog:
         if pending is not None:
             return _with_trace(pending)
         command = pack_command(b"GET", RedisKeys.decision(decision_id).encode())
-        (found,) = await self._breaker.call(lambda: self._redis.ask(command, 1), timeout_s=self._timeout_s)
-        if found is None:
-            detail = f"decision {decision_id!r} was not made here or is older than {self._keep_s} s"
-            raise DecisionNotFound(detail)
-        return bytes(found)
+        pause_s = FIRST_LOOK_AGAIN_S
+        while True:
+            (found,) = await self._breaker.call(lambda: self._redis.ask(command, 1), timeout_s=self._timeout_s)
+            if found is not None:
+                return bytes(found)
+            # Another process may have answered it just now, and be about to write it.
+            if abs(_age_s(decision_id)) > WRITTEN_WITHIN_S:
+                detail = f"decision {decision_id!r} was not made here or is older than {self._keep_s} s"
+                raise DecisionNotFound(detail)
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
 
     async def flush_all(self) -> None:
         """Writes what is pending; while Redis fails it stays, and the queue stays bounded.
@@ -82,6 +94,14 @@ class DecisionLog:
 
     def _command(self, decision_id: str, kept: "_Kept") -> bytes:
         return pack_command(b"SET", RedisKeys.decision(decision_id).encode(), _with_trace(kept), *self._expiry)
+
+
+def _age_s(decision_id: str) -> float:
+    """How long ago it was made, by the time in its id (app/decision/pipeline.py); what has none is very old."""
+    try:
+        return time() - int(decision_id[:12], 16) / 1000
+    except ValueError:
+        return math.inf
 
 
 _Kept = tuple[bytes, Trace | None]
