@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -34,8 +35,10 @@ from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.redis.watch import StoreWatch
 from app.stores.sql.access.keyring import READ_EVERY_S
 from app.stores.sql.database.schema import upgrade
+from app.telemetry import Metrics
 
 FLUSH_S = 0.05
+METRICS_FLUSH_S = 1.0
 STORE_CHECK_S = 2.0
 LEDGER_CHECK_S = 5.0
 OFFER_INDEX_REFRESH_S = 0.5
@@ -45,9 +48,12 @@ OFFER_INDEX_REFRESH_S = 0.5
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, redis_url: str) -> FastAPI:
-    """The service on one Redis and one data directory; raises BadSetting when the settings cannot work."""
-    service, connections = build_service(settings, redis_url)
+def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None = None) -> FastAPI:
+    """The service on one Redis and one data directory, and what it measures, shared with others where `metrics_dir` is.
+
+    Raises BadSetting when the settings cannot work.
+    """
+    service, connections = build_service(settings, redis_url, Metrics(metrics_dir))
     lifespan = lifespan_of(service, connections)
     app = FastAPI(
         title="Endcap",
@@ -132,6 +138,7 @@ def lifespan_of(
                 ("keys", service.keys.refresh, READ_EVERY_S),
                 ("store", watch.measure, STORE_CHECK_S),
                 ("ledger", partial(asyncio.to_thread, upgrade, service.ledger), LEDGER_CHECK_S),
+                ("metrics", service.metrics.flush, METRICS_FLUSH_S),
             ):
                 _end_when_closed(stack, service.background.start(name, turn, every_s=every_s))
             yield

@@ -1,17 +1,21 @@
 """What can be seen from outside: metrics, the stage timer and logs without personal data."""
 
+import asyncio
 import json
 import logging
+import os
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from time import perf_counter
-from typing import Protocol
+from typing import Literal, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from app.errors import REFUSAL_REASONS
@@ -21,6 +25,10 @@ OVERLAP_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TIMED_ONE_IN = 16
 """One decision in so many has its stages timed: seven observations cost 12 µs, and a sample says as much."""
 STAGES = ("features", "context", "candidates", "eligibility", "scoring", "coupons", "slate", "encode")
+
+
+Mode = Literal["livemax", "livemin", "livemostrecent"]
+"""What a gauge says where several processes have one."""
 
 
 class StageTimer(Protocol):
@@ -38,59 +46,115 @@ class _NoTimer:
 no_timer: StageTimer = _NoTimer()
 
 
+def share_metrics(folder: Path, name: str) -> None:
+    """What this process measures from now on is kept in files of this folder, which `Metrics.exposition` sums up.
+
+    The next process of this name goes on counting where this one ended. The folder must be in memory: a file that
+    cannot grow would kill the process.
+    """
+    # Feast sets the same variable to a folder of its own when it is imported.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    # Its package has types for its public names only.
+    values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
+
+
+def forget_gauges(folder: Path, name: str) -> None:
+    """Removes what the ended process of this name said of its present state; its counts stay."""
+    for file in folder.glob(f"gauge_live*_{name}.db"):
+        file.unlink(missing_ok=True)
+
+
 class ModelInfo(Collector):
-    """`endcap_model_info{version=…} 1`: exactly one sample, of the version being served."""
+    """`endcap_model_info{version=…} 1`: a sample for each version that is being served."""
 
-    version: str | None = None
+    def __init__(self) -> None:
+        text = "1 for the version being served"
+        self._gauge = Gauge("endcap_model_info", text, ["version"], registry=None, multiprocess_mode="livemax")
+        self._version: str | None = None
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def serve(self, version: str) -> None:
+        """This version is served from now on, in place of the one before."""
+        if self._version is not None:
+            # Where processes share their metrics a sample cannot be removed.
+            self._gauge.labels(self._version).set(0)
+        self._gauge.labels(version).set(1)
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
         """The sample; none before the first bundle."""
-        info = GaugeMetricFamily("endcap_model_info", "1 for the version being served", labels=["version"])
-        if self.version is not None:
-            info.add_metric([self.version], 1)
-        yield info
+        yield from map(without_retired_versions, self._gauge.collect())
+
+
+def without_retired_versions(family: Metric) -> Metric:
+    """The family, of endcap_model_info only what is served."""
+    if family.name == "endcap_model_info":
+        family.samples = [sample for sample in family.samples if sample.value]
+    return family
 
 
 class TaskHealth(Collector):
-    """`endcap_background_task_up{task=…}`: 1 for each task that works, as the sources say at the time of asking."""
+    """`endcap_background_task_up{task=…}`: 1 for each task that works, 0 where it fails in any process."""
 
     def __init__(self) -> None:
         self.sources: list[Callable[[], Mapping[str, str | None]]] = []
+        text = "1 while a background task works"
+        self._gauge = Gauge("endcap_background_task_up", text, ["task"], registry=None, multiprocess_mode="livemin")
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """One sample per task."""
-        health = GaugeMetricFamily("endcap_background_task_up", "1 while a background task works", labels=["task"])
+    def flush(self) -> None:
+        """Takes what the sources say now."""
         for source in self.sources:
             for task, problem in source().items():
-                health.add_metric([task], problem is None)
-        yield health
+                self._gauge.labels(task).set(problem is None)
+
+    def collect(self) -> Iterator[Metric]:
+        """One sample per task."""
+        self.flush()
+        yield from self._gauge.collect()
 
 
 class FastCounter(Collector):
     """A counter with one label that the event loop alone adds to: without a lock, at a tenth of Counter's cost."""
 
     def __init__(self, name: str, text: str, label: str) -> None:
-        self._name, self._text, self._label = name, text, label
+        self._counter = Counter(name, text, [label], registry=None)
         self._counts: defaultdict[str, int] = defaultdict(int)
 
     def add(self, value: str, count: int = 1) -> None:
         """Counts `count` more for this value of the label."""
         self._counts[value] += count
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        """One sample per value seen so far."""
-        family = CounterMetricFamily(self._name, self._text, labels=[self._label])
-        # The event loop collects too, so nothing is added meanwhile.
+    def flush(self) -> None:
+        """Moves what was added to where it can be seen; for the event loop, which then adds nothing meanwhile."""
         for value, count in self._counts.items():
-            family.add_metric([value], count)
-        yield family
+            self._counter.labels(value).inc(count)
+        self._counts.clear()
+
+    def collect(self) -> Iterable[Metric]:
+        """One sample per value seen so far."""
+        self.flush()
+        return self._counter.collect()
+
+
+class SharedMetrics(Collector):
+    """The metrics of all processes that called `share_metrics` with this folder, the dead ones' counts among them."""
+
+    def __init__(self, folder: Path) -> None:
+        # Untyped as well.
+        self._all = MultiProcessCollector(None, str(folder))  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterator[Metric]:
+        """Counts and histograms summed, gauges each in its own way."""
+        # Untyped as well.
+        yield from map(without_retired_versions, self._all.collect())  # type: ignore[no-untyped-call]
 
 
 class Metrics:
     """Every metric of the service, in a registry of its own; names are public (docs/operations.md)."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared_dir: Path | None = None) -> None:
         self.registry = CollectorRegistry()
+        self._shared_dir = shared_dir
+        self._fast_counters: list[FastCounter] = []
         stage_seconds = Histogram(
             "endcap_stage_seconds",
             "Time per decision stage",
@@ -130,24 +194,69 @@ class Metrics:
         self.registry.register(self.model)
         self.tasks = TaskHealth()
         self.registry.register(self.tasks)
-        self.model_created_at = self._gauge("endcap_model_created_timestamp_seconds", "When the model was made")
+        created = "When the model was made"
+        self.model_created_at = self._gauge("endcap_model_created_timestamp_seconds", created, mode="livemax")
         self.stream_lag = self._gauge("endcap_stream_lag", "Accepted events not yet in the history")
         self.stream_dead = self._gauge("endcap_stream_dead_letters", "Events that could not be stored")
-        self.features_as_of = self._gauge(
-            "endcap_features_as_of_timestamp_seconds", "Instant the batch features look at"
-        )
-        self.store_up = self._gauge("endcap_store_up", "1 while Redis answers")
+        as_of = "Instant the batch features look at"
+        self.features_as_of = self._gauge("endcap_features_as_of_timestamp_seconds", as_of)
+        self.store_up = self._gauge("endcap_store_up", "1 while Redis answers", mode="livemin")
 
     def _counter(self, name: str, text: str, label: str) -> Counter:
         return Counter(name, text, [label], registry=self.registry)
 
     def _fast_counter(self, name: str, text: str, label: str) -> FastCounter:
         counter = FastCounter(name, text, label)
+        self._fast_counters.append(counter)
         self.registry.register(counter)
         return counter
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(name, text, registry=self.registry)
+    def _gauge(self, name: str, text: str, *, mode: Mode = "livemostrecent") -> Gauge:
+        return Gauge(name, text, registry=self.registry, multiprocess_mode=mode)
+
+    async def exposition(self) -> bytes:
+        """What Prometheus reads: of this process, or of all that share its folder."""
+        if self._shared_dir is None:
+            return generate_latest(self.registry)
+        self._flush()
+        everybody = CollectorRegistry()
+        everybody.register(SharedMetrics(self._shared_dir))
+        # Reading everybody's files takes milliseconds.
+        return await asyncio.to_thread(generate_latest, everybody)
+
+    async def flush(self) -> None:
+        """Lets the other processes see what this one counted; a killed process loses what came since."""
+        self._flush()
+
+    def _flush(self) -> None:
+        self.tasks.flush()
+        for counter in self._fast_counters:
+            counter.flush()
+
+
+class PartMetrics:
+    """What the supervisor knows of its parts, shown by whichever process of the API is asked for metrics."""
+
+    def __init__(self, folder: Path) -> None:
+        share_metrics(folder, "up")
+        text = "Processes of a part that run"
+        self._running = Gauge("endcap_processes", text, ["part"], registry=None, multiprocess_mode="livemax")
+        text = "Processes of a part that should run"
+        self._wanted = Gauge("endcap_processes_wanted", text, ["part"], registry=None, multiprocess_mode="livemax")
+        text = "Processes of a part that died and were started again"
+        self._restarts = Counter("endcap_process_restarts", text, ["part"], registry=None)
+
+    def see(self, pids: Sequence[tuple[str, int | None]]) -> None:
+        """Takes the name of each part with its process id, None where it does not run."""
+        for name in {name for name, _ in pids}:
+            of_part = [pid for part, pid in pids if part == name]
+            self._wanted.labels(name).set(len(of_part))
+            self._running.labels(name).set(len(of_part) - of_part.count(None))
+
+    def restarts_of(self, part: str) -> Callable[[], None]:
+        """What to call whenever a process of this part was started again."""
+        # From the first scrape on at 0, so that the first restart is an increase.
+        return self._restarts.labels(part).inc
 
 
 def stage_timer(metrics: Metrics) -> StageTimer:

@@ -1,7 +1,7 @@
 """`/healthz`, `/readyz` and `/metrics`: what the retailer's operations look at."""
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from app.api.state import service_of
@@ -44,4 +44,4 @@ async def get_readiness(response: Response, request: Request) -> Health:
 @router.get("/metrics", response_class=Response)
 async def get_metrics(request: Request) -> Response:
     """Prometheus metrics."""
-    return Response(generate_latest(service_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(await service_of(request).metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

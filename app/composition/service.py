@@ -42,11 +42,13 @@ GUESS_TIMEOUT_S = 0.5
 LIMITED_COUNT = 10_000
 
 
-def build_service(settings: Settings, redis_url: str) -> tuple[Service, list[PipelinedRedis]]:
+def build_service(
+    settings: Settings, redis_url: str, metrics: Metrics | None = None
+) -> tuple[Service, list[PipelinedRedis]]:
     """The parts, connected but not started, and the Redis connections; `close_service` closes both."""
     # A question is too small to share among threads: waiting for each other would cost more than the search.
     faiss.omp_set_num_threads(1)
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     placements = settings.placements()
     ledger = ledger_of(settings, limit_s=LEDGER_LIMIT_S)
     offer_indexes = OfferIndexes(ledger)
@@ -177,7 +179,7 @@ def _warm(bundle: Bundle, options: Options, placement: str, offer_indexes: Offer
 
 
 def _announce(bundle: Bundle, metrics: Metrics, placements: Mapping[str, Placement]) -> None:
-    metrics.model.version = bundle.version
+    metrics.model.serve(bundle.version)
     metrics.model_created_at.set(bundle.created_at.timestamp())
     for name, placement in placements.items():
         for why in [] if placement.policy is None else ignored_rules(bundle.catalogue, placement.policy):

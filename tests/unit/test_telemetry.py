@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from prometheus_client import generate_latest
 
-from app.telemetry import TIMED_ONE_IN, Metrics, no_timer, stage_timer
+from app.telemetry import TIMED_ONE_IN, Metrics, forget_gauges, no_timer, stage_timer
 
 
 def test_counter_adds_up_per_value_of_its_label() -> None:
@@ -55,3 +56,47 @@ def test_everything_on_standard_error_is_a_json_line_without_library_chatter() -
     assert "Python's warning" in python["message"]
     assert (thread["message"], thread["thread_name"]) == ("thread failed", "division")
     assert "ZeroDivisionError" in thread["error"]
+
+
+SHARING = """
+import asyncio, sys
+from pathlib import Path
+from app.telemetry import Metrics, share_metrics
+
+folder, name, version, up = sys.argv[1:]
+share_metrics(Path(folder), name)
+metrics = Metrics(Path(folder))
+metrics.decisions.add("full", 2)
+metrics.events.labels("accepted").inc(3)
+metrics.model.serve("older")
+metrics.model.serve(version)
+metrics.store_up.set(float(up))
+print(asyncio.run(metrics.exposition()).decode())
+"""
+
+
+def shared(folder: Path, name: str, *, version: str = "v1", store_up: int = 1) -> list[str]:
+    """What a process of this name shows after it counted two decisions and three events; then it ends."""
+    words = [sys.executable, "-c", SHARING, str(folder), name, version, str(store_up)]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_processes_that_share_a_folder_show_one_sum_and_the_worst_state(tmp_path: Path) -> None:
+    shared(tmp_path, "serve-0", version="v1", store_up=0)
+    shown = shared(tmp_path, "serve-1", version="v2")
+    assert 'endcap_decisions_total{fallback_level="full"} 4.0' in shown
+    assert 'endcap_events_total{status="accepted"} 6.0' in shown
+    assert "endcap_store_up 0.0" in shown
+    assert {line for line in shown if line.startswith("endcap_model_info")} == {
+        'endcap_model_info{version="v1"} 1.0',
+        'endcap_model_info{version="v2"} 1.0',
+    }
+
+
+def test_process_that_follows_another_counts_on_but_knows_nothing_of_its_state(tmp_path: Path) -> None:
+    shared(tmp_path, "serve-0", version="v1", store_up=0)
+    forget_gauges(tmp_path, "serve-0")
+    shown = shared(tmp_path, "serve-0", version="v2")
+    assert 'endcap_decisions_total{fallback_level="full"} 4.0' in shown
+    assert "endcap_store_up 1.0" in shown
+    assert [line for line in shown if line.startswith("endcap_model_info")] == ['endcap_model_info{version="v2"} 1.0']
