@@ -235,16 +235,18 @@ class Metrics:
 
 
 class PartMetrics:
-    """What the supervisor knows of its parts, shown by whichever process of the API is asked for metrics."""
+    """What the supervisor knows of its parts, shown by whichever process of the API answers `/metrics`."""
 
-    def __init__(self, folder: Path) -> None:
-        share_metrics(folder, "up")
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
         text = "Processes of a part that run"
-        self._running = Gauge("endcap_processes", text, ["part"], registry=None, multiprocess_mode="livemax")
+        self._running = Gauge("endcap_processes", text, ["part"], registry=self.registry, multiprocess_mode="livemax")
         text = "Processes of a part that should run"
-        self._wanted = Gauge("endcap_processes_wanted", text, ["part"], registry=None, multiprocess_mode="livemax")
+        self._wanted = Gauge(
+            "endcap_processes_wanted", text, ["part"], registry=self.registry, multiprocess_mode="livemax"
+        )
         text = "Processes of a part that died and were started again"
-        self._restarts = Counter("endcap_process_restarts", text, ["part"], registry=None)
+        self._restarts = Counter("endcap_process_restarts", text, ["part"], registry=self.registry)
 
     def see(self, pids: Sequence[tuple[str, int | None]]) -> None:
         """Takes the name of each part with its process id, None where it does not run."""

@@ -25,15 +25,22 @@ class Child:
     that did is started again for as long as it takes, after longer and longer waits: what it needs may come back.
     """
 
-    def __init__(self, name: str, spawn: Callable[[], Process], *, long_life_s: float = LONG_LIFE_S) -> None:
+    def __init__(
+        self,
+        name: str,
+        spawn: Callable[[], Process],
+        *,
+        on_restart: Callable[[], None] = lambda: None,
+        long_life_s: float = LONG_LIFE_S,
+    ) -> None:
         self.name = name
+        self._on_restart = on_restart
         self._long_life_s = long_life_s
-        self.restart_count = 0
         self._spawn = spawn
         self._process: Process | None = None
         self._started_at = self._start_again_at = 0.0
         self._young_deaths = 0
-        self._has_lived = False
+        self._has_lived = self._is_exchanged = False
 
     @property
     def pid(self) -> int | None:
@@ -52,15 +59,20 @@ class Child:
         if self.pid is not None:
             self._has_lived |= now - self._started_at >= self._long_life_s
             return
+        if self._is_exchanged:
+            self._is_exchanged = False
+            self.start()
+            return
         if self._process is not None:
             self._died(self._process.returncode, now)
         if now < self._start_again_at:
             return
         try:
             self.start()
-            self.restart_count += 1
         except (OSError, EndcapError) as error:
             self._died(str(error), now)
+        else:
+            self._on_restart()
 
     def _died(self, status: int | str, now: float) -> None:
         self._process = None
@@ -71,6 +83,11 @@ class Child:
         wait_s = min(FIRST_WAIT_S * 2 ** (self._young_deaths - 2), LAST_WAIT_S) if self._young_deaths > 1 else 0.0
         self._start_again_at = now + wait_s
         _log.warning("part died, starting it again", extra={"part": self.name, "status": status, "wait_s": wait_s})
+
+    def exchange(self) -> None:
+        """Ends it in order; then revive() starts it, and nothing counts as a death."""
+        self._is_exchanged = self.pid is not None
+        self.signal(signal.SIGTERM)
 
     def signal(self, number: int) -> None:
         """Sends it a signal, if it runs."""
