@@ -22,7 +22,7 @@ from app.commands.keys import keys
 from app.commands.models import add_release_commands
 from app.commands.settlement import settle
 from app.commands.terminal import AsJson, DataDir, load_settings, notify, progress_bar, show, show_text
-from app.errors import BadInput, EndcapError, ReleaseRefused, StoreUnavailable
+from app.errors import BadInput, EndcapError, ReleaseRefused
 from app.process import prepare
 from app.settings import MlflowSettings, Settings, unknown_variables
 
@@ -48,6 +48,13 @@ WarmStart = Annotated[
     bool | None,
     typer.Option("--warm-start/--cold-start", help="Continue from the live bundle.", show_default="cold-start"),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Processes of the API.", show_default="ENDCAP_API_PROCESS_COUNT, else one per core"
+    ),
+]
+Given = Annotated[str | None, typer.Option("--handover", hidden=True, help="What the supervisor hands over.")]
 ParentPid = Annotated[int | None, typer.Option(hidden=True, help="End when the process with this id has ended.")]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 
@@ -129,58 +136,50 @@ def _start_logging(settings: Settings, *, parent_pid: int | None = None) -> None
 
 
 @cli.command()
-def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+def up(host: Host = None, port: Port = None, workers: Workers = None, data_dir: DataDir = None) -> None:
     """Start Valkey, the API and the worker on one data directory, and end them on Ctrl-C."""
     from app.commands import supervisor
 
-    settings = Settings.load(data_dir=data_dir, host=host, port=port)
+    settings = Settings.load(data_dir=data_dir, host=host, port=port, api_process_count=workers)
     # Checked here as well, where a mistake is one clear line and not a child that keeps dying.
     settings.placements()
     _start_logging(settings)
-    address = f"http://{settings.host}:{settings.port}"
-    supervisor.run(settings, on_started=lambda _: show_text(f"Endcap on {address}/docs"))
+    supervisor.run(settings, on_started=lambda address: show_text(f"Endcap on {address}/docs"))
 
 
 @cli.command()
-def serve(host: Host = None, port: Port = None, data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
-    """Start only the API, on the Redis of ENDCAP_REDIS_URL."""
-    import uvicorn
+def reload(data_dir: DataDir = None) -> None:
+    """Exchange the processes of a running `endcap up` for new ones, one after the other, without a gap."""
+    from app.commands.supervisor import ask_for_exchange
 
-    from app.api.connections import connection_type
-    from app.commands.supervisor import check_bind, end_with
-    from app.composition.stores import opened_ledger
-    from app.main import create_app
+    pid = ask_for_exchange(load_settings(data_dir).data_dir)
+    show_text(f"process {pid} exchanges its API and its worker; its log says when that is done")
+
+
+@cli.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    handover: Given = None,
+    parent_pid: ParentPid = None,
+) -> None:
+    """Start only the API, on the Redis of ENDCAP_REDIS_URL."""
+    from app.commands.serve import serve as run_serve
+    from app.commands.supervisor import check_access, end_with
 
     settings = Settings.load(data_dir=data_dir, host=host, port=port)
-    check_bind(settings)
+    check_access(settings)
     _start_logging(settings, parent_pid=parent_pid)
     if parent_pid is not None:
         end_with(parent_pid)
-    app = create_app(settings, redis_url_of(settings))
-    # Before uvicorn, which would make a traceback and a status of its own of a ledger that a newer Endcap has migrated.
-    with suppress(StoreUnavailable), opened_ledger(settings):
-        pass
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        # uvicorn's own set-up would replace the JSON lines, and the boundary logs requests already.
-        log_config=None,
-        access_log=False,
-        loop="uvloop",
-        http=connection_type(settings.max_connections),
-        ws="none",
-        # Less than embedded.STOP_TIMEOUT_S, after which the supervisor kills.
-        timeout_graceful_shutdown=10,
-    )
+    run_serve(settings, redis_url_of(settings), handover)
 
 
 @cli.command()
 def worker(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
     """Start only the worker, on the Redis of ENDCAP_REDIS_URL."""
-    from threading import Event
-
-    from app.commands.supervisor import end_with, stop_on_signals
+    from app.commands.supervisor import Stop, end_with, stop_on_signals
     from app.composition.worker import opened_worker
 
     settings = Settings.load(data_dir=data_dir)
@@ -188,7 +187,7 @@ def worker(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
     if parent_pid is not None:
         end_with(parent_pid)
     # Before anything is opened: a signal that comes this early still ends the worker in order.
-    stop = stop_on_signals(Event())
+    stop = stop_on_signals(Stop())
     with opened_worker(settings, redis_url_of(settings)) as consumer:
         consumer.run(stop)
 

@@ -196,6 +196,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     max_connections: int = Field(default=1000, ge=1)
+    api_process_count: int | None = Field(default=None, ge=1, le=256)
     api_key: str | None = Field(default=None, min_length=16)
     keys_hold_s: int = Field(default=86_400, ge=1)
     key_requests_per_second: int = Field(default=0, ge=0)

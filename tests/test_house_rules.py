@@ -32,7 +32,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "deltalake": ("app/history.py",),
     "fastapi": ("app/api/", "app/console/", "app/main.py"),
     "starlette": ("app/api/", "app/console/", "app/main.py"),
-    "uvicorn": ("app/cli.py", "app/api/connections.py"),
+    "uvicorn": ("app/processes/server.py", "app/api/connections.py"),
 }
 """Which shipped files may import a library: everybody else asks these."""
 
@@ -62,8 +62,13 @@ CONSTRUCTED = {
 }
 """What lives as long as a process: app/composition/ makes it, and everybody else is handed it."""
 
-ENVIRONMENT_READERS = {("app/settings.py", None), ("app/commands/supervisor.py", "child_environment")}
-"""Settings reads the environment; the supervisor hands all of it on to the processes that it starts."""
+ENVIRONMENT_READERS = {
+    ("app/settings.py", None),
+    ("app/commands/supervisor.py", "child_environment"),
+    ("app/telemetry.py", "share_metrics"),
+}
+"""Settings reads the environment; the supervisor hands all of it on to the processes that it starts; and
+prometheus_client takes a folder from nowhere else."""
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 

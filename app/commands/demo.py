@@ -37,7 +37,7 @@ def run_demo(settings: Settings, *, check: bool, budget_s: float) -> None:
     supervisor.check_bind(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     _prepare(settings, budget_s=budget_s)
-    stop = threading.Event()
+    stop = supervisor.Stop()
     if not check:
         supervisor.stop_on_signals(stop)
     failure: list[BaseException] = []
@@ -69,7 +69,7 @@ def _prepare(settings: Settings, *, budget_s: float) -> None:
     show_text(*training_outcome(trained))
 
 
-def _show(settings: Settings, stop: threading.Event, check: bool, failure: list[BaseException]) -> None:
+def _show(settings: Settings, stop: supervisor.Stop, check: bool, failure: list[BaseException]) -> None:
     try:
         base = f"http://{settings.host}:{settings.port}"
         _wait_until_ready(base)

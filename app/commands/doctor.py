@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from redis.exceptions import ResponseError
-
 from app.commands.supervisor import sole_owner
 from app.composition.history import history_of
 from app.composition.stores import keys_of, ledger_of, redis_client
@@ -21,6 +19,7 @@ from app.stores.redis.append_only import damage
 from app.stores.redis.append_only import repair as repair_file
 from app.stores.redis.embedded import find_running
 from app.stores.redis.keys import FEATURES_AS_OF
+from app.stores.redis.keys import why_read_only as redis_refusal
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.database.schema import has_ledger, is_current, why_read_only
 
@@ -173,11 +172,10 @@ def _redis(settings: Settings) -> HealthCheck:
         if not info.get("aof_enabled"):
             detail = f"version {info['redis_version']}, append-only file OFF: accepted events may be lost"
             return HealthCheck("redis", False, detail)
-        try:
-            client.set("doctor", "1", ex=1)
-        except ResponseError as error:
-            why = shortage(settings.data_dir) if settings.redis_url is None else None
-            return HealthCheck("redis", False, f"takes no writes, so events are refused: {why or error}")
+        refused = redis_refusal(client)
+    if refused is not None:
+        why = shortage(settings.data_dir) if settings.redis_url is None else None
+        return HealthCheck("redis", False, f"takes no writes, so events are refused: {why or refused}")
     return HealthCheck("redis", True, f"version {info['redis_version']}, append-only file on, takes writes")
 
 

@@ -30,7 +30,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve_on(
-    listener: socket.socket, app: Callable[..., object], *, on_started: Callable[[], None] | None = None
+    listener: socket.socket,
+    app: Callable[..., object],
+    connection: type[HttpToolsProtocol],
+    *,
+    on_started: Callable[[], None] | None = None,
 ) -> bool:
     """Serves until SIGTERM or SIGINT; False when the application did not start."""
     config = uvicorn.Config(
@@ -39,7 +43,8 @@ def serve_on(
         log_config=None,
         access_log=False,
         loop="uvloop",
-        http="httptools",
+        http=connection,
+        ws="none",
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,

@@ -3,12 +3,11 @@
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from redis.exceptions import RedisError
-
-from app.errors import BadSetting
+from app.errors import BadSetting, StoreUnavailable
 from app.processes.child import Child, Process
 from app.room import refusal, shortage
 from app.stores.redis import embedded
@@ -29,14 +28,14 @@ _log = logging.getLogger(__name__)
 class Store:
     """One data directory's server; only the directory's owner may make it."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, on_restart: Callable[[], None]) -> None:
         self._data_dir = data_dir
         leftover = embedded.end_leftover(data_dir)
         # Commands that use the server of before find the next one in the same place.
         self._port = embedded.free_port() if leftover is None else leftover.port
         self._takes_writes = False
         self._file_bytes = 0
-        self.child = Child("valkey", self._spawn)
+        self.child = Child("valkey", self._spawn, on_restart=on_restart)
 
     @property
     def url(self) -> str:
@@ -73,8 +72,8 @@ class Store:
         # Quotas and broken disks show in no figure, only when something is written.
         if short is None and refusal(self._data_dir / "valkey") is not None:
             return
-        # One that does not answer yet is asked again in a moment.
-        with suppress(RedisError, OSError):
+        # One that does not answer yet gets it in a moment.
+        with suppress(StoreUnavailable):
             embedded.set_writes(self.url, taken=short is None)
             self._report_loss()
             self._takes_writes = short is None

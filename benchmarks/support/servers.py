@@ -83,7 +83,18 @@ def endcap_up(
     A data directory without a bundle is ready at `/healthz` alone.
     """
     port = free_port()
-    command = [sys.executable, "-m", "app.cli", "up", "--port", str(port), "--data-dir", str(data_dir)]
+    command = [
+        sys.executable,
+        "-m",
+        "app.cli",
+        "up",
+        "--workers",
+        "1",
+        "--port",
+        str(port),
+        "--data-dir",
+        str(data_dir),
+    ]
     with TemporaryDirectory(prefix="endcap-log-") as folder:
         log_path = Path(folder) / "up.log"
         with log_path.open("wb") as log:

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,10 +34,10 @@ def up(trained_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @contextmanager
-def copied_world(world: World, data_dir: Path) -> Iterator[Up]:
+def copied_world(world: World, data_dir: Path, *, environment: Mapping[str, str] | None = None) -> Iterator[Up]:
     """`endcap up` on a copy of the world, ready to answer; its features are in the embedded Valkey."""
     shutil.copytree(world.settings.data_dir, data_dir)
-    with endcap_up(data_dir) as running:
+    with endcap_up(data_dir, environment=environment) as running:
         copy_keys(world.redis_url, running.valkey_url())
         wait_until(lambda: running.client.get("/readyz").status_code == 200, "the bundle is live")
         yield running

@@ -32,13 +32,13 @@ class Up:
     client: httpx.Client
 
     def parts(self) -> dict[str, int]:
-        """The process ids of `valkey-server`, `serve` and `worker`, as far as they run."""
-        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        found: dict[str, int] = {}
-        for pid in pids:
-            words = command_of(int(pid))
-            found |= {name: int(pid) for name in ("valkey-server", "serve", "worker") if name in words}
-        return found
+        """The process ids of `valkey-server`, `serve` and `worker`, as far as they run; one of each."""
+        return {name: pids[-1] for name in ("valkey-server", "serve", "worker") if (pids := self.pids_of(name))}
+
+    def pids_of(self, part: str) -> list[int]:
+        """The ids of all processes of one part."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in children if part in command_of(int(pid))]
 
     def kill(self, part: str) -> None:
         """kill -9 of one part; returns once it is gone."""
@@ -89,7 +89,8 @@ def endcap_up(
     port = free_port()
     process = subprocess.Popen(
         [*endcap("up"), "--port", str(port), "--data-dir", str(data_dir)],
-        env=bare_environment() | dict(environment or {}),
+        # One process of the API is enough for most tests, and all that small machines have time for.
+        env=bare_environment() | {"ENDCAP_API_PROCESS_COUNT": "1"} | dict(environment or {}),
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,

@@ -203,11 +203,14 @@ def _options(folder: Path, port: int, *, takes_writes: bool) -> list[str]:
 
 
 def set_writes(url: str, *, taken: bool) -> None:
-    """Lets a running server take writes or refuse them; raises RedisError or OSError where it does not answer."""
-    with Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
-        # In this order, one by one: whatever is taken is synced before its answer.
-        for name, value in (TAKE_WRITES if taken else REFUSE_WRITES).items():
-            client.config_set(name, value)
+    """Lets a running server take writes or refuse them; raises StoreUnavailable where it does not answer."""
+    try:
+        with Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
+            # In this order, one by one: whatever is taken is synced before its answer.
+            for name, value in (TAKE_WRITES if taken else REFUSE_WRITES).items():
+                client.config_set(name, value)
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"Valkey does not answer: {error!r}") from error
 
 
 def wait_until_answers(url: str, process: "subprocess.Popen[bytes] | None" = None) -> None:

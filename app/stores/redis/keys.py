@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from app.domain import Event, subject_of
@@ -37,6 +38,15 @@ def why_refused(error: Exception) -> str:
     # How the embedded Valkey is made to refuse writes (app/processes/store.py); one with replicas means it literally.
     no_room = " Its disk has no room for writes, unless it lost its replicas." if "NOREPLICAS" in str(error) else ""
     return f"Redis refused a command: {error}{no_room}"
+
+
+def why_read_only(client: WorkerClient) -> str | None:
+    """What Redis says to a write that leaves nothing behind; None when it takes it."""
+    try:
+        client.set("doctor", "1", ex=1)
+    except ResponseError as error:
+        return str(error)
+    return None
 
 
 def pack_arguments(*arguments: bytes) -> bytes:
