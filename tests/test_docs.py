@@ -16,7 +16,7 @@ from app.offers.terms.reasons import ReasonCode
 from app.offers.terms.terms import CampaignTerms, Discount, OfferTerms
 from app.settings import Settings
 from app.stores.sql.accounts.outcomes import AUDIENCE, OFFERS, REDEMPTIONS
-from app.telemetry import STAGES, TIMED_ONE_IN, Metrics
+from app.telemetry import STAGES, TIMED_ONE_IN, Metrics, PartMetrics
 from tests.support.repository import ROOT
 
 DOCS = ROOT / "docs"
@@ -162,7 +162,7 @@ def strings(expression: ast.expr) -> Iterator[str]:
 
 def metric_names() -> set[str]:
     """Every metric as the page names it."""
-    families = Metrics().registry.collect()
+    families = [*Metrics().registry.collect(), *PartMetrics().registry.collect()]
     return {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
 
 

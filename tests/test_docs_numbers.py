@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from app import room
 from app.api import boundary, connections, limits
 from app.api.campaigns import generation, simulation
 from app.api.decisions.replenishment_wire import ReplenishmentRequest
@@ -34,6 +35,7 @@ from app.model.bundle import HEAD_COUNTS
 from app.offers.planning.generation import Guardrails
 from app.offers.rules.combination import MAX_COMBINED
 from app.offers.terms import codes, conditions
+from app.processes import child, server
 from app.settings import Placement, Settings
 from app.stores.feast import push
 from app.stores.redis.breaker import Breaker
@@ -173,7 +175,12 @@ STATEMENTS: dict[str, list[str]] = {
         f"{CHUNK_ROWS:,} a transaction",
         f"within {issuing.KEEP_PENDING // DAY} days",
     ],
-    "operations.md": [f"within {consume.SWEEP_EVERY_S:.0f} s while a worker runs"],
+    "operations.md": [
+        f"within {consume.SWEEP_EVERY_S:.0f} s while a worker runs",
+        f"at {room.RESERVE_BYTES / room.MB:.0f} MB left",
+        f"after up to {child.LAST_WAIT_S:.0f} s",
+        f"after {server.KEEP_ALIVE_S + 1} s at most",
+    ],
     "ranking.md": [
         f"the strongest {foldin.MAX_ITEM_COUNT} purchases",
         f"| {sources.SIMILAR_COUNT}, or {sources.SIMILAR_PER_PLACE} × the slate |",

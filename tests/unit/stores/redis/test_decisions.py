@@ -27,13 +27,13 @@ async def process_of(url: str) -> AsyncIterator[DecisionLog]:
 
 def test_decision_is_found_by_another_process_before_it_was_written(valkey: str) -> None:
     async def ask() -> bytes:
-        async with process_of(valkey) as answering, process_of(valkey) as asked:
+        async with process_of(valkey) as answering, process_of(valkey) as searching:
             decision_id = new_decision_id()
             answering.record(decision_id, b'{"decision_id":"d"}', None)
-            question = asyncio.create_task(asked.find(decision_id))
-            writing = asyncio.create_task(answering.keep_flushing())
+            question = asyncio.create_task(searching.find(decision_id))
+            writing = asyncio.create_task(answering.flush_all())
             found = await question
-            writing.cancel()
+            await writing
             return found
 
     assert asyncio.run(ask()) == b'{"decision_id":"d"}'
@@ -42,8 +42,8 @@ def test_decision_is_found_by_another_process_before_it_was_written(valkey: str)
 @pytest.mark.parametrize("decision_id", ["dec_1", "", f"{int(time() - 60) * 1000:012x}{'0' * 20}"])
 def test_decision_of_long_ago_or_of_nobody_is_not_waited_for(valkey: str, decision_id: str) -> None:
     async def ask() -> None:
-        async with process_of(valkey) as asked:
-            await asked.find(decision_id)
+        async with process_of(valkey) as searching:
+            await searching.find(decision_id)
 
     begun = monotonic()
     with pytest.raises(DecisionNotFound):
@@ -53,8 +53,8 @@ def test_decision_of_long_ago_or_of_nobody_is_not_waited_for(valkey: str, decisi
 
 def test_decision_that_never_comes_is_waited_for_a_moment_only(valkey: str) -> None:
     async def ask() -> None:
-        async with process_of(valkey) as asked:
-            await asked.find(new_decision_id())
+        async with process_of(valkey) as searching:
+            await searching.find(new_decision_id())
 
     begun = monotonic()
     with pytest.raises(DecisionNotFound):
