@@ -10,7 +10,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from tests.e2e.test_failures import copied_world, decide, view_of
+from tests.e2e.stores.test_failures import copied_world, decide, view_of
 from tests.support.running import Up, bare_environment, endcap
 from tests.support.server import wait_until
 from tests.support.world import END, World, customer, product

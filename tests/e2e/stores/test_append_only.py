@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.e2e.test_failures import times_in_history, view_of
-from tests.e2e.test_up import assert_one_line, refusal
+from tests.e2e.processes.test_up import assert_one_line, refusal
+from tests.e2e.stores.test_failures import times_in_history, view_of
 from tests.support.running import bare_environment, endcap, endcap_up
 from tests.support.server import wait_until
 

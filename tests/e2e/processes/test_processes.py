@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.test_failures import copied_world
+from tests.e2e.stores.test_failures import copied_world
 from tests.support.running import Up, bare_environment, endcap
 from tests.support.server import wait_until
 from tests.support.world import World

@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-from tests.e2e.test_failures import STORE_FLAGS, copied_world, decide, times_in_history, view_of
-from tests.e2e.test_up import assert_one_line, refusal
+from tests.e2e.processes.test_up import assert_one_line, refusal
+from tests.e2e.stores.test_failures import STORE_FLAGS, copied_world, decide, times_in_history, view_of
 from tests.support.repository import skip_unless_ci
 from tests.support.running import Up, bare_environment, command_of, endcap, endcap_up
 from tests.support.server import wait_until
