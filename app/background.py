@@ -82,6 +82,6 @@ class Background:
 
 
 def failing(problems: Mapping[str, str | None]) -> str | None:
-    """The tasks that do not work and why, in one line; None when all do."""
-    lines = [f"background task {name}: {problem}" for name, problem in problems.items() if problem is not None]
-    return "; ".join(lines) or None
+    """The tasks that do not work, in one line without the reasons, which are the log's; None when all do."""
+    names = [name for name, problem in problems.items() if problem is not None]
+    return f"background task {', '.join(names)} fails: the log has the details" if names else None

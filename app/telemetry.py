@@ -314,6 +314,8 @@ def log_to_stderr(level: str) -> None:
     logging.basicConfig(level="WARNING" if level == "INFO" else level, handlers=[handler], force=True)
     for name in OURS:
         logging.getLogger(name).setLevel(level)
+    # Below that it logs every row and every value of a statement: people and codes.
+    logging.getLogger("sqlalchemy").setLevel("WARNING")
     logging.captureWarnings(True)
     threading.excepthook = _log_failed_thread
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access import Access
-from app.api.problems import problem
+from app.api.problems import endpoint_of, problem, unexpected
 from app.api.reference import OPEN_PATHS as REFERENCE_PATHS
 from app.telemetry import Metrics
 
@@ -51,12 +51,14 @@ class BoundaryMiddleware:
         # Cut off, because it goes into logs and into the answer.
         request_id = headers.get(b"x-request-id", b"")[:64] or os.urandom(16).hex().encode()
         status = 500  # What it stays if the application raises before it answers.
+        is_started = False
 
         async def send_marked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_started
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                is_started = True
             await send(message)
 
         try:
@@ -65,6 +67,11 @@ class BoundaryMiddleware:
                 await refusal(scope, receive, send_marked)
             else:
                 await self._serve(scope, headers, receive, send_marked)
+        except Exception as error:  # the border of a request
+            if is_started:
+                raise
+            # Answered here: raised on, it would have the server close the connection, with the next request on it.
+            await unexpected(scope, error)(scope, receive, send_marked)
         finally:
             self._observe(scope, status, perf_counter() - started, request_id)
 
@@ -95,8 +102,7 @@ class BoundaryMiddleware:
 
     def _observe(self, scope: Scope, status: int, seconds: float, request_id: bytes) -> None:
         # The route and not the path: ids in paths would make a series of metrics each.
-        route = scope.get("route")
-        endpoint = getattr(route, "path", "unknown")
+        endpoint = endpoint_of(scope)
         self._seconds_of(endpoint, status).observe(seconds)
         if _log.isEnabledFor(logging.DEBUG) or status >= 500:
             level = logging.ERROR if status >= 500 else logging.DEBUG

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
+from app.api.problems import without_folders
 from app.api.state import service_of
 from app.background import failing
 
@@ -33,8 +34,9 @@ async def get_readiness(response: Response, request: Request) -> Health:
     """Ready once a bundle is verified and warmed; before that decisions come from the static lists."""
     service = service_of(request)
     bundle = service.live.bundle
-    tasks = service.background.problems()
-    detail = "; ".join(filter(None, (service.live.problem, failing(tasks)))) or None
+    problem = service.live.problem
+    tasks = failing(service.background.problems())
+    detail = "; ".join(filter(None, (None if problem is None else without_folders(problem), tasks))) or None
     if bundle is None:
         response.status_code = 503
         return Health(status="waiting for a bundle", detail=detail)

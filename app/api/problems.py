@@ -1,6 +1,7 @@
 """Errors become problem+json: the one table from error to HTTP status."""
 
 import logging
+import re
 from collections.abc import Mapping
 from math import ceil
 
@@ -9,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from app import errors
 
@@ -52,6 +54,7 @@ TITLES = {
     503: "Unavailable",
 }
 CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+UNAVAILABLE = "a part that this needs does not answer now; send it again, a write with the same Idempotency-Key"
 
 _log = logging.getLogger(__name__)
 
@@ -101,12 +104,15 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(errors.EndcapError, _endcap)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _endcap(_: Request, error: Exception) -> Response:
     assert isinstance(error, errors.EndcapError)
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    if status == 503:
+        # Its own words may name hosts, files and tables.
+        _log.warning("request not served", extra={"code": error.code, "detail": error.message})
+        return problem(status, error.code, UNAVAILABLE, headers={"Retry-After": "1"})
     headers = retry_after(error.retry_after_s) if isinstance(error, errors.TooManyGuesses) else None
     return problem(status, error.code, error.message, pointer=error.pointer, headers=headers)
 
@@ -128,7 +134,18 @@ async def _http(_: Request, error: Exception) -> Response:
     return answer
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
-    _log.error("request failed", exc_info=error, extra={"path": request.scope.get("path")})
+def endpoint_of(scope: Scope) -> str:
+    """The route's own path; never that of the request, which names people."""
+    return getattr(scope.get("route"), "path", "unknown")
+
+
+def without_folders(text: str) -> str:
+    """The text with every path cut to its last name: where files lie is nobody's business outside."""
+    return re.sub(r"(?:[^\s'\"()/]*/)+(?=[^\s/])", "", text)
+
+
+def unexpected(scope: Scope, error: Exception) -> Response:
+    """What a caller learns of a failure that has no name; the log has it all."""
+    _log.error("request failed", exc_info=error, extra={"endpoint": endpoint_of(scope)})
     # The error's own words stay in the log: they may name what no caller should know.
     return problem(500, "internal_error", "The service failed on this request; the log has the details.")

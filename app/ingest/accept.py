@@ -69,7 +69,7 @@ async def _accepted(part: list[Parsed], store: EventStore) -> list[RowResult]:
         answers = iter(await store.accept(batches) if batches else [])
     except StoreUnavailable as error:
         # Some may have arrived all the same: sent again they are answered `duplicate`.
-        return [_unsafe(row, error) for row in part]
+        return [_unsafe(row, error.code) for row in part]
     return [row if isinstance(row, RowResult) else _result(row, next(answers)) for row in part]
 
 
@@ -87,7 +87,7 @@ def _result(events: list[Event], accepted: bool) -> RowResult:
     return RowResult(events[0].event_id, "accepted" if accepted else "duplicate")
 
 
-def _unsafe(row: list[Event] | RowResult, error: StoreUnavailable) -> RowResult:
+def _unsafe(row: list[Event] | RowResult, code: str) -> RowResult:
     if isinstance(row, RowResult):
         return row
-    return RowResult(row[0].event_id, "rejected", error.code, f"{error.message}; send it again with the same id")
+    return RowResult(row[0].event_id, "rejected", code, "not known to be safe; send it again with the same id")

@@ -32,14 +32,16 @@ def test_task_that_fails_takes_its_next_turn_and_recovers(caplog: pytest.LogCapt
 def test_task_that_has_ended_is_a_problem() -> None:
     background = Background()
 
-    async def ended() -> str | None:
+    async def ended() -> dict[str, str | None]:
         task = background.start("reload", lambda: asyncio.sleep(0), every_s=0)
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})
-        return failing(background.problems())
+        return background.problems()
 
-    assert asyncio.run(ended()) == "background task reload: it has ended"
+    problems = asyncio.run(ended())
+    assert problems == {"reload": "it has ended"}
+    assert failing(problems) == "background task reload fails: the log has the details"
 
 
 def test_turn_that_does_not_come_back_is_a_problem() -> None:
@@ -49,7 +51,7 @@ def test_turn_that_does_not_come_back_is_a_problem() -> None:
         now[0] = STUCK_AFTER_S
         assert failing(background.problems()) is None
         now[0] += 1
-        assert failing(background.problems()) == "background task reload: it has not come back for 61 s"
+        assert background.problems() == {"reload": "it has not come back for 61 s"}
     assert failing(background.problems()) is None
 
 

@@ -47,10 +47,8 @@ async def get_decision(decision_id: Id, request: Request) -> Response:
     """The decision as it was answered, with its trace; kept for ENDCAP_DECISION_KEEP_S seconds."""
     try:
         answer = await service_of(request).decisions.find(decision_id)
-    except StoreUnavailable as error:
-        raise DecisionNotFound(
-            f"decision {decision_id!r} cannot be looked up now ({error.message}); try again"
-        ) from None
+    except StoreUnavailable:
+        raise DecisionNotFound(f"decision {decision_id!r} cannot be looked up now; try again") from None
     return Response(answer, media_type="application/json")
 
 

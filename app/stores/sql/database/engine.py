@@ -157,16 +157,19 @@ def open_ledger(url: str, *, limit_s: float | None = None) -> Ledger:
 
     Raises BadSetting for any other kind of address.
     """
+    # hide_parameters: an error would repeat the values of its statement, customers and codes among them, in the log.
     if url.startswith("sqlite:///"):
         # The pool hands a connection to whichever thread comes next; SQLite's driver refuses that unless it is allowed.
         patience_s = PATIENCE_S if limit_s is None else limit_s
-        engine = create_engine(url, connect_args={"timeout": patience_s, "check_same_thread": False})
+        engine = create_engine(
+            url, connect_args={"timeout": patience_s, "check_same_thread": False}, hide_parameters=True
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif url.startswith(("postgresql://", "postgres://")):
         address = "postgresql+psycopg://" + url.split("://", 1)[1]
         engine = create_engine(
-            address, pool_size=10, max_overflow=30, pool_timeout=limit_s or PATIENCE_S,
+            address, hide_parameters=True, pool_size=10, max_overflow=30, pool_timeout=limit_s or PATIENCE_S,
             connect_args=_postgresql_bounds(limit_s),
         )  # fmt: skip
     else:
