@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from app.decision.ranking.features import COLUMNS
 from app.errors import BadInput, BundleMissing, BundleRefused
-from app.history import CURRENCY, History
+from app.history import History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.product_table import ProductTable
 from app.ports import Progress
@@ -23,7 +23,7 @@ from training.config import ModelConfig
 from training.coupons.examples import CouponWorld
 from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
-from training.data.dataset import Dataset, load_interactions, product_table
+from training.data.dataset import Dataset, history_currency, load_interactions, product_table
 from training.data.split import Split, make_splits, never_again, random_split
 from training.evaluation.baselines import Baselines, live_baselines
 from training.evaluation.evaluate import Case, evaluate_bundle
@@ -288,7 +288,7 @@ def _train_on_everything(
             metrics=metrics,
         )
         start = None if run.warm is None else run.warm.start(run.dataset.product_ids, seed=run.seed)
-        currency = _currency(run.history)
+        currency = history_currency(run.history)
         contents = learn_contents(run.dataset, hyperparameters, seed=run.seed, currency=currency, start=start)
         contents = with_coupons(contents, coupons)
         if run.dataset.has_purchases and run.config.parts.replenishment:
@@ -330,14 +330,6 @@ def _manifest_config(run: _Run) -> dict[str, object]:
         "data": dataset_facts(run.dataset),
         "model": run.config.model_dump(include=set(ModelConfig.model_fields)),
     }
-
-
-def _currency(history: pl.LazyFrame) -> str | None:
-    """The currency of most rows; None when none names one."""
-    # The name decides between currencies of as many rows, so that equal runs give equal bundles.
-    counted = history.filter(pl.col(CURRENCY).is_not_null()).group_by(CURRENCY).len().sort("len", CURRENCY)
-    currencies = counted.collect(engine="streaming")[CURRENCY].to_list()
-    return str(currencies[-1]) if currencies else None
 
 
 def _window(dataset: Dataset) -> tuple[datetime | None, datetime | None]:

@@ -1,7 +1,7 @@
 """Import products and stores: tables of one row per id, where a later file overrules an earlier one."""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,8 +71,13 @@ def import_catalogue(
             rows_rejected=rejects.rows,
             rejects_path=rejects.finish(),
             seconds=perf_counter() - begun_s,
-            ignored_columns=tuple(name for name in file.columns if _is_reserved(name)),
+            ignored_columns=tuple(name for name in file.columns if _is_ignored(name, file.columns)),
         )
+
+
+def _is_ignored(name: str, columns: Sequence[str]) -> bool:
+    """Reserved columns, and a currency without any amount."""
+    return _is_reserved(name) or (name == "currency" and not any(money in columns for money in MONEY))
 
 
 def _is_reserved(name: str) -> bool:
@@ -87,10 +92,13 @@ def _parsed(block: Block, catalogue: ReferenceTable, *, default_currency: str) -
     )
     currency = values.currencies(given, default=default_currency)
     parsed: dict[str, ParsedColumn] = {catalogue.key: values.identifiers(frame[catalogue.key], compulsory=True)}
+    # Amounts mean nothing without it, and it nothing without amounts: alone it would give stored ones another meaning.
+    if any(name in MONEY for name in frame.columns):
+        parsed["currency"] = currency
     for name in frame.columns:
         if name == "currency":
-            parsed[name] = currency
-        elif name in MONEY:
+            continue
+        if name in MONEY:
             parsed[name] = _price(frame[name], currency.values)
         elif name == RECOMMENDABLE:
             parsed[name] = values.yes_or_no(frame[name])

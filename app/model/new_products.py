@@ -58,6 +58,17 @@ def _in_order(bundle: Bundle, products: pl.DataFrame) -> pl.DataFrame:
     return ids.join(table, on="product_id", how="left", maintain_order="left")
 
 
+def money_in(products: pl.DataFrame, currency: str | None, *, unknown: int | None) -> pl.DataFrame:
+    """The product table with `unknown` for what is in another currency; a row that names none is in this one."""
+    if currency is None or "currency" not in products.columns:
+        return products
+    is_foreign = pl.col("currency") != currency
+    money = [name for name in ("price_minor", "unit_cost_minor") if name in products.columns]
+    return products.with_columns(
+        pl.when(is_foreign).then(pl.lit(unknown, pl.Int64)).otherwise(pl.col(name)).alias(name) for name in money
+    )
+
+
 def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
     """The catalogue with what the rows say; `before` itself when they say nothing else."""
     names = _names(before.names, rows)

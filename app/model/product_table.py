@@ -9,7 +9,7 @@ from pathlib import Path
 from app.model.bundle import Bundle
 
 FILE = "products.parquet"
-READ = ("product_id", "name", "price_minor", "unit_cost_minor", "recommendable", "listed_at")
+READ = ("product_id", "name", "price_minor", "unit_cost_minor", "currency", "recommendable", "listed_at")
 """The columns that bundles take from the table, in addition to their attributes."""
 
 State = tuple[int, int, int]
@@ -68,12 +68,14 @@ def _applied_to(bundle: Bundle, path: Path, *, now: datetime) -> Bundle:
     # Polars costs 0.2 s and 25 MB, which a server without newer products need not pay.
     import polars as pl
 
-    from app.model.new_products import extended
+    from app.model.new_products import extended, money_in
 
     file = io.BytesIO(content)
     columns = [name for name in pl.read_parquet_schema(file) if name in READ or name in bundle.catalogue.attributes]
     file.seek(0)
-    return extended(bundle, pl.read_parquet(file, columns=columns), now=now)
+    # Not null: that would bring back the price in the bundle's currency, which is no longer asked.
+    products = money_in(pl.read_parquet(file, columns=columns), bundle.catalogue.currency, unknown=-1)
+    return extended(bundle, products, now=now)
 
 
 def _says_nothing_new(bundle: Bundle, content: bytes, *, now: datetime) -> bool:

@@ -8,6 +8,8 @@ import numpy.typing as npt
 import polars as pl
 
 from app.domain import Floats, Ints, Mask
+from app.history import CURRENCY
+from app.model.new_products import money_in
 from app.settings import Settings
 from training.data.purchases import kept_purchases
 
@@ -28,7 +30,7 @@ MAX_VOCABULARY = 5000
 """A further text column with more distinct values describes single products, not groups of them."""
 
 ALWAYS_ATTRIBUTES = ("brand", "department", "category")
-NEVER_ATTRIBUTES = ("product_id", "name", "image_url", "recommendable")
+NEVER_ATTRIBUTES = ("product_id", "name", "image_url", "recommendable", "currency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,11 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
 
     Purchases are the interactions; where there are none at all, every positive event is one. A customer is
     the customer id, else the anonymous id, else the basket. Products marked `recommendable` = "no" are left
-    out entirely. An empty history gives a dataset without lines.
+    out entirely. Money in another currency than most rows' is unknown. An empty history gives a dataset without lines.
     """
-    shown = _without_hidden(history.lazy(), products)
+    currency = history_currency(history.lazy())
+    products = None if products is None else money_in(products, currency, unknown=None)
+    shown = _in_currency(_without_hidden(history.lazy(), products), currency)
     rows, has_purchases = _positive(shown)
     lines = _lines(rows, repeats=not has_purchases)
     views = _views(shown, line_count=lines.height) if has_purchases else None
@@ -172,6 +176,20 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
         catalogue=_catalogue(codes, products, paid=_paid_price(coded)),
         views=None if views is None else _coded_views(views, codes, customer_ids),
     )
+
+
+def history_currency(history: pl.LazyFrame) -> str | None:
+    """The currency of most rows; None when none names one."""
+    # The name decides between currencies of as many rows, so that equal runs give equal bundles.
+    counted = history.filter(pl.col(CURRENCY).is_not_null()).group_by(CURRENCY).len().sort("len", CURRENCY)
+    currencies = counted.collect(engine="streaming")[CURRENCY].to_list()
+    return str(currencies[-1]) if currencies else None
+
+
+def _in_currency(rows: pl.LazyFrame, currency: str | None) -> pl.LazyFrame:
+    """The rows without the amounts of those in another currency."""
+    is_foreign = pl.col(CURRENCY) != pl.lit(currency, pl.String)
+    return rows.with_columns(amount_minor=pl.when(is_foreign).then(None).otherwise(pl.col("amount_minor")))
 
 
 def purchase_pairs(dataset: Dataset) -> Pairs:

@@ -32,8 +32,9 @@ def _stored(settings: Settings) -> list[dict[str, object]]:
 def test_prices_become_minor_units_and_any_other_column_stays_text(settings: Settings) -> None:
     report = _products(settings, 'product_id,name,price,unit_cost,aisle\n007,"Tea, green",1.995,1,04\n')
     assert _stored(settings) == [
-        {"product_id": "007", "name": "Tea, green", "price_minor": 200, "unit_cost_minor": 100, "aisle": "04"}
-    ]
+        {"product_id": "007", "name": "Tea, green", "price_minor": 200, "unit_cost_minor": 100, "currency": "EUR",
+         "aisle": "04"}
+    ]  # fmt: skip
     assert (report.rows_read, report.rows_added, report.table) == (1, 1, "products")
 
 
@@ -41,11 +42,20 @@ def test_a_later_row_wins_and_a_missing_column_keeps_what_is_stored(settings: Se
     _products(settings, "product_id,name,price\na,A,1\nb,B,2\n")
     report = _products(settings, "product_id,price\na,7\na,8\nc,9\n")
     assert _stored(settings) == [
-        {"product_id": "a", "name": "A", "price_minor": 800, "listed_at": None},
-        {"product_id": "b", "name": "B", "price_minor": 200, "listed_at": None},
-        {"product_id": "c", "name": None, "price_minor": 900, "listed_at": NOW},
+        {"product_id": "a", "name": "A", "currency": "EUR", "price_minor": 800, "listed_at": None},
+        {"product_id": "b", "name": "B", "currency": "EUR", "price_minor": 200, "listed_at": None},
+        {"product_id": "c", "name": None, "currency": "EUR", "price_minor": 900, "listed_at": NOW},
     ]
     assert (report.rows_read, report.rows_added, report.rows_known) == (3, 2, 1)
+
+
+def test_amounts_keep_their_currency_and_a_currency_alone_changes_nothing(settings: Settings) -> None:
+    _products(settings, "product_id,price,currency\na,500,JPY\nb,5,\n")
+    assert _products(settings, "product_id,currency\na,USD\n").ignored_columns == ("currency",)
+    assert {row["product_id"]: (row["price_minor"], row["currency"]) for row in _stored(settings)} == {
+        "a": (500, "JPY"),
+        "b": (500, "EUR"),
+    }
 
 
 def test_first_file_is_no_news_and_a_later_row_keeps_its_date(settings: Settings) -> None:
@@ -86,7 +96,7 @@ def test_faulty_products_are_listed(settings: Settings) -> None:
         (3, "price", "negative"),
         (4, "recommendable", "not yes or no"),
     ]
-    assert _stored(settings) == [{"product_id": "d", "price_minor": 100, "recommendable": "no"}]
+    assert _stored(settings) == [{"product_id": "d", "currency": "EUR", "price_minor": 100, "recommendable": "no"}]
 
 
 def test_a_column_that_the_import_makes_itself_is_ignored_and_named(settings: Settings) -> None:

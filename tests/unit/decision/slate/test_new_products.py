@@ -77,6 +77,18 @@ def test_table_that_training_read_is_not_even_parsed(bundle: Bundle, trained_wor
     assert broken.problem is None
 
 
+def test_price_in_another_currency_is_unknown_however_it_was_before(
+    bundle: Bundle, table: pl.DataFrame, tmp_path: Any
+) -> None:
+    assert bundle.catalogue.currency == "EUR"
+    named = table.with_columns(currency=pl.when(pl.col("product_id") == "tea-3").then(pl.lit("JPY")).otherwise(None))
+    named.write_parquet(tmp_path / "products.parquet")
+    catalogue = ProductTable(tmp_path).applied_to(bundle, now=NOW).catalogue
+    [yen, euros] = catalogue.known(["tea-3", "tea-4"])
+    assert bundle.catalogue.price_minor[[yen, euros]].tolist() == [250, 250]
+    assert catalogue.price_minor[[yen, euros]].tolist() == [-1, 250]
+
+
 def test_table_that_cannot_be_read_costs_nothing_but_a_problem(bundle: Bundle, tmp_path: Any) -> None:
     (tmp_path / "products.parquet").write_bytes(b"no table")
     products = ProductTable(tmp_path)

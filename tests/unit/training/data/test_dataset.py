@@ -88,6 +88,32 @@ def test_price_comes_from_the_table_else_from_what_was_paid() -> None:
     }
 
 
+def test_money_in_another_currency_than_the_history_s_is_unknown() -> None:
+    products = pl.DataFrame(
+        {
+            "product_id": ["a", "b", "c"],
+            "currency": ["JPY", "USD", None],
+            "price_minor": [500, 400, 300],
+            "unit_cost_minor": [70, 60, 50],
+        }
+    )
+    rows = history(
+        row("1", "a", currency="USD", amount_minor=450),
+        row("2", "b", currency="USD"),
+        row("1", "c", currency="USD"),
+        row("3", "d", currency="JPY", amount_minor=900),
+    )
+    catalogue = load_interactions(rows, products).catalogue
+    money = zip(catalogue.price_minor.tolist(), catalogue.unit_cost_minor.tolist(), catalogue.is_listed, strict=True)
+    assert dict(zip(load_interactions(rows, products).product_ids, money, strict=True)) == {
+        "a": (450, -1, False),
+        "b": (400, 60, True),
+        "c": (300, 50, True),
+        "d": (-1, -1, False),
+    }
+    assert "currency" not in catalogue.attributes
+
+
 def test_unit_cost_comes_from_the_table_alone() -> None:
     rows = history(row("1", "a", amount_minor=100), row("2", "b"), row("2", "a"))
     products = pl.DataFrame({"product_id": ["a"], "unit_cost_minor": [70]})
