@@ -23,6 +23,7 @@ from app.api.events import routes as events
 from app.api.openapi import ABOUT, TAGS, describe
 from app.api.problems import install_problems
 from app.api.reference import add_reference
+from app.api.segments import EncodedSlashes, read_slashes
 from app.api.state import Service
 from app.api.till import routes as redemptions
 from app.composition.service import build_service, close_service
@@ -82,14 +83,17 @@ def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None =
     for router in routers:
         # Not include_router: FastAPI then asks each router in turn, 10 µs per request.
         app.router.routes.extend(router.routes)
+    read_slashes(app.router.routes)
     install_problems(app)
     app.add_middleware(FastPath, service=service)
     describe(app)
     add_reference(app)
     # After the last route: what is not in here is not served.
     access = Access(RouteScopes(app.router.routes), service.keys, service.requests)
-    # Added last and therefore outermost: no request gets past it, not even to the fast path.
+    # Around all others: no request gets past it, not even to the fast path.
     app.add_middleware(BoundaryMiddleware, metrics=service.metrics, access=access)
+    # Added last and therefore outermost: access looks at the path as routing does.
+    app.add_middleware(EncodedSlashes)
     return app
 
 
