@@ -173,7 +173,7 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("Input should be a time zone such as Europe/Berlin") from None
+        raise ValueError(f"{name!r} is no time zone; write an IANA name, such as Europe/Berlin") from None
     return name
 
 

@@ -67,7 +67,11 @@ def nested(depth: int, *, kind: str = "all") -> dict[str, Any]:
             "/condition",
             "at_most_minor must not lie below",
         ),
-        ({"condition": {"type": "time", "time_zone": "Mars", "start": "10:00"}}, "/condition/time_zone", "time zone"),
+        (
+            {"condition": {"type": "time", "time_zone": "Mars", "start": "10:00"}},
+            "/condition/time_zone",
+            "'Mars' is no time zone",
+        ),
         ({"condition": {"type": "time", "time_zone": "UTC"}}, "/condition", "give weekdays, start or end"),
         ({"condition": {"type": "time", "time_zone": "UTC", "start": "10:00Z"}}, "/condition", "leave the offset out"),
         ({"condition": {"type": "time", "time_zone": "UTC", "end": "00:00"}}, "/condition", "end must differ"),
