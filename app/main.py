@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from copy import copy
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from app.api.decisions.fast_path import FastPath
 from app.api.events import routes as events
 from app.api.openapi import ABOUT, TAGS, describe
 from app.api.problems import install_problems
+from app.api.query import refuse_unknown_parameters
 from app.api.reference import add_reference
 from app.api.segments import EncodedSlashes, read_slashes
 from app.api.state import Service
@@ -82,8 +84,10 @@ def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None =
     )
     for router in routers:
         # Not include_router: FastAPI then asks each router in turn, 10 µs per request.
-        app.router.routes.extend(router.routes)
+        # Copies, because what follows is this application's alone.
+        app.router.routes.extend(map(copy, router.routes))
     read_slashes(app.router.routes)
+    refuse_unknown_parameters(app.router.routes)
     install_problems(app)
     app.add_middleware(FastPath, service=service)
     describe(app)

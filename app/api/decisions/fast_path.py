@@ -23,8 +23,8 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        is_http = scope["type"] == "http"
-        if not is_http or scope["path"] != ROUTE.path or scope["method"] != "POST" or JSON not in scope["headers"]:
+        is_plain = scope["type"] == "http" and not scope["query_string"]
+        if not is_plain or scope["path"] != ROUTE.path or scope["method"] != "POST" or JSON not in scope["headers"]:
             await self._app(scope, receive, send)
             return
         messages = [await receive()]

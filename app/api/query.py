@@ -1,0 +1,30 @@
+"""Query parameters that a route does not know are refused: a misspelt filter must not look as if it had filtered."""
+
+from collections.abc import Iterable
+from urllib.parse import parse_qsl
+
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.errors import InvalidRequest, pointer_to
+
+
+def refuse_unknown_parameters(routes: Iterable[BaseRoute]) -> None:
+    """From now on each of these routes takes the query parameters that it declares, and no others."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            route.app = _checked(route.app, {one.alias for one in route.dependant.query_params})
+
+
+def _checked(app: ASGIApp, known: set[str]) -> ASGIApp:
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        query: bytes = scope["query_string"]
+        for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else ():
+            if name not in known:
+                names = ", ".join(sorted(known)) or "none"
+                remedy = f"{name!r} is no query parameter here; there are: {names}"
+                raise InvalidRequest(f"/query: {remedy}", pointer=pointer_to(("query", name)))
+        await app(scope, receive, send)
+
+    return checked
