@@ -23,7 +23,7 @@ from app.commands.models import add_release_commands
 from app.commands.settlement import settle
 from app.commands.terminal import AsJson, DataDir, load_settings, notify, progress_bar, show, show_text
 from app.errors import BadInput, EndcapError, ReleaseRefused
-from app.process import prepare
+from app.processes.machine import prepare
 from app.settings import MlflowSettings, Settings, unknown_variables
 
 cli = typer.Typer(
@@ -194,7 +194,7 @@ def worker(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
 
 def redis_url_of(settings: Settings) -> str:
     """The Redis that a part started alone uses; raises BadInput when there is none."""
-    from app.stores.redis.embedded import find_running
+    from app.stores.redis.server.embedded import find_running
 
     if settings.redis_url is not None:
         return settings.redis_url
@@ -235,7 +235,7 @@ def import_(
 @cli.command()
 def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Compute the features of every customer and product and write them to Redis."""
-    from app.stores.redis.embedded import redis_for
+    from app.stores.redis.server.embedded import redis_for
     from training.features.materialize import materialize
 
     settings = load_settings(data_dir)
@@ -253,7 +253,7 @@ def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def project(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Rebuild the coupon wallets and budgets in Redis from the ledger."""
     from app.composition.stores import opened_ledger, projections_of, redis_client
-    from app.stores.redis.embedded import redis_for
+    from app.stores.redis.server.embedded import redis_for
 
     settings = load_settings(data_dir)
     with redis_for(settings) as redis_url, opened_ledger(settings) as ledger, progress_bar() as bar:
@@ -276,7 +276,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model on the history: tune, learn, evaluate, write features, and publish a bundle."""
-    from app.stores.redis.embedded import redis_for
+    from app.stores.redis.server.embedded import redis_for
     from app.stores.sql.accounts.outcomes import export_if_there
     from training.config import read_config
     from training.release.tracking import TrackedRun, track, tracking_at
@@ -330,7 +330,7 @@ def recommend(
 ) -> None:
     """Answer a file of requests through the pipeline that serves, without a server."""
     from app.commands.recommend import recommend as run_recommend
-    from app.stores.redis.embedded import redis_for
+    from app.stores.redis.server.embedded import redis_for
 
     settings = load_settings(data_dir)
     with redis_for(settings) as redis_url, progress_bar() as bar:

@@ -19,7 +19,7 @@ from time import perf_counter
 import orjson
 
 from app.settings import Settings
-from app.stores.redis.embedded import find_running, redis_for
+from app.stores.redis.server.embedded import find_running, redis_for
 from benchmarks.support import machine
 from benchmarks.support.questions import Known, an_event, full_questions, known_customers
 from benchmarks.support.servers import SERVE_EMPTY, SERVE_ENDCAP, Server, can_pin, post, post_json, python_server

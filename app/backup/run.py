@@ -22,7 +22,7 @@ from app.errors import StoreUnavailable
 from app.model.bundle import POINTER
 from app.ports import Progress
 from app.settings import Settings
-from app.stores.redis.embedded import redis_for
+from app.stores.redis.server.embedded import redis_for
 from app.stores.sql.database.copies import POSTGRES, SQLITE, back_up_ledger, check_restorable, restore_ledger
 
 HISTORY, BUNDLES, TABLES = "history", "bundles", "tables"

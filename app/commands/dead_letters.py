@@ -12,7 +12,7 @@ from app.composition.stores import keys_of, redis_client
 from app.domain import JsonObject
 from app.errors import BadInput
 from app.stores.redis.dead_letters import DeadLetter, DeadLetters
-from app.stores.redis.embedded import redis_for
+from app.stores.redis.server.embedded import redis_for
 
 COLUMNS = ("letter", "accepted", "sender", "event", "type", "reason")
 

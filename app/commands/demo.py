@@ -23,7 +23,7 @@ from app.domain import Degraded, JsonObject
 from app.errors import StoreUnavailable
 from app.imports.run import Sources, run_imports
 from app.settings import Settings
-from app.stores.redis.embedded import free_port, redis_for
+from app.stores.redis.server.embedded import free_port, redis_for
 
 READY_TIMEOUT_S = 60.0
 WALLETS_TIMEOUT_S = 20.0

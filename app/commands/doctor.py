@@ -11,15 +11,15 @@ from app.composition.history import history_of
 from app.composition.stores import keys_of, ledger_of, redis_client
 from app.errors import BadSetting, EndcapError
 from app.model.bundle import current_version, load_bundle
-from app.process import open_file_limit
+from app.processes.machine import open_file_limit
 from app.processes.store import REPAIR
 from app.room import refusal, shortage
 from app.settings import Settings, unknown_variables
-from app.stores.redis.append_only import damage
-from app.stores.redis.append_only import repair as repair_file
-from app.stores.redis.embedded import find_running
 from app.stores.redis.keys import FEATURES_AS_OF
 from app.stores.redis.keys import why_read_only as redis_refusal
+from app.stores.redis.server.append_only import damage
+from app.stores.redis.server.append_only import repair as repair_file
+from app.stores.redis.server.embedded import find_running
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.database.schema import has_ledger, is_current, why_read_only
 

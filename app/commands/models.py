@@ -43,7 +43,7 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Serve this bundle from now on, unless the gate refuses it."""
-    from app.stores.redis.embedded import redis_for
+    from app.stores.redis.server.embedded import redis_for
     from training.release.release import release
 
     if force and not (reason or "").strip():

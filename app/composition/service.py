@@ -30,6 +30,7 @@ from app.stores.sql.access.keyfile import KeyFile
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
+from app.stores.sql.database.engine import Ledger
 from app.telemetry import Metrics
 
 LEDGER_LIMIT_S = 2.0
@@ -64,17 +65,9 @@ def build_service(
     # Two connections, so that no read waits behind a write that is being synced to disk.
     reads, writes = PipelinedRedis(redis_url), PipelinedRedis(redis_url)
     keys = keys_of(settings)
-    customers = RedisCustomers(
-        reads,
-        keys,
-        Breaker(in_flight_count=settings.max_in_flight_count),
-        timeout_s=settings.feature_timeout_ms / 1000,
-        live_event_count=settings.live_event_count,
-        last_known_s=settings.last_known_features_s,
-    )
     fallback_chain = FallbackChain(
         bundle=live.bundle_for,
-        customers=customers,
+        customers=_customers(reads, keys, settings),
         options=options,
         fallbacks={name: placement.fallback for name, placement in placements.items()},
         max_in_flight_count=settings.max_in_flight_count,
@@ -82,14 +75,6 @@ def build_service(
     event_store, decision_log = _writers(writes, keys, settings, metrics)
     client = redis_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000)
     projections = projections_of(settings, ledger, client)
-    # Without keys a service answers everybody only where nobody else can reach it.
-    key_ring = KeyRing(
-        lambda: read_keys(ledger),
-        bootstrap=settings.api_key,
-        may_be_open=settings.is_loopback,
-        hold_s=settings.keys_hold_s,
-        file=KeyFile(settings.keys_file),
-    )
     requests, guesses = _limits(writes, keys, settings, metrics)
     background = Background()
     metrics.tasks.sources.append(background.problems)
@@ -104,7 +89,7 @@ def build_service(
         ledger,
         offer_indexes,
         projections,
-        key_ring,
+        _key_ring(ledger, settings),
         requests,
         guesses,
         background,
@@ -122,6 +107,28 @@ async def close_service(service: Service, connections: Sequence[PipelinedRedis])
             stack.push_async_callback(connection.aclose)
         stack.callback(service.projections.close)
         stack.push_async_callback(service.keys.aclose)
+
+
+def _customers(reads: PipelinedRedis, keys: RedisKeys, settings: Settings) -> RedisCustomers:
+    return RedisCustomers(
+        reads,
+        keys,
+        Breaker(in_flight_count=settings.max_in_flight_count),
+        timeout_s=settings.feature_timeout_ms / 1000,
+        live_event_count=settings.live_event_count,
+        last_known_s=settings.last_known_features_s,
+    )
+
+
+def _key_ring(ledger: Ledger, settings: Settings) -> KeyRing:
+    return KeyRing(
+        lambda: read_keys(ledger),
+        bootstrap=settings.api_key,
+        # Without keys a service answers everybody only where nobody else can reach it.
+        may_be_open=settings.is_loopback,
+        hold_s=settings.keys_hold_s,
+        file=KeyFile(settings.keys_file),
+    )
 
 
 def _writers(

@@ -10,8 +10,8 @@ from pathlib import Path
 from app.errors import BadSetting, StoreUnavailable
 from app.processes.child import Child, Process
 from app.room import refusal, shortage
-from app.stores.redis import embedded
-from app.stores.redis.append_only import damage, size_bytes
+from app.stores.redis.server import embedded
+from app.stores.redis.server.append_only import damage, size_bytes
 
 REPAIR = "`endcap doctor --repair` keeps a copy and cuts them off"
 DIE_WITH_PARENT = """

@@ -23,7 +23,7 @@ import orjson
 from sqlalchemy import select
 
 from app.offers.terms.terms import Amount, CampaignTerms, Limit, OfferTerms
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.campaigns.campaigns import act_on_campaign, create_campaign, create_offer
 from app.stores.sql.coupons.issuing import issue

@@ -23,7 +23,7 @@ import psycopg
 
 from app.errors import BadSetting
 from app.settings import Settings
-from app.stores.redis.embedded import redis_for
+from app.stores.redis.server.embedded import redis_for
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
 from benchmarks.failures.crash_test import Servers, faults_of, pay_while_killing, prepare_orders

@@ -16,7 +16,7 @@ from time import perf_counter
 import orjson
 
 from app.settings import Settings
-from app.stores.redis.embedded import redis_for
+from app.stores.redis.server.embedded import redis_for
 from benchmarks.full_path import quantiles_ms
 from benchmarks.support import machine
 from benchmarks.support.questions import Known, an_event, known_customers

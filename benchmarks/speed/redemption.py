@@ -23,7 +23,7 @@ from fastapi import FastAPI, Response
 
 from app.api.till.wire import RedemptionAnswer, RedemptionRequest
 from app.settings import Settings
-from app.stores.redis.embedded import redis_for
+from app.stores.redis.server.embedded import redis_for
 from benchmarks.support import machine
 from benchmarks.support.servers import SERVE_ENDCAP, Server, python_server
 from tests.support.postgres import binaries, running_postgres

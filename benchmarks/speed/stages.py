@@ -18,7 +18,7 @@ from app.api.decisions.wire import DecisionRequest, answer_body, to_query
 from app.composition.service import build_service
 from app.domain import Degraded
 from app.settings import Settings
-from app.stores.redis.embedded import redis_for
+from app.stores.redis.server.embedded import redis_for
 from benchmarks.support import machine
 from benchmarks.support.questions import full_questions, known_customers
 

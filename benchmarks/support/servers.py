@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 import orjson
 
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 
 START_TIMEOUT_S = 60.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -13,7 +13,7 @@ import pytest
 
 from app.domain import Scope
 from app.settings import Settings
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from app.stores.sql.access.keys import create_key
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade

@@ -9,8 +9,8 @@ import redis
 
 from app.model.bundle import current_version
 from app.settings import Settings
-from app.stores.redis.embedded import free_port
 from app.stores.redis.keys import FEATURES_AS_OF, WORKER_TASKS
+from app.stores.redis.server.embedded import free_port
 from tests.support.bundles import copied
 from tests.support.server import serving, wait_until
 from tests.support.world import World, customer

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from tests.support.server import serving
 from tests.support.world import World
 

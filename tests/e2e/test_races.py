@@ -9,7 +9,7 @@ import httpx
 import pytest
 import redis
 
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from app.stores.sql.database.engine import Ledger
 from benchmarks.failures.constraints import CONSTRAINTS, race
 from benchmarks.failures.workload import LoadGenerator

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app import __version__
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from tests.support.repository import ROOT
 from tests.support.running import bare_environment
 from tests.support.server import wait_until

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
 from tests.support.server import wait_until

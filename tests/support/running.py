@@ -15,7 +15,7 @@ from typing import IO, Any
 import httpx
 
 import app
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from tests.support.server import wait_until
 
 STOP_TIMEOUT_S = 40

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.api.connections import connection_type
 from app.main import create_app
 from app.settings import Settings
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 
 
 @contextmanager

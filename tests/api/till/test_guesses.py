@@ -15,7 +15,7 @@ from app.offers.terms.codes import ALPHABET, new_code
 from app.offers.terms.records import Coupon
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
 from app.settings import Settings
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from app.stores.sql.access.keys import create_key
 from app.stores.sql.database.engine import open_ledger
 from tests.support.server import serving

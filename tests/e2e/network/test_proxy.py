@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from tests.e2e.network.certificates import private_certificates
 from tests.support.repository import ROOT, skip_unless_ci
 from tests.support.server import serving, wait_until

@@ -19,7 +19,7 @@ from app.commands.doctor import examine
 from app.errors import BadSetting
 from app.history import History
 from app.settings import Settings
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
 from tests.e2e.network.certificates import private_certificates

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from app.composition.stores import opened_ledger
 from app.settings import Settings
-from app.stores.redis.embedded import find_running
+from app.stores.redis.server.embedded import find_running
 from tests.e2e.stores.test_failures import times_in_history, view_of
 from tests.support.running import bare_environment, command_of, endcap, endcap_up
 from tests.support.server import wait_until

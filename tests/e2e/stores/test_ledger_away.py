@@ -35,8 +35,8 @@ def report(client: httpx.Client, headers: dict[str, str]) -> Any:
 
 
 def redeem(client: httpx.Client, headers: dict[str, str]) -> int:
-    keyed = headers | {"Idempotency-Key": uuid4().hex}
-    return client.post("/v1/redemptions", json=BASKET | {"order_id": "o"}, headers=keyed).status_code
+    sent = headers | {"Idempotency-Key": uuid4().hex}
+    return client.post("/v1/redemptions", json=BASKET | {"order_id": "o"}, headers=sent).status_code
 
 
 @pytest.fixture

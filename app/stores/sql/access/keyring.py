@@ -21,7 +21,7 @@ READ_AGAIN_S = 0.1
 WAIT_S = 2.0
 """So long a request with an unknown key waits for that."""
 KEEP_EVERY_S = 60.0
-"""So often the file says anew when the keys were last read; a changed book is written at once."""
+"""So often the file is written again, so that it says when the keys were last read; a changed book is at once."""
 
 _MADE = PREFIX.encode()
 """What begins so was made for a ledger: it is this one's first key, or somebody reached the wrong service."""

@@ -37,7 +37,7 @@ class Purchase:
     def discount_minor(self) -> int:
         return sum(one.left_minor for one in self.given)
 
-    def give_back(self, **quantities: Any) -> int:
+    def refund(self, **quantities: Any) -> int:
         """What is refunded when so much of these lines comes back."""
         for line_id, sold in self.sold.items():
             self.sold[line_id] = replace(sold, before=sold.after, after=sold.after + exact(quantities.get(line_id, 0)))
@@ -60,33 +60,33 @@ class Purchase:
 
 def test_piece_takes_its_part_of_the_discount_with_it() -> None:
     purchase = Purchase(basket(line("a", 2000, 2), line("b", 1000)), coupon("c", FIVE_EUROS))
-    assert (purchase.give_back(a=1), purchase.give_back(a=1), purchase.give_back(b=1)) == (834, 833, 833)
+    assert (purchase.refund(a=1), purchase.refund(a=1), purchase.refund(b=1)) == (834, 833, 833)
 
 
 def test_below_the_minimum_basket_the_rest_costs_its_full_price() -> None:
     ten_euros_at_least = coupon("c", FIVE_EUROS, minimum_basket_minor=2000)
     purchase = Purchase(basket(line("a", 1500), line("b", 1200)), ten_euros_at_least)
     # Paid were 22.00; what stays costs 15.00 without the offer.
-    assert (purchase.paid_minor, purchase.give_back(b=1), purchase.give_back(a=1)) == (2200, 700, 1500)
+    assert (purchase.paid_minor, purchase.refund(b=1), purchase.refund(a=1)) == (2200, 700, 1500)
 
 
 def test_return_never_costs_the_customer_anything() -> None:
     purchase = Purchase(basket(line("a", 900), line("b", 200)), coupon("c", FIVE_EUROS, minimum_basket_minor=1000))
     # Paid were 6.00; what stays would cost 9.00, so nothing is refunded, and with the rest all that was paid.
-    assert (purchase.give_back(b=1), purchase.discount_minor, purchase.give_back(a=1)) == (0, 300, 600)
+    assert (purchase.refund(b=1), purchase.discount_minor, purchase.refund(a=1)) == (0, 300, 600)
 
 
 def test_free_piece_of_three_does_not_stay_when_the_others_come_back() -> None:
     for lines in ([line("a", 300), line("b", 300), line("c", 300)], [line("a", 600, 2), line("b", 300)]):
         purchase = Purchase(basket(*lines), coupon("x", THREE_FOR_TWO))
         back = [(one.line_id, 1) for one in lines for _ in range(int(one.quantity))]
-        assert [purchase.give_back(**{line_id: count}) for line_id, count in back] == [0, 300, 300]
+        assert [purchase.refund(**{line_id: count}) for line_id, count in back] == [0, 300, 300]
 
 
 def test_fewer_whole_groups_give_less() -> None:
     purchase = Purchase(basket(line("a", 1800, 6)), coupon("x", THREE_FOR_TWO))
     # Five pieces with one free cost 12.00, as much as was paid for six.
-    assert [purchase.give_back(a=1) for _ in range(6)] == [0, 300, 300, 0, 300, 300]
+    assert [purchase.refund(a=1) for _ in range(6)] == [0, 300, 300, 0, 300, 300]
 
 
 def test_line_without_a_discount_counts_as_well() -> None:
@@ -94,14 +94,14 @@ def test_line_without_a_discount_counts_as_well() -> None:
     ten_off = coupon("c", TEN_PERCENT, applies_to=tea, minimum_basket_minor=1000)
     purchase = Purchase(basket(line("tea", 800), line("mug", 400)), ten_off)
     assert purchase.paid_minor == 1120
-    assert (purchase.give_back(mug=1), purchase.give_back(tea=1)) == (320, 800)
+    assert (purchase.refund(mug=1), purchase.refund(tea=1)) == (320, 800)
 
 
 def test_coupon_whose_terms_cannot_be_looked_at_again_keeps_its_part() -> None:
     in_store = coupon("c", FIVE_EUROS, minimum_basket_minor=2000)
     purchase = Purchase(basket(line("a", 1500), line("b", 1500)), in_store)
     purchase.coupons = [replace(in_store, terms=in_store.terms.model_copy(update={"tiers": ("gold",)}))]
-    assert purchase.give_back(b=1) == 1250
+    assert purchase.refund(b=1) == 1250
 
 
 DISCOUNTS = st.sampled_from(
@@ -131,8 +131,8 @@ def test_all_returns_add_up_to_what_was_paid(
     for position, quantity in returns:
         line_id = f"l{position % len(lines)}"
         left = exact(purchase.sold[line_id].quantity) - purchase.sold[line_id].after
-        refunds.append(purchase.give_back(**{line_id: float(min(left, exact(quantity)))}))
+        refunds.append(purchase.refund(**{line_id: float(min(left, exact(quantity)))}))
     rest = {line_id: float(exact(sold.quantity) - sold.after) for line_id, sold in purchase.sold.items()}
-    refunds.append(purchase.give_back(**rest))
+    refunds.append(purchase.refund(**rest))
     assert min(refunds) >= 0
     assert (sum(refunds), purchase.discount_minor) == (purchase.paid_minor, 0)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from app.stores.redis import embedded
 from app.stores.redis.keys import pack_command
 from app.stores.redis.pipelined import PipelinedRedis
+from app.stores.redis.server import embedded
 
 Scenario = Coroutine[Any, Any, None]
 

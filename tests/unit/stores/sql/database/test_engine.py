@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from app.errors import StoreUnavailable
-from app.stores.redis.embedded import free_port
+from app.stores.redis.server.embedded import free_port
 from app.stores.sql.database.engine import Ledger, open_ledger
 from tests.support.postgres import PostgresServer
 from tests.support.server import wait_until
