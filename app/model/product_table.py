@@ -73,7 +73,7 @@ def _applied_to(bundle: Bundle, path: Path, *, now: datetime) -> Bundle:
     file = io.BytesIO(content)
     columns = [name for name in pl.read_parquet_schema(file) if name in READ or name in bundle.catalogue.attributes]
     file.seek(0)
-    # Not null: that would bring back the price in the bundle's currency, which is no longer asked.
+    # Not null: that would bring back the price in the bundle's currency, which no longer applies.
     products = money_in(pl.read_parquet(file, columns=columns), bundle.catalogue.currency, unknown=-1)
     return extended(bundle, products, now=now)
 

@@ -99,7 +99,7 @@ def _roll_back(
     use_rows = connection.execute(query).mappings().all()
     sold = _with_returned(_sold(redemption, rows), lines)
     if not any(line.after > line.before for line in sold.values()):
-        return RolledBack(_rollback_document(connection, redemption_id, None, sold, parts=()), ())
+        return RolledBack(_rollback_document(connection, redemption_id, rollback_id=None, sold=sold, parts=()), ())
     offered = _offered(connection, redemption, use_rows, sold)
     parts = _parts(rows, {row["use_id"]: row["coupon_id"] for row in use_rows}, sold, offered)
     rollback_id = new_id("rbk")
