@@ -7,7 +7,8 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -97,6 +98,22 @@ def test_exchange_of_all_processes_costs_not_one_call(up: Up) -> None:
         wait_until(lambda: len(set(up.pids_of("serve")) - before) == 2, "there are new ones")
         wait_until(lambda: not before & set(up.pids_of("serve")), "the old ones ended")
     assert found.keys() == {"200"}
+
+
+def test_ending_process_answers_on_a_kept_connection_and_says_that_it_closes_it(up: Up) -> None:
+    with closing(HTTPConnection(up.client.base_url.host, up.client.base_url.port, timeout=20)) as connection:
+
+        def is_closed_by_answer() -> bool:
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            answer.read()
+            return answer.headers["connection"] == "close"
+
+        assert not is_closed_by_answer()
+        for pid in up.pids_of("serve"):
+            os.kill(pid, signal.SIGTERM)
+        # A server that closed it without a word would make the next request fail.
+        wait_until(is_closed_by_answer, "the answer says so")
 
 
 def test_metrics_add_up_whoever_answers_and_survive_who_counted(up: Up) -> None:
