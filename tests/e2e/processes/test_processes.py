@@ -27,7 +27,9 @@ QUESTION = {"placement": "app_home", "customer_id": "nobody", "size": 3}
 def up(trained_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """The small retailer behind two processes."""
     data_dir = tmp_path_factory.mktemp("processes") / "var"
-    with copied_world(trained_world, data_dir, environment={"ENDCAP_API_PROCESS_COUNT": "2"}) as running:
+    # On a busy machine Redis may need longer than its 30 ms, and then says nothing of any decision.
+    environment = {"ENDCAP_API_PROCESS_COUNT": "2", "ENDCAP_FEATURE_TIMEOUT_MS": "2000"}
+    with copied_world(trained_world, data_dir, environment=environment) as running:
         wait_until(lambda: len(ready_pids(running)) == 2, "both answer")
         yield running
 
