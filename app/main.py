@@ -13,19 +13,19 @@ from fastapi import FastAPI
 from app import __version__
 from app.api import health
 from app.api.access import Access, RouteScopes
-from app.api.boundary import BoundaryMiddleware
 from app.api.campaigns import generation, simulation
 from app.api.campaigns import routes as campaigns
 from app.api.coupons import routes as wallet
 from app.api.decisions import replenishment
 from app.api.decisions import routes as decisions
 from app.api.decisions.fast_path import FastPath
+from app.api.edge.boundary import BoundaryMiddleware
+from app.api.edge.segments import EncodedSlashes, read_slashes
 from app.api.events import routes as events
 from app.api.openapi import ABOUT, TAGS, describe
 from app.api.problems import install_problems
 from app.api.query import refuse_unknown_parameters
 from app.api.reference import add_reference
-from app.api.segments import EncodedSlashes, read_slashes
 from app.api.state import Service
 from app.api.till import routes as redemptions
 from app.composition.service import build_service, close_service
@@ -95,7 +95,7 @@ def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None =
     # After the last route: what is not in here is not served.
     access = Access(RouteScopes(app.router.routes), service.keys, service.requests)
     # Around all others: no request gets past it, not even to the fast path.
-    app.add_middleware(BoundaryMiddleware, metrics=service.metrics, access=access)
+    app.add_middleware(BoundaryMiddleware, metrics=service.metrics, access=access, admission=service.admission)
     # Added last and therefore outermost: access looks at the path as routing does.
     app.add_middleware(EncodedSlashes)
     return app

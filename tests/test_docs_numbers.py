@@ -10,10 +10,11 @@ import pytest
 from pydantic import BaseModel
 
 from app import room
-from app.api import boundary, connections, limits
+from app.api import limits
 from app.api.campaigns import generation, simulation
 from app.api.decisions.replenishment_wire import ReplenishmentRequest
 from app.api.decisions.wire import MAX_SIZE
+from app.api.edge import boundary, connections
 from app.api.idempotency import MAX_KEY_LENGTH
 from app.api.till.wire import MAX_TTL_S, ReservationRequest
 from app.bounds import CLOCK_SKEW, ID_LENGTH, QUANTITY_MAX

@@ -32,7 +32,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "deltalake": ("app/history.py",),
     "fastapi": ("app/api/", "app/console/", "app/main.py"),
     "starlette": ("app/api/", "app/console/", "app/main.py"),
-    "uvicorn": ("app/processes/server.py", "app/api/connections.py"),
+    "uvicorn": ("app/processes/server.py", "app/api/edge/connections.py"),
 }
 """Which shipped files may import a library: everybody else asks these."""
 

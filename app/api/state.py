@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request
 
+from app.api.edge.admission import Admission
 from app.api.limits import GuessLimit, RequestLimit
 from app.background import Background
 from app.decision.fallbacks import FallbackChain
@@ -37,6 +38,7 @@ class Service:
     requests: RequestLimit
     guesses: GuessLimit
     background: Background
+    admission: Admission
     in_flight: set[tuple[str, str]] = field(default_factory=set)
 
 

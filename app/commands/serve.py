@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from socket import socket
 
-from app.api.connections import connection_type
+from app.api.edge.connections import connection_type
 from app.composition.stores import opened_ledger
 from app.errors import BadSetting, StoreUnavailable
 from app.main import create_app

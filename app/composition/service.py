@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import faiss
 
+from app.api.edge.admission import Admission, PacedCustomers
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.state import Service
 from app.background import Background
@@ -65,9 +66,10 @@ def build_service(
     # Two connections, so that no read waits behind a write that is being synced to disk.
     reads, writes = PipelinedRedis(redis_url), PipelinedRedis(redis_url)
     keys = keys_of(settings)
+    admission = Admission()
     fallback_chain = FallbackChain(
         bundle=live.bundle_for,
-        customers=_customers(reads, keys, settings),
+        customers=PacedCustomers(_customers(reads, keys, settings), admission),
         options=options,
         fallbacks={name: placement.fallback for name, placement in placements.items()},
         max_in_flight_count=settings.max_in_flight_count,
@@ -93,6 +95,7 @@ def build_service(
         requests,
         guesses,
         background,
+        admission,
     )
     return service, [reads, writes]
 

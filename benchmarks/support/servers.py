@@ -185,12 +185,14 @@ def post_json(connection: http.client.HTTPConnection, path: str, body: object) -
 
 
 SERVE_ENDCAP = """
-import sys, uvicorn
+import sys
+from app.api.edge.connections import connection_type
 from app.main import create_app
+from app.processes.server import listen, serve_on
 from app.settings import Settings
 settings = Settings.load(port=int(sys.argv[1]))
-uvicorn.run(create_app(settings, settings.redis_url), port=settings.port, log_config=None, access_log=False,
-            loop="uvloop", http="httptools")
+serve_on(listen("127.0.0.1", settings.port), create_app(settings, settings.redis_url),
+         connection_type(settings.max_connections))
 """
 
 SERVE_EMPTY = """

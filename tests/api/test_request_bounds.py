@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.boundary import MAX_BODY_BYTES
-from app.api.connections import MAX_HEAD_BYTES, MAX_HEADER_COUNT, connection_type
+from app.api.edge.boundary import MAX_BODY_BYTES
+from app.api.edge.connections import MAX_HEAD_BYTES, MAX_HEADER_COUNT, connection_type
 from app.settings import Settings
 from tests.support.server import serving
 

@@ -9,7 +9,7 @@ import httpx
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.connections import connection_type
+from app.api.edge.connections import connection_type
 from app.main import create_app
 from app.settings import Settings
 from app.stores.redis.server.embedded import free_port

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access import Access
+from app.api.edge.admission import ARRIVED_AT, Admission
 from app.api.problems import endpoint_of, problem, unexpected
 from app.api.reference import OPEN_PATHS as REFERENCE_PATHS
 from app.telemetry import Metrics
@@ -25,14 +26,22 @@ BEACON = b"text/plain"
 TAKE_BEACONS = frozenset({"/v1/events"})
 SEND_JSON = "the body must be JSON and say so: send the header `Content-Type: application/json`"
 
+DECISIONS = "/v1/decisions"
+OVERLOADED = "overloaded"
+_OVERLOADED = problem(
+    503, OVERLOADED, "more decisions are wanted than can be made in time; try again", headers={"Retry-After": "1"}
+)
+"""Made once: a refusal must cost little."""
+
 _log = logging.getLogger("endcap.request")
 
 
 class BoundaryMiddleware:
-    """Wraps the application; nothing passes that `access` refuses."""
+    """Wraps the application; nothing passes that `access` refuses, no decision that comes too late for an answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, access: Access) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, access: Access, admission: Admission) -> None:
         self._app = app
+        self._admission = admission
         # labels() takes a lock and looks the series up again on every call.
         self._seconds_of = cache(metrics.request_seconds.labels)
         self._access = access
@@ -65,6 +74,8 @@ class BoundaryMiddleware:
             refusal = await self._refusal(scope, headers)
             if refusal is not None:
                 await refusal(scope, receive, send_marked)
+            elif scope["path"] == DECISIONS and scope["method"] == "POST":
+                await self._decide(scope, headers, receive, send_marked, started=started)
             else:
                 await self._serve(scope, headers, receive, send_marked)
         except Exception as error:  # the border of a request
@@ -74,6 +85,19 @@ class BoundaryMiddleware:
             await unexpected(scope, error)(scope, receive, send_marked)
         finally:
             self._observe(scope, status, perf_counter() - started, request_id)
+
+    async def _decide(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send, *, started: float
+    ) -> None:
+        if not self._admission.admits(headers, waited_s=started - scope.get(ARRIVED_AT, started)):
+            self._refused.add(OVERLOADED)
+            await _OVERLOADED(scope, receive, send)
+            return
+        self._admission.begin()
+        try:
+            await self._serve(scope, headers, receive, send)
+        finally:
+            self._admission.end()
 
     async def _serve(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
         if not _may_have_body(headers):

@@ -1,17 +1,19 @@
 """Connections before any key is looked at: how many, how many bytes of headers, and how many seconds each part takes.
 
 uvicorn bounds none of these by itself: its `limit_concurrency` counts when a request's headers are complete, and its
-only time-out is for connections that rest between two requests. The body's bytes are bounded by `app.api.boundary`.
+only time-out is for connections that rest between two requests. The bytes of bodies are bounded by the boundary.
 """
 
 import asyncio
 import os
 from asyncio import TimerHandle
-from typing import ClassVar
+from time import perf_counter
+from typing import ClassVar, cast
 
 from fastapi import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.api.edge.admission import ARRIVED_AT
 from app.api.problems import problem
 
 MAX_HEAD_BYTES = 16_384
@@ -66,6 +68,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._message_number += 1
         self._is_in_head = True
         super().on_message_begin()
+        # Beyond what ASGI names: typed as a plain dictionary for that.
+        cast("dict[str, object]", self.scope)[ARRIVED_AT] = perf_counter()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser; what follows a body (trailers) is no header of the request."""
