@@ -128,8 +128,10 @@ class BoundaryMiddleware:
         # The route and not the path: ids in paths would make a series of metrics each.
         endpoint = endpoint_of(scope)
         self._seconds_of(endpoint, status).observe(seconds)
-        if _log.isEnabledFor(logging.DEBUG) or status >= 500:
-            level = logging.ERROR if status >= 500 else logging.DEBUG
+        # 503 says that something else is away or too much is wanted: counted, and the log not filled with each of them.
+        is_fault = status >= 500 and status != 503
+        if is_fault or _log.isEnabledFor(logging.DEBUG):
+            level = logging.ERROR if is_fault else logging.DEBUG
             extra = {
                 "request_id": request_id.decode("ascii", "replace"),
                 "endpoint": endpoint,
