@@ -12,7 +12,7 @@ from app.offers.terms.records import Campaign, Coupon, Offer
 from app.offers.terms.status import CampaignStatus
 from app.stores.sql.campaigns.campaigns import find_campaign, find_offer, list_offers
 from app.stores.sql.coupons.issuing import coupon_issued_for, issue
-from app.stores.sql.database.chunks import CHUNK_ROWS
+from app.stores.sql.database.chunks import CHUNK_ROWS, chunks
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue, insert
 from app.stores.sql.database.tables import audience, memberships
@@ -43,13 +43,13 @@ class IssueReport:
 def add_audience(connection: Connection, campaign_id: str, customer_ids: Sequence[str], *, now: datetime) -> int:
     """How many of the customers are new to the campaign's audience; raises CampaignNotFound."""
     find_campaign(connection, campaign_id)
-    before = _count(connection, campaign_id)
     # In one order, so that two requests that name the same customers cannot deadlock.
     rows = [{"campaign_id": campaign_id, "customer_id": one, "assigned_at": now} for one in sorted(set(customer_ids))]
-    if rows:
-        connection.execute(insert(connection, audience).on_conflict_do_nothing(), rows)
-        enqueue(connection, (f"customer:{customer_id}" for customer_id in customer_ids), now=now)
-    return _count(connection, campaign_id) - before
+    # What the statement wrote itself: a difference of two counts would hold what others added meanwhile.
+    statement = insert(connection, audience).on_conflict_do_nothing().returning(audience.c.customer_id)
+    added = sum(len(connection.execute(statement, chunk).all()) for chunk in chunks(rows))
+    enqueue(connection, (f"customer:{row['customer_id']}" for row in rows), now=now)
+    return added
 
 
 def add_segment(connection: Connection, campaign_id: str, *, tier: str, now: datetime) -> int:

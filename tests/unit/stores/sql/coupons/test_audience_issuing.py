@@ -1,5 +1,6 @@
 """Everybody of an audience gets a coupon per offer once, whatever breaks off; so does who activates an offer."""
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -165,3 +166,21 @@ def test_only_offers_by_decision_of_running_campaigns_are_activated(ledger: Ledg
     run(ledger, terms("decision"), campaign_id="later", starts_at=START + timedelta(days=1))
     with pytest.raises(NotIssuable, match="scheduled"):
         activate(ledger, "later-0")
+
+
+class WhileRead(tuple[str, ...]):
+    """Customer ids; whoever reads them first lets another request add a customer of its own."""
+
+    meanwhile: Callable[[], object]
+
+    def __iter__(self) -> Iterator[str]:
+        self.meanwhile()
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
+def test_each_of_two_requests_at_once_counts_its_own_new_members(ledger: Ledger) -> None:
+    run(ledger)
+    mine, others = WhileRead(["ann", "bob"]), ["eve", "mia"]
+    mine.meanwhile = lambda: others and add(ledger, others.pop())
+    assert ledger.write(lambda connection: audience.add_audience(connection, "c", mine, now=START)) == 2
