@@ -117,6 +117,8 @@ class _Run:
     def __init__(self, plan: SimulationInput, sample: Sample) -> None:
         self._plan = plan
         self._sample = sample
+        # Once: it goes through all baskets, and limits ask for it with each of them.
+        self._share = sample.share
         self._index = _OffersByProduct(plan.offers, sample.baskets)
         self._used: Counter[str] = Counter()
         self._of_customer: dict[str, Counter[str]] = defaultdict(Counter)
@@ -170,7 +172,7 @@ class _Run:
             "|".join((limit.scope, subjects[limit.scope], period_key(limit.period, past.situation.now_at,
                                                                     campaign.time_zone))):
             # At least 1, because a small sample's part of a low limit would round to none.
-            limit.count if limit.scope != "campaign" else max(1, round(limit.count * self._sample.share))
+            limit.count if limit.scope != "campaign" else max(1, round(limit.count * self._share))
             for limit in campaign.limits
         }  # fmt: skip
 
@@ -195,13 +197,13 @@ class _Run:
         """All of it, scaled up from the sample."""
         sample = self._sample
         estimates = {name: self._estimate(name) for name in _TOTALS}
-        share = sample.share or 1.0
+        share = self._share or 1.0
         baskets = estimates["baskets"].value
         kept_back_minor = self._without_floor_minor - self._with_floor_minor
         return Simulation(
             baskets_seen=len(sample.baskets),
             customers_seen=len(self._of_customer),
-            share_seen=sample.share,
+            share_seen=self._share,
             baskets_qualifying=estimates["baskets"],
             customers_reached=estimates["customers"],
             discount_minor=estimates["discount"],
