@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,7 +15,16 @@ def refuse_unknown_parameters(routes: Iterable[BaseRoute]) -> None:
     """From now on each of these routes takes the query parameters that it declares, and no others."""
     for route in routes:
         if isinstance(route, APIRoute):
-            route.app = _checked(route.app, {one.alias for one in route.dependant.query_params})
+            parameters = route.dependant.query_params
+            known = {name for one in parameters for name in _names(one.alias, one.field_info.annotation)}
+            route.app = _checked(route.app, known)
+
+
+def _names(name: str, kind: object) -> Iterable[str]:
+    """The parameter's name; of a model with a field for each parameter, theirs."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [field.alias or field_name for field_name, field in kind.model_fields.items()]
+    return [name]
 
 
 def _checked(app: ASGIApp, known: set[str]) -> ASGIApp:

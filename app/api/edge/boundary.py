@@ -27,9 +27,8 @@ TAKE_BEACONS = frozenset({"/v1/events"})
 SEND_JSON = "the body must be JSON and say so: send the header `Content-Type: application/json`"
 
 DECISIONS = "/v1/decisions"
-OVERLOADED = "overloaded"
 _OVERLOADED = problem(
-    503, OVERLOADED, "more decisions are wanted than can be made in time; try again", headers={"Retry-After": "1"}
+    503, "overloaded", "more decisions are wanted than can be made in time; try again", headers={"Retry-After": "1"}
 )
 """Made once: a refusal must cost little."""
 
@@ -90,7 +89,7 @@ class BoundaryMiddleware:
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send, *, started: float
     ) -> None:
         if not self._admission.admits(headers, waited_s=started - scope.get(ARRIVED_AT, started)):
-            self._refused.add(OVERLOADED)
+            self._refused.add("overloaded")
             await _OVERLOADED(scope, receive, send)
             return
         self._admission.begin()

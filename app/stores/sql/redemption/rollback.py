@@ -99,14 +99,14 @@ def _roll_back(
     use_rows = connection.execute(query).mappings().all()
     sold = _with_returned(_sold(redemption, rows), lines)
     if not any(line.after > line.before for line in sold.values()):
-        return RolledBack(_rollback_document(connection, redemption_id, rollback_id=None, sold=sold, parts=()), ())
+        return RolledBack(_rollback_document(connection, redemption_id, sold, [], rollback_id=None), ())
     offered = _offered(connection, redemption, use_rows, sold)
     parts = _parts(rows, {row["use_id"]: row["coupon_id"] for row in use_rows}, sold, offered)
     rollback_id = new_id("rbk")
     stale = _return_parts(connection, redemption, [row for row in use_rows if row["is_open"]], parts, now=request.now,
                           rollback_id=rollback_id)  # fmt: skip
     _count_lines(connection, redemption, sold, parts)
-    document = _rollback_document(connection, redemption_id, rollback_id, sold, parts)
+    document = _rollback_document(connection, redemption_id, sold, parts, rollback_id=rollback_id)
     connection.execute(
         insert(rollbacks).values(
             rollback_id=rollback_id,
@@ -318,9 +318,10 @@ def _line_documents(sold: Mapping[str, SoldLine], parts: Sequence[_Part]) -> lis
 def _rollback_document(
     connection: Connection,
     redemption_id: str,
-    rollback_id: str | None,
     sold: Mapping[str, SoldLine],
     parts: Sequence[_Part],
+    *,
+    rollback_id: str | None,
 ) -> dict[str, Any]:
     row = connection.execute(select(redemptions).where(redemptions.c.redemption_id == redemption_id)).mappings().one()
     returned_minor = sum(part.discount_minor for part in parts)
