@@ -68,6 +68,7 @@ class Ledger:
         self._turn = Lock() if engine.dialect.name == "sqlite" else None
         self._watchdog = None if limit_s is None or engine.dialect.name == "sqlite" else Watchdog(limit_s=limit_s)
         self._refused_until = 0.0
+        self._is_closed = False
         self._state = Lock()
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -128,8 +129,13 @@ class Ledger:
                 # guard in a WHERE is then checked again on the row as it is once its lock was waited for.
                 options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
             connection = connection.execution_options(**options)
-            with connection.begin():
-                return work(connection)
+            try:
+                with connection.begin():
+                    return work(connection)
+            finally:
+                # Its pool is gone by then: given back, the connection would stay open until somebody collects it.
+                if self._is_closed and not connection.invalidated:
+                    connection.detach()
 
     @contextmanager
     def _my_turn(self) -> Iterator[None]:
@@ -148,7 +154,8 @@ class Ledger:
         return self._watchdog.watching(driver.fileno())
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Closes every connection, those in use as soon as their work is done."""
+        self._is_closed = True
         self.engine.dispose()
 
 

@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from app.errors import StoreUnavailable
 from app.stores.redis.server.embedded import free_port
@@ -64,6 +65,19 @@ def test_connections_that_a_restart_broke_are_replaced_unseen(postgres_server: P
         postgres_server.end_backends()
         for _ in range(4):
             assert ledger.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one()) == 1
+
+
+def test_connection_that_is_in_use_when_the_ledger_closes_is_closed_with_its_work(
+    postgres_server: PostgresServer,
+) -> None:
+    with postgres_server.database() as url:
+        ledger = open_ledger(url)
+
+        def close_meanwhile(connection: Connection) -> Any:
+            ledger.close()
+            return connection.connection.dbapi_connection
+
+        assert ledger.read(close_meanwhile).closed
 
 
 def test_pool_without_a_connection_left_is_reported_as_unavailable(tmp_path: Path) -> None:
