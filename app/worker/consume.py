@@ -165,7 +165,8 @@ class Worker:
             checked = self._take(pairs, self._issue)
         finally:
             # Coupons may have to wait, for the ledger or as dead letters; the history does not.
-            self._take([pair for pair in pairs if pair not in checked], self._store)
+            known = {id(entry) for entry, _ in checked}
+            self._take([pair for pair in pairs if id(pair[0]) not in known], self._store)
         self._waiting += checked
 
     def _store_waiting(self) -> None:
