@@ -33,6 +33,9 @@ class Part:
     async def aclose(self) -> None:
         self._closed.append(self._name)
 
+    async def refresh(self) -> None:
+        raise StoreUnavailable("the keys' store breaks")
+
     def read(self, _: object) -> None:
         raise StoreUnavailable("the ledger does not answer")
 
