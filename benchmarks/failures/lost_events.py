@@ -77,8 +77,8 @@ def in_history(settings: Settings, accepted: set[str]) -> dict[str, object]:
 
 
 def _counts(settings: Settings, ids: set[str]) -> pl.DataFrame:
-    # An event's key is `<sender> <id> <item> <time>`, and these ids hold no space.
-    rows = History(settings.history_dir).scan().select(pl.col(ROW_ID).str.split(" ").list.get(1))
+    # An event's key is `<sender> <id> <item> <time>`, and these ids hold no space; keys of imported rows may hold none.
+    rows = History(settings.history_dir).scan().select(pl.col(ROW_ID).str.split(" ").list.get(1, null_on_oob=True))
     rows = rows.filter(pl.col(ROW_ID).is_in(list(ids)))
     return rows.group_by(ROW_ID).len().collect(engine="streaming")
 
