@@ -24,6 +24,11 @@ def facts() -> dict[str, object]:
     }
 
 
+def load() -> dict[str, object]:
+    """How busy the machine was in the last minute."""
+    return {"load": round(os.getloadavg()[0], 2)}
+
+
 def show(found: dict[str, object]) -> None:
     """Prints one JSON object."""
     print(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode(), flush=True)

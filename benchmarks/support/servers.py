@@ -52,14 +52,21 @@ class Service:
 
     def part(self, name: str) -> int:
         """The process id of `valkey-server`, `serve` or `worker`; raises LookupError while it is down."""
+        for pid in self.parts(name):
+            return pid
+        raise LookupError(f"{name} is not running")
+
+    def parts(self, name: str) -> list[int]:
+        """The ids of all processes of one part that run."""
+        found = []
         for pid in Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split():
             try:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().split()
             except OSError:
                 continue
             if any(word == name or word.endswith(f"/{name}") for word in words):
-                return int(pid)
-        raise LookupError(f"{name} is not running")
+                found.append(int(pid))
+        return found
 
     def kill(self, name: str) -> None:
         """kill -9 of one part, if it runs."""
@@ -76,7 +83,7 @@ class Service:
 
 @contextmanager
 def endcap_up(
-    data_dir: Path, environment: dict[str, str] | None = None, *, ready_at: str = "/readyz"
+    data_dir: Path, environment: dict[str, str] | None = None, *, ready_at: str = "/readyz", workers: int = 1
 ) -> Iterator[Service]:
     """`endcap up` on a data directory and a free port, its log in a temporary file; ready when it yields.
 
@@ -89,7 +96,7 @@ def endcap_up(
         "app.cli",
         "up",
         "--workers",
-        "1",
+        str(workers),
         "--port",
         str(port),
         "--data-dir",
