@@ -1,17 +1,20 @@
 """The SQL database of everything that is money: SQLite embedded or PostgreSQL, one transaction at a time each."""
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from math import inf
+from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeft
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import DateTime, TypeDecorator
 
 from app.errors import BadSetting, StoreUnavailable
@@ -28,7 +31,7 @@ REFUSE_S = 1.0
 UNREACHABLE_S = 2.0
 """So long a database that cannot be reached is tried again: a restart of PostgreSQL takes about as long."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.01, 0.2
-IS_WRITE = "endcap_is_write"
+IS_WRITE, FILE = "endcap_is_write", "endcap_file"
 TRANSIENT = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})
 """PostgreSQL's states after which the same transaction may succeed: serialization, deadlock, lock wait, restart."""
 
@@ -171,6 +174,9 @@ def open_ledger(url: str, *, limit_s: float | None = None) -> Ledger:
         engine = create_engine(
             url, connect_args={"timeout": patience_s, "check_same_thread": False}, hide_parameters=True
         )
+        file = _FileAtPath(Path(url.removeprefix("sqlite:///")))
+        event.listen(engine, "do_connect", file.note)
+        event.listen(engine, "checkout", file.check)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif url.startswith(("postgresql://", "postgres://")):
@@ -195,6 +201,34 @@ def _postgresql_bounds(limit_s: float | None) -> dict[str, object]:
         "connect_timeout": max(2, limit_ms // 1000),
         "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": limit_ms,
     }  # fmt: skip
+
+
+class _FileAtPath:
+    """Holds connections to the file that is at the path now: an open one is written to wherever it was moved to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._was_there = False
+
+    def note(self, _dialect: Dialect, record: ConnectionPoolEntry, _words: Any, _options: Any) -> None:
+        """Called before a connection is made, which would make a file that is gone again, and empty."""
+        identity = self._identity()
+        if identity is None and self._was_there:
+            raise sqlite3.OperationalError("the database file is gone: put it back")
+        self._was_there |= identity is not None
+        record.info[FILE] = identity
+
+    def check(self, _connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+        """Called before a connection is used; one to another file is closed, and made again."""
+        if record.info[FILE] != self._identity():
+            raise DisconnectionError("another file is at the path")
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            facts = self._path.stat()
+        except OSError:
+            return None
+        return facts.st_dev, facts.st_ino
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -36,6 +36,26 @@ def test_file_that_is_no_database_is_named_and_not_taken_for_a_mistake_of_ours(t
         ledger.read(lambda connection: connection.execute(text("SELECT 1")))
 
 
+def test_file_that_is_taken_away_takes_no_write_until_it_is_back(tmp_path: Path) -> None:
+    """An open file can be written to wherever it was moved, or after it was deleted: that money would be lost."""
+    file, elsewhere = tmp_path / "ledger.db", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with closing(open_ledger(f"sqlite:///{file}")) as ledger:
+        ledger.write(lambda connection: connection.execute(text("CREATE TABLE t (n int)")))
+        for path in tmp_path.glob("ledger.db*"):
+            path.rename(elsewhere / path.name)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match="the database file is gone"):
+                ledger.write(lambda connection: connection.execute(text("INSERT INTO t VALUES (1)")))
+        assert not file.exists()
+        with closing(open_ledger(f"sqlite:///{file}")) as other:
+            other.write(lambda connection: connection.execute(text("CREATE TABLE t (n int)")))
+        ledger.write(lambda connection: connection.execute(text("INSERT INTO t VALUES (2)")))
+        for path in elsewhere.iterdir():
+            path.replace(tmp_path / path.name)
+        assert _counts(ledger)
+
+
 def test_frozen_database_costs_each_caller_its_limit_and_the_next_ones_nothing(postgres_server: PostgresServer) -> None:
     """Stopped processes keep their connections: without the limit nobody would ever be answered."""
     with postgres_server.database() as url, closing(open_ledger(url, limit_s=1.0)) as ledger:
