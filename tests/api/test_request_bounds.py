@@ -111,12 +111,25 @@ def test_no_http_gets_a_problem_too(api: httpx.Client) -> None:
     assert (status, problem["code"]) == (400, "malformed_request")
 
 
-def test_connections_beyond_the_limit_are_turned_away_and_half_open_ones_end(tmp_path: Path, valkey: str) -> None:
+def test_half_open_connection_gives_way_to_one_that_asks_and_all_of_them_end(tmp_path: Path, valkey: str) -> None:
     settings = Settings.load(data_dir=tmp_path, max_connections=CONNECTIONS)
-    impatient = connection_type(settings.max_connections, head_s=SHORT_S, body_s=SHORT_S)
+    impatient = connection_type(settings.max_connections, head_s=2.0, body_s=SHORT_S)
     with serving(settings, valkey, connection=impatient) as api, ExitStack() as stack:
-        held = [stack.enter_context(connected(api)) for _ in range(CONNECTIONS)]
+        first, *held = [stack.enter_context(connected(api)) for _ in range(CONNECTIONS)]
         with connected(api) as one_more:
-            assert read_answer(one_more)[1]["code"] == "too_many_connections"
+            one_more.sendall(b"GET /healthz HTTP/1.1\r\nhost: endcap\r\nconnection: close\r\n\r\n")
+            assert one_more.recv(65536).startswith(b"HTTP/1.1 200")
+        assert read_answer(first)[1]["code"] == "too_many_connections"
         assert {read_answer(one)[0] for one in held} == {408}
         assert api.get("/healthz").status_code == 200
+
+
+def test_connections_are_turned_away_when_all_others_are_in_use(tmp_path: Path, valkey: str) -> None:
+    settings = Settings.load(data_dir=tmp_path, max_connections=CONNECTIONS)
+    with serving(settings, valkey, connection=connection_type(CONNECTIONS)) as api, ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            held = stack.enter_context(connected(api))
+            held.sendall(HEAD + b"content-length: 10\r\nexpect: 100-continue\r\n\r\n")
+            assert held.recv(65536).startswith(b"HTTP/1.1 100")
+        with connected(api) as one_more:
+            assert read_answer(one_more)[1]["code"] == "too_many_connections"

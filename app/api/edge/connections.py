@@ -31,6 +31,8 @@ class BoundedConnection(HttpToolsProtocol):
     max_connections: ClassVar[int]
     head_s: ClassVar[float]
     body_s: ClassVar[float]
+    half_open: "ClassVar[dict[BoundedConnection, None]]"
+    """Those whose first request has no complete head yet, the oldest first."""
 
     _message_number = 0
     _is_in_head = False
@@ -45,13 +47,18 @@ class BoundedConnection(HttpToolsProtocol):
         """Called by the loop."""
         super().connection_made(transport)
         self._time()
+        self.half_open[self] = None
         if len(self.connections) > self.max_connections:
-            self._refuse(problem(503, "too_many_connections", NO_CONNECTION, headers=_closing()))
+            # Whoever means to send a request has sent it by now: the oldest of the others gives way.
+            oldest = next(iter(self.half_open))
+            del self.half_open[oldest]
+            oldest._refuse(problem(503, "too_many_connections", NO_CONNECTION, headers=_closing()))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
         if self._timer is not None:
             self._timer.cancel()
+        self.half_open.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -78,6 +85,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Called by the parser; too large a head that came in one piece is refused here."""
+        self.half_open.pop(self, None)
         self._pending_bytes = 0
         self._is_in_head, self._is_in_body = False, True
         size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
@@ -151,5 +159,5 @@ def _closing() -> dict[str, str]:
 
 def connection_type(max_connections: int, *, head_s: float = HEAD_S, body_s: float = BODY_S) -> type[BoundedConnection]:
     """The class that uvicorn makes its connections of (`http=`), with these bounds."""
-    bounds = {"max_connections": max_connections, "head_s": head_s, "body_s": body_s}
+    bounds = {"max_connections": max_connections, "head_s": head_s, "body_s": body_s, "half_open": {}}
     return type("Connection", (BoundedConnection,), bounds)
