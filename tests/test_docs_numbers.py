@@ -94,6 +94,7 @@ STATEMENTS: dict[str, list[str]] = {
         f"{connections.MAX_HEADER_COUNT} headers, {connections.HEAD_S:.0f} s for these",
         f"and {connections.BODY_S:.0f} s for a body",
         f"may have {boundary.MAX_BODY_BYTES:,} bytes however",
+        f"cut off after {connections.MAX_UNREAD_BYTES:,} bytes",
     ],
     "architecture.md": [f"{in_words(len(SOURCES))} sources"],
     "campaign-planning.md": [

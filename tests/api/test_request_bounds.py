@@ -133,3 +133,12 @@ def test_connections_are_turned_away_when_all_others_are_in_use(tmp_path: Path, 
             assert held.recv(65536).startswith(b"HTTP/1.1 100")
         with connected(api) as one_more:
             assert read_answer(one_more)[1]["code"] == "too_many_connections"
+
+
+def test_caller_who_sends_on_after_the_refusal_is_cut_off(tmp_path: Path, valkey: str) -> None:
+    chunk = b"100000\r\n" + bytes(0x100000) + b"\r\n"
+    settings = Settings.load(data_dir=tmp_path)
+    with serving(settings, valkey, connection=connection_type(CONNECTIONS)) as api, connected(api) as connection:
+        connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            connection.sendall(chunk * 100)

@@ -22,6 +22,8 @@ MAX_HEADER_COUNT = 100
 HEAD_S = 10.0
 BODY_S = 30.0
 """At the largest body these are 33 kB/s, which a bad mobile line carries."""
+MAX_UNREAD_BYTES = 10_000_000
+"""A caller may send so much of a refused body on: one who reads nothing before all is sent then sees the refusal."""
 NO_CONNECTION = "the service has no connection to spare; try again in a second"
 
 
@@ -34,6 +36,7 @@ class BoundedConnection(HttpToolsProtocol):
     half_open: "ClassVar[dict[BoundedConnection, None]]"
     """Those whose first request has no complete head yet, the oldest first."""
 
+    _unread_bytes = 0
     _message_number = 0
     _is_in_head = False
     _is_in_body = False
@@ -86,7 +89,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Called by the parser; too large a head that came in one piece is refused here."""
         self.half_open.pop(self, None)
-        self._pending_bytes = 0
+        self._pending_bytes = self._unread_bytes = 0
         self._is_in_head, self._is_in_body = False, True
         size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
         if size <= MAX_HEAD_BYTES and len(self.headers) <= MAX_HEADER_COUNT:
@@ -98,9 +101,13 @@ class BoundedConnection(HttpToolsProtocol):
         self.app = app
 
     def on_body(self, body: bytes) -> None:
-        """Called by the parser with a piece of the body."""
+        """Called by the parser with a piece of the body, which nobody takes once the request is answered."""
         self._pending_bytes = 0
         super().on_body(body)
+        if not self._is_answering():
+            self._unread_bytes += len(body)
+            if self._unread_bytes > MAX_UNREAD_BYTES:
+                self.transport.close()
 
     def on_message_complete(self) -> None:
         """Called by the parser at the end of the body."""
