@@ -18,7 +18,7 @@ SPARE_FILES = 100
 CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
 PATHS = ("/v1/events", "/v1/redemptions", "/v1/decisions")
 PAUSE_S = 0.05
-AGAIN_S = 10.0
+AGAIN_S, BODY_PAUSE_S = 10.0, 0.5
 PER_BREATH = 100
 """Connections that are opened before the others are looked after."""
 
@@ -79,6 +79,7 @@ async def bodies(port: int, until: float) -> dict[str, object]:
             answer, sent_bytes = await _send_one(port, PATHS[number % len(PATHS)])
             seen[answer] += 1
             most_sent = max(most_sent, sent_bytes)
+            await asyncio.sleep(BODY_PAUSE_S)
 
     await asyncio.gather(*(send(number) for number in range(SENDER_COUNT)))
     return {"bytes_of_each": BODY_BYTES, "most_bytes_taken": most_sent, "answers": dict(seen)}

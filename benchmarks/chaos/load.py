@@ -7,26 +7,23 @@ from contextlib import contextmanager
 from threading import Thread
 from time import monotonic
 
-import httpx
-
 from benchmarks.chaos.answers import Answers
+from benchmarks.chaos.connections import Connections
 from benchmarks.chaos.senders import Senders
 from benchmarks.chaos.shop import Shop
 
 TIMEOUT_S = 10.0
-IDLE_S = 4.0
-"""A client drops connections that the server is about to close: it closes them after 5 s."""
 IDLE_TICK_S = 0.05
 
 
 class Load:
     """Sends at `rate_per_s`, which may be changed, and 0, until `is_over`; what clients keep is sent all the while."""
 
-    def __init__(self, address: str, shop: Shop, *, rate_per_s: float) -> None:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_S)
+    def __init__(self, port: int, shop: Shop, *, rate_per_s: float) -> None:
         self.rate_per_s = rate_per_s
         self.is_over = False
-        self._senders = Senders(shop, httpx.AsyncClient(base_url=address, timeout=TIMEOUT_S, limits=limits))
+        self._connections = Connections("127.0.0.1", port, TIMEOUT_S)
+        self._senders = Senders(shop, self._connections)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -45,20 +42,19 @@ class Load:
 
     async def run(self) -> None:
         """Returns once it is over, and everything that was sent has an answer or is kept."""
-        async with self._senders.client:
-            forwarders = [
-                asyncio.create_task(forward)
-                for forward in (self._senders.forward_orders(), self._senders.forward_events())
-            ]
-            chance, due_at = random.Random(0), monotonic()
-            while not self.is_over:
-                if self.rate_per_s:
-                    self._begin(self._senders.one(chance, due_at))
-                due_at += 1 / self.rate_per_s if self.rate_per_s else IDLE_TICK_S
-                await asyncio.sleep(max(0.0, due_at - monotonic()))
-            await asyncio.gather(*self._tasks)
-            for forwarder in forwarders:
-                forwarder.cancel()
+        forwarders = [
+            asyncio.create_task(forward) for forward in (self._senders.forward_orders(), self._senders.forward_events())
+        ]
+        chance, due_at = random.Random(0), monotonic()
+        while not self.is_over:
+            if self.rate_per_s:
+                self._begin(self._senders.one(chance, due_at))
+            due_at += 1 / self.rate_per_s if self.rate_per_s else IDLE_TICK_S
+            await asyncio.sleep(max(0.0, due_at - monotonic()))
+        await asyncio.gather(*self._tasks)
+        for forwarder in forwarders:
+            forwarder.cancel()
+        self._connections.close()
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

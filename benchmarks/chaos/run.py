@@ -80,7 +80,7 @@ def _measured(fault: Fault, rig: Rig, *, seconds: float, rate_per_s: float) -> d
     settings = settings_of(rig)
     address = f"http://127.0.0.1:{rig.service.server.port}"
     shop = open_shop(address, known_customers(settings))
-    load = Load(address, shop, rate_per_s=rate_per_s)
+    load = Load(rig.service.server.port, shop, rate_per_s=rate_per_s)
     with watched_machine() as stalls, running(load):
         start_at = monotonic()
         sleep(BEFORE_S)

@@ -14,10 +14,10 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import orjson
 
 from benchmarks.chaos.answers import Answers, Decision, Result, Write
+from benchmarks.chaos.connections import Connections
 from benchmarks.chaos.shop import Body, Shop, event_of, order_of, question_about, wallet_question
 from benchmarks.support.questions import full_questions
 
@@ -37,7 +37,7 @@ class Senders:
     """All clients of one shop; what they keep for later is sent by `forward_orders` and `forward_events`."""
 
     shop: Shop
-    client: httpx.AsyncClient
+    connections: Connections
     answers: Answers = field(default_factory=Answers)
     kept_orders: deque[tuple[str, bytes]] = field(default_factory=deque)
     kept_events: deque[Body] = field(default_factory=deque)
@@ -59,10 +59,10 @@ class Senders:
             await self._decide(body, due_at)
 
     async def _decide(self, body: bytes, due_at: float, shows: Shows | None = None) -> None:
-        status, answer = await self._post("/v1/decisions", body)
+        status, answer = await self.connections.post("/v1/decisions", body, {})
         was_cut_off = not status
         if was_cut_off:
-            status, answer = await self._post("/v1/decisions", body)
+            status, answer = await self.connections.post("/v1/decisions", body, {})
         found = orjson.loads(answer) if status == 200 else {}
         if status != 200:
             self.answers.reasons[_reason("decision", status, answer)] += 1
@@ -107,7 +107,7 @@ class Senders:
     async def _send_events(self, events: list[Body]) -> list[Body]:
         """Those that are to be sent again."""
         answers = self.answers
-        status, answer = await self._post("/v1/events", orjson.dumps({"events": events}))
+        status, answer = await self.connections.post("/v1/events", orjson.dumps({"events": events}), {})
         if status != 202:
             answers.reasons[_reason("events", status, answer)] += 1
             return events
@@ -145,7 +145,7 @@ class Senders:
     async def _redeem(self, key: str, body: bytes) -> bool:
         """Whether the ledger has answered; what it answers the same key must never change."""
         answers = self.answers
-        status, answer = await self._post("/v1/redemptions", body, {"Idempotency-Key": key})
+        status, answer = await self.connections.post("/v1/redemptions", body, {"Idempotency-Key": key})
         if status == 201:
             if answers.redeemed.setdefault(key, answer) != answer:
                 answers.contradictions.append(f"order {key} got two different answers")
@@ -178,16 +178,6 @@ class Senders:
             self.kept_events.extendleft(reversed(waiting))
             if waiting or not kept:
                 await asyncio.sleep(KEPT_PAUSE_S)
-
-    async def _post(self, path: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
-        """Status and body; status 0 without an answer."""
-        try:
-            answer = await self.client.post(
-                path, content=body, headers={"Content-Type": "application/json"} | (headers or {})
-            )
-        except httpx.HTTPError as error:
-            return 0, type(error).__name__.encode()
-        return answer.status_code, answer.content
 
 
 def _shows(answer: dict[str, Any], event: Body) -> bool | None:

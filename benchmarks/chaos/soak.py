@@ -52,7 +52,7 @@ def soak(data_dir: Path, *, minutes: float) -> dict[str, object]:
     """The figures; `broken` names what grew or got slower."""
     with rig_for(NO_NEEDS, data_dir) as rig, copies_of_live_bundle(settings_of(rig)) as copies:
         address = f"http://127.0.0.1:{rig.service.server.port}"
-        load = Load(address, open_shop(address, known_customers(settings_of(rig))), rate_per_s=0.0)
+        load = Load(rig.service.server.port, open_shop(address, known_customers(settings_of(rig))), rate_per_s=0.0)
         with watched_machine() as stalls, running(load):
             capacity_per_s = _capacity(load, stalls)
             print(f"capacity: {capacity_per_s:.0f} requests/s", file=sys.stderr, flush=True)
