@@ -36,7 +36,7 @@ NO_NEEDS = Fault(lambda *_: [], 0.0)
 
 
 def run_fault(
-    name: str, data_dir: Path, *, seconds: float | None = None, rate_per_s: float = RATE_PER_S
+    name: str, data_dir: Path, *, seconds: float | None = None, rate_per_s: float = RATE_PER_S, after_s: float = AFTER_S
 ) -> dict[str, object]:
     """The figures of one fault; `broken` names the promises that did not hold, `skipped` why it could not be made."""
     fault = FAULTS[name]
@@ -44,7 +44,7 @@ def run_fault(
     print(f"{name}: {seconds:.0f} s", file=sys.stderr, flush=True)
     try:
         with rig_for(fault, data_dir) as rig:
-            found = _measured(fault, rig, seconds=seconds, rate_per_s=rate_per_s)
+            found = _measured(fault, rig, seconds=seconds, rate_per_s=rate_per_s, after_s=after_s)
     except BadSetting as error:
         return {"fault": name, "skipped": error.message}
     return {"fault": name, "seconds": seconds, **machine.load(), **found}
@@ -76,7 +76,7 @@ def settings_of(rig: Rig) -> Settings:
     return Settings.load(data_dir=rig.service.data_dir, **given)
 
 
-def _measured(fault: Fault, rig: Rig, *, seconds: float, rate_per_s: float) -> dict[str, object]:
+def _measured(fault: Fault, rig: Rig, *, seconds: float, rate_per_s: float, after_s: float) -> dict[str, object]:
     settings = settings_of(rig)
     address = f"http://127.0.0.1:{rig.service.server.port}"
     shop = open_shop(address, known_customers(settings))
@@ -87,7 +87,7 @@ def _measured(fault: Fault, rig: Rig, *, seconds: float, rate_per_s: float) -> d
         broken_at = monotonic()
         away = fault.run(rig, seconds)
         healed_at = monotonic()
-        sleep(AFTER_S)
+        sleep(after_s)
         load.rate_per_s = 0.0
         end_at = monotonic()
         _wait(lambda: not load.answers.waiting, ANSWERS_TIMEOUT_S)
