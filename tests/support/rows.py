@@ -17,8 +17,12 @@ def history_of(rows: Iterable[Mapping[str, object]], **alike: object) -> pl.Lazy
 
 
 def event_ids(rows: pl.LazyFrame) -> list[str]:
-    """The ids of the events in these rows, sorted; they hold no space, as the parts of an event's key."""
-    return sorted(key.split(" ")[1] for key in rows.select("row_id").collect()["row_id"])
+    """The ids of the events in these rows, sorted, and the row ids of what was imported from tables.
+
+    An id holds no space here: it is the second part of an event's key.
+    """
+    keys = rows.select("row_id").collect()["row_id"].to_list()
+    return sorted(key.split(" ")[1] if " " in key else key for key in keys)
 
 
 def untimed(pairs: Iterable[tuple[str, str]], *, unsold: Iterable[str] = ()) -> Dataset:

@@ -13,12 +13,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from app.history import ROW_ID, History
+from app.history import History
 from app.model.bundle import current_version
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.tables import metadata
 from tests.support.postgres import EMPTY, PostgresServer
+from tests.support.rows import event_ids
 from tests.support.running import Up, bare_environment, endcap, endcap_up
 from tests.support.server import wait_until
 from tests.support.shop import Shop, new_name, order
@@ -76,7 +77,7 @@ def rows(data_dir: Path, environment: Mapping[str, str]) -> dict[str, list[Any]]
 
 
 def history_ids(data_dir: Path) -> list[str]:
-    return sorted(History(data_dir / "history").scan().select(ROW_ID).collect()[ROW_ID].to_list())
+    return event_ids(History(data_dir / "history").scan())
 
 
 def shop_of(up: Up) -> Shop:

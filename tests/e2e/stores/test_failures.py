@@ -12,11 +12,11 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-import polars as pl
 import pytest
 import redis
 
-from app.history import ROW_ID, History
+from app.history import History
+from tests.support.rows import event_ids
 from tests.support.running import Up, endcap_up
 from tests.support.server import wait_until
 from tests.support.world import END, World, customer, product
@@ -66,8 +66,7 @@ def decide(up: Up, **fields: object) -> dict[str, Any]:
 
 def times_in_history(data_dir: Path, ids: set[str]) -> Counter[str]:
     """How many rows the history holds of each of these ids."""
-    rows = History(data_dir / "history").scan().filter(pl.col(ROW_ID).is_in(list(ids))).select(ROW_ID).collect()
-    return Counter(rows[ROW_ID].to_list())
+    return Counter(event_id for event_id in event_ids(History(data_dir / "history").scan()) if event_id in ids)
 
 
 def send_until_safe(up: Up, events: list[dict[str, Any]]) -> None:
