@@ -1,6 +1,9 @@
 # Two stages: wheels checked against requirements.lock, then a slim image that runs `endcap up` on /data.
 
-FROM python:3.11-slim AS build
+# One base for both, by its digest: docs/deployment.md says how to raise it.
+ARG PYTHON_IMAGE=python:3.11.17-slim-trixie@sha256:45037981b62b34b44602584fccbc4d884d5f7dc92c7ee86bb38a698a79fe1e51
+
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 COPY requirements.lock ./
 RUN pip wheel --no-deps --require-hashes --wheel-dir /wheels -r requirements.lock
@@ -14,11 +17,12 @@ RUN python -m venv /build \
     && python -m venv /venv \
     && /venv/bin/pip install --no-index --find-links /wheels "endcap$EXTRAS"
 
-FROM python:3.11-slim
+FROM ${PYTHON_IMAGE}
 # implicit needs the system's OpenMP runtime.
 RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
-RUN useradd --system --uid 10001 --no-create-home endcap \
-    && install --directory --owner endcap --mode 0700 /data
+RUN groupadd --gid 10001 endcap \
+    && useradd --uid 10001 --gid endcap --no-create-home --home-dir /data --shell /usr/sbin/nologin endcap \
+    && install --directory --owner endcap --group endcap --mode 0700 /data
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -26,11 +30,13 @@ ENV PATH=/venv/bin:$PATH \
     OPENBLAS_NUM_THREADS=1 \
     MPLCONFIGDIR=/tmp/matplotlib \
     ENDCAP_DATA_DIR=/data
-USER endcap
+# As numbers: a cluster that wants no root cannot look a name up.
+USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000
+# Whether the process lives, model or not; without a proxy, which Docker may set for every container.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+    CMD ["python", "-c", "from http.client import HTTPConnection; api = HTTPConnection('127.0.0.1', 8000, timeout=2); api.request('GET', '/healthz'); raise SystemExit(api.getresponse().status != 200)"]
 # Listening on all addresses is refused unless ENDCAP_API_KEY is set.
 CMD ["endcap", "up", "--host", "0.0.0.0", "--port", "8000"]
