@@ -138,5 +138,6 @@ def endcap(*words: str) -> list[str]:
 
 
 def bare_environment() -> dict[str, str]:
-    """This environment without any setting of Endcap."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("ENDCAP_")}
+    """This environment without any setting of Endcap, and without the folder for metrics that importing Feast sets."""
+    others = (name for name in os.environ if not name.startswith("ENDCAP_") and name != "PROMETHEUS_MULTIPROC_DIR")
+    return {name: os.environ[name] for name in others}
