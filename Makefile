@@ -10,7 +10,7 @@ OPENMP := .venv/openmp
 # implicit looks for the system's libgomp.so.1, which a bare machine lacks; FAISS brings one that does as well.
 export LD_LIBRARY_PATH := $(CURDIR)/$(OPENMP)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
-.PHONY: setup demo up test check bench clean
+.PHONY: setup demo up test check bench sbom clean
 
 setup: $(READY)  ## .venv with exactly the packages of requirements.lock, and Endcap itself
 
@@ -33,6 +33,9 @@ check: setup  ## format, lint, types, import directions, house rules, docs
 
 bench: setup  ## measure on this machine what benchmarks/README.md reports
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+sbom: setup  ## the bill of materials of requirements.lock, CycloneDX, in dist/
+	@.ci/sbom $(ARGS)
 
 clean:  ## remove what the targets made, but never data
 	rm -rf .venv dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
