@@ -10,7 +10,7 @@ OPENMP := .venv/openmp
 # implicit looks for the system's libgomp.so.1, which a bare machine lacks; FAISS brings one that does as well.
 export LD_LIBRARY_PATH := $(CURDIR)/$(OPENMP)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
-.PHONY: setup demo up test check bench sbom clean
+.PHONY: setup demo up test check bench sbom audit clean
 
 setup: $(READY)  ## .venv with exactly the packages of requirements.lock, and Endcap itself
 
@@ -36,6 +36,9 @@ bench: setup  ## measure on this machine what benchmarks/README.md reports
 
 sbom: setup  ## the bill of materials of requirements.lock, CycloneDX, in dist/
 	@.ci/sbom $(ARGS)
+
+audit: setup  ## known vulnerabilities of these packages; ARGS="--vulnerability-service osv" takes another source
+	@.ci/audit $(ARGS)
 
 clean:  ## remove what the targets made, but never data
 	rm -rf .venv dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
