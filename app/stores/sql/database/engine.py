@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import DateTime, TypeDecorator
 
 from app.errors import BadSetting, StoreUnavailable
+from app.stores.sql.database.clock import DatabaseClock, MachineClock
 from app.stores.sql.database.deadline import Watchdog
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class Ledger:
         # SQLite lets one writer in and makes the others poll; a queue per process is fairer and cheaper.
         self._turn = Lock() if engine.dialect.name == "sqlite" else None
         self._watchdog = None if limit_s is None or engine.dialect.name == "sqlite" else Watchdog(limit_s=limit_s)
+        self._clock = MachineClock() if engine.dialect.name == "sqlite" else DatabaseClock()
         self._refused_until = 0.0
         self._is_closed = False
         self._state = Lock()
@@ -86,6 +88,13 @@ class Ledger:
     def read(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns from one consistent snapshot, without any lock; raises StoreUnavailable."""
         return self._run(work, is_write=False)
+
+    def now(self) -> datetime:
+        """What time it is for all that is money: by the database's clock, which all processes share.
+
+        Costs nothing. Raises StoreUnavailable as long as the database was never reached.
+        """
+        return self._clock.now()
 
     def _run(self, work: Callable[[Connection], T], *, is_write: bool) -> T:
         begun, pause_s = monotonic(), FIRST_RETRY_S
@@ -134,6 +143,7 @@ class Ledger:
             connection = connection.execution_options(**options)
             try:
                 with connection.begin():
+                    self._clock.look(connection)
                     return work(connection)
             finally:
                 # Its pool is gone by then: given back, the connection would stay open until somebody collects it.
