@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from hashlib import sha256
 
 from fastapi import Request, Response
@@ -12,7 +11,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from app.api.access import RouteOptions, client_of, needs
-from app.api.state import Service
+from app.api.state import Service, service_of
 from app.domain import Scope
 from app.errors import BadInput, Conflict, IdempotencyKeyMissing
 from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse
@@ -51,7 +50,10 @@ def idempotent(scope: Scope, *, is_required: bool = True) -> RouteOptions:
 
 
 async def idempotent_request(request: Request) -> IdempotentRequest:
-    """The write that this request stands for; raises IdempotencyKeyMissing and InvalidIdempotencyKey."""
+    """The write that this request stands for, as of now by the ledger's clock.
+
+    Raises IdempotencyKeyMissing, InvalidIdempotencyKey and StoreUnavailable.
+    """
     key = request.headers.get(HEADER)
     if not key:
         raise IdempotencyKeyMissing(f"send a header {HEADER} that is new for each write, as a random UUID")
@@ -59,7 +61,7 @@ async def idempotent_request(request: Request) -> IdempotentRequest:
         raise InvalidIdempotencyKey(f"{HEADER} must be 1 to {MAX_KEY_LENGTH} visible ASCII characters")
     # The path counts as well: the same body sent somewhere else is another request.
     content = f"{request.method} {request.url.path}\n".encode() + _canonical(await request.body())
-    return IdempotentRequest(client_of(request), key, sha256(content).hexdigest(), datetime.now(UTC))
+    return IdempotentRequest(client_of(request), key, sha256(content).hexdigest(), service_of(request).ledger.now())
 
 
 def _canonical(body: bytes) -> bytes:

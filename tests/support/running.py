@@ -106,13 +106,20 @@ def endcap_up(
 
 
 @contextmanager
-def endcap_serve(data_dir: Path, redis_url: str, *, stderr: Output = DEVNULL, **settings: object) -> Iterator[str]:
+def endcap_serve(
+    data_dir: Path,
+    redis_url: str,
+    *,
+    stderr: Output = DEVNULL,
+    environment: Mapping[str, str] | None = None,
+    **settings: object,
+) -> Iterator[str]:
     """The address of one `endcap serve` with these settings, ready to answer."""
     port = free_port()
     variables = {f"ENDCAP_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen(
         [*endcap("serve"), "--port", str(port), "--data-dir", str(data_dir)],
-        env=bare_environment() | variables | {"ENDCAP_REDIS_URL": redis_url},
+        env=bare_environment() | dict(environment or {}) | variables | {"ENDCAP_REDIS_URL": redis_url},
         stderr=stderr,
     )
     address = f"http://127.0.0.1:{port}"

@@ -1,7 +1,7 @@
 """`/v1/campaigns/{campaign_id}/offers/generate`: offers from a template, one per product and tier."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -117,7 +117,7 @@ async def generate_offers(campaign_id: Id, body: GenerationRequest, request: Req
     """Makes offers within the guardrails: drafts to look at, or with `save` all of them at once under one key."""
     service = service_of(request)
     catalogue = _catalogue(service)
-    work = partial(_generate, service, catalogue, campaign_id, body, now=datetime.now(UTC))
+    work = partial(_generate, service, catalogue, campaign_id, body, now=service.ledger.now())
     generated = await run_in_threadpool(work)
     drafts = [_draft(one, catalogue) for one in generated.offers]
     document = {"campaign_id": campaign_id, "drafts": drafts, "saved": [], "left_out": generated.left_out}

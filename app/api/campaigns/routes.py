@@ -1,6 +1,6 @@
 """`/v1/campaigns` and `/v1/offers`: what the retailer promises, with whose money, and where that money went."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
 
@@ -83,9 +83,9 @@ def get_campaigns(
     request: Request, after: Id | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> Response:
     """Campaigns by id."""
-    now = datetime.now(UTC)
+    ledger = service_of(request).ledger
     # One more than shown, to know whether another page follows.
-    found = service_of(request).ledger.read(partial(list_campaigns, after=after, limit=limit + 1))
+    found, now = ledger.read(partial(list_campaigns, after=after, limit=limit + 1)), ledger.now()
     page = found[:limit]
     document = {
         "campaigns": [campaign_document(one, now=now) for one in page],
@@ -102,8 +102,9 @@ def get_campaigns(
 )
 def get_campaign(campaign_id: Id, request: Request) -> Response:
     """One campaign."""
-    campaign = service_of(request).ledger.read(lambda connection: find_campaign(connection, campaign_id))
-    return Response(campaign_body(campaign, now=datetime.now(UTC)), media_type="application/json")
+    ledger = service_of(request).ledger
+    campaign = ledger.read(lambda connection: find_campaign(connection, campaign_id))
+    return Response(campaign_body(campaign, now=ledger.now()), media_type="application/json")
 
 
 @router.put(

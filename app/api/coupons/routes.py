@@ -1,7 +1,6 @@
 """Coupons and those who have them: wallets, pictures of codes, offers activated, coupons issued and revoked."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 
 import orjson
@@ -52,8 +51,8 @@ class NoBarcode(Missing):
 )
 def get_wallet(customer_id: Id, request: Request) -> Response:
     """All coupons of the customer, those that have come to their end among them."""
-    now = datetime.now(UTC)
-    coupons = service_of(request).ledger.read(lambda connection: wallet_of(connection, customer_id))
+    ledger = service_of(request).ledger
+    coupons, now = ledger.read(lambda connection: wallet_of(connection, customer_id)), ledger.now()
     document = {"customer_id": customer_id, "coupons": [coupon_document(one, now=now) for one in coupons]}
     return json_answer(document)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -76,7 +76,7 @@ async def qualify_coupons(body: QualificationRequest, request: Request) -> Respo
     """
     if body.customer_id is None and not body.codes:
         raise InvalidRequest("/customer_id: give customer_id, codes, or both", pointer="/customer_id")
-    question = _question(body, request, now=datetime.now(UTC), wallet=body.customer_id is not None)
+    question = _question(body, request, now=service_of(request).ledger.now(), wallet=body.customer_id is not None)
     document = await _quote_document(request, question)
     near = [_near(refused) for refused in document["refused"] if _is_near(refused)]
     return json_answer(document | {"near": near})
@@ -96,7 +96,7 @@ async def validate_coupons(
     """What a redemption of the same would give. Changes nothing, whatever `dry_run` says."""
     if body.now is not None and not dry_run:
         raise InvalidRequest("/now: another time than now needs dry_run=true", pointer="/now")
-    now = body.now or datetime.now(UTC)
+    now = body.now or service_of(request).ledger.now()
     _check_names_coupons(body, body.reservation_id)
     question = await _guaranteed_question(body, request, now=now, reservation_id=body.reservation_id)
     document = await _quote_document(request, question)
@@ -131,9 +131,10 @@ async def reserve_coupons(body: ReservationRequest, request: Request) -> Respons
 )
 def get_reservation(reservation_id: Id, request: Request) -> Response:
     """The reservation and what became of it."""
-    reservation = service_of(request).ledger.read(lambda connection: find_reservation(connection, reservation_id))
+    ledger = service_of(request).ledger
+    reservation = ledger.read(lambda connection: find_reservation(connection, reservation_id))
     # The sweep that ends reservations may be late.
-    is_over = datetime.fromisoformat(reservation["expires_at"]) <= datetime.now(UTC)
+    is_over = datetime.fromisoformat(reservation["expires_at"]) <= ledger.now()
     is_expired = reservation["status"] == "held" and is_over
     return json_answer(reservation | {"status": "expired"} if is_expired else reservation)
 

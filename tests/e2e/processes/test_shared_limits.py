@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Any
 
 import httpx
 import pytest
@@ -61,7 +62,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory, valkey_server: str) -> I
     _, limited = create_key(ledger, "till-13", [Scope.REDEEM], per_second=RATE, now=now)
     ledger.close()
     with ExitStack() as stack:
-        options = {"guesses_per_customer_per_minute": LIMIT, "guesses_per_client_per_minute": 10**9}
+        options: dict[str, Any] = {"guesses_per_customer_per_minute": LIMIT, "guesses_per_client_per_minute": 10**9}
         addresses = [stack.enter_context(endcap_serve(data_dir, valkey_server, **options)) for _ in range(2)]
         yield Processes(addresses, (free, limited))
 
