@@ -37,7 +37,7 @@ def opened_worker(settings: Settings, redis_url: str) -> Iterator[Worker]:
         duties = Duties(
             issue=issuing(ledger, settings, projections),
             push=activity_push(live, ActivityPusher(settings, redis_url)),
-            sweep=upkeep(ledger, settings, projections),
+            sweep=upkeep(ledger, settings, projections, clock=ledger.now),
         )
         yield Worker(
             stream,

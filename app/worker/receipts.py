@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from app.settings import Settings
 from app.stores.redis.projections import Projections
 from app.stores.sql.coupons.issuing import expire_due, revoke_pending
 from app.stores.sql.coupons.receipt_issuing import RetailerData, delete_receipt_lines, issue_for_receipts
+from app.stores.sql.database.clock import SteadyClock
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import upgrade
 from app.stores.sql.redemption.idempotency import delete_expired
@@ -49,7 +50,7 @@ def issuing(ledger: Ledger, settings: Settings, projections: Projections) -> Cal
             return
         # In each batch, because the ledger may come up after the worker; once it is current this is one read.
         upgrade(ledger)
-        result = issue_for_receipts(ledger, lines, retailer, now=datetime.now(UTC))
+        result = issue_for_receipts(ledger, lines, retailer, now=ledger.now())
         if result.issued_count or result.revoked_count:
             detail = f"{result.issued_count} issued, {result.revoked_count} revoked"
             _log.info("receipts checked", extra={"detail": detail})
@@ -59,15 +60,19 @@ def issuing(ledger: Ledger, settings: Settings, projections: Projections) -> Cal
     return issue
 
 
-def upkeep(ledger: Ledger, settings: Settings, projections: Projections) -> Callable[[], None]:
-    """A function that ends what is over in the ledger, deletes what has expired, and rebuilds Redis's projections of
-    what changed; raises StoreUnavailable."""
+def upkeep(
+    ledger: Ledger, settings: Settings, projections: Projections, *, clock: Callable[[], datetime]
+) -> Callable[[], None]:
+    """A function that ends what is over by this clock in the ledger, deletes what has expired, and rebuilds Redis's
+    projections of what changed; raises StoreUnavailable."""
+    # A clock that was set hours ahead must end no coupon for good, and forget no key that a till still repeats.
+    steady = SteadyClock(clock)
     # A decision's coupon is good until the decision ends, though the offer may end before.
     guaranteed = timedelta(seconds=settings.decision_keep_s)
 
     def sweep() -> None:
-        now = datetime.now(UTC)
         upgrade(ledger)
+        now = steady.now()
         # Reservations first: what they release can then be revoked or expire.
         expire_reservations(ledger, now=now)
         revoke_pending(ledger, now=now)

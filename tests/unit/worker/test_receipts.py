@@ -22,6 +22,7 @@ from app.stores.redis.projections import Projections
 from app.stores.redis.wallets import unpack_wallet
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, run_idempotent
 from app.worker.receipts import Arrival, ProductAttributes, StoreZones, issuing, upkeep
 from tests.support.tills import give, run_campaign
 
@@ -210,10 +211,28 @@ def test_sweep_ends_what_is_over_but_not_what_a_decision_still_guarantees(
     for number in (0, 1):
         give(ledger, f"c-{number}", "ann")
     with closing(Projections(ledger, worker_client(valkey), KEYS)) as projections:
-        upkeep(ledger, settings, projections)()
+        upkeep(ledger, settings, projections, clock=ledger.now)()
     with redis.Redis.from_url(valkey) as client:
         assert client.exists(KEYS.wallet("ann"))
     assert {coupon.offer_id: coupon.status for coupon in wallet(ledger)} == {
         "c-0": CouponStatus.EXPIRED,
         "c-1": CouponStatus.ISSUED,
     }
+
+
+def test_clock_that_jumps_ahead_ends_no_coupon_and_forgets_no_key(
+    ledger: Ledger, tmp_path: Path, projections: Projections
+) -> None:
+    now = datetime.now(UTC)
+    offer = terms({"type": "known_customer"}).model_copy(update={"valid_until": now + timedelta(hours=1)})
+    run_campaign(ledger, "c", CampaignTerms(name="c", currency="EUR"), offer)
+    give(ledger, "c-0", "ann")
+    request = IdempotentRequest("till", "key", "fingerprint", now)
+    run_idempotent(ledger, request, lambda _: StoredResponse(201, b"kept"))
+    times = iter([now, now + timedelta(hours=30)])
+    sweep = upkeep(ledger, Settings(data_dir=tmp_path), projections, clock=lambda: next(times))
+    sweep()
+    sweep()
+    assert [coupon.status for coupon in wallet(ledger)] == [CouponStatus.ISSUED]
+    later = replace(request, now=now + timedelta(hours=30))
+    assert run_idempotent(ledger, later, lambda _: StoredResponse(500, b"")) == StoredResponse(201, b"kept", (), True)

@@ -44,13 +44,18 @@ class StoredResponse:
 
 
 def find_response(connection: Connection, request: IdempotentRequest) -> StoredResponse | None:
-    """What was stored under this key; raises IdempotencyMismatch when that answered another request."""
+    """What was stored under this key; raises IdempotencyMismatch when that answered another request.
+
+    The same request is answered for as long as its record is there, whatever the clock says.
+    """
     mine = (idempotency.c.client == request.client) & (idempotency.c.key == request.key)
     row = connection.execute(select(idempotency).where(mine)).one_or_none()
-    # An outdated record may still be there: the sweep deletes it later.
-    if row is None or row.created_at < request.now - KEEP:
+    if row is None:
         return None
     if row.fingerprint != request.fingerprint:
+        # An outdated record may still be there: the sweep deletes it later.
+        if row.created_at < request.now - KEEP:
+            return None
         raise IdempotencyMismatch(
             f"Idempotency-Key {request.key!r} was used for another request within 24 hours; use a new key"
         )
@@ -67,7 +72,9 @@ def _claim_key(connection: Connection, request: IdempotentRequest) -> StoredResp
     # Nobody sees status 0: the row becomes visible with the commit, and then it has its response.
     statement = insert(connection, idempotency).values(**row, status=0, body=b"").on_conflict_do_nothing()
     while True:
-        connection.execute(delete(idempotency).where(mine, idempotency.c.created_at < request.now - KEEP))
+        is_of_other = idempotency.c.fingerprint != request.fingerprint
+        outdated = is_of_other & (idempotency.c.created_at < request.now - KEEP)
+        connection.execute(delete(idempotency).where(mine, outdated))
         if connection.execute(statement).rowcount:
             return None
         earlier = find_response(connection, request)
