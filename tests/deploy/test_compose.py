@@ -165,6 +165,7 @@ def test_services_work_together_as_the_file_says(
             client.headers["Authorization"] = f"Bearer {key}"
             assert client.get("/v1/campaigns").json()["campaigns"] == []
             event = {"id": "1", "type": "search", "time": datetime.now(UTC).isoformat(), "customer_id": "900"}
+            wait_until(lambda: "endcap_store_up 1.0" in client.get("/metrics").text, "the API sees Valkey")
             results = client.post("/v1/events", json={"events": [event | {"channel": "web"}]}).json()["results"]
             assert [row["status"] for row in results] == ["accepted"], results
         history = History(rehearsal.data / "history")
