@@ -4,7 +4,7 @@ import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from app.files import replace_atomically
+from app.files import replace_durably
 
 FILE = "shift.json"
 
@@ -23,9 +23,17 @@ def days_to_shift(tables_dir: Path, source: str, last_at: datetime | None, *, no
 
 def remember_shift(tables_dir: Path, source: str, days: int) -> None:
     """Keep `days` for the later files of `source`."""
-    shifts = _read(tables_dir) | {source: days}
+    _write(tables_dir, _read(tables_dir) | {source: days})
+
+
+def forget_shift(tables_dir: Path, source: str) -> None:
+    """The next file of `source` may choose."""
+    _write(tables_dir, {name: days for name, days in _read(tables_dir).items() if name != source})
+
+
+def _write(tables_dir: Path, shifts: dict[str, int]) -> None:
     tables_dir.mkdir(parents=True, exist_ok=True)
-    replace_atomically(tables_dir / FILE, lambda unfinished: unfinished.write_text(json.dumps(shifts)))
+    replace_durably(tables_dir / FILE, json.dumps(shifts).encode())
 
 
 def _read(tables_dir: Path) -> dict[str, int]:

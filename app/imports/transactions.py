@@ -26,7 +26,7 @@ from app.history import (
 from app.imports import values
 from app.imports.checked import CheckedRows, check, columns_of
 from app.imports.report import ImportReport, Rejects
-from app.imports.shift import days_to_shift, remember_shift
+from app.imports.shift import days_to_shift, forget_shift, remember_shift
 from app.imports.staging import LINE, Staging
 from app.imports.table_file import Block, TableFile, open_table
 from app.ports import StageProgress
@@ -87,10 +87,16 @@ def import_lines(
         staging.number_rows()
         shift_days = days_to_shift(settings.tables_dir, source, staging.last_at(), now=now) if shift_to_now else None
         history = history_of(settings)
-        added = history.append_absent(lambda files: staging.absent(files, shift_days=shift_days or 0))
-        # Only a shift that rows in the history have binds later files.
-        if added and shift_days is not None:
+        is_first = shift_days is not None and days_to_shift(settings.tables_dir, source, last_at=None, now=now) is None
+        # Before the rows that have it: however an import ends, what it left in the history binds later files.
+        if shift_days is not None and is_first:
             remember_shift(settings.tables_dir, source, shift_days)
+        added = 0
+        try:
+            added = history.append_absent(lambda files: staging.absent(files, shift_days=shift_days or 0))
+        finally:
+            if is_first and not added:
+                forget_shift(settings.tables_dir, source)
         return ImportReport(
             table=TABLE,
             rows_read=staging.rows + rejects.rows,

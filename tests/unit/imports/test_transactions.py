@@ -4,7 +4,7 @@ import csv
 import gzip
 import hashlib
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -324,3 +324,21 @@ def test_files_in_any_cut_and_order_give_the_same_rows(
     settings = Settings.load(data_dir=folder / "var")
     added = sum(_import(settings, _file(folder, map(_line, part))).rows_added for part in parts)
     assert added == len({n for part in parts for n in part})
+
+
+def test_rows_come_in_only_once_their_shift_is_kept(tmp_path: Path, settings: Settings) -> None:
+    settings.data_dir.mkdir()
+    settings.tables_dir.write_text("no folder, so no shift can be kept here")
+    with pytest.raises(OSError, match="tables"):
+        _import(settings, _file(tmp_path, [_line(1)]), shift_to_now=True)
+    assert History(settings.history_dir).scan().collect().is_empty()
+
+
+def test_shift_of_an_import_that_added_nothing_binds_no_later_file(tmp_path: Path, settings: Settings) -> None:
+    _import(settings, _file(tmp_path, [_line(1)]))
+    again = [
+        _import(settings, _file(tmp_path, [_line(1)]), shift_to_now=True, now=NOW + timedelta(days=days))
+        for days in (1, 2)
+    ]
+    assert [report.rows_added for report in again] == [0, 0]
+    assert again[1].shift_days == (again[0].shift_days or 0) + 1
