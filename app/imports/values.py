@@ -12,10 +12,15 @@ from app.bounds import CLOCK_SKEW, CONTROL_CHARACTERS, FIRST_YEAR, ID_LENGTH, LA
 from app.domain import Channel
 from app.offers.terms.money import MAX_MINOR, MINOR_DIGITS, MINOR_DIGITS_MOST
 
-# Digits alone: up to here seconds, then milliseconds, then microseconds (each until the year 5138).
-EPOCH_S_MAX, EPOCH_MS_MAX, EPOCH_US_MAX = 1e11, 1e14, 1e17
+EPOCH_FIRST_YEAR = 1990
+EPOCH_S = tuple(datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (EPOCH_FIRST_YEAR, LAST_YEAR + 1))
+"""Digits alone are seconds within these bounds, or as many milliseconds or microseconds. Others are no epoch: a date to
+the minute (202611211700), the days of a spreadsheet (45982.7), a month (202611), an hour (8)."""
 # Below this many minor units a float64 is off by less than TIE_WIDTH, so only near-ties need decimals.
 FLOAT_EXACT_MAX = 1e11
+# From here on neighbouring whole numbers are one float64.
+FLOAT_WHOLE_MAX = 2.0**53
+SPREADSHEET_NUMBER = r"^\d+(\.\d+)?[eE]\+\d+$"
 TIE_WIDTH = 1e-4
 
 NAIVE_FORMATS = (
@@ -34,6 +39,8 @@ ZONED_FORMATS = (
     "%Y-%m-%d %H:%M%#z",
 )
 
+NO_TIME = f"not a time: write 2026-11-21T17:00:00Z; a number is read as seconds since 1970, from {EPOCH_FIRST_YEAR} on"
+
 Fault = tuple[str, pl.Series]
 """A reason and the mask of the rows it applies to."""
 
@@ -50,17 +57,19 @@ def text(raw: pl.Series) -> pl.Series:
     """Any scalar column as trimmed text; empty is null. Whole floats lose their point: 900.0 becomes 900."""
     if raw.dtype.is_float():
         number = raw.fill_nan(None)
-        # All or none, so that one column of ids is written in one way.
-        whole = number.is_not_null().any() and (number.drop_nulls() % 1 == 0).all()
-        raw = number.cast(pl.Int64 if whole else pl.String, strict=False)
+        # Each by itself: what others a block or a file holds must not change how an id is written.
+        whole = number.set((number % 1 != 0) | (number.abs() >= FLOAT_WHOLE_MAX), None).cast(pl.Int64, strict=False)
+        raw = pl.select(pl.coalesce(whole.cast(pl.String), number.cast(pl.String))).to_series()
     trimmed = raw.cast(pl.String).str.strip_chars()
     return trimmed.set(trimmed == "", None)
 
 
 def identifiers(raw: pl.Series, *, compulsory: bool = False, length_max: int = ID_LENGTH) -> ParsedColumn:
-    """Ids as text, leading zeros kept."""
-    values = text(raw)
+    """Ids as text, leading zeros kept; 900.0 is 900, as a program writes it that took ids for numbers."""
+    values = text(raw).str.replace(r"^(\d+)\.0+$", "$1")
+    lossy = raw.abs() >= FLOAT_WHOLE_MAX if raw.dtype.is_float() else values.str.contains(SPREADSHEET_NUMBER)
     faults = [
+        ("a number that lost digits: keep ids as text", lossy),
         (f"longer than {length_max} characters", values.str.len_chars() > length_max),
         ("holds a control character", values.str.contains(CONTROL_CHARACTERS)),
     ]
@@ -160,7 +169,7 @@ def _instants_of_text(written: pl.Series) -> ParsedColumn:
     for form in ZONED_FORMATS:
         values = _filled(values, written, partial(_parsed, form=form))
     unread = written.is_not_null() & values.is_null()
-    return ParsedColumn(values, [("not a time: write 2026-11-21T17:00:00Z", unread), _out_of_range(values)])
+    return ParsedColumn(values, [(NO_TIME, unread), _out_of_range(values)])
 
 
 def _filled(values: pl.Series, written: pl.Series, parse: Callable[[pl.Series], pl.Series]) -> pl.Series:
@@ -183,11 +192,11 @@ def _parsed(written: pl.Series, *, form: str) -> pl.Series:
 
 def _epoch(written: pl.Series) -> pl.Series:
     number = written.cast(pl.Float64, strict=False)
-    size = number.abs()
-    factor = (
-        pl.when(size <= EPOCH_S_MAX).then(1e6).when(size <= EPOCH_MS_MAX).then(1e3).when(size <= EPOCH_US_MAX).then(1.0)
-    )
-    microseconds = pl.select((number * factor).round().cast(pl.Int64, strict=False)).to_series()
+    microseconds = pl.repeat(None, written.len(), dtype=pl.Int64, eager=True)
+    for unit in (1e6, 1e3, 1.0):
+        found = (number * unit).round()
+        is_this = found.is_between(EPOCH_S[0] * 1e6, EPOCH_S[1] * 1e6, closed="left").fill_null(False)
+        microseconds = found.set(~is_this, None).cast(pl.Int64, strict=False).zip_with(is_this, microseconds)
     return microseconds.cast(pl.Datetime("us"))
 
 

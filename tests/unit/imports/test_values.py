@@ -59,6 +59,13 @@ def test_what_is_no_time_is_refused(written: str) -> None:
     assert _reasons(values.instants(pl.Series([written])))
 
 
+@pytest.mark.parametrize("written", ["202611211700", "20261121170000", "45982.7", "45982", "202611", "2026", "08"])
+def test_number_that_is_no_epoch_is_refused_with_the_remedy(written: str) -> None:
+    parsed = values.instants(pl.Series([written, "1700000000"]))
+    assert _reasons(parsed) == [values.NO_TIME]
+    assert [mask.to_list() for reason, mask in parsed.faults if reason == values.NO_TIME] == [[True, False]]
+
+
 def test_typed_times_are_brought_to_utc() -> None:
     zoned = datetime(2017, 1, 1, 12, tzinfo=timezone(timedelta(hours=2))).astimezone(UTC)
     assert values.instants(pl.Series([zoned])).values.to_list() == [_utc(2017, 1, 1, 10)]
@@ -106,6 +113,19 @@ def test_ids_stay_text_and_integers_become_it() -> None:
     assert values.identifiers(pl.Series([" 007 ", "x y", ""])).values.to_list() == ["007", "x y", None]
     assert values.identifiers(pl.Series([7, None])).values.to_list() == ["7", None]
     assert values.identifiers(pl.Series([900.0, None, float("nan")])).values.to_list() == ["900", None, None]
+
+
+def test_id_is_written_the_same_whatever_else_its_block_holds() -> None:
+    for block in ([900.0], [900.0, 0.5], [900.0, 1e300], ["900"], ["900.0", "x"]):
+        assert values.identifiers(pl.Series(block)).values[0] == "900"
+    assert values.identifiers(pl.Series(["1.10", "2.5.0", "12e4", "007.0"])).values.to_list() == [
+        "1.10", "2.5.0", "12e4", "007",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("lossy", ["5.01E+12", "5e+12", 2.0**53, 1e300])
+def test_id_that_lost_digits_as_a_number_is_refused(lossy: str | float) -> None:
+    assert _reasons(values.identifiers(pl.Series([lossy]))) == ["a number that lost digits: keep ids as text"]
 
 
 def test_ids_that_cannot_be_one_are_refused() -> None:
