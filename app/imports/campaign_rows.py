@@ -108,11 +108,15 @@ def parse_audience(block: Block, *, campaigns: Mapping[str, KnownCampaign], shif
 def assignments(
     frame: pl.DataFrame, *, campaigns: Mapping[str, KnownCampaign], shift: timedelta, now: datetime
 ) -> list[tuple[str, str, datetime]]:
-    """(campaign_id, customer_id, assigned_at): without a time as of the campaign's start, else of `now`."""
+    """(campaign_id, customer_id, assigned_at): without a time as of the campaign's start, else of `now`.
+
+    Of several lines about one customer the earliest with a time counts.
+    """
     rows = _in_utc(frame, "timestamp", shift=shift).select("campaign_id", "customer_id", "timestamp")
+    earliest = rows.group_by("campaign_id", "customer_id").agg(pl.col("timestamp").min())
     return [
         (campaign_id, customer_id, assigned_at or campaigns[campaign_id].starts_at or now)
-        for campaign_id, customer_id, assigned_at in rows.unique(["campaign_id", "customer_id"]).sort(pl.all()).rows()
+        for campaign_id, customer_id, assigned_at in earliest.sort(pl.all()).rows()
     ]
 
 

@@ -176,7 +176,8 @@ def test_audience_gets_one_coupon_each_however_often_it_is_issued_to(shop: Shop)
     offer_id = shop.offer(campaign_id)
     path = f"/v1/campaigns/{campaign_id}"
     assert shop.post(f"{path}/audience", {"tier": tier}, status=200)["added_count"] == 3
-    others = {"customer_ids": [members[0], new_name()]}
+    another = new_name()
+    others = {"customer_ids": [members[0], another, f" {another}", another]}
     assert shop.post(f"{path}/audience", others, status=200)["added_count"] == 1
     everybody = {"offer_id": offer_id, "audience": True}
     first, again = (shop.post(f"{path}/coupons", everybody) for _ in range(2))

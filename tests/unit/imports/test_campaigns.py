@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 from app.errors import BadInput
 from app.imports.report import ImportReport
 from app.imports.run import Sources, run_imports
+from app.imports.values import NO_TIME
 from app.offers.terms.records import CouponStatus
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms, Percent
 from app.settings import ProductSelector, Settings
@@ -22,7 +23,7 @@ from app.stores.sql.accounts.reports import campaign_budget, settlement
 from app.stores.sql.campaigns.campaigns import act_on_campaign, change_offer, find_campaign, find_offer, list_offers
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger
-from app.stores.sql.database.tables import coupons, metadata
+from app.stores.sql.database.tables import audience, coupons, metadata
 from tests.support.tills import START, give, pay, return_lines, run_campaign
 from tests.support.world import no_progress
 from training.coupons.history import coupon_history
@@ -273,7 +274,7 @@ def test_each_fault_is_reported_with_its_line(settings: Settings, tmp_path: Path
     assert [reason for _, _, reason in reasons(reports["audience"])] == [
         "the ledger has no such campaign: import it first",
         "missing",
-        "not a time: write 2026-11-21T17:00:00Z",
+        NO_TIME,
     ]
     assert [(column, reason.split(":")[0]) for _, column, reason in reasons(reports["redemptions"])] == [
         ("timestamp", "missing"),
@@ -299,10 +300,10 @@ def test_what_people_changed_since_stays(settings: Settings, tmp_path: Path, led
     before = contents(ledger)
     cheaper = FILES["offers"].replace("0.50", "0.60")
     dearer = FILES["campaigns"].replace("100.00", "900.00")
-    audience = FILES["audience"] + "autumn,dora,\n"
+    more = FILES["audience"] + "autumn,dora,\n"
     bring(settings, tmp_path, {"campaigns": dearer, "offers": cheaper})
     assert contents(ledger) == before
-    assert counts(bring(settings, tmp_path, {"audience": audience})) == {"audience": (1, 5, 0), "coupons": (0, 0, 0)}
+    assert counts(bring(settings, tmp_path, {"audience": more})) == {"audience": (1, 5, 0), "coupons": (0, 0, 0)}
 
 
 def test_an_offer_of_another_campaign_is_refused(settings: Settings, tmp_path: Path) -> None:
@@ -321,3 +322,14 @@ def test_campaigns_move_with_the_transactions(settings: Settings, tmp_path: Path
     run_imports(settings, sources, shift_to_now=True, now=NOW, progress=no_progress)
     spring = ledger.read(partial(find_campaign, campaign_id="spring"))
     assert spring.terms.starts_at == datetime(2027, 3, 1, tzinfo=UTC)
+
+
+def test_customer_named_again_is_assigned_at_the_earliest_time(
+    settings: Settings, tmp_path: Path, ledger: Ledger
+) -> None:
+    times = ("2026-03-05", "", "2026-03-03", "2026-03-04")
+    lines = [f"spring,many{number},{at}" for number in range(50) for at in times]
+    bring(settings, tmp_path, FILES | {"audience": "\n".join(["campaign_id,customer_id,timestamp", *lines, ""])})
+    query = select(audience.c.assigned_at).where(audience.c.customer_id.like("many%"))
+    found = ledger.read(lambda connection: connection.scalars(query).all())
+    assert (len(found), set(found)) == (50, {datetime(2026, 3, 3, tzinfo=UTC)})
