@@ -88,7 +88,7 @@ class DecisionRequest(RequestModel):
         description="`purchased` leaves out what the customer has bought, an empty list nothing. Default: what "
         "training found best, which is `purchased` where customers hardly ever buy a product again",
     )
-    filters: dict[Text, list[Text]] = Field(
+    filters: dict[Text, Annotated[list[Text], Field(min_length=1)]] = Field(
         default_factory=dict, max_length=20, description="Per product attribute the values that may be shown"
     )
     objective: Objective | None = Field(

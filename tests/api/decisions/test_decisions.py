@@ -80,6 +80,12 @@ def test_filter_on_an_unknown_attribute_is_refused_by_name(api: httpx.Client) ->
     assert response.headers["content-type"] == "application/problem+json"
 
 
+def test_filter_without_a_value_is_refused(api: httpx.Client) -> None:
+    body = {"customer_id": "x", "placement": "app_home", "filters": {"department": []}}
+    refused = api.post("/v1/decisions", json=body)
+    assert (refused.status_code, refused.json()["pointer"]) == (422, "/filters/department")
+
+
 def test_products_in_the_basket_are_not_proposed(ask: Ask) -> None:
     basket = [{"product_id": product("tea", number)} for number in range(5)]
     answer = ask(customer_id=customer("tea", 3), size=20, explain=True, context={"basket": basket})
