@@ -1,6 +1,6 @@
 """`endcap recommend`: a file of requests through the pipeline that serves, one answer a line, in order."""
 
-from collections.abc import Iterator
+from codecs import BOM_UTF8
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -48,7 +48,7 @@ class RecommendReport:
 async def recommend(
     settings: Settings, redis_url: str, requests: Path, output: Path, *, progress: Progress
 ) -> RecommendReport:
-    """Answers every line of `requests`; an invalid one gets its problem in its place.
+    """Answers every line of `requests` on the same line; an invalid one gets its problem there, a blank one nothing.
 
     Raises BundleMissing before the first training, and BadInput when a file cannot be used.
     """
@@ -63,10 +63,14 @@ async def recommend(
     answered = degraded = invalid = 0
     try:
         with _opened(requests, "rb") as source, _opened(unfinished, "wb") as sink:
-            total = sum(1 for line in source if line.strip())
+            total = sum(1 for _ in source)
             source.seek(0)
-            for number, line in enumerate(_filled(source), start=1):
-                body, flags = await _answer(service, line)
+            for number, line in enumerate(source, start=1):
+                if not line.strip():
+                    # Answers stay on the lines of their requests.
+                    sink.write(b"\n")
+                    continue
+                body, flags = await _answer(service, line.removeprefix(BOM_UTF8) if number == 1 else line)
                 sink.write(body + b"\n")
                 invalid += flags is None
                 answered += flags is not None
@@ -101,10 +105,6 @@ async def _answer(service: Service, line: bytes) -> tuple[bytes, int | None]:
         keep_s=service.settings.decision_keep_s,
     )
     return body, len(slate.degraded)
-
-
-def _filled(source: BinaryIO) -> Iterator[bytes]:
-    return (line for line in source if line.strip())
 
 
 def _opened(path: Path, mode: str) -> BinaryIO:

@@ -1,5 +1,6 @@
 """Import events from a file of JSON lines, each in the form that the API takes."""
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -61,6 +62,8 @@ def _opened(path: Path) -> BinaryIO:
 def _numbered_lines(file: BinaryIO) -> Iterator[list[tuple[int, bytes]]]:
     """Lists of lines with their numbers, from 1, blank ones left out."""
     number = 1
+    # Editors put a byte order mark first.
+    file.seek(len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0)
     while lines := file.readlines(BATCH_BYTES):
         yield [(position, line) for position, line in enumerate(lines, start=number) if line.strip()]
         number += len(lines)

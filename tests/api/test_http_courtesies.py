@@ -35,6 +35,13 @@ def test_events_come_as_json_and_as_browsers_beacons_send_it(api: httpx.Client, 
     assert (answer.status_code, answer.json()["results"][0]["status"]) == (202, "accepted")
 
 
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/decisions"])
+def test_byte_order_mark_before_a_body_does_no_harm(api: httpx.Client, path: str) -> None:
+    body = an_event() if path == "/v1/events" else '{"customer_id": "900", "placement": "app_home"}'
+    answer = api.post(path, content=b"\xef\xbb\xbf" + body.encode(), headers={"Content-Type": JSON})
+    assert answer.status_code in (200, 202), answer.text
+
+
 @pytest.mark.parametrize(
     ("path", "content_type"),
     [

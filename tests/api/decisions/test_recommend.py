@@ -56,6 +56,17 @@ def test_file_and_http_give_the_same_slates_in_the_same_order(
         assert by_file == by_http
 
 
+def test_answers_stay_on_the_lines_of_their_requests(trained_world: World, tmp_path: Path) -> None:
+    source, target = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
+    first, second = (orjson.dumps(request) for request in requests()[:2])
+    source.write_bytes(b"\xef\xbb\xbf" + b"\n".join([first, b"", b"  ", second]) + b"\n")
+    report = asyncio.run(
+        recommend(trained_world.settings, trained_world.redis_url, source, target, progress=no_progress)
+    )
+    assert (report.answered_count, report.invalid_count) == (2, 0)
+    assert [bool(line) for line in target.read_bytes().splitlines()] == [True, False, False, True]
+
+
 def test_invalid_line_gets_its_problem_in_its_place(trained_world: World, tmp_path: Path) -> None:
     source, target = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
     good = orjson.dumps(requests()[0])

@@ -68,3 +68,8 @@ def test_the_report_is_plain_json(settings: Settings) -> None:
     assert report["table"] == "events"
     assert report["rows_rejected"] == 1
     assert report["rejects_path"].endswith(".csv")
+
+
+def test_byte_order_mark_of_an_editor_costs_no_event(settings: Settings) -> None:
+    report = _import(settings, b'\xef\xbb\xbf{"id": "a"}\n{"id": "b"}\n')
+    assert (report.rows_added, report.rows_rejected) == (2, 0)
