@@ -1,12 +1,17 @@
 """`endcap import`: from what the caller named to the imports, one after the other."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import duckdb
+import polars as pl
+
 from app.domain import LOCAL
-from app.errors import BadInput
+from app.errors import BadInput, StoreUnavailable
 from app.imports.campaigns import CampaignFiles, campaign_file, import_campaigns
 from app.imports.catalogue import import_products, import_stores
 from app.imports.event_file import import_events
@@ -18,6 +23,7 @@ from app.ingest.schema import parse_event
 from app.ports import Progress, StageProgress
 from app.settings import Settings
 
+NO_SPACE = "No space left on device"
 KNOWN_SOURCES = ("complete-journey",)
 
 
@@ -48,7 +54,30 @@ class Sources:
 def run_imports(
     settings: Settings, sources: Sources, *, shift_to_now: bool, now: datetime, progress: Progress
 ) -> list[ImportReport]:
-    """Imports all that is named, catalogue first; raises BadInput when nothing is, or for an unknown data set."""
+    """Imports all that is named, catalogue first.
+
+    Raises BadInput when nothing is, or for an unknown data set, and StoreUnavailable when the disk takes no more.
+    """
+    with _writing(settings.data_dir):
+        return _run(settings, sources, shift_to_now=shift_to_now, now=now, progress=progress)
+
+
+@contextmanager
+def _writing(data_dir: Path) -> Iterator[None]:
+    """Says in one line that the disk is full, or fails, whichever library met it."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError, duckdb.Error) as error:
+        words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        if not isinstance(error, OSError) and NO_SPACE not in words:
+            raise
+        why = NO_SPACE if NO_SPACE in words else words
+        raise StoreUnavailable(f"{data_dir} cannot be written ({why}); make room there and import again") from error
+
+
+def _run(
+    settings: Settings, sources: Sources, *, shift_to_now: bool, now: datetime, progress: Progress
+) -> list[ImportReport]:
     reports: list[ImportReport] = []
     if sources.products is not None:
         reports.append(import_products(settings, sources.products, now=now, progress=partial(progress, "products")))

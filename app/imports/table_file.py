@@ -99,7 +99,7 @@ def _open_csv(
         file = on_failure.enter_context(_unpacked(raw)) if head.startswith(GZIP) else raw
         header = _read_header(path, file)
         separator = max(SEPARATORS, key=header.count)
-        columns = _column_names(path, next(csv.reader([header], delimiter=separator), []), compulsory)
+        columns = _column_names(path, _names_of(path, header, separator), compulsory)
         # From here on whoever reads the blocks closes the file.
         on_failure.pop_all()
     read = tuple(name for name in columns if wanted is None or name in wanted)
@@ -127,12 +127,22 @@ def _read_header(path: Path, file: BinaryIO) -> str:
     try:
         line = file.readline(HEADER_BYTES_MAX)
         # Spreadsheets put a byte order mark first.
-        return line.decode("utf-8-sig").rstrip("\r\n")
+        header = line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise BadInput(f"{path}: the header is not UTF-8; save the file as CSV in UTF-8") from None
     # gzip raises any of the three for an archive that is cut or damaged.
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path}: cannot be unpacked ({error}); give the whole file") from None
+    if "\r" in header:
+        raise BadInput(f"{path}: its lines end with a carriage return alone; save the file with LF or CRLF line ends")
+    return header
+
+
+def _names_of(path: Path, header: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([header], delimiter=separator), [])
+    except csv.Error as error:
+        raise BadInput(f"{path}: the header is no CSV ({error}); give the names of the columns first") from None
 
 
 def _column_names(path: Path, names: Sequence[str], compulsory: Collection[str]) -> tuple[str, ...]:
@@ -205,10 +215,20 @@ def _parquet_blocks(path: Path, file: pq.ParquetFile, read: dict[str, str]) -> I
         for batch in _sound(path, batches):
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)
-            frame = frame.rename(read)
+            frame = _as_text(path, frame.rename(read))
             lines = np.arange(done + 1, done + frame.height + 1)
             done += frame.height
             yield Block(frame, lines, frame_rows(frame), (), done)
+
+
+def _as_text(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """Bytes as the text that they are: some programs write text without saying so."""
+    for name in frame.select(pl.col(pl.Binary)).columns:
+        try:
+            frame = frame.with_columns(pl.col(name).cast(pl.String))
+        except pl.exceptions.ComputeError:
+            raise BadInput(f"{path}: column {name!r} holds bytes that are no UTF-8; write it as text") from None
+    return frame
 
 
 def frame_rows(frame: pl.DataFrame) -> Callable[[int], str]:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -142,3 +143,13 @@ def test_read_only_disk_is_refused_in_one_line_and_doctor_says_so(tmp_path: Path
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         assert_one_line(refusal("--port", "0", "--data-dir", str(disk / "var")), str(disk / "var"), "Read-only")
         assert "FAIL data directory: the file system of" in ailing(disk / "var")
+
+
+def test_import_for_which_the_disk_has_no_room_is_refused_in_one_line(tmp_path: Path) -> None:
+    random, file = Random(0), tmp_path / "products.csv"
+    rows = "\n".join(f"p{number},{random.randbytes(16).hex()}" for number in range(30_000))
+    file.write_text(f"product_id,name\n{rows}\n")
+    with small_disk(tmp_path / "disk", size="128k") as disk:
+        shown = refusal("--products", str(file), "--data-dir", str(disk), command="import")
+        # The bar of its progress stands above.
+        assert_one_line(shown.splitlines(keepends=True)[-1], str(disk), "No space left", "make room")
