@@ -144,8 +144,9 @@ class SharedMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Counts and histograms summed, gauges each in its own way."""
-        # Untyped as well.
-        yield from map(without_retired_versions, self._all.collect())  # type: ignore[no-untyped-call]
+        # Untyped as well; by name, because the files of processes come in any order.
+        families: Iterable[Metric] = self._all.collect()  # type: ignore[no-untyped-call]
+        yield from map(without_retired_versions, sorted(families, key=lambda family: family.name))
 
 
 class Metrics:
