@@ -73,6 +73,8 @@ def subject_of(customer_id: str | None, anonymous_id: str | None = None) -> str:
     return f"c:{customer_id}" if customer_id is not None else f"a:{anonymous_id}"
 
 
+PURCHASE, REFUND = "purchase", "refund"
+TRADES = frozenset({PURCHASE, REFUND})
 LOCAL = "local"
 """The sender of events that came in without a key: by file, or while there are no keys."""
 
@@ -115,10 +117,8 @@ class Event:
 
     @property
     def key(self) -> str:
-        """Unique for each line of each event: `<sender> <id> <item> <time>`.
-
-        With the time, because a sender whose counter begins again after a while means another event.
-        """
+        """Unique for each line of each event: `<sender> <id> <item> <time>`."""
+        # With the time: a sender whose counter begins again after a while means another event.
         return f"{self.sending} {self.item} {self.time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 

@@ -35,8 +35,6 @@ DECISION_ID = "decision_id"
 
 FROM_IMPORT = "import"
 FROM_EVENT = "event"
-PURCHASE = "purchase"
-REFUND = "refund"
 
 SCHEMA = pl.Schema(
     {

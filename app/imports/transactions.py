@@ -7,6 +7,7 @@ from time import perf_counter
 import polars as pl
 
 from app.composition.history import history_of
+from app.domain import PURCHASE, REFUND
 from app.history import (
     AMOUNT_MINOR,
     BASKET_ID,
@@ -16,9 +17,7 @@ from app.history import (
     CUSTOMER_ID,
     DISCOUNT_MINOR,
     PRODUCT_ID,
-    PURCHASE,
     QUANTITY,
-    REFUND,
     STORE_ID,
     TIME,
     TYPE,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from app.bounds import CLOCK_SKEW, ID_LENGTH, QUANTITY_MAX, Id, Instant, is_ahead
-from app.domain import Channel, Event, ProductId
+from app.domain import REFUND, TRADES, Channel, Event, ProductId
 from app.errors import BadInput, pointer_to
 from app.offers.terms.money import MAX_MINOR
 
@@ -23,10 +23,6 @@ PRODUCT_TYPES = frozenset(
 )
 QUANTITY = "In the product's unit of sale: pieces, kilograms, …"
 LINE_QUANTITY = f"{QUANTITY}; 0: a line that was voided"
-
-
-PURCHASE, REFUND = "purchase", "refund"
-TRADES = frozenset({PURCHASE, REFUND})
 
 
 class EventItem(BaseModel):

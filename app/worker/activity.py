@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from time import time
 
-from app.decision.customer.live import PURCHASE
-from app.domain import Event
+from app.domain import PURCHASE, Event
 from app.errors import Missing, StoreUnavailable
 from app.stores.feast.push import ActivityPusher, ActivityRow
 from app.stores.redis.live import LiveLists

@@ -2,6 +2,8 @@
 
 import polars as pl
 
+from app.domain import REFUND, TRADES
+
 PRODUCT = "product_id"
 LEAST = 1e-6
 """Sums of float32 quantities are a little off: less than this of a line is nothing."""
@@ -15,12 +17,10 @@ def kept_purchases(history: pl.LazyFrame) -> pl.LazyFrame:
     later than it. Lines that came back whole are left out; returns that find no line change nothing.
     """
     rows = history.filter(
-        pl.col("type").is_in(["purchase", "refund"])
-        & pl.col(PRODUCT).is_not_null()
-        & (pl.col("quantity").fill_null(1) != 0)
+        pl.col("type").is_in(list(TRADES)) & pl.col(PRODUCT).is_not_null() & (pl.col("quantity").fill_null(1) != 0)
     )
     is_return = (
-        (pl.col("type") == "refund") | (pl.col("quantity") < 0).fill_null(False) | (pl.col("amount_minor") < 0)
+        (pl.col("type") == REFUND) | (pl.col("quantity") < 0).fill_null(False) | (pl.col("amount_minor") < 0)
     ).fill_null(False)
     returns, bought = rows.filter(is_return), rows.filter(~is_return)
     if returns.head(1).collect().is_empty():

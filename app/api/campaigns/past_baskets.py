@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
+from app.domain import PURCHASE
 from app.history import (
     AMOUNT_MINOR,
     BASKET_ID,
@@ -13,7 +14,6 @@ from app.history import (
     CURRENCY,
     CUSTOMER_ID,
     PRODUCT_ID,
-    PURCHASE,
     QUANTITY,
     STORE_ID,
     TIME,

@@ -5,11 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from operator import attrgetter
 
-from app.domain import LiveEvent
-
-PURCHASE = "purchase"
-REFUND = "refund"
-TRADES = frozenset({PURCHASE, REFUND})
+from app.domain import PURCHASE, TRADES, LiveEvent
 
 # How much of a purchase each kind of interest is worth in the fold-in; types that are absent say nothing of taste.
 INTEREST = {

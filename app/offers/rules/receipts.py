@@ -5,15 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from app.domain import Event
+from app.domain import PURCHASE, REFUND, TRADES, Event
 from app.offers.rules.condition_check import unmet
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.money import shares
 from app.offers.terms.terms import ByReceipt
 from app.offers.terms.time_zones import day_start, local_date
-
-PURCHASE = "purchase"
-REFUND = "refund"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ def receipt_line(event: Event, *, accepted_at: datetime, default_currency: str) 
 
     A refund need not say whose: the purchase does.
     """
-    if event.type not in (PURCHASE, REFUND) or event.basket_id is None or event.product_id is None:
+    if event.type not in TRADES or event.basket_id is None or event.product_id is None:
         return None
     if event.quantity == 0:
         return None

@@ -9,17 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain import Event, ProductId
-from app.offers.rules.receipts import (
-    PURCHASE,
-    REFUND,
-    ReceiptCheck,
-    ReceiptLine,
-    check_receipt,
-    is_in_time,
-    receipt_line,
-    receipt_of,
-)
+from app.domain import PURCHASE, REFUND, Event, ProductId
+from app.offers.rules.receipts import ReceiptCheck, ReceiptLine, check_receipt, is_in_time, receipt_line, receipt_of
 from app.offers.terms.terms import ByReceipt
 
 BERLIN = "Europe/Berlin"

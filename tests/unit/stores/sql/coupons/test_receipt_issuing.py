@@ -11,7 +11,8 @@ from threading import Barrier, BrokenBarrierError
 import pytest
 
 from app.api.till.responses import reservation_response
-from app.offers.rules.receipts import PURCHASE, REFUND, ReceiptLine
+from app.domain import PURCHASE, REFUND
+from app.offers.rules.receipts import ReceiptLine
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.records import Coupon, CouponStatus
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
