@@ -2,10 +2,11 @@
 
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.decisions.routes import answer_to, count, router
 from app.api.decisions.wire import DecisionRequest
+from app.api.edge.bodies import replayed
 from app.api.state import Service
 from app.errors import EndcapError
 
@@ -34,7 +35,7 @@ class FastPath:
             body = b"".join([message.get("body", b"") for message in messages])
             slate, answer = await answer_to(DecisionRequest.model_validate_json(body), self._service)
         except (ValidationError, EndcapError):
-            await self._app(scope, _again(messages, receive), send)
+            await self._app(scope, replayed(messages, receive), send)
             return
         # For the name of the route in metrics, which otherwise the router would set.
         scope["route"] = ROUTE
@@ -43,13 +44,3 @@ class FastPath:
         await send({"type": "http.response.body", "body": answer})
         # Once the answer has left: counting must not delay it.
         count(self._service.metrics, slate)
-
-
-def _again(messages: list[Message], receive: Receive) -> Receive:
-    """Gives the messages that were received already, then those still to come."""
-    received = iter(messages)
-
-    async def receive_again() -> Message:
-        return next(received, None) or await receive()
-
-    return receive_again

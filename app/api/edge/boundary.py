@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access import Access
 from app.api.edge.admission import ARRIVED_AT, Admission
+from app.api.edge.bodies import replayed
 from app.api.problems import endpoint_of, problem, unexpected
 from app.api.reference import OPEN_PATHS as REFERENCE_PATHS
 from app.telemetry import Metrics
@@ -112,7 +113,7 @@ class BoundaryMiddleware:
         elif media_type != b"application/json" and scope["method"] != "GET" and any(map(_has_content, messages)):
             await problem(415, "unsupported_media_type", SEND_JSON)(scope, receive, send)
             return
-        await self._app(scope, _again(messages, receive), send)
+        await self._app(scope, replayed(messages, receive), send)
 
     async def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
         refusal = None if scope["path"] in OPEN_PATHS else await self._access.refusal(scope, headers)
@@ -160,13 +161,3 @@ async def _whole_body(receive: Receive) -> list[Message] | None:
         messages.append(await receive())
         size += len(messages[-1].get("body", b""))
     return None if size > MAX_BODY_BYTES else messages
-
-
-def _again(messages: list[Message], receive: Receive) -> Receive:
-    """Gives the messages that were received already, then those still to come."""
-    received = iter(messages)
-
-    async def receive_again() -> Message:
-        return next(received, None) or await receive()
-
-    return receive_again
