@@ -10,9 +10,9 @@ import orjson
 from app.errors import BadInput
 from app.files import write_synced
 from app.stores.redis.keys import RedisKeys, WorkerClient
+from app.stores.redis.stream import stream_entries
 
 EVENTS = "events.jsonl"
-PAGE_COUNT = 1000
 
 Entries = dict[tuple[str, str], dict[str, str]]
 """Stream and id of each entry to its fields, in base64."""
@@ -22,8 +22,8 @@ def waiting_entries(client: WorkerClient, keys: RedisKeys) -> Entries:
     """Every entry of every stream at this moment."""
     found: Entries = {}
     for stream in _streams(keys):
-        for entry_id, fields in _pages(client, stream):
-            found[stream, entry_id] = {_text(name): _text(value) for name, value in fields.items()}
+        for entry_id, fields in stream_entries(client, stream):
+            found[stream, entry_id.decode()] = {_text(name): _text(value) for name, value in fields.items()}
     return found
 
 
@@ -69,17 +69,6 @@ def _streams(keys: RedisKeys) -> Iterator[str]:
     for partition in range(keys.partition_count):
         yield keys.stream(partition)
         yield keys.dead(partition)
-
-
-def _pages(client: WorkerClient, stream: str) -> Iterator[tuple[str, dict[bytes, bytes]]]:
-    after = "-"
-    while True:
-        page: Any = client.xrange(stream, min=after, count=PAGE_COUNT)
-        for entry_id, fields in page:
-            yield entry_id.decode(), fields
-        if len(page) < PAGE_COUNT:
-            return
-        after = f"({page[-1][0].decode()}"
 
 
 def _text(value: bytes) -> str:

@@ -1,9 +1,9 @@
 """The dead letters: events that were accepted and could not be stored, until somebody replays or deletes them."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -11,9 +11,7 @@ from redis.exceptions import RedisError
 from app.domain import Event
 from app.errors import StoreUnavailable
 from app.stores.redis.keys import RedisKeys, WorkerClient, unpack_event
-from app.stores.redis.stream import accepted_at
-
-PAGE = 1000
+from app.stores.redis.stream import accepted_at, stream_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +57,26 @@ class DeadLetters:
                     entry: dict[Any, Any] = {"e": fields.get(b"e", b""), "id": fields.get(b"id", entry_id)}
                     pipeline.xadd(self._keys.stream(partition), entry)
                 pipeline.xdel(self._keys.dead(partition), entry_id)
-                self._call(pipeline.execute)
+                with _answering():
+                    pipeline.execute()
                 count += 1
         return count
 
     def _entries(self, partition: int) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
         """The entries there are now: what is added meanwhile, as by a replay that fails again, is left out."""
-        dead, first = self._keys.dead(partition), b"-"
-        newest = self._call(partial(self._client.xrevrange, dead, count=1))
-        while newest:
-            page = self._call(partial(self._client.xrange, dead, first, newest[0][0], count=PAGE))
-            yield from page
-            if len(page) < PAGE:
-                return
-            first = b"(" + page[-1][0]
+        dead = self._keys.dead(partition)
+        with _answering():
+            newest: Any = self._client.xrevrange(dead, count=1)
+            if newest:
+                yield from stream_entries(self._client, dead, last=newest[0][0])
 
-    @staticmethod
-    def _call(command: Callable[[], Any]) -> Any:
-        try:
-            return command()
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"Redis does not answer: {error}; start it and try again") from error
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"Redis does not answer: {error}; start it and try again") from error
 
 
 def _name(partition: int, entry_id: bytes) -> str:

@@ -1,6 +1,6 @@
 """The events' streams as the worker sees them: read, claim what a dead worker left, acknowledge, dead-letter."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -11,9 +11,19 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from app.errors import StoreUnavailable
-from app.stores.redis.keys import WORKER_GROUP, WORKER_SILENT_AFTER_S, WORKER_TASKS, RedisKeys, why_refused
+from app.stores.redis.keys import (
+    WORKER_GROUP,
+    WORKER_SILENT_AFTER_S,
+    WORKER_TASKS,
+    RedisKeys,
+    WorkerClient,
+    why_refused,
+)
 
 _NEVER_DELIVERED = ">"
+PAGE = 1000
+
+Fields = dict[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,17 @@ class EventStream:
 def _entry(partition: int, row: tuple[bytes, dict[bytes, bytes]]) -> Entry:
     entry_id, fields = row
     return Entry(partition, entry_id, fields.get(b"e", b""), fields.get(b"id"))
+
+
+def stream_entries(client: WorkerClient, stream: str, *, last: bytes = b"+") -> Iterator[tuple[bytes, Fields]]:
+    """Id and fields of every entry up to the id `last`, the oldest first, read some at a time."""
+    first = b"-"
+    while True:
+        page: Any = client.xrange(stream, first, last, count=PAGE)
+        yield from page
+        if len(page) < PAGE:
+            return
+        first = b"(" + page[-1][0]
 
 
 def accepted_at(entry_id: bytes) -> datetime:
