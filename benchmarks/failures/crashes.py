@@ -28,7 +28,8 @@ from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
 from benchmarks.failures.crash_test import Servers, faults_of, pay_while_killing, prepare_orders
 from benchmarks.support import machine
-from tests.support.postgres import binaries, running_postgres
+from benchmarks.support.postgres import binaries
+from tests.support.postgres import running_postgres
 
 Fault = Callable[[], None]
 

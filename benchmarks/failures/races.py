@@ -23,7 +23,8 @@ from app.stores.sql.database.schema import upgrade
 from benchmarks.failures.constraints import CONSTRAINTS, Constraint, race
 from benchmarks.failures.workload import LoadGenerator
 from benchmarks.support import machine
-from tests.support.postgres import binaries, running_postgres
+from benchmarks.support.postgres import binaries
+from tests.support.postgres import running_postgres
 
 
 def main() -> None:

@@ -25,8 +25,9 @@ from app.api.till.wire import RedemptionAnswer, RedemptionRequest
 from app.settings import Settings
 from app.stores.redis.server.embedded import redis_for
 from benchmarks.support import machine
+from benchmarks.support.postgres import binaries
 from benchmarks.support.servers import SERVE_ENDCAP, Server, python_server
-from tests.support.postgres import binaries, running_postgres
+from tests.support.postgres import running_postgres
 
 WARM_UP = 50
 BLOCK = 50

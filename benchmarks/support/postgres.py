@@ -60,24 +60,16 @@ class Postgres:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """All its processes stand still: the kernel takes connections, and nobody ever answers."""
+        """All its processes stand still."""
         assert self.process is not None
-        first = self.process.pid
-        os.kill(first, signal.SIGSTOP)
-        pids = [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with frozen(self.process.pid):
             yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
 def own_postgres() -> Iterator[Postgres]:
     """A new server that goes with the block; raises BadSetting where PostgreSQL is not installed."""
-    programs = _programs()
+    programs = binaries()
     if programs is None:
         raise BadSetting("PostgreSQL is not installed (Debian, Ubuntu: apt-get install postgresql)")
     folder = Path(mkdtemp(prefix="endcap-postgres-"))
@@ -96,8 +88,23 @@ def own_postgres() -> Iterator[Postgres]:
         shutil.rmtree(folder)
 
 
-def _programs() -> Path | None:
-    """The folder with the server's programs, which Debian keeps off the PATH."""
+@contextmanager
+def frozen(first: int) -> Iterator[None]:
+    """The server whose first process this is stands still: the kernel takes connections, and nobody ever answers."""
+    # Before its children are listed, so that it makes no further one.
+    os.kill(first, signal.SIGSTOP)
+    pids = [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def binaries() -> Path | None:
+    """The folder with PostgreSQL's server programs; None when it is not installed. Debian keeps them off the PATH."""
     found = shutil.which("initdb")
     if found:
         return Path(found).resolve().parent

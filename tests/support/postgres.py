@@ -18,6 +18,7 @@ import psycopg
 from app.stores.redis.server.embedded import free_port
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
+from benchmarks.support.postgres import frozen
 from tests.support.server import wait_until
 
 EMPTY = "template0"
@@ -41,15 +42,9 @@ class PostgresServer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stops all its processes: the kernel still takes connections, and nobody ever answers."""
-        pids = [self.pid, *map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        """All its processes stand still."""
+        with frozen(self.pid):
             yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
 
     def end_backends(self) -> None:
         """Ends every connection but its own, as a restart does."""
@@ -76,16 +71,6 @@ class PostgresServer:
     def _execute(self, statement: str) -> None:
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())
-
-
-def binaries() -> Path | None:
-    """The folder with PostgreSQL's server programs; None when it is not installed. Debian keeps them off the PATH."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    versions = Path("/usr/lib/postgresql").glob("*/bin/initdb")
-    newest = max(versions, key=lambda program: float(program.parent.parent.name), default=None)
-    return newest.parent if newest else None
 
 
 @contextmanager
