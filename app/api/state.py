@@ -14,6 +14,7 @@ from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
 from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.projections import Projections
+from app.stores.redis.server.disk import Disk
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger
@@ -39,6 +40,7 @@ class Service:
     guesses: GuessLimit
     background: Background
     admission: Admission
+    disk: Disk | None
     in_flight: set[tuple[str, str]] = field(default_factory=set)
 
 

