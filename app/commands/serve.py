@@ -27,5 +27,6 @@ def serve(settings: Settings, redis_url: str, handover: str | None) -> None:
     with suppress(StoreUnavailable), opened_ledger(settings):
         pass
     on_started = None if given is None else given.say_ready
-    if not serve_on(listener, app, connection_type(settings.max_connections), on_started=on_started):
+    connection = connection_type(settings.max_connections, app.state.service.admission)
+    if not serve_on(listener, app, connection, on_started=on_started):
         raise BadSetting("the API did not start; the log says why")

@@ -2,13 +2,14 @@
 
 import gc
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import faiss
 
 from app.api.edge.admission import Admission, PacedCustomers
+from app.api.edge.connections import DECISIONS
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.state import Service
 from app.background import Background
@@ -68,7 +69,7 @@ def build_service(
     # Two connections, so that no read waits behind a large write.
     reads, writes = PipelinedRedis(redis_url), PipelinedRedis(redis_url)
     keys = keys_of(settings)
-    admission = Admission()
+    admission = Admission(on_refused=_overload_counter(metrics))
     fallback_chain = FallbackChain(
         bundle=live.bundle_for,
         customers=PacedCustomers(_customers(reads, keys, settings), admission),
@@ -138,6 +139,17 @@ def _key_ring(ledger: Ledger, settings: Settings) -> KeyRing:
         hold_s=settings.keys_hold_s,
         file=KeyFile(settings.keys_file),
     )
+
+
+def _overload_counter(metrics: Metrics) -> Callable[[], None]:
+    """Counts a decision that was refused before anything was done about it."""
+    seconds = metrics.request_seconds.labels(DECISIONS, 503)
+
+    def count() -> None:
+        metrics.refusals.add("overloaded")
+        seconds.observe(0)
+
+    return count
 
 
 def _disk(settings: Settings, redis_url: str, writes: PipelinedRedis) -> Disk | None:

@@ -198,8 +198,9 @@ from app.main import create_app
 from app.processes.server import listen, serve_on
 from app.settings import Settings
 settings = Settings.load(port=int(sys.argv[1]))
-serve_on(listen("127.0.0.1", settings.port), create_app(settings, settings.redis_url),
-         connection_type(settings.max_connections))
+app = create_app(settings, settings.redis_url)
+connection = connection_type(settings.max_connections, app.state.service.admission)
+serve_on(listen("127.0.0.1", settings.port), app, connection)
 """
 
 SERVE_EMPTY = """

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.api.edge.boundary import MAX_BODY_BYTES
-from app.api.edge.connections import MAX_HEAD_BYTES, MAX_HEADER_COUNT, connection_type
+from app.api.edge.connections import MAX_HEAD_BYTES, MAX_HEADER_COUNT
 from app.settings import Settings
 from tests.support.server import serving
 
@@ -25,8 +25,7 @@ HEAD = b"POST /v1/events HTTP/1.1\r\nhost: endcap\r\ncontent-type: application/j
 def api(tmp_path_factory: pytest.TempPathFactory, valkey_server: str) -> Iterator[httpx.Client]:
     """A service whose callers have a fraction of a second for their headers and for their body."""
     settings = Settings.load(data_dir=tmp_path_factory.mktemp("bounds"), max_connections=CONNECTIONS)
-    impatient = connection_type(settings.max_connections, head_s=SHORT_S, body_s=SHORT_S)
-    with serving(settings, valkey_server, connection=impatient) as client:
+    with serving(settings, valkey_server, head_s=SHORT_S, body_s=SHORT_S) as client:
         yield client
 
 
@@ -113,8 +112,7 @@ def test_no_http_gets_a_problem_too(api: httpx.Client) -> None:
 
 def test_half_open_connection_gives_way_to_one_that_asks_and_all_of_them_end(tmp_path: Path, valkey: str) -> None:
     settings = Settings.load(data_dir=tmp_path, max_connections=CONNECTIONS)
-    impatient = connection_type(settings.max_connections, head_s=2.0, body_s=SHORT_S)
-    with serving(settings, valkey, connection=impatient) as api, ExitStack() as stack:
+    with serving(settings, valkey, head_s=2.0, body_s=SHORT_S) as api, ExitStack() as stack:
         first, *held = [stack.enter_context(connected(api)) for _ in range(CONNECTIONS)]
         with connected(api) as one_more:
             one_more.sendall(b"GET /healthz HTTP/1.1\r\nhost: endcap\r\nconnection: close\r\n\r\n")
@@ -126,7 +124,7 @@ def test_half_open_connection_gives_way_to_one_that_asks_and_all_of_them_end(tmp
 
 def test_connections_are_turned_away_when_all_others_are_in_use(tmp_path: Path, valkey: str) -> None:
     settings = Settings.load(data_dir=tmp_path, max_connections=CONNECTIONS)
-    with serving(settings, valkey, connection=connection_type(CONNECTIONS)) as api, ExitStack() as stack:
+    with serving(settings, valkey) as api, ExitStack() as stack:
         for _ in range(CONNECTIONS):
             held = stack.enter_context(connected(api))
             held.sendall(HEAD + b"content-length: 10\r\nexpect: 100-continue\r\n\r\n")
@@ -138,7 +136,7 @@ def test_connections_are_turned_away_when_all_others_are_in_use(tmp_path: Path, 
 def test_caller_who_sends_on_after_the_refusal_is_cut_off(tmp_path: Path, valkey: str) -> None:
     chunk = b"100000\r\n" + bytes(0x100000) + b"\r\n"
     settings = Settings.load(data_dir=tmp_path)
-    with serving(settings, valkey, connection=connection_type(CONNECTIONS)) as api, connected(api) as connection:
+    with serving(settings, valkey) as api, connected(api) as connection:
         connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
         with pytest.raises(ConnectionError):
             connection.sendall(chunk * 100)

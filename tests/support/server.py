@@ -7,9 +7,8 @@ from time import monotonic, sleep
 
 import httpx
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.edge.connections import connection_type
+from app.api.edge.connections import BODY_S, HEAD_S, connection_type
 from app.main import create_app
 from app.settings import Settings
 from app.stores.redis.server.embedded import free_port
@@ -17,16 +16,20 @@ from app.stores.redis.server.embedded import free_port
 
 @contextmanager
 def serving(
-    settings: Settings, redis_url: str, *, connection: type[HttpToolsProtocol] | None = None
+    settings: Settings, redis_url: str, *, busy_count: int = 0, head_s: float = HEAD_S, body_s: float = BODY_S
 ) -> Iterator[httpx.Client]:
-    """A client of the service, which ends with the block; `connection` in place of the class of `endcap serve`."""
+    """A client of the service, which ends with the block, as if so many decisions were always under way."""
     port = free_port()
+    app = create_app(settings, redis_url)
+    admission = app.state.service.admission
+    for _ in range(busy_count):
+        admission.begin()
     config = uvicorn.Config(
-        create_app(settings, redis_url),
+        app,
         port=port,
         log_config=None,
         access_log=False,
-        http=connection or connection_type(settings.max_connections),
+        http=connection_type(settings.max_connections, admission, head_s=head_s, body_s=body_s),
         ws="none",
     )
     server = uvicorn.Server(config)

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 
 from app.ports import CustomerState, CustomerStore
 
-ARRIVED_AT = "endcap.arrived_at"
-"""Where a request's scope holds the instant (`perf_counter`) of its first byte."""
+IS_UNDER_WAY = "endcap.is_under_way"
+"""What a request's scope holds once it is counted; whoever has answered it calls `end`."""
 DEADLINE = b"x-deadline-ms"
 PRIORITY = b"priority"
 DEFAULT_DEADLINE_S, LEAST_DEADLINE_S, MOST_DEADLINE_S = 0.25, 0.02, 1.0
@@ -29,19 +29,20 @@ class Admission:
     that loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_refused: Callable[[], None] = lambda: None) -> None:
+        self.on_refused = on_refused
         self._under_way = 0
         self._turn_s = FIRST_TURN_S
         self._turned_at: float | None = None
         self._is_taken = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def admits(self, headers: Mapping[bytes, bytes], *, waited_s: float) -> bool:
-        """True where a decision that waited so long already would be answered in time."""
+    def admits(self, headers: Mapping[bytes, bytes]) -> bool:
+        """True where a decision that comes now would be answered in time."""
         patience_s = min(_deadline_s(headers.get(DEADLINE)), MOST_WAIT_S)
         if is_background(headers.get(PRIORITY)):
             patience_s *= BACKGROUND_SHARE
-        return not self._under_way or waited_s + (self._under_way + 1) * self._turn_s <= patience_s
+        return not self._under_way or (self._under_way + 1) * self._turn_s <= patience_s
 
     def begin(self) -> None:
         """One more is under way."""

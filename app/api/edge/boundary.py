@@ -1,7 +1,6 @@
 """The middleware around the routes: access, request ids, size limit, latency; plain ASGI, so that it costs little."""
 
 import logging
-import os
 from collections.abc import Mapping
 from functools import cache
 from time import perf_counter
@@ -10,8 +9,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access import Access
-from app.api.edge.admission import ARRIVED_AT, Admission
+from app.api.edge.admission import IS_UNDER_WAY, Admission
 from app.api.edge.bodies import replayed
+from app.api.edge.connections import request_id
 from app.api.problems import endpoint_of, problem, unexpected
 from app.api.reference import OPEN_PATHS as REFERENCE_PATHS
 from app.telemetry import Metrics
@@ -27,17 +27,11 @@ BEACON = b"text/plain"
 TAKE_BEACONS = frozenset({"/v1/events"})
 SEND_JSON = "the body must be JSON and say so: send the header `Content-Type: application/json`"
 
-DECISIONS = "/v1/decisions"
-_OVERLOADED = problem(
-    503, "overloaded", "more decisions are wanted than can be made in time; try again", headers={"Retry-After": "1"}
-)
-"""Made once: a refusal must cost little."""
-
 _log = logging.getLogger("endcap.request")
 
 
 class BoundaryMiddleware:
-    """Wraps the application; nothing passes that `access` refuses, no decision that comes too late for an answer."""
+    """Wraps the application; nothing passes that `access` refuses."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, access: Access, admission: Admission) -> None:
         self._app = app
@@ -57,8 +51,7 @@ class BoundaryMiddleware:
             # Every route takes it for a GET; the server, which has the scope of before, leaves the body out.
             scope = {**scope, "method": "GET"}
         headers = dict(scope["headers"])
-        # Cut off, because it goes into logs and into the answer.
-        request_id = headers.get(b"x-request-id", b"")[:64] or os.urandom(16).hex().encode()
+        marked = request_id(headers)
         status = 500  # What it stays if the application raises before it answers.
         is_started = False
 
@@ -66,7 +59,7 @@ class BoundaryMiddleware:
             nonlocal status, is_started
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                message["headers"] = [*message["headers"], (b"x-request-id", marked)]
                 is_started = True
             await send(message)
 
@@ -74,8 +67,6 @@ class BoundaryMiddleware:
             refusal = await self._refusal(scope, headers)
             if refusal is not None:
                 await refusal(scope, receive, send_marked)
-            elif scope["path"] == DECISIONS and scope["method"] == "POST":
-                await self._decide(scope, headers, receive, send_marked, started=started)
             else:
                 await self._serve(scope, headers, receive, send_marked)
         except Exception as error:  # the border of a request
@@ -84,20 +75,9 @@ class BoundaryMiddleware:
             # Answered here: raised on, it would have the server close the connection, with the next request on it.
             await unexpected(scope, error)(scope, receive, send_marked)
         finally:
-            self._observe(scope, status, perf_counter() - started, request_id)
-
-    async def _decide(
-        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send, *, started: float
-    ) -> None:
-        if not self._admission.admits(headers, waited_s=started - scope.get(ARRIVED_AT, started)):
-            self._refused.add("overloaded")
-            await _OVERLOADED(scope, receive, send)
-            return
-        self._admission.begin()
-        try:
-            await self._serve(scope, headers, receive, send)
-        finally:
-            self._admission.end()
+            if IS_UNDER_WAY in scope:
+                self._admission.end()
+            self._observe(scope, status, perf_counter() - started, marked)
 
     async def _serve(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
         if not _may_have_body(headers):

@@ -7,13 +7,14 @@ only time-out is for connections that rest between two requests. The bytes of bo
 import asyncio
 import os
 from asyncio import TimerHandle
-from time import perf_counter
+from collections.abc import Mapping
 from typing import ClassVar, cast
 
 from fastapi import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from app.api.edge.admission import ARRIVED_AT
+from app.api.edge.admission import IS_UNDER_WAY, Admission
 from app.api.problems import problem
 
 MAX_HEAD_BYTES = 16_384
@@ -25,12 +26,15 @@ BODY_S = 30.0
 MAX_UNREAD_BYTES = 10_000_000
 """A caller may send so much of a refused body on: one who reads nothing before all is sent then sees the refusal."""
 NO_CONNECTION = "the service has no connection to spare; try again in a second"
+DECISIONS = "/v1/decisions"
+OVERLOADED = "more decisions are wanted than can be made in time; try again"
 
 
 class BoundedConnection(HttpToolsProtocol):
     """uvicorn's connection, which ends when a request is too large or too late to be read."""
 
     max_connections: ClassVar[int]
+    admission: ClassVar[Admission]
     head_s: ClassVar[float]
     body_s: ClassVar[float]
     half_open: "ClassVar[dict[BoundedConnection, None]]"
@@ -40,6 +44,8 @@ class BoundedConnection(HttpToolsProtocol):
     _message_number = 0
     _is_in_head = False
     _is_in_body = False
+    _is_dropped = False
+    """The request was refused without the application."""
     _pending_bytes = 0
     """Received since the last head, or piece of a body, was complete."""
     _timed: tuple[int, bool, float | None] | None = None
@@ -77,9 +83,8 @@ class BoundedConnection(HttpToolsProtocol):
         """Called by the parser with the first byte of a request."""
         self._message_number += 1
         self._is_in_head = True
+        self._is_dropped = False
         super().on_message_begin()
-        # Beyond what ASGI names: typed as a plain dictionary for that.
-        cast("dict[str, object]", self.scope)[ARRIVED_AT] = perf_counter()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser; what follows a body (trailers) is no header of the request."""
@@ -92,18 +97,56 @@ class BoundedConnection(HttpToolsProtocol):
         self._pending_bytes = self._unread_bytes = 0
         self._is_in_head, self._is_in_body = False, True
         size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
-        if size <= MAX_HEAD_BYTES and len(self.headers) <= MAX_HEADER_COUNT:
+        if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADER_COUNT:
+            app = self.app
+            self.app = _too_large()
             super().on_headers_complete()
-            return
-        app = self.app
-        self.app = _too_large()
-        super().on_headers_complete()
-        self.app = app
+            self.app = app
+        elif self._can_be_dropped() and not self.admission.admits(headers := dict(self.headers)):
+            self._drop(headers)
+        else:
+            super().on_headers_complete()
+
+    def _can_be_dropped(self) -> bool:
+        """True for a decision that is refused by writing the answer, with nothing else to be done."""
+        return (
+            self.url == DECISIONS.encode()
+            and self.parser.get_method() == b"POST"
+            and self.parser.should_keep_alive()
+            and not self.expect_100_continue
+            and not self._is_answering()
+            and self.parser.get_http_version() == "1.1"
+        )
+
+    def _drop(self, headers: Mapping[bytes, bytes]) -> None:
+        """Refuses a decision at a twentieth of what one costs; the body that follows is read and forgotten."""
+        self._is_dropped = True
+        self.admission.on_refused()
+        head, body = _OVERLOADED
+        more = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        self.transport.write(b"%b%bx-request-id: %b\r\n\r\n%b" % (head, b"".join(more), request_id(headers), body))
+        self.on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Called by uvicorn when it is this request's turn; a decision is under way from here on, or refused."""
+        if cycle.scope["path"] == DECISIONS and cycle.scope["method"] == "POST":
+            headers = dict(cycle.scope["headers"])
+            if self.admission.admits(headers):
+                self.admission.begin()
+                # Beyond what ASGI names: typed as a plain dictionary for that.
+                cast("dict[str, object]", cycle.scope)[IS_UNDER_WAY] = True
+            else:
+                self.admission.on_refused()
+                answer = problem(503, "overloaded", OVERLOADED, headers={"Retry-After": "1"})
+                answer.raw_headers.append((b"x-request-id", request_id(headers)))
+                app = cast(ASGI3Application, answer)
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser with a piece of the body, which nobody takes once the request is answered."""
         self._pending_bytes = 0
-        super().on_body(body)
+        if not self._is_dropped:
+            super().on_body(body)
         if not self._is_answering():
             self._unread_bytes += len(body)
             if self._unread_bytes > MAX_UNREAD_BYTES:
@@ -113,7 +156,8 @@ class BoundedConnection(HttpToolsProtocol):
         """Called by the parser at the end of the body."""
         self._pending_bytes = 0
         self._is_in_body = False
-        super().on_message_complete()
+        if not self._is_dropped:
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Called where the parser finds no HTTP."""
@@ -124,7 +168,8 @@ class BoundedConnection(HttpToolsProtocol):
         seconds: float | None = self.head_s
         if self._is_in_body:
             seconds = self.body_s
-        elif self._is_answering() and not self._is_in_head:
+        # Being answered, or answered already.
+        elif self._message_number and not self._is_in_head:
             seconds = None
         timed = (self._message_number, self._is_in_body, seconds)
         if timed == self._timed:
@@ -145,14 +190,29 @@ class BoundedConnection(HttpToolsProtocol):
         """Says so and closes; where an answer has left or another request is being answered it closes only."""
         if self.transport.is_closing():
             return
-        if not (self._is_in_body and self.cycle.response_started) and (self._is_in_body or not self._is_answering()):
-            lines = [name + b": " + value + b"\r\n" for name, value in answer.raw_headers]
-            self.transport.write(b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n", bytes(answer.body)]))
+        has_left = self._is_in_body and (self._is_dropped or self.cycle.response_started)
+        if not has_left and (self._is_in_body or not self._is_answering()):
+            self.transport.write(b"%b\r\n%b" % _packed(answer))
         if self._is_answering():
             # An application that waits for the rest of a body sees its caller go, and says nothing more.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
+
+
+def _packed(answer: Response) -> tuple[bytes, bytes]:
+    """The lines of its head without the empty one, and its body."""
+    lines = [b"%b: %b\r\n" % header for header in answer.raw_headers]
+    return b"".join([STATUS_LINE[answer.status_code], *lines]), bytes(answer.body)
+
+
+_OVERLOADED = _packed(problem(503, "overloaded", OVERLOADED, headers={"Retry-After": "1"}))
+"""Made once: a refusal must cost little."""
+
+
+def request_id(headers: Mapping[bytes, bytes]) -> bytes:
+    """The caller's, cut off because it goes into logs and into the answer, or a new one."""
+    return headers.get(b"x-request-id", b"")[:64] or os.urandom(16).hex().encode()
 
 
 def _too_large() -> Response:
@@ -164,7 +224,9 @@ def _closing() -> dict[str, str]:
     return {"Connection": "close", "Retry-After": "1", "X-Request-Id": os.urandom(16).hex()}
 
 
-def connection_type(max_connections: int, *, head_s: float = HEAD_S, body_s: float = BODY_S) -> type[BoundedConnection]:
+def connection_type(
+    max_connections: int, admission: Admission, *, head_s: float = HEAD_S, body_s: float = BODY_S
+) -> type[BoundedConnection]:
     """The class that uvicorn makes its connections of (`http=`), with these bounds."""
     bounds = {"max_connections": max_connections, "head_s": head_s, "body_s": body_s, "half_open": {}}
-    return type("Connection", (BoundedConnection,), bounds)
+    return type("Connection", (BoundedConnection,), {"admission": admission, **bounds})

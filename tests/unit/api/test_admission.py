@@ -19,31 +19,30 @@ def busy(count: int) -> Admission:
 
 
 def test_first_decision_is_always_admitted() -> None:
-    assert Admission().admits({b"x-deadline-ms": b"20"}, waited_s=5.0)
+    assert Admission().admits({b"x-deadline-ms": b"20"})
 
 
 @pytest.mark.parametrize(
-    ("under_way", "headers", "waited_s", "admitted"),
+    ("under_way", "headers", "admitted"),
     [
-        (FULL - 2, {}, 0.0, True),
-        (FULL, {}, 0.0, False),
-        (10, {}, 0.2, False),
-        (10, {b"x-deadline-ms": b"20"}, 0.0, True),
-        (30, {b"x-deadline-ms": b"20"}, 0.0, False),
+        (FULL - 2, {}, True),
+        (FULL, {}, False),
+        (10, {b"x-deadline-ms": b"20"}, True),
+        (30, {b"x-deadline-ms": b"20"}, False),
         # A deadline beyond all sense admits no more than a sensible one, and one that is none counts as absent.
-        (FULL, {b"x-deadline-ms": b"999999999999"}, 0.0, False),
-        (FULL - 2, {b"x-deadline-ms": b"soon"}, 0.0, True),
-        (10, {b"x-deadline-ms": b"0"}, 0.0, True),
+        (FULL, {b"x-deadline-ms": b"999999999999"}, False),
+        (FULL - 2, {b"x-deadline-ms": b"soon"}, True),
+        (10, {b"x-deadline-ms": b"0"}, True),
         # A third of the wait is left for what nobody waits for.
-        (FULL // 2, {b"priority": b"u=5"}, 0.0, False),
-        (FULL // 2, {b"priority": b"u=1"}, 0.0, True),
-        (FULL // 5, {b"priority": b"u=7, i"}, 0.0, True),
+        (FULL // 2, {b"priority": b"u=5"}, False),
+        (FULL // 2, {b"priority": b"u=1"}, True),
+        (FULL // 5, {b"priority": b"u=7, i"}, True),
     ],
 )
 def test_decision_is_admitted_while_it_can_be_in_time(
-    under_way: int, headers: dict[bytes, bytes], waited_s: float, admitted: bool
+    under_way: int, headers: dict[bytes, bytes], admitted: bool
 ) -> None:
-    assert busy(under_way).admits(headers, waited_s=waited_s) == admitted
+    assert busy(under_way).admits(headers) == admitted
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,7 @@ def test_what_has_ended_makes_room() -> None:
     admission = busy(FULL)
     for _ in range(FULL):
         admission.end()
-    assert admission.admits({}, waited_s=0.0)
+    assert admission.admits({})
 
 
 def test_loop_reads_what_came_in_between_two_turns() -> None:
@@ -99,7 +98,7 @@ def test_turns_take_as_long_as_decisions_do() -> None:
     for _ in range(FULL // 5):
         admission.begin()
     # Where a turn takes ten times as long, a tenth of the decisions can wait.
-    assert not admission.admits({}, waited_s=0.0)
+    assert not admission.admits({})
 
 
 def test_caller_that_hung_up_gives_its_turn_on() -> None:
