@@ -54,8 +54,8 @@ class Background:
         return state.running
 
     def problems(self) -> dict[str, str | None]:
-        """Of every task what is wrong with it, None where it works."""
-        return {name: self._problem(state) for name, state in self._states.items()}
+        """Of every task what is wrong with it, None where it works; from any thread."""
+        return {name: self._problem(state) for name, state in list(self._states.items())}
 
     async def _repeat(self, name: str, turn: Callable[[], Awaitable[object]], every_s: float) -> None:
         while True:

@@ -69,13 +69,19 @@ COMPACT_TARGET_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 131_072
 # A reader that planned its scan before a compaction still finds its files for this long.
 VACUUM_AFTER_H = 24
+KEPT = {
+    "delta.logRetentionDuration": "interval 6 hours",
+    # Longer than a vacuum waits, which finds by these entries what it may delete.
+    "delta.deletedFileRetentionDuration": "interval 26 hours",
+}
+"""Each commit reads what the log keeps of those before, 16 µs for each: Delta's own 30 days would make it seconds."""
 
 AbsentRows = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
 """Gives, in batches, the rows whose row_id is in none of these files; called again after a lost race."""
 
 
 class History:
-    """The table at `path`. Any number of processes may write; one object serves one thread at a time."""
+    """The table at `path`. Any number of threads and processes may write."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -155,6 +161,8 @@ class History:
         if table is None:
             return 0
         try:
+            if KEPT.items() - table.metadata().configuration.items():
+                table.alter.set_table_properties(KEPT)
             joined = table.optimize.compact(target_size=COMPACT_TARGET_BYTES)
             # deltalake refuses to delete files younger than a week unless this check is off.
             table.vacuum(retention_hours=VACUUM_AFTER_H, dry_run=False, enforce_retention_duration=False)
@@ -181,7 +189,9 @@ def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as aside:
         made = Path(aside) / path.name
-        DeltaTable.create(made, schema=pl.DataFrame(schema=SCHEMA).to_arrow().schema, name="history")
+        DeltaTable.create(
+            made, schema=pl.DataFrame(schema=SCHEMA).to_arrow().schema, name="history", configuration=KEPT
+        )
         # Refused when somebody else's table is already there, which serves as well.
         with suppress(OSError):
             made.rename(path)

@@ -222,7 +222,7 @@ class Settings(BaseSettings):
     receipt_keep_s: int = Field(default=90 * 86_400, ge=86_400)
     stream_partition_count: int = Field(default=4, ge=1, le=256)
     worker_batch_count: int = Field(default=2000, ge=1)
-    worker_interval_ms: int = Field(default=500, ge=10)
+    worker_interval_ms: int = Field(default=5000, ge=10)
     reload_interval_ms: int = Field(default=250, ge=10)
     placements_file: Path | None = None
 

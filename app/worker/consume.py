@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event as Flag
+from threading import Thread
 from time import monotonic
 
 from app.background import Background
@@ -18,12 +19,15 @@ from app.worker.receipts import Arrival
 CLAIM_IDLE_MS = 10_000
 """A worker that holds an entry this long is taken for dead; if it is not, the history still keeps one row."""
 CLAIM_EVERY_S = 5.0
-COMPACT_EVERY_S = 600.0
+COMPACT_AFTER_COMMITS = 100
+"""Every commit looks into each file for ids that are there already: more files make it slower."""
+PUSH_EVERY_S = 0.5
 SWEEP_EVERY_S = 15.0
 REPORT_EVERY_S = 5.0
 RETRY_S = 1.0
 POLL_S = 0.1
-"""So often new events are looked for, and their receipts checked; the history takes them in larger portions."""
+"""So often new events are looked for, and their receipts checked; the history takes them in larger portions, as each
+commit costs some 30 ms and a file."""
 MAX_DELIVERIES = 5
 """An entry that fails by itself so often, some 10 seconds apart, goes to the dead letters."""
 
@@ -53,7 +57,7 @@ def unpack(entries: Sequence[Entry]) -> Batch:
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """What follows from events besides the history; each may raise StoreUnavailable.
+    """What follows from events apart from the history; each may raise StoreUnavailable.
 
     `issue` gives the coupons that receipts earn: when it fails the batch comes again. `push` refreshes the pushed
     features, `sweep` tidies the ledger up now and then: they may fail without holding anything up.
@@ -89,12 +93,15 @@ class Worker:
         self._batch_count = batch_count
         self._interval_s = interval_s
         self._waiting: list[Pair] = []
+        self._unpushed: list[Event] = []
         self._store_at = 0.0
+        self._push_at = 0.0
         self._claim_at = 0.0
         self._sweep_at = 0.0
         self._report_at = 0.0
         self._background = Background()
-        self._compact_at = monotonic() + COMPACT_EVERY_S
+        self._commits = 0
+        self._compaction: Thread | None = None
 
     def run(self, stop: Flag) -> None:
         """Works until `stop` is set; while Redis or the disk fails it waits and tries again."""
@@ -114,6 +121,10 @@ class Worker:
             stop.wait(pause_s)
         with self._background.turn("events"):
             self._store_waiting()
+        if self._unpushed:
+            self._push()
+        if self._compaction is not None:
+            self._compaction.join()
 
     def step(self) -> int:
         """One batch: first what a dead worker left, now and then, else what is new; returns how many entries."""
@@ -134,11 +145,8 @@ class Worker:
             self._try(entries)
         if self._waiting and (now >= self._store_at or len(self._waiting) >= self._batch_count):
             self._store_waiting()
-        # Only while nothing is waiting, because events would wait for it.
-        elif not entries and now >= self._compact_at:
-            self._compact_at = now + COMPACT_EVERY_S
-            with self._background.turn("history compaction"):
-                self._history.compact()
+        if self._unpushed and now >= self._push_at:
+            self._push()
         return len(entries)
 
     def _try(self, entries: Sequence[Entry]) -> None:
@@ -159,6 +167,7 @@ class Worker:
         batch = unpack(entries)
         for entry, reason in batch.poison:
             self._bury(entry, reason)
+        self._unpushed += batch.events
         pairs = list(zip(batch.entries, batch.events, strict=True))
         checked: Sequence[Pair] = []
         try:
@@ -170,15 +179,30 @@ class Worker:
         self._waiting += checked
 
     def _store_waiting(self) -> None:
-        """Stores what waits, acknowledges it and refreshes features; what fails is claimed again."""
+        """Stores what waits and acknowledges it; what fails is claimed again."""
         waiting, self._waiting = self._waiting, []
         self._store_at = monotonic() + self._interval_s
         stored = self._take(waiting, self._store)
         if not stored:
             return
         self._stream.done([entry for entry, _ in stored])
+        self._commits += 1
+        if self._commits >= COMPACT_AFTER_COMMITS and (self._compaction is None or not self._compaction.is_alive()):
+            self._commits = 0
+            # Meanwhile events go on into the history: who loses a race tries again.
+            self._compaction = Thread(target=self._compact, name="compaction")
+            self._compaction.start()
+
+    def _compact(self) -> None:
+        with self._background.turn("history compaction"):
+            self._history.compact()
+
+    def _push(self) -> None:
+        """Refreshes features; what fails is left to the next events of the same customers."""
+        unpushed, self._unpushed = self._unpushed, []
+        self._push_at = monotonic() + PUSH_EVERY_S
         with self._background.turn("pushed features"):
-            self._duties.push([event for _, event in stored])
+            self._duties.push(unpushed)
 
     def _store(self, pairs: Sequence[Pair]) -> None:
         self._history.append_events(event_rows(event for _, event in pairs))

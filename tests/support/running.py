@@ -90,7 +90,9 @@ def endcap_up(
     process = subprocess.Popen(
         [*endcap("up"), "--port", str(port), "--data-dir", str(data_dir)],
         # One process of the API is enough for most tests, and all that small machines have time for.
-        env=bare_environment() | {"ENDCAP_API_PROCESS_COUNT": "1"} | dict(environment or {}),
+        env=bare_environment()
+        | {"ENDCAP_API_PROCESS_COUNT": "1", "ENDCAP_WORKER_INTERVAL_MS": "500"}
+        | dict(environment or {}),
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,

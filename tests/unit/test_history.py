@@ -8,13 +8,14 @@ from threading import Barrier, Thread
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from app.domain import Event, ProductId
 from app.errors import StoreUnavailable
-from app.history import SCHEMA, History, event_row, event_rows
+from app.history import KEPT, SCHEMA, History, event_row, event_rows
 from tests.support.rows import event_ids
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -197,6 +198,16 @@ def test_compaction_keeps_rows(tmp_path: Path) -> None:
     assert history.compact() == 3
     assert _ids(history) == ["e0", "e1", "e2"]
     assert history.version() != version
+
+
+def test_log_of_a_table_is_kept_for_hours_also_where_it_was_made_before_that(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    history.append_events(_events("1"))
+    table = DeltaTable(tmp_path / "history")
+    assert table.metadata().configuration == KEPT
+    table.alter.set_table_properties({"delta.logRetentionDuration": "interval 30 days"})
+    history.compact()
+    assert DeltaTable(tmp_path / "history").metadata().configuration == KEPT
 
 
 def test_an_earlier_version_reads_as_it_was_while_it_is_kept(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
+from time import sleep
 from typing import Any, cast
 
 import orjson
 import pytest
+from deltalake import DeltaTable
 from redis import Redis
 
 from app.domain import Event, ProductId
@@ -16,8 +18,9 @@ from app.errors import StoreUnavailable
 from app.history import History, event_rows
 from app.stores.redis.keys import WORKER_TASKS, RedisKeys, pack_event, worker_client
 from app.stores.redis.stream import EventStream
+from app.worker import consume
 from app.worker.activity import activity_row
-from app.worker.consume import MAX_DELIVERIES, Duties, Worker
+from app.worker.consume import MAX_DELIVERIES, PUSH_EVERY_S, Duties, Worker
 from app.worker.receipts import Arrival
 from tests.support.rows import event_ids
 
@@ -157,6 +160,48 @@ def test_push_that_fails_keeps_the_history_going(client: "Redis", tmp_path: Path
     duties = replace(DUTIES, push=failing)
     Worker(stream(client, "w"), history, duties, batch_count=10, interval_s=0.01).step()
     assert ids(history) == ["e1"]
+
+
+def test_history_is_compacted_while_events_keep_coming(
+    client: "Redis", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consume, "COMPACT_AFTER_COMMITS", 5)
+    history, stop = History(tmp_path / "history"), Flag()
+    sent: list[Event] = []
+
+    def send_one_more() -> None:
+        if len(sent) == 40:
+            stop.set()
+        sent.append(event(len(sent)))
+        send(client, sent[-1])
+
+    busy = Worker(stream(client, "w"), history, DUTIES, batch_count=1, interval_s=0.0)
+    while not stop.is_set():
+        send_one_more()
+        busy.step()
+    busy.run(stop)
+    busy.step()
+    assert sorted(ids(history)) == sorted(one.event_id for one in sent)
+    files = DeltaTable(tmp_path / "history").file_uris()
+    assert len(files) < 20
+
+
+def test_features_are_pushed_before_the_history_is_written(client: "Redis", tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    pushed: list[str] = []
+    duties = replace(DUTIES, push=lambda events: pushed.extend(one.event_id for one in events))
+    patient = Worker(stream(client, "w"), history, duties, batch_count=10, interval_s=3600)
+    send(client, event(1))
+    patient.step()
+    send(client, event(2))
+    sleep(PUSH_EVERY_S)
+    patient.step()
+    assert pushed == ["e1", "e2"]
+    assert ids(history) == ["e1"]
+    stop = Flag()
+    stop.set()
+    patient.run(stop)
+    assert ids(history) == ["e1", "e2"]
 
 
 def test_batch_whose_coupons_could_not_be_issued_comes_again(client: "Redis", tmp_path: Path) -> None:
