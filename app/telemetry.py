@@ -202,6 +202,7 @@ class Metrics:
         as_of = "Instant the batch features look at"
         self.features_as_of = self._gauge("endcap_features_as_of_timestamp_seconds", as_of)
         self.store_up = self._gauge("endcap_store_up", "1 while Redis answers", mode="livemin")
+        self._loop_tasks = self._gauge("endcap_asyncio_tasks", "Tasks of the event loops", mode="livesum")
 
     def _counter(self, name: str, text: str, label: str) -> Counter:
         return Counter(name, text, [label], registry=self.registry)
@@ -227,6 +228,7 @@ class Metrics:
 
     async def flush(self) -> None:
         """Lets the other processes see what this one counted; a killed process loses what came since."""
+        self._loop_tasks.set(len(asyncio.all_tasks()))
         self._flush()
 
     def _flush(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import monotonic, sleep
+from urllib.request import urlopen
 
 from scipy.stats import theilslopes
 
@@ -46,6 +47,8 @@ class Sample:
     resident_mb: float
     open_files: int
     threads: int
+    tasks: int
+    """Of the event loops, requests under way among them; 0 where there is no loop."""
 
 
 def soak(data_dir: Path, *, minutes: float) -> dict[str, object]:
@@ -92,7 +95,8 @@ def _sampled(rig: Rig, copies: Copies, *, until: float) -> dict[str, list[Sample
     while monotonic() < until:
         sleep(SAMPLE_EVERY_S)
         for part in PARTS:
-            samples[part].append(_sample(rig.service.parts(part)))
+            tasks = _loop_tasks(rig) if part == "serve" else 0
+            samples[part].append(_sample(rig.service.parts(part), tasks))
         if monotonic() >= publish_at:
             publish_at += PUBLISH_EVERY_S
             copies.publish(copies.make())
@@ -102,7 +106,13 @@ def _sampled(rig: Rig, copies: Copies, *, until: float) -> dict[str, list[Sample
     return samples
 
 
-def _sample(pids: Sequence[int]) -> Sample:
+def _loop_tasks(rig: Rig) -> int:
+    with urlopen(f"http://127.0.0.1:{rig.service.server.port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return int(float(next(line for line in lines if line.startswith("endcap_asyncio_tasks ")).split()[1]))
+
+
+def _sample(pids: Sequence[int], tasks: int) -> Sample:
     folders = [Path("/proc") / str(pid) for pid in pids]
     pages = sum(int((folder / "statm").read_text().split()[1]) for folder in folders)
     return Sample(
@@ -110,6 +120,7 @@ def _sample(pids: Sequence[int]) -> Sample:
         pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
         sum(len(list((folder / "fd").iterdir())) for folder in folders),
         sum(len(list((folder / "task").iterdir())) for folder in folders),
+        tasks,
     )
 
 
@@ -147,6 +158,7 @@ class Growth:
     mb_per_h: tuple[float, float, float]
     open_files: tuple[float, float]
     threads: tuple[float, float]
+    tasks: tuple[float, float]
 
     @property
     def grows(self) -> bool:
@@ -155,8 +167,9 @@ class Growth:
 
     @property
     def holds_more(self) -> bool:
-        """True when the last third has a tenth more open files or threads than the first, and two at least."""
-        return any(last > first * 1.1 and last >= first + 2 for first, last in (self.open_files, self.threads))
+        """True when the last third has a tenth more open files, threads or tasks than the first, and two at least."""
+        held = (self.open_files, self.threads, self.tasks)
+        return any(last > first * 1.1 and last >= first + 2 for first, last in held)
 
     def shown(self) -> dict[str, object]:
         """As figures."""
@@ -166,6 +179,7 @@ class Growth:
             "mb_per_h": {"slope": slope, "low": low, "high": high},
             "open_files": self.open_files,
             "threads": self.threads,
+            "tasks": self.tasks,
         }
 
 
@@ -182,4 +196,5 @@ def _part_facts(samples: Sequence[Sample]) -> Growth:
         (float(found[0]), float(found[2]), float(found[3])),
         ends([one.open_files for one in warm]),
         ends([one.threads for one in warm]),
+        ends([one.tasks for one in warm]),
     )

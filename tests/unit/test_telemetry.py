@@ -1,5 +1,6 @@
 """What is seen from outside: sums that are right, stages timed in one decision of sixteen, and logs in one form."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -100,3 +101,15 @@ def test_process_that_follows_another_counts_on_but_knows_nothing_of_its_state(t
     assert 'endcap_decisions_total{fallback_level="full"} 4.0' in shown
     assert "endcap_store_up 1.0" in shown
     assert [line for line in shown if line.startswith("endcap_model_info")] == ['endcap_model_info{version="v2"} 1.0']
+
+
+def test_tasks_of_the_event_loop_are_counted(tmp_path: Path) -> None:
+    async def counted() -> float | None:
+        metrics = Metrics()
+        more = [asyncio.ensure_future(asyncio.sleep(60)) for _ in range(5)]
+        await metrics.flush()
+        for task in more:
+            task.cancel()
+        return metrics.registry.get_sample_value("endcap_asyncio_tasks")
+
+    assert asyncio.run(counted()) == 6
