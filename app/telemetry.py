@@ -27,7 +27,7 @@ TIMED_ONE_IN = 16
 STAGES = ("features", "context", "candidates", "eligibility", "scoring", "coupons", "slate", "encode")
 
 
-Mode = Literal["livemax", "livemin", "livemostrecent"]
+Mode = Literal["livemax", "livemin", "livemostrecent", "livesum"]
 """What a gauge says where several processes have one."""
 
 
