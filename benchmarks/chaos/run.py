@@ -21,7 +21,6 @@ from benchmarks.chaos.stalls import Stalls, watched_machine
 from benchmarks.failures.lost_events import in_history
 from benchmarks.support import machine
 from benchmarks.support.postgres import own_postgres
-from benchmarks.support.questions import known_customers
 from benchmarks.support.servers import endcap_up
 
 RATE_PER_S = 60.0
@@ -79,7 +78,7 @@ def settings_of(rig: Rig) -> Settings:
 def _measured(fault: Fault, rig: Rig, *, seconds: float, rate_per_s: float, after_s: float) -> dict[str, object]:
     settings = settings_of(rig)
     address = f"http://127.0.0.1:{rig.service.server.port}"
-    shop = open_shop(address, known_customers(settings))
+    shop = open_shop(address, settings)
     load = Load(rig.service.server.port, shop, rate_per_s=rate_per_s)
     with watched_machine() as stalls, running(load):
         start_at = monotonic()

@@ -10,9 +10,10 @@ from uuid import uuid4
 import httpx
 import orjson
 
-from benchmarks.support.questions import Known
+from app.model.bundle import current_version
+from app.settings import Settings
+from benchmarks.support.questions import Known, known_customers
 
-CURRENCY = "EUR"
 DISCOUNT_MINOR = 101
 """Odd on purpose: over three lines it must be shared out to the cent."""
 PRICES_MINOR = (333, 667, 1001)
@@ -28,19 +29,21 @@ class Shop:
     """A running campaign with a code that everybody has, and customers with a coupon in their wallets."""
 
     campaign_id: str
+    currency: str
     code: str
     customers: Sequence[Known]
     owners: Sequence[str]
 
 
-def open_shop(address: str, customers: Sequence[Known]) -> Shop:
+def open_shop(address: str, settings: Settings) -> Shop:
     """Makes the campaign through the API, and returns once decisions show the coupons."""
     run = uuid4().hex[:12]
+    customers, currency = known_customers(settings), _currency(settings)
     owners = sorted({known.customer_id for known in customers})[:WALLET_COUNT]
     off = {"discount": {"type": "amount", "amount_minor": DISCOUNT_MINOR}}
     # A clock that is set back must not come before the campaign's beginning.
     begun_at = (datetime.now(UTC) - timedelta(days=2)).isoformat()
-    terms = {"name": "Chaos", "currency": CURRENCY, "budget_minor": 10**9, "starts_at": begun_at}
+    terms = {"name": "Chaos", "currency": currency, "budget_minor": 10**9, "starts_at": begun_at}
     campaign = f"chaos-{run}"
     offers = f"/v1/campaigns/{campaign}/offers"
     coupons = f"/v1/campaigns/{campaign}/coupons"
@@ -53,7 +56,13 @@ def open_shop(address: str, customers: Sequence[Known]) -> Shop:
         _write(client, coupons, {"offer_id": f"shared-{run}", "code": f"CHAOS-{run}"})
         _write(client, coupons, {"offer_id": f"own-{run}", "customer_ids": owners})
         _wait_for_wallets(client, owners)
-    return Shop(campaign, f"CHAOS-{run}", customers, owners)
+    return Shop(campaign, currency, f"CHAOS-{run}", customers, owners)
+
+
+def _currency(settings: Settings) -> str:
+    """What the live bundle's prices are in: coupons in another are worth nothing on its products."""
+    described = settings.bundles_dir / current_version(settings.bundles_dir) / "catalogue.json"
+    return orjson.loads(described.read_bytes())["currency"] or settings.currency
 
 
 def _write(client: httpx.Client, path: str, body: Body | None) -> None:
@@ -101,5 +110,5 @@ def order_of(shop: Shop, chance: random.Random, *, key: str) -> bytes:
         }
         for position, price_minor in enumerate(PRICES_MINOR)
     ]
-    till = {"order_id": key, "codes": [shop.code], "channel": "store", "currency": CURRENCY}
+    till = {"order_id": key, "codes": [shop.code], "channel": "store", "currency": shop.currency}
     return orjson.dumps({**till, "customer_id": f"payer-{key}", "lines": lines})

@@ -20,7 +20,6 @@ from benchmarks.chaos.shop import open_shop
 from benchmarks.chaos.stalls import Stalls, watched_machine
 from benchmarks.chaos.verdict import ANSWERED_RATIO, own_s, quantiles_ms
 from benchmarks.failures.publications import Copies, copies_of_live_bundle
-from benchmarks.support.questions import known_customers
 
 RATES_PER_S = (50.0, 100.0, 150.0, 200.0, 300.0, 400.0, 600.0, 800.0)
 STEP_S = 6.0
@@ -55,7 +54,7 @@ def soak(data_dir: Path, *, minutes: float) -> dict[str, object]:
     """The figures; `broken` names what grew or got slower."""
     with rig_for(NO_NEEDS, data_dir) as rig, copies_of_live_bundle(settings_of(rig)) as copies:
         address = f"http://127.0.0.1:{rig.service.server.port}"
-        load = Load(rig.service.server.port, open_shop(address, known_customers(settings_of(rig))), rate_per_s=0.0)
+        load = Load(rig.service.server.port, open_shop(address, settings_of(rig)), rate_per_s=0.0)
         with watched_machine() as stalls, running(load):
             capacity_per_s = _capacity(load, stalls)
             print(f"capacity: {capacity_per_s:.0f} requests/s", file=sys.stderr, flush=True)
