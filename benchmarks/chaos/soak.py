@@ -29,6 +29,8 @@ SAMPLE_EVERY_S = 5.0
 PUBLISH_EVERY_S = 60.0
 KEPT_VERSIONS = 3
 WARM_UP_RATIO = 0.2
+WARM_UP_PUBLICATIONS = 24
+"""In the warm-up: memory grows with the first twenty bundles, then it is used again."""
 COMPARED_S = 600.0
 """The first and the last ten minutes are compared; in a shorter soak its thirds."""
 MAX_GROWTH_MB_PER_H = 1.0
@@ -61,7 +63,7 @@ def soak(data_dir: Path, *, minutes: float) -> dict[str, object]:
             load.forget()
             load.rate_per_s = capacity_per_s / 2
             started_at = monotonic()
-            samples = _sampled(rig, copies, until=started_at + minutes * 60)
+            samples = _sampled(rig, copies, started_at=started_at, seconds=minutes * 60)
             ended_at = monotonic()
         return {
             "minutes": minutes,
@@ -88,16 +90,18 @@ def _capacity(load: Load, stalls: Stalls) -> float:
     return borne_per_s
 
 
-def _sampled(rig: Rig, copies: Copies, *, until: float) -> dict[str, list[Sample]]:
+def _sampled(rig: Rig, copies: Copies, *, started_at: float, seconds: float) -> dict[str, list[Sample]]:
     samples: dict[str, list[Sample]] = {part: [] for part in PARTS}
-    publish_at = monotonic() + PUBLISH_EVERY_S
-    while monotonic() < until:
+    warm_up_s = WARM_UP_RATIO * seconds
+    publish_at = started_at
+    while monotonic() < started_at + seconds:
         sleep(SAMPLE_EVERY_S)
         for part in PARTS:
             tasks = _loop_tasks(rig) if part == "serve" else 0
             samples[part].append(_sample(rig.service.parts(part), tasks))
         if monotonic() >= publish_at:
-            publish_at += PUBLISH_EVERY_S
+            is_warm = monotonic() > started_at + warm_up_s
+            publish_at += PUBLISH_EVERY_S if is_warm else warm_up_s / WARM_UP_PUBLICATIONS
             copies.publish(copies.make())
             for version in copies.versions[:-KEPT_VERSIONS]:
                 shutil.rmtree(copies.bundles_dir / version)
