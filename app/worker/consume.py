@@ -141,10 +141,13 @@ class Worker:
                 self._claim_at = now + CLAIM_EVERY_S
         if not entries:
             entries = self._stream.read(self._batch_count)
-        if entries:
-            self._try(entries)
-        if self._waiting and (now >= self._store_at or len(self._waiting) >= self._batch_count):
-            self._store_waiting()
+        try:
+            if entries:
+                self._try(entries)
+        finally:
+            # Also while the ledger is away, and each batch with it.
+            if self._waiting and (now >= self._store_at or len(self._waiting) >= self._batch_count):
+                self._store_waiting()
         if self._unpushed and now >= self._push_at:
             self._push()
         return len(entries)

@@ -224,6 +224,25 @@ def test_batch_whose_coupons_could_not_be_issued_comes_again(client: "Redis", tm
     assert waiting(client) == 0
 
 
+def test_what_waits_is_stored_though_every_batch_waits_for_the_ledger(client: "Redis", tmp_path: Path) -> None:
+    def away(arrivals: Sequence[Arrival]) -> None:
+        if any(arrival.event.event_id == "e3" for arrival in arrivals):
+            raise StoreUnavailable("no ledger")
+
+    history = History(tmp_path / "history")
+    duties = replace(DUTIES, issue=away)
+    busy = Worker(stream(client, "w"), history, duties, batch_count=10, interval_s=0.05)
+    for number in (1, 2):
+        send(client, event(number))
+        busy.step()
+    assert ids(history) == ["e1"]
+    sleep(0.05)
+    send(client, event(3))
+    with pytest.raises(StoreUnavailable):
+        busy.step()
+    assert ids(history) == ["e1", "e2", "e3"]
+
+
 def test_event_is_accepted_when_the_stream_took_it(client: "Redis", tmp_path: Path) -> None:
     arrivals: list[Arrival] = []
     accepted_at = datetime(2026, 10, 1, 12, 0, 0, 250_000, tzinfo=UTC)
