@@ -78,11 +78,11 @@ async def add_campaign(body: CampaignRequest, request: Request) -> Response:
     return await respond(service, write, work)
 
 
-@router.get("/v1/campaigns", response_model=CampaignList, responses=documented(422), **needs(Scope.ADMIN))
+@router.get("/v1/campaigns", response_model=CampaignList, responses=documented(404, 422), **needs(Scope.ADMIN))
 def get_campaigns(
     request: Request, after: Id | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> Response:
-    """Campaigns by id."""
+    """Campaigns, the newest first; `after` is the `next` of the page before."""
     ledger = service_of(request).ledger
     # One more than shown, to know whether another page follows.
     found, now = ledger.read(partial(list_campaigns, after=after, limit=limit + 1)), ledger.now()

@@ -33,16 +33,23 @@ def test_campaign_goes_through_its_states(shop: Shop) -> None:
     assert shop.post(f"/v1/campaigns/{campaign_id}/explode", status=422)["code"] == "invalid_request"
 
 
-def test_campaigns_are_listed_page_by_page(shop: Shop) -> None:
-    mine = {shop.draft() for _ in range(3)}
+def test_campaigns_are_listed_page_by_page_the_newest_first(shop: Shop) -> None:
+    mine = [shop.draft() for _ in range(3)]
     found, after = [], ""
     while after is not None:
         page = shop.get("/v1/campaigns", {"limit": "2"} | ({"after": after} if after else {}))
         assert len(page["campaigns"]) <= 2
         found += [campaign["campaign_id"] for campaign in page["campaigns"]]
         after = page["next"]
-    assert mine <= set(found)
+    assert found[:3] == mine[::-1]
     assert len(found) == len(set(found))
+    assert shop.get("/v1/campaigns", {"after": "nobody's"}, status=404)["code"] == "campaign_not_found"
+
+
+def test_offers_are_listed_as_they_were_made(shop: Shop) -> None:
+    campaign_id = shop.draft()
+    mine = [shop.offer(campaign_id) for _ in range(3)]
+    assert [one["offer_id"] for one in shop.get(f"/v1/campaigns/{campaign_id}/offers")["offers"]] == mine
 
 
 def test_taken_id_and_outdated_revision_are_conflicts(shop: Shop) -> None:
