@@ -70,8 +70,14 @@ class _Answers(asyncio.Protocol):
         for future, _, _ in self._waiting:
             if not future.done():
                 future.set_exception(ConnectionError(f"Redis closed the connection ({exc!r})"))
-                future.exception()  # whoever gave up waiting has no use for it
+                _mark_seen(future)
         self._waiting.clear()
+
+
+def _mark_seen(future: "asyncio.Future[list[Any]]") -> None:
+    """Or asyncio would log the error of a question that nobody waits for any more."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _settle(future: "asyncio.Future[list[Any]]", answers: list[Any]) -> None:
@@ -81,8 +87,7 @@ def _settle(future: "asyncio.Future[list[Any]]", answers: list[Any]) -> None:
         # hiredis returns a refused command's error as a value and does not raise it.
         if isinstance(answer, hiredis.ReplyError):
             future.set_exception(ConnectionError(why_refused(answer)))
-            # Marks the error as seen, or asyncio would log it for a question that nobody waits for.
-            future.exception()
+            _mark_seen(future)
             return
     future.set_result(answers)
 
@@ -108,7 +113,9 @@ class PipelinedRedis:
         """A future of the `count` answers to the commands in `packed`; it is never cancelled, only left alone."""
         if self._answers is not None and self._answers.is_usable:
             return self._answers.ask(packed, count)
-        return asyncio.ensure_future(self._connect_and_ask(packed, count))
+        asking = asyncio.ensure_future(self._connect_and_ask(packed, count))
+        asking.add_done_callback(_mark_seen)
+        return asking
 
     async def _connect_and_ask(self, packed: bytes, count: int) -> list[Any]:
         # Of all who find the connection lost at one moment only the first opens a new one.

@@ -44,7 +44,7 @@ class Disk:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._files.sync)
         except OSError:
             # Into new files, from memory, which still has all of it.
-            self._redis.ask(_REWRITE, 1).add_done_callback(lambda done: done.exception())
+            self._redis.ask(_REWRITE, 1)
             raise
         (facts,) = await written
         # It keeps in memory what it could not write, and answers all the same.

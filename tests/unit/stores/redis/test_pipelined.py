@@ -1,6 +1,7 @@
 """The shared connection on a real Valkey: order, faults, late answers, reconnection, passwords."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Coroutine, Iterator
@@ -87,6 +88,16 @@ def test_no_server_is_an_oserror() -> None:
             await PipelinedRedis(f"redis://127.0.0.1:{embedded.free_port()}/0").ask(pack_command(b"PING"), 1)
 
     asyncio.run(scenario())
+
+
+def test_question_that_nobody_waits_for_fails_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        left = PipelinedRedis(f"redis://127.0.0.1:{embedded.free_port()}/0").ask(pack_command(b"PING"), 1)
+        await asyncio.wait([left])
+
+    asyncio.run(scenario())
+    gc.collect()
+    assert not caplog.records
 
 
 def test_database_and_password_come_from_the_url(own_server: embedded.Endpoint) -> None:
