@@ -210,7 +210,7 @@ def wallets(connection: Connection, customer_ids: Sequence[str]) -> dict[str, Wa
     redeemed = (
         select(redemptions.c.customer_id, func.count().label("number"))
         .join(uses, uses.c.redemption_id == redemptions.c.redemption_id)
-        .where(redemptions.c.customer_id.in_(customer_ids))
+        .where(redemptions.c.customer_id.in_(customer_ids), uses.c.is_open)
         .group_by(redemptions.c.customer_id)
     )
     redeemed_count = {row.customer_id: row.number for row in connection.execute(redeemed)}

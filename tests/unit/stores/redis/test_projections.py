@@ -98,6 +98,17 @@ def test_wallet_holds_open_coupons_tier_and_counts(ledger: Ledger, projections: 
     assert wallet.remaining_minor == {"k": 700}
 
 
+def test_redemption_that_was_rolled_back_is_no_habit(ledger: Ledger, projections: Projections, client: Any) -> None:
+    run_campaign(ledger, "k", TERMS, FIVE)
+    for coupon in (give(ledger, "k-0", "ann"), give(ledger, "k-0", "ann")):
+        redemption_id = pay(ledger, coupon, [2000])
+    return_lines(ledger, redemption_id, now=START)
+    projections.rebuild()
+    wallet = in_redis(client, "ann")
+    assert wallet is not None
+    assert wallet.redeemed_count == 1
+
+
 def hold(ledger: Ledger, coupon: Coupon) -> None:
     """Reserves the coupon for an order of 20.00 EUR."""
     basket = Basket((BasketLine("1", "p1", 1.0, 2000),), "EUR")
