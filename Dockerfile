@@ -18,8 +18,8 @@ RUN python -m venv /build \
     && /venv/bin/pip install --no-index --find-links /wheels "endcap$EXTRAS"
 
 FROM ${PYTHON_IMAGE}
-# implicit needs the system's OpenMP runtime.
-RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+# implicit needs the system's OpenMP runtime, a backup of a ledger in PostgreSQL its pg_dump (17, which dumps 17 and older).
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 postgresql-client && rm -rf /var/lib/apt/lists/*
 RUN groupadd --gid 10001 endcap \
     && useradd --uid 10001 --gid endcap --no-create-home --home-dir /data --shell /usr/sbin/nologin endcap \
     && install --directory --owner endcap --group endcap --mode 0700 /data
