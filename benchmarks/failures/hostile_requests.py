@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -168,8 +169,10 @@ def _repeat(parent: Any, key: Any, fragments: list[str], random: Random) -> None
     """An array of many, in place of one or of few."""
     of = parent[key][0] if isinstance(parent[key], list) and parent[key] else parent[key]
     count = random.choice(LONG)
-    text = json.dumps(of)
-    parent[key] = [of] * min(count, max(1, MAX_BODY_BYTES // (len(text) + 2) // 2))
+    # As it will be sent, and each a copy: a fragment may be a megabyte, of which thousands fill the machine.
+    text = _written(of, fragments)
+    times = min(count, max(1, MAX_BODY_BYTES // (len(text) + 2) // 2))
+    parent[key] = [deepcopy(of) for _ in range(times)]
 
 
 def _duplicate(parent: Any, key: Any, fragments: list[str], random: Random) -> None:
