@@ -9,9 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
-from app.errors import BadSetting
+from sqlalchemy import select
+
+from app.errors import BadSetting, StoreUnavailable
 from app.settings import Settings
-from app.stores.sql.database.engine import open_ledger
+from app.stores.sql.database.engine import Ledger, open_ledger
 from benchmarks.chaos import verdict
 from benchmarks.chaos.clock import own_clock
 from benchmarks.chaos.faults import FAULTS, Fault, Rig, small_disk
@@ -103,6 +105,8 @@ def _measured(fault: Fault, rig: Rig, *, seconds: float, rate_per_s: float, afte
 def _facts(fault: Fault, load: Load, times: verdict.Times, stalls: Stalls, settings: Settings) -> dict[str, object]:
     answers = load.answers
     with closing(open_ledger(settings.ledger_url)) as ledger:
+        # SQLite's files, moved away and back, may be opened in vain while another process opens them.
+        _wait(lambda: _is_readable(ledger), verdict.WHOLE_AFTER_S)
         found: dict[str, dict[str, object]] = {
             "decisions": verdict.decision_facts(answers, times, fault, stalls),
             "events": verdict.event_facts(answers, settings),
@@ -115,6 +119,14 @@ def _facts(fault: Fault, load: Load, times: verdict.Times, stalls: Stalls, setti
         "answers_that_were_none": dict(answers.reasons),
         "stalls": stalls.facts(),
     }
+
+
+def _is_readable(ledger: Ledger) -> bool:
+    try:
+        ledger.read(lambda connection: connection.execute(select(1)))
+    except StoreUnavailable:
+        return False
+    return True
 
 
 def _wait(is_done: Callable[[], bool], timeout_s: float) -> None:

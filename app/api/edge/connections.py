@@ -27,6 +27,7 @@ MAX_UNREAD_BYTES = 10_000_000
 """A caller may send so much of a refused body on: one who reads nothing before all is sent then sees the refusal."""
 NO_CONNECTION = "the service has no connection to spare; try again in a second"
 DECISIONS = "/v1/decisions"
+_DECISIONS = DECISIONS.encode()
 OVERLOADED = "more decisions are wanted than can be made in time; try again"
 
 
@@ -44,6 +45,7 @@ class BoundedConnection(HttpToolsProtocol):
     _message_number = 0
     _is_in_head = False
     _is_in_body = False
+    _is_admitted = False
     _is_dropped = False
     """The request was refused without the application."""
     _pending_bytes = 0
@@ -102,15 +104,20 @@ class BoundedConnection(HttpToolsProtocol):
             self.app = _too_large()
             super().on_headers_complete()
             self.app = app
-        elif self._can_be_dropped() and not self.admission.admits(headers := dict(self.headers)):
-            self._drop(headers)
-        else:
+        elif not self._is_plain_decision():
             super().on_headers_complete()
+        elif self.admission.admits(headers := dict(self.headers)):
+            # It starts in this call.
+            self._is_admitted = True
+            super().on_headers_complete()
+            self._is_admitted = False
+        else:
+            self._drop(headers)
 
-    def _can_be_dropped(self) -> bool:
-        """True for a decision that is refused by writing the answer, with nothing else to be done."""
+    def _is_plain_decision(self) -> bool:
+        """True for a decision that starts at once, or is refused by writing the answer and nothing else."""
         return (
-            self.url == DECISIONS.encode()
+            self.url == _DECISIONS
             and self.parser.get_method() == b"POST"
             and self.parser.should_keep_alive()
             and not self.expect_100_continue
@@ -130,8 +137,7 @@ class BoundedConnection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Called by uvicorn when it is this request's turn; a decision is under way from here on, or refused."""
         if cycle.scope["path"] == DECISIONS and cycle.scope["method"] == "POST":
-            headers = dict(cycle.scope["headers"])
-            if self.admission.admits(headers):
+            if self._is_admitted or self.admission.admits(headers := dict(cycle.scope["headers"])):
                 self.admission.begin()
                 # Beyond what ASGI names: typed as a plain dictionary for that.
                 cast("dict[str, object]", cycle.scope)[IS_UNDER_WAY] = True
