@@ -31,7 +31,8 @@ class Admission:
 
     def __init__(self, *, on_refused: Callable[[], None] = lambda: None) -> None:
         self.on_refused = on_refused
-        self._under_way = 0
+        self.under_way = 0
+        """None: whoever comes is admitted."""
         self._turn_s = FIRST_TURN_S
         self._turned_at: float | None = None
         self._is_taken = False
@@ -42,15 +43,15 @@ class Admission:
         patience_s = min(_deadline_s(headers.get(DEADLINE)), MOST_WAIT_S)
         if is_background(headers.get(PRIORITY)):
             patience_s *= BACKGROUND_SHARE
-        return not self._under_way or (self._under_way + 1) * self._turn_s <= patience_s
+        return not self.under_way or (self.under_way + 1) * self._turn_s <= patience_s
 
     def begin(self) -> None:
         """One more is under way."""
-        self._under_way += 1
+        self.under_way += 1
 
     def end(self) -> None:
         """One is answered."""
-        self._under_way -= 1
+        self.under_way -= 1
 
     async def turn(self) -> None:
         """Returns when it is the caller's turn: at once, unless others wait or had this turn of the loop."""

@@ -104,7 +104,7 @@ class BoundedConnection(HttpToolsProtocol):
             self.app = _too_large()
             super().on_headers_complete()
             self.app = app
-        elif not self._is_plain_decision():
+        elif not self.admission.under_way or not self._is_plain_decision():
             super().on_headers_complete()
         elif self.admission.admits(headers := dict(self.headers)):
             # It starts in this call.
@@ -137,7 +137,8 @@ class BoundedConnection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Called by uvicorn when it is this request's turn; a decision is under way from here on, or refused."""
         if cycle.scope["path"] == DECISIONS and cycle.scope["method"] == "POST":
-            if self._is_admitted or self.admission.admits(headers := dict(cycle.scope["headers"])):
+            headers = {} if self._is_admitted or not self.admission.under_way else dict(cycle.scope["headers"])
+            if self._is_admitted or self.admission.admits(headers):
                 self.admission.begin()
                 # Beyond what ASGI names: typed as a plain dictionary for that.
                 cast("dict[str, object]", cycle.scope)[IS_UNDER_WAY] = True
