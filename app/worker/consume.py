@@ -186,9 +186,11 @@ class Worker:
         waiting, self._waiting = self._waiting, []
         self._store_at = monotonic() + self._interval_s
         stored = self._take(waiting, self._store)
-        if not stored:
-            return
-        self._stream.done([entry for entry, _ in stored])
+        if stored:
+            self._stream.done([entry for entry, _ in stored])
+
+    def _store(self, pairs: Sequence[Pair]) -> None:
+        self._history.append_events(event_rows(event for _, event in pairs))
         self._commits += 1
         if self._commits >= COMPACT_AFTER_COMMITS and (self._compaction is None or not self._compaction.is_alive()):
             self._commits = 0
@@ -206,9 +208,6 @@ class Worker:
         self._push_at = monotonic() + PUSH_EVERY_S
         with self._background.turn("pushed features"):
             self._duties.push(unpushed)
-
-    def _store(self, pairs: Sequence[Pair]) -> None:
-        self._history.append_events(event_rows(event for _, event in pairs))
 
     def _issue(self, pairs: Sequence[Pair]) -> None:
         self._duties.issue([Arrival(event, entry.accepted_at) for entry, event in pairs])

@@ -167,21 +167,14 @@ def test_history_is_compacted_while_events_keep_coming(
 ) -> None:
     monkeypatch.setattr(consume, "COMPACT_AFTER_COMMITS", 5)
     history, stop = History(tmp_path / "history"), Flag()
-    sent: list[Event] = []
-
-    def send_one_more() -> None:
-        if len(sent) == 40:
-            stop.set()
-        sent.append(event(len(sent)))
-        send(client, sent[-1])
-
     busy = Worker(stream(client, "w"), history, DUTIES, batch_count=1, interval_s=0.0)
-    while not stop.is_set():
-        send_one_more()
+    for number in range(41):
+        send(client, event(number))
         busy.step()
+    stop.set()
     busy.run(stop)
     busy.step()
-    assert sorted(ids(history)) == sorted(one.event_id for one in sent)
+    assert sorted(ids(history)) == sorted(f"e{number}" for number in range(41))
     files = DeltaTable(tmp_path / "history").file_uris()
     assert len(files) < 20
 

@@ -37,18 +37,26 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return files
 
 
+def opened(server: embedded.Endpoint, data_dir: Path) -> tuple[PipelinedRedis, Disk]:
+    redis = PipelinedRedis(server.url)
+    return redis, Disk(data_dir, redis)
+
+
+async def close(redis: PipelinedRedis, disk: Disk) -> None:
+    await disk.aclose()
+    await redis.aclose()
+
+
 def test_callers_share_a_sync_that_begins_after_they_came(
     own_server: embedded.Endpoint, tmp_path: Path, synced: list[str]
 ) -> None:
     async def scenario() -> None:
-        redis = PipelinedRedis(own_server.url)
-        disk = Disk(tmp_path, redis)
+        redis, disk = opened(own_server, tmp_path)
         await redis.ask(SET, 1)
         first = asyncio.ensure_future(disk.sync())
         await asyncio.sleep(0)
         await asyncio.gather(first, *(disk.sync() for _ in range(100)))
-        await disk.aclose()
-        await redis.aclose()
+        await close(redis, disk)
 
     asyncio.run(scenario())
     assert len(synced) == 2
@@ -58,8 +66,7 @@ def test_file_that_a_rewrite_begins_is_synced_and_the_one_before_let_go(
     own_server: embedded.Endpoint, tmp_path: Path, synced: list[str]
 ) -> None:
     async def scenario() -> None:
-        redis = PipelinedRedis(own_server.url)
-        disk = Disk(tmp_path, redis)
+        redis, disk = opened(own_server, tmp_path)
         await disk.sync()
         await redis.ask(pack_command(b"BGREWRITEAOF"), 1)
         for _ in range(300):
@@ -70,8 +77,7 @@ def test_file_that_a_rewrite_begins_is_synced_and_the_one_before_let_go(
         synced.clear()
         await redis.ask(SET, 1)
         await disk.sync()
-        await disk.aclose()
-        await redis.aclose()
+        await close(redis, disk)
 
     asyncio.run(scenario())
     assert [Path(file).name for file in synced] == ["appendonly.aof.2.incr.aof"]
@@ -98,8 +104,7 @@ def test_failed_sync_lets_valkey_write_new_files(own_server: embedded.Endpoint, 
     unsound.symlink_to("/dev/null")
 
     async def scenario() -> None:
-        redis = PipelinedRedis(own_server.url)
-        disk = Disk(tmp_path, redis)
+        redis, disk = opened(own_server, tmp_path)
         with pytest.raises(OSError, match="failed"):
             await disk.sync()
         unsound.unlink()
@@ -108,8 +113,7 @@ def test_failed_sync_lets_valkey_write_new_files(own_server: embedded.Endpoint, 
                 break
             await asyncio.sleep(0.02)
         await disk.sync()
-        await disk.aclose()
-        await redis.aclose()
+        await close(redis, disk)
 
     asyncio.run(scenario())
     assert list((tmp_path / embedded.APPEND_ONLY).glob("*.2.incr.aof"))
