@@ -30,7 +30,7 @@ from app.decision.replenishment import answer as replenishment
 from app.decision.replenishment import hazards, interval
 from app.decision.slate import diversity, mixed
 from app.decision.slate import new_products as new_places
-from app.imports import lines
+from app.imports.reading import lines
 from app.model import content as model_content
 from app.model.bundle import HEAD_COUNTS
 from app.offers.planning.generation import Guardrails

@@ -12,8 +12,8 @@ import polars as pl
 from app.composition.stores import opened_ledger
 from app.imports import campaign_rows as rows
 from app.imports.checked import check
+from app.imports.reading.table_file import Block, TableFile, open_table, whole
 from app.imports.report import ImportReport, Rejects
-from app.imports.table_file import Block, TableFile, open_table, whole
 from app.offers.terms.status import CampaignStatus
 from app.ports import Progress
 from app.settings import Settings

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from app.imports.reading.table_file import Block
 from app.imports.report import Reject
-from app.imports.table_file import Block
 from app.imports.values import ParsedColumn
 
 

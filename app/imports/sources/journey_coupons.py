@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from app.imports.campaigns import CampaignFiles
+from app.imports.reading.table_file import frame_table
 from app.imports.sources.journey_abbreviations import readable
-from app.imports.table_file import frame_table
 
 FUNDER = "manufacturer"
 """Whose money a coupon takes off: coupon_disc is the manufacturer's, coupon_match_disc what the retailer adds."""

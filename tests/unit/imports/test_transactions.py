@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from app.errors import BadInput
 from app.history import SCHEMA, History
 from app.imports import ImportReport, import_transactions
-from app.imports.table_file import open_table
+from app.imports.reading.table_file import open_table
 from app.imports.transactions import import_lines
 from app.settings import Settings
 

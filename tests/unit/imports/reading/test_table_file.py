@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from app.errors import BadInput
-from app.imports.table_file import open_table, whole
+from app.imports.reading.table_file import open_table, whole
 
 COLUMNS = ("customer_id", "product_id")
 

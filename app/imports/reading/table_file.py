@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.errors import BadInput
-from app.imports.lines import Dialect, Split, split_block
+from app.imports.reading.lines import Dialect, Split, split_block
 from app.imports.report import Reject
 
 BLOCK_BYTES = 16 * 2**20

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.imports.lines import QUOTED_LINES_MAX, Dialect, split_block
+from app.imports.reading.lines import QUOTED_LINES_MAX, Dialect, split_block
 
 AB = Dialect(",", ("a", "b"), ("a", "b"))
 
