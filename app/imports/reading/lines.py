@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from app.imports.reading.salvage import salvaged
 from app.imports.report import Reject
 
 NEWLINE, RETURN, QUOTE = b'\n\r"'
@@ -183,12 +184,14 @@ def _decodes(block: _Block, line: int) -> bool:
 def _assemble(block: _Block, record_of: Positions, faults: dict[int, str], *, first_line: int) -> Split:
     # A blank line inside quotes belongs to its value.
     kept = ~_is_blank(block) | (record_of != np.arange(record_of.size))
+    rewritten = _salvaged(block, record_of, faults)
+    faults = {line: reason for line, reason in faults.items() if line not in rewritten}
     bad = np.zeros(record_of.size, dtype=np.bool_)
     bad[list(faults)] = True
     kept &= ~bad[record_of]
     first: Positions = np.flatnonzero(kept & (record_of == np.arange(record_of.size)))
     final: Positions = np.searchsorted(record_of, first, side="right") - 1
-    body = block.data if kept.all() else _lines_kept(block, kept)
+    body = _body(block, kept, rewritten)
     return Split(
         frame=_read(body, block.dialect, rows=first.size),
         lines=first + first_line,
@@ -207,8 +210,36 @@ def _last_line(record_of: Positions, line: int) -> int:
     return int(np.searchsorted(record_of, line, side="right")) - 1
 
 
-def _lines_kept(block: _Block, kept: Flags) -> bytes:
-    return block.bytes[np.repeat(kept, block.ends - block.starts + 1)].tobytes()
+def _salvaged(block: _Block, record_of: Positions, faults: dict[int, str]) -> dict[int, bytes]:
+    """What becomes of broken lines, each a row of its own, that can be read all the same."""
+    found = {}
+    form = block.dialect
+    for line in faults:
+        if _last_line(record_of, line) == line:
+            text = block.text(line, line)
+            row = salvaged(text, separator=form.separator, names=form.names, wanted=form.wanted)
+            if row is not None:
+                found[line] = row
+    return found
+
+
+def _body(block: _Block, kept: Flags, rewritten: dict[int, bytes]) -> bytes:
+    """The sound lines, and in place of broken ones what was made of them."""
+    if kept.all() and not rewritten:
+        return block.data
+    pieces, at = [], 0
+    for line in sorted(rewritten):
+        pieces += [_lines_kept(block, kept, at, line), rewritten[line]]
+        at = line + 1
+    return b"".join([*pieces, _lines_kept(block, kept, at, kept.size)])
+
+
+def _lines_kept(block: _Block, kept: Flags, first: int, end: int) -> bytes:
+    """Those of the lines from `first` to before `end`."""
+    if first == end:
+        return b""
+    width = block.ends[first:end] - block.starts[first:end] + 1
+    return block.bytes[block.starts[first] : block.ends[end - 1] + 1][np.repeat(kept[first:end], width)].tobytes()
 
 
 def _read(body: bytes, dialect: Dialect, *, rows: int) -> pl.DataFrame:
