@@ -9,7 +9,7 @@ import polars as pl
 from app.bounds import NAME_LENGTH
 from app.imports import values
 from app.imports.checked import columns_of
-from app.imports.reading.table_file import Block
+from app.imports.reading.block import Block
 from app.imports.values import Fault, ParsedColumn
 from app.offers.terms.money import MAX_MINOR, format_amount
 from app.offers.terms.terms import RETAILER, Amount, CampaignTerms, Discount, OfferTerms, Percent

@@ -12,7 +12,8 @@ import polars as pl
 from app.composition.stores import opened_ledger
 from app.imports import campaign_rows as rows
 from app.imports.checked import check
-from app.imports.reading.table_file import Block, TableFile, open_table, whole
+from app.imports.reading.block import Block, TableFile
+from app.imports.reading.table_file import open_table, whole
 from app.imports.report import ImportReport, Rejects
 from app.offers.terms.status import CampaignStatus
 from app.ports import Progress

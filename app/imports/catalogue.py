@@ -13,7 +13,8 @@ import polars as pl
 from app.files import replace_atomically
 from app.imports import values
 from app.imports.checked import check
-from app.imports.reading.table_file import Block, TableFile, open_table
+from app.imports.reading.block import Block, TableFile
+from app.imports.reading.table_file import open_table
 from app.imports.report import ImportReport, Rejects
 from app.imports.values import ParsedColumn
 from app.model.content import LISTED_AT

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from app.imports.reading.table_file import Block
+from app.imports.reading.block import Block
 from app.imports.report import Reject
 from app.imports.values import ParsedColumn
 

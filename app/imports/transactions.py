@@ -24,7 +24,8 @@ from app.history import (
 )
 from app.imports import values
 from app.imports.checked import CheckedRows, check, columns_of
-from app.imports.reading.table_file import Block, TableFile, open_table
+from app.imports.reading.block import Block, TableFile
+from app.imports.reading.table_file import open_table
 from app.imports.report import ImportReport, Rejects
 from app.imports.shift import days_to_shift, forget_shift, remember_shift
 from app.imports.staging import LINE, Staging

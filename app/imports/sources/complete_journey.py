@@ -12,7 +12,8 @@ import polars as pl
 from app.errors import BadInput
 from app.imports.campaigns import import_campaigns
 from app.imports.catalogue import PRODUCTS, RECOMMENDABLE, STORES, import_catalogue
-from app.imports.reading.table_file import TableFile, frame_table, open_table
+from app.imports.reading.block import TableFile
+from app.imports.reading.table_file import frame_table, open_table
 from app.imports.report import ImportReport
 from app.imports.sources.journey_abbreviations import readable
 from app.imports.sources.journey_coupons import campaign_files
