@@ -1,5 +1,6 @@
 """Turn columns of raw values into the history's types, and say which values cannot be turned and why."""
 
+import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,10 @@ import polars as pl
 
 from app.bounds import CLOCK_SKEW, CONTROL_CHARACTERS, FIRST_YEAR, ID_LENGTH, LAST_YEAR, QUANTITY_MAX
 from app.domain import Channel
+from app.errors import BadInput
+from app.imports.columns import currencies as known_currencies
+from app.imports.columns.dates import EXCEL, ISO, TimeForm, from_spreadsheet, iso
+from app.imports.columns.words import CHANNELS, GUESTS, TOTALS, YES_OR_NO, without_missing
 from app.offers.terms.money import MAX_MINOR, MINOR_DIGITS, MINOR_DIGITS_MOST
 
 EPOCH_FIRST_YEAR = 1990
@@ -20,7 +25,7 @@ the minute (202611211700), the days of a spreadsheet (45982.7), a month (202611)
 FLOAT_EXACT_MAX = 1e11
 # From here on neighbouring whole numbers are one float64.
 FLOAT_WHOLE_MAX = 2.0**53
-SPREADSHEET_NUMBER = r"^\d+(\.\d+)?[eE]\+\d+$"
+SPREADSHEET_NUMBER = r"^\d+(\.\d+)?[eE]\+\d+$|^\d+\.\d+[eE]\d+$"
 TIE_WIDTH = 1e-4
 
 NAIVE_FORMATS = (
@@ -39,7 +44,10 @@ ZONED_FORMATS = (
     "%Y-%m-%d %H:%M%#z",
 )
 
-NO_TIME = f"not a time: write 2026-11-21T17:00:00Z; a number is read as seconds since 1970, from {EPOCH_FIRST_YEAR} on"
+NO_TIME = (
+    "not a time: write 2026-11-21T17:00:00Z, or state --date-format; a number is read as seconds since 1970, from "
+    f"{EPOCH_FIRST_YEAR} on"
+)
 
 Fault = tuple[str, pl.Series]
 """A reason and the mask of the rows it applies to."""
@@ -64,9 +72,25 @@ def text(raw: pl.Series) -> pl.Series:
     return trimmed.set(trimmed == "", None)
 
 
-def identifiers(raw: pl.Series, *, compulsory: bool = False, length_max: int = ID_LENGTH) -> ParsedColumn:
-    """Ids as text, leading zeros kept; 900.0 is 900, as a program writes it that took ids for numbers."""
-    values = text(raw).str.replace(r"^(\d+)\.0+$", "$1")
+def words(raw: pl.Series) -> pl.Series:
+    """Text for people: without the tags and entities of HTML that shops have in their names."""
+    written = text(raw)
+    marked = written.str.contains(r"&[#\w]+;|<[A-Za-z/][^>]*>").fill_null(False).arg_true()
+    if not marked.len():
+        return written
+    tags = written.gather(marked).str.replace_all(r"<[A-Za-z/][^>]*>", " ")
+    cleaned = [" ".join(html.unescape(each).split()) for each in tags]
+    return written.clone().scatter(marked, pl.Series(cleaned, dtype=pl.String))
+
+
+def identifiers(
+    raw: pl.Series, *, compulsory: bool = False, length_max: int = ID_LENGTH, missing: frozenset[str] = frozenset()
+) -> ParsedColumn:
+    """Ids as text, leading zeros kept; 900.0 is 900, as a program writes it that took ids for numbers.
+
+    Words for no value, and further ones in `missing`, are absent.
+    """
+    values = without_missing(text(raw), further=missing).str.replace(r"^(\d+)\.0+$", "$1")
     lossy = raw.abs() >= FLOAT_WHOLE_MAX if raw.dtype.is_float() else values.str.contains(SPREADSHEET_NUMBER)
     faults = [
         ("a number that lost digits: keep ids as text", lossy),
@@ -78,27 +102,34 @@ def identifiers(raw: pl.Series, *, compulsory: bool = False, length_max: int = I
     return ParsedColumn(values, faults)
 
 
+def customers(raw: pl.Series, *, without_is_fault: pl.Series) -> ParsedColumn:
+    """Ids of customers; a guest has none, which is a fault where the mask says so. A line of sums is none either."""
+    found = identifiers(raw, missing=GUESTS)
+    total = ("a line of sums is no purchase", found.values.str.to_lowercase().is_in(list(TOTALS)))
+    return ParsedColumn(found.values, [*found.faults, total, ("missing", found.values.is_null() & without_is_fault)])
+
+
 def channels(raw: pl.Series) -> ParsedColumn:
-    """The closed set of `Channel`, in any case of letters."""
-    values = text(raw).str.to_lowercase()
+    """The closed set of `Channel`, in any case of letters, and words of other systems for them."""
+    written = without_missing(text(raw)).str.to_lowercase()
+    values = written.replace_strict(CHANNELS, default=None, return_dtype=pl.String)
     known = [channel.value for channel in Channel]
-    return ParsedColumn(values, [(f"not one of {', '.join(known)}", ~values.is_in(known))])
+    return ParsedColumn(values, [(f"not one of {', '.join(known)}", written.is_not_null() & values.is_null())])
 
 
 def yes_or_no(raw: pl.Series) -> ParsedColumn:
-    """yes or no, also read from true, false, 1, 0, y and n; absent stays absent."""
-    words = {"yes": "yes", "true": "yes", "1": "yes", "y": "yes", "no": "no", "false": "no", "0": "no", "n": "no"}
-    written = text(raw).str.to_lowercase()
-    values = written.replace_strict(words, default=None, return_dtype=pl.String)
+    """yes or no, also read from words such as true and 0, active and draft; absent stays absent."""
+    written = without_missing(text(raw)).str.to_lowercase()
+    values = written.replace_strict(YES_OR_NO, default=None, return_dtype=pl.String)
     return ParsedColumn(values, [("not yes or no", written.is_not_null() & values.is_null())])
 
 
 def currencies(raw: pl.Series, *, default: str) -> ParsedColumn:
-    """Three capital letters; `default` where the value is absent."""
-    values = text(raw).str.to_uppercase()
-    return ParsedColumn(
-        values.fill_null(default), [("not a currency of three letters", ~values.str.contains("^[A-Z]{3}$"))]
-    )
+    """Codes of ISO 4217, also read from signs and words; `default` where the value is absent."""
+    values = known_currencies.codes(without_missing(text(raw)))
+    # By the distinct values, of which a file has few.
+    unknown = [code for code in values.drop_nulls().unique() if code not in known_currencies.CODES]
+    return ParsedColumn(values.fill_null(default), [("not a currency: write a code as EUR", values.is_in(unknown))])
 
 
 def quantities(raw: pl.Series) -> ParsedColumn:
@@ -134,21 +165,45 @@ def money(raw: pl.Series, currency: pl.Series) -> ParsedColumn:
     return ParsedColumn(rounded, [*given.faults, ("too large", too_large & scaled.is_finite())])
 
 
+def product(raw: pl.Series, factor: pl.Series, currency: pl.Series) -> ParsedColumn:
+    """A price times a number of pieces as integer minor units of each row's currency; 1 piece where that is absent."""
+    price, pieces = _number(raw), _number(factor)
+    # Six decimals are more than any price has, and hide what floats add to a product of two decimals.
+    total = money((price.values * pieces.values.fill_null(1.0)).round(6), currency)
+    return ParsedColumn(total.values, [*price.faults, *total.faults])
+
+
 def text_of_number(raw: pl.Series) -> pl.Series:
     """The number as written; a float as its shortest text, so that 1.015 rounds as 1.015."""
     return raw.cast(pl.String).str.strip_chars()
 
 
-def instants(raw: pl.Series) -> ParsedColumn:
-    """Naive datetime[us] in UTC: ISO 8601 with or without a zone, a date, or epoch seconds, ms or µs."""
-    if raw.dtype == pl.Date:
-        values = raw.cast(pl.Datetime("us"))
-    elif isinstance(raw.dtype, pl.Datetime):
-        zoned = raw if raw.dtype.time_zone is None else raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        values = zoned.cast(pl.Datetime("us"))
+def instants(raw: pl.Series, form: TimeForm = ISO) -> ParsedColumn:
+    """Naive datetime[us] in UTC: ISO 8601 with or without a zone, a date, or epoch seconds, ms or µs.
+
+    Also the local dates that `form` describes, or only what has its format. Times without a zone are in its zone.
+    """
+    if isinstance(raw.dtype, pl.Datetime) and raw.dtype.time_zone is not None:
+        values = raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None).cast(pl.Datetime("us"))
+        return ParsedColumn(values, [_out_of_range(values)])
+    if raw.dtype == pl.Date or isinstance(raw.dtype, pl.Datetime):
+        written, local, faults = raw, raw.cast(pl.Datetime("us")), []
+        is_local = raw.is_not_null()
     else:
-        return _instants_of_text(text(raw))
-    return ParsedColumn(values, [_out_of_range(values)])
+        written = without_missing(text(raw))
+        local, is_local = _instants_of_text(written, form)
+        wanted = f"not a time as {form.format}" if form.format else NO_TIME
+        faults = [(wanted, written.is_not_null() & local.is_null())]
+    values = local
+    if form.zone != "UTC":
+        values = _from_zone(local, form.zone).zip_with(is_local, local)
+        faults.append((f"no time of {form.zone}: clocks were put forward", local.is_not_null() & values.is_null()))
+    return ParsedColumn(values, [*faults, _out_of_range(values)])
+
+
+def _from_zone(local: pl.Series, zone: str) -> pl.Series:
+    placed = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    return placed.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 
 
 def happened(raw: pl.Series, *, now: datetime, shift: timedelta = timedelta()) -> ParsedColumn:
@@ -158,18 +213,39 @@ def happened(raw: pl.Series, *, now: datetime, shift: timedelta = timedelta()) -
     return ParsedColumn(parsed.values, [*parsed.faults, ("after now: it cannot have happened", parsed.values > latest)])
 
 
-def _instants_of_text(written: pl.Series) -> ParsedColumn:
+def _instants_of_text(written: pl.Series, form: TimeForm) -> tuple[pl.Series, pl.Series]:
+    """The times, null where there is none, and which of them name no zone."""
+    if form.format == EXCEL:
+        return from_spreadsheet(written), written.is_not_null()
+    if form.format is not None:
+        try:
+            stated = written.str.to_datetime(form.format, strict=False, time_unit="us", exact=True)
+        except pl.exceptions.PolarsError as error:
+            raise BadInput(f"--date-format {form.format}: {str(error).splitlines()[0]}") from None
+        if isinstance(stated.dtype, pl.Datetime) and stated.dtype.time_zone is not None:
+            return stated.dt.convert_time_zone("UTC").dt.replace_time_zone(None), ~written.is_not_null()
+        return stated, written.is_not_null()
+    values, is_local = _instants_of_iso(written)
+    others = (values.is_null() & written.is_not_null()).arg_true()
+    if others.len():
+        again, is_local_again = _instants_of_iso(iso(written.gather(others), mark=form.mark, order=form.order))
+        values = values.scatter(others, again)
+        is_local = is_local.scatter(others, is_local_again)
+    return values, is_local
+
+
+def _instants_of_iso(written: pl.Series) -> tuple[pl.Series, pl.Series]:
     values = pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, written.len())
     # Naive formats first, as most files have them; each further one reads only what is still open.
     bare = written.str.strip_suffix("Z")
     for form in NAIVE_FORMATS:
         values = _filled(values, bare, partial(_parsed, form=form))
+    is_local = values.is_not_null() & (bare.str.len_bytes() == written.str.len_bytes())
     # After %Y%m%d, because eight digits are a date if they can be one.
     values = _filled(values, written, _epoch)
     for form in ZONED_FORMATS:
         values = _filled(values, written, partial(_parsed, form=form))
-    unread = written.is_not_null() & values.is_null()
-    return ParsedColumn(values, [(NO_TIME, unread), _out_of_range(values)])
+    return values, is_local.fill_null(False)
 
 
 def _filled(values: pl.Series, written: pl.Series, parse: Callable[[pl.Series], pl.Series]) -> pl.Series:
@@ -210,7 +286,7 @@ def _number(raw: pl.Series) -> ParsedColumn:
     if raw.dtype.is_numeric():
         values = raw.cast(pl.Float64).fill_nan(None)
         return ParsedColumn(values, [("not finite", ~values.is_finite())])
-    written = text(raw)
+    written = without_missing(text(raw))
     values = written.cast(pl.Float64, strict=False)
     unread = (written.is_not_null() & values.is_null()) | ~values.is_finite().fill_null(True)
     return ParsedColumn(values, [("not a number: write 1234.56", unread)])

@@ -1,0 +1,93 @@
+"""Words that mean the same in the files of many systems: what is missing, what a row is, where it happened."""
+
+import polars as pl
+
+from app.domain import PURCHASE, REFUND, Channel
+
+MISSING = frozenset(
+    written
+    for word in ("null", "none", "nan", "nil", "n/a", "#n/a", "na", "undefined", "(not set)", "(none)", "<na>", "nat")
+    for written in (word, word.upper(), word.capitalize())
+) | {"\\N", "NaN", "NaT", "-", "--", "(Not set)"}
+"""What databases, spreadsheets and analytics write where there is no value."""
+
+GUESTS = frozenset(
+    written
+    for word in (
+        "guest",
+        "guest user",
+        "guest customer",
+        "anonymous",
+        "walk-in",
+        "walk-in customer",
+        "walk in customer",
+    )
+    for written in (word, word.upper(), word.capitalize(), word.title())
+)
+"""What shops write for a customer who did not say who they are."""
+
+TOTALS = frozenset({"total", "totals", "grand total", "sum", "subtotal", "gesamt", "summe", "total général"})
+"""What the first column of a line of sums says."""
+
+IGNORED = "ignored"
+"""What becomes of rows that say of themselves that nothing was bought: carts, drafts, cancelled orders."""
+
+_KINDS: dict[str, tuple[str, ...]] = {
+    PURCHASE: (
+        "purchase", "purchased", "buy", "bought", "transaction", "sale", "sold", "order", "checkout", "conversion",
+        "order completed", "paid", "partially_paid", "partially paid", "complete", "completed", "delivered", "shipped",
+        "closed", "invoiced", "processing", "fulfilled", "done", "success", "succeeded", "approved", "captured",
+        "partially_refunded", "partially refunded",
+    ),
+    REFUND: (
+        "refund", "refunded", "return", "returned", "chargeback", "charged_back", "credit", "credit note",
+        "credit memo",
+    ),
+    "view_item": (
+        "view", "viewed", "view_item", "product viewed", "product_view", "detail", "detail-page-view", "pageview",
+        "page_view", "click", "pv", "clicks", "impression_click",
+    ),
+    "add_to_cart": ("cart", "add_to_cart", "addtocart", "add to cart", "product added", "add-to-cart", "basket"),
+    "remove_from_cart": ("remove_from_cart", "removefromcart", "remove from cart", "product removed"),
+    "add_to_wishlist": ("wishlist", "add_to_wishlist", "fav", "favorite", "favourite", "product added to wishlist"),
+    IGNORED: (
+        "cancelled", "canceled", "cancel", "void", "voided", "draft", "pending", "failed", "expired", "declined",
+        "abandoned", "on-hold", "on hold", "open", "quotation", "created", "unavailable", "rejected", "checkout-draft",
+        "pending_payment", "pending payment", "authorized", "unpaid", "test", "inactive",
+    ),
+}  # fmt: skip
+
+ROW_KINDS = {word: kind for kind, words in _KINDS.items() for word in words}
+"""By the word in a column of type or status, lower case, what a row is: an event's type or `IGNORED`."""
+
+KIND_COLUMNS = (
+    "type", "event", "event_type", "event type", "event_name", "event name", "action", "action_type", "behavior",
+    "behavior_type", "behaviour", "interaction", "interaction_type", "status", "state", "order_status", "order status",
+    "order state", "financial_status", "financial status", "payment_status", "payment status", "receipt type",
+    "receipt_type", "transaction type", "transaction_type", "line type", "row_type", "sale type", "order type",
+)  # fmt: skip
+"""Names of columns that say what a row is."""
+
+RATING_COLUMNS = ("rating", "stars", "overall", "score", "review_score")
+"""Names of columns that say that a row is an opinion, which is no purchase."""
+
+CHANNELS = {
+    **{channel.value: channel.value for channel in Channel},
+    "online": "web", "online store": "web", "website": "web", "site": "web", "internet": "web", "shop": "web",
+    "e-commerce": "web", "ecommerce": "web", "web store": "web", "webshop": "web", "desktop": "web",
+    "mobile": "app", "mobile app": "app", "ios": "app", "android": "app", "iphone": "app",
+    "pos": "store", "point of sale": "store", "in-store": "store", "in store": "store", "instore": "store",
+    "retail": "store", "offline": "store", "physical": "store", "till": "store", "brick and mortar": "store",
+    "e-mail": "email", "newsletter": "email", "phone": "call", "telephone": "call", "call center": "call",
+}  # fmt: skip
+"""By the word of other systems, lower case, the channel."""
+
+YES_OR_NO = dict.fromkeys(
+    ("yes", "true", "1", "y", "active", "published", "enabled", "visible", "in stock", "in_stock", "ja", "x"), "yes"
+) | dict.fromkeys(("no", "false", "0", "n", "inactive", "draft", "archived", "disabled", "hidden", "nein"), "no")
+"""Words for yes and no, lower case."""
+
+
+def without_missing(written: pl.Series, *, further: frozenset[str] = frozenset()) -> pl.Series:
+    """Text in which the words for no value, and `further` ones, are null."""
+    return written.set(written.is_in(list(MISSING | further)), None)
