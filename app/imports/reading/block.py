@@ -36,6 +36,8 @@ class TableFile:
     blocks: Iterator[Block]
     notes: tuple[str, ...] = ()
     """What a person should know of how it was read."""
+    is_ragged: bool = False
+    """Whether rows may have columns that the first ones lack."""
 
 
 def frame_rows(frame: pl.DataFrame) -> Callable[[int], str]:

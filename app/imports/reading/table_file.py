@@ -9,12 +9,16 @@ import polars as pl
 
 from app.errors import BadInput
 from app.imports.reading.block import BLOCK_BYTES, Block, TableFile, frame_rows
+from app.imports.reading.containers import said_if_damaged, unpacked
 from app.imports.reading.dialect import AS_FOUND, ReadOptions
+from app.imports.reading.json_table import is_json, open_json
 from app.imports.reading.parquet_table import open_parquet
 from app.imports.reading.spreadsheet import open_spreadsheet
 from app.imports.reading.text_table import open_text
+from app.imports.reading.xml_table import is_xml, open_xml
 
 WORKBOOK_PARTS = ("xl/workbook.xml", "xl/workbook.bin", "content.xml")
+START_BYTES = 1024
 OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 
 
@@ -37,16 +41,23 @@ def open_table(
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give a CSV or Parquet file") from None
     if head == b"PAR1":
         return open_parquet(path, compulsory=compulsory, wanted=wanted)
-    if _is_workbook(path, head):
+    if head == OLD_WORKBOOK or (head.startswith(b"PK") and is_workbook(path)):
         return open_spreadsheet(path, options, compulsory=compulsory, wanted=wanted)
+    start = _start(path)
+    if is_json(start):
+        return open_json(path, options, compulsory=compulsory, wanted=wanted)
+    if is_xml(start):
+        return open_xml(path, compulsory=compulsory, wanted=wanted)
     return open_text(path, options, compulsory=compulsory, wanted=wanted, block_bytes=block_bytes)
 
 
-def _is_workbook(path: Path, head: bytes) -> bool:
-    if head == OLD_WORKBOOK:
-        return True
-    if not head.startswith(b"PK"):
-        return False
+def _start(path: Path) -> bytes:
+    with path.open("rb") as raw, said_if_damaged(path):
+        return unpacked(raw).read(START_BYTES)
+
+
+def is_workbook(path: Path) -> bool:
+    """Whether a zip archive is a workbook; raises BadInput for one that is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(part in archive.namelist() for part in WORKBOOK_PARTS)

@@ -35,7 +35,8 @@ def open_text(
         first = head.decode(form.encoding, errors="replace").split(form.newline)[form.lines_before_rows].strip()
         raise BadInput(
             f"{path}: the first line holds values and no names ({first[:80]}); name its columns in their order, as in"
-            " --columns customer_id,product_id,timestamp"
+            " --columns customer_id,product_id,timestamp; MovieLens' and Amazon's ratings come in with --mapping"
+            " movielens-dat and amazon-ratings"
         )
     check_compulsory(path, columns, compulsory)
     read = tuple(name for name in columns if wanted is None or name in wanted)
