@@ -1,0 +1,64 @@
+"""Read mapping files: TOML, checked, each fault with the place where it stands."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import ValidationError
+
+from app.errors import BadInput
+from app.imports.mapping.model import FileForm, Mapping
+
+SHIPPED = files("app.imports") / "sources"
+
+
+def load_mapping(path: Path) -> Mapping:
+    """The mapping in the file; raises BadInput that points to what is wrong."""
+    try:
+        return parse_mapping(path.read_text(encoding="utf-8"), name=str(path))
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror}); give a mapping in TOML, see docs/mapping.md"
+        ) from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: is not UTF-8; save the mapping with that encoding") from None
+
+
+def parse_mapping(text: str, *, name: str) -> Mapping:
+    """The mapping that the TOML text holds; `name` is what errors call it."""
+    try:
+        return Mapping.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{name}: is not TOML ({error})") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        words = fault["msg"].removeprefix("Value error, ")
+        value = "" if fault["type"] == "missing" else f", is {fault['input']!r:.80}"
+        raise BadInput(f"{name}: {where}: {words}{value}; see docs/mapping.md", pointer=where) from None
+
+
+def file_form(**stated: object) -> FileForm:
+    """What options state of a file; raises BadInput for what no file has."""
+    zone = stated.get("time_zone")
+    try:
+        if isinstance(zone, str):
+            ZoneInfo(zone)
+        return FileForm.model_validate(stated)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        what = f"no time zone {zone!r}; write for example Europe/Berlin" if isinstance(zone, str) else str(error)
+        raise BadInput(what) from None
+
+
+@cache
+def shipped_mappings() -> dict[str, Mapping]:
+    """The known sources by name, in the order of their names."""
+    found = {}
+    for folder in SHIPPED.iterdir():
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if file.name.endswith(".toml"):
+                mapping = parse_mapping(file.read_text(encoding="utf-8"), name=file.name)
+                found[mapping.name] = mapping
+    return dict(sorted(found.items()))
