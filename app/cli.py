@@ -18,6 +18,7 @@ from app import __version__
 from app.commands.backup import backup, restore
 from app.commands.dead_letters import dead_letters
 from app.commands.figures import evaluation_outcome, training_outcome
+from app.commands.imports.files import import_
 from app.commands.keys import keys
 from app.commands.models import add_release_commands
 from app.commands.settlement import settle
@@ -204,34 +205,6 @@ def redis_url_of(settings: Settings) -> str:
     return running.url
 
 
-@cli.command("import")
-def import_(
-    transactions: Annotated[Path | None, typer.Option(help="CSV or Parquet file of purchases.")] = None,
-    products: Annotated[Path | None, typer.Option(help="CSV or Parquet file of products.")] = None,
-    stores: Annotated[Path | None, typer.Option(help="CSV or Parquet file of stores.")] = None,
-    events: Annotated[Path | None, typer.Option(help="File of JSON lines, each an event as the API takes it.")] = None,
-    campaigns: Annotated[Path | None, typer.Option(help="CSV or Parquet file of campaigns.")] = None,
-    offers: Annotated[Path | None, typer.Option(help="CSV or Parquet file of offers, a row per product.")] = None,
-    audience: Annotated[Path | None, typer.Option(help="CSV or Parquet file of the customers of campaigns.")] = None,
-    redemptions: Annotated[Path | None, typer.Option(help="CSV or Parquet file of coupons redeemed elsewhere.")] = None,
-    source: Annotated[str | None, typer.Option(help="Name of a known data set: complete-journey.")] = None,
-    shift_to_now: Annotated[
-        bool, typer.Option("--shift-to-now", help="Move all times so that the history ends yesterday.")
-    ] = False,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Import history, catalogue and campaigns; rows that were imported before change nothing."""
-    from app.imports.run import Sources, run_imports
-
-    settings = load_settings(data_dir)
-    sources = Sources(transactions, products, stores, events, source, campaigns, offers, audience, redemptions)
-    with progress_bar() as bar:
-        reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=datetime.now(UTC), progress=bar)
-    lines = (line for report in reports for line in report.lines())
-    show(as_json, {"imports": [report.to_dict() for report in reports]}, *lines)
-
-
 @cli.command()
 def features(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Compute the features of every customer and product and write them to Redis."""
@@ -380,6 +353,7 @@ def demo(
 
 add_release_commands(cli)
 cli.command("settlement")(settle)
+cli.command("import")(import_)
 for further in (backup, restore):
     cli.command()(further)
 cli.add_typer(keys, name="keys")

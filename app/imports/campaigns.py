@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 
 import polars as pl
@@ -12,8 +11,9 @@ import polars as pl
 from app.composition.stores import opened_ledger
 from app.imports import campaign_rows as rows
 from app.imports.checked import check
+from app.imports.plan import Plan, opened
 from app.imports.reading.block import Block, TableFile
-from app.imports.reading.table_file import open_table, whole
+from app.imports.reading.table_file import whole
 from app.imports.report import ImportReport, Rejects
 from app.offers.terms.status import CampaignStatus
 from app.ports import Progress
@@ -30,13 +30,6 @@ COLUMNS = {
     "audience": ("campaign_id", "customer_id", "timestamp"),
     "redemptions": ("offer_id", "customer_id", "timestamp", "discount", "channel"),
 }
-COMPULSORY = {
-    "campaigns": COLUMNS["campaigns"][:1],
-    "offers": COLUMNS["offers"][:3],
-    "audience": COLUMNS["audience"][:2],
-    "redemptions": COLUMNS["redemptions"][:3],
-}
-
 
 Opener = Callable[[], TableFile]
 
@@ -51,9 +44,9 @@ class CampaignFiles:
     redemptions: Opener | None = None
 
 
-def campaign_file(table: str, path: Path | None) -> Opener | None:
-    """What opens the file as one of the tables, and raises BadInput when it is none."""
-    return None if path is None else partial(open_table, path, compulsory=COMPULSORY[table], wanted=COLUMNS[table])
+def campaign_file(plan: Plan) -> Opener:
+    """What opens the planned file as one of the tables."""
+    return partial(opened, plan)
 
 
 def import_campaigns(

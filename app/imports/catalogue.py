@@ -1,6 +1,7 @@
 """Import products and stores: tables of one row per id, where a later file overrules an earlier one."""
 
 import fcntl
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ import polars as pl
 
 from app.files import replace_atomically
 from app.imports import values
-from app.imports.checked import check
+from app.imports.checked import check, without_ignored
+from app.imports.plan import Plan, opened, plan_of
 from app.imports.reading.block import Block, TableFile
-from app.imports.reading.table_file import open_table
 from app.imports.report import ImportReport, Rejects
 from app.imports.values import ParsedColumn
 from app.model.content import LISTED_AT
@@ -23,6 +24,7 @@ from app.settings import Settings
 
 MONEY = {"price": "price_minor", "unit_cost": "unit_cost_minor"}
 RECOMMENDABLE = "recommendable"
+NAME = "name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +40,20 @@ PRODUCTS = ReferenceTable("products", "product_id", notes_arrival=True)
 STORES = ReferenceTable("stores", "store_id", notes_arrival=False)
 
 
-def import_products(settings: Settings, path: Path, *, now: datetime, progress: StageProgress) -> ImportReport:
+def import_products(
+    settings: Settings, path: Path, *, now: datetime, progress: StageProgress, plan: Plan | None = None
+) -> ImportReport:
     """Put the products of `path` into tables/products.parquet; raises BadInput when the file is unusable."""
-    file = open_table(path, compulsory=[PRODUCTS.key])
-    return import_catalogue(settings, file, PRODUCTS, now=now, progress=progress)
+    plan = plan or plan_of(path, PRODUCTS.table, time_zone=settings.time_zone)
+    return import_catalogue(settings, opened(plan), PRODUCTS, now=now, progress=progress)
 
 
-def import_stores(settings: Settings, path: Path, *, now: datetime, progress: StageProgress) -> ImportReport:
+def import_stores(
+    settings: Settings, path: Path, *, now: datetime, progress: StageProgress, plan: Plan | None = None
+) -> ImportReport:
     """Put the stores of `path` into tables/stores.parquet; raises BadInput when the file is unusable."""
-    file = open_table(path, compulsory=[STORES.key])
-    return import_catalogue(settings, file, STORES, now=now, progress=progress)
+    plan = plan or plan_of(path, STORES.table, time_zone=settings.time_zone)
+    return import_catalogue(settings, opened(plan), STORES, now=now, progress=progress)
 
 
 def import_catalogue(
@@ -57,8 +63,11 @@ def import_catalogue(
     begun_s = perf_counter()
     with Rejects(settings.rejects_dir, table=catalogue.table, source=file.path) as rejects:
         frames: list[pl.DataFrame] = []
+        left_out: Counter[str] = Counter()
         for block in file.blocks:
-            checked = check(block, _parsed(block, catalogue, default_currency=settings.currency))
+            kept, ignored_here = without_ignored(block)
+            left_out += ignored_here
+            checked = check(kept, _parsed(kept, catalogue, default_currency=settings.currency))
             frames.append(checked.frame.rename(MONEY, strict=False))
             rejects.add(checked.rejects)
             progress(block.done, file.total)
@@ -66,13 +75,15 @@ def import_catalogue(
         changed = _upsert(settings.tables_dir / f"{catalogue.table}.parquet", rows, catalogue, now=now)
         return ImportReport(
             table=catalogue.table,
-            rows_read=rows.height + rejects.rows,
+            rows_read=rows.height + rejects.rows + left_out.total(),
             rows_added=changed,
             rows_known=rows.height - changed,
             rows_rejected=rejects.rows,
             rejects_path=rejects.finish(),
             seconds=perf_counter() - begun_s,
             ignored_columns=tuple(name for name in file.columns if _is_ignored(name, file.columns)),
+            left_out=dict(left_out),
+            notes=file.notes,
         )
 
 
@@ -103,6 +114,8 @@ def _parsed(block: Block, catalogue: ReferenceTable, *, default_currency: str) -
             parsed[name] = _price(frame[name], currency.values)
         elif name == RECOMMENDABLE:
             parsed[name] = values.yes_or_no(frame[name])
+        elif name == NAME:
+            parsed[name] = ParsedColumn(values.words(frame[name]))
         elif name != catalogue.key and not _is_reserved(name):
             parsed[name] = ParsedColumn(values.text(frame[name]))
     return parsed

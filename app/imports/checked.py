@@ -1,13 +1,18 @@
 """Join parsed columns to a frame of sound rows and list every fault of the others."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
+from app.imports.columns.words import IGNORED
+from app.imports.mapping.apply import KIND, LEFT_OUT, WORD
 from app.imports.reading.block import Block
 from app.imports.report import Reject
 from app.imports.values import ParsedColumn
+
+NOTHING_BOUGHT = "nothing was bought"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,28 @@ def columns_of(block: Block) -> Callable[[str], pl.Series]:
     """Gives the block's columns by name; one that the file lacks is all null."""
     absent = pl.repeat(None, block.frame.height, dtype=pl.String, eager=True)
     return lambda name: block.frame[name] if name in block.frame.columns else absent
+
+
+def without_ignored(block: Block) -> tuple[Block, Counter[str]]:
+    """The block without the rows that its mapping leaves out, and how many those are by reason."""
+    reasons = []
+    if LEFT_OUT in block.frame.columns:
+        reasons.append(block.frame[LEFT_OUT])
+    if KIND in block.frame.columns:
+        is_ignored = (block.frame[KIND] == IGNORED) & block.frame[WORD].is_null()
+        reasons.append(pl.select(pl.when(is_ignored).then(pl.lit(NOTHING_BOUGHT))).to_series())
+    if not reasons:
+        return block, Counter()
+    reason = pl.select(pl.coalesce(reasons)).to_series()
+    kept = reason.is_null()
+    counts = Counter(reason.drop_nulls().to_list())
+    frame = block.frame.drop(LEFT_OUT, strict=False)
+    if not counts:
+        return replace(block, frame=frame), counts
+    rows = kept.arg_true().to_numpy()
+    return replace(
+        block, frame=frame.filter(kept), lines=block.lines[rows], raw=lambda row: block.raw(int(rows[row]))
+    ), counts
 
 
 def check(block: Block, parsed: Mapping[str, ParsedColumn]) -> CheckedRows:

@@ -1,23 +1,26 @@
-"""Import events from a file of JSON lines, each in the form that the API takes."""
+"""Import events from a file of JSON, each in the form that the API takes: one a line, a list, or a body of the API."""
 
-from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import BinaryIO
-
-import orjson
 
 from app.composition.history import history_of
 from app.domain import Event
 from app.errors import BadInput
 from app.history import event_rows
+from app.imports.reading.json_table import JsonObject, json_objects
 from app.imports.report import ImportReport, Reject, Rejects
+from app.ingest.schema import EventRow, RejectedEvent
 from app.ports import StageProgress
 from app.settings import Settings
 
 TABLE = "events"
-BATCH_BYTES = 16 * 2**20
+BATCH_COUNT = 50_000
+FIELDS = frozenset(EventRow.model_fields)
+IDS = [name for name in FIELDS if name == "id" or name.endswith("_id")]
 
 Validate = Callable[[dict[str, object]], Sequence[Event]]
 """Makes events of a JSON object, one a line of its basket, or raises BadInput; its `pointer` names the field."""
@@ -31,14 +34,16 @@ def import_events(settings: Settings, path: Path, *, validate: Validate, progres
     """
     begun_s = perf_counter()
     history = history_of(settings)
+    total = _size(path)
     sound = added = 0
-    with _opened(path) as file, Rejects(settings.rejects_dir, table=TABLE, source=path) as rejects:
-        for lines in _numbered_lines(file):
-            events, refused = _validated(lines, validate)
+    with Rejects(settings.rejects_dir, table=TABLE, source=path) as rejects:
+        objects = json_objects(path)
+        while batch := list(islice(objects, BATCH_COUNT)):
+            events, refused = _validated(batch, validate)
             added += history.append_events(event_rows(events))
             sound += len(events)
             rejects.add(refused)
-            progress(file.tell(), path.stat().st_size)
+            progress(min(batch[-1].end, total), total)
         return ImportReport(
             table=TABLE,
             rows_read=sound + rejects.rows,
@@ -50,42 +55,41 @@ def import_events(settings: Settings, path: Path, *, validate: Validate, progres
         )
 
 
-def _opened(path: Path) -> BinaryIO:
+def _size(path: Path) -> int:
     try:
-        if path.stat().st_size == 0:
-            raise BadInput(f"{path}: the file is empty; give one JSON event a line")
-        return path.open("rb")
+        size = path.stat().st_size
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give a file of JSON lines") from None
+    if size == 0:
+        raise BadInput(f"{path}: the file is empty; give one JSON event a line")
+    return size
 
 
-def _numbered_lines(file: BinaryIO) -> Iterator[list[tuple[int, bytes]]]:
-    """Lists of lines with their numbers, from 1, blank ones left out."""
-    number = 1
-    # Editors put a byte order mark first.
-    file.seek(len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0)
-    while lines := file.readlines(BATCH_BYTES):
-        yield [(position, line) for position, line in enumerate(lines, start=number) if line.strip()]
-        number += len(lines)
+def _as_api(value: Mapping[str, object]) -> dict[str, object]:
+    """The event without fields that nobody knows, numbers that are ids as text, a time without a zone as UTC."""
+    known = {name: field for name, field in value.items() if name in FIELDS}
+    for name in IDS:
+        if isinstance(known.get(name), int) and not isinstance(known[name], bool):
+            known[name] = str(known[name])
+    time = known.get("time")
+    if isinstance(time, str):
+        with suppress(ValueError):
+            at = datetime.fromisoformat(time)
+            known["time"] = (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+    return known
 
 
-def _validated(lines: list[tuple[int, bytes]], validate: Validate) -> tuple[list[Event], list[Reject]]:
+def _validated(batch: Sequence[JsonObject], validate: Validate) -> tuple[list[Event], list[Reject]]:
     events: list[Event] = []
     refused: list[Reject] = []
-    for number, line in lines:
+    for each in batch:
+        raw = each.text.decode(errors="replace").rstrip("\r\n")
+        if each.value is None:
+            refused.append(Reject(each.line, "", "", each.fault, raw))
+            continue
         try:
-            events += validate(_json_object(line))
+            events += validate(_as_api(each.value))
         except BadInput as error:
-            raw = line.decode(errors="replace").rstrip("\r\n")
-            refused.append(Reject(number, error.pointer or "", "", error.message, raw))
+            faults = error.faults if isinstance(error, RejectedEvent) else ((error.pointer or "", error.message),)
+            refused += (Reject(each.line, pointer, "", message, raw) for pointer, message in faults)
     return events, refused
-
-
-def _json_object(line: bytes) -> dict[str, object]:
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise BadInput(f"not JSON ({error}); write one object a line") from None
-    if not isinstance(value, dict):
-        raise BadInput(f"a JSON {type(value).__name__} where an event object is expected")
-    return value

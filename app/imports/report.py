@@ -2,8 +2,8 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
@@ -21,7 +21,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """The end of one import: rows_read = rows_added + rows_known + rows_rejected."""
+    """The end of one import: rows_read = rows_added + rows_known + rows_rejected + all that was left out."""
 
     table: str
     rows_read: int
@@ -32,6 +32,11 @@ class ImportReport:
     seconds: float
     ignored_columns: tuple[str, ...] = ()
     shift_days: int | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Rows by the reason for which they were left out, which is no fault of theirs."""
+    guest_rows: int = 0
+    """Rows without a customer, for whom their basket stands."""
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """The report in plain JSON types."""

@@ -1,7 +1,7 @@
 """`endcap import`: from what the caller named to the imports, one after the other."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,21 +15,28 @@ from app.errors import BadInput, StoreUnavailable
 from app.imports.campaigns import CampaignFiles, campaign_file, import_campaigns
 from app.imports.catalogue import import_products, import_stores
 from app.imports.event_file import import_events
+from app.imports.inputs import expanded
+from app.imports.mapping.load import load_mapping, shipped_mappings
+from app.imports.mapping.model import FileForm, Mapping
+from app.imports.plan import AS_FOUND, Plan, plan_of
 from app.imports.report import ImportReport
 from app.imports.shift import days_to_shift
 from app.imports.sources.complete_journey import import_complete_journey
 from app.imports.transactions import TABLE, import_transactions
 from app.ingest.schema import parse_event
-from app.ports import Progress, StageProgress
+from app.ports import Progress
 from app.settings import Settings
 
 NO_SPACE = "No space left on device"
 KNOWN_SOURCES = ("complete-journey",)
+"""Data sets that need no file; files of other known sources are imported by their mapping of that name."""
+CAMPAIGN_TABLES = ("campaigns", "offers", "audience", "redemptions")
+ORDER = ("products", "stores", "transactions", "events", *CAMPAIGN_TABLES)
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What to import: files, a known data set, or several of them."""
+    """What to import: files by table, files whose table they show themselves, a known data set, or several of them."""
 
     transactions: Path | None = None
     products: Path | None = None
@@ -40,15 +47,27 @@ class Sources:
     offers: Path | None = None
     audience: Path | None = None
     redemptions: Path | None = None
+    files: tuple[Path, ...] = ()
+    mapping: str | None = None
+    """A mapping file, or the name of a shipped one."""
+    stated: FileForm = AS_FOUND
 
-    def campaign_files(self) -> CampaignFiles:
-        """The files about campaigns."""
-        return CampaignFiles(
-            campaign_file("campaigns", self.campaigns),
-            campaign_file("offers", self.offers),
-            campaign_file("audience", self.audience),
-            campaign_file("redemptions", self.redemptions),
-        )
+    def named(self) -> list[tuple[str | None, Path]]:
+        """Each file with its table, None where that is to be found."""
+        by_table = [
+            ("products", self.products),
+            ("stores", self.stores),
+            ("transactions", self.transactions),
+            ("events", self.events),
+            ("campaigns", self.campaigns),
+            ("offers", self.offers),
+            ("audience", self.audience),
+            ("redemptions", self.redemptions),
+        ]
+        return [
+            *((table, path) for table, path in by_table if path is not None),
+            *((None, path) for path in self.files),
+        ]
 
 
 def run_imports(
@@ -58,8 +77,39 @@ def run_imports(
 
     Raises BadInput when nothing is, or for an unknown data set, and StoreUnavailable when the disk takes no more.
     """
-    with _writing(settings.data_dir):
-        return _run(settings, sources, shift_to_now=shift_to_now, now=now, progress=progress)
+    with _writing(settings.data_dir), planned(settings, sources) as plans:
+        work = _Run(settings, shift_to_now=shift_to_now, now=now, progress=progress)
+        return work.run(plans, sources.known if sources.known in KNOWN_SOURCES else None)
+
+
+@contextmanager
+def planned(settings: Settings, sources: Sources) -> Iterator[list[Plan]]:
+    """How each file that is named comes in, in the order of the imports; raises BadInput where that is not clear."""
+    mapping = _mapping(sources)
+    named = sources.named()
+    if not named and sources.known not in KNOWN_SOURCES:
+        needs_file = f"{sources.known or sources.mapping} needs a file" if sources.known or sources.mapping else ""
+        raise BadInput(needs_file or "nothing to import: name a file, or --source complete-journey")
+    with ExitStack() as opened:
+        plans = []
+        for table, path in named:
+            for file in opened.enter_context(expanded([path], room=settings.data_dir)):
+                stated = sources.stated
+                plans.append(plan_of(file, table, time_zone=settings.time_zone, stated=stated, mapping=mapping))
+        # Rows of later tables are checked against those of earlier ones.
+        yield sorted(plans, key=lambda plan: ORDER.index(plan.table))
+
+
+def _mapping(sources: Sources) -> Mapping | None:
+    name = sources.mapping or (sources.known if sources.known not in KNOWN_SOURCES else None)
+    if name is None:
+        return None
+    shipped = shipped_mappings()
+    if name in shipped:
+        return shipped[name]
+    if sources.mapping is None or (not Path(name).exists() and "." not in name):
+        raise BadInput(f"{name!r} is no known source; known: {', '.join((*KNOWN_SOURCES, *shipped))}")
+    return load_mapping(Path(name))
 
 
 @contextmanager
@@ -75,53 +125,46 @@ def _writing(data_dir: Path) -> Iterator[None]:
         raise StoreUnavailable(f"{data_dir} cannot be written ({why}); make room there and import again") from error
 
 
-def _run(
-    settings: Settings, sources: Sources, *, shift_to_now: bool, now: datetime, progress: Progress
-) -> list[ImportReport]:
-    reports: list[ImportReport] = []
-    if sources.products is not None:
-        reports.append(import_products(settings, sources.products, now=now, progress=partial(progress, "products")))
-    if sources.stores is not None:
-        reports.append(import_stores(settings, sources.stores, now=now, progress=partial(progress, "stores")))
-    if sources.transactions is not None:
-        named = partial(progress, "transactions")
-        reports.append(
-            import_transactions(settings, sources.transactions, shift_to_now=shift_to_now, now=now, progress=named)
-        )
-    if sources.events is not None:
-        reports.append(_events(settings, sources.events, now, partial(progress, "events")))
-    reports += _campaigns(settings, sources, shift_to_now=shift_to_now, now=now, progress=progress)
-    if sources.known is not None:
-        reports += _known(settings, sources.known, shift_to_now=shift_to_now, now=now, progress=progress)
-    if not reports:
-        raise BadInput(
-            "nothing to import: name --transactions, --products, --stores, --events, --campaigns, --offers, --audience,"
-            " --redemptions or --source"
-        )
-    return reports
+class _Run:
+    """Imports on their way, all with one clock and one shift."""
 
+    def __init__(self, settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress) -> None:
+        self._settings = settings
+        self._shift_to_now = shift_to_now
+        self._now = now
+        self._progress = progress
 
-def _events(settings: Settings, path: Path, now: datetime, progress: StageProgress) -> ImportReport:
-    return import_events(settings, path, validate=partial(parse_event, client=LOCAL, now=now), progress=progress)
+    def run(self, plans: Sequence[Plan], known: str | None) -> list[ImportReport]:
+        reports = [self._import(plan) for plan in plans if plan.table not in CAMPAIGN_TABLES]
+        reports += self._campaigns([plan for plan in plans if plan.table in CAMPAIGN_TABLES])
+        if known is not None:
+            shift, now = self._shift_to_now, self._now
+            reports += import_complete_journey(self._settings, shift_to_now=shift, now=now, progress=self._progress)
+        return reports
 
+    def _import(self, plan: Plan) -> ImportReport:
+        settings, now = self._settings, self._now
+        progress = partial(self._progress, plan.table)
+        if plan.table == "products":
+            return import_products(settings, plan.path, now=now, progress=progress, plan=plan)
+        if plan.table == "stores":
+            return import_stores(settings, plan.path, now=now, progress=progress, plan=plan)
+        if plan.table == "events":
+            validate = partial(parse_event, client=LOCAL, now=now)
+            return import_events(settings, plan.path, validate=validate, progress=progress)
+        shift = self._shift_to_now
+        return import_transactions(settings, plan.path, shift_to_now=shift, now=now, progress=progress, plan=plan)
 
-def _campaigns(
-    settings: Settings, sources: Sources, *, shift_to_now: bool, now: datetime, progress: Progress
-) -> list[ImportReport]:
-    """The campaigns, on the time line of the transactions where that was moved."""
-    files = sources.campaign_files()
-    if files == CampaignFiles():
-        return []
-    # Without a last_at, because campaigns never choose a shift of their own.
-    shift_days = days_to_shift(settings.tables_dir, TABLE, last_at=None, now=now) if shift_to_now else 0
-    if shift_days is None:
-        raise BadInput("--shift-to-now moves campaigns as far as transactions; import those first, with --shift-to-now")
-    return import_campaigns(settings, files, shift_days=shift_days, now=now, progress=progress)
-
-
-def _known(
-    settings: Settings, name: str, *, shift_to_now: bool, now: datetime, progress: Progress
-) -> list[ImportReport]:
-    if name not in KNOWN_SOURCES:
-        raise BadInput(f"--source {name!r} is not known; known: {', '.join(KNOWN_SOURCES)}")
-    return import_complete_journey(settings, shift_to_now=shift_to_now, now=now, progress=progress)
+    def _campaigns(self, plans: Sequence[Plan]) -> list[ImportReport]:
+        """The campaigns, on the time line of the transactions where that was moved."""
+        if not plans:
+            return []
+        settings, now = self._settings, self._now
+        # Without a last_at, because campaigns never choose a shift of their own.
+        shift_days = days_to_shift(settings.tables_dir, TABLE, last_at=None, now=now) if self._shift_to_now else 0
+        if shift_days is None:
+            raise BadInput(
+                "--shift-to-now moves campaigns as far as transactions; import those first, with --shift-to-now"
+            )
+        files = CampaignFiles(**{plan.table: campaign_file(plan) for plan in plans})
+        return import_campaigns(settings, files, shift_days=shift_days, now=now, progress=self._progress)

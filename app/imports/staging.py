@@ -51,7 +51,9 @@ HASHED = (
     DISCOUNT_MINOR,
     COUPON_ID,
 )
-STAGED = pl.Schema({LINE: pl.Int64(), **{name: SCHEMA[name] for name in HASHED}, TIME: pl.Datetime("us")})
+FURTHER = (SESSION_ID, ANONYMOUS_ID)
+"""What came later and is hashed in where it is given."""
+STAGED = pl.Schema({LINE: pl.Int64(), **{name: SCHEMA[name] for name in (*HASHED, *FURTHER)}, TIME: pl.Datetime("us")})
 # No id may hold a control character, so two different rows never join to the same text.
 UNIT_SEPARATOR = "\x1f"
 # DuckDB's share; beyond it rows go to disk. The whole import then stays well below 2 GiB.
@@ -88,7 +90,9 @@ class Staging:
 
     def add(self, frame: pl.DataFrame) -> None:
         """Take rows with the columns of `STAGED`."""
-        self._database.register("block", frame.with_columns(_content_key()).to_arrow())
+        # Their order, and not their lines: a line that lists several products is several rows.
+        ordered = frame.with_columns(pl.int_range(self.rows, self.rows + frame.height).alias(LINE), _content_key())
+        self._database.register("block", ordered.to_arrow())
         self._database.execute(f"insert into staged by name {_HASHED_BLOCK}")
         self._database.unregister("block")
         self.rows += frame.height
@@ -129,7 +133,9 @@ class Staging:
 
 def _content_key() -> pl.Expr:
     texts = [_hashed_text(name) for name in HASHED]
-    return pl.concat_str(texts, separator=UNIT_SEPARATOR).alias(KEY)
+    # Only where there is one, so that rows without keep the ids that they always had.
+    further = [pl.format(f"{UNIT_SEPARATOR}{name}={{}}", name).fill_null("") for name in FURTHER]
+    return pl.concat_str(pl.concat_str(texts, separator=UNIT_SEPARATOR), *further).alias(KEY)
 
 
 def _hashed_text(name: str) -> pl.Expr:
@@ -143,6 +149,6 @@ def _hashed_text(name: str) -> pl.Expr:
 
 
 def _as_history(frame: pl.DataFrame, shift_days: int) -> pl.DataFrame:
-    absent = [pl.lit(None, dtype=pl.String).alias(name) for name in (ANONYMOUS_ID, SESSION_ID, DECISION_ID)]
+    absent = [pl.lit(None, dtype=pl.String).alias(DECISION_ID)]
     shifted = (pl.col(TIME).cast(pl.Datetime("us")) + timedelta(days=shift_days)).dt.replace_time_zone("UTC")
     return frame.with_columns(pl.lit(FROM_IMPORT).alias(SOURCE), shifted, *absent).select(SCHEMA.names())

@@ -1,6 +1,6 @@
 """One row of the events API becomes Events: the same checks for HTTP, files and beacons."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal
@@ -94,11 +94,14 @@ class EventRow(BaseModel):
 
 
 class RejectedEvent(BadInput):
-    """A row that is no event; `code` says why."""
+    """A row that is no event; `code` says why, and `faults` each field with what is wrong with it."""
 
-    def __init__(self, code: str, message: str, *, pointer: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, pointer: str | None = None, faults: Sequence[tuple[str, str]] = ()
+    ) -> None:
         super().__init__(message, pointer=pointer)
         self.code = code
+        self.faults = tuple(faults) or ((pointer or "", message),)
 
 
 def parse_event(row: Mapping[str, object], *, client: str, now: datetime) -> list[Event]:
@@ -160,5 +163,7 @@ def _event(parsed: EventRow, client: str) -> Event:
 def _rejection(error: ValidationError) -> RejectedEvent:
     first = error.errors()[0]
     pointer = pointer_to(first["loc"])
+    each = [(pointer_to(fault["loc"]), fault["msg"]) for fault in error.errors()]
+    faults = [(where, f"{where or 'event'}: {words}") for where, words in each]
     code = "unknown_event_type" if first["loc"] == ("type",) and first["type"] == "literal_error" else "invalid_event"
-    return RejectedEvent(code, f"{pointer or 'event'}: {first['msg']}", pointer=pointer or None)
+    return RejectedEvent(code, f"{pointer or 'event'}: {first['msg']}", pointer=pointer or None, faults=faults)

@@ -248,7 +248,7 @@ def test_each_fault_is_reported_with_its_line(settings: Settings, tmp_path: Path
     reports = bring(settings, tmp_path, {
         "campaigns": FILES["campaigns"] + "late,,,EUR,-5,2026-05-02,2026-05-01\n"
         "spring,Other,Dairy Ltd,EUR,100,2026-03-01,\n",
-        "offers": FILES["offers"] + "milk,autumn,milk-3,Milk,0.50,\nboth,spring,p,,1,10\nnone,spring,p,,,\n"
+        "offers": FILES["offers"] + "milk,autumn,milk-3,Milk,0.50,\nboth,spring,p,,1,10\nneither,spring,p,,,\n"
         "odd,spring,p,,,10.001\nlost,nowhere,p,,1,\nbare,spring,,,1,\nmilk,spring,milk-4,Milk,0.60,\n"
         "tiny,spring,p,,,1e-9\n",
         "audience": FILES["audience"] + "nowhere,anna,\nspring,,\nspring,dora,soon\n",

@@ -107,7 +107,7 @@ def test_a_column_that_the_import_makes_itself_is_ignored_and_named(settings: Se
 
 def test_products_without_their_id_are_refused_whole(settings: Settings) -> None:
     with pytest.raises(BadInput, match="product_id"):
-        _products(settings, "sku,name\n1,x\n")
+        _products(settings, "colour,name\n1,x\n")
 
 
 def test_stores_keep_whatever_came(settings: Settings, tmp_path: Path) -> None:

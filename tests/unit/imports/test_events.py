@@ -20,11 +20,11 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def _validate(row: dict[str, object]) -> list[Event]:
-    """A validator small enough to see through: an id is due, `count` makes several rows of one event."""
+    """A validator small enough to see through: an id is due, `quantity` makes several rows of one event."""
     if "id" not in row:
         raise BadInput("an event needs an id", pointer="/id")
     time = datetime(2026, 11, 21, tzinfo=UTC)
-    count = int(str(row.get("count", 1)))
+    count = int(str(row.get("quantity", 1)))
     return [Event(str(row["id"]), "purchase", time, item=n) for n in range(count)]
 
 
@@ -35,7 +35,7 @@ def _import(settings: Settings, content: bytes) -> ImportReport:
 
 
 def test_events_come_in_once_per_id(settings: Settings) -> None:
-    content = b'{"id": "a", "count": 2}\n\n{"id": "b"}\n{"id": "b"}'
+    content = b'{"id": "a", "quantity": 2}\n\n{"id": "b"}\n{"id": "b"}'
     first = _import(settings, content)
     assert (first.rows_read, first.rows_added, first.rows_known) == (4, 3, 1)
     version = History(settings.history_dir).version()

@@ -98,7 +98,7 @@ def test_row_ids_never_change(tmp_path: Path, settings: Settings) -> None:
 def test_a_broken_hundredth_is_listed_and_the_rest_imported(tmp_path: Path, settings: Settings) -> None:
     lines = [_line(n) for n in range(1000)]
     broken = {
-        52: ",p1,b1,2026-03-01,1,1.00",
+        52: ",p1,,2026-03-01,1,1.00",
         152: "c1,,b1,2026-03-01,1,1.00",
         252: "c1,p1,b1,yesterday,1,1.00",
         352: "c1,p1,b1,2026-03-01,two,1.00",

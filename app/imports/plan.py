@@ -1,0 +1,172 @@
+"""What becomes of a file: its mapping, stated, known or guessed, and how its values are read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from textwrap import shorten
+
+import polars as pl
+
+from app.errors import BadInput
+from app.imports.columns.reading import AS_WRITTEN, Reading, Survey
+from app.imports.mapping.apply import Lookup, mapped
+from app.imports.mapping.guess import GUESSED, guess_mapping, named_columns
+from app.imports.mapping.load import shipped_mappings
+from app.imports.mapping.lookups import lookups_of
+from app.imports.mapping.model import ColumnRule, FileForm, Mapping
+from app.imports.reading.block import TableFile
+from app.imports.reading.dialect import ReadOptions
+from app.imports.reading.table_file import open_table
+
+WHO = ("anonymous_id", "basket_id")
+"""What stands for a customer that a file does not name."""
+COMPULSORY: dict[str, tuple[str, ...]] = {
+    "transactions": ("customer_id", "product_id"),
+    "products": ("product_id",),
+    "stores": ("store_id",),
+    "campaigns": ("campaign_id",),
+    "offers": ("offer_id", "campaign_id", "product_id"),
+    "audience": ("campaign_id", "customer_id"),
+    "redemptions": ("offer_id", "customer_id", "timestamp"),
+}
+TABLES = ("redemptions", "offers", "audience", "transactions", "products", "stores", "campaigns", "events")
+"""In the order in which a file is taken for one of them."""
+EVENTS = "events"
+OWN_EVENT_COLUMNS = {"id", "type", "time"}
+"""What each of Endcap's own events has, as the API takes them."""
+OWN_EVENTS = Mapping(mapping=1, name="events", table=EVENTS)
+KEEPS_ALL = ("products", "stores")
+"""Tables that keep columns nobody knows."""
+
+AS_FOUND = FileForm()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a file comes in; `ignored` are its columns that nobody reads."""
+
+    path: Path
+    table: str
+    mapping: Mapping
+    reading: Reading
+    ignored: tuple[str, ...] = ()
+    lookups: tuple[Lookup, ...] = ()
+
+
+def plan_of(
+    path: Path, table: str | None, *, time_zone: str, stated: FileForm = AS_FOUND, mapping: Mapping | None = None
+) -> Plan:
+    """How the file comes in as `table`: by `mapping`, else as a known source with its columns, else by their names.
+
+    Without a table it is found in the same way. Raises BadInput where the file does not say enough, naming the option
+    that does.
+    """
+    if table == EVENTS:
+        return Plan(path, EVENTS, OWN_EVENTS, AS_WRITTEN)
+    options = _options(stated, mapping)
+    file = open_table(path, compulsory=(), wanted=(), options=options)
+    columns = file.columns
+    if not columns:
+        # Which raises, and says that the first line holds no names.
+        open_table(path, compulsory=COMPULSORY[table or "transactions"], options=options)
+    if mapping is None:
+        mapping = known_source(columns, table)
+    if mapping is None and table is None and set(columns) >= OWN_EVENT_COLUMNS:
+        return Plan(path, EVENTS, OWN_EVENTS, AS_WRITTEN)
+    if mapping is None:
+        table = table or _table_of(path, columns)
+        mapping = _guessed(path, columns, table, options)
+    if table is not None and mapping.table != table:
+        raise BadInput(f"{path}: {mapping.name} is a mapping of {mapping.table}; give the file as --{mapping.table}")
+    table = mapping.table
+    if mapping.refuse is not None:
+        raise BadInput(f"{path}: {mapping.refuse}")
+    usual = mapping.file
+    # Of how a file is written, what the caller states goes before what the mapping does.
+    mapping = mapping.model_copy(update={"file": usual.model_copy(update=stated.model_dump(exclude_none=True))})
+    if not (file.is_ragged and mapping.name != GUESSED):
+        _check_compulsory(path, columns, mapping)
+    lookups = lookups_of(path, columns, mapping)
+    survey = survey_of(path, mapping, lookups)
+    reading = survey.decide(stated, usual, path, time_zone=time_zone)
+    read = mapping.sources()
+    ignored = () if table in KEEPS_ALL else tuple(name for name in columns if name not in read)
+    return Plan(path, table, mapping, reading, ignored, lookups)
+
+
+def opened(plan: Plan) -> TableFile:
+    """The file as its mapping makes it."""
+    file = _open(plan.path, plan.mapping, plan.lookups)
+    return replace(file, blocks=map(plan.reading.plain, file.blocks))
+
+
+def known_source(columns: Sequence[str], table: str | None) -> Mapping | None:
+    """The shipped mapping for files with these columns; of several the one that knows most of them."""
+    there = set(columns)
+    fitting = [
+        (len(signature), mapping)
+        for mapping in shipped_mappings().values()
+        if table in (None, mapping.table)
+        for signature in mapping.detect
+        if {name.lower() for name in signature} <= there
+    ]
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def _table_of(path: Path, columns: Sequence[str]) -> str:
+    """The first table of which all compulsory columns are there."""
+    for table in TABLES:
+        guess = named_columns(columns, table)
+        if table in COMPULSORY and all(guess.get(name) for name in COMPULSORY[table]):
+            return table
+    found = shorten(", ".join(columns), 300, placeholder=" …")
+    raise BadInput(
+        f"{path}: nobody knows what its columns mean ({found}); say what it is, as --transactions or --products, or "
+        "write a mapping, see docs/mapping.md"
+    )
+
+
+def _check_compulsory(path: Path, columns: Sequence[str], mapping: Mapping) -> None:
+    there = {name for name, rule in mapping.columns.items() if _has(columns, rule)}
+    if there & set(WHO):
+        there.add("customer_id")
+    for name in COMPULSORY[mapping.table]:
+        if name not in there:
+            found = shorten(", ".join(columns), 300, placeholder=" …")
+            what = "" if mapping.name == GUESSED else f" for the mapping {mapping.name}"
+            raise BadInput(
+                f"{path}: no column {name!r}{what} in the header ({found}); rename or add it, or write a mapping, see "
+                "docs/mapping.md"
+            )
+
+
+def _has(columns: Sequence[str], rule: ColumnRule) -> bool:
+    return rule.constant is not None or any(name.lower() in columns for name in rule.sources())
+
+
+def _guessed(path: Path, columns: Sequence[str], table: str, options: ReadOptions) -> Mapping:
+    first = next(iter(open_table(path, compulsory=(), options=options).blocks), None) if columns else None
+    return guess_mapping(path, columns, table, pl.DataFrame() if first is None else first.frame)
+
+
+def survey_of(path: Path, mapping: Mapping, lookups: Sequence[Lookup]) -> Survey:
+    """What the first block says of how the file is written where that is plain, else what all say."""
+    survey = Survey()
+    for position, block in enumerate(_open(path, mapping, lookups).blocks):
+        survey.add(block)
+        if position == 0 and survey.is_plain():
+            break
+    return survey
+
+
+def _open(path: Path, mapping: Mapping, lookups: Sequence[Lookup]) -> TableFile:
+    keeps = mapping.table in KEEPS_ALL
+    file = open_table(
+        path, compulsory=(), wanted=None if keeps else mapping.sources(), options=_options(mapping.file, None)
+    )
+    return mapped(file, mapping, keeps=keeps, lookups=lookups)
+
+
+def _options(stated: FileForm, mapping: Mapping | None) -> ReadOptions:
+    form = stated if mapping is None else mapping.file.model_copy(update=stated.model_dump(exclude_none=True))
+    return ReadOptions(form.encoding, form.separator, form.columns, form.skip_lines, form.sheet, form.explode)
