@@ -10,6 +10,7 @@ EndcapError
 │   ├── InvalidTerms           the document of an offer or a campaign is not valid
 │   ├── UnknownFilter          eligibility.products
 │   ├── RejectedEvent          ingest.schema
+│   ├── Unclear                imports.columns.reading: the file could be read in two ways
 │   ├── InvalidIdempotencyKey  api.idempotency
 │   ├── IdempotencyMismatch    sql.redemption.idempotency: the same key with another body
 │   └── ReturnExceeds          sql.redemption.rollback: more is returned than was bought

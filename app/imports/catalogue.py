@@ -67,7 +67,7 @@ def import_catalogue(
         for block in file.blocks:
             kept, ignored_here = without_ignored(block)
             left_out += ignored_here
-            checked = check(kept, _parsed(kept, catalogue, default_currency=settings.currency))
+            checked = check(kept, parse_rows(kept, catalogue, default_currency=settings.currency))
             frames.append(checked.frame.rename(MONEY, strict=False))
             rejects.add(checked.rejects)
             progress(block.done, file.total)
@@ -97,7 +97,8 @@ def _is_reserved(name: str) -> bool:
     return name in (*MONEY.values(), LISTED_AT) or name.startswith("column ")
 
 
-def _parsed(block: Block, catalogue: ReferenceTable, *, default_currency: str) -> dict[str, ParsedColumn]:
+def parse_rows(block: Block, catalogue: ReferenceTable, *, default_currency: str) -> dict[str, ParsedColumn]:
+    """Each column of the block in its type, with the faults of its values."""
     frame = block.frame
     given = (
         frame["currency"] if "currency" in frame.columns else pl.repeat(None, frame.height, dtype=pl.String, eager=True)

@@ -3,8 +3,8 @@
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from glob import has_magic
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,23 +21,28 @@ def expanded(named: Sequence[Path], *, room: Path) -> Iterator[list[Path]]:
 
     Raises BadInput for a pattern that nothing matches, and for an archive that is damaged or holds nothing.
     """
-    room.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".import-", dir=room) as unpacked:
-        yield [file for path in named for file in _files(path, Path(unpacked))]
+    with ExitStack() as opened:
+
+        def unpacking() -> Path:
+            # Only where it is needed: to look at a file writes nothing.
+            room.mkdir(parents=True, exist_ok=True)
+            return Path(opened.enter_context(TemporaryDirectory(prefix=".import-", dir=room)))
+
+        yield [file for path in named for file in _files(path, unpacking)]
 
 
-def _files(path: Path, unpacked: Path) -> Iterator[Path]:
+def _files(path: Path, unpacking: Callable[[], Path]) -> Iterator[Path]:
     if path == STANDARD_INPUT:
-        yield _standard_input(unpacked)
+        yield _standard_input(unpacking())
     elif has_magic(str(path)) and not path.exists():
         root = Path(path.anchor) if path.is_absolute() else Path()
         found = sorted(root.glob(str(path.relative_to(path.anchor) if path.is_absolute() else path)))
         if not found:
             raise BadInput(f"{path}: no file matches; check the pattern")
         for each in found:
-            yield from _files(each, unpacked)
+            yield from _files(each, unpacking)
     elif zipfile.is_zipfile(path) and not is_workbook(path):
-        yield from _members(path, unpacked)
+        yield from _members(path, unpacking())
     else:
         yield path
 

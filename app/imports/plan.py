@@ -52,6 +52,10 @@ class Plan:
     ignored: tuple[str, ...] = ()
     lookups: tuple[Lookup, ...] = ()
 
+    def options(self) -> ReadOptions:
+        """How the file is opened."""
+        return _options(self.mapping.file, None)
+
 
 def plan_of(
     path: Path, table: str | None, *, time_zone: str, stated: FileForm = AS_FOUND, mapping: Mapping | None = None

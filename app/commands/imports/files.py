@@ -2,12 +2,16 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer.models import OptionInfo
 
 from app.commands.terminal import AsJson, DataDir, load_settings, progress_bar, show
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.imports.run import Sources
 
 ALL_REJECTED = 3
 """Exit status where no row came in because all were refused; 1 where some were."""
@@ -38,6 +42,9 @@ Decimal = Annotated[Literal["point", "comma"] | None, _form("What stands before 
 DateOrder = Annotated[Literal["day-first", "month-first"] | None, _form("Of dates such as 11/12/2025.")]
 DateFormat = Annotated[str | None, _form("As %d.%m.%Y, or excel for days as a spreadsheet counts them.")]
 TimeZone = Annotated[str | None, _form("Of times that name none, as Europe/Berlin; ENDCAP_TIME_ZONE otherwise.")]
+Look = Annotated[
+    bool, typer.Option("--preview", help="Only show what the files are and what would become of them; write nothing.")
+]
 ShiftToNow = Annotated[bool, typer.Option("--shift-to-now", help="Move all times so that the history ends yesterday.")]
 
 
@@ -62,15 +69,15 @@ def import_(
     date_order: DateOrder = None,
     date_format: DateFormat = None,
     time_zone: TimeZone = None,
+    preview: Look = False,
     shift_to_now: ShiftToNow = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Import history, catalogue and campaigns; rows that were imported before change nothing."""
     from app.imports.mapping.load import file_form
-    from app.imports.run import Sources, run_imports
+    from app.imports.run import Sources
 
-    settings = load_settings(data_dir)
     stated = file_form(
         encoding=encoding,
         separator=separator,
@@ -84,8 +91,37 @@ def import_(
     )
     tables = (transactions, products, stores, events, source, campaigns, offers, audience, redemptions)
     sources = Sources(*tables, files=tuple(files or ()), mapping=mapping, stated=stated)
+    settings = load_settings(data_dir)
+    if preview:
+        _look(settings, sources, as_json=as_json)
+    else:
+        _bring(settings, sources, shift_to_now=shift_to_now, as_json=as_json)
+
+
+def _look(settings: Settings, sources: "Sources", *, as_json: bool) -> None:
+    from app.commands.imports.look import previews
+    from app.commands.imports.preview_text import preview_parts
+
+    found = previews(settings, sources, now=datetime.now(UTC))
+    show(
+        as_json,
+        {"files": [each.to_dict() for each in found]},
+        *(part for each in found for part in preview_parts(each)),
+    )
+    if any(each.question for each in found):
+        raise typer.Exit(1)
+
+
+def _bring(settings: Settings, sources: "Sources", *, shift_to_now: bool, as_json: bool) -> None:
+    from app.commands.imports.look import answered, is_confirmed
+    from app.imports.run import run_imports
+
+    now = datetime.now(UTC)
+    sources = answered(settings, sources)
+    if not is_confirmed(settings, sources, now=now):
+        raise typer.Exit(1)
     with progress_bar() as bar:
-        reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=datetime.now(UTC), progress=bar)
+        reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=now, progress=bar)
     lines = (line for report in reports for line in report.lines())
     show(as_json, {"imports": [report.to_dict() for report in reports]}, *lines)
     rejected = sum(report.rows_rejected for report in reports)

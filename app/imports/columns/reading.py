@@ -9,7 +9,7 @@ import polars as pl
 from app.errors import BadInput
 from app.imports import values
 from app.imports.columns import numbers
-from app.imports.columns.dates import DAY_FIRST, ISO, DateEvidence, TimeForm, date_evidence
+from app.imports.columns.dates import DAY_FIRST, ISO, MONTH_FIRST, DateEvidence, TimeForm, date_evidence
 from app.imports.columns.numbers import COMMA, POINT, NumberEvidence, number_evidence
 from app.imports.mapping.apply import TIMES as TIMES_OTHER
 from app.imports.mapping.model import FileForm
@@ -19,6 +19,15 @@ NUMBERS = ("quantity", "amount", "amount" + TIMES_OTHER, "discount", "price", "u
 MONEY = ("amount", "price")
 """By which a currency may stand."""
 TIMES = ("timestamp", "starts_at", "ends_at", "valid_from", "valid_until")
+
+
+class Unclear(BadInput):
+    """A file that could be read in two ways; `option` of `app.imports.mapping.model.FileForm` says which."""
+
+    def __init__(self, message: str, *, option: str, choices: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.option = option
+        self.choices = choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +112,11 @@ class Survey:
             return usual
         if style is None or (style == COMMA) != bool(own.either_comma):
             example = own.either_comma or own.either_point
-            raise BadInput(
+            raise Unclear(
                 f"{path}: column {name!r}: numbers such as {example} may have a decimal point or a decimal comma; "
-                "say which with --decimal point or --decimal comma"
+                "say which with --decimal point or --decimal comma",
+                option="decimal",
+                choices=(POINT, COMMA),
             )
         return style
 
@@ -117,9 +128,11 @@ class Survey:
             return TimeForm(mark=whole.usual_mark(), order=stated.date_order, zone=zone)
         form = whole.form() or ((whole.usual_mark(), usual.date_order) if usual.date_order else None)
         if form is None:
-            raise BadInput(
+            raise Unclear(
                 f"{path}: dates such as {whole.example} may have the day or the month first; "
-                f"say which with --date-order {DAY_FIRST} or --date-order month-first"
+                f"say which with --date-order {DAY_FIRST} or --date-order {MONTH_FIRST}",
+                option="date_order",
+                choices=(DAY_FIRST, MONTH_FIRST),
             )
         return TimeForm(mark=form[0], order=form[1], zone=zone)
 

@@ -33,11 +33,17 @@ def parse_mapping(text: str, *, name: str) -> Mapping:
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{name}: is not TOML ({error})") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        words = fault["msg"].removeprefix("Value error, ")
-        value = "" if fault["type"] == "missing" else f", is {fault['input']!r:.80}"
-        raise BadInput(f"{name}: {where}: {words}{value}; see docs/mapping.md", pointer=where) from None
+        words, where = _fault("", error)
+        raise BadInput(f"{name}: {words}; see docs/mapping.md", pointer=where) from None
+
+
+def _fault(prefix: str, error: ValidationError) -> tuple[str, str]:
+    """The first fault in words, and where it is."""
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    words = fault["msg"].removeprefix("Value error, ")
+    value = "" if fault["type"] == "missing" else f", is {fault['input']!r:.80}"
+    return f"{prefix}{where}: {words}{value}", where
 
 
 def file_form(**stated: object) -> FileForm:
@@ -47,9 +53,10 @@ def file_form(**stated: object) -> FileForm:
         if isinstance(zone, str):
             ZoneInfo(zone)
         return FileForm.model_validate(stated)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        what = f"no time zone {zone!r}; write for example Europe/Berlin" if isinstance(zone, str) else str(error)
-        raise BadInput(what) from None
+    except ValidationError as error:
+        raise BadInput(_fault("--", error)[0].replace("_", "-")) from None
+    except (ZoneInfoNotFoundError, ValueError):
+        raise BadInput(f"no time zone {zone!r}; write for example Europe/Berlin") from None
 
 
 @cache

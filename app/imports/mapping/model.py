@@ -1,8 +1,13 @@
 """What a mapping file may say: how a retailer's file becomes one of Endcap's tables."""
 
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+import polars as pl
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from app.imports.columns.dates import EXCEL
 
 Table = Literal[
     "transactions", "events", "products", "stores", "campaigns", "offers", "audience", "redemptions", "promotions"
@@ -25,6 +30,29 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 """One name or a list of them."""
 
 
+def _checked_format(format: str | None) -> str | None:
+    """Formats that a date can be written in and read back from."""
+    if format in (None, EXCEL):
+        return format
+    with suppress(pl.exceptions.PolarsError):
+        written = pl.Series([datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)]).dt.strftime(str(format))
+        if written.str.to_datetime(format, strict=False).null_count() == 0:
+            return format
+    raise ValueError("not a format of dates; write for example %d.%m.%Y %H:%M, or excel")
+
+
+def _checked_pattern(pattern: str | None) -> str | None:
+    try:
+        pl.Series([""]).str.contains(pattern or "")
+    except pl.exceptions.PolarsError:
+        raise ValueError("not a regular expression") from None
+    return pattern
+
+
+DateFormat = Annotated[str | None, AfterValidator(_checked_format)]
+Pattern = Annotated[str | None, AfterValidator(_checked_pattern)]
+
+
 class FileForm(_Part):
     """How the file is written; what is absent is found in it."""
 
@@ -36,7 +64,7 @@ class FileForm(_Part):
     explode: str | None = None
     decimal: Literal["point", "comma"] | None = None
     date_order: Literal["day-first", "month-first"] | None = None  # as DAY_FIRST and MONTH_FIRST
-    date_format: str | None = None
+    date_format: DateFormat = None
     time_zone: str | None = None
 
 
@@ -55,9 +83,9 @@ class ColumnRule(_Part):
     """Other words for what the column holds; "*" for all that are not named."""
     missing: tuple[str, ...] = ()
     """Further words for no value."""
-    match: str | None = None
+    match: Pattern = None
     """A regular expression that the whole value has to match: its first group is the value, anything else is none."""
-    strip: str | None = None
+    strip: Pattern = None
     """A regular expression: what of the value matches it is taken away."""
     prefix: str = ""
     suffix: str = ""
@@ -114,7 +142,7 @@ class Split(_Part):
 
     column: str
     separator: str
-    pattern: str | None = None
+    pattern: Pattern = None
     """A regular expression whose named groups are columns of the row."""
 
 

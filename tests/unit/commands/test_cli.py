@@ -64,7 +64,7 @@ def test_mistake_on_the_command_line_is_one_line_and_status_2(
 def test_input_that_cannot_be_used_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["import", "--data-dir", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("endcap: nothing to import: name --transactions")
+    assert error.startswith("endcap: nothing to import: name a file")
     assert error.count("\n") == 1
 
 
@@ -80,11 +80,11 @@ def test_something_found_wrong_is_status_1_and_the_result_is_on_standard_output(
 def test_import_reports_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "lines.csv").write_text("customer_id,product_id\nanna,tea\n,tea\n")
     command = ["import", "--transactions", str(tmp_path / "lines.csv"), "--data-dir", str(tmp_path / "var")]
-    assert run_command(command) == 0
+    assert run_command(command) == 1
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("transactions: 2 rows read, 1 added, 0 known, 1 rejected (")
     assert second.startswith(f"  rejected rows with reasons: {tmp_path}")
-    assert run_command([*command, "--json"]) == 0
+    assert run_command([*command, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["imports"][0]["rows_known"] == 1
 
 

@@ -1,0 +1,96 @@
+"""Look first: previews, and the questions that a person at a terminal is asked before a first import."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import typer
+
+from app.commands.imports.preview_text import preview_parts
+from app.commands.terminal import notices
+from app.errors import BadInput
+from app.imports.columns.reading import Unclear
+from app.imports.preview.preview import Preview, preview_of, preview_of_unclear
+from app.imports.run import Sources, planned
+from app.settings import Settings
+
+
+def is_a_person() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def previews(settings: Settings, sources: Sources, *, now: datetime) -> list[Preview]:
+    """What each file that is named looks like and what would become of it."""
+    found = []
+    for each in _one_by_one(sources):
+        path = each.named()[0][1] if each.named() else Path()
+        command = command_of(each)
+        try:
+            with planned(settings, each) as plans:
+                found += [preview_of(settings, plan.path, plan, now=now, command=command) for plan in plans]
+        except BadInput as error:
+            # A file that is not there, or no file at all, has nothing to be looked at.
+            if not path.is_file():
+                raise
+            found.append(preview_of_unclear(path, error, command=command))
+    return found
+
+
+def command_of(sources: Sources) -> str:
+    """The command line that imports them."""
+    words = ["endcap", "import"]
+    for table, path in sources.named():
+        words += [str(path)] if table is None else [f"--{table}", str(path)]
+    if sources.mapping or sources.known:
+        words += ["--mapping" if sources.mapping else "--source", sources.mapping or sources.known or ""]
+    for name, value in sources.stated.model_dump(exclude_none=True).items():
+        words += [f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)
+
+
+def answered(settings: Settings, sources: Sources) -> Sources:
+    """The sources with what they leave open stated by the person at the terminal, who is asked.
+
+    Without a terminal they stay as they are.
+    """
+    while is_a_person():
+        try:
+            with planned(settings, sources):
+                return sources
+        except Unclear as error:
+            notices.print(error.message, soft_wrap=True)
+            answer = {error.option: _chosen(error.choices)}
+            sources = replace(sources, stated=sources.stated.model_copy(update=answer))
+    return sources
+
+
+def _chosen(choices: tuple[str, ...]) -> str:
+    while True:
+        answer = str(typer.prompt(" or ".join(choices), err=True)).strip().lower()
+        fitting = [choice for choice in choices if choice.startswith(answer)]
+        if len(fitting) == 1:
+            return fitting[0]
+        notices.print(f"write {' or '.join(choices)}, or how it begins")
+
+
+def is_confirmed(settings: Settings, sources: Sources, *, now: datetime) -> bool:
+    """Whether a person who sees what a first import would do wants it; nobody is asked without a terminal."""
+    if not is_a_person() or not sources.named() or settings.history_dir.exists():
+        return True
+    for preview in previews(settings, sources, now=now):
+        for part in preview_parts(preview):
+            notices.print(part)
+    return bool(typer.confirm("Import this?", default=True, err=True))
+
+
+def _one_by_one(sources: Sources) -> Iterator[Sources]:
+    alone = Sources(known=sources.known, mapping=sources.mapping, stated=sources.stated)
+    for table, path in sources.named():
+        yield replace(alone, files=(path,)) if table is None else replace(alone, **cast(Any, {table: path}))
+    if not sources.named():
+        yield sources

@@ -1,0 +1,157 @@
+"""Look at a file before it comes in: what its columns mean, what becomes of its rows. Nothing is written."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from app.errors import BadInput
+from app.history import AMOUNT_MINOR, BASKET_ID, CURRENCY, CUSTOMER_ID, PRODUCT_ID, TIME, TYPE
+from app.imports.catalogue import PRODUCTS, STORES, parse_rows
+from app.imports.checked import check, without_ignored
+from app.imports.mapping.guess import GUESSED
+from app.imports.mapping.toml import to_toml
+from app.imports.plan import Plan, opened
+from app.imports.preview.columns import ColumnView, column_views
+from app.imports.reading.block import Block
+from app.imports.reading.table_file import open_table
+from app.imports.report import Reject
+from app.imports.transactions import check_lines
+from app.offers.terms.money import format_amount
+from app.settings import Settings
+
+SAMPLE_ROWS = 1000
+SWITCHED_OFF = {
+    "timestamp": "without times all rankings are made without time: no intervals, no test on later purchases",
+    "basket_id": "without baskets a customer's day is a basket",
+    "amount": "without amounts there are no prices and no expected values but those of the product table",
+    "quantity": "without quantities each row is one piece",
+    "store_id": "without stores nothing is ranked by store",
+}
+"""By the column of transactions that a file may lack what that means."""
+
+
+@dataclass(slots=True)
+class Preview:
+    """What a file looks like and what an import would make of it."""
+
+    path: Path
+    table: str = ""
+    source: str = ""
+    """The mapping: of a known source, stated, or guessed."""
+    notes: list[str] = field(default_factory=list)
+    columns: list[ColumnView] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    """Rows by what they are: purchase, refund, view_item ... or why they are left out or refused."""
+    refused: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    """By the reason of a refusal a row for which it was."""
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    totals: Counter[str] = field(default_factory=Counter)
+    """What was paid by currency, in minor units, refunds taken off."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """How many customers, products and baskets there are, and rows of guests."""
+    missing: list[str] = field(default_factory=list)
+    question: str = ""
+    """What has to be stated before the file can come in; nothing where all is clear."""
+    command: str = ""
+    mapping: str = ""
+    """The mapping as a file, to be changed where the guess is wrong."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The same in plain JSON types."""
+        money = {code: format_amount(total, code) for code, total in self.totals.items()}
+        times = {name: None if at is None else at.isoformat() for name, at in self._times()}
+        # asdict() makes counters of pairs.
+        counters = {"rows": dict(self.rows), "refused": dict(self.refused), "totals": money}
+        return asdict(self) | counters | {"path": str(self.path)} | times
+
+    def _times(self) -> tuple[tuple[str, datetime | None], ...]:
+        return ("first_at", self.first_at), ("last_at", self.last_at)
+
+
+def preview_of(settings: Settings, path: Path, plan: Plan, *, now: datetime, command: str) -> Preview:
+    """What an import of the planned file would do, counted over all of its rows."""
+    file = opened(plan)
+    mapping = plan.mapping
+    source = mapping.title or mapping.name
+    found = Preview(path, plan.table, source, notes=[*file.notes, *mapping.notes], command=command)
+    if plan.table == "events":
+        found.notes.append("Endcap's own events: each is checked as the API does")
+        return found
+    found.columns = column_views(_raw_sample(path, plan), plan)
+    found.mapping = to_toml(mapping) if mapping.name == GUESSED else ""
+    ids: dict[str, pl.Series] = {}
+    for block in file.blocks:
+        kept, left_out = without_ignored(block)
+        found.rows.update({f"left out: {reason}": count for reason, count in left_out.items()})
+        _count(found, kept, plan, settings, now=now, ids=ids)
+    found.counts |= {name: series.len() for name, series in ids.items()}
+    if plan.table == "transactions":
+        found.missing = [words for name, words in SWITCHED_OFF.items() if name not in mapping.columns]
+    return found
+
+
+def preview_of_unclear(path: Path, error: BadInput, *, command: str) -> Preview:
+    """What can be seen of a file that does not come in as it is, and what is asked."""
+    found = Preview(path, question=error.message, command=command)
+    try:
+        file = open_table(path, compulsory=())
+    except BadInput:
+        return found
+    found.notes = list(file.notes)
+    first = next(file.blocks, None)
+    if first is not None:
+        found.columns = column_views(first.frame.head(SAMPLE_ROWS), None)
+    return found
+
+
+def _raw_sample(path: Path, plan: Plan) -> pl.DataFrame:
+    block = next(open_table(path, compulsory=(), options=plan.options()).blocks, None)
+    return pl.DataFrame() if block is None else block.frame.head(SAMPLE_ROWS)
+
+
+def _count(
+    found: Preview, block: Block, plan: Plan, settings: Settings, *, now: datetime, ids: dict[str, pl.Series]
+) -> None:
+    if plan.table != "transactions":
+        table = STORES if plan.table == "stores" else PRODUCTS
+        checked = (
+            check(block, parse_rows(block, table, default_currency=settings.currency)) if _is_catalogue(plan) else None
+        )
+        found.rows[plan.table] += block.frame.height if checked is None else checked.frame.height
+        _count_refused(found, [*block.broken] if checked is None else checked.rejects)
+        return
+    checked = check_lines(block, default_currency=settings.currency, latest=now)
+    frame = checked.frame
+    found.rows.update(dict(frame[TYPE].value_counts().rows()))
+    _count_refused(found, checked.rejects)
+    times = frame[TIME].drop_nulls()
+    if times.len():
+        first, last = times.min(), times.max()
+        assert isinstance(first, datetime)
+        assert isinstance(last, datetime)
+        found.first_at = min(first, found.first_at or first)
+        found.last_at = max(last, found.last_at or last)
+    signed = pl.when(pl.col(TYPE) == "refund").then(-pl.col(AMOUNT_MINOR)).otherwise(AMOUNT_MINOR)
+    paid = frame.filter(pl.col(AMOUNT_MINOR).is_not_null()).group_by(CURRENCY).agg(signed.sum())
+    found.totals.update({str(currency): int(total) for currency, total in paid.rows()})
+    for name, column in (("customers", CUSTOMER_ID), ("products", PRODUCT_ID), ("baskets", BASKET_ID)):
+        seen = frame[column].drop_nulls().unique()
+        ids[name] = seen if name not in ids else pl.concat([ids[name], seen]).unique()
+    found.counts["guest rows"] = found.counts.get("guest rows", 0) + frame[CUSTOMER_ID].null_count()
+
+
+def _is_catalogue(plan: Plan) -> bool:
+    return plan.table in (PRODUCTS.table, STORES.table)
+
+
+def _count_refused(found: Preview, rejects: Sequence[Reject]) -> None:
+    for reject in rejects:
+        reason = f"{reject.column}: {reject.reason}" if reject.column else reject.reason
+        found.refused[reason] += 1
+        found.examples.setdefault(reason, f"line {reject.line}: {reject.raw[:120]}")
