@@ -21,6 +21,7 @@ from app.history import (
     DECISION_ID,
     DISCOUNT_MINOR,
     FROM_IMPORT,
+    IMPORT_ID,
     PRODUCT_ID,
     QUANTITY,
     ROW_ID,
@@ -143,6 +144,6 @@ def _hashed_text(name: str) -> pl.Expr:
 
 
 def _as_history(frame: pl.DataFrame, shift_days: int) -> pl.DataFrame:
-    absent = [pl.lit(None, dtype=pl.String).alias(name) for name in (ANONYMOUS_ID, SESSION_ID, DECISION_ID)]
+    absent = [pl.lit(None, dtype=pl.String).alias(name) for name in (ANONYMOUS_ID, SESSION_ID, DECISION_ID, IMPORT_ID)]
     shifted = (pl.col(TIME).cast(pl.Datetime("us")) + timedelta(days=shift_days)).dt.replace_time_zone("UTC")
     return frame.with_columns(pl.lit(FROM_IMPORT).alias(SOURCE), shifted, *absent).select(SCHEMA.names())

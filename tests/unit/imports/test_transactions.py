@@ -77,6 +77,7 @@ def test_all_columns_arrive_as_the_history_has_them(tmp_path: Path, settings: Se
             "coupon_id": "k1",
             "session_id": None,
             "decision_id": None,
+            "import_id": None,
         }
     ]
     assert report.ignored_columns == ("colour",)
