@@ -102,7 +102,8 @@ def _run(
 
 
 def _events(settings: Settings, path: Path, now: datetime, progress: StageProgress) -> ImportReport:
-    return import_events(settings, path, validate=partial(parse_event, client=LOCAL, now=now), progress=progress)
+    validate = partial(parse_event, client=LOCAL, now=now)
+    return import_events(settings, path, validate=validate, now=now, progress=progress)
 
 
 def _campaigns(

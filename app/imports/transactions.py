@@ -1,12 +1,12 @@
 """Import till lines and orders: from a canonical table to new rows of the history, in one commit."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 
 import polars as pl
 
-from app.composition.history import history_of
 from app.domain import PURCHASE, REFUND
 from app.history import (
     AMOUNT_MINOR,
@@ -24,10 +24,11 @@ from app.history import (
 )
 from app.imports import values
 from app.imports.checked import CheckedRows, check, columns_of
+from app.imports.journal.history_imports import check_early, store
+from app.imports.journal.records import BY_NOBODY, Intake, new_record
 from app.imports.reading.table_file import Block, TableFile, open_table
 from app.imports.report import ImportReport, Rejects
-from app.imports.shift import days_to_shift, forget_shift, remember_shift
-from app.imports.staging import LINE, Staging
+from app.imports.staging import LINE, LineStaging
 from app.ports import StageProgress
 from app.settings import Settings
 
@@ -47,7 +48,13 @@ OPTIONAL = (
 
 
 def import_transactions(
-    settings: Settings, path: Path, *, shift_to_now: bool, now: datetime, progress: StageProgress
+    settings: Settings,
+    path: Path,
+    *,
+    shift_to_now: bool,
+    now: datetime,
+    progress: StageProgress,
+    intake: Intake = BY_NOBODY,
 ) -> ImportReport:
     """Add the rows of `path` that the history lacks; the same file again adds nothing.
 
@@ -57,7 +64,14 @@ def import_transactions(
     file = open_table(path, compulsory=COMPULSORY, wanted=columns)
     ignored = tuple(name for name in file.columns if name not in columns)
     return import_lines(
-        settings, file, source=TABLE, ignored=ignored, shift_to_now=shift_to_now, now=now, progress=progress
+        settings,
+        file,
+        source=TABLE,
+        ignored=ignored,
+        shift_to_now=shift_to_now,
+        now=now,
+        progress=progress,
+        intake=intake,
     )
 
 
@@ -70,12 +84,16 @@ def import_lines(
     shift_to_now: bool,
     now: datetime,
     progress: StageProgress,
+    intake: Intake = BY_NOBODY,
 ) -> ImportReport:
     """The same for an open table; `source` names what keeps one time shift for all its files."""
     begun_s = perf_counter()
     refused = Rejects(settings.rejects_dir, table=TABLE, source=file.path)
-    with refused as rejects, Staging(settings.data_dir) as staging:
+    with refused as rejects, LineStaging(settings.data_dir) as staging:
+        record = new_record(TABLE, file, rejects.content, intake, currency=settings.currency, now=now)
         for block in file.blocks:
+            if not staging.rows + rejects.rows:
+                check_early(settings, record, intake)
             # A file that is moved to now may have any times.
             latest = None if shift_to_now else now
             checked = check_lines(block, default_currency=settings.currency, latest=latest)
@@ -84,28 +102,19 @@ def import_lines(
             progress(block.done, file.total)
         # Only now, because equal rows may be in different blocks.
         staging.number_rows()
-        shift_days = days_to_shift(settings.tables_dir, source, staging.last_at(), now=now) if shift_to_now else None
-        history = history_of(settings)
-        is_first = shift_days is not None and days_to_shift(settings.tables_dir, source, last_at=None, now=now) is None
-        # Before the rows that have it: however an import ends, what it left in the history binds later files.
-        if shift_days is not None and is_first:
-            remember_shift(settings.tables_dir, source, shift_days)
-        added = 0
-        try:
-            added = history.append_absent(lambda files: staging.absent(files, shift_days=shift_days or 0))
-        finally:
-            if is_first and not added:
-                forget_shift(settings.tables_dir, source)
+        record = replace(record, rows_read=staging.rows + rejects.rows, rows_rejected=rejects.rows)
+        stored = store(settings, staging, record, intake, shift=source if shift_to_now else None, now=now)
         return ImportReport(
             table=TABLE,
-            rows_read=staging.rows + rejects.rows,
-            rows_added=added,
-            rows_known=staging.rows - added,
+            rows_read=record.rows_read,
+            rows_added=stored.added,
+            rows_known=staging.rows - stored.added,
             rows_rejected=rejects.rows,
             rejects_path=rejects.finish(),
             seconds=perf_counter() - begun_s,
             ignored_columns=ignored,
-            shift_days=shift_days,
+            shift_days=stored.shift_days,
+            import_id=stored.import_id,
         )
 
 
