@@ -1,5 +1,6 @@
 """Import till lines and orders: from a canonical table to new rows of the history, in one commit."""
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -89,7 +90,7 @@ def import_lines(
     """The same for an open table; `source` names what keeps one time shift for all its files."""
     begun_s = perf_counter()
     refused = Rejects(settings.rejects_dir, table=TABLE, source=file.path)
-    with refused as rejects, LineStaging(settings.data_dir) as staging:
+    with closing(file), refused as rejects, LineStaging(settings.data_dir) as staging:
         record = new_record(TABLE, file, rejects.content, intake, currency=settings.currency, now=now)
         for block in file.blocks:
             if not staging.rows + rejects.rows:
