@@ -1,12 +1,13 @@
 """What came in and is still there, and taking one import back, whatever table it went to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.composition.history import history_of
 from app.errors import BadInput
 from app.imports.journal import history_imports
-from app.imports.journal.records import ImportRecord, Journal, find_live
+from app.imports.journal.applied import journal_of
+from app.imports.journal.layers import PRODUCTS, STORES, LayeredTable, check_takeable
+from app.imports.journal.records import LEDGER_TABLES, ImportRecord, find_live
 from app.settings import Settings
 
 DONE, UNDONE, REPLACED = "done", "undone", "replaced"
@@ -22,8 +23,8 @@ class Listed:
 
 def list_imports(settings: Settings) -> list[Listed]:
     """All imports in the order in which they came in; those that are on their way, or were cut off, are left out."""
-    journal = Journal(settings.tables_dir)
-    live = {one.import_id for one in _live(settings, journal)}
+    journal = journal_of(settings)
+    live = {one.import_id for one in journal.live()}
     listed = []
     for record in sorted(journal.records(), key=lambda one: one.at):
         if record.import_id in live:
@@ -38,13 +39,24 @@ def undo_import(settings: Settings, import_id: str, *, now: datetime) -> tuple[I
 
     Raises BadInput when the import is not there, or cannot be taken back.
     """
-    journal = Journal(settings.tables_dir)
+    journal = journal_of(settings)
     with journal.held():
-        record = find_live(import_id, _live(settings, journal), journal=journal)
-        if record.table not in history_imports.TABLES:
-            raise BadInput(f"import {import_id} cannot be taken back")
-        return record, history_imports.undo(settings, record, now=now)
+        record = find_live(import_id, journal.live(), journal=journal)
+        if record.table in LEDGER_TABLES:
+            raise BadInput(
+                f"import {import_id} brought {record.table} into the ledger, where coupons were issued and money is"
+                " booked, and stays; end its campaigns instead (POST /v1/campaigns/{campaign_id}/end)"
+            )
+        if record.table in history_imports.TABLES:
+            return record, history_imports.undo(settings, record, now=now)
+        return record, _take_layer_back(settings, record, now=now)
 
 
-def _live(settings: Settings, journal: Journal) -> list[ImportRecord]:
-    return journal.live(history_of(settings).applied, *history_imports.TABLES)
+def _take_layer_back(settings: Settings, record: ImportRecord, *, now: datetime) -> int:
+    (kind,) = (one for one in (PRODUCTS, STORES) if one.table == record.table)
+    table = LayeredTable(settings.tables_dir, kind)
+    check_takeable(kind, table.layers(), record.import_id)
+    before = table.stored()
+    journal_of(settings).write(replace(record, ended_at=now.isoformat(), replaced_by=None))
+    table.take_back(record.import_id)
+    return before.join(table.stored(), on=kind.key, how="anti").height

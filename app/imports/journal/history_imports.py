@@ -12,6 +12,7 @@ import polars as pl
 from app.composition.history import history_of
 from app.errors import BadInput
 from app.history import FROM_IMPORT, IMPORT_ID, SOURCE, History, Replacement
+from app.imports.journal.applied import journal_of
 from app.imports.journal.records import ImportRecord, Intake, Journal, check_replaceable
 from app.imports.journal.removal import Removal
 from app.imports.shift import days_to_shift, forget_shift, kept_shifts, remember_shift
@@ -72,8 +73,8 @@ class Incoming:
 
 def check_early(settings: Settings, record: ImportRecord, intake: Intake) -> None:
     """Raises BadInput before a long file is read where it cannot come in or take the place of another."""
-    journal, history = Journal(settings.tables_dir), history_of(settings)
-    check_replaceable(intake, record, journal.live(history.applied, *TABLES), journal=journal)
+    journal = journal_of(settings)
+    check_replaceable(intake, record, journal.live(), journal=journal)
 
 
 def store(
@@ -84,15 +85,14 @@ def store(
     `shift` names what keeps one time line, on which the rows are moved; None leaves their times alone. Raises BadInput
     where it cannot take that place, and StoreUnavailable when the disk does not take it.
     """
-    journal, history = Journal(settings.tables_dir), history_of(settings)
+    journal, history = journal_of(settings), history_of(settings)
     if not staged.rows:
         if intake.replaces is not None:
             raise BadInput(f"{record.file} brings no row; `endcap imports undo {intake.replaces}` takes the other back")
         shift_days = None if shift is None else days_to_shift(settings.tables_dir, shift, last_at=None, now=now)
         return Stored(0, shift_days, None)
     with journal.held():
-        journal.forget_what_never_was(history.applied, *TABLES)
-        live = journal.live(history.applied, *TABLES)
+        live = journal.live()
         old = check_replaceable(intake, record, live, journal=journal)
         record = journal.placed(record, live, instead_of=old)
         settle_shifts(settings.tables_dir, journal, history, without=old)
@@ -106,7 +106,7 @@ def store(
 
 def undo(settings: Settings, record: ImportRecord, *, now: datetime) -> int:
     """Takes a live import back in one commit; returns how many rows went. The journal is held."""
-    journal, history = Journal(settings.tables_dir), history_of(settings)
+    journal, history = journal_of(settings), history_of(settings)
     journal.write(replace(record, ended_at=now.isoformat(), replaced_by=None))
     gone = _exchange(history, journal, record.import_id, incoming=None, with_events=record.table == EVENTS)
     settle_shifts(settings.tables_dir, journal, history)
@@ -168,7 +168,7 @@ def _bring_in(history: History, incoming: Incoming, *, instead_of: ImportRecord 
 
 
 def _exchange(history: History, journal: Journal, gone: str, *, incoming: Incoming | None, with_events: bool) -> int:
-    others = [one.import_id for one in journal.live(history.applied, *TABLES) if one.import_id != gone]
+    others = [one.import_id for one in journal.live(*TABLES) if one.import_id != gone]
     with (
         journal.scratch() as folder,
         closing(Removal(folder, gone, [(one, journal.known_path(one)) for one in others])) as removal,

@@ -25,6 +25,8 @@ FOLDER = "imports"
 SCRATCH = ".undo-"
 KEPT_S = 86_400.0
 ID_DIGITS = 10
+LEDGER_TABLES = ("campaigns", "offers", "audience", "redemptions")
+"""Where nothing is taken back: coupons were issued and money was booked."""
 CANONICAL = "canonical"
 
 Applied = Callable[[Collection[str]], set[str]]
@@ -69,6 +71,7 @@ class ImportRecord:
     """When it was taken back, or nearly so: it counts only while the data do not hold the import."""
     replaced_by: str | None = None
     is_finished: bool = True
+    """False while rows go into the ledger, which has no room for the import's id."""
 
 
 def new_record(
@@ -97,16 +100,21 @@ def import_id_of(table: str, content: str, reading: str) -> str:
 class Journal:
     """The records below `tables_dir`. Whoever writes one holds the journal; reading needs no such thing."""
 
-    def __init__(self, tables_dir: Path) -> None:
+    def __init__(self, tables_dir: Path, applied: Applied) -> None:
         self._folder = tables_dir / FOLDER
+        self._applied = applied
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """One import, undo or replacement after the other, from looking at the data to the commit."""
+        """One import, undo or replacement after the other, from looking at the data to the commit.
+
+        What an earlier one left that was cut off before its commit is gone by then.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         # Never deleted: a writer that waits for a deleted file would lock out nobody.
         with (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            self._forget_what_never_was()
             yield
 
     def records(self, *tables: str) -> list[ImportRecord]:
@@ -116,11 +124,11 @@ class Journal:
             (one for one in found if not tables or one.table in tables), key=lambda one: (one.position, one.at)
         )
 
-    def live(self, applied: Applied, *tables: str) -> list[ImportRecord]:
-        """Those of the tables that the data hold."""
+    def live(self, *tables: str) -> list[ImportRecord]:
+        """Those that the data hold; what is in the ledger stays there."""
         records = self.records(*tables)
-        there = applied([one.import_id for one in records])
-        return [one for one in records if one.import_id in there]
+        there = self._applied([one.import_id for one in records])
+        return [one for one in records if one.import_id in there or (one.table in LEDGER_TABLES and one.is_finished)]
 
     def find(self, import_id: str) -> ImportRecord | None:
         """The record of this id."""
@@ -150,17 +158,13 @@ class Journal:
         position = last + 1 if instead_of is None else instead_of.position
         return replace(record, position=position, ended_at=ended_at)
 
-    def forget_what_never_was(self, applied: Applied, *tables: str) -> None:
-        """Drops what was cut off before its commit, and what those that were taken back knew, a day later.
-
-        Until then a backup that began before may need it.
-        """
+    def _forget_what_never_was(self) -> None:
+        """And what those that were taken back knew, a day later: until then a backup that began before may need it."""
         for path in self._folder.glob(f"{SCRATCH}*"):
             rmtree(path, ignore_errors=True)
-        records = self.records(*tables)
-        there = applied([one.import_id for one in records])
-        for record in records:
-            if record.import_id in there:
+        live = self.live()
+        for record in self.records():
+            if record in live or record.table in LEDGER_TABLES:
                 continue
             known = self.known_path(record.import_id)
             if record.ended_at is None:

@@ -11,7 +11,8 @@ import polars as pl
 
 from app.errors import BadInput
 from app.imports.campaigns import import_campaigns
-from app.imports.catalogue import PRODUCTS, RECOMMENDABLE, STORES, import_catalogue
+from app.imports.catalogue import RECOMMENDABLE, import_catalogue
+from app.imports.journal.layers import PRODUCTS, STORES
 from app.imports.reading.table_file import TableFile, frame_table, open_table
 from app.imports.report import ImportReport
 from app.imports.sources.journey_abbreviations import readable

@@ -17,7 +17,8 @@ from app.domain import Event
 from app.errors import BadInput
 from app.history import IMPORT_ID, ROW_ID, History, event_rows
 from app.imports import ImportReport, import_events, import_transactions
-from app.imports.journal.records import Intake, Journal
+from app.imports.journal.applied import journal_of
+from app.imports.journal.records import Intake
 from app.imports.undo import list_imports, undo_import
 from app.settings import Settings
 
@@ -150,7 +151,7 @@ def test_same_file_again_is_the_same_import(settings: Settings) -> None:
 
 def test_import_cut_off_before_its_commit_never_was(settings: Settings) -> None:
     first = _sales(settings, [_line("1")], name="first.csv")
-    journal = Journal(settings.tables_dir)
+    journal = journal_of(settings)
     record = journal.find(str(first.import_id))
     assert record is not None
     (settings.tables_dir / "imports" / ".undo-left").mkdir()
