@@ -10,7 +10,7 @@ from app.imports.journal.layers import PRODUCTS, STORES, LayeredTable, check_tak
 from app.imports.journal.records import LEDGER_TABLES, ImportRecord, find_live
 from app.settings import Settings
 
-DONE, UNDONE, REPLACED = "done", "undone", "replaced"
+DONE, UNDONE, REPLACED, UNFINISHED = "done", "undone", "replaced", "unfinished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ def list_imports(settings: Settings) -> list[Listed]:
             listed.append(Listed(record, DONE))
         elif record.ended_at is not None:
             listed.append(Listed(record, UNDONE if record.replaced_by is None else REPLACED))
+        elif not record.is_finished:
+            listed.append(Listed(record, UNFINISHED))
     return listed
 
 

@@ -139,6 +139,13 @@ class Journal:
         """Keeps the record, in the place of an earlier one of its id."""
         replace_durably(self._path(record.import_id), orjson.dumps(asdict(record), option=orjson.OPT_INDENT_2))
 
+    def restore(self, import_id: str, earlier: ImportRecord | None) -> None:
+        """Has the record be as it was before a try that came to nothing."""
+        if earlier is None:
+            self._path(import_id).unlink()
+        else:
+            self.write(earlier)
+
     def known_path(self, import_id: str) -> Path:
         """Where the ids of those rows are that an import held but did not bring."""
         return self._folder / f"{import_id}.parquet"
@@ -208,6 +215,35 @@ def check_replaceable(
             f" {twin.mapping}, this one {record.mapping}); --replace {twin.import_id} takes its place, --keep-both adds"
         )
     return old
+
+
+@contextmanager
+def recorded(journal: Journal, record: ImportRecord) -> Iterator[Callable[[int], int]]:
+    """Notes an import into the ledger before and after its rows go in; gives what takes their number.
+
+    Cut off between the two it stays unfinished in the list. There the same file again adds what is missing.
+    """
+    added = 0
+
+    def count(rows: int) -> int:
+        nonlocal added
+        added = rows
+        return rows
+
+    earlier = journal.find(record.import_id)
+    with journal.held():
+        record = journal.placed(record, journal.live(), instead_of=None)
+        journal.write(replace(record, is_finished=False))
+        try:
+            yield count
+        except BaseException:
+            # The ledger took nothing.
+            journal.restore(record.import_id, earlier)
+            raise
+        if earlier is not None and earlier.is_finished:
+            added += earlier.rows_added
+        known = record.rows_read - record.rows_rejected - added
+        journal.write(replace(record, rows_added=added, rows_known=known))
 
 
 def find_live(import_id: str, live: Collection[ImportRecord], *, journal: Journal) -> ImportRecord:
