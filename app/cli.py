@@ -18,6 +18,7 @@ from app import __version__
 from app.commands.backup import backup, restore
 from app.commands.dead_letters import dead_letters
 from app.commands.figures import evaluation_outcome, training_outcome
+from app.commands.imports import FOLLOW, KeepBoth, Replace, imports, login_name
 from app.commands.keys import keys
 from app.commands.models import add_release_commands
 from app.commands.settlement import settle
@@ -218,17 +219,22 @@ def import_(
     shift_to_now: Annotated[
         bool, typer.Option("--shift-to-now", help="Move all times so that the history ends yesterday.")
     ] = False,
+    replace: Replace = None,
+    keep_both: KeepBoth = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Import history, catalogue and campaigns; rows that were imported before change nothing."""
+    from app.imports.journal.records import Intake
     from app.imports.run import Sources, run_imports
 
     settings = load_settings(data_dir)
     sources = Sources(transactions, products, stores, events, source, campaigns, offers, audience, redemptions)
+    intake, now = Intake(login_name(), replaces=replace, keeps_both=keep_both), datetime.now(UTC)
     with progress_bar() as bar:
-        reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=datetime.now(UTC), progress=bar)
-    lines = (line for report in reports for line in report.lines())
+        reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=now, progress=bar, intake=intake)
+    lines = [line for report in reports for line in report.lines()]
+    lines += [] if replace is None else [f"  import {replace} is replaced; {FOLLOW}"]
     show(as_json, {"imports": [report.to_dict() for report in reports]}, *lines)
 
 
@@ -383,6 +389,7 @@ cli.command("settlement")(settle)
 for further in (backup, restore):
     cli.command()(further)
 cli.add_typer(keys, name="keys")
+cli.add_typer(imports, name="imports")
 cli.add_typer(dead_letters, name="dead-letters")
 
 if __name__ == "__main__":
