@@ -19,6 +19,7 @@ from app.commands.backup import backup, restore
 from app.commands.dead_letters import dead_letters
 from app.commands.figures import evaluation_outcome, training_outcome
 from app.commands.imports.files import import_
+from app.commands.imports.journal import imports
 from app.commands.keys import keys
 from app.commands.models import add_release_commands
 from app.commands.settlement import settle
@@ -357,6 +358,7 @@ cli.command("import")(import_)
 for further in (backup, restore):
     cli.command()(further)
 cli.add_typer(keys, name="keys")
+cli.add_typer(imports, name="imports")
 cli.add_typer(dead_letters, name="dead-letters")
 
 if __name__ == "__main__":

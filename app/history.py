@@ -1,7 +1,9 @@
 """Every transaction and event, once: the Delta table that imports and the worker write and training reads."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+import fcntl
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import UTC
 from itertools import chain
 from pathlib import Path
@@ -9,8 +11,9 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.schema import PrimitiveType
 
 from app.domain import Event
 from app.errors import StoreUnavailable
@@ -32,6 +35,7 @@ DISCOUNT_MINOR = "discount_minor"
 COUPON_ID = "coupon_id"
 SESSION_ID = "session_id"
 DECISION_ID = "decision_id"
+IMPORT_ID = "import_id"
 
 FROM_IMPORT = "import"
 FROM_EVENT = "event"
@@ -55,11 +59,16 @@ SCHEMA = pl.Schema(
         COUPON_ID: pl.String(),
         SESSION_ID: pl.String(),
         DECISION_ID: pl.String(),
+        # Null for what came through the API. Tables made before this column are read and written as well.
+        IMPORT_ID: pl.String(),
     }
 )
 
 EVENTS = "events"
 IMPORTS = "imports"
+REMOVALS = "removals"
+# Delta takes no notice of names that begin like this.
+LOCK = "_events.lock"
 
 # One of n writers wins every round, so n - 1 defeats are the worst; nobody runs as many writers as this.
 ATTEMPTS = 50
@@ -78,6 +87,18 @@ KEPT = {
 
 AbsentRows = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
 """Gives, in batches, the rows whose row_id is in none of these files; called again after a lost race."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """`rows` take the place of every row of `imports`, and belong to no other import."""
+
+    imports: Sequence[str]
+    rows: Iterable[pl.DataFrame]
+
+
+Replaced = Callable[[Sequence[str]], Replacement]
+"""Gives the replacement as of these files; called again after a lost race."""
 
 
 class History:
@@ -112,40 +133,66 @@ class History:
         return None if table is None else table.version()
 
     def import_version(self) -> str | None:
-        """Changes with every import that adds a row and with nothing else; None when there is no table."""
+        """Changes when an import adds a row or is taken back and with nothing else; None when there is no table."""
+        return self._counted(IMPORTS)
+
+    def removal_version(self) -> str | None:
+        """Changes when an import is taken back, so that what was derived may hold too much; None without a table."""
+        return self._counted(REMOVALS)
+
+    def applied(self, import_ids: Iterable[str]) -> set[str]:
+        """Those of the imports whose rows are in the table: the one truth about it, part of the commits of the rows."""
         table = self._existing()
-        return None if table is None else f"{table.metadata().id}-{_transaction(table, IMPORTS)}"
+        return set() if table is None else {one for one in import_ids if _transaction(table, _state_of(one)) % 2}
 
     def append_new(self, rows: pl.DataFrame) -> int:
         """Add those `rows` whose row_id is new; returns how many. Costs one read of the table's row ids."""
         unique = _one_per_id(rows)
         return self.append_absent(lambda files: [_absent(unique, files)])
 
-    def append_absent(self, absent: AbsentRows) -> int:
+    def append_absent(self, absent: AbsentRows, *, import_id: str | None = None, with_events: bool = False) -> int:
         """Add what `absent` gives in one commit, all or nothing, in bounded memory; returns how many rows.
 
-        Raises StoreUnavailable when the disk does not take them.
+        They are rows of `import_id`, which counts as applied from this commit on, also without any row;
+        `with_events` when some may be events. Raises StoreUnavailable when the disk does not take them.
         """
-        return self._append(absent, name=IMPORTS)
+        names = (IMPORTS, EVENTS) if with_events else (IMPORTS,)
+        return self._committed(
+            lambda table: _append(table, absent(table.file_uris()), names, of=import_id), with_events=with_events
+        )
+
+    def take_back(
+        self, import_id: str, replaced: Replaced, *, instead: str | None = None, with_events: bool = False
+    ) -> None:
+        """In one commit, exchange the rows of an import, and perhaps of others, for what `replaced` gives.
+
+        `import_id` is no longer applied then, `instead` is. Costs reading and writing the files that hold rows of
+        the imports. Raises StoreUnavailable when the disk does not take them.
+        """
+        states = {import_id: False} if instead is None else {import_id: False, instead: True}
+        names = (IMPORTS, REMOVALS, EVENTS) if with_events else (IMPORTS, REMOVALS)
+        self._committed(
+            lambda table: _replace(table, replaced(table.file_uris()), names, states=states), with_events=with_events
+        )
 
     def append_events(self, rows: pl.DataFrame) -> int:
         """Add those event rows that the table lacks; returns how many. Redelivery and other writers do no harm.
 
-        Raises StoreUnavailable when the disk does not take them.
-
-        Costs one read of the ids of all event rows: 30 ms for a batch of 2,000 on a table of 2 M events.
+        Raises StoreUnavailable when the disk does not take them. Costs one read of the ids of all event rows: 30 ms
+        for a batch of 2,000 on a table of 2 M events.
         """
         unique = _one_per_id(rows)
         if unique.is_empty():
             return 0
-        return self._append(lambda files: [_absent(unique, files, source=FROM_EVENT)], name=EVENTS)
+        return self._committed(lambda table: _append_events(table, unique), with_events=True)
 
-    def _append(self, absent: AbsentRows, *, name: str) -> int:
+    def _committed(self, commit: Callable[[DeltaTable], int], *, with_events: bool) -> int:
         for _ in range(ATTEMPTS):
             try:
-                table = self._opened()
+                self._prepare()
                 # Compared with the very version that the commit builds on: who loses a race compares again.
-                return _commit(table, absent(table.file_uris()), name=name)
+                with self._turn() if with_events else nullcontext():
+                    return commit(DeltaTable(self._path))
             except CommitFailedError:
                 continue
             # A full disk, a folder that may not be written: nothing was committed, and the rows are not at fault.
@@ -174,14 +221,34 @@ class History:
     def _existing(self) -> DeltaTable | None:
         return DeltaTable(self._path) if DeltaTable.is_deltatable(str(self._path)) else None
 
-    def _opened(self) -> DeltaTable:
-        if not DeltaTable.is_deltatable(str(self._path)):
+    def _prepare(self) -> None:
+        table = self._existing()
+        if table is None:
             _create(self._path)
-        return DeltaTable(self._path)
+        elif _lacks_import_id(table):
+            table.alter.add_columns([Field(IMPORT_ID, PrimitiveType("string"))])
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One writer of events after the other: a file of millions would lose every race against a busy worker."""
+        with (self._path / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _counted(self, name: str) -> str | None:
+        table = self._existing()
+        return None if table is None else f"{table.metadata().id}-{_transaction(table, name)}"
 
 
 def _rows(table: DeltaTable) -> pl.LazyFrame:
-    return pl.scan_delta(table).select(SCHEMA.names())
+    rows = pl.scan_delta(table)
+    if _lacks_import_id(table):
+        rows = rows.with_columns(pl.lit(None, SCHEMA[IMPORT_ID]).alias(IMPORT_ID))
+    return rows.select(SCHEMA.names())
+
+
+def _lacks_import_id(table: DeltaTable) -> bool:
+    return all(field.name != IMPORT_ID for field in table.schema().fields)
 
 
 def _create(path: Path) -> None:
@@ -217,6 +284,7 @@ def event_row(event: Event) -> dict[str, object]:
         COUPON_ID: None,
         SESSION_ID: event.session_id,
         DECISION_ID: event.decision_id,
+        IMPORT_ID: None,
     }
 
 
@@ -229,55 +297,102 @@ def _one_per_id(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(SCHEMA.names()).cast(SCHEMA).unique(ROW_ID, keep="first", maintain_order=True)
 
 
-def _absent(rows: pl.DataFrame, files: Sequence[str], *, source: str | None = None) -> pl.DataFrame:
+def _absent(rows: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
     """The rows whose id no file holds; memory follows `rows`, not the table."""
+    return rows.join(_stored(rows, files), on=ROW_ID, how="anti", maintain_order="left")
+
+
+def _stored(rows: pl.DataFrame, files: Sequence[str], *, source: str | None = None) -> pl.DataFrame:
+    """Id and import of those of the rows that the files hold."""
+    schema = {name: SCHEMA[name] for name in (ROW_ID, SOURCE, IMPORT_ID)}
     if not files:
-        return rows
-    stored = pl.scan_parquet(list(files))
+        return pl.DataFrame(schema=schema).select(ROW_ID, IMPORT_ID)
+    stored = pl.scan_parquet(list(files), schema=schema, missing_columns="insert", extra_columns="ignore")
     if source is not None:
         stored = stored.filter(pl.col(SOURCE) == source)
     ids = rows.lazy().select(ROW_ID)
-    known = stored.select(ROW_ID).join(ids, on=ROW_ID, how="semi").collect(engine="streaming")
-    return rows.join(known, on=ROW_ID, how="anti", maintain_order="left")
+    return stored.select(ROW_ID, IMPORT_ID).join(ids, on=ROW_ID, how="semi").collect(engine="streaming")
 
 
 def _transaction(table: DeltaTable, name: str) -> int:
     return int(table.transaction_version(name) or 0)
 
 
-def _commit(table: DeltaTable, batches: Iterable[pl.DataFrame], *, name: str) -> int:
-    """One commit on top of the very version that `table` was read at, or none when there is no row.
+def _state_of(import_id: str) -> str:
+    return f"import:{import_id}"  # An odd version of this application transaction says that it is applied.
 
-    The application transaction `name` moves by one, so a second writer of that name who read the same version
+
+def _append(table: DeltaTable, batches: Iterable[pl.DataFrame], names: Sequence[str], *, of: str | None = None) -> int:
+    """One commit on top of the very version that `table` was read at, or none when there is nothing to say.
+
+    The application transactions `names` move by one, so a second writer of such a name who read the same version
     fails with CommitFailedError; writers of different names do not disturb each other.
     """
     filled = (batch for batch in batches if not batch.is_empty())
     first = next(filled, None)
-    if first is None:
+    moved = {} if of is None else _moved(table, {of: True})
+    if first is not None:
+        moved |= _counted_up(table, names)
+    if not moved:
         return 0
-    count = _Count()
+    count = 0
+
+    def counted() -> Iterator[pl.DataFrame]:
+        nonlocal count
+        for batch in chain([] if first is None else [first], filled):
+            count += batch.height
+            yield batch if of is None else batch.with_columns(pl.lit(of).alias(IMPORT_ID))
+
+    _write(table, counted(), moved)
+    return count
+
+
+def _append_events(table: DeltaTable, rows: pl.DataFrame) -> int:
+    """Those that a file brought before belong to the API from now on: taking the file back must not take them."""
+    stored = _stored(rows, table.file_uris(), source=FROM_EVENT)
+    absent = rows.join(stored, on=ROW_ID, how="anti", maintain_order="left")
+    by_file = stored.filter(pl.col(IMPORT_ID).is_not_null())
+    if by_file.is_empty():
+        return _append(table, [absent], (EVENTS,))
+    ids = pl.concat([by_file[ROW_ID], absent[ROW_ID]])
+    with_them = rows.filter(pl.col(ROW_ID).is_in(ids.implode()))
+    _write(table, [with_them], _counted_up(table, (EVENTS,)), in_place_of=_any_of(ROW_ID, ids))
+    return absent.height
+
+
+def _replace(table: DeltaTable, replacement: Replacement, names: Sequence[str], *, states: Mapping[str, bool]) -> int:
+    gone = _any_of(IMPORT_ID, [*replacement.imports, *states])
+    _write(table, replacement.rows, _counted_up(table, names) | _moved(table, states), in_place_of=gone)
+    return 0
+
+
+def _counted_up(table: DeltaTable, names: Iterable[str]) -> dict[str, int]:
+    return {name: _transaction(table, name) + 1 for name in names}
+
+
+def _moved(table: DeltaTable, states: Mapping[str, bool]) -> dict[str, int]:
+    now = {_state_of(one): (_transaction(table, _state_of(one)), applied) for one, applied in states.items()}
+    return {name: version + 1 for name, (version, applied) in now.items() if version % 2 != applied}
+
+
+def _any_of(column: str, values: Iterable[str]) -> str:
+    texts = ["'" + value.replace("'", "''") + "'" for value in values]
+    return f"{column} in ({', '.join(texts)})"
+
+
+def _write(
+    table: DeltaTable, rows: Iterable[pl.DataFrame], moved: Mapping[str, int], *, in_place_of: str | None = None
+) -> None:
     write_deltalake(
         table,
-        _arrow_stream(count.each(chain([first], filled))),
-        mode="append",
+        _arrow_stream(rows),
+        mode="append" if in_place_of is None else "overwrite",
+        predicate=in_place_of,
         writer_properties=WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=ROW_GROUP_ROWS),
         commit_properties=CommitProperties(
-            app_transactions=[Transaction(name, _transaction(table, name) + 1)],
+            app_transactions=[Transaction(name, version) for name, version in moved.items()]
         ),
     )
-    return count.rows
-
-
-class _Count:
-    """How many rows went by."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-
-    def each(self, batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        for batch in batches:
-            self.rows += batch.height
-            yield batch
 
 
 def _arrow_stream(batches: Iterable[pl.DataFrame]) -> pa.RecordBatchReader:

@@ -19,6 +19,7 @@ from app.backup.events import (
 )
 from app.composition.stores import keys_of, redis_client
 from app.errors import StoreUnavailable
+from app.imports.journal.applied import journal_of
 from app.model.bundle import POINTER
 from app.ports import Progress
 from app.settings import Settings
@@ -44,7 +45,9 @@ def back_up(settings: Settings, target: Path, *, now: datetime, progress: Progre
         has_ledger = back_up_ledger(settings, target)
         progress("bundles and tables", 0, None)
         live = _copy_bundles(settings.bundles_dir, target / BUNDLES)
-        _copy_tables(settings.tables_dir, target / TABLES)
+        # What a table is made of and what the table says of that are of one moment.
+        with journal_of(settings).held():
+            _copy_tables(settings.tables_dir, target / TABLES)
         facts = {
             "created_at": now.isoformat(),
             "endcap": __version__,
@@ -135,5 +138,6 @@ def _copy_bundles(source: Path, target: Path) -> str | None:
 
 
 def _copy_tables(source: Path, target: Path) -> None:
-    for path in sorted(source.glob("*.parquet")):
-        copy_file(path, target / path.name)
+    for path in sorted(source.rglob("*")):
+        if path.suffix in (".json", ".parquet"):
+            copy_file(path, target / path.relative_to(source))

@@ -1,7 +1,7 @@
 """Import campaigns: what was offered to whom and what was redeemed goes into the ledger, and from there to training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
@@ -11,6 +11,8 @@ import polars as pl
 from app.composition.stores import opened_ledger
 from app.imports import campaign_rows as rows
 from app.imports.checked import check
+from app.imports.journal.applied import journal_of
+from app.imports.journal.records import BY_NOBODY, Intake, new_record, recorded
 from app.imports.plan import Plan, opened
 from app.imports.reading.block import Block, TableFile
 from app.imports.reading.table_file import whole
@@ -50,7 +52,13 @@ def campaign_file(plan: Plan) -> Opener:
 
 
 def import_campaigns(
-    settings: Settings, files: CampaignFiles, *, shift_days: int, now: datetime, progress: Progress
+    settings: Settings,
+    files: CampaignFiles,
+    *,
+    shift_days: int,
+    now: datetime,
+    progress: Progress,
+    intake: Intake = BY_NOBODY,
 ) -> list[ImportReport]:
     """Adds to the ledger what it lacks of the files, each in one transaction; the same files again add nothing.
 
@@ -58,7 +66,7 @@ def import_campaigns(
     offers and audience show who could have redeemed what. At the end the tables for training are written again.
     """
     with opened_ledger(settings) as ledger:
-        work = _Import(settings, ledger, timedelta(days=shift_days), now, progress)
+        work = _Import(settings, ledger, timedelta(days=shift_days), now, progress, intake)
         steps = {
             "campaigns": (files.campaigns, work.campaigns),
             "offers": (files.offers, work.offers),
@@ -76,12 +84,21 @@ def import_campaigns(
 class _Import:
     """One import on its way, table by table; notes which campaigns it touched."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, shift: timedelta, now: datetime, progress: Progress) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        shift: timedelta,
+        now: datetime,
+        progress: Progress,
+        intake: Intake,
+    ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._shift = shift
         self._now = now
         self._progress = progress
+        self._intake = intake
         self._touched: set[str] = set()
 
     def campaigns(self, file: TableFile) -> ImportReport:
@@ -149,7 +166,13 @@ class _Import:
             block = whole(file)
             checked = check(block, parse(block))
             rejects.add(checked.rejects)
-            added = keep(checked.frame)
+            height = checked.frame.height
+            record = new_record(
+                table, file, rejects.content, self._intake, currency=self._settings.currency, now=self._now
+            )
+            record = replace(record, rows_read=height + rejects.rows, rows_rejected=rejects.rows)
+            with recorded(journal_of(self._settings), record) as kept:
+                added = kept(keep(checked.frame))
             if "campaign_id" in checked.frame.columns:
                 self._touched.update(checked.frame["campaign_id"].unique())
             self._progress(table, file.total, file.total)
@@ -163,4 +186,5 @@ class _Import:
                 seconds=perf_counter() - begun_s,
                 ignored_columns=tuple(name for name in file.columns if name not in COLUMNS[table]),
                 shift_days=self._shift.days or None,
+                import_id=record.import_id,
             )

@@ -1,20 +1,27 @@
 """Import products and stores: tables of one row per id, where a later file overrules an earlier one."""
 
-import fcntl
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 
 import polars as pl
 
-from app.files import replace_atomically
 from app.imports import values
 from app.imports.checked import check, without_ignored
-from app.imports.plan import Plan, opened, plan_of
+from app.imports.journal.applied import journal_of
+from app.imports.journal.layers import (
+    PRODUCTS,
+    STORES,
+    LayeredTable,
+    ReferenceTable,
+    check_takeable,
+    merged_rows,
+)
+from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, check_replaceable, new_record
+from app.imports.plan import Plan, as_read, opened, plan_of
 from app.imports.reading.block import Block, TableFile
 from app.imports.report import ImportReport, Rejects
 from app.imports.values import ParsedColumn
@@ -27,37 +34,42 @@ RECOMMENDABLE = "recommendable"
 NAME = "name"
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceTable:
-    """A table of its own file, one row per `key`."""
-
-    table: str
-    key: str
-    notes_arrival: bool
-
-
-PRODUCTS = ReferenceTable("products", "product_id", notes_arrival=True)
-STORES = ReferenceTable("stores", "store_id", notes_arrival=False)
-
-
 def import_products(
-    settings: Settings, path: Path, *, now: datetime, progress: StageProgress, plan: Plan | None = None
+    settings: Settings,
+    path: Path,
+    *,
+    now: datetime,
+    progress: StageProgress,
+    plan: Plan | None = None,
+    intake: Intake = BY_NOBODY,
 ) -> ImportReport:
     """Put the products of `path` into tables/products.parquet; raises BadInput when the file is unusable."""
     plan = plan or plan_of(path, PRODUCTS.table, time_zone=settings.time_zone)
-    return import_catalogue(settings, opened(plan), PRODUCTS, now=now, progress=progress)
+    return import_catalogue(settings, opened(plan), PRODUCTS, now=now, progress=progress, intake=as_read(plan, intake))
 
 
 def import_stores(
-    settings: Settings, path: Path, *, now: datetime, progress: StageProgress, plan: Plan | None = None
+    settings: Settings,
+    path: Path,
+    *,
+    now: datetime,
+    progress: StageProgress,
+    plan: Plan | None = None,
+    intake: Intake = BY_NOBODY,
 ) -> ImportReport:
     """Put the stores of `path` into tables/stores.parquet; raises BadInput when the file is unusable."""
     plan = plan or plan_of(path, STORES.table, time_zone=settings.time_zone)
-    return import_catalogue(settings, opened(plan), STORES, now=now, progress=progress)
+    return import_catalogue(settings, opened(plan), STORES, now=now, progress=progress, intake=as_read(plan, intake))
 
 
 def import_catalogue(
-    settings: Settings, file: TableFile, catalogue: ReferenceTable, *, now: datetime, progress: StageProgress
+    settings: Settings,
+    file: TableFile,
+    catalogue: ReferenceTable,
+    *,
+    now: datetime,
+    progress: StageProgress,
+    intake: Intake = BY_NOBODY,
 ) -> ImportReport:
     """The same for an open table. A column that the file lacks keeps its stored values; an empty value clears."""
     begun_s = perf_counter()
@@ -72,7 +84,9 @@ def import_catalogue(
             rejects.add(checked.rejects)
             progress(block.done, file.total)
         rows = pl.concat(frames, how="vertical") if frames else pl.DataFrame(schema={catalogue.key: pl.String})
-        changed = _upsert(settings.tables_dir / f"{catalogue.table}.parquet", rows, catalogue, now=now)
+        record = new_record(catalogue.table, file, rejects.content, intake, currency=settings.currency, now=now)
+        record = replace(record, rows_read=rows.height + rejects.rows, rows_rejected=rejects.rows)
+        changed = _store(settings, rows, record, intake, catalogue=catalogue, now=now)
         return ImportReport(
             table=catalogue.table,
             rows_read=rows.height + rejects.rows + left_out.total(),
@@ -84,6 +98,7 @@ def import_catalogue(
             ignored_columns=tuple(name for name in file.columns if _is_ignored(name, file.columns)),
             left_out=dict(left_out),
             notes=file.notes,
+            import_id=record.import_id,
         )
 
 
@@ -127,33 +142,36 @@ def _price(raw: pl.Series, currency: pl.Series) -> ParsedColumn:
     return ParsedColumn(price.values, [*price.faults, ("negative", price.values < 0)])
 
 
-def _upsert(path: Path, rows: pl.DataFrame, catalogue: ReferenceTable, *, now: datetime) -> int:
-    """Write the table with `rows` in it, the last of each key winning; returns how many rows are new or other."""
-    key = catalogue.key
-    latest = rows.unique(key, keep="last")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _store(
+    settings: Settings,
+    rows: pl.DataFrame,
+    record: ImportRecord,
+    intake: Intake,
+    *,
+    catalogue: ReferenceTable,
+    now: datetime,
+) -> int:
+    """Lays the rows over the table, the last of each key winning; returns how many are new or other."""
+    journal, table = journal_of(settings), LayeredTable(settings.tables_dir, catalogue)
+    latest = rows.unique(catalogue.key, keep="last")
     # Read, merged and written under one lock: two imports at once would undo each other's rows.
-    with _sole_writer(path):
-        stored = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={key: pl.String})
-        kept = [name for name in stored.columns if name not in latest.columns]
-        merged = latest.join(stored.select(key, *kept), on=key, how="left")
-        changed = _changed(merged, stored)
-        if changed or not path.exists():
-            if catalogue.notes_arrival and stored.height:
-                merged = _dated(merged, stored[key], now=now)
-            others = stored.join(merged, on=key, how="anti")
-            replace_atomically(path, pl.concat([others, merged], how="diagonal").sort(key).write_parquet)
+    with journal.held():
+        live = journal.live()
+        old = check_replaceable(intake, record, live, journal=journal)
+        stored = table.stored()
+        changed = _changed(merged_rows(stored, latest, catalogue.key), stored)
+        brings = bool(rows.height) and all(one.import_id != record.import_id for one in live)
+        if not changed and not brings and old is None and table.layers().stack:
+            return 0
+        record = replace(record, rows_added=changed, rows_known=rows.height - changed)
+        journal.write(journal.placed(record, live, instead_of=old))
+        if old is None:
+            table.put(latest, record.import_id, now=now)
+        else:
+            check_takeable(catalogue, table.layers(), old.import_id)
+            journal.write(replace(old, ended_at=now.isoformat(), replaced_by=record.import_id))
+            table.put_in_place(latest, record.import_id, of=old.import_id)
     return changed
-
-
-def _dated(merged: pl.DataFrame, known: pl.Series, *, now: datetime) -> pl.DataFrame:
-    """The rows, those that join a table with `known` keys dated `now`; what came with the first file is no news."""
-    is_new = ~merged[known.name].is_in(known.implode())
-    if not is_new.any():
-        return merged
-    before = pl.col(LISTED_AT) if LISTED_AT in merged.columns else pl.lit(None, pl.Datetime("us", "UTC"))
-    arrival = pl.lit(now, pl.Datetime("us", "UTC"))
-    return merged.with_columns(pl.when(is_new).then(arrival).otherwise(before).alias(LISTED_AT))
 
 
 def _changed(merged: pl.DataFrame, stored: pl.DataFrame) -> int:
@@ -161,11 +179,3 @@ def _changed(merged: pl.DataFrame, stored: pl.DataFrame) -> int:
         return merged.height
     # Otherwise two empty values would count as a change.
     return merged.join(stored, on=merged.columns, how="anti", nulls_equal=True).height
-
-
-@contextmanager
-def _sole_writer(path: Path) -> Iterator[None]:
-    # Never deleted: a writer that waits for a deleted file would lock out nobody.
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
-from app.composition.history import history_of
 from app.domain import Event
 from app.errors import BadInput
 from app.history import event_rows
+from app.imports.journal.history_imports import check_early, store
+from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, import_id_of
 from app.imports.reading.json_table import JsonObject, json_objects
 from app.imports.report import ImportReport, Reject, Rejects
+from app.imports.staging import EventStaging
 from app.ingest.schema import EventRow, RejectedEvent
 from app.ports import StageProgress
 from app.settings import Settings
@@ -26,32 +29,54 @@ Validate = Callable[[dict[str, object]], Sequence[Event]]
 """Makes events of a JSON object, one a line of its basket, or raises BadInput; its `pointer` names the field."""
 
 
-def import_events(settings: Settings, path: Path, *, validate: Validate, progress: StageProgress) -> ImportReport:
+def import_events(
+    settings: Settings,
+    path: Path,
+    *,
+    validate: Validate,
+    now: datetime,
+    progress: StageProgress,
+    intake: Intake = BY_NOBODY,
+) -> ImportReport:
     """Add the events that the history lacks, by their id; raises BadInput when the file cannot be read.
 
     Lines that are no JSON object or that `validate` refuses go to the rejects file. An event with several
     products counts as so many rows.
     """
     begun_s = perf_counter()
-    history = history_of(settings)
     total = _size(path)
-    sound = added = 0
-    with Rejects(settings.rejects_dir, table=TABLE, source=path) as rejects:
+    with (
+        Rejects(settings.rejects_dir, table=TABLE, source=path) as rejects,
+        EventStaging(settings.data_dir) as staging,
+    ):
+        record = ImportRecord(
+            import_id=import_id_of(TABLE, rejects.content, intake.mapping),
+            table=TABLE,
+            file=path.name,
+            content=rejects.content,
+            mapping=intake.mapping,
+            by=intake.by,
+            at=now.isoformat(),
+        )
+        check_early(settings, record, intake)
         objects = json_objects(path)
         while batch := list(islice(objects, BATCH_COUNT)):
             events, refused = _validated(batch, validate)
-            added += history.append_events(event_rows(events))
-            sound += len(events)
+            staging.add(event_rows(events))
             rejects.add(refused)
             progress(min(batch[-1].end, total), total)
+        staging.number_rows()
+        record = replace(record, rows_read=staging.rows + rejects.rows, rows_rejected=rejects.rows)
+        stored = store(settings, staging, record, intake, shift=None, now=now)
         return ImportReport(
             table=TABLE,
-            rows_read=sound + rejects.rows,
-            rows_added=added,
-            rows_known=sound - added,
+            rows_read=record.rows_read,
+            rows_added=stored.added,
+            rows_known=staging.rows - stored.added,
             rows_rejected=rejects.rows,
             rejects_path=rejects.finish(),
             seconds=perf_counter() - begun_s,
+            import_id=stored.import_id,
         )
 
 

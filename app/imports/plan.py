@@ -1,5 +1,6 @@
 """What becomes of a file: its mapping, stated, known or guessed, and how its values are read."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import polars as pl
 
 from app.errors import BadInput
 from app.imports.columns.reading import AS_WRITTEN, Reading, Survey
+from app.imports.journal.records import CANONICAL, Intake
 from app.imports.mapping.apply import Lookup, mapped
 from app.imports.mapping.guess import GUESSED, guess_mapping, named_columns
 from app.imports.mapping.load import shipped_mappings
@@ -51,6 +53,17 @@ class Plan:
     reading: Reading
     ignored: tuple[str, ...] = ()
     lookups: tuple[Lookup, ...] = ()
+
+    def identity(self) -> str:
+        """`CANONICAL` where the file has Endcap's own columns, else the mapping's name and a hash of all that it says.
+
+        The same file read in another way is another import.
+        """
+        own = all(rule == ColumnRule(column=(name,)) for name, rule in self.mapping.columns.items())
+        if self.mapping.name == GUESSED and own and not self.mapping.rows and self.reading.is_plain():
+            return CANONICAL
+        said = self.mapping.model_dump_json() + repr(self.reading)
+        return f"{self.mapping.name} {hashlib.blake2b(said.encode(), digest_size=3).hexdigest()}"
 
     def options(self) -> ReadOptions:
         """How the file is opened."""
@@ -96,6 +109,11 @@ def plan_of(
     read = mapping.sources()
     ignored = () if table in KEEPS_ALL else tuple(name for name in columns if name not in read)
     return Plan(path, table, mapping, reading, ignored, lookups)
+
+
+def as_read(plan: Plan, intake: Intake) -> Intake:
+    """The intake with how the file is read, unless it says so already."""
+    return intake if intake.mapping != CANONICAL else replace(intake, mapping=plan.identity())
 
 
 def opened(plan: Plan) -> TableFile:

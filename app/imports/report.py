@@ -37,6 +37,7 @@ class ImportReport:
     guest_rows: int = 0
     """Rows without a customer, for whom their basket stands."""
     notes: tuple[str, ...] = ()
+    import_id: str | None = None
 
     def to_dict(self) -> dict[str, object]:
         """The report in plain JSON types."""
@@ -49,6 +50,8 @@ class ImportReport:
             f"{self.table}: {self.rows_read:,} rows read, {self.rows_added:,} added, {self.rows_known:,} known, "
             f"{self.rows_rejected:,} rejected ({self.seconds:.1f} s)"
         )
+        if self.import_id is not None:
+            counts += f", import {self.import_id}"
         return [counts] if self.rejects_path is None else [counts, f"  rejected rows with reasons: {self.rejects_path}"]
 
 
@@ -56,12 +59,13 @@ class Rejects:
     """Refused rows, written as they come to `<table>-<stem>-<hash of the content>.csv`; no file without any.
 
     The same content gives the same file name, so a repeated import replaces its list instead of piling up.
-    Use as a context: an import that fails leaves the list of the one before.
+    Use as a context: an import that fails leaves the list of the one before. `content` is the whole hash.
     """
 
     def __init__(self, directory: Path, *, table: str, source: Path) -> None:
         stem = source.name.split(".")[0]
-        self._target = directory / f"{table}-{stem}-{_content_hash(source)}.csv"
+        self.content = _content_hash(source)
+        self._target = directory / f"{table}-{stem}-{self.content[:8]}.csv"
         self._partial = self._target.with_suffix(".partial")
         self._file: IO[str] | None = None
         self._line = 0
@@ -102,4 +106,4 @@ class Rejects:
 
 def _content_hash(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:8]
+        return hashlib.file_digest(file, "blake2b").hexdigest()

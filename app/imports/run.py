@@ -16,6 +16,7 @@ from app.imports.campaigns import CampaignFiles, campaign_file, import_campaigns
 from app.imports.catalogue import import_products, import_stores
 from app.imports.event_file import import_events
 from app.imports.inputs import expanded
+from app.imports.journal.records import BY_NOBODY, Intake
 from app.imports.mapping.load import load_mapping, shipped_mappings
 from app.imports.mapping.model import FileForm, Mapping
 from app.imports.plan import AS_FOUND, Plan, plan_of
@@ -31,6 +32,7 @@ NO_SPACE = "No space left on device"
 KNOWN_SOURCES = ("complete-journey",)
 """Data sets that need no file; files of other known sources are imported by their mapping of that name."""
 CAMPAIGN_TABLES = ("campaigns", "offers", "audience", "redemptions")
+ONE_FILE = "--replace takes the place of one import: give it with one file of transactions, products, stores or events"
 ORDER = ("products", "stores", "transactions", "events", *CAMPAIGN_TABLES)
 
 
@@ -71,14 +73,25 @@ class Sources:
 
 
 def run_imports(
-    settings: Settings, sources: Sources, *, shift_to_now: bool, now: datetime, progress: Progress
+    settings: Settings,
+    sources: Sources,
+    *,
+    shift_to_now: bool,
+    now: datetime,
+    progress: Progress,
+    intake: Intake = BY_NOBODY,
 ) -> list[ImportReport]:
     """Imports all that is named, catalogue first.
 
-    Raises BadInput when nothing is, or for an unknown data set, and StoreUnavailable when the disk takes no more.
+    Raises BadInput when nothing is, for an unknown data set, or for a file that came in before, read in another way,
+    where `intake` does not say what is to become of that; and StoreUnavailable when the disk takes no more.
     """
+    if intake.replaces is not None and not (len(sources.named()) == 1 and sources.known not in KNOWN_SOURCES):
+        raise BadInput(ONE_FILE)
     with _writing(settings.data_dir), planned(settings, sources) as plans:
-        work = _Run(settings, shift_to_now=shift_to_now, now=now, progress=progress)
+        if intake.replaces is not None and [plan.table in CAMPAIGN_TABLES for plan in plans] != [False]:
+            raise BadInput(ONE_FILE)
+        work = _Run(settings, shift_to_now=shift_to_now, now=now, progress=progress, intake=intake)
         return work.run(plans, sources.known if sources.known in KNOWN_SOURCES else None)
 
 
@@ -128,32 +141,44 @@ def _writing(data_dir: Path) -> Iterator[None]:
 class _Run:
     """Imports on their way, all with one clock and one shift."""
 
-    def __init__(self, settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress) -> None:
+    def __init__(
+        self, settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress, intake: Intake
+    ) -> None:
         self._settings = settings
         self._shift_to_now = shift_to_now
         self._now = now
         self._progress = progress
+        self._intake = intake
 
     def run(self, plans: Sequence[Plan], known: str | None) -> list[ImportReport]:
         reports = [self._import(plan) for plan in plans if plan.table not in CAMPAIGN_TABLES]
         reports += self._campaigns([plan for plan in plans if plan.table in CAMPAIGN_TABLES])
         if known is not None:
             shift, now = self._shift_to_now, self._now
-            reports += import_complete_journey(self._settings, shift_to_now=shift, now=now, progress=self._progress)
+            reports += import_complete_journey(
+                self._settings, shift_to_now=shift, now=now, progress=self._progress, intake=self._intake
+            )
         return reports
 
     def _import(self, plan: Plan) -> ImportReport:
-        settings, now = self._settings, self._now
+        settings, now, intake = self._settings, self._now, self._intake
         progress = partial(self._progress, plan.table)
         if plan.table == "products":
-            return import_products(settings, plan.path, now=now, progress=progress, plan=plan)
+            return import_products(settings, plan.path, now=now, progress=progress, plan=plan, intake=intake)
         if plan.table == "stores":
-            return import_stores(settings, plan.path, now=now, progress=progress, plan=plan)
+            return import_stores(settings, plan.path, now=now, progress=progress, plan=plan, intake=intake)
         if plan.table == "events":
             validate = partial(parse_event, client=LOCAL, now=now)
-            return import_events(settings, plan.path, validate=validate, progress=progress)
-        shift = self._shift_to_now
-        return import_transactions(settings, plan.path, shift_to_now=shift, now=now, progress=progress, plan=plan)
+            return import_events(settings, plan.path, validate=validate, now=now, progress=progress, intake=intake)
+        return import_transactions(
+            settings,
+            plan.path,
+            shift_to_now=self._shift_to_now,
+            now=now,
+            progress=progress,
+            plan=plan,
+            intake=intake,
+        )
 
     def _campaigns(self, plans: Sequence[Plan]) -> list[ImportReport]:
         """The campaigns, on the time line of the transactions where that was moved."""
@@ -167,4 +192,6 @@ class _Run:
                 "--shift-to-now moves campaigns as far as transactions; import those first, with --shift-to-now"
             )
         files = CampaignFiles(**{plan.table: campaign_file(plan) for plan in plans})
-        return import_campaigns(settings, files, shift_days=shift_days, now=now, progress=self._progress)
+        return import_campaigns(
+            settings, files, shift_days=shift_days, now=now, progress=self._progress, intake=self._intake
+        )

@@ -14,7 +14,7 @@ def days_to_shift(tables_dir: Path, source: str, last_at: datetime | None, *, no
 
     None when there is neither an earlier shift nor any time.
     """
-    earlier = _read(tables_dir).get(source)
+    earlier = kept_shifts(tables_dir).get(source)
     if earlier is not None or last_at is None:
         return earlier
     yesterday = now.date() - timedelta(days=1)
@@ -23,12 +23,12 @@ def days_to_shift(tables_dir: Path, source: str, last_at: datetime | None, *, no
 
 def remember_shift(tables_dir: Path, source: str, days: int) -> None:
     """Keep `days` for the later files of `source`."""
-    _write(tables_dir, _read(tables_dir) | {source: days})
+    _write(tables_dir, kept_shifts(tables_dir) | {source: days})
 
 
 def forget_shift(tables_dir: Path, source: str) -> None:
     """The next file of `source` may choose."""
-    _write(tables_dir, {name: days for name, days in _read(tables_dir).items() if name != source})
+    _write(tables_dir, {name: days for name, days in kept_shifts(tables_dir).items() if name != source})
 
 
 def _write(tables_dir: Path, shifts: dict[str, int]) -> None:
@@ -36,7 +36,8 @@ def _write(tables_dir: Path, shifts: dict[str, int]) -> None:
     replace_durably(tables_dir / FILE, json.dumps(shifts).encode())
 
 
-def _read(tables_dir: Path) -> dict[str, int]:
+def kept_shifts(tables_dir: Path) -> dict[str, int]:
+    """The days by source."""
     file = tables_dir / FILE
     shifts: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     return shifts

@@ -1,6 +1,7 @@
 """Where an import gathers its rows, numbers equal ones and finds the new ones, in bounded memory."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +11,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from app.files import replace_atomically
 from app.history import (
     AMOUNT_MINOR,
     ANONYMOUS_ID,
@@ -21,6 +23,7 @@ from app.history import (
     DECISION_ID,
     DISCOUNT_MINOR,
     FROM_IMPORT,
+    IMPORT_ID,
     PRODUCT_ID,
     QUANTITY,
     ROW_ID,
@@ -63,23 +66,27 @@ MEMORY_MAX = "400MB"
 _HASHED_BLOCK = f"select * exclude ({KEY}), md5({KEY}) as {CONTENT} from block"
 
 
-class Staging:
-    """The rows of one import. Use as a context; its files live below `data_dir` and vanish at the end."""
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """How many distinct rows of an import the history lacks, has from this import, and has from elsewhere."""
+
+    new: int
+    own: int
+    others: int
+
+
+class StagedRows:
+    """The rows of one import. Use as a context; its files live below `data_dir` and vanish at the end.
+
+    Each kind fills the table `staged` and makes the relation `numbered` of it, with one row for each row_id.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self._spill = TemporaryDirectory(prefix=".import-", dir=data_dir)
-        self._database = duckdb.connect(
-            config={
-                "temp_directory": self._spill.name,
-                "memory_limit": MEMORY_MAX,
-                "preserve_insertion_order": False,  # Saves memory; LINE orders where it matters.
-            }
-        )
-        empty = pl.DataFrame(schema=STAGED).with_columns(_content_key())
-        self._database.register("block", empty.to_arrow())
-        self._database.execute(f"create table staged as {_HASHED_BLOCK}")
+        self._database = opened_database(Path(self._spill.name))
         self.rows = 0
+        self.distinct = 0
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +94,56 @@ class Staging:
     def __exit__(self, *_: object) -> None:
         self._database.close()
         self._spill.cleanup()
+
+    @property
+    def folder(self) -> Path:
+        """Where what belongs to the rows may lie; it vanishes with them."""
+        return Path(self._spill.name)
+
+    def times(self) -> tuple[datetime | None, datetime | None]:
+        """The first and the latest time of all rows, naive UTC; None without times."""
+        first, last = self._database.execute(f"select min({TIME}), max({TIME}) from staged").fetchall()[0]
+        return first, last
+
+    def look_up(
+        self, files: Sequence[str], *, import_id: str, gone: str | None = None, kept: Path | None = None
+    ) -> Lookup:
+        """Finds the rows that the history's `files` hold; those of import `gone` only where file `kept` has them."""
+        self._database.execute(f"create or replace table held ({ROW_ID} varchar, {IMPORT_ID} varchar)")
+        find = f"insert into held select {ROW_ID}, {IMPORT_ID} from read_parquet($files, union_by_name = true)"
+        find += f" semi join numbered using ({ROW_ID})"
+        if files:
+            there = "" if gone is None else f" where {IMPORT_ID} is distinct from '{gone}'"
+            self._database.execute(find + there, {"files": with_every_column(files, self.folder)})
+        if kept is not None:
+            self._database.execute(find, {"files": [str(kept)]})
+        count = f"select count(*), count(*) filter ({IMPORT_ID} = $id) from held"
+        held, own = self._database.execute(count, {"id": import_id}).fetchall()[0]
+        return Lookup(new=self.distinct - held, own=own, others=held - own)
+
+    def write_known(self, path: Path, *, import_id: str) -> None:
+        """Writes the ids of the rows that were looked up and belong to others than this import."""
+        known = f"select {ROW_ID} from held where {IMPORT_ID} is distinct from '{import_id}'"
+        query = f"copy ({known}) to '{{}}' (format parquet, compression zstd)"
+        replace_atomically(path, lambda unfinished: self._database.execute(query.format(unfinished)))
+
+    def absent(self, *, shift_days: int = 0) -> Iterator[pl.DataFrame]:
+        """In batches, in the file's order: the rows that were looked up and not found, times shifted."""
+        found = self._database.cursor().sql(f"select * from numbered anti join held using ({ROW_ID}) order by {LINE}")
+        for batch in pa.RecordBatchReader.from_stream(found):
+            frame = pl.from_arrow(batch)
+            assert isinstance(frame, pl.DataFrame)
+            yield _as_history(frame, shift_days)
+
+
+class LineStaging(StagedRows):
+    """Till lines, whose ids are made of what they say."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        empty = pl.DataFrame(schema=STAGED).with_columns(_content_key())
+        self._database.register("block", empty.to_arrow())
+        self._database.execute(f"create table staged as {_HASHED_BLOCK}")
 
     def add(self, frame: pl.DataFrame) -> None:
         """Take rows with the columns of `STAGED`."""
@@ -110,25 +167,56 @@ class Staging:
         self._database.execute(f"""
             create view numbered as
             select
-                staged.*,
+                staged.* exclude ({CONTENT}),
                 case when occurrence > 0 then md5({CONTENT} || ':' || occurrence) else {CONTENT} end as {ROW_ID}
             from staged left join repeated using ({LINE})
         """)
+        self.distinct = self.rows
 
-    def last_at(self) -> datetime | None:
-        """The latest time of all rows, naive UTC; None without times."""
-        latest: datetime | None = self._database.execute(f"select max({TIME}) from staged").fetchall()[0][0]
-        return latest
 
-    def absent(self, files: Sequence[str], *, shift_days: int) -> Iterator[pl.DataFrame]:
-        """In batches, in the file's order: rows whose id is in none of the Parquet `files`, times shifted."""
-        known = f"anti join (select {ROW_ID} from read_parquet($files)) using ({ROW_ID})" if files else ""
-        query = f"select * from numbered {known} order by {LINE}"
-        found = self._database.cursor().sql(query, params={"files": list(files)} if files else None)
-        for batch in pa.RecordBatchReader.from_stream(found):
-            frame = pl.from_arrow(batch)
-            assert isinstance(frame, pl.DataFrame)
-            yield _as_history(frame, shift_days)
+class EventStaging(StagedRows):
+    """Events, which bring their ids; the first of equal ids counts."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        self._database.register("block", _staged_events(pl.DataFrame(schema=SCHEMA), first_line=0).to_arrow())
+        self._database.execute("create table staged as select * from block")
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Take rows with the columns of the history."""
+        self._database.register("block", _staged_events(rows, first_line=self.rows).to_arrow())
+        self._database.execute("insert into staged by name select * from block")
+        self._database.unregister("block")
+        self.rows += rows.height
+
+    def number_rows(self) -> None:
+        """Leave out what stands in the file again."""
+        first = f"select min({LINE}) as {LINE} from staged group by {ROW_ID}"
+        self._database.execute(f"create view numbered as select * from staged semi join ({first}) using ({LINE})")
+        self.distinct = self._database.execute(f"select count(distinct {ROW_ID}) from staged").fetchall()[0][0]
+
+
+def opened_database(folder: Path) -> duckdb.DuckDBPyConnection:
+    """An empty database in memory, which goes on in `folder` beyond its share."""
+    return duckdb.connect(
+        config={
+            "temp_directory": str(folder),
+            "memory_limit": MEMORY_MAX,
+            "preserve_insertion_order": False,  # Saves memory; LINE orders where it matters.
+        }
+    )
+
+
+def with_every_column(files: Sequence[str], folder: Path) -> list[str]:
+    """The files of the history and an empty one: all of them may be older than the newest column."""
+    empty = folder / "columns.parquet"
+    if not empty.exists():
+        pl.DataFrame(schema=SCHEMA).write_parquet(empty)
+    return [str(empty), *files]
+
+
+def _staged_events(rows: pl.DataFrame, *, first_line: int) -> pl.DataFrame:
+    return rows.with_columns(pl.col(TIME).dt.replace_time_zone(None)).with_row_index(LINE, offset=first_line)
 
 
 def _content_key() -> pl.Expr:
@@ -149,6 +237,8 @@ def _hashed_text(name: str) -> pl.Expr:
 
 
 def _as_history(frame: pl.DataFrame, shift_days: int) -> pl.DataFrame:
-    absent = [pl.lit(None, dtype=pl.String).alias(DECISION_ID)]
     shifted = (pl.col(TIME).cast(pl.Datetime("us")) + timedelta(days=shift_days)).dt.replace_time_zone("UTC")
-    return frame.with_columns(pl.lit(FROM_IMPORT).alias(SOURCE), shifted, *absent).select(SCHEMA.names())
+    # What a till line does not say; an event has it all.
+    implied = {SOURCE: FROM_IMPORT, **dict.fromkeys((ANONYMOUS_ID, SESSION_ID, DECISION_ID, IMPORT_ID))}
+    absent = [pl.lit(value, SCHEMA[name]).alias(name) for name, value in implied.items() if name not in frame.columns]
+    return frame.with_columns(shifted, *absent).select(SCHEMA.names())

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 
 import polars as pl
 
-from app.composition.history import history_of
 from app.domain import PURCHASE, REFUND
 from app.history import (
     AMOUNT_MINOR,
@@ -28,12 +29,13 @@ from app.history import (
 )
 from app.imports import values
 from app.imports.checked import CheckedRows, check, columns_of, without_ignored
+from app.imports.journal.history_imports import check_early, store
+from app.imports.journal.records import BY_NOBODY, Intake, new_record
 from app.imports.mapping.apply import KIND, TIMES, WORD
-from app.imports.plan import Plan, opened, plan_of
+from app.imports.plan import Plan, as_read, opened, plan_of
 from app.imports.reading.block import Block, TableFile
 from app.imports.report import ImportReport, Rejects
-from app.imports.shift import days_to_shift, forget_shift, remember_shift
-from app.imports.staging import LINE, Staging
+from app.imports.staging import LINE, LineStaging
 from app.imports.values import ParsedColumn
 from app.ports import StageProgress
 from app.settings import Settings
@@ -64,6 +66,7 @@ def import_transactions(
     now: datetime,
     progress: StageProgress,
     plan: Plan | None = None,
+    intake: Intake = BY_NOBODY,
 ) -> ImportReport:
     """Add the rows of `path` that the history lacks; the same file again adds nothing.
 
@@ -78,6 +81,7 @@ def import_transactions(
         shift_to_now=shift_to_now,
         now=now,
         progress=progress,
+        intake=as_read(plan, intake),
     )
 
 
@@ -90,14 +94,18 @@ def import_lines(
     shift_to_now: bool,
     now: datetime,
     progress: StageProgress,
+    intake: Intake = BY_NOBODY,
 ) -> ImportReport:
     """The same for an open table; `source` names what keeps one time shift for all its files."""
     begun_s = perf_counter()
     refused = Rejects(settings.rejects_dir, table=TABLE, source=file.path)
-    with refused as rejects, Staging(settings.data_dir) as staging:
+    with closing(file), refused as rejects, LineStaging(settings.data_dir) as staging:
+        record = new_record(TABLE, file, rejects.content, intake, currency=settings.currency, now=now)
         left_out: Counter[str] = Counter()
         guest_count = 0
         for block in file.blocks:
+            if not staging.rows + rejects.rows:
+                check_early(settings, record, intake)
             rows, ignored_here = without_ignored(block)
             left_out += ignored_here
             # Also of a file that is moved: one row of the year 2099 would move all others into the past.
@@ -108,31 +116,22 @@ def import_lines(
             progress(block.done, file.total)
         # Only now, because equal rows may be in different blocks.
         staging.number_rows()
-        shift_days = days_to_shift(settings.tables_dir, source, staging.last_at(), now=now) if shift_to_now else None
-        history = history_of(settings)
-        is_first = shift_days is not None and days_to_shift(settings.tables_dir, source, last_at=None, now=now) is None
-        # Before the rows that have it: however an import ends, what it left in the history binds later files.
-        if shift_days is not None and is_first:
-            remember_shift(settings.tables_dir, source, shift_days)
-        added = 0
-        try:
-            added = history.append_absent(lambda files: staging.absent(files, shift_days=shift_days or 0))
-        finally:
-            if is_first and not added:
-                forget_shift(settings.tables_dir, source)
+        record = replace(record, rows_read=staging.rows + rejects.rows + left_out.total(), rows_rejected=rejects.rows)
+        stored = store(settings, staging, record, intake, shift=source if shift_to_now else None, now=now)
         return ImportReport(
             table=TABLE,
-            rows_read=staging.rows + rejects.rows + left_out.total(),
-            rows_added=added,
-            rows_known=staging.rows - added,
+            rows_read=record.rows_read,
+            rows_added=stored.added,
+            rows_known=staging.rows - stored.added,
             rows_rejected=rejects.rows,
             rejects_path=rejects.finish(),
             seconds=perf_counter() - begun_s,
             ignored_columns=ignored,
-            shift_days=shift_days,
+            shift_days=stored.shift_days,
             left_out=dict(left_out),
             guest_rows=guest_count,
             notes=file.notes,
+            import_id=stored.import_id,
         )
 
 

@@ -30,8 +30,11 @@ from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY
 from feature_repo.repo import apply_definitions
 from feature_repo.sources import table_path
 from training.data.dataset import product_table
+from training.features.forgetting import REMOVALS, forget_vanished, is_outdated, note_vanished
 from training.features.tables import customer_activity, customer_tables, product_statistics, table_schema
 
+ONLINE_VIEWS = (CUSTOMER_PROFILE, CUSTOMER_PURCHASES, PRODUCT_STATISTICS)
+"""Live activity is the worker's to write."""
 MAX_SNAPSHOT_COUNT = 12
 """Snapshots kept in each offline table; a snapshot of 2,500 customers takes some 8 MB."""
 WRITE_CHUNK_COUNT = 1000
@@ -53,9 +56,12 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     """Compute all features from rows before `as_of`, keep them as a snapshot and serve them from Redis.
 
     `as_of` defaults to the instant just after the last row. The same `as_of` again replaces its snapshot.
-    The live view is snapshot only: what the worker pushed is newer than anything computed here.
+    The live view is snapshot only: what the worker pushed is newer than anything computed here. What was computed
+    from rows that were taken back since is forgotten, and with it customers and products that had no others.
     Raises StoreUnavailable when Redis does not answer; the offline tables are complete by then.
     """
+    # Before the rows: who takes an import back in between has the next call look again.
+    removals = History(settings.history_dir).removal_version()
     history, version = History(settings.history_dir).snapshot()
     as_of = as_of if as_of is not None else default_as_of(history)
     store = feature_store(settings, redis_url)
@@ -63,11 +69,15 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     tables = _compute(history, settings, as_of)
     computed = time.perf_counter()
     for view, table in tables.items():
-        keep_snapshot(table_path(settings.features_dir, view), table)
+        path = table_path(settings.features_dir, view)
+        if view in ONLINE_VIEWS and is_outdated(path, removals):
+            note_vanished(path, table)
+        keep_snapshot(path, table, removals=removals)
     apply_definitions(store, settings)
     stored = time.perf_counter()
-    for view in (CUSTOMER_PROFILE, CUSTOMER_PURCHASES, PRODUCT_STATISTICS):
+    for view in ONLINE_VIEWS:
         write_online(store, view, tables[view], progress=progress)
+        forget_vanished(redis_url, table_path(settings.features_dir, view), view, tables[view])
     remember_origin(redis_url, as_of, history_version=version)
     return MaterializeReport(
         as_of=as_of,
@@ -101,9 +111,14 @@ def default_as_of(history: pl.LazyFrame) -> datetime:
     return last + timedelta(microseconds=1) if isinstance(last, datetime) else now
 
 
-def keep_snapshot(path: Path, table: pl.DataFrame) -> None:
-    """Add the table to the snapshots at `path`, in place of one of the same instant; the oldest go."""
+def keep_snapshot(path: Path, table: pl.DataFrame, *, removals: str | None = None) -> None:
+    """Add the table to the snapshots at `path`, in place of one of the same instant; the oldest go.
+
+    All of them go when an import was taken back since, which `removals` of the history tells.
+    """
     snapshots = _snapshots(path, table.schema)
+    if is_outdated(path, removals):
+        snapshots = snapshots.clear()
     others = snapshots.join(table.select("event_timestamp").unique(), on="event_timestamp", how="anti")
     instants = pl.concat([others["event_timestamp"], table["event_timestamp"]]).unique().sort()
     # Without implode() Polars takes a series of the column's own type in is_in() for ambiguous, and warns.
@@ -112,7 +127,8 @@ def keep_snapshot(path: Path, table: pl.DataFrame) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not synced to disk: what a power cut takes can be computed again from the history.
-    replace_atomically(path, kept.write_parquet)
+    noted = {REMOVALS: removals or ""}
+    replace_atomically(path, lambda unfinished: kept.write_parquet(unfinished, metadata=noted))
 
 
 def write_online(store: FeatureStore, view: str, table: pl.DataFrame, *, progress: Progress) -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer.models import OptionInfo
 
+from app.commands.imports.journal import FOLLOW, KeepBoth, Replace, login_name
 from app.commands.terminal import AsJson, DataDir, load_settings, progress_bar, show
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from app.imports.journal.records import Intake
     from app.imports.run import Sources
 
 ALL_REJECTED = 3
@@ -71,10 +73,13 @@ def import_(
     time_zone: TimeZone = None,
     preview: Look = False,
     shift_to_now: ShiftToNow = False,
+    replace: Replace = None,
+    keep_both: KeepBoth = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Import history, catalogue and campaigns; rows that were imported before change nothing."""
+    from app.imports.journal.records import Intake
     from app.imports.mapping.load import file_form
     from app.imports.run import Sources
 
@@ -95,7 +100,8 @@ def import_(
     if preview:
         _look(settings, sources, as_json=as_json)
     else:
-        _bring(settings, sources, shift_to_now=shift_to_now, as_json=as_json)
+        intake = Intake(login_name(), replaces=replace, keeps_both=keep_both)
+        _bring(settings, sources, intake, shift_to_now=shift_to_now, as_json=as_json)
 
 
 def _look(settings: Settings, sources: "Sources", *, as_json: bool) -> None:
@@ -112,7 +118,7 @@ def _look(settings: Settings, sources: "Sources", *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _bring(settings: Settings, sources: "Sources", *, shift_to_now: bool, as_json: bool) -> None:
+def _bring(settings: Settings, sources: "Sources", intake: "Intake", *, shift_to_now: bool, as_json: bool) -> None:
     from app.commands.imports.look import answered, is_confirmed
     from app.imports.run import run_imports
 
@@ -121,8 +127,9 @@ def _bring(settings: Settings, sources: "Sources", *, shift_to_now: bool, as_jso
     if not is_confirmed(settings, sources, now=now):
         raise typer.Exit(1)
     with progress_bar() as bar:
-        reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=now, progress=bar)
-    lines = (line for report in reports for line in report.lines())
+        reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=now, progress=bar, intake=intake)
+    lines = [line for report in reports for line in report.lines()]
+    lines += [] if intake.replaces is None else [f"  import {intake.replaces} is replaced; {FOLLOW}"]
     show(as_json, {"imports": [report.to_dict() for report in reports]}, *lines)
     rejected = sum(report.rows_rejected for report in reports)
     if rejected:

@@ -1,4 +1,4 @@
-"""Look first: previews, and the questions that a person at a terminal is asked before a first import."""
+"""Look first: previews, and what a person at a terminal decides before a first import."""
 
 import shlex
 import sys
@@ -20,7 +20,7 @@ from app.settings import Settings
 
 
 def is_a_person() -> bool:
-    """Whether somebody can be asked."""
+    """Whether somebody is there who can decide."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -54,7 +54,7 @@ def command_of(sources: Sources) -> str:
 
 
 def answered(settings: Settings, sources: Sources) -> Sources:
-    """The sources with what they leave open stated by the person at the terminal, who is asked.
+    """The sources, what they leave open decided by the person at the terminal.
 
     Without a terminal they stay as they are.
     """
@@ -79,7 +79,7 @@ def _chosen(choices: tuple[str, ...]) -> str:
 
 
 def is_confirmed(settings: Settings, sources: Sources, *, now: datetime) -> bool:
-    """Whether a person who sees what a first import would do wants it; nobody is asked without a terminal."""
+    """Whether a person who sees what a first import would do wants it; without a terminal it goes on."""
     if not is_a_person() or not sources.named() or settings.history_dir.exists():
         return True
     for preview in previews(settings, sources, now=now):

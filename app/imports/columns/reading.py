@@ -37,6 +37,10 @@ class Reading:
     decimals: Mapping[str, str] = field(default_factory=dict)
     times: TimeForm = ISO
 
+    def is_plain(self) -> bool:
+        """Whether numbers have a point, and times the year first and no zone but UTC."""
+        return self.times == ISO and all(style == POINT for style in self.decimals.values())
+
     def plain(self, block: Block) -> Block:
         """The block with numbers as 1234.56 and times as ISO 8601, the currencies that stand next to amounts apart."""
         frame = block.frame

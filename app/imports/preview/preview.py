@@ -1,4 +1,4 @@
-"""Look at a file before it comes in: what its columns mean, what becomes of its rows. Nothing is written."""
+"""Look at a file before it comes in: what its columns mean and what becomes of its rows, with nothing written."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ import polars as pl
 
 from app.errors import BadInput
 from app.history import AMOUNT_MINOR, BASKET_ID, CURRENCY, CUSTOMER_ID, PRODUCT_ID, TIME, TYPE
-from app.imports.catalogue import PRODUCTS, STORES, parse_rows
+from app.imports.catalogue import parse_rows
 from app.imports.checked import check, without_ignored
+from app.imports.journal.layers import PRODUCTS, STORES
 from app.imports.mapping.guess import GUESSED
 from app.imports.mapping.toml import to_toml
 from app.imports.plan import Plan, opened
@@ -97,7 +98,7 @@ def preview_of(settings: Settings, path: Path, plan: Plan, *, now: datetime, com
 
 
 def preview_of_unclear(path: Path, error: BadInput, *, command: str) -> Preview:
-    """What can be seen of a file that does not come in as it is, and what is asked."""
+    """What can be seen of a file that does not come in as it is, and what is open."""
     found = Preview(path, question=error.message, command=command)
     try:
         file = open_table(path, compulsory=())

@@ -1,7 +1,7 @@
 """What every kind of table is read as: blocks of rows, each row with its line."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,11 @@ class TableFile:
     """What a person should know of how it was read."""
     is_ragged: bool = False
     """Whether rows may have columns that the first ones lack."""
+
+    def close(self) -> None:
+        """For who stops before the last block: the file is closed now and not some time later."""
+        if isinstance(self.blocks, Generator):
+            self.blocks.close()
 
 
 def frame_rows(frame: pl.DataFrame) -> Callable[[int], str]:

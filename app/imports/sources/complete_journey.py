@@ -11,7 +11,9 @@ import polars as pl
 
 from app.errors import BadInput
 from app.imports.campaigns import import_campaigns
-from app.imports.catalogue import PRODUCTS, RECOMMENDABLE, STORES, import_catalogue
+from app.imports.catalogue import RECOMMENDABLE, import_catalogue
+from app.imports.journal.layers import PRODUCTS, STORES
+from app.imports.journal.records import BY_NOBODY, Intake
 from app.imports.reading.block import TableFile
 from app.imports.reading.table_file import frame_table, open_table
 from app.imports.report import ImportReport
@@ -37,13 +39,14 @@ NOT_GOODS = (
 
 
 def import_complete_journey(
-    settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress
+    settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress, intake: Intake = BY_NOBODY
 ) -> list[ImportReport]:
     """Transactions, products, stores, then campaigns with all that belongs to them, on the transactions' time line.
 
     Raises BadInput when the package is not installed.
     """
     whole = partial(progress, "complete-journey")
+    intake = replace(intake, mapping="complete-journey")
     folder = data_folder()
     lines = folder / "transactions.parquet"
     transactions = import_lines(
@@ -54,15 +57,21 @@ def import_complete_journey(
         shift_to_now=shift_to_now,
         now=now,
         progress=whole,
+        intake=intake,
     )
     products = _renamed(open_table(folder / "products.parquet", compulsory=["product_id"]), _products)
     stores = _stores(lines)
     return [
         transactions,
-        import_catalogue(settings, products, PRODUCTS, now=now, progress=whole),
-        import_catalogue(settings, stores, STORES, now=now, progress=whole),
+        import_catalogue(settings, products, PRODUCTS, now=now, progress=whole, intake=intake),
+        import_catalogue(settings, stores, STORES, now=now, progress=whole, intake=intake),
         *import_campaigns(
-            settings, campaign_files(folder), shift_days=transactions.shift_days or 0, now=now, progress=progress
+            settings,
+            campaign_files(folder),
+            shift_days=transactions.shift_days or 0,
+            now=now,
+            progress=progress,
+            intake=intake,
         ),
     ]
 

@@ -18,16 +18,31 @@ from app.feature_fields import ACTIVITY, CUSTOMER_PROFILE, CUSTOMER_PURCHASES, N
 
 Scalar = float | str | tuple[str, ...]
 
-# 2 is ValueType.STRING of feast.types.
-# The first 1 is the number of join keys, in version 3 of Feast's serialization.
-_KEY_PREFIX = struct.pack("<III", 1, 2, len(b"customer_id")) + b"customer_id" + struct.pack("<I", 2)
 _PROJECT = PROJECT.encode()
+
+
+def _key_prefix(join_key: bytes) -> bytes:
+    # 2 is ValueType.STRING of feast.types.
+    # The first 1 is the number of join keys, in version 3 of Feast's serialization.
+    return struct.pack("<III", 1, 2, len(join_key)) + join_key + struct.pack("<I", 2)
+
+
+_CUSTOMER_PREFIX = _key_prefix(b"customer_id")
 
 
 def customer_key(customer_id: str) -> bytes:
     """The customer's hash in Redis; deleting it forgets their features in all views."""
-    name = customer_id.encode()
-    return b"".join((_KEY_PREFIX, struct.pack("<I", len(name)), name, _PROJECT))
+    return _key(_CUSTOMER_PREFIX, customer_id)
+
+
+def entity_key(join_key: str, entity_id: str) -> bytes:
+    """The same of any entity, by the name of its id."""
+    return _key(_key_prefix(join_key.encode()), entity_id)
+
+
+def _key(prefix: bytes, entity_id: str) -> bytes:
+    name = entity_id.encode()
+    return b"".join((prefix, struct.pack("<I", len(name)), name, _PROJECT))
 
 
 def feature_field(view: str, name: str) -> bytes:

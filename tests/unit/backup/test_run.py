@@ -10,6 +10,8 @@ import redis
 from app.backup.archive import DOCUMENT
 from app.backup.run import back_up, restore
 from app.errors import BadInput
+from app.history import History
+from app.imports.undo import list_imports, undo_import
 from app.settings import Settings
 from app.stores.redis.keys import RedisKeys
 from tests.support.postgres import EMPTY, PostgresServer
@@ -142,3 +144,14 @@ def test_password_of_any_signs_goes_through_the_file_that_the_tools_read(
         urls = [url.replace("postgres@", "postgres:a%3Ab%5Cc@") for url in (full, empty)]
         backup = backed_up(source.model_copy(update={"database_url": urls[0]}), tmp_path / "backup")
         restore(there.model_copy(update={"database_url": urls[1]}), backup, progress=no_progress)
+
+
+def test_what_came_in_can_be_taken_back_after_a_restore_too(source: Settings, there: Settings, tmp_path: Path) -> None:
+    restore(there, backed_up(source, tmp_path / "backup"), progress=no_progress)
+    listed = list_imports(there)
+    assert [one.status for one in listed] == ["done", "done"]
+    assert listed == list_imports(source)
+    for one in listed:
+        undo_import(there, one.record.import_id, now=NOW)
+    assert History(there.history_dir).scan().collect().is_empty()
+    assert not (there.tables_dir / "products.parquet").exists()

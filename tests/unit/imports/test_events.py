@@ -13,6 +13,8 @@ from app.imports import ImportReport, import_events
 from app.settings import Settings
 from tests.support.rows import event_ids
 
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
@@ -31,7 +33,7 @@ def _validate(row: dict[str, object]) -> list[Event]:
 def _import(settings: Settings, content: bytes) -> ImportReport:
     file = settings.data_dir.parent / "events.jsonl"
     file.write_bytes(content)
-    return import_events(settings, file, validate=_validate, progress=lambda done, total: None)
+    return import_events(settings, file, validate=_validate, now=NOW, progress=lambda done, total: None)
 
 
 def test_events_come_in_once_per_id(settings: Settings) -> None:
@@ -60,7 +62,7 @@ def test_files_of_no_use_are_refused_whole(settings: Settings, tmp_path: Path) -
     with pytest.raises(BadInput, match="empty"):
         _import(settings, b"")
     with pytest.raises(BadInput, match="cannot be read"):
-        import_events(settings, tmp_path / "no", validate=_validate, progress=lambda done, total: None)
+        import_events(settings, tmp_path / "no", validate=_validate, now=NOW, progress=lambda done, total: None)
 
 
 def test_the_report_is_plain_json(settings: Settings) -> None:

@@ -59,7 +59,8 @@ def test_all_columns_arrive_as_the_history_has_them(tmp_path: Path, settings: Se
     report = _import(settings, file)
     stored = _stored(settings)
     assert stored.schema == SCHEMA
-    assert stored.drop("row_id").rows(named=True) == [
+    assert stored["import_id"].to_list() == [report.import_id]
+    assert stored.drop("row_id", "import_id").rows(named=True) == [
         {
             "source": "import",
             "type": "purchase",
@@ -299,9 +300,11 @@ def test_a_header_without_rows_is_an_empty_import(tmp_path: Path, settings: Sett
     assert (report.rows_read, report.rows_added) == (0, 0)
 
 
-def test_nothing_but_the_history_and_rejects_is_left_behind(tmp_path: Path, settings: Settings) -> None:
-    _import(settings, _file(tmp_path, [_line(1), "broken"]))
-    assert sorted(path.name for path in settings.data_dir.iterdir()) == ["history", "rejects"]
+def test_nothing_but_history_rejects_and_journal_is_left_behind(tmp_path: Path, settings: Settings) -> None:
+    report = _import(settings, _file(tmp_path, [_line(1), "broken"]))
+    assert sorted(path.name for path in settings.data_dir.iterdir()) == ["history", "rejects", "tables"]
+    journal = [path.relative_to(settings.tables_dir) for path in settings.tables_dir.rglob("*")]
+    assert sorted(map(str, journal)) == ["imports", f"imports/{report.import_id}.json", "imports/lock"]
     assert [path.suffix for path in settings.rejects_dir.iterdir()] == [".csv"]
 
 

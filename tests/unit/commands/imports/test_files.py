@@ -57,7 +57,7 @@ def test_without_a_terminal_an_unclear_file_is_refused(capsys: pytest.CaptureFix
     assert not (tmp_path / "var").exists()
 
 
-def test_a_person_is_asked_what_the_file_leaves_open_and_sees_it_before_the_first_import(tmp_path: Path) -> None:
+def test_a_person_decides_what_the_file_leaves_open_and_sees_it_before_the_first_import(tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text(SALES)
     ours, theirs = pty.openpty()
     command = [

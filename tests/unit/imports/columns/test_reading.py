@@ -1,4 +1,4 @@
-"""How a file is read is decided once for all of it, and asked for where it could be two ways."""
+"""How a file is read is decided once for all of it, and left to a person where it could be two ways."""
 
 from pathlib import Path
 
@@ -25,20 +25,20 @@ def test_a_day_above_12_anywhere_decides_for_all_dates(tmp_path: Path) -> None:
     assert [row[0] for row in read] == ["2010-01-02T00:00:00.000000Z", "2010-01-31T00:00:00.000000Z"]
 
 
-def test_dates_that_could_be_two_days_are_asked_for(tmp_path: Path) -> None:
+def test_dates_that_could_be_two_days_are_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="02/01/2010 may have the day or the month first; say which with --date-order"):
         rows(tmp_path, "c,p,02/01/2010,1,1")
     assert rows(tmp_path, "c,p,02/01/2010,1,1", date_order="month-first")[0][0] == "2010-02-01T00:00:00.000000Z"
 
 
-def test_number_that_could_be_two_is_asked_for(tmp_path: Path) -> None:
+def test_number_that_could_be_two_is_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"'amount': numbers such as 1,234 .* --decimal point or --decimal comma"):
         rows(tmp_path, 'c,p,,1,"1,234"')
     assert rows(tmp_path, 'c,p,,1,"1,234"', decimal="point")[0][2] == "1234"
     assert rows(tmp_path, 'c,p,,1,"1,234"', decimal="comma")[0][2] == "1.234"
 
 
-def test_thousandths_next_to_a_decimal_comma_are_asked_for(tmp_path: Path) -> None:
+def test_thousandths_next_to_a_decimal_comma_are_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"'quantity': numbers such as 1\.500"):
         rows(tmp_path, 'c,p,,1.500,"2,55"')
 

@@ -1,4 +1,4 @@
-"""Mapping files: every fault is told with the place where it stands; the shipped ones are sound and known apart."""
+"""Mapping files: every fault is named with its place; the shipped ones are sound and known apart."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ HEAD = 'mapping = 1\nname = "till"\ntable = "transactions"\n'
         (HEAD + '[columns]\nid = { column = "a", strip = "(" }', "columns.id.strip: not a regular expression"),
     ],
 )
-def test_a_fault_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+def test_a_fault_is_named_with_its_place(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "till.toml"
     path.write_text(text)
     with pytest.raises(BadInput, match=words) as refusal:

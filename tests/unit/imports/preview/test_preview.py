@@ -42,7 +42,7 @@ def test_rows_are_counted_by_what_becomes_of_them_and_nothing_is_written(tmp_pat
     assert not (tmp_path / "var").exists()
 
 
-def test_each_column_is_told_with_its_meaning_and_how_it_is_read(tmp_path: Path) -> None:
+def test_each_column_is_shown_with_its_meaning_and_how_it_is_read(tmp_path: Path) -> None:
     views = {view.name: view for view in preview(tmp_path, ORDERS).columns}
     assert (views["client"].meaning, views["client"].confidence, views["client"].missing) == (
         "customer_id",
@@ -56,7 +56,7 @@ def test_each_column_is_told_with_its_meaning_and_how_it_is_read(tmp_path: Path)
     assert views["article"].samples == ("tee", "mug")
 
 
-def test_what_a_file_lacks_is_told_with_what_that_switches_off(tmp_path: Path) -> None:
+def test_what_a_file_lacks_is_shown_with_what_that_switches_off(tmp_path: Path) -> None:
     assert [words.split(" ")[1] for words in preview(tmp_path, "user,item\na,b\n").missing] == [
         "times", "baskets", "amounts", "quantities", "stores",
     ]  # fmt: skip

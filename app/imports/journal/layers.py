@@ -1,0 +1,199 @@
+"""Tables of one row per key that files overrule, file by file: each import is a layer, the table their fold.
+
+The footer of the table's Parquet file names its layers, so putting the file in place is the one step that changes both.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from app.errors import BadInput
+from app.files import replace_atomically
+from app.model.content import LISTED_AT
+
+MAX_LAYER_COUNT = 20
+"""Imports of a table that can be taken back; older ones are one layer."""
+FOOTER = "endcap_layers"
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceTable:
+    """A table of its own file, one row per `key`."""
+
+    table: str
+    key: str
+    notes_arrival: bool
+
+
+PRODUCTS = ReferenceTable("products", "product_id", notes_arrival=True)
+STORES = ReferenceTable("stores", "store_id", notes_arrival=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The rows that one import brought at an instant; of the lowest layer nobody knows the import any more."""
+
+    number: int
+    import_id: str | None
+    at: str
+
+
+FROM_BEFORE = Layer(0, None, "1970-01-01T00:00:00+00:00")
+"""A table that was there before there were layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """From the lowest to the highest, and the imports that are in the lowest, which cannot go any more."""
+
+    stack: tuple[Layer, ...] = ()
+    folded: tuple[str, ...] = ()
+
+    def import_ids(self) -> set[str]:
+        """Every import that is in the table."""
+        return {*self.folded, *(one.import_id for one in self.stack if one.import_id is not None)}
+
+
+class LayeredTable:
+    """One such table below `tables_dir`. Whoever writes holds the journal."""
+
+    def __init__(self, tables_dir: Path, kind: ReferenceTable) -> None:
+        self._kind = kind
+        self._path = tables_dir / f"{kind.table}.parquet"
+        self._folder = tables_dir / kind.table
+
+    def layers(self) -> Layers:
+        """What the table is made of; a file from before there were layers is one of its own."""
+        if not self._path.exists():
+            return Layers()
+        footer = pl.read_parquet_metadata(self._path).get(FOOTER)
+        if footer is None:
+            return Layers((FROM_BEFORE,))
+        found = orjson.loads(footer)
+        return Layers(tuple(Layer(**one) for one in found["stack"]), tuple(found["folded"]))
+
+    def stored(self) -> pl.DataFrame:
+        """The table as it is."""
+        return pl.read_parquet(self._path) if self._path.exists() else self._empty()
+
+    def put(self, rows: pl.DataFrame, import_id: str, *, now: datetime) -> None:
+        """Lays the rows, one for each key, over all others."""
+        before, stored = self.layers(), self.stored()
+        layers = self._with(before, rows, Layer(_next_number(before), import_id, now.isoformat()))
+        self._write(upserted(stored, rows, self._kind, now=now), self._bounded(layers))
+
+    def put_in_place(self, rows: pl.DataFrame, import_id: str, *, of: str) -> None:
+        """Puts the rows where the import `of` lies, as if they had come then; without any it only goes."""
+        before = self.layers()
+        check_takeable(self._kind, before, of)
+        old = [one for one in before.stack if one.import_id == of][-1]
+        new = replace(old, number=_next_number(before), import_id=import_id)
+        self._write_layer(new, rows)
+        stack = (new if one == old else one for one in before.stack if one.import_id != of or one == old)
+        self._refold(replace(before, stack=tuple(stack)))
+
+    def take_back(self, import_id: str) -> None:
+        """The table as if the import had never come; none at all when it was the only one."""
+        before = self.layers()
+        check_takeable(self._kind, before, import_id)
+        self._refold(replace(before, stack=tuple(one for one in before.stack if one.import_id != import_id)))
+
+    def _refold(self, layers: Layers) -> None:
+        if layers.stack:
+            self._write(self._fold(layers.stack), layers)
+        else:
+            self._path.unlink()
+
+    def _with(self, before: Layers, rows: pl.DataFrame, new: Layer) -> Layers:
+        if before.stack == (FROM_BEFORE,):
+            # From before there were layers: the file as it is becomes one.
+            self._write_layer(before.stack[0], self.stored())
+        self._write_layer(new, rows)
+        return replace(before, stack=(*before.stack, new))
+
+    def _bounded(self, layers: Layers) -> Layers:
+        base_count = sum(one.import_id is None for one in layers.stack)
+        surplus = len(layers.stack) - base_count - MAX_LAYER_COUNT
+        if surplus <= 0:
+            return layers
+        lowest, others = layers.stack[: base_count + surplus], layers.stack[base_count + surplus :]
+        base = Layer(_next_number(layers), None, lowest[-1].at)
+        self._write_layer(base, self._fold(lowest))
+        upper = {one.import_id for one in others}
+        gone = [one.import_id for one in lowest if one.import_id is not None and one.import_id not in upper]
+        return Layers((base, *others), (*layers.folded, *gone))
+
+    def _fold(self, stack: Iterable[Layer]) -> pl.DataFrame:
+        table = self._empty()
+        for layer in stack:
+            rows = self._read_layer(layer)
+            table = upserted(table, rows, self._kind, now=datetime.fromisoformat(layer.at))
+        return table
+
+    def _empty(self) -> pl.DataFrame:
+        return pl.DataFrame(schema={self._kind.key: pl.String})
+
+    def _layer_path(self, layer: Layer) -> Path:
+        return self._folder / f"{layer.number:06}.parquet"
+
+    def _read_layer(self, layer: Layer) -> pl.DataFrame:
+        path = self._layer_path(layer)
+        if not path.exists():
+            remedy = f"import the {self._kind.table} again on top, which counts over all others"
+            raise BadInput(f"{path} is missing, so no import of {self._kind.table} can be taken back; {remedy}")
+        return pl.read_parquet(path)
+
+    def _write_layer(self, layer: Layer, rows: pl.DataFrame) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        replace_atomically(self._layer_path(layer), rows.write_parquet)
+
+    def _write(self, table: pl.DataFrame, layers: Layers) -> None:
+        footer = {"stack": [asdict(one) for one in layers.stack], "folded": layers.folded}
+        metadata = {FOOTER: orjson.dumps(footer).decode()}
+        replace_atomically(self._path, lambda unfinished: table.write_parquet(unfinished, metadata=metadata))
+        named = {self._layer_path(one) for one in layers.stack}
+        for path in self._folder.glob("*.parquet"):
+            if path not in named:
+                path.unlink()
+
+
+def check_takeable(kind: ReferenceTable, layers: Layers, import_id: str) -> None:
+    """Raises BadInput for an import that lies too low to be taken out."""
+    if import_id in layers.folded:
+        raise BadInput(
+            f"import {import_id} is too old to be taken back: only the last {MAX_LAYER_COUNT} imports of {kind.table}"
+            f" can be; import the right {kind.table} on top of it, which counts over all others"
+        )
+
+
+def upserted(stored: pl.DataFrame, rows: pl.DataFrame, kind: ReferenceTable, *, now: datetime) -> pl.DataFrame:
+    """The table with the rows in it. A column that they lack keeps its values; sorted by key."""
+    merged = merged_rows(stored, rows, kind.key)
+    if kind.notes_arrival and stored.height:
+        merged = _dated(merged, stored[kind.key], now=now)
+    others = stored.join(merged, on=kind.key, how="anti")
+    return pl.concat([others, merged], how="diagonal").sort(kind.key)
+
+
+def merged_rows(stored: pl.DataFrame, rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """The rows with what is stored in the columns that they lack."""
+    kept = [name for name in stored.columns if name not in rows.columns]
+    return rows.join(stored.select(key, *kept), on=key, how="left")
+
+
+def _dated(merged: pl.DataFrame, known: pl.Series, *, now: datetime) -> pl.DataFrame:
+    """The rows, those that join a table with `known` keys dated `now`; what came with the first file is no news."""
+    is_new = ~merged[known.name].is_in(known.implode())
+    if not is_new.any():
+        return merged
+    before = pl.col(LISTED_AT) if LISTED_AT in merged.columns else pl.lit(None, pl.Datetime("us", "UTC"))
+    arrival = pl.lit(now, pl.Datetime("us", "UTC"))
+    return merged.with_columns(pl.when(is_new).then(arrival).otherwise(before).alias(LISTED_AT))
+
+
+def _next_number(layers: Layers) -> int:
+    return max((one.number for one in layers.stack), default=0) + 1
