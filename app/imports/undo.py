@@ -51,14 +51,14 @@ def undo_import(settings: Settings, import_id: str, *, now: datetime) -> tuple[I
             )
         if record.table in history_imports.TABLES:
             return record, history_imports.undo(settings, record, now=now)
-        return record, _take_layer_back(settings, record, now=now)
+        return record, _remove_layer(settings, record, now=now)
 
 
-def _take_layer_back(settings: Settings, record: ImportRecord, *, now: datetime) -> int:
+def _remove_layer(settings: Settings, record: ImportRecord, *, now: datetime) -> int:
     (kind,) = (one for one in (PRODUCTS, STORES) if one.table == record.table)
     table = LayeredTable(settings.tables_dir, kind)
     check_takeable(kind, table.layers(), record.import_id)
     before = table.stored()
     journal_of(settings).write(replace(record, ended_at=now.isoformat(), replaced_by=None))
-    table.take_back(record.import_id)
+    table.remove_import(record.import_id)
     return before.join(table.stored(), on=kind.key, how="anti").height

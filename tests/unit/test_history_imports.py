@@ -60,7 +60,7 @@ def test_table_made_before_imports_had_ids_is_read_and_written(history: History,
     assert history.append_new(_rows("old", "new")) == 1
     assert _bring(history, "A", "a1", "a2") == 2
     assert history.append_events(_events("e")) == 1
-    history.take_back("A", _nothing)
+    history.undo("A", _nothing)
     history.compact()
     assert {name.split(" ")[-1] if "old" not in name else name for name in _owners(history)} >= {"old"}
     assert len(_owners(history)) == 3
@@ -93,7 +93,7 @@ def test_whether_an_import_is_applied_is_part_of_the_commit_of_its_rows(history:
     assert history.version() == version
     assert _bring(history, "B") == 0
     assert history.applied(["A", "B", "C"]) == {"A", "B"}
-    history.take_back("A", _nothing, instead="C")
+    history.undo("A", _nothing, instead="C")
     DeltaTable(tmp_path / "history").create_checkpoint()
     assert history.applied(["A", "B", "C"]) == {"B", "C"}
     _bring(history, "A", "1")
@@ -107,7 +107,7 @@ def test_taking_an_import_back_touches_no_other_row(history: History) -> None:
     history.append_events(_events("e"))
     _bring(history, "B", "b1")
     history.compact()
-    history.take_back("A", lambda _: Replacement(["B"], [_rows("a2", "b1", of="B"), _rows("c1", of="C")]), instead="C")
+    history.undo("A", lambda _: Replacement(["B"], [_rows("a2", "b1", of="B"), _rows("c1", of="C")]), instead="C")
     owners = _owners(history)
     assert owners.pop(_events("e")[ROW_ID][0]) is None
     assert owners == {"unowned": None, "a2": "B", "b1": "B", "c1": "C"}
@@ -124,7 +124,7 @@ def test_events_that_come_in_meanwhile_are_neither_lost_nor_doubled(history: His
         History(tmp_path / "history").append_events(_events("e1", "e2"))
         return Replacement([], [])
 
-    history.take_back("A", replaced)
+    history.undo("A", replaced)
     assert tries == [1]
     assert sorted(_owners(history)) == sorted(_events("e1", "e2")[ROW_ID])
 
@@ -142,7 +142,7 @@ def test_compaction_or_import_meanwhile_makes_it_look_again(history: History, tm
             other.compact() if disturbance == "compaction" else _bring(other, "C", "c1")
         return Replacement([], [])
 
-    history.take_back("A", replaced)
+    history.undo("A", replaced)
     assert tries == ([2, 1] if disturbance == "compaction" else [2, 3])
     assert _owners(history) == ({"b1": "B"} if disturbance == "compaction" else {"b1": "B", "c1": "C"})
 
@@ -154,7 +154,7 @@ def test_event_that_the_api_brings_too_outlives_its_file(history: History) -> No
     assert history.append_events(_events(quoted, "new")) == 1
     assert history.import_version() == version
     assert history.append_events(_events(quoted)) == 0
-    history.take_back("F", _nothing, with_events=True)
+    history.undo("F", _nothing, with_events=True)
     assert _owners(history) == dict.fromkeys(_events(quoted, "new")[ROW_ID])
 
 
@@ -182,6 +182,6 @@ def test_what_was_derived_from_the_history_learns_that_rows_went(history: Histor
     history.compact()
     _bring(history, "C")
     assert (history.import_version(), history.removal_version()) == (imports, removals)
-    history.take_back("A", _nothing)
+    history.undo("A", _nothing)
     assert history.import_version() != imports
     assert history.removal_version() != removals

@@ -3,17 +3,10 @@
 from pathlib import Path
 
 import polars as pl
-import redis
 
-from app.errors import StoreUnavailable
-from app.feature_fields import FEATURES
 from app.files import replace_atomically
-from app.stores.feast.online_row import entity_key, feature_field, timestamp_field
-from app.stores.feast.push import bounded_client
 
 REMOVALS = "endcap_removals"
-CHUNK_COUNT = 1000
-"""Hashes in one Redis pipeline."""
 
 
 def is_outdated(path: Path, removals: str | None) -> bool:
@@ -35,26 +28,17 @@ def note_vanished(path: Path, table: pl.DataFrame) -> None:
         replace_atomically(_vanished(path), vanished.to_frame().write_parquet)
 
 
-def forget_vanished(redis_url: str, path: Path, view: str, table: pl.DataFrame) -> None:
-    """Deletes from Redis what the view says of the ids that were noted and have not come back; StoreUnavailable."""
-    noted = _vanished(path)
-    if not noted.exists():
-        return
-    key = table.columns[0]
-    ids = pl.read_parquet(noted)[key]
-    ids = ids.filter(~ids.is_in(table[key].implode()))
-    # Other views of the same customer stay: what came in through the API is live.
-    fields = [timestamp_field(view), *(feature_field(view, one.name) for one in FEATURES if one.view == view)]
-    try:
-        with bounded_client(redis_url) as client:
-            for start in range(0, len(ids), CHUNK_COUNT):
-                pipeline = client.pipeline(transaction=False)
-                for name in ids[start : start + CHUNK_COUNT]:
-                    pipeline.hdel(entity_key(key, name), *fields)
-                pipeline.execute()
-    except redis.RedisError as error:
-        raise StoreUnavailable(f"Redis did not forget {len(ids)} rows of {view}: {error}") from error
-    noted.unlink()
+def vanished_ids(path: Path, table: pl.DataFrame) -> list[str]:
+    """The ids that were noted and have not come back."""
+    if not _vanished(path).exists():
+        return []
+    ids = pl.read_parquet(_vanished(path))[table.columns[0]]
+    return ids.filter(~ids.is_in(table[table.columns[0]].implode())).to_list()
+
+
+def forget_note(path: Path) -> None:
+    """Says that Redis has forgotten them."""
+    _vanished(path).unlink(missing_ok=True)
 
 
 def _vanished(path: Path) -> Path:

@@ -25,12 +25,13 @@ from app.files import replace_atomically
 from app.history import History
 from app.ports import Progress
 from app.settings import Settings
+from app.stores.feast.online_row import entity_key, view_fields
 from app.stores.feast.push import bounded_client, feature_store
 from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY
 from feature_repo.repo import apply_definitions
 from feature_repo.sources import table_path
 from training.data.dataset import product_table
-from training.features.forgetting import REMOVALS, forget_vanished, is_outdated, note_vanished
+from training.features.forgetting import REMOVALS, forget_note, is_outdated, note_vanished, vanished_ids
 from training.features.tables import customer_activity, customer_tables, product_statistics, table_schema
 
 ONLINE_VIEWS = (CUSTOMER_PROFILE, CUSTOMER_PURCHASES, PRODUCT_STATISTICS)
@@ -77,7 +78,7 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     stored = time.perf_counter()
     for view in ONLINE_VIEWS:
         write_online(store, view, tables[view], progress=progress)
-        forget_vanished(redis_url, table_path(settings.features_dir, view), view, tables[view])
+        _forget_vanished(settings, redis_url, view, tables[view])
     remember_origin(redis_url, as_of, history_version=version)
     return MaterializeReport(
         as_of=as_of,
@@ -146,6 +147,23 @@ def write_online(store: FeatureStore, view: str, table: pl.DataFrame, *, progres
         except redis.RedisError as error:
             raise StoreUnavailable(f"Redis did not take the rows of {view}: {error}") from error
         progress(view, start + chunk.height, table.height)
+
+
+def _forget_vanished(settings: Settings, redis_url: str, view: str, table: pl.DataFrame) -> None:
+    path, join_key = table_path(settings.features_dir, view), table.columns[0]
+    ids = vanished_ids(path, table)
+    # Other views of the same customer stay: what came in through the API is live.
+    fields = view_fields(view)
+    try:
+        with bounded_client(redis_url) as client:
+            for start in range(0, len(ids), WRITE_CHUNK_COUNT):
+                pipeline = client.pipeline(transaction=False)
+                for entity_id in ids[start : start + WRITE_CHUNK_COUNT]:
+                    pipeline.hdel(entity_key(join_key, entity_id), *fields)
+                pipeline.execute()
+    except redis.RedisError as error:
+        raise StoreUnavailable(f"Redis did not forget {len(ids)} rows of {view}: {error}") from error
+    forget_note(path)
 
 
 def features_as_of(store: FeatureStore, customer_ids: Sequence[str], as_of: datetime) -> pl.DataFrame:

@@ -90,7 +90,7 @@ def store(
         if intake.replaces is not None:
             raise BadInput(f"{record.file} brings no row; `endcap imports undo {intake.replaces}` takes the other back")
         shift_days = None if shift is None else days_to_shift(settings.tables_dir, shift, last_at=None, now=now)
-        return Stored(0, shift_days, None)
+        return Stored(added=0, shift_days=shift_days, import_id=None)
     with journal.held():
         live = journal.live()
         old = check_replaceable(intake, record, live, journal=journal)
@@ -101,7 +101,7 @@ def store(
             if old is not None:
                 journal.write(replace(old, ended_at=now.isoformat(), replaced_by=record.import_id))
             added = _bring_in(history, incoming, instead_of=old)
-        return Stored(added, shift_days, record.import_id)
+        return Stored(added, shift_days, import_id=record.import_id)
 
 
 def undo(settings: Settings, record: ImportRecord, *, now: datetime) -> int:
@@ -184,7 +184,7 @@ def _exchange(history: History, journal: Journal, gone: str, *, incoming: Incomi
             return Replacement(owners, chain(removal.remaining(files, owners), new))
 
         instead = None if incoming is None else incoming.record.import_id
-        history.take_back(gone, replaced, instead=instead, with_events=with_events)
+        history.undo(gone, replaced, instead=instead, with_events=with_events)
         return removal.gone_count
 
 

@@ -96,7 +96,7 @@ class LayeredTable:
         stack = (new if one == old else one for one in before.stack if one.import_id != of or one == old)
         self._refold(replace(before, stack=tuple(stack)))
 
-    def take_back(self, import_id: str) -> None:
+    def remove_import(self, import_id: str) -> None:
         """The table as if the import had never come; none at all when it was the only one."""
         before = self.layers()
         check_takeable(self._kind, before, import_id)

@@ -14,7 +14,16 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from app.domain import CustomerFeatures, Floats
-from app.feature_fields import ACTIVITY, CUSTOMER_PROFILE, CUSTOMER_PURCHASES, NOT_SERVED, PROFILE, PROJECT, PURCHASES
+from app.feature_fields import (
+    ACTIVITY,
+    CUSTOMER_PROFILE,
+    CUSTOMER_PURCHASES,
+    FEATURES,
+    NOT_SERVED,
+    PROFILE,
+    PROJECT,
+    PURCHASES,
+)
 
 Scalar = float | str | tuple[str, ...]
 
@@ -53,6 +62,11 @@ def feature_field(view: str, name: str) -> bytes:
 def timestamp_field(view: str) -> bytes:
     """The field with the time of a view's row."""
     return f"_ts:{view}".encode()
+
+
+def view_fields(view: str) -> list[bytes]:
+    """Every field that a row of the view has in a hash."""
+    return [timestamp_field(view), *(feature_field(view, one.name) for one in FEATURES if one.view == view)]
 
 
 _SERVED_PURCHASES = [feature for feature in PURCHASES if feature.name not in NOT_SERVED]

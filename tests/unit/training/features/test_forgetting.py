@@ -57,7 +57,7 @@ def test_what_was_taken_back_is_forgotten_and_live_activity_is_not(valkey: str, 
         "gone", AS_OF, at, last_channel="app", last_store_id=None, event_count_24h=1, last_purchase_at_live=None
     )
     ActivityPusher(settings, valkey).push([live])
-    History(settings.history_dir).take_back("wrong", _nothing)
+    History(settings.history_dir).undo("wrong", _nothing)
     _materialize(settings, valkey)
     assert [_is_served(valkey, name) for name in ("ghost", "gone", "ann")] == [False, False, True]
     with redis.Redis.from_url(valkey) as client:
@@ -86,7 +86,7 @@ def test_redis_that_was_away_forgets_later(valkey: str, tmp_path: Path) -> None:
     _bring(settings, "wrong", ("ghost", "phantom"))
     _bring(settings, "right", ("ann", "tea"))
     _materialize(settings, valkey)
-    History(settings.history_dir).take_back("wrong", _nothing)
+    History(settings.history_dir).undo("wrong", _nothing)
     with pytest.raises(StoreUnavailable):
         _materialize(settings, "redis://127.0.0.1:1/0")
     assert _is_served(valkey, "ghost")
