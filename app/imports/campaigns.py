@@ -187,4 +187,6 @@ class _Import:
                 ignored_columns=tuple(name for name in file.columns if name not in COLUMNS[table]),
                 shift_days=self._shift.days or None,
                 import_id=record.import_id,
+                reasons=rejects.reasons(),
+                examples=rejects.examples(),
             )

@@ -99,6 +99,8 @@ def import_catalogue(
             left_out=dict(left_out),
             notes=file.notes,
             import_id=record.import_id,
+            reasons=rejects.reasons(),
+            examples=rejects.examples(),
         )
 
 

@@ -77,6 +77,8 @@ def import_events(
             rejects_path=rejects.finish(),
             seconds=perf_counter() - begun_s,
             import_id=stored.import_id,
+            reasons=rejects.reasons(),
+            examples=rejects.examples(),
         )
 
 

@@ -2,10 +2,17 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import IO, Self
+
+REASONS = 8
+"""So many reasons of refusal are shown; the list has them all."""
+EXAMPLE_LENGTH = 120
+COLUMNS_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,12 @@ class ImportReport:
     """Rows without a customer, for whom their basket stands."""
     notes: tuple[str, ...] = ()
     import_id: str | None = None
+    warnings: tuple[str, ...] = ()
+    """What a person should look at, though every row is sound."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Faults by their reason, the most frequent first."""
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """By the reason of a fault a row that has it."""
 
     def to_dict(self) -> dict[str, object]:
         """The report in plain JSON types."""
@@ -52,7 +65,20 @@ class ImportReport:
         )
         if self.import_id is not None:
             counts += f", import {self.import_id}"
-        return [counts] if self.rejects_path is None else [counts, f"  rejected rows with reasons: {self.rejects_path}"]
+        return [counts, *(f"  {line}" for line in self._details())]
+
+    def _details(self) -> Iterator[str]:
+        yield from self.notes
+        yield from (f"{count:,} rows left out: {reason}" for reason, count in self.left_out.items())
+        if self.guest_rows:
+            yield f"{self.guest_rows:,} rows of guests: their basket stands for the customer"
+        if self.ignored_columns:
+            yield f"columns not used: {shorten(', '.join(self.ignored_columns), COLUMNS_LENGTH, placeholder=' …')}"
+        yield from (f"warning: {warning}" for warning in self.warnings)
+        for reason, count in list(self.reasons.items())[:REASONS]:
+            yield f"{count:,} × {reason}: {self.examples[reason]}"
+        if self.rejects_path is not None:
+            yield f"rejected rows with reasons: {self.rejects_path}"
 
 
 class Rejects:
@@ -69,6 +95,8 @@ class Rejects:
         self._partial = self._target.with_suffix(".partial")
         self._file: IO[str] | None = None
         self._line = 0
+        self._reasons: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
         self.rows = 0
 
     def __enter__(self) -> Self:
@@ -85,8 +113,19 @@ class Rejects:
             if self._file is None:
                 self._file = self._open()
             csv.writer(self._file).writerow([reject.line, reject.column, reject.value, reject.reason, reject.raw])
+            reason = f"{reject.column}: {reject.reason}" if reject.column else reject.reason
+            self._reasons[reason] += 1
+            self._examples.setdefault(reason, f"line {reject.line}, {reject.raw[:EXAMPLE_LENGTH]}")
             self.rows += reject.line != self._line
             self._line = reject.line
+
+    def reasons(self) -> dict[str, int]:
+        """How many faults there are of each kind, the most frequent first."""
+        return dict(self._reasons.most_common())
+
+    def examples(self) -> dict[str, str]:
+        """A row for each kind of fault."""
+        return dict(self._examples)
 
     def finish(self) -> Path | None:
         """The complete list's path; None, and no list of an earlier import left, when no row was refused."""

@@ -100,6 +100,10 @@ class StagedRows:
         """Where what belongs to the rows may lie; it vanishes with them."""
         return Path(self._spill.name)
 
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        """The rows that a query of the relation `staged` gives."""
+        return self._database.execute(sql).fetchall()
+
     def times(self) -> tuple[datetime | None, datetime | None]:
         """The first and the latest time of all rows, naive UTC; None without times."""
         first, last = self._database.execute(f"select min({TIME}), max({TIME}) from staged").fetchall()[0]

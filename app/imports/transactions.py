@@ -33,6 +33,7 @@ from app.imports.journal.history_imports import check_early, store
 from app.imports.journal.records import BY_NOBODY, Intake, new_record
 from app.imports.mapping.apply import KIND, TIMES, WORD
 from app.imports.plan import Plan, as_read, opened, plan_of
+from app.imports.quality.warnings import Facts, warnings
 from app.imports.reading.block import Block, TableFile
 from app.imports.report import ImportReport, Rejects
 from app.imports.staging import LINE, LineStaging
@@ -103,7 +104,9 @@ def import_lines(
         record = new_record(TABLE, file, rejects.content, intake, currency=settings.currency, now=now)
         left_out: Counter[str] = Counter()
         guest_count = 0
+        facts = Facts((), has_kinds=False)
         for block in file.blocks:
+            facts = facts_of(block)
             if not staging.rows + rejects.rows:
                 check_early(settings, record, intake)
             rows, ignored_here = without_ignored(block)
@@ -116,6 +119,7 @@ def import_lines(
             progress(block.done, file.total)
         # Only now, because equal rows may be in different blocks.
         staging.number_rows()
+        found = tuple(warnings(staging.query, facts))
         record = replace(record, rows_read=staging.rows + rejects.rows + left_out.total(), rows_rejected=rejects.rows)
         stored = store(settings, staging, record, intake, shift=source if shift_to_now else None, now=now)
         return ImportReport(
@@ -132,7 +136,24 @@ def import_lines(
             guest_rows=guest_count,
             notes=file.notes,
             import_id=stored.import_id,
+            warnings=found,
+            reasons=rejects.reasons(),
+            examples=rejects.examples(),
         )
+
+
+def facts_of(block: Block) -> Facts:
+    """What a block says of its whole file: which columns there are, and whether one says what a row is."""
+    named = {
+        "customer_id": "customer",
+        "timestamp": "time",
+        "amount": "amount",
+        "store_id": "store",
+        "basket_id": "basket",
+    }
+    return Facts(
+        tuple(what for name, what in named.items() if name in block.frame.columns), KIND in block.frame.columns
+    )
 
 
 def check_lines(block: Block, *, default_currency: str, latest: datetime) -> CheckedRows:
