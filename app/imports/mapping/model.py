@@ -13,6 +13,18 @@ Table = Literal[
     "transactions", "events", "products", "stores", "campaigns", "offers", "audience", "redemptions", "promotions"
 ]
 
+Kind = Literal[
+    "purchase",
+    "refund",
+    "view_item",
+    "select_item",
+    "add_to_cart",
+    "remove_from_cart",
+    "add_to_wishlist",
+    "ignored",
+]
+"""What a row may be: an event's type, or nothing that was bought."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -111,11 +123,11 @@ class RowRule(_Part):
     """What the words of a column say a row is; of several such columns the one that says least was bought decides."""
 
     column: str
-    kinds: dict[str, Names] = {}
+    kinds: dict[Kind, Names] = {}
     """By kind (purchase, refund, view_item, ... or ignored) the words for it; "*" for any value."""
-    otherwise: str | None = None
+    otherwise: Kind | None = None
     """The kind of rows with other words, or without any; absent: what everybody uses is known, other words refused."""
-    missing: str | None = None
+    missing: Kind | None = None
     """The kind of rows without a value."""
 
 

@@ -1,4 +1,4 @@
-"""What may be wrong with till lines that are sound one by one: looked for over all of a file, and said in the report."""
+"""What may be wrong with till lines that are sound one by one: looked for over the whole file, said in its report."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ OLDEST_YEAR = 1990
 FEES = (
     "post", "postage", "dot", "shipping", "shipping fee", "delivery", "delivery fee", "carriage", "freight", "handling",
     "discount", "voucher", "coupon", "gift card", "deposit", "pfand", "bag", "bags", "bank charges", "fee", "fees",
-    "adjustment", "adjust", "rounding", "tip", "service charge", "total", "subtotal", "versand", "versandkosten", "porto",
-    "rabatt", "tax", "vat", "donation", "manual", "amazonfee",
+    "adjustment", "adjust", "rounding", "tip", "service charge", "total", "subtotal", "versand",
+    "versandkosten", "porto", "rabatt", "tax", "vat", "donation", "manual", "amazonfee",
 )  # fmt: skip
 """Ids that look like postage, charges and sums, and not like something to be recommended."""
 COLUMNS = {CUSTOMER_ID: "customer", TIME: "time", AMOUNT_MINOR: "amount", STORE_ID: "store", BASKET_ID: "basket"}
@@ -62,9 +62,10 @@ def _kinds(query: Query, facts: Facts) -> Iterator[str]:
 def _ids(query: Query) -> Iterator[str]:
     for column, what in ((CUSTOMER_ID, "customers"), (PRODUCT_ID, "products")):
         form = f"regexp_replace(ltrim(lower({column}), '0'), '[^a-z0-9]', '', 'g')"
+        ids = f"(select distinct {column} from staged where {column} is not null)"
         alike = (
-            f"select min({column}), max({column}) from "
-            f"(select distinct {column} from staged where {column} is not null) where {form} != '' group by {form} having count(*) > 1 order by 1"
+            f"select min({column}), max({column}) from {ids} where {form} != '' "
+            f"group by {form} having count(*) > 1 order by 1"
         )
         found = query(alike)
         if found:

@@ -18,6 +18,7 @@ HEAD = 'mapping = 1\nname = "till"\ntable = "transactions"\n'
         ('name = "x"\ntable = "transactions"', "till.toml: mapping: Field required"),
         ('mapping = 2\nname = "x"\ntable = "transactions"', "mapping: Input should be 1, is 2"),
         (HEAD.replace("transactions", "orders"), "table: Input should be 'transactions'"),
+        (HEAD + '[[rows]]\ncolumn = "a"\nkinds = { bought = "x" }', "rows.0.kinds.bought.*Input should be 'purchase'"),
         (HEAD + "colums = {}", "colums: Extra inputs are not permitted"),
         (HEAD + '[columns]\namount = { product = ["a"] }', r"columns.amount: a product is of two columns"),
         (HEAD + '[columns]\namount = { column = "a", constant = "1" }', "columns.amount: give just one of column"),
@@ -44,6 +45,17 @@ def test_a_mapping_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path) ->
 def test_names_of_columns_may_be_given_alone_or_in_a_list() -> None:
     mapping = parse_mapping(HEAD + '[columns]\ncustomer_id = "a"\nproduct_id = ["b", "c"]', name="till.toml")
     assert mapping.sources() == {"a", "b", "c"}
+
+
+def test_example_of_the_page_about_mappings_is_one() -> None:
+    page = Path("docs/mapping.md").read_text(encoding="utf-8")
+    mapping = parse_mapping(page.split("```toml\n")[1].split("```")[0], name="docs/mapping.md")
+    assert mapping.name == "our-till"
+
+
+@pytest.mark.parametrize("name", shipped_mappings())
+def test_page_about_mappings_lists_each_that_is_shipped(name: str) -> None:
+    assert f"\n| `{name}` | " in Path("docs/mapping.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", shipped_mappings())
