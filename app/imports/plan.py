@@ -12,10 +12,11 @@ from app.errors import BadInput
 from app.imports.columns.reading import AS_WRITTEN, Reading, Survey
 from app.imports.journal.records import CANONICAL, Intake
 from app.imports.mapping.apply import Lookup, mapped
-from app.imports.mapping.guess import GUESSED, guess_mapping, named_columns
+from app.imports.mapping.guess import GUESSED, guess_mapping
 from app.imports.mapping.load import shipped_mappings
 from app.imports.mapping.lookups import lookups_of
 from app.imports.mapping.model import ColumnRule, FileForm, Mapping
+from app.imports.mapping.names import named_columns
 from app.imports.reading.block import TableFile
 from app.imports.reading.dialect import ReadOptions
 from app.imports.reading.table_file import open_table
@@ -92,7 +93,7 @@ def plan_of(
         return Plan(path, EVENTS, OWN_EVENTS, AS_WRITTEN)
     if mapping is None:
         table = table or _table_of(path, columns)
-        mapping = _guessed(path, columns, table, options)
+        mapping = _guessed(file, table, options)
     if table is not None and mapping.table != table:
         raise BadInput(f"{path}: {mapping.name} is a mapping of {mapping.table}; give the file as --{mapping.table}")
     table = mapping.table
@@ -139,7 +140,10 @@ def _table_of(path: Path, columns: Sequence[str]) -> str:
     """The first table of which all compulsory columns are there."""
     for table in TABLES:
         guess = named_columns(columns, table)
-        if table in COMPULSORY and all(guess.get(name) for name in COMPULSORY[table]):
+        there = {name for name, source in guess.items() if source}
+        if table == "transactions" and "basket_id" in there and there & {"timestamp", "quantity"}:
+            there.add("customer_id")
+        if table in COMPULSORY and there.issuperset(COMPULSORY[table]):
             return table
     found = shorten(", ".join(columns), 300, placeholder=" …")
     raise BadInput(
@@ -166,9 +170,10 @@ def _has(columns: Sequence[str], rule: ColumnRule) -> bool:
     return rule.constant is not None or any(name.lower() in columns for name in rule.sources())
 
 
-def _guessed(path: Path, columns: Sequence[str], table: str, options: ReadOptions) -> Mapping:
-    first = next(iter(open_table(path, compulsory=(), options=options).blocks), None) if columns else None
-    return guess_mapping(path, columns, table, pl.DataFrame() if first is None else first.frame)
+def _guessed(file: TableFile, table: str, options: ReadOptions) -> Mapping:
+    first = next(iter(open_table(file.path, compulsory=(), options=options).blocks), None) if file.columns else None
+    sample = pl.DataFrame() if first is None else first.frame
+    return guess_mapping(file.path, file.columns, table, sample, lists=file.lists)
 
 
 def survey_of(path: Path, mapping: Mapping, lookups: Sequence[Lookup]) -> Survey:

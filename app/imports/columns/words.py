@@ -37,15 +37,16 @@ _KINDS: dict[str, tuple[str, ...]] = {
         "purchase", "purchased", "buy", "bought", "transaction", "sale", "sold", "order", "checkout", "conversion",
         "order completed", "paid", "partially_paid", "partially paid", "complete", "completed", "delivered", "shipped",
         "closed", "invoiced", "processing", "fulfilled", "done", "success", "succeeded", "approved", "captured",
-        "partially_refunded", "partially refunded",
+        "partially_refunded", "partially refunded", "ordered product", "normal", "bezahlt", "abgeschlossen",
+        "komplett abgeschlossen", "versendet", "payment",
     ),
     REFUND: (
         "refund", "refunded", "return", "returned", "chargeback", "charged_back", "credit", "credit note",
-        "credit memo",
+        "credit memo", "retoure", "gutschrift", "erstattet",
     ),
     "view_item": (
         "view", "viewed", "view_item", "product viewed", "product_view", "detail", "detail-page-view", "pageview",
-        "page_view", "click", "pv", "clicks", "impression_click",
+        "page_view", "viewed product", "click", "pv", "clicks", "impression_click",
     ),
     "add_to_cart": ("cart", "add_to_cart", "addtocart", "add to cart", "product added", "add-to-cart", "basket"),
     "remove_from_cart": ("remove_from_cart", "removefromcart", "remove from cart", "product removed"),
@@ -53,7 +54,8 @@ _KINDS: dict[str, tuple[str, ...]] = {
     IGNORED: (
         "cancelled", "canceled", "cancel", "void", "voided", "draft", "pending", "failed", "expired", "declined",
         "abandoned", "on-hold", "on hold", "open", "quotation", "created", "unavailable", "rejected", "checkout-draft",
-        "pending_payment", "pending payment", "authorized", "unpaid", "test", "inactive",
+        "pending_payment", "pending payment", "awaiting payment", "awaiting_payment", "storniert", "abgebrochen",
+        "offen", "authorized", "unpaid", "test", "inactive",
     ),
 }  # fmt: skip
 
@@ -61,12 +63,13 @@ ROW_KINDS = {word: kind for kind, words in _KINDS.items() for word in words}
 """By the word in a column of type or status, lower case, what a row is: an event's type or `IGNORED`."""
 
 KIND_COLUMNS = (
-    "type", "event", "event_type", "event type", "event_name", "event name", "action", "action_type", "behavior",
-    "behavior_type", "behaviour", "interaction", "interaction_type", "status", "state", "order_status", "order status",
-    "order state", "financial_status", "financial status", "payment_status", "payment status", "receipt type",
-    "receipt_type", "transaction type", "transaction_type", "line type", "row_type", "sale type", "order type",
+    "event", "event_type", "event type", "event_name", "event name", "action_type", "behavior", "behavior_type",
+    "behaviour", "interaction", "interaction_type", "order_status", "order status", "financial_status",
+    "financial status", "receipt type", "receipt_type", "transaction type", "transaction_type", "row_type",
 )  # fmt: skip
-"""Names of columns that say what a row is."""
+"""Names of columns that say what a row is: a word in them that nobody knows is refused."""
+KIND_ENDINGS = ("status", "state", "type", "action", "description")
+"""Names that end so may say what a row is: they do where most of their words are known."""
 
 RATING_COLUMNS = ("rating", "stars", "overall", "score", "review_score")
 """Names of columns that say that a row is an opinion, which is no purchase."""

@@ -191,7 +191,7 @@ def _kinds(frame: pl.DataFrame, rules: Sequence[RowRule]) -> tuple[pl.Series, pl
         written = _without(_source(frame, rule.column).cast(pl.String), ())
         lower = written.str.to_lowercase()
         named = {word.lower(): kind for kind, listed in rule.kinds.items() for word in listed if word != "*"}
-        known = named if rule.otherwise is not None else ROW_KINDS | named
+        known = named if rule.kinds and rule.otherwise is not None else ROW_KINDS | named
         kind = lower.replace_strict(known, default=None, return_dtype=pl.String)
         every = next((kind for kind, listed in rule.kinds.items() if "*" in listed), rule.otherwise)
         if every is not None:

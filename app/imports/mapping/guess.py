@@ -1,181 +1,127 @@
 """Guess what the columns of a file mean by their names, as most systems call them."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from app.errors import BadInput
-from app.imports.columns.words import KIND_COLUMNS, RATING_COLUMNS
+from app.imports.columns.currencies import CODES
+from app.imports.columns.words import CHANNELS, KIND_COLUMNS, KIND_ENDINGS, RATING_COLUMNS, ROW_KINDS
 from app.imports.mapping.model import ColumnRule, FileForm, Mapping, RowRule
-
-_CUSTOMER = (
-    "customer", "customer_code", "customer_number", "customer_no", "cust_id", "cust_code", "cust", "cid", "user_id",
-    "user", "userid", "client_id", "client", "member_id", "member", "household_id", "household_key", "household",
-    "card_number", "card_no", "loyalty_card", "loyalty_id", "shopper_id", "buyer_id", "visitor_id", "visitorid", "uid",
-    "reviewer_id", "person_id", "kunde", "kundennummer", "kunden_id", "kundennr", "id_cliente", "cliente",
-    "client_code", "customer_email", "email",
-)  # fmt: skip
-_PRODUCT = (
-    "sku", "item_id", "item_sku", "itemid", "product_code", "product_sku", "product_no", "product_number", "prod_code",
-    "prod_id", "article_id", "article", "article_no", "article_number", "stock_code", "stockcode", "item_code",
-    "item_number", "item_no", "variant_sku", "lineitem_sku", "upc", "ean", "gtin", "barcode", "asin", "plu", "isbn",
-    "material", "artikel", "artikelnummer", "artikel_nr", "product", "item", "id_producto", "codigo_producto",
-    "stock_item_id", "goods_id", "movie_id",
-)  # fmt: skip
-_BASKET = (
-    "order_id", "order_no", "order_number", "order_reference", "invoice", "invoice_no", "invoice_id", "invoice_number",
-    "receipt_id", "receipt_no", "receipt_number", "receipt", "transaction_id", "transaction_no", "trans_id",
-    "transactionid", "bill_no", "bill_id", "ticket_id", "ticket", "ticket_number", "basket", "sale_id", "purchase_id",
-    "order", "bestellnummer", "bestellung", "belegnummer", "bon", "bonnummer", "bon_nr",
-)  # fmt: skip
-_TIME = (
-    "time", "date", "datetime", "date_time", "invoice_date", "order_date", "order_datetime", "purchase_date",
-    "purchased_at", "created_at", "event_time", "event_timestamp", "transaction_date", "transaction_dt",
-    "transaction_time", "transaction_timestamp", "sale_date", "sold_at", "shop_date", "t_dat", "ts", "ordered_at",
-    "paid_at", "order_purchase_timestamp", "day", "datum", "bestelldatum", "belegdatum", "kaufdatum", "date_add",
-    "order_created_at", "invoicedate", "created", "timestamp_utc", "unix_review_time", "fecha",
-)  # fmt: skip
-
-SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
-    "transactions": {
-        "customer_id": _CUSTOMER,
-        "product_id": _PRODUCT,
-        "basket_id": _BASKET,
-        "timestamp": _TIME,
-        "quantity": (
-            "qty", "units", "pieces", "quantity_sold", "item_quantity", "units_sold", "menge", "anzahl", "cantidad",
-        ),
-        "amount": (
-            "sales_value", "spend", "line_total", "line_amount", "net_sales", "sales", "sales_amount", "revenue",
-            "total_price", "total_amount", "item_total", "line_price", "extended_price", "paid", "turnover", "betrag",
-            "umsatz", "gross_sales", "total", "subtotal", "importe",
-        ),
-        "discount": ("discount_amount", "line_discount", "rabatt", "discounts"),
-        "coupon_id": ("coupon", "coupon_code", "discount_code", "voucher", "voucher_code"),
-        "store_id": (
-            "store", "store_code", "store_no", "store_nbr", "store_number", "shop_id", "branch", "branch_id", "outlet",
-            "outlet_id", "location_id", "location", "filiale", "filial_nr", "market",
-        ),
-        "channel": ("sales_channel", "order_channel", "source_channel"),
-        "currency": ("currency_code", "waehrung", "währung"),
-        "session_id": ("session", "user_session", "visit_id"),
-    },
-    "products": {
-        "product_id": ("id", *_PRODUCT),
-        "name": ("title", "product_name", "product_title", "item_name", "name_1", "bezeichnung", "artikelbezeichnung"),
-        "price": ("regular_price", "retail_price", "selling_price", "sale_price", "unit_price", "list_price", "preis"),
-        "brand": ("manufacturer", "vendor", "brand_name", "marke", "hersteller"),
-        "category": (
-            "categories", "product_type", "product_category", "google_product_category", "category_name", "type",
-            "kategorie", "warengruppe",
-        ),
-        "department": ("department_name", "section", "abteilung"),
-        "image_url": ("image_link", "image", "image_src", "picture", "bild"),
-        "currency": ("currency_code",),
-        "unit_cost": ("cost", "cost_price", "wholesale_price", "purchase_price", "einkaufspreis"),
-    },
-    "stores": {"store_id": ("id", "store", "store_code", "store_no", "store_nbr", "shop_id", "branch_id", "outlet_id")},
-}  # fmt: skip
-"""By table and column the names that other systems use, the most telling first."""
-
-UNIT_PRICES = (
-    "unit_price",
-    "unitprice",
-    "price",
-    "item_price",
-    "price_per_unit",
-    "sale_price",
-    "selling_price",
-    "preis",
+from app.imports.mapping.names import (
+    TIMES_OF_DAY,
+    TOTALS,
+    UNIT_PRICES,
+    bare,
+    first_named,
+    is_of_line,
+    named_columns,
+    unit,
 )
+
 GUESSED = "guessed"
 """The name of a mapping that nobody wrote."""
+CLOCK = r"^\s*\d{1,2}:\d{2}(:\d{2})?\s*([AaPp][Mm])?\s*$"
 LIST_OF_PRODUCTS = r" x\d+[|,;].+ x\d+"
 RATIO_MAX = 1.0
 RATIO_AMOUNT = 10.0
 
 
-def bare(name: str) -> str:
-    """The name in lower case with `_` for all that is no letter or digit."""
-    return re.sub(r"[^0-9a-zà-ÿ]+", "_", name.strip().lower()).strip("_")
-
-
-def _compact(name: str) -> str:
-    return bare(name).replace("_", "")
-
-
-def guess_mapping(path: Path, columns: Sequence[str], table: str, sample: pl.DataFrame) -> Mapping:
+def guess_mapping(
+    path: Path, columns: Sequence[str], table: str, sample: pl.DataFrame, *, lists: Sequence[str] = ()
+) -> Mapping:
     """The mapping by the names of the columns, and where names mislead by the sample's values.
 
-    Raises BadInput where a column says that rows may be no purchases, and nobody knows which.
+    `lists` are those whose entries may be a row each. Raises BadInput where a column says that rows may be no
+    purchases, and nobody knows which.
     """
     found = {name: source for name, source in named_columns(columns, table).items() if source is not None}
     rules: dict[str, ColumnRule] = {name: ColumnRule(column=(source,)) for name, source in found.items()}
-    notes = [f"{name} is read from {source}" for name, source in found.items() if name != source]
+    notes: list[str] = []
     kinds: tuple[RowRule, ...] = ()
     if table == "transactions":
         _refuse_lists(path, sample, found.get("product_id"))
         _refuse_ratings(path, columns)
-        taken = set(found.values())
-        price = _first(columns, UNIT_PRICES, taken)
-        if "amount" not in found and price is not None:
-            quantity = found.get("quantity")
-            rules["amount"] = ColumnRule(product=((price,), (quantity,))) if quantity else ColumnRule(column=(price,))
-            notes.append(f"amount is {price} × {quantity}" if quantity else f"amount is read from {price}")
-        elif price is not None and "quantity" not in found and _is_count(sample, found.get("amount")):
-            raise BadInput(
-                f"{path}: {found['amount']} looks like a number of pieces next to {price}; say in a mapping which of "
-                f"them is the money: endcap import --preview {path}"
-            )
-        if "discount" in found and _is_ratio(sample, found["discount"], found.get("amount")):
-            del rules["discount"]
-            notes.append(
-                f"{found['discount']} is left out: all values are between 0 and 1, as of a ratio and not of money"
-            )
-        kinds = tuple(RowRule(column=name) for name in columns if name in KIND_COLUMNS and name not in taken)
-    return Mapping(mapping=1, name=GUESSED, table=table, columns=rules, rows=kinds, notes=tuple(notes), file=FileForm())
+        notes += _amounts(path, columns, sample, found, rules)
+        _join_times(columns, sample, found, rules)
+        if found.get("channel", "channel") != "channel" and not _are_channels(sample, found["channel"]):
+            notes.append(f"{found.pop('channel')} is left out: its words are no channels")
+            del rules["channel"]
+        kinds = tuple(_kinds(columns, sample, {name for rule in rules.values() for name in rule.sources()}))
+    plain = [f"{name} is read from {source}" for name, source in found.items() if name != source and name in rules]
+    explode = next((name for name in lists if found.get("product_id", "").startswith(f"{name}.")), None)
+    form = FileForm(explode=explode)
+    return Mapping(mapping=1, name=GUESSED, table=table, columns=rules, rows=kinds, notes=(*plain, *notes), file=form)
 
 
-def named_columns(columns: Sequence[str], table: str) -> dict[str, str | None]:
-    """For each of the table's columns the one of the file that means it, by its name."""
-    synonyms = SYNONYMS.get(table, {})
-    own = {name: (name if name in columns else None) for name in (*synonyms, *CANONICAL.get(table, ()))}
-    taken: set[str] = {name for name in own.values() if name}
-    for name, others in synonyms.items():
-        if own[name] is None:
-            source = _first(columns, (name, *others), taken)
-            if source is not None:
-                own[name] = source
-                taken.add(source)
-    return own
+def _amounts(
+    path: Path, columns: Sequence[str], sample: pl.DataFrame, found: dict[str, str], rules: dict[str, ColumnRule]
+) -> Iterator[str]:
+    """Sets the rules for money; gives what there is to say of them."""
+    price = first_named(columns, UNIT_PRICES, set(found.values()))
+    quantity = found.get("quantity")
+    amount = found.get("amount")
+    if amount not in (None, "amount") and _is_of_order(sample, found.get("basket_id"), amount):
+        del rules["amount"], found["amount"]
+        yield f"{amount} is left out: it is that of the whole order, in each of its lines"
+    total = first_named(columns, TOTALS, set(found.values()))
+    if "amount" not in found and (price is None or quantity is None) and total is not None:
+        if _is_of_order(sample, found.get("basket_id"), total):
+            yield f"{total} is left out: it is that of the whole order, in each of its lines"
+        else:
+            found["amount"] = total
+            rules["amount"] = ColumnRule(column=(total,))
+    if "amount" not in found and price is not None:
+        rules["amount"] = ColumnRule(product=((price,), (quantity,))) if quantity else ColumnRule(column=(price,))
+        yield f"amount is {price} × {quantity}" if quantity else f"amount is read from {price}"
+    elif price is not None and quantity is None and _is_count(sample, found.get("amount")):
+        raise BadInput(
+            f"{path}: {found['amount']} looks like a number of pieces next to {price}; say in a mapping which of "
+            f"them is the money: endcap import --preview {path}"
+        )
+    if "discount" in found and _is_ratio(sample, found["discount"], found.get("amount")):
+        discount = found.pop("discount")
+        del rules["discount"]
+        yield f"{discount} is left out: all values are between 0 and 1, as of a ratio and not of money"
+    currency = unit(found.get("amount") or price or "")
+    if "currency" not in found and currency in CODES:
+        rules["currency"] = ColumnRule(constant=currency)
+        yield f"currency is {currency}, as the name of the amount says"
 
 
-CANONICAL: dict[str, Sequence[str]] = {
-    "transactions": (
-        "customer_id", "product_id", "basket_id", "timestamp", "quantity", "amount", "discount", "coupon_id",
-        "store_id", "channel", "currency", "session_id",
-    ),
-    "products": (
-        "product_id", "name", "brand", "department", "category", "price", "unit_cost", "currency", "shelf_life_days",
-        "image_url", "recommendable",
-    ),
-    "stores": ("store_id", "time_zone"),
-    "campaigns": ("campaign_id", "name", "funder", "currency", "budget", "starts_at", "ends_at"),
-    "offers": ("offer_id", "campaign_id", "product_id", "name", "amount", "percent"),
-    "audience": ("campaign_id", "customer_id", "timestamp"),
-    "redemptions": ("offer_id", "customer_id", "timestamp", "discount", "channel"),
-}  # fmt: skip
+def _join_times(
+    columns: Sequence[str], sample: pl.DataFrame, found: dict[str, str], rules: dict[str, ColumnRule]
+) -> None:
+    """Joins a date with the time of day that stands next to it."""
+    date, clock = found.get("timestamp"), first_named(columns, TIMES_OF_DAY, set(found.values()))
+    if date is None or clock is None or {date, clock} - set(sample.columns):
+        return
+    dates, clocks = (sample[name].cast(pl.String).drop_nulls() for name in (date, clock))
+    if clocks.len() and not dates.str.contains(":").any() and clocks.str.contains(CLOCK).all():
+        rules["timestamp"] = ColumnRule(join=((date,), (clock,)))
+        found["timestamp"] = f"{date} with {clock}"
 
 
-def _first(columns: Sequence[str], names: Sequence[str], taken: set[str]) -> str | None:
-    by_bare = {_compact(column): column for column in reversed(columns) if column not in taken}
-    return next((by_bare[_compact(name)] for name in names if _compact(name) in by_bare), None)
+def _kinds(columns: Sequence[str], sample: pl.DataFrame, taken: set[str]) -> Iterator[RowRule]:
+    """Columns that say what a row is: by their name, or by a name like it and words that everybody uses."""
+    for name in columns:
+        if name in taken:
+            continue
+        if name in KIND_COLUMNS:
+            yield RowRule(column=name)
+        elif bare(name).endswith(KIND_ENDINGS) and name in sample.columns:
+            words = sample[name].cast(pl.String).str.strip_chars().str.to_lowercase().drop_nulls().unique()
+            known = words.is_in(list(ROW_KINDS)).sum()
+            if known and bare(name) in KIND_ENDINGS:
+                yield RowRule(column=name)
+            elif 2 * known > words.len():
+                # Columns about shipping or payment have other words too, which are nothing against a purchase.
+                yield RowRule(column=name, otherwise="purchase")
 
 
 def _refuse_ratings(path: Path, columns: Sequence[str]) -> None:
-    rating = _first(columns, RATING_COLUMNS, set())
+    rating = first_named(columns, RATING_COLUMNS, set())
     if rating is not None:
         raise BadInput(
             f"{path}: column {rating!r} says that rows are opinions, and which are as good as a purchase is yours to "
@@ -196,6 +142,13 @@ def _refuse_lists(path: Path, sample: pl.DataFrame, product: str | None) -> None
         )
 
 
+def _are_channels(sample: pl.DataFrame, name: str) -> bool:
+    if name not in sample.columns:
+        return False
+    words = sample[name].cast(pl.String).str.strip_chars().str.to_lowercase().drop_nulls().unique()
+    return bool(words.is_in(list(CHANNELS)).all())
+
+
 def _numbers(sample: pl.DataFrame, name: str) -> pl.Series:
     return (
         sample[name].cast(pl.Float64, strict=False).drop_nulls()
@@ -209,6 +162,15 @@ def _is_count(sample: pl.DataFrame, name: str | None) -> bool:
         return False
     numbers = _numbers(sample, name)
     return numbers.len() > 0 and bool((numbers == numbers.round()).all()) and bool((numbers.abs() <= 100).all())
+
+
+def _is_of_order(sample: pl.DataFrame, basket: str | None, amount: str | None) -> bool:
+    """Whether all lines of each basket with several have one amount."""
+    if basket is None or amount is None or is_of_line(amount) or {basket, amount} - set(sample.columns):
+        return False
+    baskets = sample.drop_nulls(basket).group_by(basket).agg(pl.len().alias("lines"), pl.col(amount).n_unique())
+    several = baskets.filter(pl.col("lines") > 1)
+    return several.height > 0 and bool((several[amount] == 1).all())
 
 
 def _is_ratio(sample: pl.DataFrame, name: str, amount: str | None) -> bool:

@@ -6,7 +6,8 @@ import polars as pl
 
 from app.imports.columns.dates import DAY_FIRST
 from app.imports.columns.reading import NUMBERS, TIMES
-from app.imports.mapping.guess import GUESSED, SYNONYMS, named_columns
+from app.imports.mapping.guess import GUESSED
+from app.imports.mapping.names import SYNONYMS, named_columns
 from app.imports.plan import Plan
 
 SAMPLES = 3

@@ -31,6 +31,8 @@ FEES = (
     "versandkosten", "porto", "rabatt", "tax", "vat", "donation", "manual", "amazonfee",
 )  # fmt: skip
 """Ids that look like postage, charges and sums, and not like something to be recommended."""
+FORM = r"regexp_replace(ltrim(lower({}), '0'), '[^\p{{L}}\p{{N}}]', '', 'g')"
+"""An id without what people write in one way or another."""
 COLUMNS = {CUSTOMER_ID: "customer", TIME: "time", AMOUNT_MINOR: "amount", STORE_ID: "store", BASKET_ID: "basket"}
 
 
@@ -61,7 +63,7 @@ def _kinds(query: Query, facts: Facts) -> Iterator[str]:
 
 def _ids(query: Query) -> Iterator[str]:
     for column, what in ((CUSTOMER_ID, "customers"), (PRODUCT_ID, "products")):
-        form = f"regexp_replace(ltrim(lower({column}), '0'), '[^a-z0-9]', '', 'g')"
+        form = FORM.format(column)
         ids = f"(select distinct {column} from staged where {column} is not null)"
         alike = (
             f"select min({column}), max({column}) from {ids} where {form} != '' "

@@ -38,6 +38,8 @@ class TableFile:
     """What a person should know of how it was read."""
     is_ragged: bool = False
     """Whether rows may have columns that the first ones lack."""
+    lists: tuple[str, ...] = ()
+    """Columns that hold lists, the entries of which may be a row each."""
 
     def close(self) -> None:
         """For who stops before the last block: the file is closed now and not some time later."""

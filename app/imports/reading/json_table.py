@@ -50,13 +50,17 @@ def open_json(
     if not any(each.value is not None for each in first):
         fault = first[0].fault if first else "it holds no object"
         raise BadInput(f"{path}: is not JSON ({fault}); write one object a line, or a list of objects")
-    columns = tuple(dict.fromkeys(name for each in first if each.value is not None for name in _names(each.value)))
+    named = [_names(each.value) for each in first if each.value is not None]
+    columns = tuple(dict.fromkeys(name for names, _ in named for name in names))
+    lists = tuple(dict.fromkeys(name for _, inner in named for name in inner))
     check_compulsory(path, columns, compulsory)
     read = columns if wanted is None else tuple(name for name in columns if name in wanted)
     # Fields that only later objects have are read as well where they are wanted.
     read = (*read, *(name for name in wanted or () if name not in read))
     notes = ("JSON",) if explode is None else (f"JSON, a row for each of {options.explode}",)
-    return TableFile(path, columns, path.stat().st_size, _blocks(path, read, explode), notes, is_ragged=True)
+    return TableFile(
+        path, columns, path.stat().st_size, _blocks(path, read, explode), notes, is_ragged=True, lists=lists
+    )
 
 
 def _blocks(path: Path, names: Sequence[str], explode: str | None) -> Iterator[Block]:
@@ -163,15 +167,15 @@ def _rows(value: dict[str, object], explode: str | None) -> list[dict[str, str |
     return rows
 
 
-def _names(value: dict[str, object]) -> list[str]:
-    """All fields, those of the entries of lists too."""
+def _names(value: dict[str, object]) -> tuple[list[str], list[str]]:
+    """All fields, those of the entries of lists too, and the lists."""
     flat: dict[str, str | None] = {}
     lists: dict[str, list[object]] = {}
     _flatten(value, "", flat, lists)
     for name, entries in lists.items():
         if isinstance(entries[0], dict):
             _flatten(entries[0], f"{name}.", flat, {})
-    return list(flat)
+    return list(flat), list(lists)
 
 
 def _flatten(

@@ -1,0 +1,169 @@
+"""What systems call the columns of Endcap's tables, and how a file's names are matched with that."""
+
+import re
+from collections.abc import Sequence
+
+_CUSTOMER = (
+    "customer", "customer_code", "customer_number", "customer_no", "cust_id", "cust_code", "cust", "cid", "user_id",
+    "user", "userid", "client_id", "client", "member_id", "member", "household_id", "household_key", "household",
+    "card_number", "card_no", "loyalty_card", "loyalty_id", "shopper_id", "buyer_id", "visitor_id", "visitorid", "uid",
+    "reviewer_id", "person_id", "kunde", "kundennummer", "kunden_id", "kundennr", "id_cliente", "cliente",
+    "client_code", "buyer", "profile_id", "customer_account", "cust_account", "customer_email", "buyer_email",
+    "contact_email", "email",
+)  # fmt: skip
+_PRODUCT = (
+    "sku", "item_id", "item_sku", "itemid", "product_code", "product_sku", "product_no", "product_number", "prod_code",
+    "prod_id", "article_id", "article", "article_no", "article_number", "stock_code", "stockcode", "item_code",
+    "item_number", "item_no", "variant_sku", "lineitem_sku", "upc", "ean", "gtin", "barcode", "asin", "plu", "isbn",
+    "material", "artikel", "artikelnummer", "artikel_nr", "product", "item", "id_producto", "codigo_producto",
+    "stock_item_id", "goods_id", "movie_id", "listing_id", "item_name", "product_name", "artikelbezeichnung",
+)  # fmt: skip
+_BASKET = (
+    "order_id", "order_no", "order_number", "order_reference", "invoice", "invoice_no", "invoice_id", "invoice_number",
+    "receipt_id", "receipt_no", "receipt_number", "receipt", "transaction_id", "transaction_no", "trans_id",
+    "transactionid", "bill_no", "bill_id", "ticket_id", "ticket", "ticket_number", "basket", "sale_id", "purchase_id",
+    "order", "amazon_order_id", "bestellnummer", "bestellung", "belegnummer", "bon", "bonnummer", "bon_nr", "number",
+)  # fmt: skip
+_TIME = (
+    "date", "datetime", "date_time", "invoice_date", "order_date", "order_datetime", "purchase_date",
+    "purchased_at", "created_at", "event_time", "event_timestamp", "transaction_date", "transaction_dt",
+    "transaction_time", "transaction_timestamp", "sale_date", "sold_at", "shop_date", "t_dat", "ts", "ordered_at",
+    "paid_at", "order_purchase_timestamp", "day", "datum", "bestelldatum", "belegdatum", "kaufdatum", "date_add",
+    "order_created_at", "date_created", "date_added", "date_paid",
+    "order_time", "invoicedate", "created", "timestamp_utc", "unix_review_time", "fecha", "time",
+)  # fmt: skip
+
+SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
+    "transactions": {
+        "customer_id": _CUSTOMER,
+        "product_id": _PRODUCT,
+        "basket_id": _BASKET,
+        "timestamp": _TIME,
+        "quantity": (
+            "qty", "units", "pieces", "quantity_sold", "item_quantity", "units_sold", "menge", "anzahl", "cantidad",
+        ),
+        "amount": (
+            "sales_value", "spend", "line_total", "line_amount", "net_sales", "sales", "sales_amount", "revenue",
+            "total_price", "item_total", "line_price", "extended_price", "paid", "turnover", "betrag",
+            "umsatz", "gross_sales", "total_revenue", "item_revenue", "line_item_total", "product_total_price",
+            "importe",
+        ),
+        "discount": ("discount_amount", "line_discount", "rabatt", "discounts"),
+        "coupon_id": ("coupon", "coupon_code", "discount_code", "voucher", "voucher_code"),
+        "store_id": (
+            "store", "store_code", "store_no", "store_nbr", "store_number", "shop_id", "branch", "branch_id", "outlet",
+            "outlet_id", "location_id", "location", "filiale", "filial_nr", "market",
+        ),
+        "channel": ("sales_channel", "order_channel", "source_channel"),
+        "currency": ("currency_code", "order_currency", "order_currency_code", "waehrung", "währung"),
+        "session_id": ("session", "user_session", "visit_id"),
+    },
+    "products": {
+        "product_id": ("id", *_PRODUCT),
+        "name": ("title", "product_name", "product_title", "item_name", "name_1", "bezeichnung", "artikelbezeichnung"),
+        "price": ("regular_price", "retail_price", "selling_price", "sale_price", "unit_price", "list_price", "preis"),
+        "brand": ("manufacturer", "vendor", "brand_name", "marke", "hersteller"),
+        "category": (
+            "categories", "product_type", "product_category", "google_product_category", "category_name", "type",
+            "kategorie", "warengruppe",
+        ),
+        "department": ("department_name", "section", "abteilung"),
+        "image_url": ("image_link", "image", "image_src", "picture", "bild"),
+        "currency": ("currency_code",),
+        "unit_cost": ("cost", "cost_price", "wholesale_price", "purchase_price", "einkaufspreis"),
+    },
+    "stores": {"store_id": ("id", "store", "store_code", "store_no", "store_nbr", "shop_id", "branch_id", "outlet_id")},
+}  # fmt: skip
+"""By table and column the names that other systems use, the most telling first."""
+
+UNIT_PRICES = (
+    "unit_price",
+    "unitprice",
+    "price",
+    "item_price",
+    "price_per_unit",
+    "sale_price",
+    "selling_price",
+    "preis",
+)
+CANONICAL: dict[str, Sequence[str]] = {
+    "transactions": (
+        "customer_id", "product_id", "basket_id", "timestamp", "quantity", "amount", "discount", "coupon_id",
+        "store_id", "channel", "currency", "session_id",
+    ),
+    "products": (
+        "product_id", "name", "brand", "department", "category", "price", "unit_cost", "currency", "shelf_life_days",
+        "image_url", "recommendable",
+    ),
+    "stores": ("store_id", "time_zone"),
+    "campaigns": ("campaign_id", "name", "funder", "currency", "budget", "starts_at", "ends_at"),
+    "offers": ("offer_id", "campaign_id", "product_id", "name", "amount", "percent"),
+    "audience": ("campaign_id", "customer_id", "timestamp"),
+    "redemptions": ("offer_id", "customer_id", "timestamp", "discount", "channel"),
+}  # fmt: skip
+
+
+TOTALS = ("total", "total_amount", "subtotal", "amount_total", "order_total", "sum")
+"""Amounts that are those of a line in one system, and in another those of the whole order in each of its lines."""
+TIMES_OF_DAY = ("time", "uhrzeit", "time_of_day", "sale_time", "order_time", "transaction_time", "hora")
+"""What stands next to a date."""
+_ITS = re.compile(r"^(line_?item|order_line|item|product|artikel)_")
+_UNIT = re.compile(r"\(([^)]*)\)")
+
+
+def bare(name: str) -> str:
+    """The name in lower case with `_` for all that is no letter or digit, without what stands in brackets."""
+    return re.sub(r"[^0-9a-zà-ÿ]+", "_", _UNIT.sub("", name).strip().lower()).strip("_")
+
+
+def unit(name: str) -> str:
+    """What stands in brackets in the name, as the currency of an amount."""
+    found = _UNIT.search(name)
+    return found.group(1).strip().upper() if found else ""
+
+
+def first_named(columns: Sequence[str], names: Sequence[str], taken: set[str]) -> str | None:
+    """The first column that has one of the names, the most telling name first; `taken` ones are left out.
+
+    A name counts also as the last of several joined by points, and after "item" or "product": Item SKU is a SKU.
+    """
+    for form in _FORMS:
+        by_form = {form(column): column for column in reversed(columns) if column not in taken}
+        found = next((by_form[_whole(name)] for name in names if _whole(name) in by_form), None)
+        if found is not None:
+            return found
+    return None
+
+
+def is_of_line(name: str) -> bool:
+    """Whether the name says that it is about one line or product, as Item Total."""
+    return _ITS.match(bare(name)) is not None
+
+
+def _whole(name: str) -> str:
+    return bare(name).replace("_", "")
+
+
+def _last(name: str) -> str:
+    return _whole(name.rpartition(".")[2])
+
+
+def _own(name: str) -> str:
+    return _ITS.sub("", bare(name.rpartition(".")[2])).replace("_", "")
+
+
+_FORMS = (_whole, _last, _own)
+
+
+def named_columns(columns: Sequence[str], table: str) -> dict[str, str | None]:
+    """For each of the table's columns the one of the file that means it, by its name."""
+    synonyms = SYNONYMS.get(table, {})
+    own = {name: (name if name in columns else None) for name in (*synonyms, *CANONICAL.get(table, ()))}
+    taken: set[str] = {name for name in own.values() if name}
+    for name, others in synonyms.items():
+        if own[name] is None:
+            source = first_named(columns, (name, *others), taken)
+            if source is not None:
+                own[name] = source
+                taken.add(source)
+    return own
