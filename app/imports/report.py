@@ -9,6 +9,8 @@ from pathlib import Path
 from textwrap import shorten
 from typing import IO, Self
 
+from app.imports.reading.containers import parts_of
+
 REASONS = 8
 """So many reasons of refusal are shown; the list has them all."""
 EXAMPLE_LENGTH = 120
@@ -144,5 +146,7 @@ class Rejects:
 
 
 def _content_hash(path: Path) -> str:
+    if path.is_dir():
+        return hashlib.blake2b("".join(map(_content_hash, parts_of(path))).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()

@@ -42,6 +42,4 @@ def _dates(frame: pl.DataFrame, days: Days) -> pl.Series:
     between = pl.col(days.column.lower()).cast(pl.Float64, strict=False).fill_null(0.0)
     passed = between.cum_sum().over(days.group.lower(), order_by=number)
     first = pl.lit(date.fromisoformat(days.first))
-    return pl.select(
-        (pl.lit(first) + pl.duration(days=passed.cast(pl.Int64))).cast(pl.Date).cast(pl.String)
-    ).to_series()
+    return frame.select((first + pl.duration(days=passed.cast(pl.Int64))).cast(pl.Date).cast(pl.String)).to_series()

@@ -42,6 +42,11 @@ def said_if_damaged(path: Path) -> Iterator[None]:
         raise BadInput(f"{path}: cannot be unpacked ({error}); give the whole file") from None
 
 
+def parts_of(folder: Path) -> list[Path]:
+    """The files of a folder in the order of their names, without those that programs put there for themselves."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith((".", "_")))
+
+
 class Utf8:
     """Reads text of another encoding, or with other line ends or separators, as UTF-8 with LF."""
 

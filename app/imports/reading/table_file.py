@@ -1,7 +1,8 @@
 """Open a table, whatever kind of file it is in, and give it block by block with the line number of every row."""
 
 import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import polars as pl
 
 from app.errors import BadInput
 from app.imports.reading.block import BLOCK_BYTES, Block, TableFile, frame_rows
-from app.imports.reading.containers import said_if_damaged, unpacked
+from app.imports.reading.containers import parts_of, said_if_damaged, unpacked
 from app.imports.reading.dialect import AS_FOUND, ReadOptions
 from app.imports.reading.json_table import is_json, open_json
 from app.imports.reading.parquet_table import open_parquet
@@ -34,6 +35,8 @@ def open_table(
 
     `block_bytes` bounds the memory for text files.
     """
+    if path.is_dir():
+        return _open_folder(path, compulsory=compulsory, wanted=wanted, options=options, block_bytes=block_bytes)
     try:
         with path.open("rb") as file:
             head = file.read(4)
@@ -49,6 +52,42 @@ def open_table(
     if is_xml(start):
         return open_xml(path, compulsory=compulsory, wanted=wanted)
     return open_text(path, options, compulsory=compulsory, wanted=wanted, block_bytes=block_bytes)
+
+
+def _open_folder(
+    path: Path,
+    *,
+    compulsory: Collection[str],
+    wanted: Collection[str] | None,
+    options: ReadOptions,
+    block_bytes: int,
+) -> TableFile:
+    """The files of a folder as one table, in the order of their names, as programs write it that write in parts."""
+    files = parts_of(path)
+    if not files:
+        raise BadInput(f"{path}: the folder holds no file; give one with the parts of a table")
+
+    def opened(file: Path) -> TableFile:
+        return open_table(file, compulsory=compulsory, wanted=wanted, options=options, block_bytes=block_bytes)
+
+    def blocks() -> Iterator[Block]:
+        done = 0
+        for file in files:
+            part = opened(file)
+            if set(part.columns) != set(first.columns):
+                other = ", ".join(sorted(set(part.columns) ^ set(first.columns)))
+                raise BadInput(f"{file}: has other columns than {files[0].name} ({other}); import it alone")
+            for block in part.blocks:
+                yield replace(block, raw=_named(file.name, block.raw), done=done + block.done)
+            done += part.total
+
+    first = opened(files[0])
+    total = sum(opened(file).total for file in files)
+    return replace(first, path=path, total=total, blocks=blocks(), notes=(f"{len(files)} files", *first.notes))
+
+
+def _named(name: str, raw: Callable[[int], str]) -> Callable[[int], str]:
+    return lambda row: f"{name}: {raw(row)}"
 
 
 def _start(path: Path) -> bytes:
