@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,8 @@ T = TypeVar("T")
 UNIT_COSTS = "unit_cost_minor.npy"
 LISTED = "price_listed.npy"
 ROUNDING = 1e-4
+COLUMN_BYTES_MAX = 150
+"""A longer name, or one with a slash, is no name of a file."""
 HEAD_COUNTS = (3_000, 8_000, 16_000)
 """Longest vectors that a search looks at first; of 68,077 the first 3,000 settle 63 to 92 % of customers' best 60."""
 
@@ -331,6 +334,12 @@ def _gram(item_factors: Floats) -> Floats:
     return np.ascontiguousarray(item_factors.T @ item_factors)
 
 
+def attribute_array(column: str) -> str:
+    """The name of the array with the codes of a column of products, which retailers call as they like."""
+    is_file_name = not set("/\0") & set(column) and len(column.encode()) <= COLUMN_BYTES_MAX
+    return f"attribute_{column if is_file_name else blake2b(column.encode(), digest_size=12).hexdigest()}"
+
+
 def _catalogue(parts: BundleParts) -> Catalogue:
     product_ids = parts.document("product_ids.json", PRODUCT_IDS)
     parts.sizes.state("products", count := len(product_ids), "product_ids.json")
@@ -341,7 +350,7 @@ def _catalogue(parts: BundleParts) -> Catalogue:
     for column, vocabulary in described.attributes.items():
         size = f"values of {column!r}"
         parts.sizes.state(size, len(vocabulary), "catalogue.json")
-        codes = parts.array(f"attribute_{column}.npy", codes_form(size))
+        codes = parts.array(f"{attribute_array(column)}.npy", codes_form(size))
         attributes[column] = Attribute(codes, vocabulary, {value: code for code, value in enumerate(vocabulary)})
     keys = np.array([product_key(product_id) for product_id in product_ids], np.int64)
     # Without a product table, or one with such a column, and in older bundles: no cost known, no price listed.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.decision.ranking.features import TABLE_COLUMNS
-from app.model.bundle import Bundle
+from app.model.bundle import Bundle, attribute_array
 from training.data.dataset import Dataset, purchase_pairs
 from training.learners.factors import AlsSettings, Start, fit_item_factors
 from training.learners.index import longest_first
@@ -101,7 +101,7 @@ def learn_contents(
         arrays["price_listed"] = dataset.catalogue.is_listed
     if (dataset.catalogue.unit_cost_minor >= 0).any():
         arrays["unit_cost_minor"] = dataset.catalogue.unit_cost_minor
-    arrays |= {f"attribute_{column}": attribute.codes for column, attribute in attributes.items()}
+    arrays |= {attribute_array(column): attribute.codes for column, attribute in attributes.items()}
     documents = {
         "product_ids": dataset.product_ids,
         "catalogue": {

@@ -14,7 +14,7 @@ from app.errors import BadInput
 from app.imports.reading.block import Block, TableFile
 from app.imports.reading.containers import said_if_damaged, unpacked
 from app.imports.reading.dialect import ReadOptions
-from app.imports.reading.names import check_compulsory
+from app.imports.reading.names import check_compulsory, plain_name
 from app.imports.report import Reject
 
 HEAD_ROWS = 1000
@@ -182,7 +182,7 @@ def _flatten(
     value: dict[str, object], prefix: str, flat: dict[str, str | None], lists: dict[str, list[object]]
 ) -> None:
     for key, each in value.items():
-        name = prefix + key.strip().lower()
+        name = prefix + plain_name(key)
         if isinstance(each, dict):
             _flatten(each, f"{name}.", flat, lists)
         elif isinstance(each, list) and each and isinstance(each[0], dict):

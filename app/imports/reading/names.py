@@ -11,10 +11,16 @@ FOUND_LENGTH = 300
 """So many characters of the names that there are stand in an error."""
 
 
+def plain_name(name: str) -> str:
+    """In lower case, without blanks around it and without what Polars takes for a pattern of several names."""
+    plain = name.strip().lower()
+    return plain.strip("^$*") if plain == "*" or plain.startswith("^") else plain
+
+
 def column_names(path: Path, names: Sequence[str], *, needed: Collection[str]) -> tuple[str, ...]:
     """One name a column; of several with one name the later ones get a number, unless the name is `needed`."""
     # Spreadsheets leave nameless columns behind; they are nobody's.
-    columns = [name.strip().lower() or f"column {position}" for position, name in enumerate(names, start=1)]
+    columns = [plain_name(name) or f"column {position}" for position, name in enumerate(names, start=1)]
     double = [name for name, count in Counter(columns).items() if count > 1 and name in needed]
     if double:
         raise BadInput(f"{path}: column {double[0]!r} is duplicated in the header; keep one")

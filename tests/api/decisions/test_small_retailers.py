@@ -98,3 +98,15 @@ def test_products_alone_are_nothing_to_learn_from(tmp_path: Path, valkey: str) -
     path.write_text("product_id,name\na,Apple\n")
     with pytest.raises(BadInput, match="endcap import --transactions"):
         learned(tmp_path, valkey, Sources(products=path))
+
+
+def test_guests_and_products_with_columns_of_any_name_are_enough(tmp_path: Path, valkey: str) -> None:
+    sales, products = tmp_path / "sales.csv", tmp_path / "products.csv"
+    lines = [f"Guest,p{n % 4},r{n // 2},2026-09-{1 + n % 28:02},1" for n in range(60)]
+    sales.write_text("\n".join(["customer_id,product_id,basket_id,timestamp,amount", *lines]))
+    header = f"product_id,name,Size (0/1),{'x' * 300},Größe"
+    products.write_text("\n".join([header, *(f"p{n},N{n},{n % 2},a,b" for n in range(4))]))
+    settings = learned(tmp_path, valkey, Sources(files=(sales, products)))
+    shown = answer(settings, valkey, tmp_path, anonymous_id="new", filters={"size (0/1)": ["1"]})
+    assert "propositions" in shown, shown
+    assert {each["product_id"] for each in shown["propositions"]} == {"p1", "p3"}

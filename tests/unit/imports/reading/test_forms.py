@@ -35,6 +35,10 @@ WRITTEN: dict[str, tuple[bytes, str]] = {
     "separator at the end of each line": (PLAIN.replace("\n", ",\n").encode(), ""),
     "separator at the end of each row": (PLAIN.replace("\n", ",\n").replace(",\n", "\n", 1).encode(), ""),
     "columns nobody needs under one name": (b"tax,Tax," + PLAIN.replace("\n", "\n0,0,", 2).encode(), ""),
+    "names that are patterns": (
+        PLAIN.replace("customer_id", "*,^.*$,customer_id").replace("\nc", "\n,,c").encode(),
+        "",
+    ),
     "gzip": (gzip.compress(PLAIN.encode()), ""),
     "gzip of utf-16": (gzip.compress(PLAIN.encode("utf-16")), "read as utf-16"),
     "bzip2": (bz2.compress(PLAIN.encode()), ""),
