@@ -2,7 +2,7 @@
 
 from app.imports.campaigns import import_campaigns
 from app.imports.catalogue import import_products, import_stores
-from app.imports.event_file import import_events
+from app.imports.events.event_file import import_events
 from app.imports.report import ImportReport
 from app.imports.sources.complete_journey import import_complete_journey
 from app.imports.transactions import import_transactions

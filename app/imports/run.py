@@ -14,7 +14,7 @@ from app.domain import LOCAL
 from app.errors import BadInput, StoreUnavailable
 from app.imports.campaigns import CampaignFiles, campaign_file, import_campaigns
 from app.imports.catalogue import import_products, import_stores
-from app.imports.event_file import import_events
+from app.imports.events.event_file import import_events
 from app.imports.inputs import expanded
 from app.imports.journal.records import BY_NOBODY, Intake
 from app.imports.mapping.load import load_mapping, shipped_mappings

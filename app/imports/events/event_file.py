@@ -8,9 +8,12 @@ from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
+import polars as pl
+
 from app.domain import Event
 from app.errors import BadInput
 from app.history import event_rows
+from app.imports.events.columns import INDEX, event_columns
 from app.imports.journal.history_imports import check_early, store
 from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, import_id_of
 from app.imports.reading.json_table import JsonObject, json_objects
@@ -61,8 +64,8 @@ def import_events(
         check_early(settings, record, intake)
         objects = json_objects(path)
         while batch := list(islice(objects, BATCH_COUNT)):
-            events, refused = _validated(batch, validate)
-            staging.add(event_rows(events))
+            frame, refused = _rows(batch, validate, now=now)
+            staging.add(frame)
             rejects.add(refused)
             progress(min(batch[-1].end, total), total)
         staging.number_rows()
@@ -106,16 +109,31 @@ def _as_api(value: Mapping[str, object]) -> dict[str, object]:
     return known
 
 
-def _validated(batch: Sequence[JsonObject], validate: Validate) -> tuple[list[Event], list[Reject]]:
-    events: list[Event] = []
+def _rows(batch: Sequence[JsonObject], validate: Validate, *, now: datetime) -> tuple[pl.DataFrame, list[Reject]]:
+    """The history rows of a batch: what is plain by the column, everything else one by one."""
+    plain = event_columns([each.value or {} for each in batch], now=now)
+    if plain.height == len(batch):
+        return plain.drop(INDEX), []
+    single = sorted(set(range(len(batch))).difference(plain[INDEX].to_list()))
+    events, refused = _validated([(position, batch[position]) for position in single], validate)
+    positions = pl.Series(INDEX, [position for position, _ in events], plain.schema[INDEX])
+    others = event_rows(event for _, event in events).with_columns(positions)
+    return pl.concat([plain, others.select(plain.columns)]).sort(INDEX, maintain_order=True).drop(INDEX), refused
+
+
+def _validated(
+    batch: Sequence[tuple[int, JsonObject]], validate: Validate
+) -> tuple[list[tuple[int, Event]], list[Reject]]:
+    """The events, each with the position that its object was given with, and what is refused."""
+    events: list[tuple[int, Event]] = []
     refused: list[Reject] = []
-    for each in batch:
+    for position, each in batch:
         raw = each.text.decode(errors="replace").rstrip("\r\n")
         if each.value is None:
             refused.append(Reject(each.line, "", "", each.fault, raw))
             continue
         try:
-            events += validate(_as_api(each.value))
+            events += [(position, event) for event in validate(_as_api(each.value))]
         except BadInput as error:
             faults = error.faults if isinstance(error, RejectedEvent) else ((error.pointer or "", error.message),)
             refused += (Reject(each.line, pointer, "", message, raw) for pointer, message in faults)
