@@ -17,6 +17,7 @@ from app.commands.demo_coupons import (
     qualification_lines,
 )
 from app.commands.figures import training_outcome
+from app.commands.imports.demonstration import import_parts
 from app.commands.terminal import notify, progress_bar, show_text
 from app.commands.text_table import TextTable
 from app.domain import Degraded, JsonObject
@@ -78,6 +79,7 @@ def _show(settings: Settings, stop: supervisor.Stop, check: bool, failure: list[
         _print_decision(base, body, _decision(f"{base}/v1/decisions", body, settings.api_key))
         if shopper.has_coupons:
             _show_coupons(settings, base, shopper)
+        show_text(*import_parts(settings, now=datetime.now(UTC)))
         if not check:
             notify(f"Serving on {base} (API at {base}/docs); Ctrl-C ends it.")
     # Handed on to run_demo(), because an error in a thread would end nothing but the thread.

@@ -11,6 +11,7 @@ import typer
 
 from app.commands.terminal import AsJson, DataDir, load_settings, show
 from app.commands.text_table import TextTable
+from app.settings import Settings
 
 COLUMNS = ("import", "table", "file", "mapping", "added", "known", "rejected", "from", "to", "by", "came in", "status")
 FOLLOW = "run `endcap train`, or at least `endcap features`, so that model and features follow"
@@ -32,12 +33,21 @@ imports = typer.Typer(invoke_without_command=True, help="List what came in; take
 @imports.callback()
 def list_(context: typer.Context, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List what came in: file, mapping, rows, range of time, who and when; take an import back."""
-    from app.imports.undo import list_imports
-
     if context.invoked_subcommand is not None:
         return
-    listed = [{**asdict(one.record), "status": one.status} for one in list_imports(load_settings(data_dir))]
+    listed = _listed(load_settings(data_dir))
     show(as_json, {"imports": listed}, TextTable(COLUMNS, [_row(one) for one in listed]))
+
+
+def listing(settings: Settings) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The columns and rows of the list of imports."""
+    return COLUMNS, [_row(one) for one in _listed(settings)]
+
+
+def _listed(settings: Settings) -> list[dict[str, object]]:
+    from app.imports.undo import list_imports
+
+    return [{**asdict(one.record), "status": one.status} for one in list_imports(settings)]
 
 
 @imports.command()
