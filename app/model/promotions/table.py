@@ -1,5 +1,7 @@
 """The imported promotions as they lie in tables/: what imports write and training reads."""
 
+from datetime import datetime
+
 import polars as pl
 
 FILE = "promotions.parquet"
@@ -16,3 +18,15 @@ SCHEMA = pl.Schema(
     }
 )
 """A row without `store_id` is of all stores; without `display` or `flyer` it is not there, and may be in the other."""
+RUN_ROWS = 1_000_000
+"""So many rows, and all others of their last start, are looked at together: 200 MB."""
+
+
+def runs(*tables: pl.LazyFrame) -> list[tuple[datetime, datetime]]:
+    """Spans of starts, ascending, first and last included, that hold all rows of the tables, each about RUN_ROWS."""
+    counted = pl.concat([table.select(STARTS_AT) for table in tables]).group_by(STARTS_AT).len().sort(STARTS_AT)
+    run = (pl.col("len").cum_sum() - pl.col("len")) // RUN_ROWS
+    spans = counted.group_by(run.alias("run"), maintain_order=True).agg(
+        pl.col(STARTS_AT).min().alias("first"), pl.col(STARTS_AT).max().alias("last")
+    )
+    return list(spans.select("first", "last").collect().iter_rows())
