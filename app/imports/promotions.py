@@ -1,7 +1,7 @@
 """Import promotions: what is in a flyer or on display, where and when; one row per product, store and start."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -16,7 +16,7 @@ from app.imports.checked import check, columns_of
 from app.imports.reading.table_file import Block, TableFile, open_table
 from app.imports.report import ImportReport, Rejects
 from app.imports.values import ParsedColumn
-from app.model.promotions.table import DISPLAY, ENDS_AT, FILE, FLYER, KEY, SCHEMA, STARTS_AT, STORE_ID
+from app.model.promotions.table import DISPLAY, ENDS_AT, FILE, FLYER, KEY, SCHEMA, STARTS_AT, STORE_ID, runs
 from app.ports import StageProgress
 from app.settings import Settings
 
@@ -25,8 +25,6 @@ COMPULSORY = ("product_id", STARTS_AT)
 DEFAULT_SPAN = timedelta(days=7)
 NOT_SHOWN = ("0", "no", "none", "false", "n")
 """How files write that a product is not on display, or not in the flyer."""
-RUN_ROWS = 1_000_000
-"""So many rows, and all others of their last start, are sorted and merged at a time: 400 MB."""
 
 
 def import_promotions(settings: Settings, path: Path, *, shift_days: int, progress: StageProgress) -> ImportReport:
@@ -116,7 +114,7 @@ def _merge(path: Path, staged: Path) -> int:
         def write(unfinished: Path) -> None:
             nonlocal changed
             writer = None
-            for first, last in _runs(new, stored):
+            for first, last in runs(new, stored):
                 within = pl.col(STARTS_AT).is_between(first, last)
                 known = stored.filter(within).collect()
                 latest = new.filter(within).collect().unique(KEY, keep="last", maintain_order=True)
@@ -133,13 +131,3 @@ def _merge(path: Path, staged: Path) -> int:
 
         replace_atomically(path, write)
     return changed
-
-
-def _runs(new: pl.LazyFrame, stored: pl.LazyFrame) -> list[tuple[datetime, datetime]]:
-    """Spans of starts, ascending, that hold all rows, each about RUN_ROWS of them."""
-    counted = pl.concat([new.select(STARTS_AT), stored.select(STARTS_AT)]).group_by(STARTS_AT).len().sort(STARTS_AT)
-    run = (pl.col("len").cum_sum() - pl.col("len")) // RUN_ROWS
-    spans = counted.group_by(run.alias("run"), maintain_order=True).agg(
-        pl.col(STARTS_AT).min().alias("first"), pl.col(STARTS_AT).max().alias("last")
-    )
-    return list(spans.select("first", "last").collect().iter_rows())
