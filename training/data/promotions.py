@@ -76,11 +76,16 @@ class Promotions:
 
     def between(self, first_day: float, last_day: float) -> PromotionRows:
         """The rows that are in force at some instant of this span."""
-        starts, ends = (
-            pl.from_epoch(pl.lit(round(day * 86_400))).dt.replace_time_zone("UTC") for day in (first_day, last_day)
-        )
-        table = pl.scan_parquet(self.path).filter((pl.col(ENDS_AT) > starts) & (pl.col(STARTS_AT) < ends))
-        return coded_rows(table, self.product_ids, self.store_ids)
+        return rows_between(self.path, self.product_ids, self.store_ids, days=(first_day, last_day))
+
+
+def rows_between(
+    path: Path, product_ids: Sequence[str], store_ids: Sequence[str], *, days: tuple[float, float]
+) -> PromotionRows:
+    """The rows of these products that are in force at some instant between two days."""
+    first, last = (pl.from_epoch(pl.lit(round(day * 86_400))).dt.replace_time_zone("UTC") for day in days)
+    table = pl.scan_parquet(path).filter((pl.col(ENDS_AT) > first) & (pl.col(STARTS_AT) < last))
+    return coded_rows(table, product_ids, store_ids)
 
 
 def load_promotions(

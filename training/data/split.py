@@ -31,7 +31,8 @@ class Split:
     """`train` as of the cut; `truth`: customer code → distinct items, ascending, of the held-out basket.
 
     Some queries come in the middle of a visit: `prefix`: customer code → items viewed in it so far, latest first.
-    Where nothing is ever bought, all do, and truth is what is viewed next. `query_day`: when the queries are of.
+    Where nothing is ever bought, all do, and truth is what is viewed next. `query_day`: of which day a query is
+    that needs to know what is on promotion.
     """
 
     kind: str
@@ -72,7 +73,7 @@ def time_split(dataset: Dataset, *, windows_back: float = 1, seed: int = 0) -> S
     random = np.random.default_rng(seed)
     prefix = {code: items for code, items in viewed.items() if code not in known or random.random() < VISIT_SHARE}
     is_kept = np.isin(dataset.customer[lines], [*known, *prefix])
-    query_day = None if dataset.promotions is None else _query_day(dataset, in_window, cut)
+    query_day = _query_day(dataset, in_window, cut)
     return Split("time", dataset.only(past, as_of_day=cut), _group_items(dataset, lines[is_kept]), prefix, query_day)
 
 

@@ -49,7 +49,8 @@ def build_queries(split: Split, states: Mapping[str, CustomerState], *, seed: in
     """A query as of the cut, or a little later, for each customer with truth, at most MAX_CUSTOMERS of them."""
     codes = sampled(split, seed=seed)
     ids = [split.train.customer_ids[code] for code in codes]
-    template = Query(placement="evaluation", size=max(CUTOFFS), now_at=_query_at(split))
+    now_at = query_instant(split) if split.train.promotions is not None else as_of_instant(split.train)
+    template = Query(placement="evaluation", size=max(CUTOFFS), now_at=now_at)
     return EvaluationQueries(
         queries=[
             replace(template, customer_id=customer_id, recent=_recent(split, code))
@@ -61,7 +62,8 @@ def build_queries(split: Split, states: Mapping[str, CustomerState], *, seed: in
     )
 
 
-def _query_at(split: Split) -> datetime:
+def query_instant(split: Split) -> datetime:
+    """Where there are promotions: an instant of the day in which customers buy next."""
     if split.query_day is None:
         return as_of_instant(split.train)
     return datetime.fromtimestamp(split.query_day * DAY_S, UTC)

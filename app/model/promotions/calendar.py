@@ -115,6 +115,13 @@ class PromotionCalendar:
         lift, strength = (np.concatenate([one, np.zeros(more, np.float32)]) for one in (self.lift, self.strength))
         return replace(self, lift=lift, strength=strength, _spans=[])
 
+    def with_rows(self, item: Ints, store: Ints, minutes: Ints, shown: npt.NDArray[np.bool_]) -> "PromotionCalendar":
+        """The same with the promotions of another time."""
+        order = _order(item, store, minutes, shown)
+        return replace(
+            self, item=item[order], store=store[order], minutes=minutes[order], shown=shown[order], _spans=[]
+        )
+
     def _in_force(self, minute: int) -> InForce:
         start, end = self.minutes[:, 0], self.minutes[:, 1]
         rows = ((start <= minute) & (minute < end)).nonzero()[0]
@@ -175,11 +182,15 @@ def _least(minutes: Ints) -> int:
     return int(minutes.min(initial=np.iinfo(np.int32).max))
 
 
+def _order(item: Ints, store: Ints, minutes: Ints, shown: npt.NDArray[np.bool_]) -> _Places:
+    # By all that tells rows apart, so that the same promotions in another order give the same bytes.
+    return np.lexsort((*shown.T, *minutes.T, item, store))
+
+
 def calendar_arrays(
     item: Ints, store: Ints, minutes: Ints, shown: npt.NDArray[np.bool_], lift: Floats
 ) -> dict[str, npt.NDArray[np.generic]]:
     """The arrays of a bundle, by the names of their files, in the order that serving relies on."""
-    # By all that tells rows apart, so that the same promotions in another order give the same bytes.
-    order = np.lexsort((*shown.T, *minutes.T, item, store))
+    order = _order(item, store, minutes, shown)
     values: Sequence[npt.NDArray[np.generic]] = (item[order], store[order], minutes[order], shown[order], lift)
     return {name.removesuffix(".npy"): value for name, value in zip(FORMS, values, strict=True)}

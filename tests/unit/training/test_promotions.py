@@ -19,16 +19,20 @@ from training.data.split import time_split
 from training.queries.evaluation_queries import build_queries
 from training.queries.states import as_of_instant, states_as_of
 from training.ranking.fit import candidate_window
+from training.release.replay import at_their_time, held_out_queries, replay
 
 
 def promoted_world(world: World, folder: Path) -> World:
-    """The world with tea-0 in the flyer of store s0 in each fourth week until a week after its end."""
+    """The world with tea-0 in the flyer of store s0 for two of four weeks, the last of them after its end."""
     settings = world.settings.model_copy(update={"data_dir": folder / "promoted"})
     settings.data_dir.mkdir()
     (settings.data_dir / "history").symlink_to(world.settings.history_dir)
     shutil.copytree(world.settings.tables_dir, settings.tables_dir)
     starts = [END - timedelta(days=28 * month) for month in range(6)]
-    rows = pl.DataFrame({"product_id": product("tea", 0), "store_id": "s0", "starts_at": starts, "flyer": "1"})
+    ends = [start + timedelta(days=14) for start in starts]
+    rows = pl.DataFrame(
+        {"product_id": product("tea", 0), "store_id": "s0", "starts_at": starts, "ends_at": ends, "flyer": "1"}
+    )
     rows.write_parquet(folder / "promotions.parquet")
     sources = Sources(promotions=folder / "promotions.parquet")
     run_imports(settings, sources, shift_to_now=False, now=END, progress=no_progress)
@@ -45,7 +49,7 @@ def test_a_bundle_knows_the_promotions_to_come_and_its_manifest_how_many_there_w
     now = bundle.promotions.at(END.timestamp() + 3600).of(bundle.promotions.store_of["s0"])
     assert [bundle.catalogue.product_ids[item] for item in now.items] == [product("tea", 0)]
     assert bundle.manifest["config"]["data"]["promotions"] == 6
-    assert 0 < bundle.manifest["config"]["data"]["share_of_lines_on_promotion"] < 0.1
+    assert 0 < bundle.manifest["config"]["data"]["share_of_lines_on_promotion"] < 0.2
 
 
 def test_a_bundle_without_promotions_holds_nothing_of_them(trained_world: World) -> None:
@@ -71,3 +75,17 @@ def test_the_rows_that_are_learned_from_say_what_was_on_promotion_after_the_cut(
     assert tuple(window.names) == ALL_COLUMNS
     flags = np.concatenate([rows[:, ROW["promoted"]] for rows in window.rows])
     assert set(flags.tolist()) <= {0.0, 1.0}
+
+
+def test_the_gate_replays_a_bundle_with_the_promotions_of_the_queries(trained_world: World, tmp_path: Path) -> None:
+    world = promoted_world(trained_world, tmp_path)
+    bundle = load_bundle(world.settings.bundles_dir / train_unpublished(world, ModelConfig()).version)
+    held_out = held_out_queries(world.settings, seed=0)
+    then_s = held_out.every.queries[0].now_at.timestamp()
+    assert bundle.promotions is not None
+    assert not len(bundle.promotions.at(then_s).of(bundle.promotions.store_of["s0"]).items)
+    known = at_their_time(bundle, held_out).promotions
+    assert known is not None
+    found = known.at(then_s).of(known.store_of["s0"]).items
+    assert [bundle.catalogue.product_ids[item] for item in found] == [product("tea", 0)]
+    assert replay(bundle, held_out, lambda done, total: None).broken == []

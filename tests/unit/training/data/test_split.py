@@ -1,7 +1,6 @@
 """Splits hold back the next basket and never leak a later line."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain import Ints
 from tests.support.rows import after, history_of
-from tests.unit.training.data.test_promotions import write
-from training.data.dataset import Dataset, load_interactions, with_promotions
+from training.data.dataset import Dataset, load_interactions
 from training.data.split import make_splits, random_split, time_split
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,16 +67,12 @@ def test_no_line_at_or_after_the_cut_is_trained_on(days: list[float], back: int)
     ],
 )
 def test_where_there_are_promotions_queries_are_of_the_day_in_which_the_shop_next_sells(
-    tmp_path: Path, last: float, first: float, expected: float
+    last: float, first: float, expected: float
 ) -> None:
     lines = [("1", "a", 0.0, "b0"), ("1", "a", 100 + last, "b1"), ("1", "a", 100 + first, "b2")]
     # The history's last line is one window later, at the hour of the cut.
     data = dataset(*lines, ("1", "a", 111 + last / 0.9, "b3"))
     span = float(np.ptp(data.day))
-    split = time_split(data, windows_back=(data.as_of_day - data.day[1]) / (0.1 * span) - 1e-9)
-    assert split.query_day is None
-    write(tmp_path, [("a", None, 0, 7, None, None)])
-    data = with_promotions(data, tmp_path)
     split = time_split(data, windows_back=(data.as_of_day - data.day[1]) / (0.1 * span) - 1e-9)
     assert split.query_day == pytest.approx(START.timestamp() / 86_400 + 100 + expected)
 
