@@ -12,7 +12,7 @@ SIMILAR_PER_PLACE = 3
 LINEAR_COUNT = 100
 BUY_AGAIN_COUNT = 100
 TRENDING_COUNT = 50
-PROMOTION_COUNT = 50
+PROMOTION_COUNT = 30
 
 
 def similar(context: Context, allowed: Mask | None) -> Ints:

@@ -126,7 +126,7 @@ def feature_table(context: Context, items: Ints) -> Floats:
     table[ROW["basket_size"]] = size
     table[ROW["repeat_rate"]] = repeat_rate
     if context.promotions is not None:
-        _fill_promotions(table, context.promotions, items, position_of)
+        _fill_promotions(table, context.promotions, items)
     return table
 
 
@@ -136,17 +136,13 @@ def table_columns(bundle: Bundle) -> Sequence[str]:
     return ALL_COLUMNS if ranks_promotions or bundle.promotions is not None else TABLE_COLUMNS
 
 
-def _fill_promotions(table: Floats, promotions: Promotions, items: Ints, position_of: PositionOf) -> None:
-    here = promotions.here
-    position, known = _positions(position_of, here.items)
-    table[ROW["promoted"], position] = 1
-    table[ROW["on_display"], position] = here.on_display.take(known)
-    table[ROW["in_flyer"], position] = here.in_flyer.take(known)
-    first, last = ROW["promoted_share"], ROW["flyer_share"]
-    table[first : last + 1] = promotions.everywhere.shares.take(items, axis=1)
+def _fill_promotions(table: Floats, promotions: Promotions, items: Ints) -> None:
+    here, before = promotions.here, promotions.before
+    first = ROW["promoted"]
+    table[first : first + 3] = here.flags.take(here.places_of(items), axis=1)
+    table[first + 3 : first + 6] = promotions.everywhere.shares.take(items, axis=1)
     table[ROW["promotion_lift"]] = promotions.lift.take(items)
-    position, _ = _positions(position_of, promotions.before.items)
-    table[ROW["promoted_before"], position] = 1
+    table[ROW["promoted_before"]] = before.flags[0].take(before.places_of(items))
 
 
 def _habits(context: Context) -> tuple[float, float, float]:

@@ -142,7 +142,8 @@ def reasons_for(context: Context, items: Ints, contributions: Floats) -> list[Re
 
 
 def _with_promotions(reasons: Sequence[Reason], promotions: Promotions, items: Ints) -> list[Reason]:
-    is_promoted = np.isin(items, promotions.here.items).tolist()
+    here = promotions.here
+    is_promoted = here.flags[0].take(here.places_of(items)).tolist()
     return [
         ON_PROMOTION if promoted and reason.code in LESS_THAN_A_PROMOTION else reason
         for promoted, reason in zip(is_promoted, reasons, strict=True)

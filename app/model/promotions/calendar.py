@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from app.domain import Floats, Ints, Mask
+from app.domain import Floats, Ints
 from app.model.verification.arrays import ITEMS, Form
 from app.model.verification.documents import PROMOTIONS
 from app.model.verification.parts import BundleParts
@@ -15,8 +15,9 @@ DOCUMENT = "promotions.json"
 STORES = "promotion stores"
 EVERYWHERE = -1
 """The store of a row that is of all stores."""
-MINUTES_A_DAY = 1440
-LEADING_COUNT = 200
+NO_ITEM = np.int32(np.iinfo(np.int32).max)
+"""Behind all items, so that a search always ends within the array."""
+LEADING_COUNT = 100
 """So many products of a store's promotions are looked at as candidates: those that sell best on promotion."""
 
 _Places = npt.NDArray[np.intp]
@@ -32,18 +33,29 @@ FORMS: Mapping[str, Form] = {
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """A store's products on promotion, ascending, each once: which are on display and which in the flyer.
+    """A store's products on promotion, ascending, each once, and behind them NO_ITEM (m + 1).
 
+    `flags` (3, m + 1): each is promoted, is on display, is in the flyer; a last column of zeros for all other products.
     `leading`: those of them that sell best on promotion, at most LEADING_COUNT.
     """
 
-    items: Ints
-    on_display: Mask
-    in_flyer: Mask
+    bounded: Ints
+    flags: Floats
     leading: Ints
 
+    @property
+    def items(self) -> Ints:
+        """The products."""
+        return self.bounded[:-1]
 
-NOTHING_PROMOTED = Promoted(np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.bool_), np.zeros(0, np.int32))
+    def places_of(self, items: Ints) -> _Places:
+        """The column of `flags` of each of `items` (any order), the last one for what is not on promotion."""
+        place: _Places = self.bounded.searchsorted(items)
+        place[self.bounded.take(place) != items] = len(self.bounded) - 1
+        return place
+
+
+NOTHING_PROMOTED = Promoted(np.array([NO_ITEM], np.int32), np.zeros((3, 1), np.float32), np.zeros(0, np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,9 @@ class InForce:
         if len(items) > LEADING_COUNT:
             best = np.argpartition(-self._strength[items], LEADING_COUNT)[:LEADING_COUNT]
             leading = items[best]
-        return Promoted(items, shown[:, 0], shown[:, 1], leading)
+        flags = np.zeros((3, len(items) + 1), np.float32)
+        flags[0, :-1], flags[1:, :-1] = 1, shown.T
+        return Promoted(np.append(items, NO_ITEM), flags, leading)
 
 
 @dataclass(frozen=True, slots=True)

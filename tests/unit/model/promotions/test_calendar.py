@@ -43,10 +43,11 @@ def test_a_store_has_its_own_promotions_and_those_of_all_stores() -> None:
     known = calendar((4, 0, 0, WEEK, DISPLAY), (2, EVERYWHERE, 0, WEEK, FLYER), (4, EVERYWHERE, 0, DAY, FLYER))
     here, elsewhere = known.at(0).of(0), known.at(0).of(None)
     assert here.items.tolist() == [2, 4]
-    assert (here.on_display.tolist(), here.in_flyer.tolist()) == ([False, True], [True, True])
+    assert here.flags.tolist() == [[1, 1, 0], [0, 1, 0], [1, 1, 0]]
+    assert here.places_of(np.array([4, 0, 2, 5], np.int32)).tolist() == [1, 2, 0, 2]
     assert elsewhere.items.tolist() == [2, 4]
-    assert elsewhere.on_display.tolist() == [False, False]
-    assert known.at(60.0 * DAY).of(0).in_flyer.tolist() == [True, False]
+    assert elsewhere.flags[1].tolist() == [0, 0, 0]
+    assert known.at(60.0 * DAY).of(0).flags[2].tolist() == [1, 0, 0]
 
 
 def test_shares_count_the_stores_that_promote_anything_now() -> None:
