@@ -116,8 +116,8 @@ def test_where_promotions_decide_what_is_bought_the_coming_one_rises(tmp_path: P
     shown = answer(settings, valkey, tmp_path, customer_id="c7", context={"now": NOW.isoformat(), "store_id": "s"})
     names = [proposition["product_id"] for proposition in shown["propositions"]]
     assert names.index(expected) <= 2
-    stranger = answer(settings, valkey, tmp_path, anonymous_id="new", context={"now": NOW.isoformat()})
-    reasons = {row["product_id"]: row["reasons"][0]["code"] for row in stranger["propositions"]}
+    unknown = answer(settings, valkey, tmp_path, anonymous_id="new", context={"now": NOW.isoformat()})
+    reasons = {row["product_id"]: row["reasons"][0]["code"] for row in unknown["propositions"]}
     assert [name for name, code in reasons.items() if code == "on_promotion"] == [expected]
     report = next(settings.reports_dir.glob("*.html")).read_text()
     assert "share_of_lines_on_promotion" in report
