@@ -1,6 +1,6 @@
 """How well the product ranks with its own commands and defaults: import, train, recommend, compare with the truth.
 
-    python -m benchmarks.quality [--budget-minutes 1] [--ml1m DIRECTORY] [--nowplaying DIRECTORY]
+    python -m benchmarks.quality [--budget-minutes 1] [--no-promotions] [--ml1m DIRECTORY] [--nowplaying DIRECTORY]
 
 Data directories are temporary. The Complete Journey comes from the demo extra; ML-1M is measured where its files
 are given (`train.csv.gz` and `test.csv.gz` with customer_id and product_id), nowplaying where its sessions are.
@@ -8,6 +8,7 @@ are given (`train.csv.gz` and `test.csv.gz` with customer_id and product_id), no
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,9 +64,12 @@ def main() -> None:
     parser.add_argument("--ml1m", type=Path, help="folder with train.csv.gz and test.csv.gz")
     parser.add_argument("--nowplaying", type=Path, help="folder with train.jsonl.gz and test.jsonl.gz")
     parser.add_argument("--no-journey", action="store_true", help="leave the Complete Journey out")
+    parser.add_argument("--no-promotions", action="store_true", help="the Complete Journey without its promotions")
     given = parser.parse_args()
     found = []
-    protocols: list[Callable[[Path], Protocol]] = [] if given.no_journey else [first_basket]
+    protocols: list[Callable[[Path], Protocol]] = []
+    if not given.no_journey:
+        protocols.append(partial(first_basket, with_promotions=not given.no_promotions))
     if given.ml1m is not None:
         protocols.append(lambda folder: all_unseen(folder, given.ml1m))
     if given.nowplaying is not None:

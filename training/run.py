@@ -17,13 +17,14 @@ from app.errors import BadInput, BundleMissing, BundleRefused
 from app.history import History
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.product_table import ProductTable
+from app.model.promotions.table import FILE as PROMOTIONS_FILE
 from app.ports import Progress
 from app.settings import Settings
 from training.config import ModelConfig
 from training.coupons.examples import CouponWorld
 from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
-from training.data.dataset import Dataset, history_currency, load_interactions, product_table
+from training.data.dataset import Dataset, history_currency, load_interactions, product_table, with_promotions
 from training.data.split import Split, make_splits, never_again, random_split
 from training.evaluation.baselines import Baselines, live_baselines
 from training.evaluation.evaluate import Case, evaluate_bundle
@@ -141,12 +142,15 @@ def _load(
     settings: Settings, folder: Path, *, seed: int, progress: Progress, config: ModelConfig = DEFAULT_CONFIG
 ) -> _Run:
     # First, so that a warm start that cannot be is refused before the history is read.
-    warm = warm_start(settings.bundles_dir, config.parts) if config.warm_start else None
+    has_promotions = (settings.tables_dir / PROMOTIONS_FILE).exists()
+    warm = warm_start(settings.bundles_dir, config.parts, has_promotions=has_promotions) if config.warm_start else None
     history = History(settings.history_dir).scan()
     products_sha256 = ProductTable(settings.tables_dir).sha256()
     products = product_table(settings)
     progress("load history", 0, 1)
-    dataset = load_interactions(history, None if products is None else products.collect())
+    dataset = with_promotions(
+        load_interactions(history, None if products is None else products.collect()), settings.tables_dir
+    )
     progress("load history", 1, 1)
     if dataset.line_count == 0:
         remedy = "run `endcap import --transactions FILE` first"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from app.decision.ranking.features import COLUMNS, TABLE_COLUMNS
+from app.decision.ranking.features import ALL_COLUMNS, COLUMNS, TABLE_COLUMNS
 from app.domain import Floats
 from app.errors import BadInput, BadSetting, BundleMissing, BundleRefused
-from app.model.bundle import Bundle, current_version, load_bundle
+from app.model.bundle import current_version, load_bundle
 from training.config import EnabledParts
 from training.data.split import Split
 from training.learners.bundle_contents import Hyperparameters, hyperparameters_of
@@ -53,8 +53,8 @@ class WarmStart:
         return split.kind == "time" and self.end_at is not None and self.end_at < as_of_instant(split.train)
 
 
-def warm_start(bundles_dir: Path, parts: EnabledParts) -> WarmStart:
-    """The live bundle as a start.
+def warm_start(bundles_dir: Path, parts: EnabledParts, *, has_promotions: bool) -> WarmStart:
+    """The live bundle as a start; promotions, where there are any, are columns of the ranking.
 
     Raises BadInput when there is none that this version can continue from, BadSetting when it has a disabled part.
     """
@@ -72,13 +72,14 @@ def warm_start(bundles_dir: Path, parts: EnabledParts) -> WarmStart:
     return WarmStart(
         live.version,
         hyperparameters,
-        _can_rank(live, hyperparameters),
+        _can_rank(hyperparameters, has_promotions=has_promotions),
         live.catalogue.product_ids,
         live.item_factors,
         None if end is None else datetime.fromisoformat(end),
     )
 
 
-def _can_rank(live: Bundle, hyperparameters: Hyperparameters) -> bool:
-    has_trees_for_today = live.ranker is None or list(live.scoring["ranker"]["columns"]) == list(TABLE_COLUMNS)
+def _can_rank(hyperparameters: Hyperparameters, *, has_promotions: bool) -> bool:
+    today = ALL_COLUMNS if has_promotions else TABLE_COLUMNS
+    has_trees_for_today = hyperparameters.trees is None or tuple(hyperparameters.trees.columns) == today
     return list(hyperparameters.blend.weights) == list(COLUMNS) and has_trees_for_today

@@ -3,6 +3,7 @@
 from app.imports.campaigns import import_campaigns
 from app.imports.catalogue import import_products, import_stores
 from app.imports.events.event_file import import_events
+from app.imports.promotions import import_promotions
 from app.imports.report import ImportReport
 from app.imports.sources.complete_journey import import_complete_journey
 from app.imports.transactions import import_transactions
@@ -13,6 +14,7 @@ __all__ = [
     "import_complete_journey",
     "import_events",
     "import_products",
+    "import_promotions",
     "import_stores",
     "import_transactions",
 ]

@@ -27,12 +27,23 @@ COMPULSORY: dict[str, tuple[str, ...]] = {
     "transactions": ("customer_id", "product_id"),
     "products": ("product_id",),
     "stores": ("store_id",),
+    "promotions": ("product_id", "starts_at"),
     "campaigns": ("campaign_id",),
     "offers": ("offer_id", "campaign_id", "product_id"),
     "audience": ("campaign_id", "customer_id"),
     "redemptions": ("offer_id", "customer_id", "timestamp"),
 }
-TABLES = ("redemptions", "offers", "audience", "transactions", "products", "stores", "campaigns", "events")
+TABLES = (
+    "redemptions",
+    "offers",
+    "audience",
+    "promotions",
+    "transactions",
+    "products",
+    "stores",
+    "campaigns",
+    "events",
+)
 """In the order in which a file is taken for one of them."""
 EVENTS = "events"
 OWN_EVENT_COLUMNS = {"id", "type", "time"}

@@ -16,10 +16,11 @@ from app.imports.campaigns import CampaignFiles, campaign_file, import_campaigns
 from app.imports.catalogue import import_products, import_stores
 from app.imports.events.event_file import import_events
 from app.imports.inputs import expanded
-from app.imports.journal.records import BY_NOBODY, Intake
+from app.imports.journal.records import BY_NOBODY, STAYING_TABLES, Intake
 from app.imports.mapping.load import load_mapping, shipped_mappings
 from app.imports.mapping.model import FileForm, Mapping
 from app.imports.plan import AS_FOUND, Plan, plan_of
+from app.imports.promotions import import_promotions
 from app.imports.report import ImportReport
 from app.imports.shift import days_to_shift
 from app.imports.sources.complete_journey import import_complete_journey
@@ -33,7 +34,7 @@ KNOWN_SOURCES = ("complete-journey",)
 """Data sets that need no file; files of other known sources are imported by their mapping of that name."""
 CAMPAIGN_TABLES = ("campaigns", "offers", "audience", "redemptions")
 ONE_FILE = "--replace takes the place of one import: give it with one file of transactions, products, stores or events"
-ORDER = ("products", "stores", "transactions", "events", *CAMPAIGN_TABLES)
+ORDER = ("products", "stores", "transactions", "promotions", "events", *CAMPAIGN_TABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Sources:
     offers: Path | None = None
     audience: Path | None = None
     redemptions: Path | None = None
+    promotions: Path | None = None
     files: tuple[Path, ...] = ()
     mapping: str | None = None
     """A mapping file, or the name of a shipped one."""
@@ -59,6 +61,7 @@ class Sources:
         by_table = [
             ("products", self.products),
             ("stores", self.stores),
+            ("promotions", self.promotions),
             ("transactions", self.transactions),
             ("events", self.events),
             ("campaigns", self.campaigns),
@@ -89,7 +92,7 @@ def run_imports(
     if intake.replaces is not None and not (len(sources.named()) == 1 and sources.known not in KNOWN_SOURCES):
         raise BadInput(ONE_FILE)
     with _writing(settings.data_dir), planned(settings, sources) as plans:
-        if intake.replaces is not None and [plan.table in CAMPAIGN_TABLES for plan in plans] != [False]:
+        if intake.replaces is not None and [plan.table in STAYING_TABLES for plan in plans] != [False]:
             raise BadInput(ONE_FILE)
         work = _Run(settings, shift_to_now=shift_to_now, now=now, progress=progress, intake=intake)
         return work.run(plans, sources.known if sources.known in KNOWN_SOURCES else None)
@@ -170,6 +173,11 @@ class _Run:
         if plan.table == "events":
             validate = partial(parse_event, client=LOCAL, now=now)
             return import_events(settings, plan.path, validate=validate, now=now, progress=progress, intake=intake)
+        if plan.table == "promotions":
+            days = self._shift_days("promotions")
+            return import_promotions(
+                settings, plan.path, shift_days=days, now=now, progress=progress, plan=plan, intake=intake
+            )
         return import_transactions(
             settings,
             plan.path,
@@ -184,14 +192,20 @@ class _Run:
         """The campaigns, on the time line of the transactions where that was moved."""
         if not plans:
             return []
-        settings, now = self._settings, self._now
-        # Without a last_at, because campaigns never choose a shift of their own.
-        shift_days = days_to_shift(settings.tables_dir, TABLE, last_at=None, now=now) if self._shift_to_now else 0
-        if shift_days is None:
-            raise BadInput(
-                "--shift-to-now moves campaigns as far as transactions; import those first, with --shift-to-now"
-            )
+        settings, now, shift_days = self._settings, self._now, self._shift_days("campaigns")
         files = CampaignFiles(**{plan.table: campaign_file(plan) for plan in plans})
         return import_campaigns(
             settings, files, shift_days=shift_days, now=now, progress=self._progress, intake=self._intake
         )
+
+    def _shift_days(self, what: str) -> int:
+        """How far the transactions were moved, and so must be what belongs to them."""
+        if not self._shift_to_now:
+            return 0
+        # Without a last_at, because what belongs to transactions never chooses a shift of its own.
+        days = days_to_shift(self._settings.tables_dir, TABLE, last_at=None, now=self._now)
+        if days is None:
+            raise BadInput(
+                f"--shift-to-now moves {what} as far as transactions; import those first, with --shift-to-now"
+            )
+        return days

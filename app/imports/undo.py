@@ -7,7 +7,7 @@ from app.errors import BadInput
 from app.imports.journal import history_imports
 from app.imports.journal.applied import journal_of
 from app.imports.journal.layers import PRODUCTS, STORES, LayeredTable, check_takeable
-from app.imports.journal.records import LEDGER_TABLES, ImportRecord, find_live
+from app.imports.journal.records import LEDGER_TABLES, STAYING_TABLES, ImportRecord, find_live
 from app.settings import Settings
 
 DONE, UNDONE, REPLACED, UNFINISHED = "done", "undone", "replaced", "unfinished"
@@ -48,6 +48,11 @@ def undo_import(settings: Settings, import_id: str, *, now: datetime) -> tuple[I
             raise BadInput(
                 f"import {import_id} brought {record.table} into the ledger, where coupons were issued and money is"
                 " booked, and stays; end its campaigns instead (POST /v1/campaigns/{campaign_id}/end)"
+            )
+        if record.table in STAYING_TABLES:
+            raise BadInput(
+                f"import {import_id} brought {record.table}, which stay; import a corrected table, whose rows take the"
+                " place of those of the same product, store and start"
             )
         if record.table in history_imports.TABLES:
             return record, history_imports.undo(settings, record, now=now)

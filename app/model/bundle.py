@@ -18,6 +18,7 @@ from app.model.content import ContentMap, Layout
 from app.model.coupons import DOCUMENT as COUPONS_DOCUMENT
 from app.model.coupons import CouponModel, coupon_model
 from app.model.keys import KeyTable
+from app.model.promotions.calendar import PromotionCalendar, read_calendar
 from app.model.ranker import RANKER_FILE, TreeRanker
 from app.model.replenishment import DOCUMENT, HABITS, RebuyModel, habits_file, rebuy_models
 from app.model.verification.arrays import Form, codes_form
@@ -149,6 +150,7 @@ class Bundle:
     new_products: NewProducts | None = None
     rebuy: Mapping[str, RebuyModel] = field(default_factory=dict)
     coupons: CouponModel | None = None
+    promotions: PromotionCalendar | None = None
 
     @property
     def item_count(self) -> int:
@@ -194,7 +196,7 @@ def _bundle(parts: BundleParts) -> Bundle:
     linear_idx, trending_idx = parts.array("linear_idx.npy"), parts.array("trending_idx.npy")
     if len(linear_idx) > len(item_factors):
         raise files.refused("linear_idx.npy", f"has {len(linear_idx):,} rows for {len(item_factors):,} products")
-    index = _index(item_factors, index_items)
+    index, popularity = _index(item_factors, index_items), parts.array("popularity.npy")
     return Bundle(
         version=files.typed.version,
         created_at=files.typed.created_at,
@@ -206,7 +208,7 @@ def _bundle(parts: BundleParts) -> Bundle:
         index_heads=heads_of(index),
         index_items=index_items,
         index_lengths=index_lengths,
-        popularity=parts.array("popularity.npy"),
+        popularity=popularity,
         repeat_rate=parts.array("repeat_rate.npy"),
         neighbours_idx=parts.array("neighbours_idx.npy"),
         neighbours_score=parts.array("neighbours_score.npy"),
@@ -224,6 +226,7 @@ def _bundle(parts: BundleParts) -> Bundle:
         content=_content(parts, catalogue),
         rebuy=_rebuy(parts, catalogue),
         coupons=_coupons(parts),
+        promotions=read_calendar(parts, popularity),
     )
 
 

@@ -195,6 +195,8 @@ def _padded(bundle: Bundle, item_count: int) -> Bundle:
     for name, value in WITHOUT_HISTORY.items():
         array = getattr(bundle, name)
         padded[name] = np.concatenate([array, np.full((more, *array.shape[1:]), value, array.dtype)])
+    if bundle.promotions is not None:
+        padded["promotions"] = bundle.promotions.extended(item_count)
     return replace(bundle, **padded)
 
 

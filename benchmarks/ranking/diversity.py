@@ -73,7 +73,7 @@ def measured(
 
 def measure(folder: Path, *, budget_minutes: float) -> dict[str, object]:
     """Import and training where they are missing, then every policy."""
-    protocol = first_basket(folder)
+    protocol = first_basket(folder, with_promotions=False)
     settings = Settings.load(data_dir=folder / "var")
     if not settings.bundles_dir.exists():
         import_files(settings.data_dir, protocol.import_options)

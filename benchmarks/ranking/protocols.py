@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from app.imports.sources.complete_journey import NOT_GOODS, data_folder
+from app.imports.sources.complete_journey import NOT_GOODS, data_folder, journey_promotions
 from benchmarks.ranking.ranked import Truth
 
 CUT_AT = datetime(2017, 12, 4, tzinfo=UTC)
@@ -58,9 +58,17 @@ def write_journey(folder: Path, products: pl.DataFrame, lines: pl.DataFrame) -> 
     return options
 
 
-def first_basket(folder: Path) -> Protocol:
-    """The Complete Journey: the first basket after the cut, from all goods bought before it."""
+def first_basket(folder: Path, *, with_promotions: bool) -> Protocol:
+    """The Complete Journey: the first basket after the cut, from all goods bought before it.
+
+    Of promotions those that have begun at the cut are known: the week of the question is the last.
+    """
     products, before, after = journey_goods()
+    options = write_journey(folder, products, before)
+    if with_promotions:
+        options["--promotions"] = folder / "promotions.parquet"
+        begun = journey_promotions(data_folder()).filter(pl.col("starts_at") <= CUT_AT.replace(tzinfo=None))
+        begun.sink_parquet(options["--promotions"])
     first = after.sort("timestamp").group_by("customer_id", maintain_order=True).agg(pl.col("basket_id").first())
     context = {"channel": "store", "now": CUT_AT.isoformat()}
     return Protocol(
@@ -68,7 +76,7 @@ def first_basket(folder: Path) -> Protocol:
         lines=before,
         truth=_truth(after.join(first, on=["customer_id", "basket_id"], how="semi")),
         k=10,
-        import_options=write_journey(folder, products, before),
+        import_options=options,
         request=lambda name: {"customer_id": name, "placement": "app_home", "size": 10, "context": context},
         exclude_known=False,
     )

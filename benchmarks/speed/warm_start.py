@@ -24,7 +24,7 @@ from benchmarks.support.commands import ask, endcap, import_files
 
 def measure(folder: Path, *, days: float, budget_minutes: float) -> dict[str, object]:
     """Seconds by step and quality of the bundle that is `days` old, of a cold and of a warm training after them."""
-    protocol = first_basket(folder)
+    protocol = first_basket(folder, with_promotions=False)
     data_dirs = {name: folder / name for name in ("old", "cold", "warm")}
     budget = ["--budget-minutes", str(budget_minutes)]
     older = protocol.lines.filter(pl.col("timestamp") < CUT_AT - timedelta(days=days))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from app.domain import Floats, Ints, Mask
 from app.history import CURRENCY
 from app.model.new_products import money_in
 from app.settings import Settings
+from training.data.promotions import PlacedLines, Promotions, load_promotions
 from training.data.purchases import kept_purchases
 
 Days = npt.NDArray[np.float64]
@@ -82,7 +84,8 @@ class Dataset:
 
     `product_ids` (n) run by falling number of buyers (ties: viewers, id); the first `bought_item_count` have lines.
     `customer`, `item`, `basket`, `store` int32 codes per line (`store` -1 = unknown); `day` float64, zero
-    everywhere without timestamps; `quantity` float32. `customer_ids` never leave training.
+    everywhere without timestamps; `quantity` float32. `customer_ids` never leave training. `promotions` are whole at
+    every cut: those to come are known, what they sold is not.
     """
 
     product_ids: list[str]
@@ -100,6 +103,7 @@ class Dataset:
     as_of_day: float
     catalogue: ProductTable
     views: Views | None = None
+    promotions: Promotions | None = None
 
     @property
     def line_count(self) -> int:
@@ -176,6 +180,12 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
         catalogue=_catalogue(codes, products, paid=_paid_price(coded)),
         views=None if views is None else _coded_views(views, codes, customer_ids),
     )
+
+
+def with_promotions(dataset: Dataset, tables_dir: Path) -> Dataset:
+    """The dataset with the promotions of its products that were imported, if any were."""
+    lines = PlacedLines(dataset.item, dataset.store, dataset.day)
+    return replace(dataset, promotions=load_promotions(tables_dir, dataset.product_ids, dataset.store_ids, lines))
 
 
 def history_currency(history: pl.LazyFrame) -> str | None:

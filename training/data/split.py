@@ -31,13 +31,15 @@ class Split:
     """`train` as of the cut; `truth`: customer code → distinct items, ascending, of the held-out basket.
 
     Some queries come in the middle of a visit: `prefix`: customer code → items viewed in it so far, latest first.
-    Where nothing is ever bought, all do, and truth is what is viewed next.
+    Where nothing is ever bought, all do, and truth is what is viewed next. `query_day`: of which day a query is
+    that needs to know what is on promotion.
     """
 
     kind: str
     train: Dataset
     truth: Mapping[int, Ints]
     prefix: Mapping[int, Ints] = field(default_factory=dict)
+    query_day: float | None = None
 
 
 def make_splits(dataset: Dataset, *, seed: int, window_count: int = 2) -> list[Split]:
@@ -71,7 +73,17 @@ def time_split(dataset: Dataset, *, windows_back: float = 1, seed: int = 0) -> S
     random = np.random.default_rng(seed)
     prefix = {code: items for code, items in viewed.items() if code not in known or random.random() < VISIT_SHARE}
     is_kept = np.isin(dataset.customer[lines], [*known, *prefix])
-    return Split("time", dataset.only(past, as_of_day=cut), _group_items(dataset, lines[is_kept]), prefix)
+    query_day = _query_day(dataset, in_window, cut)
+    return Split("time", dataset.only(past, as_of_day=cut), _group_items(dataset, lines[is_kept]), prefix, query_day)
+
+
+def _query_day(dataset: Dataset, in_window: Lines, cut: float) -> float:
+    """The cut, or the midnight after it where that is nearer than the one before, or when the shop next sells.
+
+    The cut has the hour of the history's last line, mostly an evening: promotions that end that night would be taken
+    for those of the days in which the baskets lie.
+    """
+    return float(max([cut, np.round(cut), *dataset.day[in_window[:1]]]))
 
 
 def _viewed_before(dataset: Dataset, lines: Lines, cut: float) -> dict[int, Ints]:

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.decision.ranking.features import TABLE_COLUMNS
 from app.model.bundle import Bundle, attribute_array
 from training.data.dataset import Dataset, purchase_pairs
 from training.learners.factors import AlsSettings, Start, fit_item_factors
 from training.learners.index import longest_first
 from training.learners.linear import NO_LINEAR, LinearSettings, fit_linear
+from training.learners.promotions import with_promotions
 from training.learners.statistics import neighbours, popularity, repeat_rate, trending
 from training.learners.transitions import transitions
 from training.ranking.blend import Blend, Calibration
@@ -38,7 +38,7 @@ class Hyperparameters:
             None
             if self.trees is None
             else {
-                "columns": list(TABLE_COLUMNS),
+                "columns": list(self.trees.columns),
                 "ranks_new": self.trees.ranks_new,
                 **asdict(self.trees.base),
             }
@@ -57,7 +57,8 @@ def hyperparameters_of(bundle: Bundle) -> Hyperparameters:
     if bundle.ranker is not None:
         base = Calibration(float(bundle.ranker.slope), float(bundle.ranker.intercept))
         # With trees, the calibration in scoring.json is that of blend and trees together.
-        trees = Trees(bundle.ranker.content, base, blend.calibration, ranks_new=bundle.ranker.ranks_new)
+        ranker = bundle.ranker
+        trees = Trees(ranker.content, base, blend.calibration, columns=ranker.columns, ranks_new=ranker.ranks_new)
     linear = None if scoring["linear"] is None else LinearSettings(**scoring["linear"])
     return Hyperparameters(AlsSettings(**bundle.als), linear, blend, scoring["exclude_purchased"], trees)
 
@@ -115,4 +116,5 @@ def learn_contents(
     }
     # Products run by falling buyers: nobody bought those behind this cut, and their factors are zeros.
     arrays["index_items"] = longest_first(factors[: dataset.bought_item_count])
-    return BundleContents(arrays, documents, None if hyperparameters.trees is None else hyperparameters.trees.content)
+    trees = None if hyperparameters.trees is None else hyperparameters.trees.content
+    return with_promotions(BundleContents(arrays, documents, trees), dataset)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from training.data.dataset import Dataset
 from training.data.split import Split
 from training.queries.states import as_of_instant
 
+DAY_S = 86_400
 CUTOFFS = (5, 10, 20)
 MAX_CUSTOMERS = 4000
 # The features of a query are as of the query, so none are stale.
@@ -44,10 +46,11 @@ class EvaluationQueries:
 
 
 def build_queries(split: Split, states: Mapping[str, CustomerState], *, seed: int) -> EvaluationQueries:
-    """A query as of the cut for each customer with truth, at most MAX_CUSTOMERS of them."""
+    """A query as of the cut, or a little later, for each customer with truth, at most MAX_CUSTOMERS of them."""
     codes = sampled(split, seed=seed)
     ids = [split.train.customer_ids[code] for code in codes]
-    template = Query(placement="evaluation", size=max(CUTOFFS), now_at=as_of_instant(split.train))
+    now_at = query_instant(split) if split.train.promotions is not None else as_of_instant(split.train)
+    template = Query(placement="evaluation", size=max(CUTOFFS), now_at=now_at)
     return EvaluationQueries(
         queries=[
             replace(template, customer_id=customer_id, recent=_recent(split, code))
@@ -57,6 +60,13 @@ def build_queries(split: Split, states: Mapping[str, CustomerState], *, seed: in
         truth=[split.truth[code] for code in codes],
         codes=codes,
     )
+
+
+def query_instant(split: Split) -> datetime:
+    """Where there are promotions: an instant of the day in which customers buy next."""
+    if split.query_day is None:
+        return as_of_instant(split.train)
+    return datetime.fromtimestamp(split.query_day * DAY_S, UTC)
 
 
 def _recent(split: Split, code: int) -> tuple[ProductId, ...]:
@@ -94,9 +104,12 @@ def sampled(split: Split, *, seed: int) -> list[int]:
 
 def dataset_facts(dataset: Dataset) -> dict[str, object]:
     """How much there was to learn from."""
-    return {
+    facts: dict[str, object] = {
         "customers": len(dataset.customer_ids),
         "products": len(dataset.product_ids),
         "lines": dataset.line_count,
         "has_time": dataset.has_time,
     }
+    if dataset.promotions is not None:
+        facts |= dataset.promotions.facts(dataset.as_of_day, line_count=dataset.line_count)
+    return facts

@@ -8,7 +8,7 @@ import numpy as np
 from app.decision.candidates.gather import find_candidates
 from app.decision.customer.context import make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
-from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, feature_table
+from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, feature_table, table_columns
 from app.decision.ranking.scoring import best_positions
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
@@ -27,12 +27,13 @@ MIN_GAIN = 1.005
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The queries of one past window. Per query: `rows` (c, TABLE_COLUMNS) of all candidates with no blend yet,
+    """The queries of one past window. Per query: `rows` (c, names) of all candidates with no blend yet,
     `labels` (c,) which were bought, `truth_counts` how many products were."""
 
     rows: Sequence[Floats]
     labels: Sequence[Mask]
     truth_counts: Sequence[int]
+    names: Sequence[str] = TABLE_COLUMNS
 
     @property
     def columns(self) -> Sequence[Floats]:
@@ -45,6 +46,7 @@ class Window:
             [self.rows[position] for position in positions],
             [self.labels[position] for position in positions],
             [self.truth_counts[position] for position in positions],
+            self.names,
         )
 
 
@@ -69,7 +71,7 @@ def candidate_window(bundle: Bundle, queries: EvaluationQueries, progress: Stage
         rows.append(feature_table(context, items).T)
         labels.append(np.isin(items, truth))
         progress(number, len(queries))
-    return Window(rows, labels, [len(truth) for truth in queries.truth])
+    return Window(rows, labels, [len(truth) for truth in queries.truth], table_columns(bundle))
 
 
 def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = True) -> Ranking:
@@ -79,7 +81,7 @@ def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = 
     was bought.
     """
     merged = _merged(windows)
-    check_columns(TABLE_COLUMNS, merged.rows, merged.labels)
+    check_columns(merged.names, merged.rows, merged.labels)
     older, newest = (_merged(windows[1:]), windows[0]) if len(windows) > 1 else _shared(windows[0], seed=seed)
     blend = _fit_blend(_merged([older, newest]), seed=seed)
     needs_linear = _needs("linear", blend, newest)
@@ -126,6 +128,7 @@ def _merged(windows: Sequence[Window]) -> Window:
         [table for window in windows for table in window.rows],
         [hits for window in windows for hits in window.labels],
         [count for window in windows for count in window.truth_counts],
+        windows[0].names,
     )
 
 
@@ -146,4 +149,4 @@ def _tables(window: Window, blend: Blend) -> Tables:
         rows.append(table[best])
         rows[-1][:, BLEND_ROW] = blended[best]
         labels.append(hits[best])
-    return Tables(rows, labels, window.truth_counts)
+    return Tables(rows, labels, window.truth_counts, window.names)

@@ -37,7 +37,7 @@ NOT_REPRODUCIBLE = ("train_finish_time", "model_guid")
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Held-out queries: per query the candidates' rows (c, t) by TABLE_COLUMNS and what was bought (c,).
+    """Held-out queries: per query the candidates' rows (c, t) by `names` and what was bought (c,).
 
     `truth_counts` = products of the basket, found among the candidates or not.
     """
@@ -45,20 +45,22 @@ class Tables:
     rows: Sequence[Floats]
     labels: Sequence[Mask]
     truth_counts: Sequence[int]
+    names: Sequence[str] = TABLE_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
 class Trees:
     """A fitted ranker: `content` in CatBoost's own format, on top of the blend's log-odds (`base`).
 
-    `calibration` of their sum; NDCG@10 of them and of the blend on the test baskets (0 = not measured). `ranks_new`:
-    among products new to the customer they ranked no worse.
+    `columns` = what their rows hold. `calibration` of their sum; NDCG@10 of them and of the blend on the test baskets
+    (0 = not measured). `ranks_new`: among products new to the customer they ranked no worse.
     """
 
     content: bytes
     base: Calibration
     calibration: Calibration
     _: KW_ONLY
+    columns: Sequence[str]
     ranks_new: bool
     ndcg: float = 0.0
     blend_ndcg: float = 0.0
@@ -74,7 +76,7 @@ def fit_trees(tables: Tables, test: Tables, *, seed: int) -> Trees | None:
     if min(_hit_count(tables), _hit_count(test)) < MIN_QUERIES // 2:
         return None
     base = fit_calibration(np.concatenate(_each_blend(tables)), np.concatenate(tables.labels))
-    first = TreeRanker(_fit(tables, base, seed=seed), TABLE_COLUMNS, slope=base.slope, intercept=base.intercept)
+    first = TreeRanker(_fit(tables, base, seed=seed), tables.names, slope=base.slope, intercept=base.intercept)
     scores = [first.scores(np.ascontiguousarray(rows)) for rows in test.rows]
     by_trees = ndcg_of(scores, test)
     by_blend = ndcg_of(_each_blend(test), test)
@@ -91,11 +93,13 @@ def fit_trees(tables: Tables, test: Tables, *, seed: int) -> Trees | None:
         [*tables.rows, *test.rows],
         [*tables.labels, *test.labels],
         [*tables.truth_counts, *test.truth_counts],
+        tables.names,
     )
     return Trees(
         _fit(both, base, seed=seed),
         base,
         calibration,
+        columns=tuple(tables.names),
         ranks_new=ranks_new,
         ndcg=float(by_trees.mean()),
         blend_ndcg=float(by_blend.mean()),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -13,18 +14,22 @@ from app.domain import ProductId, Query, Slate
 from app.feature_fields import product_key
 from app.history import History
 from app.model.bundle import Bundle
+from app.model.promotions.table import FILE as PROMOTIONS_FILE
 from app.ports import CustomerState, StageProgress
 from app.settings import Settings
 from training.data.dataset import load_interactions, product_table
+from training.data.promotions import rows_between
 from training.data.split import Split, make_splits
 from training.metrics.ranking import METRIC_NAMES, Wide, one_customer
-from training.queries.evaluation_queries import OPTIONS, EvaluationQueries, build_queries
+from training.queries.evaluation_queries import DAY_S, OPTIONS, EvaluationQueries, build_queries, query_instant
 from training.queries.states import as_of_instant, states_for
 
 MAX_CUSTOMERS = 1000
 """Replayed in a second, and enough to tell a loss of 0.01 NDCG@10 from noise (docs/releases.md)."""
 CUTOFF = 10
 COLD_QUERY_COUNT = 50
+DAYS_BEFORE = 8
+"""A decision compares its promotions with those of a week before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +37,14 @@ class HeldOutQueries:
     """Queries of the history's last window, as of `cut_at` (None without times); `product_ids` name their truth.
 
     `discovery` holds those who bought something for the first time, without what they own: where most purchases are
-    repeats, `every` alone would not notice that nobody finds anything new any more.
+    repeats, `every` alone would not notice that nobody finds anything new any more. `promotions`: the table, if any.
     """
 
     every: EvaluationQueries
     discovery: EvaluationQueries
     product_ids: Sequence[str]
     cut_at: datetime | None
+    promotions: Path | None = None
 
     @property
     def count(self) -> int:
@@ -70,14 +76,20 @@ def held_out_queries(settings: Settings, *, seed: int) -> HeldOutQueries:
         return NOTHING_HELD_OUT
     split = _fewer(make_splits(dataset, seed=seed, window_count=1)[0], seed=seed)
     queries = build_queries(split, states_for(history, products, split, sorted(split.truth)), seed=seed)
-    sized = EvaluationQueries([replace(query, size=CUTOFF) for query in queries.queries], queries.states, queries.truth)
     cut_at = as_of_instant(split.train) if split.kind == "time" else None
-    return HeldOutQueries(sized, _new_only(sized, dataset.product_ids), dataset.product_ids, cut_at)
+    promotions = settings.tables_dir / PROMOTIONS_FILE
+    is_promoted = cut_at is not None and promotions.exists()
+    sized = EvaluationQueries([replace(query, size=CUTOFF) for query in queries.queries], queries.states, queries.truth)
+    if is_promoted:
+        sized = replace(sized, queries=[replace(query, now_at=query_instant(split)) for query in sized.queries])
+    new = _new_only(sized, dataset.product_ids)
+    return HeldOutQueries(sized, new, dataset.product_ids, cut_at, promotions if is_promoted else None)
 
 
 def replay(bundle: Bundle, held_out: HeldOutQueries, progress: StageProgress) -> Replay:
     """What `bundle` answers to every query, and to some of unknown customers, so that their scores are seen as well."""
     broken: list[str] = []
+    bundle = at_their_time(bundle, held_out)
     # A broken bundle would warn at every query; what is not finite is counted in `broken` instead.
     with threadpool_limits(1), np.errstate(all="ignore"):
         for query in _cold_queries(bundle):
@@ -92,6 +104,17 @@ def replay(bundle: Bundle, held_out: HeldOutQueries, progress: StageProgress) ->
         len(set(chain.from_iterable(slates))),
         broken,
     )
+
+
+def at_their_time(bundle: Bundle, held_out: HeldOutQueries) -> Bundle:
+    """The bundle with the promotions around the queries; it holds those of its own time, which are weeks later."""
+    if bundle.promotions is None or held_out.promotions is None or not held_out.count:
+        return bundle
+    day = held_out.every.queries[0].now_at.timestamp() / DAY_S
+    stores = list(bundle.promotions.store_of)
+    rows = rows_between(held_out.promotions, bundle.catalogue.product_ids, stores, days=(day - DAYS_BEFORE, day + 1))
+    known = bundle.promotions.with_rows(rows.item, rows.store, rows.minutes, rows.shown)
+    return replace(bundle, promotions=known)
 
 
 def _new_only(queries: EvaluationQueries, product_ids: Sequence[str]) -> EvaluationQueries:

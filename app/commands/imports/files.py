@@ -60,6 +60,7 @@ def import_(
     offers: Table = None,
     audience: Table = None,
     redemptions: Table = None,
+    promotions: Table = None,
     source: Source = None,
     mapping: MappingName = None,
     encoding: Encoding = None,
@@ -94,7 +95,7 @@ def import_(
         date_format=date_format,
         time_zone=time_zone,
     )
-    tables = (transactions, products, stores, events, source, campaigns, offers, audience, redemptions)
+    tables = (transactions, products, stores, events, source, campaigns, offers, audience, redemptions, promotions)
     sources = Sources(*tables, files=tuple(files or ()), mapping=mapping, stated=stated)
     settings = load_settings(data_dir)
     if preview:

@@ -20,6 +20,7 @@ SOURCES: Mapping[str, Source] = {
     "next": sources.next_items,
     "recent": sources.recent,
     "trending": sources.trending,
+    "promotion": sources.promotion,
     "popular": sources.popular,
 }
 

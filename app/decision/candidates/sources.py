@@ -12,6 +12,7 @@ SIMILAR_PER_PLACE = 3
 LINEAR_COUNT = 100
 BUY_AGAIN_COUNT = 100
 TRENDING_COUNT = 50
+PROMOTION_COUNT = 30
 
 
 def similar(context: Context, allowed: Mask | None) -> Ints:
@@ -68,6 +69,19 @@ def trending(context: Context, allowed: Mask | None) -> Ints:
     """What sells now in the customer's store, segment or everywhere."""
     items, _ = trending_group(context)
     return items[:TRENDING_COUNT]
+
+
+def promotion(context: Context, allowed: Mask | None) -> Ints:
+    """Of what sells best on promotion in the customer's store now, that which fits their taste best."""
+    if context.promotions is None:
+        return np.zeros(0, np.int32)
+    items = context.promotions.here.leading
+    if allowed is not None:
+        items = items[allowed.take(items)]
+    if len(items) <= PROMOTION_COUNT or context.user is None:
+        return items[:PROMOTION_COUNT]
+    fit = context.bundle.item_factors.take(items, axis=0) @ context.user
+    return items[np.argpartition(-fit, PROMOTION_COUNT)[:PROMOTION_COUNT]]
 
 
 def popular(context: Context, allowed: Mask | None) -> Ints:

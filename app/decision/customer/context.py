@@ -8,6 +8,7 @@ import numpy as np
 from app.decision.customer.foldin import MAX_ITEM_COUNT, confidence, fold_in, strength
 from app.decision.customer.linear import linear_scores
 from app.decision.customer.live import LiveProfile, LivePurchase, live_profile
+from app.decision.customer.promotions import Promotions, promotions_for
 from app.domain import CustomerFeatures, Degraded, Floats, Ints, LiveEvent, Query, Wallet
 from app.model.bundle import Bundle
 from app.ports import CustomerState
@@ -56,6 +57,7 @@ class Context:
     group: str
     user: Floats | None
     linear: Floats | None
+    promotions: Promotions | None
     degraded: tuple[Degraded, ...]
     wallet: Wallet | None = None
     events: Sequence[LiveEvent] = ()
@@ -86,6 +88,7 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
         # The rows hold no live purchases: these come in as anchors, with an interest of 1.
         user=_user_vector(bundle, rows, live, anchors),
         linear=_linear(bundle, bought, live, anchors),
+        promotions=promotions_for(query, bundle, features),
         degraded=(
             *state.degraded,
             *_flags(query, state, live, bundle, stale=now_s - as_of_s > stale_after_s),

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import excludes_purchased
-from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, Positions, feature_table
+from app.decision.ranking.features import BLEND_ROW, COLUMNS, Positions, feature_table
 from app.domain import Floats, Ints
 
 NOT_A_SCORE = np.float32(-1e6)
@@ -62,9 +62,11 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> ScoredCa
     columns, blend = table[:BLEND_ROW].T, table[BLEND_ROW]
     if excludes_purchased(context) and not ranker.ranks_new:
         return ScoredCandidates(items, columns, weights, ranker.base(blend))
-    total = ranker.scores(table.T)
+    # Promotions come last: trees that were learned without them do not see them.
+    rows = table[: len(ranker.columns)].T
+    total = ranker.scores(rows)
     total[blend == NOT_A_SCORE] = NOT_A_SCORE
-    return ScoredCandidates(items, columns, weights, total, table.T)
+    return ScoredCandidates(items, columns, weights, total, rows)
 
 
 def best_positions(blend: Floats) -> Positions:
@@ -81,7 +83,7 @@ def factors(context: Context, scored: ScoredCandidates, positions: Ints) -> Sequ
     if ranker is None or scored.table is None:
         added, names = scored.contributions(positions), list(COLUMNS)
     else:
-        added, names = ranker.contributions(scored.table[positions]), [*TABLE_COLUMNS, "base"]
+        added, names = ranker.contributions(scored.table[positions]), [*ranker.columns, "base"]
     return [dict(zip(names, row, strict=True)) for row in added.tolist()]
 
 

@@ -6,6 +6,7 @@ from itertools import count
 import numpy as np
 
 from app.decision.customer.context import Context
+from app.decision.customer.promotions import Promotions
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import ScoredCandidates, factors, probability
 from app.decision.replenishment.interval import interval_reasons
@@ -106,6 +107,9 @@ def _expected_minor(chance: Floats, worth: Worth) -> list[int | None]:
 
 
 PINNED = Reason("pinned", "Chosen by the store")
+ON_PROMOTION = Reason("on_promotion", "On promotion this week")
+LESS_THAN_A_PROMOTION = ("taste", "trending")
+"""Reasons that tell a customer less than a promotion does: what they have or looked at themselves stays in front."""
 BUY_AGAIN, TOGETHER, TASTE, TRENDING = range(4)
 _KIND_OF = {
     "als": TASTE,
@@ -124,12 +128,25 @@ _COLUMNS_TO_KINDS = np.array([[_KIND_OF[name] == kind for kind in range(4)] for 
 
 
 def reasons_for(context: Context, items: Ints, contributions: Floats) -> list[Reason]:
-    """Per item the reason of the kind that adds most to its score, among the kinds that have one for it."""
+    """Per item the reason of the kind that adds most to its score, among the kinds that have one for it.
+
+    Instead of a taste or a trend, that the item is on promotion in the customer's store, where it is.
+    """
     kinds = (-(contributions @ _COLUMNS_TO_KINDS)).argsort(axis=1, kind="stable").tolist()
     bought = _bought_reasons(context, items)
-    return [
+    reasons = [
         reason if reason is not None and order[0] == BUY_AGAIN else _first_reason(context, item, order, reason)
         for item, order, reason in zip(items.tolist(), kinds, bought, strict=True)
+    ]
+    return reasons if context.promotions is None else _with_promotions(reasons, context.promotions, items)
+
+
+def _with_promotions(reasons: Sequence[Reason], promotions: Promotions, items: Ints) -> list[Reason]:
+    here = promotions.here
+    is_promoted = here.flags[0].take(here.places_of(items)).tolist()
+    return [
+        ON_PROMOTION if promoted and reason.code in LESS_THAN_A_PROMOTION else reason
+        for promoted, reason in zip(is_promoted, reasons, strict=True)
     ]
 
 

@@ -27,6 +27,8 @@ KEPT_S = 86_400.0
 ID_DIGITS = 10
 LEDGER_TABLES = ("campaigns", "offers", "audience", "redemptions")
 """Where nothing is taken back: coupons were issued and money was booked."""
+STAYING_TABLES = (*LEDGER_TABLES, "promotions")
+"""Whose imports stay; of promotions a corrected table takes the place row by row."""
 CANONICAL = "canonical"
 
 Applied = Callable[[Collection[str]], set[str]]
@@ -128,7 +130,7 @@ class Journal:
         """Those that the data hold; what is in the ledger stays there."""
         records = self.records(*tables)
         there = self._applied([one.import_id for one in records])
-        return [one for one in records if one.import_id in there or (one.table in LEDGER_TABLES and one.is_finished)]
+        return [one for one in records if one.import_id in there or (one.table in STAYING_TABLES and one.is_finished)]
 
     def find(self, import_id: str) -> ImportRecord | None:
         """The record of this id."""
@@ -171,7 +173,7 @@ class Journal:
             rmtree(path, ignore_errors=True)
         live = self.live()
         for record in self.records():
-            if record in live or record.table in LEDGER_TABLES:
+            if record in live or record.table in STAYING_TABLES:
                 continue
             known = self.known_path(record.import_id)
             if record.ended_at is None:

@@ -96,6 +96,7 @@ CANONICAL: dict[str, Sequence[str]] = {
         "image_url", "recommendable",
     ),
     "stores": ("store_id", "time_zone"),
+    "promotions": ("product_id", "store_id", "starts_at", "ends_at", "display", "flyer"),
     "campaigns": ("campaign_id", "name", "funder", "currency", "budget", "starts_at", "ends_at"),
     "offers": ("offer_id", "campaign_id", "product_id", "name", "amount", "percent"),
     "audience": ("campaign_id", "customer_id", "timestamp"),

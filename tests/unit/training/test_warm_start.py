@@ -23,7 +23,7 @@ from training.warm_start import WARM_ITERATIONS, warm_start
 
 
 def test_start_is_the_bundles_rows_by_product_and_small_random_ones_for_others(trained_world: World) -> None:
-    warm = warm_start(trained_world.settings.bundles_dir, EnabledParts())
+    warm = warm_start(trained_world.settings.bundles_dir, EnabledParts(), has_promotions=False)
     wanted = ["a-new-one", warm.product_ids[3], warm.product_ids[0]]
     start = warm.start(wanted, seed=1)
     assert np.array_equal(start.item_factors[1:], warm.item_factors[[3, 0]])
@@ -61,7 +61,7 @@ def test_warm_training_takes_over_the_hyperparameters_and_says_from_whom(own_wor
 
 
 def test_bundle_that_learned_from_the_test_window_lends_no_factors_to_its_evaluation(own_world: World) -> None:
-    warm = warm_start(own_world.settings.bundles_dir, EnabledParts())
+    warm = warm_start(own_world.settings.bundles_dir, EnabledParts(), has_promotions=False)
     dataset = load_interactions(History(own_world.settings.history_dir).scan(), None)
     [test] = make_splits(dataset, seed=0, window_count=1)
     assert not warm.saw_nothing_of(test)
@@ -71,7 +71,7 @@ def test_bundle_that_learned_from_the_test_window_lends_no_factors_to_its_evalua
 
 def test_ranking_of_other_columns_is_fitted_again(own_world: World) -> None:
     rewrite_scoring(own_world, weights={"column_of_old": 1.0})
-    warm = warm_start(own_world.settings.bundles_dir, EnabledParts())
+    warm = warm_start(own_world.settings.bundles_dir, EnabledParts(), has_promotions=False)
     assert not warm.can_rank
     report = train_unpublished(own_world, ModelConfig(warm_start=True))
     made = load_bundle(own_world.settings.bundles_dir / report.version)
@@ -93,10 +93,10 @@ def test_without_a_live_bundle_there_is_no_warm_start(tmp_path: Path) -> None:
     with pytest.raises(
         BadInput, match=r"no warm start: .* holds no published bundle.*; train once without --warm-start"
     ):
-        warm_start(tmp_path, EnabledParts())
+        warm_start(tmp_path, EnabledParts(), has_promotions=False)
 
 
 def test_part_that_the_live_bundle_has_cannot_be_switched_off_by_a_warm_start(own_world: World) -> None:
     rewrite_scoring(own_world, linear={"kind": "ease", "value": 300.0})
     with pytest.raises(BadSetting, match=r"parts.linear = False: a warm start keeps what bundle .* has; train once"):
-        warm_start(own_world.settings.bundles_dir, EnabledParts(linear=False))
+        warm_start(own_world.settings.bundles_dir, EnabledParts(linear=False), has_promotions=False)

@@ -40,12 +40,25 @@ def test_every_row_arrives(imported: tuple[Settings, list[ImportReport]]) -> Non
         ("transactions", 1_469_307, 0),
         ("products", 92_331, 0),
         ("stores", 457, 0),
+        ("promotions", 20_927_744, 0),
         ("campaigns", 27, 0),
         ("offers", 111_332, 0),
         ("audience", 6_589, 0),
         ("redemptions", 2_102, 0),
         ("coupons", 15_942, 0),
     ]
+
+
+@installed
+def test_weeks_of_promotions_are_those_in_which_their_lines_lie(
+    imported: tuple[Settings, list[ImportReport]],
+) -> None:
+    settings, reports = imported
+    weeks = pl.scan_parquet(settings.tables_dir / "promotions.parquet").select("starts_at", "ends_at").unique()
+    shift = timedelta(days=reports[0].shift_days or 0)
+    first = datetime(2016, 12, 26, tzinfo=UTC) + shift
+    expected = [(first + number * timedelta(days=7), first + (number + 1) * timedelta(days=7)) for number in range(53)]
+    assert weeks.sort("starts_at").collect().rows() == expected
 
 
 @installed

@@ -57,6 +57,27 @@ def test_no_line_at_or_after_the_cut_is_trained_on(days: list[float], back: int)
     assert train.line_count == (data.day < train.as_of_day).sum()
 
 
+@pytest.mark.parametrize(
+    ("last", "first", "expected"),
+    [
+        (20 / 24, 1 + 8 / 24, 1 + 8 / 24),  # closed in the evening, open again in the morning
+        (23.9 / 24, 23.95 / 24, 1.0),  # sells around the clock: the coming day
+        (4 / 24, 5 / 24, 5 / 24),  # the day has just begun
+        (0.0, 1.0, 1.0),  # days without a time of day
+    ],
+)
+def test_where_there_are_promotions_queries_are_of_the_day_in_which_the_shop_next_sells(
+    last: float, first: float, expected: float
+) -> None:
+    lines = [("1", "a", 0.0, "b0"), ("1", "a", 100 + last, "b1"), ("1", "a", 100 + first, "b2")]
+    # The history's last line is one window later, at the hour of the cut.
+    data = dataset(*lines, ("1", "a", 111 + last / 0.9, "b3"))
+    span = float(np.ptp(data.day))
+    split = time_split(data, windows_back=(data.as_of_day - data.day[1]) / (0.1 * span) - 1e-9)
+    assert split.query_day is not None
+    assert abs(split.query_day - (START.timestamp() / 86_400 + 100 + expected)) < 1e-3
+
+
 def test_truth_lies_within_its_own_window() -> None:
     newest, older = make_splits(weekly(), seed=1)
     window = newest.train.as_of_day - older.train.as_of_day
