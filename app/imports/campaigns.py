@@ -10,7 +10,7 @@ import polars as pl
 
 from app.composition.stores import opened_ledger
 from app.imports import campaign_rows as rows
-from app.imports.checked import check
+from app.imports.checked import check, without_ignored
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, Intake, new_record, recorded
 from app.imports.plan import Plan, opened
@@ -163,14 +163,14 @@ class _Import:
     ) -> ImportReport:
         begun_s = perf_counter()
         with Rejects(self._settings.rejects_dir, table=table, source=file.path) as rejects:
-            block = whole(file)
+            block, left_out = without_ignored(whole(file))
             checked = check(block, parse(block))
             rejects.add(checked.rejects)
             height = checked.frame.height
             record = new_record(
                 table, file, rejects.content, self._intake, currency=self._settings.currency, now=self._now
             )
-            record = replace(record, rows_read=height + rejects.rows, rows_rejected=rejects.rows)
+            record = replace(record, rows_read=height + rejects.rows + left_out.total(), rows_rejected=rejects.rows)
             with recorded(journal_of(self._settings), record) as kept:
                 added = kept(keep(checked.frame))
             if "campaign_id" in checked.frame.columns:
@@ -178,7 +178,7 @@ class _Import:
             self._progress(table, file.total, file.total)
             return ImportReport(
                 table=table,
-                rows_read=checked.frame.height + rejects.rows,
+                rows_read=record.rows_read,
                 rows_added=added,
                 rows_known=checked.frame.height - added,
                 rows_rejected=rejects.rows,
@@ -187,6 +187,8 @@ class _Import:
                 ignored_columns=tuple(name for name in file.columns if name not in COLUMNS[table]),
                 shift_days=self._shift.days or None,
                 import_id=record.import_id,
+                left_out=dict(left_out),
+                notes=file.notes,
                 reasons=rejects.reasons(),
                 examples=rejects.examples(),
             )

@@ -1,7 +1,8 @@
 """What becomes of a file: its mapping, stated, known or guessed, and how its values are read."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
@@ -17,7 +18,7 @@ from app.imports.mapping.load import shipped_mappings
 from app.imports.mapping.lookups import lookups_of
 from app.imports.mapping.model import ColumnRule, FileForm, Mapping
 from app.imports.mapping.names import named_columns
-from app.imports.reading.block import TableFile
+from app.imports.reading.block import Block, TableFile
 from app.imports.reading.dialect import ReadOptions
 from app.imports.reading.table_file import open_table
 
@@ -131,7 +132,12 @@ def as_read(plan: Plan, intake: Intake) -> Intake:
 def opened(plan: Plan) -> TableFile:
     """The file as its mapping makes it."""
     file = _open(plan.path, plan.mapping, plan.lookups)
-    return replace(file, blocks=map(plan.reading.plain, file.blocks))
+
+    def plain() -> Iterator[Block]:
+        with closing(file):
+            yield from map(plan.reading.plain, file.blocks)
+
+    return replace(file, blocks=plain())
 
 
 def known_source(columns: Sequence[str], table: str | None) -> Mapping | None:

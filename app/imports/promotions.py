@@ -1,6 +1,7 @@
 """Import promotions: what is in a flyer or on display, where and when; one row per product, store and start."""
 
 import fcntl
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from app.files import replace_atomically
 from app.imports import values
-from app.imports.checked import check, columns_of
+from app.imports.checked import check, columns_of, without_ignored
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, Intake, new_record, recorded
 from app.imports.plan import Plan, as_read, opened, plan_of
@@ -67,24 +68,27 @@ def import_promotion_rows(
     """The same for an open table, its times moved by `shift_days`. The last row of a key counts, as in other tables."""
     begun_s = perf_counter()
     settings.tables_dir.mkdir(parents=True, exist_ok=True)
-    rows = 0
+    rows, left_out = 0, Counter[str]()
     with (
         Rejects(settings.rejects_dir, table=TABLE, source=file.path) as rejects,
         TemporaryDirectory(prefix=".import-", dir=settings.data_dir) as staged,
     ):
         for number, block in enumerate(file.blocks):
+            block, left_out_here = without_ignored(block)
+            left_out += left_out_here
             checked = check(block, _parsed(block, shift=timedelta(days=shift_days)))
             checked.frame.write_parquet(Path(staged) / f"{number:08}.parquet", compression="lz4")
             rows += checked.frame.height
             rejects.add(checked.rejects)
             progress(block.done, file.total)
         record = new_record(TABLE, file, rejects.content, intake, currency=settings.currency, now=now)
-        record = replace(record, rows_read=rows + rejects.rows, rows_rejected=rejects.rows)
+        record = replace(record, rows_read=rows + rejects.rows + left_out.total(), rows_rejected=rejects.rows)
         with recorded(journal_of(settings), record) as counted:
             changed = counted(_merge(settings.tables_dir / FILE, Path(staged)) if rows else 0)
         return ImportReport(
             table=TABLE,
-            rows_read=rows + rejects.rows,
+            rows_read=record.rows_read,
+            left_out=dict(left_out),
             rows_added=changed,
             rows_known=rows - changed,
             rows_rejected=rejects.rows,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as ByName
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -34,7 +35,7 @@ def mapped(file: TableFile, mapping: Mapping, *, keeps: bool, lookups: Sequence[
     """The file with the mapping's columns; `keeps` all columns that no rule reads, as products do."""
     columns = tuple(mapping.columns) if not keeps else (*mapping.columns, *_further(file.columns, mapping))
     work = _Work(mapping, keeps=keeps, lookups=lookups)
-    return replace(file, columns=columns, blocks=work.blocks(file.blocks))
+    return replace(file, columns=columns, blocks=work.blocks(file))
 
 
 def _further(columns: Sequence[str], mapping: Mapping) -> list[str]:
@@ -51,9 +52,10 @@ class _Work:
         self._lookups = lookups
         self._last: dict[str, str] = {}
 
-    def blocks(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        for block in blocks:
-            yield self._mapped(block)
+    def blocks(self, file: TableFile) -> Iterator[Block]:
+        with closing(file):
+            for block in file.blocks:
+                yield self._mapped(block)
 
     def _mapped(self, block: Block) -> Block:
         frame = self._filled(block.frame).with_row_index(_ORIGIN)

@@ -333,3 +333,14 @@ def test_customer_named_again_is_assigned_at_the_earliest_time(
     query = select(audience.c.assigned_at).where(audience.c.customer_id.like("many%"))
     found = ledger.read(lambda connection: connection.scalars(query).all())
     assert (len(found), set(found)) == (50, {datetime(2026, 3, 3, tzinfo=UTC)})
+
+
+def test_rows_that_a_mapping_leaves_out_come_in_nowhere(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "till.toml").write_text(
+        'mapping = 1\nname = "till"\ntable = "campaigns"\n[columns]\ncampaign_id = "no"\n'
+        '[[keep]]\ncolumn = "kind"\none_of = ["coupon"]\nwhy = "a price cut"\n'
+    )
+    (tmp_path / "campaigns.csv").write_text("no,kind\nspring,coupon\nautumn,price\n")
+    sources = Sources(campaigns=tmp_path / "campaigns.csv", mapping=str(tmp_path / "till.toml"))
+    report, _ = run_imports(settings, sources, shift_to_now=False, now=NOW, progress=no_progress)
+    assert (report.rows_read, report.rows_added, report.left_out) == (2, 1, {"a price cut": 1})
