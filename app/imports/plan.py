@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as ByName
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
+from zoneinfo import available_timezones
 
 import polars as pl
 
@@ -78,13 +80,34 @@ class Plan:
         said = self.mapping.model_dump_json() + repr(self.reading)
         return f"{self.mapping.name} {hashlib.blake2b(said.encode(), digest_size=3).hexdigest()}"
 
+    def in_zones(self, store_zones: ByName[str, str]) -> "Plan":
+        """The plan with these zones of stores, where none is stated for all times."""
+        if self.reading.store_zones is None:
+            return self
+        return replace(self, reading=replace(self.reading, store_zones=store_zones))
+
     def options(self) -> ReadOptions:
         """How the file is opened."""
         return _options(self.mapping.file, None)
 
 
+def zones_of_stores(tables_dir: Path) -> dict[str, str]:
+    """The time zone of each store that the table of stores gives one."""
+    file = tables_dir / "stores.parquet"
+    if not file.exists() or "time_zone" not in pl.read_parquet_schema(file):
+        return {}
+    rows = pl.read_parquet(file, columns=["store_id", "time_zone"]).drop_nulls().rows()
+    return {store: zone for store, zone in rows if zone in available_timezones()}
+
+
 def plan_of(
-    path: Path, table: str | None, *, time_zone: str, stated: FileForm = AS_FOUND, mapping: Mapping | None = None
+    path: Path,
+    table: str | None,
+    *,
+    time_zone: str,
+    store_zones: ByName[str, str] | None = None,
+    stated: FileForm = AS_FOUND,
+    mapping: Mapping | None = None,
 ) -> Plan:
     """How the file comes in as `table`: by `mapping`, else as a known source with its columns, else by their names.
 
@@ -118,7 +141,7 @@ def plan_of(
         _check_compulsory(path, columns, mapping)
     lookups = lookups_of(path, columns, mapping)
     survey = survey_of(path, mapping, lookups)
-    reading = survey.decide(stated, usual, path, time_zone=time_zone)
+    reading = survey.decide(stated, usual, path, time_zone=time_zone, store_zones=store_zones)
     read = mapping.sources()
     ignored = () if table in KEEPS_ALL else tuple(name for name in columns if name not in read)
     return Plan(path, table, mapping, reading, ignored, lookups)

@@ -19,7 +19,7 @@ from app.imports.inputs import expanded
 from app.imports.journal.records import BY_NOBODY, STAYING_TABLES, Intake
 from app.imports.mapping.load import load_mapping, shipped_mappings
 from app.imports.mapping.model import FileForm, Mapping
-from app.imports.plan import AS_FOUND, Plan, plan_of
+from app.imports.plan import AS_FOUND, Plan, plan_of, zones_of_stores
 from app.imports.promotions import import_promotions
 from app.imports.report import ImportReport
 from app.imports.shift import days_to_shift
@@ -110,8 +110,16 @@ def planned(settings: Settings, sources: Sources) -> Iterator[list[Plan]]:
         plans = []
         for table, path in named:
             for file in opened.enter_context(expanded([path], room=settings.data_dir)):
-                stated = sources.stated
-                plans.append(plan_of(file, table, time_zone=settings.time_zone, stated=stated, mapping=mapping))
+                plans.append(
+                    plan_of(
+                        file,
+                        table,
+                        time_zone=settings.time_zone,
+                        store_zones=zones_of_stores(settings.tables_dir),
+                        stated=sources.stated,
+                        mapping=mapping,
+                    )
+                )
         # Rows of later tables are checked against those of earlier ones.
         yield sorted(plans, key=lambda plan: ORDER.index(plan.table))
 
@@ -178,6 +186,8 @@ class _Run:
             return import_promotions(
                 settings, plan.path, shift_days=days, now=now, progress=progress, plan=plan, intake=intake
             )
+        # Once more, because stores may have come in just before.
+        plan = plan.in_zones(zones_of_stores(settings.tables_dir))
         return import_transactions(
             settings,
             plan.path,

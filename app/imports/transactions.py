@@ -32,7 +32,7 @@ from app.imports.checked import CheckedRows, check, columns_of, without_ignored
 from app.imports.journal.history_imports import check_early, store
 from app.imports.journal.records import BY_NOBODY, Intake, new_record
 from app.imports.mapping.apply import KIND, TIMES, WORD
-from app.imports.plan import Plan, as_read, opened, plan_of
+from app.imports.plan import Plan, as_read, opened, plan_of, zones_of_stores
 from app.imports.quality.warnings import Facts, warnings
 from app.imports.reading.block import Block, TableFile
 from app.imports.report import ImportReport, Rejects
@@ -73,7 +73,8 @@ def import_transactions(
 
     Raises BadInput when the file as a whole is unusable; faulty rows are listed in the report's rejects file.
     """
-    plan = plan or plan_of(path, TABLE, time_zone=settings.time_zone)
+    zones = zones_of_stores(settings.tables_dir)
+    plan = plan or plan_of(path, TABLE, time_zone=settings.time_zone, store_zones=zones)
     return import_lines(
         settings,
         opened(plan),

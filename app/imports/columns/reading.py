@@ -36,6 +36,8 @@ class Reading:
 
     decimals: Mapping[str, str] = field(default_factory=dict)
     times: TimeForm = ISO
+    store_zones: Mapping[str, str] | None = field(default=None, repr=False)
+    """By store the zone of times that name none; None where one is stated for all."""
 
     def is_plain(self) -> bool:
         """Whether numbers have a point, and times the year first and no zone but UTC."""
@@ -56,7 +58,17 @@ class Reading:
         for name in TIMES if self.times != ISO else ():
             if name in frame.columns:
                 changed[name] = _iso(frame[name], self.times)
+        if self.store_zones and {"timestamp", "store_id"} <= set(frame.columns):
+            changed["timestamp"] = self._in_zones_of_stores(frame["timestamp"], frame["store_id"])
         return replace(block, frame=frame.with_columns(**changed)) if changed else block
+
+    def _in_zones_of_stores(self, raw: pl.Series, stores: pl.Series) -> pl.Series:
+        known = self.store_zones or {}
+        zones = values.identifiers(stores).values.replace_strict(known, default=None, return_dtype=pl.String)
+        read = _iso(raw, self.times)
+        for zone in zones.drop_nulls().unique():
+            read = _iso(raw, replace(self.times, zone=zone)).zip_with((zones == zone).fill_null(False), read)
+        return read
 
 
 AS_WRITTEN = Reading()
@@ -90,15 +102,25 @@ class Survey:
         has_comma = any(each.comma or each.either_comma for each in self.numbers.values())
         return not has_comma and all(each == DateEvidence() for each in self.dates.values())
 
-    def decide(self, stated: FileForm, usual: FileForm, path: Path, *, time_zone: str) -> Reading:
+    def decide(
+        self,
+        stated: FileForm,
+        usual: FileForm,
+        path: Path,
+        *,
+        time_zone: str,
+        store_zones: Mapping[str, str] | None = None,
+    ) -> Reading:
         """How to read the file: as `stated`, else as its columns say, else as is `usual` for such files.
 
         Raises BadInput that names the option where a column could mean two things.
         """
-        zone = stated.time_zone or usual.time_zone or time_zone
+        said = stated.time_zone or usual.time_zone
+        zone = said or time_zone
         return Reading(
             {name: self._decimal(name, stated.decimal, usual.decimal, path) for name in self.numbers},
             self._times(stated, usual, path, zone),
+            None if said else store_zones or {},
         )
 
     def _decimal(self, name: str, stated: str | None, usual: str | None, path: Path) -> str:

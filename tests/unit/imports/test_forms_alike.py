@@ -150,3 +150,12 @@ def test_lists_that_nobody_needs_and_ids_as_numbers_of_parquet(tmp_path: Path) -
 
 def test_every_known_source_that_joins_files_is_tried_here() -> None:
     assert {name for name, mapping in shipped_mappings().items() if mapping.with_} == {"instacart", "olist"}
+
+
+def test_zones_of_stores_that_come_in_with_the_lines_count(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text("customer_id,product_id,store_id,timestamp\nc,p,s,2026-07-01 12:00\n")
+    (tmp_path / "stores.csv").write_text("store_id,time_zone\ns,Europe/Berlin\n")
+    settings = Settings.load(data_dir=tmp_path / "var")
+    sources = Sources(tmp_path / "sales.csv", stores=tmp_path / "stores.csv")
+    run_imports(settings, sources, shift_to_now=False, now=NOW, progress=no_progress)
+    assert History(settings.history_dir).scan().collect()["time"].to_list() == [datetime(2026, 7, 1, 10, tzinfo=UTC)]

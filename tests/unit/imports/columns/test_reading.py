@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from app.errors import BadInput
 from app.imports.mapping.load import file_form
-from app.imports.plan import opened, plan_of
+from app.imports.plan import opened, plan_of, zones_of_stores
 from app.imports.reading.table_file import whole
 
 HEADER = "customer_id,product_id,timestamp,quantity,amount\n"
@@ -72,3 +73,20 @@ def test_a_format_that_is_none_is_refused(tmp_path: Path) -> None:
     assert rows(tmp_path, "c,p,12.2010.31,1,1", date_format="%m.%Y.%d")[0][0] == "2010-12-31T00:00:00.000000Z"
     with pytest.raises(BadInput, match="--date-format: not a format of dates"):
         rows(tmp_path, "c,p,12.2010.31,1,1", date_format="%Q")
+
+
+def test_time_without_a_zone_is_in_that_of_its_store_unless_one_is_stated(tmp_path: Path) -> None:
+    path = tmp_path / "sales.csv"
+    path.write_text(
+        "customer_id,product_id,store_id,timestamp\nc,p,1,2026-03-08 23:30\nc,p,2,2026-03-08 23:30\n"
+        "c,p,,2026-03-08 23:30\nc,p,1,2026-03-08 23:30Z\n"
+    )
+    stores = tmp_path / "tables" / "stores.parquet"
+    stores.parent.mkdir()
+    pl.DataFrame({"store_id": ["1", "2", "3"], "time_zone": ["America/New_York", None, "Moon"]}).write_parquet(stores)
+    zones = zones_of_stores(stores.parent)
+    plan = plan_of(path, "transactions", time_zone="UTC", store_zones=zones)
+    hours = [str(time)[8:16] for time in whole(opened(plan)).frame["timestamp"]]
+    assert hours == ["09T03:30", "08T23:30", "08T23:30", "08T23:30"]
+    stated = plan_of(path, "transactions", time_zone="UTC", store_zones=zones, stated=file_form(time_zone="UTC"))
+    assert stated.in_zones(zones).reading.store_zones is None
