@@ -3,7 +3,9 @@
 The footer of the table's Parquet file names its layers, so putting the file in place is the one step that changes both.
 """
 
-from collections.abc import Iterable
+import fcntl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +14,7 @@ import orjson
 import polars as pl
 
 from app.errors import BadInput
-from app.files import replace_atomically
+from app.files import replace_whole_durably
 from app.model.content import LISTED_AT
 
 MAX_LAYER_COUNT = 20
@@ -31,6 +33,7 @@ class ReferenceTable:
 
 PRODUCTS = ReferenceTable("products", "product_id", notes_arrival=True)
 STORES = ReferenceTable("stores", "store_id", notes_arrival=False)
+REFERENCE_TABLES = (PRODUCTS, STORES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,21 @@ class Layers:
 
 
 class LayeredTable:
-    """One such table below `tables_dir`. Whoever writes holds the journal."""
+    """One such table below `tables_dir`. Whoever writes holds it; what was written is on disk."""
 
     def __init__(self, tables_dir: Path, kind: ReferenceTable) -> None:
         self._kind = kind
         self._path = tables_dir / f"{kind.table}.parquet"
         self._folder = tables_dir / kind.table
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """One writer after the other, in whatever process, from looking at the table to its replacement."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Never deleted: a writer that waits for a deleted file would lock out nobody.
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def layers(self) -> Layers:
         """What the table is made of; a file from before there were layers is one of its own."""
@@ -149,12 +161,12 @@ class LayeredTable:
 
     def _write_layer(self, layer: Layer, rows: pl.DataFrame) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        replace_atomically(self._layer_path(layer), rows.write_parquet)
+        replace_whole_durably(self._layer_path(layer), rows.write_parquet)
 
     def _write(self, table: pl.DataFrame, layers: Layers) -> None:
         footer = {"stack": [asdict(one) for one in layers.stack], "folded": layers.folded}
         metadata = {FOOTER: orjson.dumps(footer).decode()}
-        replace_atomically(self._path, lambda unfinished: table.write_parquet(unfinished, metadata=metadata))
+        replace_whole_durably(self._path, lambda unfinished: table.write_parquet(unfinished, metadata=metadata))
         named = {self._layer_path(one) for one in layers.stack}
         for path in self._folder.glob("*.parquet"):
             if path not in named:
