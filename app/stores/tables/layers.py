@@ -17,9 +17,17 @@ from app.errors import BadInput
 from app.files import replace_whole_durably
 from app.model.content import LISTED_AT
 
+FROM_API = "api"
+"""Stands for an import where a layer holds what came through the API: cells, not whole columns."""
+GIVEN = "endcap given"
+"""The column of such a layer that names those columns which a row sets."""
+ARRIVED_AT = "endcap arrived at"
+"""And the one that says when a row's key came to the table; null where it was there already, or is no news."""
 MAX_LAYER_COUNT = 20
 """Imports of a table that can be taken back; older ones are one layer."""
 FOOTER = "endcap_layers"
+BEFORE = "\x1fbefore"
+"""Behind the name of a column: what was stored in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,17 @@ class LayeredTable:
         layers = self._with(before, rows, Layer(_next_number(before), import_id, now.isoformat()))
         self._write(upserted(stored, rows, self._kind, now=now), self._bounded(layers))
 
+    def put_cells(self, rows: pl.DataFrame, *, now: datetime) -> None:
+        """Lays over all others, of each row, the columns that its list GIVEN names; null clears one.
+
+        What comes in a row without an import in between is one layer, however many calls it takes.
+        """
+        before, stored = self.layers(), self.stored()
+        is_news = bool(stored.height) & ~pl.col(self._kind.key).is_in(stored[self._kind.key].implode())
+        rows = rows.with_columns(pl.when(is_news).then(pl.lit(now, pl.Datetime("us", "UTC"))).alias(ARRIVED_AT))
+        layers = self._with(before, rows, Layer(_next_number(before), FROM_API, now.isoformat()))
+        self._write(upserted(stored, rows, self._kind, now=now), self._bounded(self._joined(layers)))
+
     def put_in_place(self, rows: pl.DataFrame, import_id: str, *, of: str) -> None:
         """Puts the rows where the import `of` lies, as if they had come then; without any it only goes."""
         before = self.layers()
@@ -116,6 +135,7 @@ class LayeredTable:
 
     def _refold(self, layers: Layers) -> None:
         if layers.stack:
+            layers = self._joined(layers)
             self._write(self._fold(layers.stack), layers)
         else:
             self._path.unlink()
@@ -127,16 +147,30 @@ class LayeredTable:
         self._write_layer(new, rows)
         return replace(before, stack=(*before.stack, new))
 
+    def _joined(self, layers: Layers) -> Layers:
+        """Of layers of the API that lie on each other only one."""
+        stack: list[Layer] = []
+        for layer in layers.stack:
+            if stack and stack[-1].import_id == layer.import_id == FROM_API:
+                both = _with_cells(self._read_layer(stack.pop()), self._read_layer(layer), self._kind.key)
+                layer = replace(layer, number=_next_number(layers))
+                self._write_layer(layer, both)
+                layers = replace(layers, stack=(*layers.stack, layer))
+            stack.append(layer)
+        return replace(layers, stack=tuple(stack))
+
     def _bounded(self, layers: Layers) -> Layers:
-        base_count = sum(one.import_id is None for one in layers.stack)
-        surplus = len(layers.stack) - base_count - MAX_LAYER_COUNT
+        imports = [place for place, one in enumerate(layers.stack) if one.import_id not in (None, FROM_API)]
+        surplus = len(imports) - MAX_LAYER_COUNT
         if surplus <= 0:
             return layers
-        lowest, others = layers.stack[: base_count + surplus], layers.stack[base_count + surplus :]
+        end = imports[surplus]
+        lowest, others = layers.stack[:end], layers.stack[end:]
         base = Layer(_next_number(layers), None, lowest[-1].at)
         self._write_layer(base, self._fold(lowest))
         upper = {one.import_id for one in others}
-        gone = [one.import_id for one in lowest if one.import_id is not None and one.import_id not in upper]
+        gone = [layers.stack[place].import_id or "" for place in imports if place < end]
+        gone = [import_id for import_id in gone if import_id not in upper]
         return Layers((base, *others), (*layers.folded, *gone))
 
     def _fold(self, stack: Iterable[Layer]) -> pl.DataFrame:
@@ -185,26 +219,49 @@ def check_takeable(kind: ReferenceTable, layers: Layers, import_id: str) -> None
 def upserted(stored: pl.DataFrame, rows: pl.DataFrame, kind: ReferenceTable, *, now: datetime) -> pl.DataFrame:
     """The table with the rows in it. A column that they lack keeps its values; sorted by key."""
     merged = merged_rows(stored, rows, kind.key)
-    if kind.notes_arrival and stored.height:
-        merged = _dated(merged, stored[kind.key], now=now)
+    if kind.notes_arrival and (stored.height or ARRIVED_AT in merged.columns):
+        arrived_at = pl.col(ARRIVED_AT) if ARRIVED_AT in merged.columns else pl.lit(now, pl.Datetime("us", "UTC"))
+        merged = _dated(merged, stored[kind.key], arrived_at)
     others = stored.join(merged, on=kind.key, how="anti")
-    return pl.concat([others, merged], how="diagonal").sort(kind.key)
+    return pl.concat([others, merged.drop(GIVEN, ARRIVED_AT, strict=False)], how="diagonal").sort(kind.key)
 
 
 def merged_rows(stored: pl.DataFrame, rows: pl.DataFrame, key: str) -> pl.DataFrame:
-    """The rows with what is stored in the columns that they lack."""
+    """The rows with what is stored in the columns, or cells, that they lack."""
     kept = [name for name in stored.columns if name not in rows.columns]
-    return rows.join(stored.select(key, *kept), on=key, how="left")
+    merged = rows.join(stored.select(key, *kept), on=key, how="left")
+    return _kept_cells(stored, merged, key) if GIVEN in rows.columns else merged
 
 
-def _dated(merged: pl.DataFrame, known: pl.Series, *, now: datetime) -> pl.DataFrame:
-    """The rows, those that join a table with `known` keys dated `now`; what came with the first file is no news."""
+def _kept_cells(stored: pl.DataFrame, rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    shared = [name for name in rows.columns if name in stored.columns and name not in (key, GIVEN, ARRIVED_AT)]
+    before = stored.select(key, *(pl.col(name).alias(f"{name}{BEFORE}") for name in shared))
+    is_given = {name: pl.col(GIVEN).list.contains(name) for name in shared}
+    cells = [pl.when(is_given[name]).then(name).otherwise(f"{name}{BEFORE}").alias(name) for name in shared]
+    return rows.join(before, on=key, how="left").with_columns(cells).select(rows.columns)
+
+
+def _with_cells(lower: pl.DataFrame, upper: pl.DataFrame, key: str) -> pl.DataFrame:
+    """One layer of cells that does what the two do, one after the other."""
+    marks = lower.select(
+        key, pl.col(GIVEN).alias(f"{GIVEN}{BEFORE}"), pl.col(ARRIVED_AT).alias(f"{ARRIVED_AT}{BEFORE}")
+    )
+    was_there = pl.col(f"{GIVEN}{BEFORE}").is_not_null()
+    merged = merged_rows(lower, upper, key).join(marks, on=key, how="left")
+    merged = merged.with_columns(
+        pl.when(was_there).then(pl.col(GIVEN).list.set_union(f"{GIVEN}{BEFORE}")).otherwise(GIVEN).alias(GIVEN),
+        pl.when(was_there).then(f"{ARRIVED_AT}{BEFORE}").otherwise(ARRIVED_AT).alias(ARRIVED_AT),
+    ).drop(f"{GIVEN}{BEFORE}", f"{ARRIVED_AT}{BEFORE}")
+    return pl.concat([lower.join(merged, on=key, how="anti"), merged], how="diagonal").sort(key)
+
+
+def _dated(merged: pl.DataFrame, known: pl.Series, arrived_at: pl.Expr) -> pl.DataFrame:
+    """The rows, those that join a table with `known` keys dated; what came with the first file is no news."""
     is_new = ~merged[known.name].is_in(known.implode())
     if not is_new.any():
         return merged
     before = pl.col(LISTED_AT) if LISTED_AT in merged.columns else pl.lit(None, pl.Datetime("us", "UTC"))
-    arrival = pl.lit(now, pl.Datetime("us", "UTC"))
-    return merged.with_columns(pl.when(is_new).then(arrival).otherwise(before).alias(LISTED_AT))
+    return merged.with_columns(pl.when(is_new).then(arrived_at).otherwise(before).alias(LISTED_AT))
 
 
 def _next_number(layers: Layers) -> int:
