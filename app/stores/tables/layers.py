@@ -73,8 +73,8 @@ class LayeredTable:
     """One such table below `tables_dir`. Whoever writes holds it; what was written is on disk."""
 
     def __init__(self, tables_dir: Path, kind: ReferenceTable) -> None:
-        self._kind = kind
-        self._path = tables_dir / f"{kind.table}.parquet"
+        self.kind = kind
+        self.path = tables_dir / f"{kind.table}.parquet"
         self._folder = tables_dir / kind.table
 
     @contextmanager
@@ -88,9 +88,9 @@ class LayeredTable:
 
     def layers(self) -> Layers:
         """What the table is made of; a file from before there were layers is one of its own."""
-        if not self._path.exists():
+        if not self.path.exists():
             return Layers()
-        footer = pl.read_parquet_metadata(self._path).get(FOOTER)
+        footer = pl.read_parquet_metadata(self.path).get(FOOTER)
         if footer is None:
             return Layers((FROM_BEFORE,))
         found = orjson.loads(footer)
@@ -98,13 +98,13 @@ class LayeredTable:
 
     def stored(self) -> pl.DataFrame:
         """The table as it is."""
-        return pl.read_parquet(self._path) if self._path.exists() else self._empty()
+        return pl.read_parquet(self.path) if self.path.exists() else self._empty()
 
     def put(self, rows: pl.DataFrame, import_id: str, *, now: datetime) -> None:
         """Lays the rows, one for each key, over all others."""
         before, stored = self.layers(), self.stored()
         layers = self._with(before, rows, Layer(_next_number(before), import_id, now.isoformat()))
-        self._write(upserted(stored, rows, self._kind, now=now), self._bounded(layers))
+        self._write(upserted(stored, rows, self.kind, now=now), self._bounded(layers))
 
     def put_cells(self, rows: pl.DataFrame, *, now: datetime) -> None:
         """Lays over all others, of each row, the columns that its list GIVEN names; null clears one.
@@ -112,15 +112,15 @@ class LayeredTable:
         What comes in a row without an import in between is one layer, however many calls it takes.
         """
         before, stored = self.layers(), self.stored()
-        is_news = bool(stored.height) & ~pl.col(self._kind.key).is_in(stored[self._kind.key].implode())
+        is_news = bool(stored.height) & ~pl.col(self.kind.key).is_in(stored[self.kind.key].implode())
         rows = rows.with_columns(pl.when(is_news).then(pl.lit(now, pl.Datetime("us", "UTC"))).alias(ARRIVED_AT))
         layers = self._with(before, rows, Layer(_next_number(before), FROM_API, now.isoformat()))
-        self._write(upserted(stored, rows, self._kind, now=now), self._bounded(self._joined(layers)))
+        self._write(upserted(stored, rows, self.kind, now=now), self._bounded(self._joined(layers)))
 
     def put_in_place(self, rows: pl.DataFrame, import_id: str, *, of: str) -> None:
         """Puts the rows where the import `of` lies, as if they had come then; without any it only goes."""
         before = self.layers()
-        check_takeable(self._kind, before, of)
+        check_takeable(self.kind, before, of)
         old = [one for one in before.stack if one.import_id == of][-1]
         new = replace(old, number=_next_number(before), import_id=import_id)
         self._write_layer(new, rows)
@@ -130,7 +130,7 @@ class LayeredTable:
     def remove_import(self, import_id: str) -> None:
         """The table as if the import had never come; none at all when it was the only one."""
         before = self.layers()
-        check_takeable(self._kind, before, import_id)
+        check_takeable(self.kind, before, import_id)
         self._refold(replace(before, stack=tuple(one for one in before.stack if one.import_id != import_id)))
 
     def _refold(self, layers: Layers) -> None:
@@ -138,7 +138,7 @@ class LayeredTable:
             layers = self._joined(layers)
             self._write(self._fold(layers.stack), layers)
         else:
-            self._path.unlink()
+            self.path.unlink()
 
     def _with(self, before: Layers, rows: pl.DataFrame, new: Layer) -> Layers:
         if before.stack == (FROM_BEFORE,):
@@ -152,7 +152,7 @@ class LayeredTable:
         stack: list[Layer] = []
         for layer in layers.stack:
             if stack and stack[-1].import_id == layer.import_id == FROM_API:
-                both = _with_cells(self._read_layer(stack.pop()), self._read_layer(layer), self._kind.key)
+                both = _with_cells(self._read_layer(stack.pop()), self._read_layer(layer), self.kind.key)
                 layer = replace(layer, number=_next_number(layers))
                 self._write_layer(layer, both)
                 layers = replace(layers, stack=(*layers.stack, layer))
@@ -177,11 +177,11 @@ class LayeredTable:
         table = self._empty()
         for layer in stack:
             rows = self._read_layer(layer)
-            table = upserted(table, rows, self._kind, now=datetime.fromisoformat(layer.at))
+            table = upserted(table, rows, self.kind, now=datetime.fromisoformat(layer.at))
         return table
 
     def _empty(self) -> pl.DataFrame:
-        return pl.DataFrame(schema={self._kind.key: pl.String})
+        return pl.DataFrame(schema={self.kind.key: pl.String})
 
     def _layer_path(self, layer: Layer) -> Path:
         return self._folder / f"{layer.number:06}.parquet"
@@ -189,8 +189,8 @@ class LayeredTable:
     def _read_layer(self, layer: Layer) -> pl.DataFrame:
         path = self._layer_path(layer)
         if not path.exists():
-            remedy = f"import the {self._kind.table} again on top, which counts over all others"
-            raise BadInput(f"{path} is missing, so no import of {self._kind.table} can be taken back; {remedy}")
+            remedy = f"import the {self.kind.table} again on top, which counts over all others"
+            raise BadInput(f"{path} is missing, so no import of {self.kind.table} can be taken back; {remedy}")
         return pl.read_parquet(path)
 
     def _write_layer(self, layer: Layer, rows: pl.DataFrame) -> None:
@@ -200,7 +200,7 @@ class LayeredTable:
     def _write(self, table: pl.DataFrame, layers: Layers) -> None:
         footer = {"stack": [asdict(one) for one in layers.stack], "folded": layers.folded}
         metadata = {FOOTER: orjson.dumps(footer).decode()}
-        replace_whole_durably(self._path, lambda unfinished: table.write_parquet(unfinished, metadata=metadata))
+        replace_whole_durably(self.path, lambda unfinished: table.write_parquet(unfinished, metadata=metadata))
         named = {self._layer_path(one) for one in layers.stack}
         for path in self._folder.glob("*.parquet"):
             if path not in named:
