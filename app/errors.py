@@ -19,6 +19,8 @@ EndcapError
 │   ├── DecisionNotFound
 │   ├── BundleMissing
 │   ├── KeyNotFound            sql.access.keys
+│   ├── NotInTable             stores.tables.cells
+│   ├── ProductNotFound        api.catalogue.routes
 │   ├── CampaignNotFound       sql.campaigns.campaigns
 │   ├── OfferNotFound          sql.campaigns.campaigns
 │   ├── CouponNotFound         sql.coupons.staff_issuing

@@ -15,6 +15,7 @@ from app.api import health
 from app.api.access import Access, RouteScopes
 from app.api.campaigns import generation, simulation
 from app.api.campaigns import routes as campaigns
+from app.api.catalogue import routes as catalogue
 from app.api.coupons import routes as wallet
 from app.api.decisions import replenishment
 from app.api.decisions import routes as decisions
@@ -79,6 +80,7 @@ def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None =
         campaigns.router,
         simulation.router,
         generation.router,
+        catalogue.router,
         health.router,
         campaigns.actions,
     )

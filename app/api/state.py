@@ -18,6 +18,7 @@ from app.stores.redis.server.disk import Disk
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger
+from app.stores.tables.cells import CellWriter
 from app.telemetry import Metrics
 
 
@@ -41,6 +42,7 @@ class Service:
     background: Background
     admission: Admission
     disk: Disk | None
+    products: CellWriter
     in_flight: set[tuple[str, str]] = field(default_factory=set)
 
 

@@ -35,6 +35,7 @@ from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger
+from app.stores.tables.cells import CellWriter
 from app.telemetry import Metrics
 
 LEDGER_LIMIT_S = 2.0
@@ -101,6 +102,7 @@ def build_service(
         background,
         admission,
         disk,
+        CellWriter(settings.tables_dir, "products"),
     )
     return service, [reads, writes]
 
@@ -115,6 +117,7 @@ async def close_service(service: Service, connections: Sequence[PipelinedRedis])
             stack.push_async_callback(connection.aclose)
         stack.callback(service.projections.close)
         stack.push_async_callback(service.keys.aclose)
+        stack.push_async_callback(service.products.aclose)
         if service.disk is not None:
             stack.push_async_callback(service.disk.aclose)
 
