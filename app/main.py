@@ -23,6 +23,7 @@ from app.api.decisions.fast_path import FastPath
 from app.api.edge.boundary import BoundaryMiddleware
 from app.api.edge.segments import EncodedSlashes, read_slashes
 from app.api.events import routes as events
+from app.api.imports import routes as imports
 from app.api.openapi import ABOUT, TAGS, describe
 from app.api.problems import install_problems
 from app.api.query import refuse_unknown_parameters
@@ -81,6 +82,7 @@ def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None =
         simulation.router,
         generation.router,
         catalogue.router,
+        imports.router,
         health.router,
         campaigns.actions,
     )

@@ -40,6 +40,7 @@ from app.offers.terms import codes, conditions
 from app.processes import child, server
 from app.settings import Placement, Settings
 from app.stores.feast import push
+from app.stores.jobs import folder as jobs
 from app.stores.redis.breaker import Breaker
 from app.stores.sql.access import keys
 from app.stores.sql.coupons import issuing
@@ -168,6 +169,9 @@ STATEMENTS: dict[str, list[str]] = {
     "for-front-ends.md": [f"how many, 1 to {MAX_SIZE}"],
     "for-tills.md": [f"for {field_default(ReservationRequest, 'ttl_s') // 60} minutes"],
     "import.md": [
+        f"`ENDCAP_IMPORT_MAX_BYTES` ({setting('import_max_bytes'):,})",
+        f"The last {jobs.KEPT_COUNT} are kept",
+        f"{jobs.MAX_WAITING_COUNT} may be under way or wait",
         f"each of the {catalogue.MAX_ROWS:,} rows at most",
         f"all text, {catalogue.MAX_ATTRIBUTES} a product; the table has {cells.MAX_COLUMNS} columns at most",
         f"503 with `Retry-After` where {cells.MAX_WAITING_CALLS} wait",

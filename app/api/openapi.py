@@ -61,6 +61,8 @@ PARAMETERS = {
     "customer_id": CUSTOMER_ID,
     "product_id": PRODUCT_ID,
     "campaign_id": "The campaign",
+    "job_id": "The import on its way, as its answer names it",
+    "import_id": "The import, as `GET /v1/imports` and its report name it",
     "offer_id": "The offer",
     "coupon_id": "The coupon",
     "reservation_id": "The reservation, as its answer names it",
@@ -113,7 +115,7 @@ def _complete(document: dict[str, Any]) -> None:
         if DECLARED in operation:
             for status, refused in documented(401, 403, 429, 503).items():
                 operation["responses"].setdefault(str(status), refused)
-        if "requestBody" in operation:
+        if "application/json" in operation.get("requestBody", {}).get("content", ()):
             operation["responses"].setdefault("415", documented(415)[415])
 
 

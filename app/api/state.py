@@ -12,6 +12,7 @@ from app.decision.fallbacks import FallbackChain
 from app.ingest.accept import EventStore
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
+from app.stores.jobs.processes import JobProcesses
 from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.projections import Projections
 from app.stores.redis.server.disk import Disk
@@ -43,6 +44,7 @@ class Service:
     admission: Admission
     disk: Disk | None
     products: CellWriter
+    imports: JobProcesses
     in_flight: set[tuple[str, str]] = field(default_factory=set)
 
 

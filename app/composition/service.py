@@ -13,6 +13,7 @@ from app.api.edge.connections import DECISIONS
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.state import Service
 from app.background import Background
+from app.composition.launch import own_command
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
 from app.decision.eligibility.merchandising import ignored_rules
 from app.decision.fallbacks import FallbackChain
@@ -21,6 +22,7 @@ from app.decision.warm_up import warm_up
 from app.model.bundle import Bundle
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
+from app.stores.jobs.processes import JobProcesses
 from app.stores.redis.breaker import Breaker
 from app.stores.redis.customers import RedisCustomers
 from app.stores.redis.decisions import DecisionLog
@@ -103,6 +105,7 @@ def build_service(
         admission,
         disk,
         CellWriter(settings.tables_dir, "products"),
+        JobProcesses(settings, own_command()),
     )
     return service, [reads, writes]
 
