@@ -41,6 +41,7 @@ class Scope(StrEnum):
 
     DECIDE = "decide"
     INGEST = "ingest"
+    IMPORT = "import"
     REDEEM = "redeem"
     STAFF = "staff"
     ADMIN = "admin"

@@ -19,6 +19,9 @@ EndcapError
 │   ├── DecisionNotFound
 │   ├── BundleMissing
 │   ├── KeyNotFound            sql.access.keys
+│   ├── NotInTable             stores.tables.cells
+│   ├── ProductNotFound        api.catalogue.routes
+│   ├── JobNotFound            api.imports.routes
 │   ├── CampaignNotFound       sql.campaigns.campaigns
 │   ├── OfferNotFound          sql.campaigns.campaigns
 │   ├── CouponNotFound         sql.coupons.staff_issuing
@@ -38,6 +41,8 @@ EndcapError
 │   ├── ReservationOver        sql.redemption.reservations
 │   ├── ReservationOfOther     sql.redemption.reservations: made for another order or customer
 │   └── BudgetTooSmall         sql.accounts.backfill
+├── ImportInterrupted          stores.jobs.folder
+├── QueueFull                  stores.jobs.folder: so many imports wait that no more are taken
 ├── TooManyGuesses             codes were guessed too often
 ├── BundleRefused              a bundle is damaged, does not fit together, or cannot answer
 ├── ReleaseRefused             a gate check failed

@@ -27,6 +27,18 @@ def replace_durably(path: Path, content: bytes, *, staging_dir: Path | None = No
     sync_folder(path.parent)
 
 
+def replace_whole_durably(path: Path, write: Callable[[Path], object]) -> None:
+    """The same as `replace_atomically`, on disk when it returns."""
+
+    def synced(unfinished: Path) -> None:
+        write(unfinished)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+
+    replace_atomically(path, synced)
+    sync_folder(path.parent)
+
+
 def write_synced(path: Path, content: bytes) -> None:
     """A new file whose content is on disk; its name is once `sync_folder` returns. Raises FileExistsError."""
     with path.open("xb") as file:

@@ -15,6 +15,7 @@ from app.api import health
 from app.api.access import Access, RouteScopes
 from app.api.campaigns import generation, simulation
 from app.api.campaigns import routes as campaigns
+from app.api.catalogue import routes as catalogue
 from app.api.coupons import routes as wallet
 from app.api.decisions import replenishment
 from app.api.decisions import routes as decisions
@@ -22,6 +23,7 @@ from app.api.decisions.fast_path import FastPath
 from app.api.edge.boundary import BoundaryMiddleware
 from app.api.edge.segments import EncodedSlashes, read_slashes
 from app.api.events import routes as events
+from app.api.imports import routes as imports
 from app.api.openapi import ABOUT, TAGS, describe
 from app.api.problems import install_problems
 from app.api.query import refuse_unknown_parameters
@@ -79,6 +81,8 @@ def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None =
         campaigns.router,
         simulation.router,
         generation.router,
+        catalogue.router,
+        imports.router,
         health.router,
         campaigns.actions,
     )

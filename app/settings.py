@@ -225,6 +225,7 @@ class Settings(BaseSettings):
     worker_interval_ms: int = Field(default=5000, ge=10)
     reload_interval_ms: int = Field(default=250, ge=10)
     placements_file: Path | None = None
+    import_max_bytes: int = Field(default=2_000_000_000, ge=1)
 
     @classmethod
     def load(cls, **given: object) -> Self:
@@ -290,6 +291,11 @@ class Settings(BaseSettings):
     def rejects_dir(self) -> Path:
         """Rows that imports refused, with the reason."""
         return self.data_dir / "rejects"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Imports that the API took: their files until they are in, and what became of them."""
+        return self.data_dir / "uploads"
 
     @property
     def reports_dir(self) -> Path:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from app import room
 from app.api import limits
 from app.api.campaigns import generation, simulation
+from app.api.catalogue import wire as catalogue
 from app.api.decisions.replenishment_wire import ReplenishmentRequest
 from app.api.decisions.wire import MAX_SIZE
 from app.api.edge import boundary, connections
@@ -39,11 +40,13 @@ from app.offers.terms import codes, conditions
 from app.processes import child, server
 from app.settings import Placement, Settings
 from app.stores.feast import push
+from app.stores.jobs import folder as jobs
 from app.stores.redis.breaker import Breaker
 from app.stores.sql.access import keys
 from app.stores.sql.coupons import issuing
 from app.stores.sql.database.chunks import CHUNK_ROWS
 from app.stores.sql.redemption import idempotency
+from app.stores.tables import cells
 from app.worker import consume
 from tests.test_docs import DOCS
 from training.data import split
@@ -166,6 +169,12 @@ STATEMENTS: dict[str, list[str]] = {
     "for-front-ends.md": [f"how many, 1 to {MAX_SIZE}"],
     "for-tills.md": [f"for {field_default(ReservationRequest, 'ttl_s') // 60} minutes"],
     "import.md": [
+        f"`ENDCAP_IMPORT_MAX_BYTES` ({setting('import_max_bytes'):,})",
+        f"The last {jobs.KEPT_COUNT} are kept",
+        f"{jobs.MAX_WAITING_COUNT} may be under way or wait",
+        f"each of the {catalogue.MAX_ROWS:,} rows at most",
+        f"all text, {catalogue.MAX_ATTRIBUTES} a product; the table has {cells.MAX_COLUMNS} columns at most",
+        f"503 with `Retry-After` where {cells.MAX_WAITING_CALLS} wait",
         f"at most {ID_LENGTH} characters",
         f"at most {QUANTITY_MAX:,.0f} |",
         f"more than {CLOCK_SKEW // timedelta(minutes=1)} minutes ahead",

@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from app.api.access import DECLARED
-from app.api.fields import CUSTOMER_ID
+from app.api.fields import CUSTOMER_ID, PRODUCT_ID
 from app.api.problems import Problem, documented
 from app.api.till.wire import RefusedProblem
 
@@ -45,6 +45,11 @@ TAGS: list[dict[str, str]] = [
         "on past baskets, and settlement with suppliers.",
     },
     {
+        "name": "data",
+        "description": "The retailer's own data on their way in, for the systems that hold them: products, and files "
+        "of every kind that `endcap import` takes.",
+    },
+    {
         "name": "health",
         "description": "What operations watch. These routes need no key: keep them inside your network.",
     },
@@ -54,7 +59,10 @@ TAGS: list[dict[str, str]] = [
 PARAMETERS = {
     "decision_id": "The decision, as its answer names it",
     "customer_id": CUSTOMER_ID,
+    "product_id": PRODUCT_ID,
     "campaign_id": "The campaign",
+    "job_id": "The import on its way, as its answer names it",
+    "import_id": "The import, as `GET /v1/imports` and its report name it",
     "offer_id": "The offer",
     "coupon_id": "The coupon",
     "reservation_id": "The reservation, as its answer names it",
@@ -107,7 +115,7 @@ def _complete(document: dict[str, Any]) -> None:
         if DECLARED in operation:
             for status, refused in documented(401, 403, 429, 503).items():
                 operation["responses"].setdefault(str(status), refused)
-        if "requestBody" in operation:
+        if "application/json" in operation.get("requestBody", {}).get("content", ()):
             operation["responses"].setdefault("415", documented(415)[415])
 
 

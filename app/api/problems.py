@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from app import errors
+from app.stores.jobs.folder import QueueFull
 
 
 class Problem(BaseModel):
@@ -33,6 +34,7 @@ STATUS: dict[type[errors.EndcapError], int] = {
     errors.Conflict: 409,
     errors.TooManyGuesses: 429,
     errors.StoreUnavailable: 503,
+    QueueFull: 503,
     errors.BundleRefused: 503,
     errors.EndcapError: 500,
 }
@@ -55,6 +57,9 @@ TITLES = {
 }
 CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
 UNAVAILABLE = "a part that this needs does not answer now; send it again, a write with the same Idempotency-Key"
+
+QUEUE_S = 30
+"""An import takes seconds to minutes."""
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +114,8 @@ def install_problems(app: FastAPI) -> None:
 async def _endcap(_: Request, error: Exception) -> Response:
     assert isinstance(error, errors.EndcapError)
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    if isinstance(error, QueueFull):
+        return problem(status, error.code, error.message, headers=retry_after(QUEUE_S))
     if status == 503:
         # Its own words may name hosts, files and tables.
         _log.warning("request not served", extra={"code": error.code, "detail": error.message})

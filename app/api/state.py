@@ -12,12 +12,14 @@ from app.decision.fallbacks import FallbackChain
 from app.ingest.accept import EventStore
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
+from app.stores.jobs.processes import JobProcesses
 from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.projections import Projections
 from app.stores.redis.server.disk import Disk
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger
+from app.stores.tables.cells import CellWriter
 from app.telemetry import Metrics
 
 
@@ -41,6 +43,8 @@ class Service:
     background: Background
     admission: Admission
     disk: Disk | None
+    products: CellWriter
+    imports: JobProcesses
     in_flight: set[tuple[str, str]] = field(default_factory=set)
 
 

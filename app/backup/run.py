@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from app.ports import Progress
 from app.settings import Settings
 from app.stores.redis.server.embedded import redis_for
 from app.stores.sql.database.copies import POSTGRES, SQLITE, back_up_ledger, check_restorable, restore_ledger
+from app.stores.tables.layers import REFERENCE_TABLES, LayeredTable
 
 HISTORY, BUNDLES, TABLES = "history", "bundles", "tables"
 LEDGERS = (SQLITE, POSTGRES)
@@ -46,7 +47,10 @@ def back_up(settings: Settings, target: Path, *, now: datetime, progress: Progre
         progress("bundles and tables", 0, None)
         live = _copy_bundles(settings.bundles_dir, target / BUNDLES)
         # What a table is made of and what the table says of that are of one moment.
-        with journal_of(settings).held():
+        with ExitStack() as held:
+            held.enter_context(journal_of(settings).held())
+            for kind in REFERENCE_TABLES:
+                held.enter_context(LayeredTable(settings.tables_dir, kind).held())
             _copy_tables(settings.tables_dir, target / TABLES)
         facts = {
             "created_at": now.isoformat(),

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from threading import Event as Flag
 from threading import Thread
 from time import monotonic, sleep
 
-import app
+from app.composition.launch import own_command
 from app.composition.stores import ledger_of
 from app.errors import BadInput, BadSetting
 from app.processes.api import ApiProcesses, Launch
@@ -186,11 +185,6 @@ def _worker(environment: dict[str, str], metrics: PartMetrics) -> Child:
 
 def _command(name: str) -> list[str]:
     return [*own_command(), name, "--parent-pid", str(os.getpid())]
-
-
-def own_command() -> list[str]:
-    """The command line of `endcap` as it runs here: -P, because another `app` may be in the current folder."""
-    return [sys.executable, "-P", str(Path(app.__file__).with_name("__main__.py"))]
 
 
 def end_with(parent_pid: int) -> None:

@@ -13,6 +13,7 @@ from app.api.edge.connections import DECISIONS
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.state import Service
 from app.background import Background
+from app.composition.launch import own_command
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
 from app.decision.eligibility.merchandising import ignored_rules
 from app.decision.fallbacks import FallbackChain
@@ -21,6 +22,7 @@ from app.decision.warm_up import warm_up
 from app.model.bundle import Bundle
 from app.model.reloader import LiveBundle
 from app.settings import Placement, Settings
+from app.stores.jobs.processes import JobProcesses
 from app.stores.redis.breaker import Breaker
 from app.stores.redis.customers import RedisCustomers
 from app.stores.redis.decisions import DecisionLog
@@ -35,6 +37,7 @@ from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger
+from app.stores.tables.cells import CellWriter
 from app.telemetry import Metrics
 
 LEDGER_LIMIT_S = 2.0
@@ -101,6 +104,8 @@ def build_service(
         background,
         admission,
         disk,
+        CellWriter(settings.tables_dir, "products"),
+        JobProcesses(settings, own_command()),
     )
     return service, [reads, writes]
 
@@ -115,6 +120,7 @@ async def close_service(service: Service, connections: Sequence[PipelinedRedis])
             stack.push_async_callback(connection.aclose)
         stack.callback(service.projections.close)
         stack.push_async_callback(service.keys.aclose)
+        stack.push_async_callback(service.products.aclose)
         if service.disk is not None:
             stack.push_async_callback(service.disk.aclose)
 

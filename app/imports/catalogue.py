@@ -12,14 +12,6 @@ import polars as pl
 from app.imports import values
 from app.imports.checked import check, without_ignored
 from app.imports.journal.applied import journal_of
-from app.imports.journal.layers import (
-    PRODUCTS,
-    STORES,
-    LayeredTable,
-    ReferenceTable,
-    check_takeable,
-    merged_rows,
-)
 from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, check_replaceable, new_record
 from app.imports.plan import Plan, as_read, opened, plan_of
 from app.imports.reading.block import Block, TableFile
@@ -28,6 +20,14 @@ from app.imports.values import ParsedColumn
 from app.model.content import LISTED_AT
 from app.ports import StageProgress
 from app.settings import Settings
+from app.stores.tables.layers import (
+    PRODUCTS,
+    STORES,
+    LayeredTable,
+    ReferenceTable,
+    check_takeable,
+    merged_rows,
+)
 
 MONEY = {"price": "price_minor", "unit_cost": "unit_cost_minor"}
 RECOMMENDABLE = "recommendable"
@@ -157,7 +157,7 @@ def _store(
     journal, table = journal_of(settings), LayeredTable(settings.tables_dir, catalogue)
     latest = rows.unique(catalogue.key, keep="last")
     # Read, merged and written under one lock: two imports at once would undo each other's rows.
-    with journal.held():
+    with journal.held(), table.held():
         live = journal.live()
         old = check_replaceable(intake, record, live, journal=journal)
         stored = table.stored()

@@ -6,9 +6,9 @@ from datetime import datetime
 from app.errors import BadInput
 from app.imports.journal import history_imports
 from app.imports.journal.applied import journal_of
-from app.imports.journal.layers import PRODUCTS, STORES, LayeredTable, check_takeable
 from app.imports.journal.records import LEDGER_TABLES, STAYING_TABLES, ImportRecord, find_live
 from app.settings import Settings
+from app.stores.tables.layers import REFERENCE_TABLES, LayeredTable, check_takeable
 
 DONE, UNDONE, REPLACED, UNFINISHED = "done", "undone", "replaced", "unfinished"
 
@@ -60,10 +60,11 @@ def undo_import(settings: Settings, import_id: str, *, now: datetime) -> tuple[I
 
 
 def _remove_layer(settings: Settings, record: ImportRecord, *, now: datetime) -> int:
-    (kind,) = (one for one in (PRODUCTS, STORES) if one.table == record.table)
+    (kind,) = (one for one in REFERENCE_TABLES if one.table == record.table)
     table = LayeredTable(settings.tables_dir, kind)
-    check_takeable(kind, table.layers(), record.import_id)
-    before = table.stored()
-    journal_of(settings).write(replace(record, ended_at=now.isoformat(), replaced_by=None))
-    table.remove_import(record.import_id)
-    return before.join(table.stored(), on=kind.key, how="anti").height
+    with table.held():
+        check_takeable(kind, table.layers(), record.import_id)
+        before = table.stored()
+        journal_of(settings).write(replace(record, ended_at=now.isoformat(), replaced_by=None))
+        table.remove_import(record.import_id)
+        return before.join(table.stored(), on=kind.key, how="anti").height

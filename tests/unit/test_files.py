@@ -1,11 +1,12 @@
 """Files are replaced whole or not at all, and nothing unfinished is left."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from app.files import replace_atomically, replace_durably, write_synced
+from app.files import replace_atomically, replace_durably, replace_whole_durably, write_synced
 
 
 def test_replacement_has_the_new_content_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -30,8 +31,15 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    "replace",
+    [
+        lambda path: replace_durably(path, b"new"),
+        lambda path: replace_whole_durably(path, lambda unfinished: unfinished.write_text("new")),
+    ],
+)
 def test_durable_replacement_syncs_the_file_before_and_the_folder_after_the_rename(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    replace: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, steps = tmp_path / "table", []
     path.write_text("old")
@@ -43,7 +51,7 @@ def test_durable_replacement_syncs_the_file_before_and_the_folder_after_the_rena
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noting)
-    replace_durably(path, b"new")
+    replace(path)
     assert steps == [(True, False, "old"), (False, True, "new")]
 
 

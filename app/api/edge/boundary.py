@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.access import Access
 from app.api.edge.admission import IS_UNDER_WAY, Admission
-from app.api.edge.bodies import replayed
+from app.api.edge.bodies import replayed, takes_file
 from app.api.edge.connections import request_id
 from app.api.problems import endpoint_of, problem, unexpected
 from app.api.reference import OPEN_PATHS as REFERENCE_PATHS
@@ -80,7 +80,7 @@ class BoundaryMiddleware:
             self._observe(scope, status, perf_counter() - started, marked)
 
     async def _serve(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
-        if not _may_have_body(headers):
+        if not _may_have_body(headers) or takes_file(scope):
             await self._app(scope, receive, send)
             return
         messages = await _whole_body(receive)
@@ -99,7 +99,8 @@ class BoundaryMiddleware:
         refusal = None if scope["path"] in OPEN_PATHS else await self._access.refusal(scope, headers)
         if refusal is None:
             length = headers.get(b"content-length", b"0")
-            return _too_large(f"{int(length):,}") if length.isdigit() and int(length) > MAX_BODY_BYTES else None
+            is_over = length.isdigit() and int(length) > MAX_BODY_BYTES and not takes_file(scope)
+            return _too_large(f"{int(length):,}") if is_over else None
         if refusal.status_code in REFUSED:
             self._refused.add(REFUSED[refusal.status_code])
         return refusal

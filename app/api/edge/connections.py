@@ -15,6 +15,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.api.edge.admission import IS_UNDER_WAY, Admission
+from app.api.edge.bodies import takes_file
 from app.api.problems import problem
 
 MAX_HEAD_BYTES = 16_384
@@ -50,7 +51,9 @@ class BoundedConnection(HttpToolsProtocol):
     """The request was refused without the application."""
     _pending_bytes = 0
     """Received since the last head, or piece of a body, was complete."""
-    _timed: tuple[int, bool, float | None] | None = None
+    _piece_number = 0
+    """Counts the pieces of files, which are timed each."""
+    _timed: tuple[int, bool, int, float | None] | None = None
     """The request, and the seconds for the part of it, that the timer runs for."""
     _timer: TimerHandle | None = None
 
@@ -152,6 +155,9 @@ class BoundedConnection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Called by the parser with a piece of the body, which nobody takes once the request is answered."""
         self._pending_bytes = 0
+        # A file may take as long as it keeps coming; where nobody takes it, it is a body as any other.
+        if self._is_answering() and takes_file(self.cycle.scope):
+            self._piece_number += 1
         if not self._is_dropped:
             super().on_body(body)
         if not self._is_answering():
@@ -178,7 +184,7 @@ class BoundedConnection(HttpToolsProtocol):
         # Being answered, or answered already.
         elif self._message_number and not self._is_in_head:
             seconds = None
-        timed = (self._message_number, self._is_in_body, seconds)
+        timed = (self._message_number, self._is_in_body, self._piece_number, seconds)
         if timed == self._timed:
             return
         if self._timer is not None:

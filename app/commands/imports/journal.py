@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from getpass import getuser
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,6 +59,16 @@ def undo(import_id: ImportId, data_dir: DataDir = None, as_json: AsJson = False)
     record, gone = undo_import(load_settings(data_dir), import_id, now=datetime.now(UTC))
     outcome = f"import {import_id} of {record.file} ({record.table}) is undone, {gone:,} rows are gone; {FOLLOW}"
     show(as_json, {"undone": import_id, "rows_gone": gone}, outcome)
+
+
+@imports.command(hidden=True)
+def work(job: Annotated[Path, typer.Argument(help="Folder of the job.")], data_dir: DataDir = None) -> None:
+    """Work on an import that the API took."""
+    from app.commands.imports.work import work as work_on
+    from app.telemetry import log_to_stderr
+
+    log_to_stderr("INFO")
+    work_on(job, data_dir)
 
 
 def login_name() -> str:

