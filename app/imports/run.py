@@ -106,7 +106,9 @@ def planned(settings: Settings, sources: Sources) -> Iterator[list[Plan]]:
     with ExitStack() as opened:
         plans = []
         for table, path in named:
-            for file in opened.enter_context(expanded([path], room=settings.data_dir)):
+            for file in opened.enter_context(
+                expanded([path], room=settings.data_dir, max_bytes=settings.import_max_bytes)
+            ):
                 stated = sources.stated
                 plans.append(plan_of(file, table, time_zone=settings.time_zone, stated=stated, mapping=mapping))
         # Rows of later tables are checked against those of earlier ones.
