@@ -18,6 +18,7 @@ from app import __version__
 from app.commands.backup import backup, restore
 from app.commands.dead_letters import dead_letters
 from app.commands.figures import evaluation_outcome, training_outcome
+from app.commands.imports.feed import feed
 from app.commands.imports.files import import_
 from app.commands.imports.journal import imports
 from app.commands.keys import keys
@@ -355,6 +356,7 @@ def demo(
 add_release_commands(cli)
 cli.command("settlement")(settle)
 cli.command("import")(import_)
+cli.command()(feed)
 for further in (backup, restore):
     cli.command()(further)
 cli.add_typer(keys, name="keys")

@@ -11,6 +11,7 @@ EndcapError
 │   ├── UnknownFilter          eligibility.products
 │   ├── RejectedEvent          ingest.schema
 │   ├── Unclear                imports.columns.reading: the file could be read in two ways
+│   ├── FeedRefused            imports.feed.refresh: the products feed came, and cannot be right
 │   ├── InvalidIdempotencyKey  api.idempotency
 │   ├── IdempotencyMismatch    sql.redemption.idempotency: the same key with another body
 │   └── ReturnExceeds          sql.redemption.rollback: more is returned than was bought
@@ -42,6 +43,7 @@ EndcapError
 │   ├── ReservationOfOther     sql.redemption.reservations: made for another order or customer
 │   └── BudgetTooSmall         sql.accounts.backfill
 ├── ImportInterrupted          stores.jobs.folder
+├── FeedUnavailable            imports.feed.fetch: a URL could not be fetched, or not as a whole
 ├── QueueFull                  stores.jobs.folder: so many imports wait that no more are taken
 ├── TooManyGuesses             codes were guessed too often
 ├── BundleRefused              a bundle is damaged, does not fit together, or cannot answer

@@ -40,12 +40,14 @@ from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.redis.watch import StoreWatch
 from app.stores.sql.access.keyring import READ_EVERY_S
 from app.stores.sql.database.schema import upgrade
+from app.stores.tables.feed_state import show_state
 from app.telemetry import Metrics
 
 FLUSH_S = 0.05
 METRICS_FLUSH_S = 1.0
 STORE_CHECK_S = 2.0
 LEDGER_CHECK_S = 5.0
+FEED_CHECK_S = 5.0
 OFFER_INDEX_REFRESH_S = 0.5
 """A changed campaign shows so soon; each check costs two small queries."""
 
@@ -138,6 +140,7 @@ def lifespan_of(
             await asyncio.to_thread(service.offer_indexes.refresh)
             stack.callback(service.live.on_shadow, None, 0.0)
             await asyncio.to_thread(service.live.refresh)
+            show_feed = partial(show_state, service.settings.feeds_dir, service.metrics.product_feed)
             watch = StoreWatch(connections[-1], keys_of(service.settings), service.metrics)
             for name, turn, every_s in (
                 (
@@ -153,6 +156,9 @@ def lifespan_of(
                 ("metrics", service.metrics.flush, METRICS_FLUSH_S),
             ):
                 _end_when_closed(stack, service.background.start(name, turn, every_s=every_s))
+            if service.settings.product_feed_url is not None:
+                show = partial(asyncio.to_thread, show_feed)
+                _end_when_closed(stack, service.background.start("feed", show, every_s=FEED_CHECK_S))
             yield
 
     return lifespan

@@ -169,6 +169,12 @@ def _known_database_scheme(url: str | None) -> str | None:
     return url
 
 
+def _web_address(url: str | None) -> str | None:
+    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+        raise ValueError("must start with http:// or https:// and name a host")
+    return url
+
+
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -178,7 +184,7 @@ def _known_zone(name: str) -> str:
 
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
-SECRETS = frozenset({"api_key", "database_url", "redis_url"})
+SECRETS = frozenset({"api_key", "database_url", "product_feed_url", "redis_url"})
 """Settings that hold a password, which no message repeats."""
 
 
@@ -226,6 +232,9 @@ class Settings(BaseSettings):
     reload_interval_ms: int = Field(default=250, ge=10)
     placements_file: Path | None = None
     import_max_bytes: int = Field(default=2_000_000_000, ge=1)
+    product_feed_url: Annotated[str | None, AfterValidator(_web_address)] = None
+    product_feed_mapping: str | None = None
+    product_feed_interval_s: int = Field(default=3600, ge=1)
 
     @classmethod
     def load(cls, **given: object) -> Self:
@@ -296,6 +305,11 @@ class Settings(BaseSettings):
     def uploads_dir(self) -> Path:
         """Imports that the API took: their files until they are in, and what became of them."""
         return self.data_dir / "uploads"
+
+    @property
+    def feeds_dir(self) -> Path:
+        """How the products feed by URL is, what it said last, and its reports."""
+        return self.data_dir / "feeds"
 
     @property
     def reports_dir(self) -> Path:

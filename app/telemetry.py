@@ -201,8 +201,20 @@ class Metrics:
         self.stream_dead = self._gauge("endcap_stream_dead_letters", "Events that could not be stored")
         as_of = "Instant the batch features look at"
         self.features_as_of = self._gauge("endcap_features_as_of_timestamp_seconds", as_of)
+        self.product_feed = self._feed_gauges()
         self.store_up = self._gauge("endcap_store_up", "1 while Redis answers", mode="livemin")
         self._loop_tasks = self._gauge("endcap_asyncio_tasks", "Tasks of the event loops", mode="livesum")
+
+    def _feed_gauges(self) -> dict[str, Gauge]:
+        texts = {
+            "up": "0 while the products feed cannot be fetched or imported",
+            "success_timestamp_seconds": "When the products feed was last found as it should be",
+            "products": "Products of the feed as it was imported last",
+        }
+        found = {name: self._gauge(f"endcap_product_feed_{name}", text, mode="livemin") for name, text in texts.items()}
+        # Without a feed nothing fails.
+        found["up"].set(1)
+        return found
 
     def _counter(self, name: str, text: str, label: str) -> Counter:
         return Counter(name, text, [label], registry=self.registry)

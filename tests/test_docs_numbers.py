@@ -31,6 +31,7 @@ from app.decision.replenishment import answer as replenishment
 from app.decision.replenishment import hazards, interval
 from app.decision.slate import diversity, mixed
 from app.decision.slate import new_products as new_places
+from app.imports.feed import changes, refresh
 from app.imports.reading import lines
 from app.model import content as model_content
 from app.model.bundle import HEAD_COUNTS
@@ -169,6 +170,8 @@ STATEMENTS: dict[str, list[str]] = {
     "for-front-ends.md": [f"how many, 1 to {MAX_SIZE}"],
     "for-tills.md": [f"for {field_default(ReservationRequest, 'ttl_s') // 60} minutes"],
     "import.md": [
+        f"the first {changes.SHOWN_COUNT:,} of each",
+        f"The last {refresh.REPORTS_KEPT} are kept; the log",
         f"`ENDCAP_IMPORT_MAX_BYTES` ({setting('import_max_bytes'):,})",
         f"The last {jobs.KEPT_COUNT} are kept",
         f"{jobs.MAX_WAITING_COUNT} may be under way or wait",

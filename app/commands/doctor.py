@@ -22,6 +22,7 @@ from app.stores.redis.server.append_only import repair as repair_file
 from app.stores.redis.server.embedded import find_running
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.database.schema import has_ledger, is_current, why_read_only
+from app.stores.tables.feed_state import read_state
 
 DAY_S = 86_400
 OTHER_FILES = 200
@@ -54,6 +55,7 @@ def examine(settings: Settings) -> list[HealthCheck]:
         "redis": _redis,
         "features": _features,
         "event stream": _stream,
+        "product feed": _feed,
     }
     return [_guarded(part, check, settings) for part, check in checks.items()]
 
@@ -191,6 +193,22 @@ def _features(settings: Settings) -> HealthCheck:
     stale = age_s > settings.features_stale_after_s
     remedy = "; run `endcap features`" if stale else ""
     return HealthCheck("features", not stale, f"computed from the history of {age_s / DAY_S:.1f} days ago{remedy}")
+
+
+def _feed(settings: Settings) -> HealthCheck:
+    if settings.product_feed_url is None:
+        return HealthCheck("product feed", True, "none is set")
+    state = read_state(settings.feeds_dir)
+    if state.problem is not None:
+        return HealthCheck("product feed", False, f"{state.problem}; the products of before stay")
+    if state.succeeded_at is None:
+        return HealthCheck("product feed", True, "not fetched yet; the worker does, and `endcap feed` at once")
+    age_s = datetime.now(UTC).timestamp() - state.succeeded_at
+    # Several looks are missing: nobody takes them.
+    is_late = age_s > 3 * settings.product_feed_interval_s
+    remedy = "; does the worker run?" if is_late else ""
+    detail = f"{state.product_count:,} products, looked at {age_s / 60:.0f} minutes ago{remedy}"
+    return HealthCheck("product feed", not is_late, detail)
 
 
 def _stream(settings: Settings) -> HealthCheck:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 
 from app.composition.history import history_of
+from app.composition.launch import own_command
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
 from app.errors import StoreUnavailable
 from app.settings import Settings
@@ -15,6 +16,7 @@ from app.stores.redis.live import LiveLists
 from app.stores.redis.stream import EventStream
 from app.worker.activity import activity_push
 from app.worker.consume import Duties, Worker
+from app.worker.feed import feed_schedule
 from app.worker.receipts import issuing, upkeep
 
 LEDGER_LIMIT_S = 15.0
@@ -26,6 +28,7 @@ def opened_worker(settings: Settings, redis_url: str) -> Iterator[Worker]:
     """A worker that has not begun; at the end of the block it leaves the stream's group and lets go of its stores."""
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(ledger_of(settings, limit_s=LEDGER_LIMIT_S)))
+        stack.enter_context(feed_schedule(settings, own_command()))
         client = stack.enter_context(closing(redis_client(redis_url)))
         keys = keys_of(settings)
         # Unique even when a container's restart gives the same host and process id: two consumers never share a name.

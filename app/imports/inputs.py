@@ -1,4 +1,4 @@
-"""What a person names to import: files, patterns, folders, archives and standard input, as files that can be opened."""
+"""What a person names to import: files, URLs, patterns, archives and standard input, as files that can be opened."""
 
 import shutil
 import sys
@@ -10,13 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.errors import BadInput
+from app.imports.feed.fetch import fetch, url_of
 from app.imports.reading.table_file import is_workbook
 
 STANDARD_INPUT = Path("-")
 
 
 @contextmanager
-def expanded(named: Sequence[Path], *, room: Path) -> Iterator[list[Path]]:
+def expanded(named: Sequence[Path], *, room: Path, max_bytes: int) -> Iterator[list[Path]]:
     """The files that are named, in their order; what has to be unpacked lies below `room` until the end.
 
     Raises BadInput for a pattern that nothing matches, and for an archive that is damaged or holds nothing.
@@ -28,19 +29,23 @@ def expanded(named: Sequence[Path], *, room: Path) -> Iterator[list[Path]]:
             room.mkdir(parents=True, exist_ok=True)
             return Path(opened.enter_context(TemporaryDirectory(prefix=".import-", dir=room)))
 
-        yield [file for path in named for file in _files(path, unpacking)]
+        yield [file for path in named for file in _files(path, unpacking, max_bytes=max_bytes)]
 
 
-def _files(path: Path, unpacking: Callable[[], Path]) -> Iterator[Path]:
+def _files(path: Path, unpacking: Callable[[], Path], *, max_bytes: int) -> Iterator[Path]:
     if path == STANDARD_INPUT:
         yield _standard_input(unpacking())
+    elif (url := url_of(path)) is not None:
+        fetched = fetch(url, unpacking(), max_bytes=max_bytes)
+        assert fetched is not None
+        yield from _files(fetched.path, unpacking, max_bytes=max_bytes)
     elif has_magic(str(path)) and not path.exists():
         root = Path(path.anchor) if path.is_absolute() else Path()
         found = sorted(root.glob(str(path.relative_to(path.anchor) if path.is_absolute() else path)))
         if not found:
             raise BadInput(f"{path}: no file matches; check the pattern")
         for each in found:
-            yield from _files(each, unpacking)
+            yield from _files(each, unpacking, max_bytes=max_bytes)
     elif zipfile.is_zipfile(path) and not is_workbook(path):
         yield from _members(path, unpacking())
     else:

@@ -109,7 +109,8 @@ def planned(settings: Settings, sources: Sources) -> Iterator[list[Plan]]:
     with ExitStack() as opened:
         plans = []
         for table, path in named:
-            for file in opened.enter_context(expanded([path], room=settings.data_dir)):
+            files = expanded([path], room=settings.data_dir, max_bytes=settings.import_max_bytes)
+            for file in opened.enter_context(files):
                 plans.append(
                     plan_of(
                         file,
