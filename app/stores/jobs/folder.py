@@ -5,6 +5,7 @@ lock is free was cut off. A job waits by waiting for the locks of all before it.
 """
 
 import fcntl
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ KEPT_COUNT = 100
 """Outcomes of so many jobs are kept."""
 MAX_WAITING_COUNT = 5
 """Jobs that are worked on or wait; each waiting one is a process of some 40 MB."""
+JOB_ID = r"[0-9]{8,12}"
 INCOMING = ".incoming-"
 STALE_S = 86_400.0
 REQUEST, OUTCOME, BEGUN, LOCK, FILES = "request.json", "outcome.json", "begun", "lock", "file"
@@ -107,8 +109,11 @@ class Jobs:
 
     def find(self, job_id: str) -> Job | None:
         """The job of this id, while it is kept."""
+        # Whatever is no number may be no name of a folder either, or one that leads elsewhere.
+        if re.fullmatch(JOB_ID, job_id) is None:
+            return None
         job = Job(self._folder / job_id)
-        return job if job_id.isascii() and job_id.isdigit() and (job.folder / REQUEST).exists() else None
+        return job if (job.folder / REQUEST).exists() else None
 
     def check_room(self) -> None:
         """Raises QueueFull where as many wait as may."""
