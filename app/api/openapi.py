@@ -47,7 +47,7 @@ TAGS: list[dict[str, str]] = [
     {
         "name": "data",
         "description": "The retailer's own data on their way in, for the systems that hold them: products, and files "
-        "of every kind that `endcap import` takes.",
+        "of every kind that the import on the command line takes.",
     },
     {
         "name": "health",

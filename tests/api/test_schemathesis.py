@@ -4,6 +4,7 @@
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,11 +81,16 @@ OF_PROCESSES = [("/v1/imports", "POST"), ("/v1/imports", "GET"), ("/v1/imports/{
 
 
 @pytest.fixture(params=["redis up", "redis down"], scope="module")
-def service(request: pytest.FixtureRequest, trained_world: World) -> Iterator[httpx.Client]:
-    """A client of the service, on its Redis and on a port where nobody listens."""
+def service(
+    request: pytest.FixtureRequest, trained_world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """A client of the service, on its Redis and on a port where nobody listens, on data of its own to change."""
+    folder = tmp_path_factory.mktemp("made-up-requests") / "var"
+    shutil.copytree(trained_world.settings.data_dir, folder)
+    settings = trained_world.settings.model_copy(update={"data_dir": folder})
     is_up = request.param == "redis up"
     redis_url = trained_world.redis_url if is_up else f"redis://127.0.0.1:{free_port()}/0"
-    with serving(trained_world.settings, redis_url) as client:
+    with serving(settings, redis_url) as client:
         yield client
 
 

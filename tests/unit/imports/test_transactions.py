@@ -290,9 +290,10 @@ def test_a_file_that_breaks_off_leaves_nothing_behind(tmp_path: Path, settings: 
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path, settings: Settings) -> None:
-    for path in (tmp_path / "nothing.csv", tmp_path):
-        with pytest.raises(BadInput, match="cannot be read"):
-            _import(settings, path)
+    (tmp_path / "empty").mkdir()
+    for name, words in {"nothing.csv": "cannot be read", "empty": "the folder holds no file"}.items():
+        with pytest.raises(BadInput, match=words):
+            _import(settings, tmp_path / name)
 
 
 def test_a_header_without_rows_is_an_empty_import(tmp_path: Path, settings: Settings) -> None:
