@@ -1,7 +1,9 @@
-"""Files that are replaced whole: readers find the old one or the new one, never a part of either."""
+"""Files that are replaced whole, and turns that are taken: readers find the old one or the new one, never a part."""
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -46,6 +48,15 @@ def write_synced(path: Path, content: bytes) -> None:
         # fsync() knows nothing of what Python still holds in its buffer.
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def turn(lock: Path) -> Iterator[None]:
+    """One after the other, in whatever process; the kernel frees the lock of one that dies."""
+    # Never deleted: a writer that waits for a deleted file would lock out nobody.
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,8 +1,7 @@
 """Every transaction and event, once: the Delta table that imports and the worker write and training reads."""
 
-import fcntl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC
 from itertools import chain
@@ -17,6 +16,7 @@ from deltalake.schema import PrimitiveType
 
 from app.domain import Event
 from app.errors import StoreUnavailable
+from app.files import turn
 
 ROW_ID = "row_id"
 SOURCE = "source"
@@ -227,12 +227,9 @@ class History:
         elif _lacks_import_id(table):
             table.alter.add_columns([Field(IMPORT_ID, PrimitiveType("string"))])
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self) -> AbstractContextManager[None]:
         """One writer of events after the other: a file of millions would lose every race against a busy worker."""
-        with (self._path / LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        return turn(self._path / LOCK)
 
     def _counted(self, name: str) -> str | None:
         table = self._existing()

@@ -1,9 +1,7 @@
 """Import promotions: what is in a flyer or on display, where and when; one row per product, store and start."""
 
-import fcntl
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,6 +81,7 @@ def import_promotion_rows(
             progress(block.done, file.total)
         record = new_record(TABLE, file, rejects.content, intake, currency=settings.currency, now=now)
         record = replace(record, rows_read=rows + rejects.rows + left_out.total(), rows_rejected=rejects.rows)
+        # Which keeps every other import out, also of this table, from here to its end.
         with recorded(journal_of(settings), record) as counted:
             changed = counted(_merge(settings.tables_dir / FILE, Path(staged)) if rows else 0)
         return ImportReport(
@@ -142,39 +141,29 @@ def _each_once(raw: pl.Series, parse: Callable[[pl.Series], ParsedColumn]) -> Pa
     return ParsedColumn(coded.gather(place), faults)
 
 
-@contextmanager
-def _sole_writer(path: Path) -> Iterator[None]:
-    """Keeps every other writer of this table out until the end."""
-    # Never deleted: a writer that waits for a deleted file would lock out nobody.
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _merge(path: Path, staged: Path) -> int:
     """Writes the table with the staged rows in it, start after start; returns how many rows are new or other."""
     new = pl.scan_parquet(staged / "*.parquet")
-    with _sole_writer(path):
-        stored = pl.scan_parquet(path) if path.exists() else pl.LazyFrame(schema=SCHEMA)
-        changed = 0
+    stored = pl.scan_parquet(path) if path.exists() else pl.LazyFrame(schema=SCHEMA)
+    changed = 0
 
-        def write(unfinished: Path) -> None:
-            nonlocal changed
-            writer = None
-            for first, last in runs(new, stored):
-                within = pl.col(STARTS_AT).is_between(first, last)
-                known = stored.filter(within).collect()
-                latest = new.filter(within).collect().unique(KEY, keep="last", maintain_order=True)
-                merged = latest.sort(STARTS_AT, maintain_order=True)
-                if not merged.equals(known):
-                    changed += latest.join(known, on=SCHEMA.names(), how="anti", nulls_equal=True).height
-                    others = known.join(latest, on=KEY, how="anti", nulls_equal=True)
-                    merged = pl.concat([others, latest]).sort(STARTS_AT, maintain_order=True)
-                table = merged.to_arrow()
-                writer = writer or pq.ParquetWriter(unfinished, table.schema, compression="zstd")
-                writer.write_table(table)
-            if writer is not None:
-                writer.close()
+    def write(unfinished: Path) -> None:
+        nonlocal changed
+        writer = None
+        for first, last in runs(new, stored):
+            within = pl.col(STARTS_AT).is_between(first, last)
+            known = stored.filter(within).collect()
+            latest = new.filter(within).collect().unique(KEY, keep="last", maintain_order=True)
+            merged = latest.sort(STARTS_AT, maintain_order=True)
+            if not merged.equals(known):
+                changed += latest.join(known, on=SCHEMA.names(), how="anti", nulls_equal=True).height
+                others = known.join(latest, on=KEY, how="anti", nulls_equal=True)
+                merged = pl.concat([others, latest]).sort(STARTS_AT, maintain_order=True)
+            table = merged.to_arrow()
+            writer = writer or pq.ParquetWriter(unfinished, table.schema, compression="zstd")
+            writer.write_table(table)
+        if writer is not None:
+            writer.close()
 
-        replace_atomically(path, write)
+    replace_atomically(path, write)
     return changed

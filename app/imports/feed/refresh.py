@@ -1,6 +1,5 @@
 """The products feed by URL: fetched when it changed, imported, and compared with what it said before."""
 
-import fcntl
 import hashlib
 import logging
 from collections.abc import Iterator, Set
@@ -14,7 +13,7 @@ import orjson
 import polars as pl
 
 from app.errors import BadInput, EndcapError
-from app.files import replace_durably, replace_whole_durably
+from app.files import replace_durably, replace_whole_durably, turn
 from app.imports.feed.changes import KEY, Changes, Feed, changes_of, read_feed
 from app.imports.feed.fetch import Validators, fetch
 from app.imports.journal.records import Intake
@@ -90,8 +89,7 @@ def refresh(settings: Settings, *, now: datetime, accepts_fewer: bool = False) -
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with turn(folder / "lock"):
         yield
 
 

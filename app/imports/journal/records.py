@@ -4,7 +4,6 @@ That is for the data themselves to say, because only they change in one step: th
 of the commit of its rows, a product table by the layers that its footer names. A record without them never happened.
 """
 
-import fcntl
 import hashlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from time import time
 import orjson
 
 from app.errors import BadInput
-from app.files import replace_durably
+from app.files import replace_durably, turn
 from app.imports.reading.block import TableFile
 
 FOLDER = "imports"
@@ -113,9 +112,7 @@ class Journal:
         What an earlier one left that was cut off before its commit is gone by then.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Never deleted: a writer that waits for a deleted file would lock out nobody.
-        with (self._folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with turn(self._folder / "lock"):
             self._forget_what_never_was()
             yield
 

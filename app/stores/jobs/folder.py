@@ -17,7 +17,7 @@ import orjson
 
 from app.domain import JsonObject
 from app.errors import EndcapError
-from app.files import replace_durably
+from app.files import replace_durably, turn
 
 KEPT_COUNT = 100
 """Outcomes of so many jobs are kept."""
@@ -133,8 +133,7 @@ class Jobs:
         The file goes into its folder. Where the block raises there is no job.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / LOCK).open("w") as one_at_a_time, ExitStack() as undo:
-            fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        with turn(self._folder / LOCK), ExitStack() as undo:
             self.check_room()
             self._sweep()
             number = max((int(job.job_id) for job in self._all()), default=0) + 1

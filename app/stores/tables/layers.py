@@ -3,7 +3,6 @@
 The footer of the table's Parquet file names its layers, so putting the file in place is the one step that changes both.
 """
 
-import fcntl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +13,7 @@ import orjson
 import polars as pl
 
 from app.errors import BadInput
-from app.files import replace_whole_durably
+from app.files import replace_whole_durably, turn
 from app.model.content import LISTED_AT
 
 FROM_API = "api"
@@ -81,9 +80,7 @@ class LayeredTable:
     def held(self) -> Iterator[None]:
         """One writer after the other, in whatever process, from looking at the table to its replacement."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Never deleted: a writer that waits for a deleted file would lock out nobody.
-        with (self._folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with turn(self._folder / "lock"):
             yield
 
     def layers(self) -> Layers:
