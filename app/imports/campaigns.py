@@ -13,6 +13,7 @@ from app.imports import campaign_rows as rows
 from app.imports.checked import check, without_ignored
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, Intake, new_record, recorded
+from app.imports.journal.reports import report_of
 from app.imports.plan import Plan, opened
 from app.imports.reading.block import Block, TableFile
 from app.imports.reading.table_file import whole
@@ -170,25 +171,11 @@ class _Import:
             record = new_record(
                 table, file, rejects.content, self._intake, currency=self._settings.currency, now=self._now
             )
-            record = replace(record, rows_read=height + rejects.rows + left_out.total(), rows_rejected=rejects.rows)
+            record = replace(record, rows_read=height + rejects.rows, rows_rejected=rejects.rows)
             with recorded(journal_of(self._settings), record) as kept:
                 added = kept(keep(checked.frame))
             if "campaign_id" in checked.frame.columns:
                 self._touched.update(checked.frame["campaign_id"].unique())
             self._progress(table, file.total, file.total)
-            return ImportReport(
-                table=table,
-                rows_read=record.rows_read,
-                rows_added=added,
-                rows_known=checked.frame.height - added,
-                rows_rejected=rejects.rows,
-                rejects_path=rejects.finish(),
-                seconds=perf_counter() - begun_s,
-                ignored_columns=tuple(name for name in file.columns if name not in COLUMNS[table]),
-                shift_days=self._shift.days or None,
-                import_id=record.import_id,
-                left_out=dict(left_out),
-                notes=file.notes,
-                reasons=rejects.reasons(),
-                examples=rejects.examples(),
-            )
+            report = report_of(record, rejects, file, added=added, begun_s=begun_s, left_out=left_out)
+            return replace(report, shift_days=self._shift.days or None)

@@ -13,6 +13,7 @@ from app.imports import values
 from app.imports.checked import check, without_ignored
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, check_replaceable, new_record
+from app.imports.journal.reports import report_of
 from app.imports.plan import Plan, as_read, opened, plan_of
 from app.imports.reading.block import Block, TableFile
 from app.imports.report import ImportReport, Rejects
@@ -87,21 +88,9 @@ def import_catalogue(
         record = new_record(catalogue.table, file, rejects.content, intake, currency=settings.currency, now=now)
         record = replace(record, rows_read=rows.height + rejects.rows, rows_rejected=rejects.rows)
         changed = _store(settings, rows, record, intake, catalogue=catalogue, now=now)
-        return ImportReport(
-            table=catalogue.table,
-            rows_read=rows.height + rejects.rows + left_out.total(),
-            rows_added=changed,
-            rows_known=rows.height - changed,
-            rows_rejected=rejects.rows,
-            rejects_path=rejects.finish(),
-            seconds=perf_counter() - begun_s,
-            ignored_columns=tuple(name for name in file.columns if _is_ignored(name, file.columns)),
-            left_out=dict(left_out),
-            notes=file.notes,
-            import_id=record.import_id,
-            reasons=rejects.reasons(),
-            examples=rejects.examples(),
-        )
+        report = report_of(record, rejects, file, added=changed, begun_s=begun_s, left_out=left_out)
+        ignored = tuple(name for name in file.columns if _is_ignored(name, file.columns))
+        return replace(report, ignored_columns=ignored)
 
 
 def _is_ignored(name: str, columns: Sequence[str]) -> bool:

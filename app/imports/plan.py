@@ -160,7 +160,7 @@ def opened(plan: Plan) -> TableFile:
         with closing(file):
             yield from map(plan.reading.plain, file.blocks)
 
-    return replace(file, blocks=plain())
+    return replace(file, blocks=plain(), ignored=plan.ignored)
 
 
 def known_source(columns: Sequence[str], table: str | None) -> Mapping | None:

@@ -16,6 +16,7 @@ from app.imports import values
 from app.imports.checked import check, columns_of, without_ignored
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, Intake, new_record, recorded
+from app.imports.journal.reports import report_of
 from app.imports.plan import Plan, as_read, opened, plan_of
 from app.imports.reading.block import Block, TableFile
 from app.imports.report import ImportReport, Rejects
@@ -45,7 +46,6 @@ def import_promotions(
     return import_promotion_rows(
         settings,
         opened(plan),
-        ignored=plan.ignored,
         shift_days=shift_days,
         now=now,
         progress=progress,
@@ -57,7 +57,6 @@ def import_promotion_rows(
     settings: Settings,
     file: TableFile,
     *,
-    ignored: tuple[str, ...],
     shift_days: int,
     now: datetime,
     progress: StageProgress,
@@ -80,26 +79,12 @@ def import_promotion_rows(
             rejects.add(checked.rejects)
             progress(block.done, file.total)
         record = new_record(TABLE, file, rejects.content, intake, currency=settings.currency, now=now)
-        record = replace(record, rows_read=rows + rejects.rows + left_out.total(), rows_rejected=rejects.rows)
+        record = replace(record, rows_read=rows + rejects.rows, rows_rejected=rejects.rows)
         # Which keeps every other import out, also of this table, from here to its end.
         with recorded(journal_of(settings), record) as counted:
             changed = counted(_merge(settings.tables_dir / FILE, Path(staged)) if rows else 0)
-        return ImportReport(
-            table=TABLE,
-            rows_read=record.rows_read,
-            left_out=dict(left_out),
-            rows_added=changed,
-            rows_known=rows - changed,
-            rows_rejected=rejects.rows,
-            rejects_path=rejects.finish(),
-            seconds=perf_counter() - begun_s,
-            ignored_columns=ignored,
-            shift_days=shift_days or None,
-            notes=file.notes,
-            import_id=record.import_id,
-            reasons=rejects.reasons(),
-            examples=rejects.examples(),
-        )
+        report = report_of(record, rejects, file, added=changed, begun_s=begun_s, left_out=left_out)
+        return replace(report, shift_days=shift_days or None)
 
 
 def _parsed(block: Block, *, shift: timedelta) -> dict[str, ParsedColumn]:

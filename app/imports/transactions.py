@@ -31,6 +31,7 @@ from app.imports import values
 from app.imports.checked import CheckedRows, check, columns_of, without_ignored
 from app.imports.journal.history_imports import check_early, store
 from app.imports.journal.records import BY_NOBODY, Intake, new_record
+from app.imports.journal.reports import report_of
 from app.imports.mapping.apply import KIND, TIMES, WORD
 from app.imports.plan import Plan, as_read, opened, plan_of, zones_of_stores
 from app.imports.quality.warnings import Facts, warnings
@@ -79,7 +80,6 @@ def import_transactions(
         settings,
         opened(plan),
         source=TABLE,
-        ignored=plan.ignored,
         shift_to_now=shift_to_now,
         now=now,
         progress=progress,
@@ -92,7 +92,6 @@ def import_lines(
     file: TableFile,
     *,
     source: str,
-    ignored: tuple[str, ...],
     shift_to_now: bool,
     now: datetime,
     progress: StageProgress,
@@ -121,25 +120,15 @@ def import_lines(
         # Only now, because equal rows may be in different blocks.
         staging.number_rows()
         found = tuple(warnings(staging.query, facts))
-        record = replace(record, rows_read=staging.rows + rejects.rows + left_out.total(), rows_rejected=rejects.rows)
+        record = replace(record, rows_read=staging.rows + rejects.rows, rows_rejected=rejects.rows)
         stored = store(settings, staging, record, intake, shift=source if shift_to_now else None, now=now)
-        return ImportReport(
-            table=TABLE,
-            rows_read=record.rows_read,
-            rows_added=stored.added,
-            rows_known=staging.rows - stored.added,
-            rows_rejected=rejects.rows,
-            rejects_path=rejects.finish(),
-            seconds=perf_counter() - begun_s,
-            ignored_columns=ignored,
-            shift_days=stored.shift_days,
-            left_out=dict(left_out),
-            guest_rows=guest_count,
-            notes=file.notes,
+        report = report_of(record, rejects, file, added=stored.added, begun_s=begun_s, left_out=left_out)
+        return replace(
+            report,
             import_id=stored.import_id,
+            shift_days=stored.shift_days,
+            guest_rows=guest_count,
             warnings=found,
-            reasons=rejects.reasons(),
-            examples=rejects.examples(),
         )
 
 

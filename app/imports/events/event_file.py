@@ -16,6 +16,7 @@ from app.history import event_rows
 from app.imports.events.columns import INDEX, event_columns
 from app.imports.journal.history_imports import check_early, store
 from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, import_id_of
+from app.imports.journal.reports import report_of
 from app.imports.reading.json_table import JsonObject, json_objects
 from app.imports.report import ImportReport, Reject, Rejects
 from app.imports.staging import EventStaging
@@ -71,18 +72,7 @@ def import_events(
         staging.number_rows()
         record = replace(record, rows_read=staging.rows + rejects.rows, rows_rejected=rejects.rows)
         stored = store(settings, staging, record, intake, shift=None, now=now)
-        return ImportReport(
-            table=TABLE,
-            rows_read=record.rows_read,
-            rows_added=stored.added,
-            rows_known=staging.rows - stored.added,
-            rows_rejected=rejects.rows,
-            rejects_path=rejects.finish(),
-            seconds=perf_counter() - begun_s,
-            import_id=stored.import_id,
-            reasons=rejects.reasons(),
-            examples=rejects.examples(),
-        )
+        return replace(report_of(record, rejects, added=stored.added, begun_s=begun_s), import_id=stored.import_id)
 
 
 def _size(path: Path) -> int:

@@ -36,6 +36,8 @@ class TableFile:
     blocks: Iterator[Block]
     notes: tuple[str, ...] = ()
     """What a person should know of how it was read."""
+    ignored: tuple[str, ...] = ()
+    """Columns that nobody reads."""
     is_ragged: bool = False
     """Whether rows may have columns that the first ones lack."""
     lists: tuple[str, ...] = ()

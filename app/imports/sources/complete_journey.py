@@ -53,9 +53,8 @@ def import_complete_journey(
     lines = folder / TRANSACTIONS
     transactions = import_lines(
         settings,
-        _renamed(open_table(lines, compulsory=["household_id"]), _transactions),
+        replace(_renamed(open_table(lines, compulsory=["household_id"]), _transactions), ignored=("week",)),
         source=SOURCE,
-        ignored=("week",),
         shift_to_now=shift_to_now,
         now=now,
         progress=whole,
@@ -73,7 +72,6 @@ def import_complete_journey(
         import_promotion_rows(
             settings,
             _renamed(promotions, lambda frame: frame.select(columns)),
-            ignored=(),
             shift_days=shift_days,
             now=now,
             progress=whole,

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 from app.errors import BadInput
 from app.imports.report import ImportReport
 from app.imports.run import Sources, run_imports
+from app.imports.undo import list_imports
 from app.imports.values import NO_TIME
 from app.offers.terms.records import CouponStatus
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms, Percent
@@ -344,3 +345,12 @@ def test_rows_that_a_mapping_leaves_out_come_in_nowhere(settings: Settings, tmp_
     sources = Sources(campaigns=tmp_path / "campaigns.csv", mapping=str(tmp_path / "till.toml"))
     report, _ = run_imports(settings, sources, shift_to_now=False, now=NOW, progress=no_progress)
     assert (report.rows_read, report.rows_added, report.left_out) == (2, 1, {"a price cut": 1})
+    [listed] = list_imports(settings)
+    assert (listed.record.rows_added, listed.record.rows_known) == (1, 0)
+
+
+def test_columns_of_campaigns_that_nobody_reads_are_named(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "campaigns.csv").write_text("campaign_id,colour\nspring,green\n")
+    sources = Sources(campaigns=tmp_path / "campaigns.csv")
+    report, _ = run_imports(settings, sources, shift_to_now=False, now=NOW, progress=no_progress)
+    assert report.ignored_columns == ("colour",)

@@ -173,9 +173,7 @@ def test_the_size_of_blocks_makes_no_difference(tmp_path: Path, settings: Settin
     whole = _import(settings, file)
     refused = _refused(whole)
     table = open_table(file, compulsory=["customer_id"], block_bytes=block_bytes)
-    again = import_lines(
-        settings, table, source="s", ignored=(), shift_to_now=False, now=NOW, progress=lambda done, total: None
-    )
+    again = import_lines(settings, table, source="s", shift_to_now=False, now=NOW, progress=lambda done, total: None)
     assert (whole.rows_added, again.rows_known, again.rows_added) == (58, 58, 0)
     assert _refused(again) == refused
     assert [row["line"] for row in refused] == ["32", "33"]
@@ -282,9 +280,7 @@ def test_a_file_that_breaks_off_leaves_nothing_behind(tmp_path: Path, settings: 
     file.write_bytes(gzip.compress(f"{HEADER}\nbroken\n{lines}".encode())[:-500])
     table = open_table(file, compulsory=["customer_id"], block_bytes=1000)
     with pytest.raises(BadInput, match="unpacked"):
-        import_lines(
-            settings, table, source="s", ignored=(), shift_to_now=False, now=NOW, progress=lambda done, total: None
-        )
+        import_lines(settings, table, source="s", shift_to_now=False, now=NOW, progress=lambda done, total: None)
     assert History(settings.history_dir).version() is None
     assert list(settings.rejects_dir.iterdir()) == []
 
