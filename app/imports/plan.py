@@ -6,8 +6,6 @@ from collections.abc import Mapping as ByName
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from textwrap import shorten
-from zoneinfo import available_timezones
 
 import polars as pl
 
@@ -22,7 +20,9 @@ from app.imports.mapping.model import ColumnRule, FileForm, Mapping
 from app.imports.mapping.names import named_columns
 from app.imports.reading.block import Block, TableFile
 from app.imports.reading.dialect import ReadOptions
+from app.imports.reading.names import listed
 from app.imports.reading.table_file import open_table
+from app.offers.terms.time_zones import is_zone
 
 WHO = ("anonymous_id", "basket_id")
 """What stands for a customer that a file does not name."""
@@ -88,7 +88,7 @@ class Plan:
 
     def options(self) -> ReadOptions:
         """How the file is opened."""
-        return _options(self.mapping.file, None)
+        return _options(self.mapping.file)
 
 
 def zones_of_stores(tables_dir: Path) -> dict[str, str]:
@@ -97,7 +97,7 @@ def zones_of_stores(tables_dir: Path) -> dict[str, str]:
     if not file.exists() or "time_zone" not in pl.read_parquet_schema(file):
         return {}
     rows = pl.read_parquet(file, columns=["store_id", "time_zone"]).drop_nulls().rows()
-    return {store: zone for store, zone in rows if zone in available_timezones()}
+    return {store: zone for store, zone in rows if is_zone(zone)}
 
 
 def plan_of(
@@ -116,7 +116,7 @@ def plan_of(
     """
     if table == EVENTS:
         return Plan(path, EVENTS, OWN_EVENTS, AS_WRITTEN)
-    options = _options(stated, mapping)
+    options = _options(_form(mapping, stated))
     file = open_table(path, compulsory=(), wanted=(), options=options)
     columns = file.columns
     if not columns:
@@ -135,8 +135,7 @@ def plan_of(
     if mapping.refuse is not None:
         raise BadInput(f"{path}: {mapping.refuse}")
     usual = mapping.file
-    # Of how a file is written, what the caller states goes before what the mapping does.
-    mapping = mapping.model_copy(update={"file": usual.model_copy(update=stated.model_dump(exclude_none=True))})
+    mapping = mapping.model_copy(update={"file": _form(mapping, stated)})
     if not (file.is_ragged and mapping.name != GUESSED):
         _check_compulsory(path, columns, mapping)
     lookups = lookups_of(path, columns, mapping)
@@ -185,9 +184,8 @@ def _table_of(path: Path, columns: Sequence[str]) -> str:
             there.add("customer_id")
         if table in COMPULSORY and there.issuperset(COMPULSORY[table]):
             return table
-    found = shorten(", ".join(columns), 300, placeholder=" …")
     raise BadInput(
-        f"{path}: nobody knows what its columns mean ({found}); say what it is, as --transactions or --products, or "
+        f"{path}: nobody knows what its columns mean ({listed(columns)}); say what it is, as --transactions or --products, or "
         "write a mapping, see docs/mapping.md"
     )
 
@@ -198,11 +196,10 @@ def _check_compulsory(path: Path, columns: Sequence[str], mapping: Mapping) -> N
         there.add("customer_id")
     for name in COMPULSORY[mapping.table]:
         if name not in there:
-            found = shorten(", ".join(columns), 300, placeholder=" …")
             what = "" if mapping.name == GUESSED else f" for the mapping {mapping.name}"
             raise BadInput(
-                f"{path}: no column {name!r}{what} in the header ({found}); rename or add it, or write a mapping, see "
-                "docs/mapping.md"
+                f"{path}: no column {name!r}{what} in the header ({listed(columns)}); rename or add it, or write a "
+                "mapping, see docs/mapping.md"
             )
 
 
@@ -228,12 +225,14 @@ def survey_of(path: Path, mapping: Mapping, lookups: Sequence[Lookup]) -> Survey
 
 def _open(path: Path, mapping: Mapping, lookups: Sequence[Lookup]) -> TableFile:
     keeps = mapping.table in KEEPS_ALL
-    file = open_table(
-        path, compulsory=(), wanted=None if keeps else mapping.sources(), options=_options(mapping.file, None)
-    )
+    file = open_table(path, compulsory=(), wanted=None if keeps else mapping.sources(), options=_options(mapping.file))
     return mapped(file, mapping, keeps=keeps, lookups=lookups)
 
 
-def _options(stated: FileForm, mapping: Mapping | None) -> ReadOptions:
-    form = stated if mapping is None else mapping.file.model_copy(update=stated.model_dump(exclude_none=True))
+def _form(mapping: Mapping | None, stated: FileForm) -> FileForm:
+    """How the file is written: what the caller states goes before what the mapping does."""
+    return stated if mapping is None else mapping.file.model_copy(update=stated.model_dump(exclude_none=True))
+
+
+def _options(form: FileForm) -> ReadOptions:
     return ReadOptions(form.encoding, form.separator, form.columns, form.skip_lines, form.sheet, form.explode)

@@ -4,7 +4,6 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ValidationError
 
@@ -48,15 +47,10 @@ def _fault(prefix: str, error: ValidationError) -> tuple[str, str]:
 
 def file_form(**stated: object) -> FileForm:
     """What options state of a file; raises BadInput for what no file has."""
-    zone = stated.get("time_zone")
     try:
-        if isinstance(zone, str):
-            ZoneInfo(zone)
         return FileForm.model_validate(stated)
     except ValidationError as error:
         raise BadInput(_fault("--", error)[0].replace("_", "-")) from None
-    except (ZoneInfoNotFoundError, ValueError):
-        raise BadInput(f"no time zone {zone!r}; write for example Europe/Berlin") from None
 
 
 @cache

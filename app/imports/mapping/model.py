@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.imports.columns.dates import EXCEL
+from app.offers.terms.time_zones import is_zone
 
 Table = Literal[
     "transactions", "events", "products", "stores", "campaigns", "offers", "audience", "redemptions", "promotions"
@@ -53,6 +54,12 @@ def _checked_format(format: str | None) -> str | None:
     raise ValueError("not a format of dates; write for example %d.%m.%Y %H:%M, or excel")
 
 
+def _checked_zone(zone: str | None) -> str | None:
+    if zone is not None and not is_zone(zone):
+        raise ValueError(f"no time zone {zone!r}; write for example Europe/Berlin")
+    return zone
+
+
 def _checked_pattern(pattern: str | None) -> str | None:
     try:
         pl.Series([""]).str.contains(pattern or "")
@@ -61,6 +68,7 @@ def _checked_pattern(pattern: str | None) -> str | None:
     return pattern
 
 
+Zone = Annotated[str | None, AfterValidator(_checked_zone)]
 DateFormat = Annotated[str | None, AfterValidator(_checked_format)]
 Pattern = Annotated[str | None, AfterValidator(_checked_pattern)]
 
@@ -77,7 +85,7 @@ class FileForm(_Part):
     decimal: Literal["point", "comma"] | None = None
     date_order: Literal["day-first", "month-first"] | None = None  # as DAY_FIRST and MONTH_FIRST
     date_format: DateFormat = None
-    time_zone: str | None = None
+    time_zone: Zone = None
 
 
 class ColumnRule(_Part):

@@ -32,9 +32,15 @@ def column_names(path: Path, names: Sequence[str], *, needed: Collection[str]) -
     return tuple(numbered)
 
 
+def listed(columns: Sequence[str]) -> str:
+    """The names for an error, as many as fit."""
+    return shorten(", ".join(columns), FOUND_LENGTH, placeholder=" …")
+
+
 def check_compulsory(path: Path, columns: Sequence[str], compulsory: Collection[str]) -> None:
     """Raises BadInput where a compulsory column is not there, saying which are."""
     for name in compulsory:
         if name not in columns:
-            found = shorten(", ".join(columns), FOUND_LENGTH, placeholder=" …")
-            raise BadInput(f"{path}: no column {name!r} in the header ({found}); rename or add it, see docs/import.md")
+            raise BadInput(
+                f"{path}: no column {name!r} in the header ({listed(columns)}); rename or add it, see docs/import.md"
+            )

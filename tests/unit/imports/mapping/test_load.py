@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import BadInput
-from app.imports.mapping.load import load_mapping, parse_mapping, shipped_mappings
+from app.imports.mapping.load import file_form, load_mapping, parse_mapping, shipped_mappings
 from app.imports.plan import COMPULSORY, known_source
 
 HEAD = 'mapping = 1\nname = "till"\ntable = "transactions"\n'
@@ -67,3 +67,11 @@ def test_shipped_mapping_gives_what_its_table_needs_and_is_found_by_its_own_colu
         assert set(COMPULSORY[mapping.table]) <= given
     for signature in mapping.detect:
         assert known_source([column.lower() for column in signature], mapping.table) == mapping
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "Europe", "../Berlin"])
+def test_a_zone_that_is_none_is_refused_in_options_and_in_files(zone: str) -> None:
+    with pytest.raises(BadInput, match=f"no time zone '{zone}'; write for example Europe/Berlin"):
+        file_form(time_zone=zone)
+    with pytest.raises(BadInput, match=rf"file.time_zone: no time zone '{zone}'"):
+        parse_mapping(f'{HEAD}[file]\ntime_zone = "{zone}"', name="till.toml")
