@@ -185,8 +185,8 @@ def _table_of(path: Path, columns: Sequence[str]) -> str:
         if table in COMPULSORY and there.issuperset(COMPULSORY[table]):
             return table
     raise BadInput(
-        f"{path}: nobody knows what its columns mean ({listed(columns)}); say what it is, as --transactions or --products, or "
-        "write a mapping, see docs/mapping.md"
+        f"{path}: nobody knows what its columns mean ({listed(columns)}); say what it is, as --transactions or "
+        "--products, or write a mapping, see docs/mapping.md"
     )
 
 

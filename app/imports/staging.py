@@ -101,7 +101,7 @@ class StagedRows:
         return Path(self._spill.name)
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
-        """The rows that a query of the relation `staged` gives."""
+        """The rows that a query of the relations of staged rows gives."""
         return self._database.execute(sql).fetchall()
 
     def times(self) -> tuple[datetime | None, datetime | None]:
@@ -145,14 +145,14 @@ class LineStaging(StagedRows):
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
-        empty = pl.DataFrame(schema=STAGED).with_columns(_content_key())
-        self._database.register("block", empty.to_arrow())
+        empty = pl.DataFrame(schema=STAGED)
+        self._database.register("block", empty.with_columns(_content_key(empty)).to_arrow())
         self._database.execute(f"create table staged as {_HASHED_BLOCK}")
 
     def add(self, frame: pl.DataFrame) -> None:
         """Take rows with the columns of `STAGED`."""
         # Their order, and not their lines: a line that lists several products is several rows.
-        ordered = frame.with_columns(pl.int_range(self.rows, self.rows + frame.height).alias(LINE), _content_key())
+        ordered = frame.with_columns(pl.int_range(self.rows, self.rows + frame.height).alias(LINE), _content_key(frame))
         self._database.register("block", ordered.to_arrow())
         self._database.execute(f"insert into staged by name {_HASHED_BLOCK}")
         self._database.unregister("block")
@@ -223,10 +223,11 @@ def _staged_events(rows: pl.DataFrame, *, first_line: int) -> pl.DataFrame:
     return rows.with_columns(pl.col(TIME).dt.replace_time_zone(None)).with_row_index(LINE, offset=first_line)
 
 
-def _content_key() -> pl.Expr:
+def _content_key(frame: pl.DataFrame) -> pl.Expr:
     texts = [_hashed_text(name) for name in HASHED]
     # Only where there is one, so that rows without keep the ids that they always had.
-    further = [pl.format(f"{UNIT_SEPARATOR}{name}={{}}", name).fill_null("") for name in FURTHER]
+    given = [name for name in FURTHER if frame[name].null_count() < frame.height]
+    further = [pl.format(f"{UNIT_SEPARATOR}{name}={{}}", name).fill_null("") for name in given]
     return pl.concat_str(pl.concat_str(texts, separator=UNIT_SEPARATOR), *further).alias(KEY)
 
 

@@ -90,7 +90,12 @@ def identifiers(
 
     Words for no value, and further ones in `missing`, are absent.
     """
-    values = without_missing(text(raw), further=missing).str.replace(r"^(\d+)\.0+$", "$1")
+    values = without_missing(text(raw), further=missing)
+    if values.null_count() == values.len():
+        # A column that the file lacks, or leaves empty, has no other fault.
+        return ParsedColumn(values, [("missing", values.is_null())] if compulsory else [])
+    if values.str.contains(".", literal=True).any():
+        values = values.str.replace(r"^(\d+)\.0+$", "$1")
     lossy = raw.abs() >= FLOAT_WHOLE_MAX if raw.dtype.is_float() else values.str.contains(SPREADSHEET_NUMBER)
     faults = [
         ("a number that lost digits: keep ids as text", lossy),
@@ -112,8 +117,10 @@ def customers(raw: pl.Series, *, without_is_fault: pl.Series) -> ParsedColumn:
 def channels(raw: pl.Series) -> ParsedColumn:
     """The closed set of `Channel`, in any case of letters, and words of other systems for them."""
     written = without_missing(text(raw)).str.to_lowercase()
-    values = written.replace_strict(CHANNELS, default=None, return_dtype=pl.String)
     known = [channel.value for channel in Channel]
+    values = written
+    if not written.is_in(known).all():
+        values = written.replace_strict(CHANNELS, default=None, return_dtype=pl.String)
     return ParsedColumn(values, [(f"not one of {', '.join(known)}", written.is_not_null() & values.is_null())])
 
 

@@ -178,4 +178,4 @@ SIGNS = {
 def codes(written: pl.Series) -> pl.Series:
     """Codes in capitals, signs and words as the code they stand for, anything else as it is."""
     capitals = written.str.to_uppercase()
-    return capitals.replace(SIGNS)
+    return capitals if capitals.is_in(list(CODES)).all() else capitals.replace(SIGNS)

@@ -16,7 +16,7 @@ from app.history import (
 )
 
 Query = Callable[[str], list[tuple[object, ...]]]
-"""Gives the rows of a query of the relation `staged`."""
+"""Gives the rows of a query of the relations `staged` and `repeated`."""
 
 MISSING_SHARE = 0.2
 CUSTOMER_SHARE = 0.05
@@ -89,12 +89,12 @@ def _fees(query: Query) -> Iterator[str]:
 def _baskets(query: Query) -> Iterator[str]:
     several = query(
         f"select count(*) from (select {BASKET_ID} from staged where {BASKET_ID} is not null group by 1 "
-        f"having count(distinct {STORE_ID}) > 1 or count(distinct {CUSTOMER_ID}) > 1)"
+        f"having min({STORE_ID}) != max({STORE_ID}) or min({CUSTOMER_ID}) != max({CUSTOMER_ID}))"
     )[0][0]
     if several:
         yield f"{several:,} basket ids are those of several stores or customers: join store and receipt in a mapping"
-    repeated = "select content, count(*) as times from staged group by content having count(*) > 1"
-    equal = query(f"select coalesce(sum(times - 1), 0)::bigint from ({repeated})")[0][0]
+    # Which the numbering of rows has found.
+    equal = query("select count(*) from repeated where occurrence > 0")[0][0]
     if equal:
         yield f"{equal:,} rows are equal to another one of the file: they are kept as units of their own"
 
