@@ -49,7 +49,7 @@ def back_up(settings: Settings, target: Path, *, now: datetime, progress: Progre
         # What a table is made of and what the table says of that are of one moment.
         with ExitStack() as held:
             held.enter_context(journal_of(settings).held())
-            for kind in REFERENCE_TABLES:
+            for kind in REFERENCE_TABLES.values():
                 held.enter_context(LayeredTable(settings.tables_dir, kind).held())
             _copy_tables(settings.tables_dir, target / TABLES)
         facts = {

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -35,7 +36,8 @@ RECOMMENDABLE = "recommendable"
 NAME = "name"
 
 
-def import_products(
+def import_reference(
+    catalogue: ReferenceTable,
     settings: Settings,
     path: Path,
     *,
@@ -44,23 +46,13 @@ def import_products(
     plan: Plan | None = None,
     intake: Intake = BY_NOBODY,
 ) -> ImportReport:
-    """Put the products of `path` into tables/products.parquet; raises BadInput when the file is unusable."""
-    plan = plan or plan_of(path, PRODUCTS.table, time_zone=settings.time_zone)
-    return import_catalogue(settings, opened(plan), PRODUCTS, now=now, progress=progress, intake=as_read(plan, intake))
+    """Put the rows of `path` into the table's file below tables/; raises BadInput when the file is unusable."""
+    plan = plan or plan_of(path, catalogue.table, time_zone=settings.time_zone)
+    return import_catalogue(settings, opened(plan), catalogue, now=now, progress=progress, intake=as_read(plan, intake))
 
 
-def import_stores(
-    settings: Settings,
-    path: Path,
-    *,
-    now: datetime,
-    progress: StageProgress,
-    plan: Plan | None = None,
-    intake: Intake = BY_NOBODY,
-) -> ImportReport:
-    """Put the stores of `path` into tables/stores.parquet; raises BadInput when the file is unusable."""
-    plan = plan or plan_of(path, STORES.table, time_zone=settings.time_zone)
-    return import_catalogue(settings, opened(plan), STORES, now=now, progress=progress, intake=as_read(plan, intake))
+import_products = partial(import_reference, PRODUCTS)
+import_stores = partial(import_reference, STORES)
 
 
 def import_catalogue(

@@ -27,6 +27,11 @@ class Reject:
     reason: str
     raw: str
 
+    @property
+    def kind(self) -> str:
+        """What is wrong with which column, by which faults are counted."""
+        return f"{self.column}: {self.reason}" if self.column else self.reason
+
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
@@ -115,9 +120,8 @@ class Rejects:
             if self._file is None:
                 self._file = self._open()
             csv.writer(self._file).writerow([reject.line, reject.column, reject.value, reject.reason, reject.raw])
-            reason = f"{reject.column}: {reject.reason}" if reject.column else reject.reason
-            self._reasons[reason] += 1
-            self._examples.setdefault(reason, f"line {reject.line}, {reject.raw[:EXAMPLE_LENGTH]}")
+            self._reasons[reject.kind] += 1
+            self._examples.setdefault(reject.kind, f"line {reject.line}, {reject.raw[:EXAMPLE_LENGTH]}")
             self.rows += reject.line != self._line
             self._line = reject.line
 

@@ -13,7 +13,7 @@ import polars as pl
 from app.domain import LOCAL
 from app.errors import BadInput, StoreUnavailable
 from app.imports.campaigns import CampaignFiles, campaign_file, import_campaigns
-from app.imports.catalogue import import_products, import_stores
+from app.imports.catalogue import import_reference
 from app.imports.events.event_file import import_events
 from app.imports.inputs import expanded
 from app.imports.journal.records import BY_NOBODY, STAYING_TABLES, Intake
@@ -28,6 +28,7 @@ from app.imports.transactions import TABLE, import_transactions
 from app.ingest.schema import parse_event
 from app.ports import Progress
 from app.settings import Settings
+from app.stores.tables.layers import REFERENCE_TABLES
 
 NO_SPACE = "No space left on device"
 KNOWN_SOURCES = ("complete-journey",)
@@ -175,10 +176,9 @@ class _Run:
     def _import(self, plan: Plan) -> ImportReport:
         settings, now, intake = self._settings, self._now, self._intake
         progress = partial(self._progress, plan.table)
-        if plan.table == "products":
-            return import_products(settings, plan.path, now=now, progress=progress, plan=plan, intake=intake)
-        if plan.table == "stores":
-            return import_stores(settings, plan.path, now=now, progress=progress, plan=plan, intake=intake)
+        if plan.table in REFERENCE_TABLES:
+            table = REFERENCE_TABLES[plan.table]
+            return import_reference(table, settings, plan.path, now=now, progress=progress, plan=plan, intake=intake)
         if plan.table == "events":
             validate = partial(parse_event, client=LOCAL, now=now)
             return import_events(settings, plan.path, validate=validate, now=now, progress=progress, intake=intake)

@@ -60,7 +60,7 @@ def undo_import(settings: Settings, import_id: str, *, now: datetime) -> tuple[I
 
 
 def _remove_layer(settings: Settings, record: ImportRecord, *, now: datetime) -> int:
-    (kind,) = (one for one in REFERENCE_TABLES if one.table == record.table)
+    kind = REFERENCE_TABLES[record.table]
     table = LayeredTable(settings.tables_dir, kind)
     with table.held():
         check_takeable(kind, table.layers(), record.import_id)

@@ -18,11 +18,11 @@ from app.imports.plan import Plan, opened
 from app.imports.preview.columns import ColumnView, column_views
 from app.imports.reading.block import Block
 from app.imports.reading.table_file import open_table
-from app.imports.report import Reject
+from app.imports.report import EXAMPLE_LENGTH, Reject
 from app.imports.transactions import check_lines
 from app.offers.terms.money import format_amount
 from app.settings import Settings
-from app.stores.tables.layers import PRODUCTS, STORES
+from app.stores.tables.layers import REFERENCE_TABLES
 
 SAMPLE_ROWS = 1000
 SWITCHED_OFF = {
@@ -120,12 +120,12 @@ def _count(
     found: Preview, block: Block, plan: Plan, settings: Settings, *, now: datetime, ids: dict[str, pl.Series]
 ) -> None:
     if plan.table != "transactions":
-        table = STORES if plan.table == "stores" else PRODUCTS
-        checked = (
-            check(block, parse_rows(block, table, default_currency=settings.currency)) if _is_catalogue(plan) else None
-        )
-        found.rows[plan.table] += block.frame.height if checked is None else checked.frame.height
-        _count_refused(found, [*block.broken] if checked is None else checked.rejects)
+        table = REFERENCE_TABLES.get(plan.table)
+        # What campaigns name has to be looked up in the ledger, and is checked when they come in.
+        parsed = {} if table is None else parse_rows(block, table, default_currency=settings.currency)
+        checked = check(block, parsed)
+        found.rows[plan.table] += block.frame.height if table is None else checked.frame.height
+        _count_refused(found, checked.rejects)
         return
     checked = check_lines(block, default_currency=settings.currency, latest=now)
     frame = checked.frame
@@ -147,12 +147,7 @@ def _count(
     found.counts["guest rows"] = found.counts.get("guest rows", 0) + frame[CUSTOMER_ID].null_count()
 
 
-def _is_catalogue(plan: Plan) -> bool:
-    return plan.table in (PRODUCTS.table, STORES.table)
-
-
 def _count_refused(found: Preview, rejects: Sequence[Reject]) -> None:
     for reject in rejects:
-        reason = f"{reject.column}: {reject.reason}" if reject.column else reject.reason
-        found.refused[reason] += 1
-        found.examples.setdefault(reason, f"line {reject.line}: {reject.raw[:120]}")
+        found.refused[reject.kind] += 1
+        found.examples.setdefault(reject.kind, f"line {reject.line}: {reject.raw[:EXAMPLE_LENGTH]}")

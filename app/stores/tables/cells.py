@@ -123,7 +123,7 @@ class CellWriter:
     def _table(self) -> "LayeredTable":
         from app.stores.tables.layers import REFERENCE_TABLES, LayeredTable
 
-        (kind,) = (one for one in REFERENCE_TABLES if one.table == self._name)
+        kind = REFERENCE_TABLES[self._name]
         return LayeredTable(self._tables_dir, kind)
 
 

@@ -40,7 +40,7 @@ class ReferenceTable:
 
 PRODUCTS = ReferenceTable("products", "product_id", notes_arrival=True)
 STORES = ReferenceTable("stores", "store_id", notes_arrival=False)
-REFERENCE_TABLES = (PRODUCTS, STORES)
+REFERENCE_TABLES = {kind.table: kind for kind in (PRODUCTS, STORES)}
 
 
 @dataclass(frozen=True, slots=True)
