@@ -96,7 +96,8 @@ def rejected_rows(answer: httpx.Response) -> list[str]:
     """What is said of events that were not accepted; their own ids come back so that the sender finds them."""
     if answer.status_code != 202:
         return []
-    return [json.dumps(row | {"id": None}) for row in answer.json()["results"] if row["status"] == "rejected"]
+    results = answer.json().get("results", [])
+    return [json.dumps(row | {"id": None}) for row in results if row["status"] == "rejected"]
 
 
 @pytest.fixture(scope="module")
