@@ -138,8 +138,7 @@ def _store(
     journal, table = journal_of(settings), LayeredTable(settings.tables_dir, catalogue)
     latest = rows.unique(catalogue.key, keep="last")
     # Read, merged and written under one lock: two imports at once would undo each other's rows.
-    with journal.held(), table.held():
-        live = journal.live()
+    with journal.held() as live, table.held():
         old = check_replaceable(intake, record, live, journal=journal)
         stored = table.stored()
         changed = _changed(merged_rows(stored, latest, catalogue.key), stored)

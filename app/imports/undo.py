@@ -6,7 +6,7 @@ from datetime import datetime
 from app.errors import BadInput
 from app.imports.journal import history_imports
 from app.imports.journal.applied import journal_of
-from app.imports.journal.records import LEDGER_TABLES, STAYING_TABLES, ImportRecord, find_live
+from app.imports.journal.records import HISTORY_TABLES, LEDGER_TABLES, STAYING_TABLES, ImportRecord, find_live
 from app.settings import Settings
 from app.stores.tables.layers import REFERENCE_TABLES, LayeredTable, check_takeable
 
@@ -42,8 +42,8 @@ def undo_import(settings: Settings, import_id: str, *, now: datetime) -> tuple[I
     Raises BadInput when the import is not there, or cannot be taken back.
     """
     journal = journal_of(settings)
-    with journal.held():
-        record = find_live(import_id, journal.live(), journal=journal)
+    with journal.held() as live:
+        record = find_live(import_id, live, journal=journal)
         if record.table in LEDGER_TABLES:
             raise BadInput(
                 f"import {import_id} brought {record.table} into the ledger, where coupons were issued and money is"
@@ -54,8 +54,8 @@ def undo_import(settings: Settings, import_id: str, *, now: datetime) -> tuple[I
                 f"import {import_id} brought {record.table}, which stay; import a corrected table, whose rows take the"
                 " place of those of the same product, store and start"
             )
-        if record.table in history_imports.TABLES:
-            return record, history_imports.undo(settings, record, now=now)
+        if record.table in HISTORY_TABLES:
+            return record, history_imports.undo(settings, record, live, now=now)
         return record, _remove_layer(settings, record, now=now)
 
 

@@ -13,15 +13,11 @@ from app.composition.history import history_of
 from app.errors import BadInput
 from app.history import FROM_IMPORT, IMPORT_ID, SOURCE, History, Replacement
 from app.imports.journal.applied import journal_of
-from app.imports.journal.records import ImportRecord, Intake, Journal, check_replaceable
+from app.imports.journal.records import EVENTS, HISTORY_TABLES, ImportRecord, Intake, Journal, check_replaceable
 from app.imports.journal.removal import Removal
 from app.imports.shift import days_to_shift, forget_shift, kept_shifts, remember_shift
 from app.imports.staging import StagedRows
 from app.settings import Settings
-
-EVENTS = "events"
-TABLES = ("transactions", EVENTS)
-"""The tables whose rows go into the history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ class Incoming:
 def check_early(settings: Settings, record: ImportRecord, intake: Intake) -> None:
     """Raises BadInput before a long file is read where it cannot come in or take the place of another."""
     journal = journal_of(settings)
-    check_replaceable(intake, record, journal.live(), journal=journal)
+    check_replaceable(intake, record, journal.live_rivals(record, intake.replaces), journal=journal)
 
 
 def store(
@@ -91,8 +87,7 @@ def store(
             raise BadInput(f"{record.file} brings no row; `endcap imports undo {intake.replaces}` takes the other back")
         shift_days = None if shift is None else days_to_shift(settings.tables_dir, shift, last_at=None, now=now)
         return Stored(added=0, shift_days=shift_days, import_id=None)
-    with journal.held():
-        live = journal.live()
+    with journal.held() as live:
         old = check_replaceable(intake, record, live, journal=journal)
         record = journal.placed(record, live, instead_of=old)
         settle_shifts(settings.tables_dir, journal, history, without=old)
@@ -100,15 +95,15 @@ def store(
         with _on_time_line(settings, incoming, shift, now=now) as shift_days:
             if old is not None:
                 journal.write(replace(old, ended_at=now.isoformat(), replaced_by=record.import_id))
-            added = _bring_in(history, incoming, instead_of=old)
+            added = _bring_in(history, incoming, live, instead_of=old)
         return Stored(added, shift_days, import_id=record.import_id)
 
 
-def undo(settings: Settings, record: ImportRecord, *, now: datetime) -> int:
-    """Takes a live import back in one commit; returns how many rows went. The journal is held."""
+def undo(settings: Settings, record: ImportRecord, live: Sequence[ImportRecord], *, now: datetime) -> int:
+    """Takes one of the live imports back in one commit; returns how many rows went. The journal is held."""
     journal, history = journal_of(settings), history_of(settings)
     journal.write(replace(record, ended_at=now.isoformat(), replaced_by=None))
-    gone = _exchange(history, journal, record.import_id, incoming=None, with_events=record.table == EVENTS)
+    gone = _exchange(history, journal, live, record.import_id, incoming=None, with_events=record.table == EVENTS)
     settle_shifts(settings.tables_dir, journal, history)
     return gone
 
@@ -137,7 +132,7 @@ def _on_time_line(settings: Settings, incoming: Incoming, source: str | None, *,
 def settle_shifts(tables_dir: Path, journal: Journal, history: History, *, without: ImportRecord | None = None) -> None:
     """Has every source the shift of its live imports, and none when all of them were taken back."""
     kept = kept_shifts(tables_dir)
-    shifted = [one for one in journal.records(*TABLES) if one.shift_source is not None]
+    shifted = [one for one in journal.records(*HISTORY_TABLES) if one.shift_source is not None]
     applied = history.applied([one.import_id for one in shifted if one != without])
     live = {one.shift_source: one.shift_days for one in shifted if one.import_id in applied}
     for source in {one.shift_source for one in shifted if one.shift_source is not None}:
@@ -154,10 +149,12 @@ def _holds_unrecorded_rows(history: History) -> bool:
     return not history.scan().filter(unrecorded).select(IMPORT_ID).head(1).collect().is_empty()
 
 
-def _bring_in(history: History, incoming: Incoming, *, instead_of: ImportRecord | None) -> int:
+def _bring_in(
+    history: History, incoming: Incoming, live: Sequence[ImportRecord], *, instead_of: ImportRecord | None
+) -> int:
     with_events = incoming.record.table == EVENTS
     if instead_of is not None:
-        _exchange(history, incoming.journal, instead_of.import_id, incoming=incoming, with_events=with_events)
+        _exchange(history, incoming.journal, live, instead_of.import_id, incoming=incoming, with_events=with_events)
         return incoming.added
 
     def absent(files: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -167,8 +164,16 @@ def _bring_in(history: History, incoming: Incoming, *, instead_of: ImportRecord 
     return history.append_absent(absent, import_id=incoming.record.import_id, with_events=with_events)
 
 
-def _exchange(history: History, journal: Journal, gone: str, *, incoming: Incoming | None, with_events: bool) -> int:
-    others = [one.import_id for one in journal.live(*TABLES) if one.import_id != gone]
+def _exchange(
+    history: History,
+    journal: Journal,
+    live: Sequence[ImportRecord],
+    gone: str,
+    *,
+    incoming: Incoming | None,
+    with_events: bool,
+) -> int:
+    others = [one.import_id for one in live if one.table in HISTORY_TABLES and one.import_id != gone]
     with (
         journal.scratch() as folder,
         closing(Removal(folder, gone, [(one, journal.known_path(one)) for one in others])) as removal,

@@ -5,7 +5,7 @@ of the commit of its rows, a product table by the layers that its footer names. 
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -24,14 +24,14 @@ FOLDER = "imports"
 SCRATCH = ".undo-"
 KEPT_S = 86_400.0
 ID_DIGITS = 10
+EVENTS = "events"
+HISTORY_TABLES = ("transactions", EVENTS)
+"""The tables whose rows go into the history."""
 LEDGER_TABLES = ("campaigns", "offers", "audience", "redemptions")
 """Where nothing is taken back: coupons were issued and money was booked."""
 STAYING_TABLES = (*LEDGER_TABLES, "promotions")
 """Whose imports stay; of promotions a corrected table takes the place row by row."""
 CANONICAL = "canonical"
-
-Applied = Callable[[Collection[str]], set[str]]
-"""Those of these import ids whose rows are in the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,10 @@ class ImportRecord:
     """False while rows go into the ledger, which has no room for the import's id."""
 
 
+Applied = Callable[[Sequence[ImportRecord]], set[str]]
+"""The ids of those whose rows are in the data."""
+
+
 def new_record(
     table: str, file: TableFile, content: str, intake: Intake, *, currency: str, now: datetime
 ) -> ImportRecord:
@@ -106,15 +110,18 @@ class Journal:
         self._applied = applied
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """One import, undo or replacement after the other, from looking at the data to the commit.
+    def held(self) -> Iterator[list[ImportRecord]]:
+        """One import, undo or replacement after the other, from looking at the data to the commit; gives the live ones.
 
         What an earlier one left that was cut off before its commit is gone by then.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         with turn(self._folder / "lock"):
-            self._forget_what_never_was()
-            yield
+            records = self.records()
+            live = self._live_of(records)
+            there = {one.import_id for one in live}
+            self._forget_what_never_was(one for one in records if one.import_id not in there)
+            yield live
 
     def records(self, *tables: str) -> list[ImportRecord]:
         """All of these tables, or of every table, in the order in which they stand in for one another."""
@@ -123,11 +130,15 @@ class Journal:
             (one for one in found if not tables or one.table in tables), key=lambda one: (one.position, one.at)
         )
 
-    def live(self, *tables: str) -> list[ImportRecord]:
+    def live(self) -> list[ImportRecord]:
         """Those that the data hold; what is in the ledger stays there."""
-        records = self.records(*tables)
-        there = self._applied([one.import_id for one in records])
-        return [one for one in records if one.import_id in there or (one.table in STAYING_TABLES and one.is_finished)]
+        return self._live_of(self.records())
+
+    def live_rivals(self, record: ImportRecord, replaces: str | None) -> list[ImportRecord]:
+        """Of the live imports those of the same content, and the one that is to be replaced."""
+        return self._live_of(
+            [one for one in self.records() if one.content == record.content or one.import_id == replaces]
+        )
 
     def find(self, import_id: str) -> ImportRecord | None:
         """The record of this id."""
@@ -164,13 +175,16 @@ class Journal:
         position = last + 1 if instead_of is None else instead_of.position
         return replace(record, position=position, ended_at=ended_at)
 
-    def _forget_what_never_was(self) -> None:
+    def _live_of(self, records: Sequence[ImportRecord]) -> list[ImportRecord]:
+        there = self._applied(records)
+        return [one for one in records if one.import_id in there or (one.table in STAYING_TABLES and one.is_finished)]
+
+    def _forget_what_never_was(self, absent: Iterable[ImportRecord]) -> None:
         """And what those that were taken back knew, a day later: until then a backup that began before may need it."""
         for path in self._folder.glob(f"{SCRATCH}*"):
             rmtree(path, ignore_errors=True)
-        live = self.live()
-        for record in self.records():
-            if record in live or record.table in STAYING_TABLES:
+        for record in absent:
+            if record.table in STAYING_TABLES:
                 continue
             known = self.known_path(record.import_id)
             if record.ended_at is None:
@@ -230,8 +244,8 @@ def recorded(journal: Journal, record: ImportRecord) -> Iterator[Callable[[int],
         return rows
 
     earlier = journal.find(record.import_id)
-    with journal.held():
-        record = journal.placed(record, journal.live(), instead_of=None)
+    with journal.held() as live:
+        record = journal.placed(record, live, instead_of=None)
         journal.write(replace(record, is_finished=False))
         try:
             yield count
