@@ -29,7 +29,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "faiss": ("app/model/", "app/composition/service.py", "training/learners/index.py"),
     "implicit": ("training/learners/factors.py",),
     "mlflow": ("training/release/tracking.py",),
-    "deltalake": ("app/history.py",),
+    "deltalake": ("app/history/table.py",),
     "fastapi": ("app/api/", "app/console/", "app/main.py"),
     "starlette": ("app/api/", "app/console/", "app/main.py"),
     "uvicorn": ("app/processes/server.py", "app/api/edge/connections.py"),

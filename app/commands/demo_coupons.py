@@ -11,7 +11,7 @@ from app.composition.history import history_of
 from app.composition.stores import opened_ledger
 from app.domain import PURCHASE, JsonObject
 from app.errors import BadSetting
-from app.history import AMOUNT_MINOR, CURRENCY, CUSTOMER_ID, PRODUCT_ID, QUANTITY, STORE_ID, TIME, TYPE
+from app.history.rows import AMOUNT_MINOR, CURRENCY, CUSTOMER_ID, PRODUCT_ID, QUANTITY, STORE_ID, TIME, TYPE
 from app.offers.terms.money import format_amount
 from app.settings import Settings
 from app.stores.sql.accounts.outcomes import products_of

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from app.files import replace_atomically
-from app.history import (
+from app.history.rows import (
     AMOUNT_MINOR,
     ANONYMOUS_ID,
     BASKET_ID,

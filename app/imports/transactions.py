@@ -11,7 +11,7 @@ from time import perf_counter
 import polars as pl
 
 from app.domain import PURCHASE, REFUND
-from app.history import (
+from app.history.rows import (
     AMOUNT_MINOR,
     ANONYMOUS_ID,
     BASKET_ID,

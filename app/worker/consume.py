@@ -11,7 +11,8 @@ from time import monotonic
 from app.background import Background
 from app.domain import Event
 from app.errors import StoreUnavailable
-from app.history import History, event_rows
+from app.history import History
+from app.history.rows import event_rows
 from app.stores.redis.keys import unpack_event
 from app.stores.redis.stream import Entry, EventStream
 from app.worker.receipts import Arrival

@@ -25,7 +25,7 @@ import polars as pl
 import polars.selectors as cs
 
 from app.composition.history import history_of
-from app.history import CUSTOMER_ID, PRODUCT_ID, ROW_ID, SCHEMA
+from app.history.rows import CUSTOMER_ID, PRODUCT_ID, ROW_ID, SCHEMA
 from app.imports.journal.records import FOLDER
 from app.imports.run import Sources, run_imports
 from app.imports.undo import list_imports

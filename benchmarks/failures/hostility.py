@@ -22,7 +22,8 @@ import orjson
 from sqlalchemy import select
 
 from app.composition.stores import opened_ledger
-from app.history import ROW_ID, History
+from app.history import History
+from app.history.rows import ROW_ID
 from app.settings import Settings
 from app.stores.redis.server.embedded import free_port
 from app.stores.sql.accounts.reconcile import reconcile

@@ -11,7 +11,8 @@ from time import monotonic, sleep
 import orjson
 import polars as pl
 
-from app.history import ROW_ID, History
+from app.history import History
+from app.history.rows import ROW_ID
 from app.settings import Settings
 from benchmarks.support.questions import Known, an_event, known_customers
 from benchmarks.support.servers import Server, Service, endcap_up, post

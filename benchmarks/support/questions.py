@@ -9,7 +9,8 @@ from uuid import uuid4
 import orjson
 import polars as pl
 
-from app.history import CUSTOMER_ID, PRODUCT_ID, STORE_ID, History
+from app.history import History
+from app.history.rows import CUSTOMER_ID, PRODUCT_ID, STORE_ID
 from app.settings import Settings
 
 

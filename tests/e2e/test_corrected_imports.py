@@ -9,7 +9,8 @@ import polars as pl
 import redis
 from polars.testing import assert_frame_equal
 
-from app.history import IMPORT_ID, ROW_ID, History
+from app.history import History
+from app.history.rows import IMPORT_ID, ROW_ID
 from app.imports.journal.records import Intake
 from app.imports.run import Sources, run_imports
 from app.imports.undo import list_imports, undo_import

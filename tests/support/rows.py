@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from app.history import SCHEMA
+from app.history.rows import SCHEMA
 from training.data.dataset import Dataset, load_interactions
 
 ABSENT = dict.fromkeys(SCHEMA)

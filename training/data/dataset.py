@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from app.domain import Floats, Ints, Mask
-from app.history import CURRENCY
+from app.history.rows import CURRENCY
 from app.model.new_products import money_in
 from app.settings import Settings
 from training.data.promotions import PlacedLines, Promotions, load_promotions

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from app.domain import PURCHASE, Ints
-from app.history import ANONYMOUS_ID, BASKET_ID, CHANNEL, CUSTOMER_ID, PRODUCT_ID, STORE_ID, TIME, TYPE
+from app.history.rows import ANONYMOUS_ID, BASKET_ID, CHANNEL, CUSTOMER_ID, PRODUCT_ID, STORE_ID, TIME, TYPE
 from training.data.split import Split
 from training.queries.evaluation_queries import EvaluationQueries
 from training.queries.states import as_of_instant

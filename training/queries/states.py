@@ -10,7 +10,7 @@ import polars as pl
 
 from app.domain import CustomerFeatures, LiveEvent, Mask
 from app.feature_fields import PROFILE
-from app.history import SCHEMA
+from app.history.rows import SCHEMA
 from app.ports import CustomerState
 from training.data.dataset import Dataset, Views
 from training.data.split import Split

@@ -13,7 +13,8 @@ import redis
 from app.domain import CustomerFeatures, Degraded
 from app.errors import StoreUnavailable
 from app.feature_fields import NOT_SERVED, PROFILE, PURCHASES, FieldType
-from app.history import CUSTOMER_ID, History
+from app.history import History
+from app.history.rows import CUSTOMER_ID
 from app.settings import Settings
 from app.stores.feast.push import bounded_client
 from app.stores.redis.breaker import Breaker

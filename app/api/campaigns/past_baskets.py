@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from app.domain import PURCHASE
-from app.history import (
+from app.history.rows import (
     AMOUNT_MINOR,
     BASKET_ID,
     CHANNEL,

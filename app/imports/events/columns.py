@@ -7,7 +7,7 @@ import polars as pl
 
 from app.bounds import CLOCK_SKEW, CONTROL_CHARACTERS, FIRST_YEAR, ID_LENGTH, LAST_YEAR, QUANTITY_MAX
 from app.domain import LOCAL, Channel
-from app.history import (
+from app.history.rows import (
     AMOUNT_MINOR,
     ANONYMOUS_ID,
     BASKET_ID,

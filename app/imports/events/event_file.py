@@ -12,7 +12,7 @@ import polars as pl
 
 from app.domain import Event
 from app.errors import BadInput
-from app.history import event_rows
+from app.history.rows import event_rows
 from app.imports.events.columns import INDEX, event_columns
 from app.imports.journal.history_imports import check_early, store
 from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, import_id_of

@@ -11,7 +11,9 @@ import polars as pl
 
 from app.composition.history import history_of
 from app.errors import BadInput
-from app.history import FROM_IMPORT, IMPORT_ID, SOURCE, History, Replacement
+from app.history import History
+from app.history.rows import FROM_IMPORT, IMPORT_ID, SOURCE
+from app.history.table import Replacement
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import EVENTS, HISTORY_TABLES, ImportRecord, Intake, Journal, check_replaceable
 from app.imports.journal.removal import Removal
@@ -70,7 +72,7 @@ class Incoming:
 def check_early(settings: Settings, record: ImportRecord, intake: Intake) -> None:
     """Raises BadInput before a long file is read where it cannot come in or take the place of another."""
     journal = journal_of(settings)
-    check_replaceable(intake, record, journal.live_rivals(record, intake.replaces), journal=journal)
+    check_replaceable(intake, record, journal.live_alike(record, intake.replaces), journal=journal)
 
 
 def store(

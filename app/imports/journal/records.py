@@ -134,7 +134,7 @@ class Journal:
         """Those that the data hold; what is in the ledger stays there."""
         return self._live_of(self.records())
 
-    def live_rivals(self, record: ImportRecord, replaces: str | None) -> list[ImportRecord]:
+    def live_alike(self, record: ImportRecord, replaces: str | None) -> list[ImportRecord]:
         """Of the live imports those of the same content, and the one that is to be replaced."""
         return self._live_of(
             [one for one in self.records() if one.content == record.content or one.import_id == replaces]

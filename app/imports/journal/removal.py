@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from app.history import IMPORT_ID, ROW_ID
+from app.history.rows import IMPORT_ID, ROW_ID
 from app.imports.staging import opened_database, with_every_column
 
 OWNER = "owner"

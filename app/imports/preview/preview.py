@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from app.errors import BadInput
-from app.history import AMOUNT_MINOR, BASKET_ID, CURRENCY, CUSTOMER_ID, PRODUCT_ID, TIME, TYPE
+from app.history.rows import AMOUNT_MINOR, BASKET_ID, CURRENCY, CUSTOMER_ID, PRODUCT_ID, TIME, TYPE
 from app.imports.catalogue import parse_rows
 from app.imports.checked import check, without_ignored
 from app.imports.mapping.guess import GUESSED

@@ -3,17 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from app.history import (
-    AMOUNT_MINOR,
-    BASKET_ID,
-    CURRENCY,
-    CUSTOMER_ID,
-    PRODUCT_ID,
-    QUANTITY,
-    STORE_ID,
-    TIME,
-    TYPE,
-)
+from app.history.rows import AMOUNT_MINOR, BASKET_ID, CURRENCY, CUSTOMER_ID, PRODUCT_ID, QUANTITY, STORE_ID, TIME, TYPE
 
 Query = Callable[[str], list[tuple[object, ...]]]
 """Gives the rows of a query of the relations `staged` and `repeated`."""

@@ -14,7 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.errors import BadInput
-from app.history import SCHEMA, History
+from app.history import History
+from app.history.rows import SCHEMA
 from app.imports import ImportReport, import_transactions
 from app.imports.reading.table_file import open_table
 from app.imports.transactions import import_lines

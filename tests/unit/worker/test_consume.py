@@ -15,7 +15,8 @@ from redis import Redis
 
 from app.domain import Event, ProductId
 from app.errors import StoreUnavailable
-from app.history import History, event_rows
+from app.history import History
+from app.history.rows import event_rows
 from app.stores.redis.keys import WORKER_TASKS, RedisKeys, pack_event, worker_client
 from app.stores.redis.stream import EventStream
 from app.worker import consume

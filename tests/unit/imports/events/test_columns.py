@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.domain import LOCAL
 from app.errors import BadInput
-from app.history import event_rows
+from app.history.rows import event_rows
 from app.imports.events.columns import INDEX, event_columns
 from app.ingest.schema import EVENT_TYPES, parse_event
 

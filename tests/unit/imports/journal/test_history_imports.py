@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from app.domain import Event
 from app.errors import BadInput
-from app.history import IMPORT_ID, ROW_ID, History, event_rows
+from app.history import History
+from app.history.rows import IMPORT_ID, ROW_ID, event_rows
 from app.imports import ImportReport, import_events, import_transactions
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import Intake

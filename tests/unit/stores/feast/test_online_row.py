@@ -29,7 +29,8 @@ from app.feature_fields import (
     PURCHASES,
     product_key,
 )
-from app.history import SCHEMA, History
+from app.history import History
+from app.history.rows import SCHEMA
 from app.settings import Settings
 from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer, timestamp_field
 from app.stores.feast.push import ActivityPusher, ActivityRow, connection_string, feature_store

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from app.history import SCHEMA
+from app.history.rows import SCHEMA
 from training.data.dataset import load_interactions
 from training.data.split import Split, random_split, time_split
 from training.evaluation.segments import OTHERS, UNKNOWN, activity, by_name, segments_of

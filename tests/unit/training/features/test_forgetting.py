@@ -10,7 +10,8 @@ import redis
 from polars.testing import assert_frame_equal
 
 from app.errors import StoreUnavailable
-from app.history import History, Replacement
+from app.history import History
+from app.history.table import Replacement
 from app.settings import Settings
 from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer, entity_key
 from app.stores.feast.push import ActivityPusher, ActivityRow

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from app.feature_fields import ACTIVITY, FEATURES, PROFILE, PURCHASES, STATISTICS
-from app.history import SCHEMA
+from app.history.rows import SCHEMA
 from tests.support.repository import ROOT
 from training.features.tables import (
     MAX_BOUGHT_COUNT,
