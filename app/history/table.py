@@ -15,6 +15,7 @@ from deltalake.schema import PrimitiveType
 
 from app.errors import StoreUnavailable
 from app.files import turn
+from app.history.log import transaction_versions
 from app.history.rows import FROM_EVENT, IMPORT_ID, ROW_ID, SCHEMA, SOURCE
 
 EVENTS = "events"
@@ -95,8 +96,8 @@ class History:
 
     def applied(self, import_ids: Iterable[str]) -> set[str]:
         """Those of the imports whose rows are in the table: the one truth about it, part of the commits of the rows."""
-        table = self._existing()
-        return set() if table is None else {one for one in import_ids if _version(table, _state_of(one)) % 2}
+        versions = transaction_versions(self._path)
+        return {one for one in import_ids if versions.get(_state_of(one), 0) % 2}
 
     def append_new(self, rows: pl.DataFrame) -> int:
         """Add those `rows` whose row_id is new; returns how many. Costs one read of the table's row ids."""

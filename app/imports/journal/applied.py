@@ -13,7 +13,6 @@ def journal_of(settings: Settings) -> Journal:
 
     def applied(records: Sequence[ImportRecord]) -> set[str]:
         layered = (LayeredTable(settings.tables_dir, kind).layers().import_ids() for kind in REFERENCE_TABLES.values())
-        # Each costs the history a millisecond, so it is not asked of those that went elsewhere.
         in_history = history_of(settings).applied(one.import_id for one in records if one.table in HISTORY_TABLES)
         return in_history | set().union(*layered).intersection(one.import_id for one in records)
 
