@@ -61,6 +61,25 @@ def test_rows_are_the_same_in_every_form(tmp_path: Path, form: str, block_bytes:
     assert note in "; ".join(file.notes) if note else not file.notes
 
 
+JSON_LINES = '{"customer_id": "c1", "product_id": "p1"}\n\n{"customer_id": "c2", "product_id": "Größe"}\n'.encode()
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "Zstandard": lambda content: bytes(pa.compress(content, "zstd", asbytes=True)),
+}
+
+
+@pytest.mark.parametrize("form", PACKED)
+def test_lines_of_json_are_the_same_in_every_archive(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "sales.jsonl"
+    path.write_bytes(PACKED[form](JSON_LINES))
+    block = whole(open_table(path, compulsory=COLUMNS, wanted=COLUMNS))
+    assert block.frame.select(COLUMNS).rows() == ROWS
+    assert block.lines.tolist() == [1, 3]
+
+
 def _workbook(path: Path, *, rows_above: int) -> None:
     book = xlsxwriter.Workbook(path)
     sheet = book.add_worksheet("Sales")
