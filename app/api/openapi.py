@@ -63,6 +63,7 @@ PARAMETERS = {
     "campaign_id": "The campaign",
     "job_id": "The import on its way, as its answer names it",
     "import_id": "The import, as `GET /v1/imports` and its report name it",
+    "mapping": "What later files are to call the mapping",
     "offer_id": "The offer",
     "coupon_id": "The coupon",
     "reservation_id": "The reservation, as its answer names it",

@@ -143,5 +143,5 @@ def _copy_bundles(source: Path, target: Path) -> str | None:
 
 def _copy_tables(source: Path, target: Path) -> None:
     for path in sorted(source.rglob("*")):
-        if path.suffix in (".json", ".parquet"):
+        if path.suffix in (".json", ".parquet", ".toml"):
             copy_file(path, target / path.relative_to(source))

@@ -17,7 +17,7 @@ from app.imports.catalogue import import_reference
 from app.imports.events.event_file import import_events
 from app.imports.inputs import expanded
 from app.imports.journal.records import BY_NOBODY, STAYING_TABLES, Intake
-from app.imports.mapping.load import load_mapping, shipped_mappings
+from app.imports.mapping.load import load_mapping, mapping_names, named_mapping
 from app.imports.mapping.model import FileForm, Mapping
 from app.imports.plan import AS_FOUND, Plan, plan_of, zones_of_stores
 from app.imports.promotions import import_promotions
@@ -54,7 +54,7 @@ class Sources:
     promotions: Path | None = None
     files: tuple[Path, ...] = ()
     mapping: str | None = None
-    """A mapping file, or the name of a shipped one."""
+    """A mapping file, or the name of a shipped one or of one that is kept."""
     stated: FileForm = AS_FOUND
 
     def named(self) -> list[tuple[str | None, Path]]:
@@ -102,7 +102,7 @@ def run_imports(
 @contextmanager
 def planned(settings: Settings, sources: Sources) -> Iterator[list[Plan]]:
     """How each file that is named comes in, in the order of the imports; raises BadInput where that is not clear."""
-    mapping = _mapping(sources)
+    mapping = _mapping(settings.tables_dir, sources)
     named = sources.named()
     if not named and sources.known not in KNOWN_SOURCES:
         needs_file = f"{sources.known or sources.mapping} needs a file" if sources.known or sources.mapping else ""
@@ -126,15 +126,14 @@ def planned(settings: Settings, sources: Sources) -> Iterator[list[Plan]]:
         yield sorted(plans, key=lambda plan: ORDER.index(plan.table))
 
 
-def _mapping(sources: Sources) -> Mapping | None:
+def _mapping(tables_dir: Path, sources: Sources) -> Mapping | None:
     name = sources.mapping or (sources.known if sources.known not in KNOWN_SOURCES else None)
     if name is None:
         return None
-    shipped = shipped_mappings()
-    if name in shipped:
-        return shipped[name]
+    if (named := named_mapping(tables_dir, name)) is not None:
+        return named
     if sources.mapping is None or (not Path(name).exists() and "." not in name):
-        raise BadInput(f"{name!r} is no known source; known: {', '.join((*KNOWN_SOURCES, *shipped))}")
+        raise BadInput(f"{name!r} is no known source; known: {', '.join((*KNOWN_SOURCES, *mapping_names(tables_dir)))}")
     return load_mapping(Path(name))
 
 

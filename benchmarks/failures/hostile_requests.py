@@ -24,7 +24,7 @@ from benchmarks.failures.hostile_values import (
 )
 from benchmarks.failures.sound_requests import Known, places_of, sound_body, sound_parameter
 
-START_PROCESSES = {"/v1/imports", "/v1/imports/{import_id}/undo"}
+START_PROCESSES = {"/v1/imports", "/v1/imports/{import_id}/undo", "/v1/imports/mappings/{mapping}"}
 """Left out: few may wait at a time, and a file is no JSON (tests/api/imports)."""
 WRITES = ("/v1/events", "/v1/redemptions", "/v1/reservations")
 """Sent more often than others, because what they answer must be kept."""

@@ -76,7 +76,12 @@ OF_THE_LEDGER = [
     ("/v1/redemptions/{redemption_id}/rollback", "POST"),
 ]
 """They hardly need Redis, and are many: each is tried less often."""
-OF_PROCESSES = [("/v1/imports", "POST"), ("/v1/imports", "GET"), ("/v1/imports/{import_id}/undo", "POST")]
+OF_PROCESSES = [
+    ("/v1/imports", "POST"),
+    ("/v1/imports", "GET"),
+    ("/v1/imports/{import_id}/undo", "POST"),
+    ("/v1/imports/mappings/{mapping}", "PUT"),
+]
 """Each request starts a process on the world that tests share, and few may wait: tests/api/imports tries them."""
 
 

@@ -1,6 +1,7 @@
 """`/v1/imports`: files of every kind that `endcap import` takes, sent by the systems that write them."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,15 @@ from starlette.requests import ClientDisconnect
 
 from app.api.access import RouteOptions, client_of, needs
 from app.api.documents import json_answer
-from app.api.imports.wire import ImportId, ImportJob, ImportList, ImportOptions, import_document, job_document
+from app.api.imports.wire import (
+    ImportId,
+    ImportJob,
+    ImportList,
+    ImportOptions,
+    MappingName,
+    import_document,
+    job_document,
+)
 from app.api.problems import documented, problem
 from app.api.state import Service, service_of
 from app.domain import Scope
@@ -21,6 +30,7 @@ from app.room import shortage
 from app.stores.jobs.folder import Job
 
 PATH = "/v1/imports"
+MAPPING_MAX_BYTES = 100_000
 WRITE_BYTES = 2**20
 """So much is kept of a body before it is written."""
 
@@ -33,34 +43,45 @@ class JobNotFound(Missing):
     code = "job_not_found"
 
 
-def _takes_file() -> RouteOptions:
+def _takes_file(what: str) -> RouteOptions:
     options = needs(Scope.IMPORT)
     content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-    body = {"required": True, "description": "The file as it is, packed or not", "content": content}
+    body = {"required": True, "description": what, "content": content}
     return {"openapi_extra": options["openapi_extra"] | {"requestBody": body}}
 
 
-@router.post(PATH, status_code=202, response_model=ImportJob, responses=documented(413, 422), **_takes_file())
+@router.post(
+    PATH,
+    status_code=202,
+    response_model=ImportJob,
+    responses=documented(413, 422),
+    **_takes_file("The file as it is, packed or not"),
+)
 async def start_import(options: Annotated[ImportOptions, Query()], request: Request) -> Response:
     """Takes a file, of any content type, and starts its import; `GET /v1/imports/jobs/{job_id}` says what became of it.
 
     One is worked on at a time, the others wait. The same file again adds nothing.
     """
-    service = service_of(request)
-    await run_in_threadpool(service.imports.jobs.check_room)
-    limit, declared = service.settings.import_max_bytes, request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        return _too_large(limit)
-    path = await run_in_threadpool(service.imports.jobs.incoming, uuid4().hex)
-    try:
-        size = await _receive(request, path, limit)
-        if size > limit:
-            return _too_large(limit)
-        wanted = options.request(by=client_of(request))
-        return await run_in_threadpool(_started, service, wanted, path)
-    finally:
-        with suppress(FileNotFoundError):
-            path.unlink()
+    limit = service_of(request).settings.import_max_bytes
+    too_large = f"at most {limit:,} bytes are taken (ENDCAP_IMPORT_MAX_BYTES); pack the file, or send it in parts"
+    return await _with_body(request, options.request(by=client_of(request)), limit=limit, too_large=too_large)
+
+
+@router.put(
+    PATH + "/mappings/{mapping}",
+    status_code=202,
+    response_model=ImportJob,
+    responses=documented(413, 422),
+    **_takes_file("A mapping file in TOML (docs/mapping.md)"),
+)
+async def store_mapping(mapping: MappingName, request: Request) -> Response:
+    """Keeps a mapping for the parameter `mapping` of later imports, in the place of an earlier one of this name.
+
+    The job says whether it is sound, and points to what is not.
+    """
+    wanted = {"kind": "mapping", "file": f"{mapping}.toml", "mapping": mapping, "by": client_of(request)}
+    too_large = f"a mapping may have {MAPPING_MAX_BYTES:,} bytes; leave out what the file does not need"
+    return await _with_body(request, wanted, limit=MAPPING_MAX_BYTES, too_large=too_large)
 
 
 @router.get(PATH, response_model=ImportList, **needs(Scope.IMPORT))
@@ -91,7 +112,23 @@ def undo_import(import_id: ImportId, request: Request) -> Response:
     return _started(service_of(request), {"kind": "undo", "import_id": import_id})
 
 
-def _started(service: Service, wanted: dict[str, object], path: Path | None = None) -> Response:
+async def _with_body(request: Request, wanted: Mapping[str, object], *, limit: int, too_large: str) -> Response:
+    """Starts a job with the body as its file, which may have `limit` bytes."""
+    service, declared = service_of(request), request.headers.get("content-length", "")
+    await run_in_threadpool(service.imports.jobs.check_room)
+    if declared.isdigit() and int(declared) > limit:
+        return problem(413, "request_too_large", too_large)
+    path = await run_in_threadpool(service.imports.jobs.incoming, uuid4().hex)
+    try:
+        if await _receive(request, path, limit) > limit:
+            return problem(413, "request_too_large", too_large)
+        return await run_in_threadpool(_started, service, wanted, path)
+    finally:
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _started(service: Service, wanted: Mapping[str, object], path: Path | None = None) -> Response:
     return _accepted(service.imports.start(wanted, path))
 
 
@@ -125,8 +162,3 @@ async def _receive(request: Request, path: Path, limit: int) -> int:
     except ClientDisconnect:
         raise StoreUnavailable("the caller went away") from None
     return size
-
-
-def _too_large(limit: int) -> Response:
-    detail = f"at most {limit:,} bytes are taken (ENDCAP_IMPORT_MAX_BYTES); pack the file, or send it in parts"
-    return problem(413, "request_too_large", detail)

@@ -14,7 +14,10 @@ ImportId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,64}$")]
 FORM = ("encoding", "separator", "skip_lines", "sheet", "decimal", "date_order", "date_format", "time_zone")
 INTERRUPTED = "it was cut off before it was done; send the file again, rows that came in are known"
 
-Table = Literal["transactions", "products", "stores", "events", "campaigns", "offers", "audience", "redemptions"]
+MappingName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Table = Literal[
+    "transactions", "products", "stores", "events", "campaigns", "offers", "audience", "redemptions", "promotions"
+]
 
 
 class ImportOptions(RequestModel):
@@ -23,7 +26,9 @@ class ImportOptions(RequestModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     table: Table | None = Field(default=None, description="What the file is; without it that is found out")
-    mapping: Short | None = Field(default=None, description="A known source by its name (docs/mapping.md)")
+    mapping: Short | None = Field(
+        default=None, description="A known source, or a mapping that was sent, by its name (docs/mapping.md)"
+    )
     preview: bool = Field(default=False, description="Only look: what the file is and what would become of it")
     file_name: Name = Field(default="upload", description="What the list of imports is to call it")
     encoding: Short | None = Field(default=None, description="As utf-8 or cp1252")
@@ -78,10 +83,10 @@ class ImportReportAnswer(BaseModel):
 
 
 class ImportJob(BaseModel):
-    """An import, a preview or an undoing on its way, or what became of it."""
+    """An import, a preview, an undoing or a new mapping on its way, or what became of it."""
 
     job_id: str = Field(description="By which it can be looked up, for the last 100")
-    kind: Literal["import", "preview", "undo"] = Field(description="What is done")
+    kind: Literal["import", "preview", "undo", "mapping"] = Field(description="What is done")
     status: Literal["queued", "running", "done", "failed"] = Field(
         description="`queued` waits for those before it; `failed` changed nothing, or is safe to send again"
     )

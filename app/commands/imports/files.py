@@ -34,7 +34,9 @@ Table = Annotated[Path | None, typer.Option(help="File of this table.", rich_hel
 Source = Annotated[
     str | None, typer.Option(help="A known source by its name, as shopify-orders; complete-journey needs no file.")
 ]
-MappingName = Annotated[str | None, typer.Option(help="A mapping file, or the name of a known source.")]
+MappingName = Annotated[
+    str | None, typer.Option(help="A mapping file, or the name of a known source or of a mapping that was sent.")
+]
 Encoding = Annotated[str | None, _form("As utf-8 or cp1252.")]
 Separator = Annotated[str | None, _form("Between columns.")]
 Columns = Annotated[str | None, _form("Names for the columns of a file without a header, with commas between.")]

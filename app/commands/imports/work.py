@@ -13,7 +13,7 @@ from app.domain import JsonObject
 from app.errors import BadInput, EndcapError
 from app.imports.columns.reading import Unclear
 from app.imports.journal.records import Intake
-from app.imports.mapping.load import file_form, shipped_mappings
+from app.imports.mapping.load import file_form, keep_mapping, mapping_names
 from app.imports.run import Sources, run_imports
 from app.imports.undo import undo_import
 from app.settings import Settings
@@ -52,7 +52,10 @@ def _outcome(settings: Settings, job: Job, request: JsonObject, *, now: datetime
     if request["kind"] == "undo":
         _, gone = undo_import(settings, request["import_id"], now=now)
         return {"undone": request["import_id"], "rows_gone": gone}
-    sources = _sources(job.file(), request)
+    if request["kind"] == "mapping":
+        keep_mapping(settings.tables_dir, request["mapping"], job.file().read_bytes())
+        return {}
+    sources = _sources(settings.tables_dir, job.file(), request)
     if request["kind"] == "preview":
         return {"previews": [_without_places(one.to_dict()) for one in previews(settings, sources, now=now)]}
     intake = Intake(request["by"], replaces=request["replace"], keeps_both=request["keep_both"])
@@ -60,11 +63,11 @@ def _outcome(settings: Settings, job: Job, request: JsonObject, *, now: datetime
     return {"reports": [_without_places(one.to_dict()) for one in reports]}
 
 
-def _sources(file: Path, request: JsonObject) -> Sources:
+def _sources(tables_dir: Path, file: Path, request: JsonObject) -> Sources:
     mapping, table = request["mapping"], request["table"]
-    # Only a known source: whoever may send a file may not read others of this machine.
-    if mapping is not None and mapping not in shipped_mappings():
-        raise BadInput(f"{mapping!r} is no known source; known: {', '.join(shipped_mappings())}")
+    # Only one that is known by its name: whoever may send a file may not read others of this machine.
+    if mapping is not None and mapping not in mapping_names(tables_dir):
+        raise BadInput(f"{mapping!r} is no known source; known: {', '.join(mapping_names(tables_dir))}")
     stated = file_form(**request["form"])
     sources = Sources(mapping=mapping, stated=stated)
     return replace(sources, files=(file,)) if table is None else replace(sources, **cast(Any, {table: file}))

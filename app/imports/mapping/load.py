@@ -8,9 +8,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from app.errors import BadInput
+from app.files import replace_durably
 from app.imports.mapping.model import FileForm, Mapping
 
 SHIPPED = files("app.imports") / "sources"
+FOLDER = "mappings"
+"""Below the tables: a retailer's own mappings, each known by the name of its file."""
 
 
 def load_mapping(path: Path) -> Mapping:
@@ -34,6 +37,30 @@ def parse_mapping(text: str, *, name: str) -> Mapping:
     except ValidationError as error:
         words, where = _fault("", error)
         raise BadInput(f"{name}: {words}; see docs/mapping.md", pointer=where) from None
+
+
+def keep_mapping(tables_dir: Path, name: str, content: bytes) -> None:
+    """Keeps a mapping under a name, in the place of an earlier one; raises BadInput that points to what is wrong."""
+    if name in shipped_mappings():
+        raise BadInput(f"{name} is a known source; give the mapping another name")
+    try:
+        parse_mapping(content.decode(), name=name)
+    except UnicodeDecodeError:
+        raise BadInput(f"{name}: is not UTF-8; save the mapping with that encoding") from None
+    path = tables_dir / FOLDER / f"{name}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_durably(path, content)
+
+
+def named_mapping(tables_dir: Path, name: str) -> Mapping | None:
+    """The known source of this name, or the mapping that is kept under it."""
+    own = {path.stem: path for path in (tables_dir / FOLDER).glob("*.toml")}
+    return shipped_mappings().get(name) or (load_mapping(own[name]) if name in own else None)
+
+
+def mapping_names(tables_dir: Path) -> list[str]:
+    """Of all known sources and all mappings that are kept."""
+    return sorted({*shipped_mappings(), *(path.stem for path in (tables_dir / FOLDER).glob("*.toml"))})
 
 
 def _fault(prefix: str, error: ValidationError) -> tuple[str, str]:

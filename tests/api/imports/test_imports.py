@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.imports.run import Sources, planned
 from app.settings import Settings
 from app.stores.jobs.folder import MAX_WAITING_COUNT, Jobs
 from tests.support.server import serving, wait_until
@@ -87,6 +88,73 @@ def test_mapping_is_a_known_source_and_never_a_file_of_the_server(client: httpx.
     assert (failed["status"], failed["code"]) == ("failed", "bad_input")
     assert "shopify-orders" in failed["detail"]
     assert "password" not in failed["detail"]
+
+
+OWN_WORDS = b"Bon;Kunde;Ware;Wann;Summe\n1;anna;tee;01.10.2026;1,99\n2;bob;mug;13.10.2026;5,00\n"
+OWN_MAPPING = b"""
+mapping = 1
+name = "till of 1998"
+table = "transactions"
+columns = { customer_id = "Kunde", product_id = "Ware", basket_id = "Bon", timestamp = "Wann", amount = "Summe" }
+"""
+
+
+def kept(client: httpx.Client, name: str, mapping: bytes) -> dict[str, Any]:
+    """What became of a mapping that was sent."""
+    return ended(client, client.put(f"{PATH}/mappings/{name}", content=mapping))
+
+
+def test_own_mapping_is_sent_once_and_named_by_later_files(client: httpx.Client, settings: Settings) -> None:
+    failed = sent(client, OWN_WORDS, mapping="old-till")
+    assert (failed["status"], "'old-till' is no known source" in failed["detail"]) == ("failed", True)
+    assert (kept(client, "old-till", OWN_MAPPING)["status"]) == "done"
+    done = sent(client, OWN_WORDS, mapping="old-till")
+    assert done["reports"][0]["rows_added"] == 2
+    assert client.get(PATH).json()["imports"][0]["mapping"].startswith("till of 1998")
+    # The command line knows it by the same name.
+    with planned(settings, Sources(files=(sales_file(settings),), mapping="old-till")) as plans:
+        assert [plan.mapping.name for plan in plans] == ["till of 1998"]
+
+
+def sales_file(settings: Settings) -> Path:
+    """The same file on the disk."""
+    path = settings.data_dir / "sales.csv"
+    path.write_bytes(OWN_WORDS)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "mapping", "detail"),
+    [
+        ("till", OWN_MAPPING.replace(b'"Kunde"', b"1"), "columns.customer_id"),
+        ("till", b"mapping", "is not TOML"),
+        ("till", b"\xff", "is not UTF-8"),
+        ("shopify-orders", OWN_MAPPING, "shopify-orders is a known source; give the mapping another name"),
+    ],
+)
+def test_mapping_with_a_fault_is_refused_with_its_place(
+    client: httpx.Client, settings: Settings, name: str, mapping: bytes, detail: str
+) -> None:
+    failed = kept(client, name, mapping)
+    assert (failed["status"], failed["kind"], failed["code"]) == ("failed", "mapping", "bad_input")
+    assert detail in failed["detail"]
+    assert not list(settings.tables_dir.rglob("*.toml"))
+
+
+@pytest.mark.parametrize("name", ["..", "a%2Fb", "Till", "%2E%2E%2Fkeys"])
+def test_name_of_a_mapping_leads_nowhere(client: httpx.Client, name: str) -> None:
+    assert client.put(f"{PATH}/mappings/{name}", content=OWN_MAPPING).status_code in {404, 405, 415, 422}
+
+
+def test_mapping_may_not_be_large(client: httpx.Client) -> None:
+    answer = client.put(f"{PATH}/mappings/till", content=OWN_MAPPING + b"#" * 100_000)
+    assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
+
+
+def test_promotions_come_in_as_well(client: httpx.Client) -> None:
+    sent(client, SALES)
+    [report] = sent(client, b"product_id,starts_at,flyer\ntea,2026-10-05,front\n", table="promotions")["reports"]
+    assert (report["table"], report["rows_added"]) == ("promotions", 1)
 
 
 @pytest.mark.parametrize("name", ["../../keys.json", ".hidden", "a/b"])
