@@ -1,5 +1,7 @@
 """Words that mean the same in the files of many systems: what is missing, what a row is, where it happened."""
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from app.domain import PURCHASE, REFUND, Channel
@@ -37,12 +39,12 @@ _KINDS: dict[str, tuple[str, ...]] = {
         "purchase", "purchased", "buy", "bought", "transaction", "sale", "sold", "order", "checkout", "conversion",
         "order completed", "paid", "partially_paid", "partially paid", "complete", "completed", "delivered", "shipped",
         "closed", "invoiced", "processing", "fulfilled", "done", "success", "succeeded", "approved", "captured",
-        "partially_refunded", "partially refunded", "ordered product", "normal", "bezahlt", "abgeschlossen",
-        "komplett abgeschlossen", "versendet", "payment",
+        "ordered product", "normal", "bezahlt", "abgeschlossen", "versendet", "payment", "auftrag", "bestellung",
+        "rechnung", "verkauf", "invoice",
     ),
     REFUND: (
         "refund", "refunded", "return", "returned", "chargeback", "charged_back", "credit", "credit note",
-        "credit memo", "retoure", "gutschrift", "erstattet",
+        "credit memo", "retoure", "gutschrift", "erstattet", "rücksendung", "rückgabe",
     ),
     "view_item": (
         "view", "viewed", "view_item", "product viewed", "product_view", "detail", "detail-page-view", "pageview",
@@ -55,12 +57,28 @@ _KINDS: dict[str, tuple[str, ...]] = {
         "cancelled", "canceled", "cancel", "void", "voided", "draft", "pending", "failed", "expired", "declined",
         "abandoned", "on-hold", "on hold", "open", "quotation", "created", "unavailable", "rejected", "checkout-draft",
         "pending_payment", "pending payment", "awaiting payment", "awaiting_payment", "storniert", "abgebrochen",
-        "offen", "authorized", "unpaid", "test", "inactive",
+        "offen", "authorized", "unpaid", "test", "inactive", "layby", "layaway", "parked", "quote",
     ),
 }  # fmt: skip
 
 ROW_KINDS = {word: kind for kind, words in _KINDS.items() for word in words}
 """By the word in a column of type or status, lower case, what a row is: an event's type or `IGNORED`."""
+
+_PHRASES = (
+    (r"partial|partly|teilweise|\bteil", PURCHASE),
+    (r"refund|\breturn|charge.?back|erstattet|retour|gutschrift", REFUND),
+    (r"cancel|\bvoid|storn|unpaid|declin|fail|abandon|draft|pending|expire|reject|abgebrochen|awaiting", IGNORED),
+    (r"\b(paid|shipped|delivered|completed?|fulfilled|bezahlt|versendet|geliefert|abgeschlossen)\b", PURCHASE),
+)
+"""What a longer phrase says, as "Cancelled by customer": the first pattern that is in it decides."""
+
+
+def row_kinds(words: pl.Series, own: Mapping[str, str]) -> pl.Series:
+    """What each word, in lower case, says that a row is; null where nobody knows. `own` words go first."""
+    kinds = words.replace_strict({**ROW_KINDS, **own}, default=None, return_dtype=pl.String)
+    phrases = pl.coalesce(*(pl.when(words.str.contains(pattern)).then(pl.lit(kind)) for pattern, kind in _PHRASES))
+    return pl.select(pl.coalesce(kinds, phrases)).to_series()
+
 
 KIND_COLUMNS = (
     "event", "event_type", "event type", "event_name", "event name", "action_type", "behavior", "behavior_type",
@@ -70,6 +88,20 @@ KIND_COLUMNS = (
 """Names of columns that say what a row is: a word in them that nobody knows is refused."""
 KIND_ENDINGS = ("status", "state", "type", "action", "description")
 """Names that end so may say what a row is: they do where most of their words are known."""
+ABOUT_MONEY = ("payment_type", "payment_method_type", "tender_type", "card_type", "price_type")
+"""Names of what was paid with, though they end so: there Credit is a card."""
+
+FLAGS = {
+    **dict.fromkeys(("is_refund", "is_return", "refund", "return"), REFUND),
+    **dict.fromkeys(
+        (
+            "cancelled", "canceled", "is_cancelled", "is_canceled", "void", "voided", "is_void", "is_voided",
+            "storniert", "storno", "refunded", "is_refunded", "returned", "is_returned", "deleted", "is_test", "test_order",
+        ),
+        IGNORED,
+    ),
+}  # fmt: skip
+"""By the name of a column of yes and no what a row with yes is."""
 
 RATING_COLUMNS = ("rating", "stars", "overall", "score", "review_score")
 """Names of columns that say that a row is an opinion, which is no purchase."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from app.domain import PURCHASE, REFUND
-from app.imports.columns.words import IGNORED, MISSING, ROW_KINDS
+from app.imports.columns.words import IGNORED, MISSING, row_kinds
 from app.imports.mapping.model import ColumnRule, Filter, Mapping, RowRule, Split
 from app.imports.reading.block import Block, TableFile
 
@@ -193,18 +193,21 @@ def _kinds(frame: pl.DataFrame, rules: Sequence[RowRule]) -> tuple[pl.Series, pl
         written = _without(_source(frame, rule.column).cast(pl.String), ())
         lower = written.str.to_lowercase()
         named = {word.lower(): kind for kind, listed in rule.kinds.items() for word in listed if word != "*"}
-        known = named if rule.kinds and rule.otherwise is not None else ROW_KINDS | named
-        kind = lower.replace_strict(known, default=None, return_dtype=pl.String)
+        kind = (
+            lower.replace_strict(named, default=None, return_dtype=pl.String)
+            if rule.kinds and rule.otherwise is not None
+            else row_kinds(lower, named)
+        )
         every = next((kind for kind, listed in rule.kinds.items() if "*" in listed), rule.otherwise)
         if every is not None:
             kind = pl.select(pl.coalesce(kind, pl.when(written.is_not_null()).then(pl.lit(every)))).to_series()
         absent = rule.missing or rule.otherwise
         if absent is not None:
             kind = pl.select(pl.when(written.is_null()).then(pl.lit(absent)).otherwise(kind)).to_series()
-        kinds.append(kind)
         if any(part in rule.column.lower() for part in ("status", "state")):
             # An order of which nothing was kept; a row of its own for what came back is of a type.
             kind = kind.set(kind == REFUND, IGNORED)
+        kinds.append(kind)
         words.append(pl.select(pl.when(kind.is_null()).then(written.fill_null("(empty)"))).to_series())
     if not kinds:
         nothing = pl.repeat(None, frame.height, dtype=pl.String, eager=True)

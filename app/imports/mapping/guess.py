@@ -5,9 +5,20 @@ from pathlib import Path
 
 import polars as pl
 
+from app.domain import REFUND
 from app.errors import BadInput
 from app.imports.columns.currencies import CODES
-from app.imports.columns.words import CHANNELS, KIND_COLUMNS, KIND_ENDINGS, RATING_COLUMNS, ROW_KINDS
+from app.imports.columns.words import (
+    ABOUT_MONEY,
+    CHANNELS,
+    FLAGS,
+    IGNORED,
+    KIND_COLUMNS,
+    KIND_ENDINGS,
+    RATING_COLUMNS,
+    YES_OR_NO,
+    row_kinds,
+)
 from app.imports.mapping.model import ColumnRule, FileForm, Mapping, RowRule
 from app.imports.mapping.names import (
     TIMES_OF_DAY,
@@ -110,14 +121,23 @@ def _kinds(columns: Sequence[str], sample: pl.DataFrame, taken: set[str]) -> Ite
             continue
         if name in KIND_COLUMNS:
             yield RowRule(column=name)
-        elif bare(name).endswith(KIND_ENDINGS) and name in sample.columns:
+        elif name in sample.columns and bare(name) not in ABOUT_MONEY:
             words = sample[name].cast(pl.String).str.strip_chars().str.to_lowercase().drop_nulls().unique()
-            known = words.is_in(list(ROW_KINDS)).sum()
-            if known and bare(name) in KIND_ENDINGS:
-                yield RowRule(column=name)
-            elif 2 * known > words.len():
-                # Columns about shipping or payment have other words too, which are nothing against a purchase.
-                yield RowRule(column=name, otherwise="purchase")
+            if bare(name) in FLAGS and words.is_in(list(YES_OR_NO)).all():
+                yes = tuple(word for word, said in YES_OR_NO.items() if said == "yes")
+                yield RowRule(column=name, kinds={FLAGS[bare(name)]: yes}, otherwise="purchase")
+            elif bare(name).endswith(KIND_ENDINGS):
+                yield from _by_words(name, row_kinds(words, {}))
+
+
+def _by_words(name: str, kinds: pl.Series) -> Iterator[RowRule]:
+    """The rule of a column whose distinct words mean these kinds."""
+    most_are_known = 2 * kinds.count() > kinds.len()
+    if bare(name) in KIND_ENDINGS and (most_are_known or (kinds.count() and "description" not in bare(name))):
+        yield RowRule(column=name)
+    elif most_are_known or (bare(name).endswith(("status", "state")) and kinds.is_in([IGNORED, REFUND]).any()):
+        # Columns about shipping or payment have other words too, which are nothing against a purchase.
+        yield RowRule(column=name, otherwise="purchase")
 
 
 def _refuse_ratings(path: Path, columns: Sequence[str]) -> None:
