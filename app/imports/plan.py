@@ -75,9 +75,12 @@ class Plan:
         The same file read in another way is another import.
         """
         own = all(rule == ColumnRule(column=(name,)) for name, rule in self.mapping.columns.items())
+        # Names that are stated for columns may be stated otherwise the next time.
+        own = own and self.mapping.file.columns is None
         if self.mapping.name == GUESSED and own and not self.mapping.rows and self.reading.is_plain():
             return CANONICAL
-        said = self.mapping.model_dump_json() + repr(self.reading)
+        # Without what is for people: a guess and the file that is saved of it say the same.
+        said = self.mapping.model_dump_json(exclude={"title", "detect", "notes"}) + repr(self.reading)
         return f"{self.mapping.name} {hashlib.blake2b(said.encode(), digest_size=3).hexdigest()}"
 
     def in_zones(self, store_zones: ByName[str, str]) -> "Plan":

@@ -247,6 +247,10 @@ def _instants_of_iso(written: pl.Series) -> tuple[pl.Series, pl.Series]:
     bare = written.str.strip_suffix("Z")
     for form in NAIVE_FORMATS:
         values = _filled(values, bare, partial(_parsed, form=form))
+    # 04-30-22 is no day of the year 4, but of a local form.
+    early = (values.dt.year() < 100).fill_null(False)
+    if early.any():
+        values = values.set(early & ~bare.str.contains(r"^\d{4}"), None)
     is_local = values.is_not_null() & (bare.str.len_bytes() == written.str.len_bytes())
     # After %Y%m%d, because eight digits are a date if they can be one.
     values = _filled(values, written, _epoch)

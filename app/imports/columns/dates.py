@@ -21,7 +21,7 @@ _TIME = (
 _NUMBERS = r"^(?P<first>\d{1,2})(?P<mark>[/.\-])(?P<second_part>\d{1,2})[/.\-](?P<year>\d{4}|\d{2})" + _TIME
 _NAMED = (
     r"^(?:[A-Za-z]{3,9}, ?)?(?:(?P<day>\d{1,2})[ \-.]{1,2})?(?P<month>[A-Za-z]{3})[a-z]*\.?[ \-]"
-    r"(?:(?P<day_after>\d{1,2})(?:st|nd|rd|th)?,? )?(?P<year>\d{4}|\d{2})" + _TIME
+    r"(?:(?P<day_after>\d{1,2})(?:(?:st|nd|rd|th)?,? |-))?(?P<year>\d{4}|\d{2})" + _TIME
 )
 _YEAR_FIRST = (
     r"^(?P<year>\d{4})(?:[/.](?P<month>\d{1,2})[/.]|-(?P<month_>\d{1,2})-|(?P<month__>\d{2}))(?P<day>\d{1,2})" + _TIME

@@ -79,7 +79,13 @@ def _iso(raw: pl.Series, form: TimeForm) -> pl.Series:
     found = values.instants(raw, form).values
     if raw.dtype.is_temporal():
         return found
-    return pl.select(pl.coalesce(found.dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ"), raw.cast(pl.String))).to_series()
+    raw = raw.cast(pl.String)
+    if form.zone != "UTC" and found.null_count() > raw.null_count():
+        # What is no time in the zone must not be read as one of UTC from here on.
+        left_out = found.is_null() & values.instants(raw, replace(form, zone="UTC")).values.is_not_null()
+        said = raw + f" (in {form.zone} clocks were put forward)"
+        raw = said.zip_with(left_out, raw)
+    return pl.select(pl.coalesce(found.dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ"), raw)).to_series()
 
 
 class Survey:

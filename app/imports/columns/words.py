@@ -96,7 +96,8 @@ FLAGS = {
     **dict.fromkeys(
         (
             "cancelled", "canceled", "is_cancelled", "is_canceled", "void", "voided", "is_void", "is_voided",
-            "storniert", "storno", "refunded", "is_refunded", "returned", "is_returned", "deleted", "is_test", "test_order",
+            "storniert", "storno", "refunded", "is_refunded", "returned", "is_returned", "deleted", "is_test",
+            "test_order",
         ),
         IGNORED,
     ),

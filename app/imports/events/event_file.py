@@ -26,6 +26,7 @@ from app.settings import Settings
 
 TABLE = "events"
 BATCH_COUNT = 50_000
+VALUE_LENGTH = 200
 FIELDS = frozenset(EventRow.model_fields)
 IDS = [name for name in FIELDS if name == "id" or name.endswith("_id")]
 
@@ -111,6 +112,18 @@ def _rows(batch: Sequence[JsonObject], validate: Validate, *, now: datetime) -> 
     return pl.concat([plain, others.select(plain.columns)]).sort(INDEX, maintain_order=True).drop(INDEX), refused
 
 
+def _reject(each: JsonObject, pointer: str, message: str, raw: str) -> Reject:
+    """What is wrong at the pointer, and the value there."""
+    value: object = each.value
+    for part in pointer.strip("/").split("/"):
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+    written = "" if value is None or value is each.value else str(value)
+    return Reject(each.line, pointer, written[:VALUE_LENGTH], message.removeprefix(f"{pointer}: "), raw)
+
+
 def _validated(
     batch: Sequence[tuple[int, JsonObject]], validate: Validate
 ) -> tuple[list[tuple[int, Event]], list[Reject]]:
@@ -126,5 +139,5 @@ def _validated(
             events += [(position, event) for event in validate(_as_api(each.value))]
         except BadInput as error:
             faults = error.faults if isinstance(error, RejectedEvent) else ((error.pointer or "", error.message),)
-            refused += (Reject(each.line, pointer, "", message, raw) for pointer, message in faults)
+            refused += (_reject(each, pointer, message, raw) for pointer, message in faults)
     return events, refused

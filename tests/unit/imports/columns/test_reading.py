@@ -56,8 +56,10 @@ def test_time_without_a_zone_is_in_the_stated_one(tmp_path: Path) -> None:
     ]
 
 
-def test_time_that_clocks_skip_is_left_as_written_and_so_refused(tmp_path: Path) -> None:
-    assert rows(tmp_path, "c,p,2026-03-29 02:30,1,1", time_zone="Europe/Berlin")[0][0] == "2026-03-29 02:30"
+@pytest.mark.parametrize("seconds", ["", ":00"])
+def test_time_that_clocks_skip_is_none_of_another_zone_either(tmp_path: Path, seconds: str) -> None:
+    [[time, *_]] = rows(tmp_path, f"c,p,2026-03-29 02:30{seconds},1,1", time_zone="Europe/Berlin")
+    assert time == f"2026-03-29 02:30{seconds} (in Europe/Berlin clocks were put forward)"
 
 
 @pytest.mark.parametrize(

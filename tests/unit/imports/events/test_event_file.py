@@ -58,6 +58,17 @@ def test_refused_lines_are_listed_with_their_reason(settings: Settings) -> None:
     assert "not JSON" in lines[4]
 
 
+def test_refused_value_stands_next_to_its_place(settings: Settings) -> None:
+    def refusing(row: dict[str, object]) -> list[Event]:
+        raise BadInput("/lines/1/price: no number", pointer="/lines/1/price")
+
+    file = settings.data_dir.parent / "events.jsonl"
+    file.write_text('{"id": "a", "lines": [{}, {"price": "cheap"}]}\n')
+    report = import_events(settings, file, validate=refusing, now=NOW, progress=lambda done, total: None)
+    assert report.rejects_path is not None
+    assert report.rejects_path.read_text().splitlines()[1].startswith("1,/lines/1/price,cheap,no number,")
+
+
 def test_files_of_no_use_are_refused_whole(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="empty"):
         _import(settings, b"")
