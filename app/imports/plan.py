@@ -186,10 +186,27 @@ def _table_of(path: Path, columns: Sequence[str]) -> str:
         if table == "transactions" and "basket_id" in there and there & {"timestamp", "quantity"}:
             there.add("customer_id")
         if table in COMPULSORY and there.issuperset(COMPULSORY[table]):
+            if table == "products":
+                _check_no_sales(path, columns)
             return table
     raise BadInput(
         f"{path}: nobody knows what its columns mean ({listed(columns)}); say what it is, as --transactions or "
         "--products, or write a mapping, see docs/mapping.md"
+    )
+
+
+def _check_no_sales(path: Path, columns: Sequence[str]) -> None:
+    """Raises BadInput for lines that were sold, or stand in single stores, without anybody who bought them."""
+    sold = named_columns(columns, "transactions")
+    amount, store = sold["amount"], sold["store_id"]
+    if amount is not None:
+        lacks = f"has money that was taken ({amount}) but nobody who bought: a customer or an order number"
+    elif store is not None and any(name in store for name in ("store", "shop", "outlet", "branch")):
+        lacks = f"has rows of single stores ({store}), which a table of products has no place for"
+    else:
+        return
+    raise BadInput(
+        f"{path}: {lacks}; say what it is with --products or --transactions, or write a mapping, see docs/mapping.md"
     )
 
 

@@ -37,6 +37,8 @@ CLOCK = r"^\s*\d{1,2}:\d{2}(:\d{2})?\s*([AaPp][Mm])?\s*$"
 LIST_OF_PRODUCTS = r" x\d+[|,;].+ x\d+"
 RATIO_MAX = 1.0
 RATIO_AMOUNT = 10.0
+CENT = 0.015
+MOST = 0.9
 
 
 def guess_mapping(
@@ -73,11 +75,16 @@ def _amounts(
     price = first_named(columns, UNIT_PRICES, set(found.values()))
     quantity = found.get("quantity")
     amount = found.get("amount")
+    discount = found.get("discount")
+    if discount is not None and _is_percentage(sample, discount):
+        del rules["discount"], found["discount"]
+        yield f"{discount} is left out: it is a percentage and not money"
     if amount not in (None, "amount") and _is_of_order(sample, found.get("basket_id"), amount):
         del rules["amount"], found["amount"]
         yield f"{amount} is left out: it is that of the whole order, in each of its lines"
     total = first_named(columns, TOTALS, set(found.values()))
-    if "amount" not in found and (price is None or quantity is None) and total is not None:
+    is_paid = price is not None and quantity is not None and _is_paid(sample, price, quantity, total, discount)
+    if "amount" not in found and (price is None or quantity is None or is_paid) and total is not None:
         if _is_of_order(sample, found.get("basket_id"), total):
             yield f"{total} is left out: it is that of the whole order, in each of its lines"
         else:
@@ -184,13 +191,41 @@ def _is_count(sample: pl.DataFrame, name: str | None) -> bool:
     return numbers.len() > 0 and bool((numbers == numbers.round()).all()) and bool((numbers.abs() <= 100).all())
 
 
+def _is_percentage(sample: pl.DataFrame, name: str) -> bool:
+    if "%" in name or bare(name).endswith(("percent", "pct", "prozent")):
+        return True
+    written = sample[name].cast(pl.String).drop_nulls() if name in sample.columns else pl.Series([], dtype=pl.String)
+    return bool(written.len() and written.str.contains(r"%\s*$").any())
+
+
+def _is_paid(sample: pl.DataFrame, price: str, quantity: str, total: str | None, discount: str | None) -> bool:
+    """Whether the total is what was paid for the line: price times quantity less the discount, in nearly all rows."""
+    if total is None or discount is None or not {price, quantity, total, discount} <= set(sample.columns):
+        return False
+    names = list(dict.fromkeys((price, quantity, total, discount)))
+    plain = pl.col(names).cast(pl.String).str.strip_chars(" %").cast(pl.Float64, strict=False)
+    numbers = sample.select(plain).with_columns(pl.col(discount).fill_null(0.0)).drop_nulls()
+    full, less = pl.col(price) * pl.col(quantity), pl.col(discount)
+    left = (pl.col(total) - (full - less)).abs(), (pl.col(total) - full * (1 - less / 100)).abs()
+    is_right = numbers.select(pl.min_horizontal(*left) <= CENT).to_series()
+    return bool(is_right.sum() > MOST * is_right.len())
+
+
 def _is_of_order(sample: pl.DataFrame, basket: str | None, amount: str | None) -> bool:
     """Whether all lines of each basket with several have one amount."""
     if basket is None or amount is None or is_of_line(amount) or {basket, amount} - set(sample.columns):
         return False
-    baskets = sample.drop_nulls(basket).group_by(basket).agg(pl.len().alias("lines"), pl.col(amount).n_unique())
+    baskets = (
+        sample.drop_nulls(basket)
+        .group_by(basket)
+        .agg(
+            # Some write it in the first line alone.
+            pl.len().alias("lines"),
+            pl.col(amount).drop_nulls().n_unique(),
+        )
+    )
     several = baskets.filter(pl.col("lines") > 1)
-    return several.height > 0 and bool((several[amount] == 1).all())
+    return several.height > 0 and bool((several[amount] <= 1).all())
 
 
 def _is_ratio(sample: pl.DataFrame, name: str, amount: str | None) -> bool:

@@ -9,7 +9,7 @@ _CUSTOMER = (
     "card_number", "card_no", "loyalty_card", "loyalty_id", "shopper_id", "buyer_id", "visitor_id", "visitorid", "uid",
     "reviewer_id", "person_id", "kunde", "kundennummer", "kunden_id", "kundennr", "id_cliente", "cliente",
     "client_code", "buyer", "profile_id", "customer_account", "cust_account", "customer_email", "buyer_email",
-    "contact_email", "email",
+    "contact_email", "customer_key", "contact_id", "distinct_id", "kunden_nr", "email",
 )  # fmt: skip
 _PRODUCT = (
     "sku", "item_id", "item_sku", "itemid", "product_code", "product_sku", "product_no", "product_number", "prod_code",
@@ -23,6 +23,7 @@ _BASKET = (
     "receipt_id", "receipt_no", "receipt_number", "receipt", "transaction_id", "transaction_no", "trans_id",
     "transactionid", "bill_no", "bill_id", "ticket_id", "ticket", "ticket_number", "basket", "sale_id", "purchase_id",
     "order", "amazon_order_id", "bestellnummer", "bestellung", "belegnummer", "bon", "bonnummer", "bon_nr", "number",
+    "increment_id", "auftragsnummer", "rechnungsnummer", "document_no", "order_key",
 )  # fmt: skip
 _TIME = (
     "date", "datetime", "date_time", "invoice_date", "order_date", "order_datetime", "purchase_date",
@@ -30,6 +31,7 @@ _TIME = (
     "transaction_time", "transaction_timestamp", "sale_date", "sold_at", "shop_date", "t_dat", "ts", "ordered_at",
     "paid_at", "order_purchase_timestamp", "day", "datum", "bestelldatum", "belegdatum", "kaufdatum", "date_add",
     "order_created_at", "date_created", "date_added", "date_paid",
+    "completed_time", "completed_at", "auftragsdatum", "rechnungsdatum", "posting_date", "order_ts", "payment_date",
     "order_time", "invoicedate", "created", "timestamp_utc", "unix_review_time", "fecha", "time",
 )  # fmt: skip
 
@@ -41,12 +43,14 @@ SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
         "timestamp": _TIME,
         "quantity": (
             "qty", "units", "pieces", "quantity_sold", "item_quantity", "units_sold", "menge", "anzahl", "cantidad",
+            "quantity_purchased", "quantity_ordered", "qty_ordered", "qty_sold", "units_ordered", "stück",
         ),
         "amount": (
             "sales_value", "spend", "line_total", "line_amount", "net_sales", "sales", "sales_amount", "revenue",
-            "total_price", "item_total", "line_price", "extended_price", "paid", "turnover", "betrag",
+            "total_price", "item_total", "line_price", "paid", "turnover", "betrag",
             "umsatz", "gross_sales", "total_revenue", "item_revenue", "line_item_total", "product_total_price",
-            "importe",
+            "importe", "extended_amount", "extended_price", "ext_price", "total_spent", "gesamtbetrag", "gesamtpreis",
+            "gesamtbetrag_brutto", "zeilensumme",
         ),
         "discount": ("discount_amount", "line_discount", "rabatt", "discounts"),
         "coupon_id": ("coupon", "coupon_code", "discount_code", "voucher", "voucher_code"),
@@ -108,6 +112,7 @@ TOTALS = ("total", "total_amount", "subtotal", "amount_total", "order_total", "s
 """Amounts that are those of a line in one system, and in another those of the whole order in each of its lines."""
 TIMES_OF_DAY = ("time", "uhrzeit", "time_of_day", "sale_time", "order_time", "transaction_time", "hora")
 """What stands next to a date."""
+SELLERS = {"seller", "vendor", "merchant", "supplier"}
 _ITS = re.compile(r"^(line_?item|order_line|item|product|artikel)_")
 _UNIT = re.compile(r"\(([^)]*)\)")
 
@@ -146,11 +151,15 @@ def _whole(name: str) -> str:
 
 
 def _last(name: str) -> str:
-    return _whole(name.rpartition(".")[2])
+    of, _, last = name.rpartition(".")
+    # The seller's address is not the customer's.
+    return _whole(name if SELLERS.intersection(bare(of).split("_")) else last)
 
 
 def _own(name: str) -> str:
-    return _ITS.sub("", bare(name.rpartition(".")[2])).replace("_", "")
+    own = _ITS.sub("", bare(name.rpartition(".")[2])).replace("_", "")
+    # The number of an article is none of an order.
+    return _last(name) if own == "number" else own
 
 
 _FORMS = (_whole, _last, _own)
