@@ -30,6 +30,8 @@ def preview_parts(preview: Preview) -> Iterator[str | TextTable]:
         yield preview.mapping
     if preview.question:
         yield f"To be said first: {preview.question}"
+    elif preview.is_refused_whole():
+        yield "As it is no row of it would come in: say in a mapping, or with options, what the reasons above ask for."
     else:
         yield f"To import it: {preview.command}"
 
@@ -37,7 +39,7 @@ def preview_parts(preview: Preview) -> Iterator[str | TextTable]:
 def _rows(preview: Preview) -> Iterator[str]:
     if preview.rows:
         yield "Rows: " + ", ".join(f"{count:,} {kind}" for kind, count in preview.rows.most_common())
-    if set(preview.rows) == {"purchase"} and preview.table == "transactions":
+    if set(preview.rows) == {"purchase"} and preview.table == "transactions" and not preview.kind_columns:
         yield f"  all {preview.rows['purchase']:,} rows are taken as purchases: no column says otherwise"
     counted = {name: count for name, count in preview.counts.items() if count}
     if counted:

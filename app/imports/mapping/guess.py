@@ -18,6 +18,7 @@ from app.imports.columns.words import (
     RATING_COLUMNS,
     YES_OR_NO,
     row_kinds,
+    without_missing,
 )
 from app.imports.mapping.model import ColumnRule, FileForm, Mapping, RowRule
 from app.imports.mapping.names import (
@@ -30,6 +31,7 @@ from app.imports.mapping.names import (
     named_columns,
     unit,
 )
+from app.imports.values import text
 
 GUESSED = "guessed"
 """The name of a mapping that nobody wrote."""
@@ -49,7 +51,13 @@ def guess_mapping(
     `lists` are those whose entries may be a row each. Raises BadInput where a column says that rows may be no
     purchases, and nobody knows which.
     """
-    found = {name: source for name, source in named_columns(columns, table).items() if source is not None}
+    named = named_columns(columns, table) | {
+        # A column that is empty throughout says nothing, however well it is named.
+        name: source
+        for name, source in named_columns([name for name in columns if not _is_empty(sample, name)], table).items()
+        if source is not None
+    }
+    found = {name: source for name, source in named.items() if source is not None}
     rules: dict[str, ColumnRule] = {name: ColumnRule(column=(source,)) for name, source in found.items()}
     notes: list[str] = []
     kinds: tuple[RowRule, ...] = ()
@@ -174,6 +182,10 @@ def _are_channels(sample: pl.DataFrame, name: str) -> bool:
         return False
     words = sample[name].cast(pl.String).str.strip_chars().str.to_lowercase().drop_nulls().unique()
     return bool(words.is_in(list(CHANNELS)).all())
+
+
+def _is_empty(sample: pl.DataFrame, name: str) -> bool:
+    return name in sample.columns and sample.height > 0 and without_missing(text(sample[name])).count() == 0
 
 
 def _numbers(sample: pl.DataFrame, name: str) -> pl.Series:

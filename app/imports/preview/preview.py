@@ -25,6 +25,7 @@ from app.settings import Settings
 from app.stores.tables.layers import REFERENCE_TABLES
 
 SAMPLE_ROWS = 1000
+LEFT_OUT = "left out: "
 SWITCHED_OFF = {
     "timestamp": "without times all rankings are made without time: no intervals, no test on later purchases",
     "basket_id": "without baskets a customer's day is a basket",
@@ -45,6 +46,8 @@ class Preview:
     """The mapping: of a known source, stated, or guessed."""
     notes: list[str] = field(default_factory=list)
     columns: list[ColumnView] = field(default_factory=list)
+    kind_columns: list[str] = field(default_factory=list)
+    """The columns that say what a row is."""
     rows: Counter[str] = field(default_factory=Counter)
     """Rows by what they are: purchase, refund, view_item ... or why they are left out or refused."""
     refused: Counter[str] = field(default_factory=Counter)
@@ -62,6 +65,10 @@ class Preview:
     command: str = ""
     mapping: str = ""
     """The mapping as a file, to be changed where the guess is wrong."""
+
+    def is_refused_whole(self) -> bool:
+        """Whether no row would come in, for faults."""
+        return bool(self.refused) and all(kind.startswith(LEFT_OUT) for kind in self.rows)
 
     def to_dict(self) -> dict[str, object]:
         """The same in plain JSON types."""
@@ -85,11 +92,12 @@ def preview_of(settings: Settings, path: Path, plan: Plan, *, now: datetime, com
         found.notes.append("Endcap's own events: each is checked as the API does")
         return found
     found.columns = column_views(_raw_sample(path, plan), plan)
+    found.kind_columns = [rule.column for rule in mapping.rows]
     found.mapping = to_toml(mapping) if mapping.name == GUESSED else ""
     ids: dict[str, pl.Series] = {}
     for block in file.blocks:
         kept, left_out = without_ignored(block)
-        found.rows.update({f"left out: {reason}": count for reason, count in left_out.items()})
+        found.rows.update({f"{LEFT_OUT}{reason}": count for reason, count in left_out.items()})
         _count(found, kept, plan, settings, now=now, ids=ids)
     found.counts |= {name: series.len() for name, series in ids.items()}
     if plan.table == "transactions":

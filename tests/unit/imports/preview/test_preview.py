@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.commands.imports.preview_text import preview_parts
 from app.errors import BadInput
 from app.imports.mapping.load import parse_mapping
 from app.imports.mapping.toml import to_toml
@@ -84,3 +85,22 @@ def test_a_file_that_could_be_read_in_two_ways_shows_its_columns_and_the_questio
     assert "say which with --date-order" in seen.question
     assert [view.meaning for view in seen.columns][:4] == ["basket_id", "timestamp", "customer_id", "product_id"]
     assert seen.to_dict()["first_at"] is None
+
+
+def text_of(seen: Preview) -> str:
+    return "\n".join(part for part in preview_parts(seen) if isinstance(part, str))
+
+
+def test_a_file_of_which_no_row_would_come_in_is_not_offered_for_import(tmp_path: Path) -> None:
+    assert "To import it: endcap import orders.csv" in text_of(preview(tmp_path, ORDERS))
+    refused = preview(tmp_path, "customer_id,product_id,timestamp\nanna,tea,44000\n")
+    assert refused.is_refused_whole()
+    assert "As it is no row of it would come in" in text_of(refused)
+    assert "To import it" not in text_of(refused)
+
+
+def test_rows_without_a_column_of_kinds_are_said_to_be_taken_as_purchases(tmp_path: Path) -> None:
+    lines = "customer_id,product_id,timestamp{}\nanna,tea,2026-11-01{}\n"
+    words = "all 1 rows are taken as purchases"
+    assert words in text_of(preview(tmp_path, lines.format("", "")))
+    assert words not in text_of(preview(tmp_path, lines.format(",order_status", ",paid")))
