@@ -75,9 +75,12 @@ _PHRASES = (
 
 def row_kinds(words: pl.Series, own: Mapping[str, str]) -> pl.Series:
     """What each word, in lower case, says that a row is; null where nobody knows. `own` words go first."""
-    kinds = words.replace_strict({**ROW_KINDS, **own}, default=None, return_dtype=pl.String)
-    phrases = pl.coalesce(*(pl.when(words.str.contains(pattern)).then(pl.lit(kind)) for pattern, kind in _PHRASES))
-    return pl.select(pl.coalesce(kinds, phrases)).to_series()
+    known = {**ROW_KINDS, **own}
+    # A file has few words and many rows.
+    others = pl.Series([word for word in words.drop_nulls().unique() if word not in known], dtype=pl.String)
+    phrases = pl.coalesce(*(pl.when(others.str.contains(pattern)).then(pl.lit(kind)) for pattern, kind in _PHRASES))
+    known |= dict(zip(others, pl.select(phrases).to_series(), strict=True))
+    return words.replace_strict(known, default=None, return_dtype=pl.String)
 
 
 KIND_COLUMNS = (

@@ -37,6 +37,9 @@ GUESSED = "guessed"
 """The name of a mapping that nobody wrote."""
 CLOCK = r"^\s*\d{1,2}:\d{2}(:\d{2})?\s*([AaPp][Mm])?\s*$"
 LIST_OF_PRODUCTS = r" x\d+[|,;].+ x\d+"
+OTHER_LISTS = r"^\d+\s?[x×] .+, \d+\s?[x×] |^\[['\"].+, ?['\"].+\]$"
+"""2× Mug, 1× Towel, and what Python writes."""
+FIRST_ROWS = 1000
 RATIO_MAX = 1.0
 RATIO_AMOUNT = 10.0
 CENT = 0.015
@@ -168,13 +171,17 @@ def _refuse_lists(path: Path, sample: pl.DataFrame, product: str | None) -> None
     """An order in one line is no product that anybody sells."""
     if product is None or product not in sample.columns or not sample.height:
         return
-    several = sample[product].cast(pl.String).str.contains(LIST_OF_PRODUCTS)
-    if several.any():
-        example = sample[product].filter(several)[0]
-        raise BadInput(
-            f"{path}: column {product!r} lists several products in one value, as {example}; --mapping order-lists "
-            "reads that, or write a mapping with a split, see docs/mapping.md"
-        )
+    written = sample[product].cast(pl.String)
+    for pattern, remedy in (
+        (LIST_OF_PRODUCTS, "--mapping order-lists reads that, or write"),
+        (OTHER_LISTS, "export the lines of the orders instead, or write"),
+    ):
+        several = written.str.contains(pattern)
+        if several.any():
+            raise BadInput(
+                f"{path}: column {product!r} lists several products in one value, as {written.filter(several)[0]}; "
+                f"{remedy} a mapping with a split, see docs/mapping.md"
+            )
 
 
 def _are_channels(sample: pl.DataFrame, name: str) -> bool:
@@ -185,7 +192,9 @@ def _are_channels(sample: pl.DataFrame, name: str) -> bool:
 
 
 def _is_empty(sample: pl.DataFrame, name: str) -> bool:
-    return name in sample.columns and sample.height > 0 and without_missing(text(sample[name])).count() == 0
+    if name not in sample.columns or not sample.height:
+        return False
+    return without_missing(text(sample[name].head(FIRST_ROWS))).count() == 0
 
 
 def _numbers(sample: pl.DataFrame, name: str) -> pl.Series:
