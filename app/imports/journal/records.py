@@ -223,9 +223,12 @@ def check_replaceable(
     twins = [one for one in twins if one.import_id != record.import_id and one != old]
     if twins and not intake.keeps_both:
         twin = twins[-1]
+        how = f"mapping {twin.mapping}, this one {record.mapping}"
+        if twin.mapping == record.mapping:
+            how = "amounts without a currency are of another one"
         raise BadInput(
-            f"{record.file} came in on {day(twin.at)} as import {twin.import_id}, read in another way (mapping"
-            f" {twin.mapping}, this one {record.mapping}); --replace {twin.import_id} takes its place, --keep-both adds"
+            f"{record.file} came in on {day(twin.at)} as import {twin.import_id}, read in another way ({how});"
+            f" --replace {twin.import_id} takes its place, --keep-both adds"
         )
     return old
 

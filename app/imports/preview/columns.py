@@ -47,8 +47,9 @@ def _guessed(sample: pl.DataFrame) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for table in SYNONYMS:
         for name, source in named_columns(sample.columns, table).items():
-            if source is not None and name not in found.get(source, []):
-                found.setdefault(source, []).append(name)
+            # What it is in the first table whose columns are there: an article is no store.
+            if source is not None:
+                found.setdefault(source, [name])
     return found
 
 

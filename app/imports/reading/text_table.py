@@ -73,7 +73,7 @@ def _blocks(path: Path, form: TextForm, dialect: Dialect, block_bytes: int) -> I
             data, to_skip = _without_lines(data, to_skip)
             split = split_block(rest + data, dialect, first_line=line, last=last)
             # In bytes of the packed file, whose size is the total.
-            yield _block(rest + data, split, done=raw.tell())
+            yield _block(rest + data, split, form.separator, done=raw.tell())
             line += split.line_count
             rest = split.rest
 
@@ -98,9 +98,10 @@ def _without_lines(data: bytes, count: int) -> tuple[bytes, int]:
     return data[at:], count
 
 
-def _block(data: bytes, split: Split, *, done: int) -> Block:
+def _block(data: bytes, split: Split, separator: str, *, done: int) -> Block:
     def raw(row: int) -> str:
-        return data[split.starts[row] : split.ends[row]].decode(errors="replace").removesuffix("\r")
+        written = data[split.starts[row] : split.ends[row]].decode(errors="replace").removesuffix("\r")
+        return written.replace(UNIT_SEPARATOR, separator) if len(separator) > 1 else written
 
     return Block(split.frame, split.lines, raw, split.broken, done)
 

@@ -57,6 +57,7 @@ def test_rows_are_the_same_in_every_form(tmp_path: Path, form: str, block_bytes:
     block = whole(file)
     assert block.frame.select(COLUMNS).rows() == ROWS
     assert [block.raw(row).count("c") for row in range(2)] == [1, 1]
+    assert (block.raw(0) == "c1::p1") == (form == "two colons")
     assert not block.broken
     assert note in "; ".join(file.notes) if note else not file.notes
 
