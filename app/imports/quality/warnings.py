@@ -21,6 +21,8 @@ FEES = (
     "versandkosten", "porto", "rabatt", "tax", "vat", "donation", "manual", "amazonfee",
 )  # fmt: skip
 """Ids that look like postage, charges and sums, and not like something to be recommended."""
+NOBODY = ("0", "-1", "unknown")
+"""Ids that databases give to a customer who did not say who they are; in some they are somebody."""
 FORM = r"regexp_replace(ltrim(lower({}), '0'), '[^\p{{L}}\p{{N}}]', '', 'g')"
 """An id without what people write in one way or another."""
 COLUMNS = {CUSTOMER_ID: "customer", TIME: "time", AMOUNT_MINOR: "amount", STORE_ID: "store", BASKET_ID: "basket"}
@@ -39,7 +41,15 @@ def warnings(query: Query, facts: Facts) -> list[str]:
     (rows,) = query("select count(*) from staged")[0]
     if not rows:
         return []
-    found = [*_kinds(query, facts), *_ids(query), *_fees(query), *_baskets(query), *_money(query), *_times(query)]
+    found = [
+        *_kinds(query, facts),
+        *_nobody(query),
+        *_ids(query),
+        *_fees(query),
+        *_baskets(query),
+        *_money(query),
+        *_times(query),
+    ]
     if int(str(rows)) >= ROWS_MIN:
         found += [*_missing(query, facts, int(str(rows))), *_one_customer(query, int(str(rows)))]
     return found
@@ -49,6 +59,15 @@ def _kinds(query: Query, facts: Facts) -> Iterator[str]:
     purchases = query(f"select count(*) from staged where {TYPE} = 'purchase'")[0][0]
     if not facts.has_kinds and purchases:
         yield f"all {purchases:,} rows are taken as purchases: no column says otherwise"
+
+
+def _nobody(query: Query) -> Iterator[str]:
+    listed = ", ".join(f"'{name}'" for name in NOBODY)
+    for name, baskets in query(
+        f"select {CUSTOMER_ID}, count(distinct {BASKET_ID}) from staged where lower({CUSTOMER_ID}) in ({listed}) "
+        f"group by 1 having count(distinct {BASKET_ID}) > 1 order by 1"
+    ):
+        yield f"customer {name!r} has {baskets:,} baskets: if that is nobody, say so with `missing` in a mapping"
 
 
 def _ids(query: Query) -> Iterator[str]:

@@ -34,6 +34,10 @@ def test_a_file_without_anything_odd_is_not_warned_of(tmp_path: Path) -> None:
             ["C1,p1,x1,2026-03-01,1,1,s1,EUR,sale"],
             "1 customers differ from others by the form of their ids only, as 'C1'",
         ),
+        (
+            [f"-1,p1,x{n},2026-03-01,1,1,s1,EUR,sale" for n in range(3)],
+            "customer '-1' has 3 baskets: if that is nobody, say so with `missing` in a mapping",
+        ),
         (["c1,p-1,x1,2026-03-01,1,1,s1,EUR,sale"], "1 products differ from others by the form"),
         (["c1,POST,x1,2026-03-01,1,1,s1,EUR,sale"], "POST look like fees and not like products"),
         (["c1,p1,b2,2026-03-01,1,1,s9,EUR,sale"], "1 basket ids are those of several stores or customers"),
