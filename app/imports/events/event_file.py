@@ -1,6 +1,6 @@
 """Import events from a file of JSON, each in the form that the API takes: one a line, a list, or a body of the API."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -64,16 +64,23 @@ def import_events(
             at=now.isoformat(),
         )
         check_early(settings, record, intake)
-        objects = json_objects(path)
-        while batch := list(islice(objects, BATCH_COUNT)):
-            frame, refused = _rows(batch, validate, now=now)
+        for frame, refused, done in checked_events(path, validate, now=now):
             staging.add(frame)
             rejects.add(refused)
-            progress(min(batch[-1].end, total), total)
+            progress(min(done, total), total)
         staging.number_rows()
         record = replace(record, rows_read=staging.rows + rejects.rows, rows_rejected=rejects.rows)
         stored = store(settings, staging, record, intake, shift=None, now=now)
         return replace(report_of(record, rejects, added=stored.added, begun_s=begun_s), import_id=stored.import_id)
+
+
+def checked_events(
+    path: Path, validate: Validate, *, now: datetime
+) -> Iterator[tuple[pl.DataFrame, list[Reject], int]]:
+    """In batches the history's rows of the events, what is refused, and the bytes of the file read so far."""
+    objects = json_objects(path)
+    while batch := list(islice(objects, BATCH_COUNT)):
+        yield *_rows(batch, validate, now=now), batch[-1].end
 
 
 def _size(path: Path) -> int:

@@ -4,14 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
+from app.domain import LOCAL
 from app.errors import BadInput
 from app.history.rows import AMOUNT_MINOR, BASKET_ID, CURRENCY, CUSTOMER_ID, PRODUCT_ID, TIME, TYPE
 from app.imports.catalogue import parse_rows
 from app.imports.checked import check, without_ignored
+from app.imports.events.event_file import checked_events
 from app.imports.mapping.guess import GUESSED
 from app.imports.mapping.toml import to_toml
 from app.imports.plan import Plan, opened
@@ -20,6 +23,7 @@ from app.imports.reading.block import Block
 from app.imports.reading.table_file import open_table
 from app.imports.report import EXAMPLE_LENGTH, Reject
 from app.imports.transactions import check_lines
+from app.ingest.schema import parse_event
 from app.offers.terms.money import format_amount
 from app.settings import Settings
 from app.stores.tables.layers import REFERENCE_TABLES
@@ -90,6 +94,7 @@ def preview_of(settings: Settings, path: Path, plan: Plan, *, now: datetime, com
     found = Preview(path, plan.table, source, notes=[*file.notes, *mapping.notes], command=command)
     if plan.table == "events":
         found.notes.append("Endcap's own events: each is checked as the API does")
+        _count_events(found, path, now=now)
         return found
     found.columns = column_views(_raw_sample(path, plan), plan)
     found.kind_columns = [rule.column for rule in mapping.rows]
@@ -136,9 +141,21 @@ def _count(
         _count_refused(found, checked.rejects)
         return
     checked = check_lines(block, default_currency=settings.currency, latest=now)
-    frame = checked.frame
-    found.rows.update(dict(frame[TYPE].value_counts().rows()))
     _count_refused(found, checked.rejects)
+    _count_rows(found, checked.frame, ids)
+
+
+def _count_events(found: Preview, path: Path, *, now: datetime) -> None:
+    ids: dict[str, pl.Series] = {}
+    for frame, refused, _ in checked_events(path, partial(parse_event, client=LOCAL, now=now), now=now):
+        _count_refused(found, refused)
+        _count_rows(found, frame.with_columns(pl.col(TIME).dt.replace_time_zone(None)), ids)
+    found.counts |= {name: series.len() for name, series in ids.items()}
+
+
+def _count_rows(found: Preview, frame: pl.DataFrame, ids: dict[str, pl.Series]) -> None:
+    """Counts rows of the history, with naive times; `ids` are those seen so far."""
+    found.rows.update(dict(frame[TYPE].value_counts().rows()))
     times = frame[TIME].drop_nulls()
     if times.len():
         first, last = times.min(), times.max()

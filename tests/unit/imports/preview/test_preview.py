@@ -104,3 +104,13 @@ def test_rows_without_a_column_of_kinds_are_said_to_be_taken_as_purchases(tmp_pa
     words = "all 1 rows are taken as purchases"
     assert words in text_of(preview(tmp_path, lines.format("", "")))
     assert words not in text_of(preview(tmp_path, lines.format(",order_status", ",paid")))
+
+
+def test_events_are_counted_and_checked_as_in_an_import(tmp_path: Path) -> None:
+    event = '{{"id":"e{0}","type":"{1}","time":"2026-11-2{0}T10:00:00Z","customer_id":"c","product_id":"p"}}'
+    lines = [event.format(1, "view_item"), event.format(2, "add_to_cart"), event.format(3, "page_view")]
+    seen = preview(tmp_path, "\n".join(lines))
+    assert dict(seen.rows) == {"view_item": 1, "add_to_cart": 1}
+    assert sum(seen.refused.values()) == 1
+    assert (seen.first_at, seen.last_at) == (datetime(2026, 11, 21, 10), datetime(2026, 11, 22, 10))  # noqa: DTZ001 - naive UTC
+    assert seen.counts["customers"] == 1
