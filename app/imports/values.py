@@ -45,8 +45,8 @@ ZONED_FORMATS = (
 )
 
 NO_TIME = (
-    "not a time: write 2026-11-21T17:00:00Z, or state --date-format; a number is read as seconds since 1970, from "
-    f"{EPOCH_FIRST_YEAR} on"
+    "not a time: write 2026-11-21T17:00:00Z, or state --date-format (excel for the days of a spreadsheet); a number is "
+    f"read as seconds since 1970, from {EPOCH_FIRST_YEAR} on"
 )
 
 Fault = tuple[str, pl.Series]
