@@ -23,7 +23,7 @@ CAMPAIGN = {"terms": {"name": "Spring", "currency": "EUR"}}
 CHANGE_NOTHING = {"/v1/qualifications", "/v1/validations", "/v1/campaigns/{campaign_id}/simulate"}
 WITHOUT_A_KEY = {
     *("/v1/decisions", "/v1/events", "/v1/catalogue/products", "/v1/catalogue/products/{product_id}"),
-    *("/v1/imports", "/v1/imports/{import_id}/undo"),
+    *("/v1/imports", "/v1/imports/{import_id}/undo", "/v1/imports/mappings/{mapping}"),
 }
 """Decisions change nothing either; each event has an id of its own, and products or files sent again are the same."""
 
