@@ -72,7 +72,10 @@ class Preview:
 
     def is_refused_whole(self) -> bool:
         """Whether no row would come in, for faults."""
-        return bool(self.refused) and all(kind.startswith(LEFT_OUT) for kind in self.rows)
+        # Of a table of products that is refused whole there are no rows of products, which are counted as 0.
+        return bool(self.refused) and not any(
+            count for kind, count in self.rows.items() if not kind.startswith(LEFT_OUT)
+        )
 
     def to_dict(self) -> dict[str, object]:
         """The same in plain JSON types."""

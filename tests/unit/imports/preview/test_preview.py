@@ -93,10 +93,11 @@ def text_of(seen: Preview) -> str:
 
 def test_a_file_of_which_no_row_would_come_in_is_not_offered_for_import(tmp_path: Path) -> None:
     assert "To import it: endcap import orders.csv" in text_of(preview(tmp_path, ORDERS))
-    refused = preview(tmp_path, "customer_id,product_id,timestamp\nanna,tea,44000\n")
-    assert refused.is_refused_whole()
-    assert "As it is no row of it would come in" in text_of(refused)
-    assert "To import it" not in text_of(refused)
+    for content in ("customer_id,product_id,timestamp\nanna,tea,44000\n", "product_id,price\ntea,cheap\n"):
+        refused = preview(tmp_path, content)
+        assert refused.is_refused_whole()
+        assert "As it is no row of it would come in" in text_of(refused)
+        assert "To import it" not in text_of(refused)
 
 
 def test_rows_without_a_column_of_kinds_are_said_to_be_taken_as_purchases(tmp_path: Path) -> None:
