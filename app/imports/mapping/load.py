@@ -19,13 +19,20 @@ FOLDER = "mappings"
 def load_mapping(path: Path) -> Mapping:
     """The mapping in the file; raises BadInput that points to what is wrong."""
     try:
-        return parse_mapping(path.read_text(encoding="utf-8"), name=str(path))
+        content = path.read_bytes()
     except OSError as error:
         raise BadInput(
             f"{path}: cannot be read ({error.strerror}); give a mapping in TOML, see docs/mapping.md"
         ) from None
+    return _mapping_in(content, name=str(path))
+
+
+def _mapping_in(content: bytes, *, name: str) -> Mapping:
+    try:
+        text = content.decode()
     except UnicodeDecodeError:
-        raise BadInput(f"{path}: is not UTF-8; save the mapping with that encoding") from None
+        raise BadInput(f"{name}: is not UTF-8; save the mapping with that encoding") from None
+    return parse_mapping(text, name=name)
 
 
 def parse_mapping(text: str, *, name: str) -> Mapping:
@@ -43,10 +50,7 @@ def keep_mapping(tables_dir: Path, name: str, content: bytes) -> None:
     """Keeps a mapping under a name, in the place of an earlier one; raises BadInput that points to what is wrong."""
     if name in shipped_mappings():
         raise BadInput(f"{name} is a known source; give the mapping another name")
-    try:
-        parse_mapping(content.decode(), name=name)
-    except UnicodeDecodeError:
-        raise BadInput(f"{name}: is not UTF-8; save the mapping with that encoding") from None
+    _mapping_in(content, name=name)
     path = tables_dir / FOLDER / f"{name}.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_durably(path, content)
@@ -54,13 +58,17 @@ def keep_mapping(tables_dir: Path, name: str, content: bytes) -> None:
 
 def named_mapping(tables_dir: Path, name: str) -> Mapping | None:
     """The known source of this name, or the mapping that is kept under it."""
-    own = {path.stem: path for path in (tables_dir / FOLDER).glob("*.toml")}
+    own = _kept_mappings(tables_dir)
     return shipped_mappings().get(name) or (load_mapping(own[name]) if name in own else None)
 
 
 def mapping_names(tables_dir: Path) -> list[str]:
     """Of all known sources and all mappings that are kept."""
-    return sorted({*shipped_mappings(), *(path.stem for path in (tables_dir / FOLDER).glob("*.toml"))})
+    return sorted({*shipped_mappings(), *_kept_mappings(tables_dir)})
+
+
+def _kept_mappings(tables_dir: Path) -> dict[str, Path]:
+    return {path.stem: path for path in (tables_dir / FOLDER).glob("*.toml")}
 
 
 def _fault(prefix: str, error: ValidationError) -> tuple[str, str]:
