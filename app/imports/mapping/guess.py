@@ -137,14 +137,15 @@ def _kinds(columns: Sequence[str], sample: pl.DataFrame, taken: set[str]) -> Ite
     for name in columns:
         if name in taken:
             continue
+        flagged, may_say = FLAGS.get(bare(name)), bare(name).endswith(KIND_ENDINGS) and bare(name) not in ABOUT_MONEY
         if name in KIND_COLUMNS:
             yield RowRule(column=name)
-        elif name in sample.columns and bare(name) not in ABOUT_MONEY:
+        elif name in sample.columns and (flagged or may_say):
             words = sample[name].cast(pl.String).str.strip_chars().str.to_lowercase().drop_nulls().unique()
-            if bare(name) in FLAGS and words.is_in(list(YES_OR_NO)).all():
+            if flagged and words.is_in(list(YES_OR_NO)).all():
                 yes = tuple(word for word, said in YES_OR_NO.items() if said == "yes")
-                yield RowRule(column=name, kinds={FLAGS[bare(name)]: yes}, otherwise="purchase")
-            elif bare(name).endswith(KIND_ENDINGS):
+                yield RowRule(column=name, kinds={flagged: yes}, otherwise="purchase")
+            elif may_say:
                 yield from _by_words(name, row_kinds(words, {}))
 
 
