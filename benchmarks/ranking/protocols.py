@@ -74,7 +74,7 @@ def first_basket(folder: Path, *, with_promotions: bool) -> Protocol:
     return Protocol(
         name="complete journey, first basket after 2017-12-04",
         lines=before,
-        truth=_truth(after.join(first, on=["customer_id", "basket_id"], how="semi")),
+        truth=truth_of(after.join(first, on=["customer_id", "basket_id"], how="semi")),
         k=10,
         import_options=options,
         request=lambda name: {"customer_id": name, "placement": "app_home", "size": 10, "context": context},
@@ -107,7 +107,7 @@ def all_unseen(folder: Path, source: Path) -> Protocol:
     return Protocol(
         name="ML-1M, all unseen",
         lines=train,
-        truth=_truth(test),
+        truth=truth_of(test),
         k=20,
         import_options=options,
         request=lambda name: body | {"customer_id": name},
@@ -121,14 +121,14 @@ def next_view(folder: Path, source: Path, *, query_count: int = 6000, seed: int 
     The sessions become view events, one a minute apart; each prefix is a request of its own with `context.recent`.
     """
     options = {"--events": folder / "events.jsonl"}
-    sessions = _json_lines(source / "train.jsonl.gz")
+    sessions = json_lines(source / "train.jsonl.gz")
     with options["--events"].open("wb") as file:
         for number, session in enumerate(sessions):
             for position, product in enumerate(session):
                 at = SESSIONS_FROM + timedelta(minutes=number, seconds=position)
                 event = {"id": f"{number}-{position}", "type": "view_item", "time": at, "anonymous_id": f"s{number}"}
                 file.write(orjson.dumps(event | {"channel": "app", "product_id": str(product)}) + b"\n")
-    tests = _json_lines(source / "test.jsonl.gz")
+    tests = json_lines(source / "test.jsonl.gz")
     chosen = sorted(random.Random(seed).sample(range(len(tests)), min(query_count, len(tests))))
     recent = {f"t{row}": [str(product) for product in reversed(tests[row]["session"])] for row in chosen}
     body: dict[str, object] = {"placement": "app_home", "size": 20}
@@ -144,7 +144,8 @@ def next_view(folder: Path, source: Path, *, query_count: int = 6000, seed: int 
     )
 
 
-def _json_lines(path: Path) -> list[Any]:
+def json_lines(path: Path) -> list[Any]:
+    """The objects of a gzipped file with one in each line."""
     return [orjson.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
@@ -152,6 +153,7 @@ def _pairs(path: Path) -> pl.DataFrame:
     return pl.read_csv(path, columns=["customer_id", "product_id"], infer_schema=False)
 
 
-def _truth(lines: pl.DataFrame) -> Truth:
+def truth_of(lines: pl.DataFrame) -> Truth:
+    """What each customer of these lines bought, by customer."""
     bought = lines.group_by("customer_id").agg(pl.col("product_id").unique()).sort("customer_id")
     return {customer_id: frozenset(products) for customer_id, products in bought.iter_rows()}
