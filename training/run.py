@@ -185,7 +185,7 @@ def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Hyper
 
 
 def _with_ranking(hyperparameters: Hyperparameters, ranking: Ranking) -> Hyperparameters:
-    linear = hyperparameters.linear if ranking.needs_linear else None
+    linear = None if "linear" in ranking.dropped else hyperparameters.linear
     return replace(hyperparameters, linear=linear, blend=ranking.blend, trees=ranking.trees)
 
 

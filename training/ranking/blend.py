@@ -30,6 +30,7 @@ DEFAULT_DISCOVERY: Mapping[str, float] = {
     "together": 15.0,
     "next": 10.0,
     "seen": 0.5,
+    "following": 3.0,
     "trending": 0.05,
     "popular": 0.05,
 }

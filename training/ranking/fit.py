@@ -21,8 +21,10 @@ from training.ranking.trees import Tables, Trees, fit_trees, ndcg_of
 HELD_BACK_SHARE = 0.3
 """Of a single window's queries, those that decide about the trees."""
 
+OPTIONAL = ("linear", "following")
+"""Columns that cost time in every decision and that a bundle can do without."""
 MIN_GAIN = 1.005
-"""Summing the linear weights costs time in every decision: they stay where the blend ranks half a per cent better."""
+"""They stay where the blend ranks half a per cent better with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A blend and, where they rank better, trees; `figures` = NDCG@10 of both on the window that decided."""
+    """A blend and, where they rank better, trees; `figures` = NDCG@10 of both on the window that decided.
+
+    `dropped`: the columns that the bundle does without.
+    """
 
     blend: Blend
     trees: Trees | None
     figures: dict[str, float]
-    needs_linear: bool
+    dropped: Sequence[str] = ()
 
 
 def candidate_window(bundle: Bundle, queries: EvaluationQueries, progress: StageProgress) -> Window:
@@ -84,16 +89,23 @@ def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = 
     check_columns(merged.names, merged.rows, merged.labels)
     older, newest = (_merged(windows[1:]), windows[0]) if len(windows) > 1 else _shared(windows[0], seed=seed)
     blend = _fit_blend(_merged([older, newest]), seed=seed)
-    needs_linear = _needs("linear", blend, newest)
-    if not needs_linear:
-        older, newest = _without("linear", older), _without("linear", newest)
+    dropped = [name for name in OPTIONAL if not _needs(name, blend, newest)]
+    if dropped:
+        older, newest = _without(dropped, older), _without(dropped, newest)
         blend = _fit_blend(_merged([older, newest]), seed=seed)
     # The blend's weights have seen the newest window and the trees have not: the comparison favours the blend.
     trees = fit_trees(_tables(older, blend), _tables(newest, blend), seed=seed) if may_have_trees else None
     if trees is None:
-        return Ranking(blend, None, {"blend": blend.ndcg}, needs_linear)
+        blend = replace(blend, weights={**blend.weights, **dict.fromkeys(dropped, 0.0)})
+        return Ranking(_by_kind(blend, _merged([older, newest])), None, {"blend": blend.ndcg}, dropped)
     figures = {"blend": trees.blend_ndcg, "trees": trees.ndcg}
-    return Ranking(replace(blend, calibration=trees.calibration), trees, figures, needs_linear)
+    return Ranking(replace(blend, calibration=trees.calibration, by_kind=trees.by_kind), trees, figures, dropped)
+
+
+def _by_kind(blend: Blend, window: Window) -> Blend:
+    weights = np.array([blend.weights[name] for name in COLUMNS], np.float32)
+    scores = [columns @ weights for columns in window.columns]
+    return replace(blend, by_kind=calibrations_by_kind(scores, window.labels, window.kinds))
 
 
 def _needs(name: str, blend: Blend, window: Window) -> bool:
@@ -111,11 +123,11 @@ def _needs(name: str, blend: Blend, window: Window) -> bool:
     return bool(with_it.sum() > MIN_GAIN * without.sum())
 
 
-def _without(name: str, window: Window) -> Window:
-    position = COLUMNS.index(name)
+def _without(names: Sequence[str], window: Window) -> Window:
+    positions = [COLUMNS.index(name) for name in names]
     emptied = [table.copy() for table in window.rows]
     for table in emptied:
-        table[:, position] = 0
+        table[:, positions] = 0
     return replace(window, rows=emptied)
 
 

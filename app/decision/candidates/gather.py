@@ -18,6 +18,7 @@ SOURCES: Mapping[str, Source] = {
     "linear": sources.linear,
     "together": sources.together,
     "next": sources.next_items,
+    "following": sources.following,
     "recent": sources.recent,
     "trending": sources.trending,
     "promotion": sources.promotion,

@@ -11,6 +11,7 @@ SIMILAR_COUNT = 60
 SIMILAR_PER_PLACE = 3
 LINEAR_COUNT = 100
 BUY_AGAIN_COUNT = 100
+FOLLOWING_COUNT = 100
 TRENDING_COUNT = 50
 PROMOTION_COUNT = 30
 
@@ -58,6 +59,18 @@ def next_items(context: Context, allowed: Mask | None) -> Ints:
     """What followed the basket and the recent items in other sessions or histories."""
     followers = context.bundle.next_idx[context.anchors].ravel()
     return followers[followers >= 0]
+
+
+def following(context: Context, allowed: Mask | None) -> Ints:
+    """What usually comes after the customer's last purchases, the likeliest of them."""
+    if context.followers is None:
+        return np.zeros(0, np.int32)
+    items, chance = context.followers.items.ravel(), context.followers.chance.ravel()
+    likeliest = (
+        np.argpartition(-chance, FOLLOWING_COUNT)[:FOLLOWING_COUNT] if len(items) > FOLLOWING_COUNT else slice(None)
+    )
+    found = items[likeliest]
+    return found[found >= 0]
 
 
 def recent(context: Context, allowed: Mask | None) -> Ints:

@@ -8,6 +8,7 @@ import numpy as np
 from app.decision.customer.foldin import MAX_ITEM_COUNT, confidence, fold_in, strength
 from app.decision.customer.linear import linear_scores
 from app.decision.customer.live import LiveProfile, LivePurchase, live_profile
+from app.decision.customer.past import Followers, followers_of_past
 from app.decision.customer.promotions import Promotions, promotions_for
 from app.domain import CustomerFeatures, Degraded, Floats, Ints, LiveEvent, Query, Wallet
 from app.model.bundle import Bundle
@@ -42,6 +43,7 @@ class Context:
     """All that the stages after it may look at; `anchors` are basket and recent items, latest first.
 
     `near` (a, m) holds the co-purchase neighbours of each anchor, -1 where there are fewer; `near_score` how near.
+    `followers` are what usually comes after the last purchases; None where nothing is known of that.
     `group` is the most particular group of people that the bundle knows: whose trends are theirs.
     """
 
@@ -54,6 +56,7 @@ class Context:
     anchors: Ints
     near: Ints
     near_score: Floats
+    followers: Followers | None
     group: str
     user: Floats | None
     linear: Floats | None
@@ -84,6 +87,7 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
         anchors=anchors,
         near=bundle.neighbours_idx.take(anchors, axis=0),
         near_score=bundle.neighbours_score.take(anchors, axis=0),
+        followers=_followers(bundle, bought),
         group=_group(query, bundle, features),
         # The rows hold no live purchases: these come in as anchors, with an interest of 1.
         user=_user_vector(bundle, rows, live, anchors),
@@ -216,7 +220,14 @@ def interest_in(bundle: Bundle, live: LiveProfile, items: Ints) -> Floats:
     return np.array([live.recent.get(ids[item], NAMED_INTEREST) for item in items.tolist()], np.float32)
 
 
-def _user_vector(bundle: Bundle, rows: _Rows, live: LiveProfile, anchors: Ints) -> Floats | None:
+def _followers(bundle: Bundle, bought: Bought) -> Followers | None:
+    """What follows the last purchases; None as well where training found that it says nothing."""
+    if not bundle.scoring["weights"].get("following"):
+        return None
+    return followers_of_past(bundle.next_idx, bundle.next_score, bought.items, bought.last_day)
+
+
+def _user_vector(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) -> Floats | None:
     """The exact fold-in of the strongest purchases and the latest interest; None when nothing is known."""
     # The feature row is sorted strongest first, so the cut drops what matters least.
     bought, columns = rows[0][:MAX_ITEM_COUNT], rows[1][:, :MAX_ITEM_COUNT]

@@ -1,6 +1,7 @@
 """The one feature function: candidate columns for scoring, the same when serving, evaluating and training."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -19,6 +20,7 @@ COLUMNS = (
     "linear",
     "together",
     "next",
+    "following",
     "seen",
     "trending",
     "popular",
@@ -90,16 +92,18 @@ def feature_table(context: Context, items: Ints) -> Floats:
         scored = items.searchsorted(len(context.linear))
         table[ROW["linear"], :scored] = context.linear.take(items[:scored])
     if len(anchors):
-        weight = anchor_weights(context)
-        table[ROW["together"]] = _pulled(context.near, context.near_score, weight, position_of, len(items))
+        weight = anchor_weights(context)[:, None]
+        table[ROW["together"]] = _pulled(context.near, context.near_score * weight, position_of, len(items))
         followers, often = bundle.next_idx.take(anchors, axis=0), bundle.next_score.take(anchors, axis=0)
-        table[ROW["next"]] = _pulled(followers, often, weight, position_of, len(items))
+        table[ROW["next"]] = _pulled(followers, often * weight, position_of, len(items))
         position, known = _positions(position_of, anchors)
-        table[ROW["seen"], position] = weight[known]
+        table[ROW["seen"], position] = weight[known, 0]
         position, known = _positions(position_of, followers[0])
         # The cap of `_pulled`: for a single anchor this column and `next` are the same.
         table[ROW["next_of_last"], position] = np.minimum(often[0].take(known), 0.999)
         table[ROW["anchor_count"]] = len(anchors)
+    if context.followers is not None:
+        table[ROW["following"]] = _pulled(context.followers.items, context.followers.chance, position_of, len(items))
     group_items, group_scores = trending_group(context)
     position, known = _positions(position_of, group_items)
     table[ROW["trending"], position] = group_scores.take(known)
@@ -134,6 +138,14 @@ def table_columns(bundle: Bundle) -> Sequence[str]:
     """The names of a feature table's rows: with promotions where the bundle, or what ranks in it, knows any."""
     ranks_promotions = bundle.ranker is not None and PROMOTION_COLUMNS[0] in bundle.ranker.columns
     return ALL_COLUMNS if ranks_promotions or bundle.promotions is not None else TABLE_COLUMNS
+
+
+@lru_cache(maxsize=32)
+def rows_of(columns: tuple[str, ...]) -> slice | list[int]:
+    """Where a table holds these columns: trees of an earlier version know fewer. KeyError for one it does not hold."""
+    rows = [ROW[name] for name in columns]
+    # Mostly they are its first rows, which a slice reads where they lie.
+    return slice(len(rows)) if rows == list(range(len(rows))) else rows
 
 
 def _fill_promotions(table: Floats, promotions: Promotions, items: Ints) -> None:
@@ -183,9 +195,9 @@ def anchor_weights(context: Context) -> Floats:
     return np.array([1.0 if item in basket else PLACE_DECAY ** next(looked_at) for item in anchors], np.float32)
 
 
-def _pulled(pulled: Ints, scores: Floats, weight: Floats, position_of: PositionOf, item_count: int) -> Floats:
-    """1 - Π(1 - w·s) for each item over the scores s with which anchors (rows) pull it: at least one of them does."""
-    chance = (scores * weight[:, None]).ravel()
+def _pulled(pulled: Ints, chances: Floats, position_of: PositionOf, item_count: int) -> Floats:
+    """1 - Π(1 - c) for each item over the chances c with which others (rows) pull it: at least one of them does."""
+    chance = chances.ravel()
     position, known = _positions(position_of, pulled.ravel())
     # Capped below 1: the logarithm of a certain purchase would be minus infinity.
     missed = np.bincount(position, np.log1p(-np.minimum(chance.take(known), 0.999)), minlength=item_count)

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import excludes_purchased
-from app.decision.ranking.features import BLEND_ROW, COLUMNS, Positions, feature_table
+from app.decision.ranking.features import BLEND_ROW, COLUMNS, Positions, feature_table, rows_of
 from app.domain import Floats, Ints
 
 NOT_A_SCORE = np.float32(-1e6)
@@ -62,8 +62,7 @@ def score(context: Context, items: Ints, *, always: Ints = NO_ITEMS) -> ScoredCa
     columns, blend = table[:BLEND_ROW].T, table[BLEND_ROW]
     if excludes_purchased(context) and not ranker.ranks_new:
         return ScoredCandidates(items, columns, weights, ranker.base(blend))
-    # Promotions come last: trees that were learned without them do not see them.
-    rows = table[: len(ranker.columns)].T
+    rows = table[rows_of(ranker.columns)].T
     total = ranker.scores(rows)
     total[blend == NOT_A_SCORE] = NOT_A_SCORE
     return ScoredCandidates(items, columns, weights, total, rows)

@@ -115,6 +115,7 @@ _KIND_OF = {
     "als": TASTE,
     "linear": TASTE,
     "next": TASTE,
+    "following": TASTE,
     "seen": TASTE,
     "frequent_28d": BUY_AGAIN,
     "frequent_112d": BUY_AGAIN,

@@ -98,6 +98,9 @@ def test_product_bought_together_names_the_other_and_where_it_is(bundle: Bundle,
     other = ProductId(product("tea", 5))
     query = Query(placement="app_home", size=10, now_at=NOW, anonymous_id="x")
     query = replace(query, recent=[other]) if is_viewed else replace(query, basket=[Line(other)])
+    # Heavy enough to be the first reason, whatever training found.
+    weights = {**bundle.scoring["weights"], "together": 100.0}
+    bundle = replace(bundle, scoring={**bundle.scoring, "weights": weights})
     slate = rank(query, bundle, CustomerState(), OPTIONS)
     texts = [reason.text for row in slate.propositions for reason in row.reasons if reason.code == "bought_together"]
     name = bundle.catalogue.names[bundle.catalogue.item_of[other]]
