@@ -29,7 +29,7 @@ DISMISS_DAYS = 30
 """An offer that the customer dismissed is not shown for so long."""
 DAY_S = 86_400.0
 TRACED_DROPS = 20
-COUPON_RULES_SKIPPED = frozenset({"purchased", "in_basket"})
+COUPON_RULES_SKIPPED = frozenset({"purchased", "just_bought", "in_basket"})
 """What the customer owns or is about to buy is no new product, but a coupon for it is welcome."""
 PRIOR_CHANCE = 0.02
 """P(redeem) before anything was learned: of the order of what retailers report for personal coupons."""

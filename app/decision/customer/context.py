@@ -89,8 +89,7 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
         near_score=bundle.neighbours_score.take(anchors, axis=0),
         followers=_followers(bundle, bought),
         group=_group(query, bundle, features),
-        # The rows hold no live purchases: these come in as anchors, with an interest of 1.
-        user=_user_vector(bundle, rows, live, anchors),
+        user=_user_vector(bundle, bought, live, anchors),
         linear=_linear(bundle, bought, live, anchors),
         promotions=promotions_for(query, bundle, features),
         degraded=(
@@ -150,11 +149,10 @@ def _live_rows(bundle: Bundle, purchases: Mapping[str, LivePurchase], *, now_s: 
         return _NO_ROWS
     items = np.array([item for item, _ in known], np.int32)
     count = np.array([purchase.count for _, purchase in known], np.float32)
-    last_day = np.array([purchase.last_at / DAY_S for _, purchase in known], np.float32)
+    first_day, last_day = np.array([(one.first_at / DAY_S, one.last_at / DAY_S) for _, one in known], np.float32).T
     # What came back was bought a while ago: it takes one purchase off, undecayed and without a day of its own.
     age_days = np.maximum(np.where(count > 0, now_s / DAY_S - last_day, 0), 0)
     weights = count * 2 ** (-age_days / 28), count * 2 ** (-age_days / 112)
-    first_day = np.where(count > 0, last_day, np.inf).astype(np.float32)
     return items, np.array([count, *weights, first_day, last_day])
 
 
@@ -185,7 +183,7 @@ def _each_once(items: Ints, columns: Floats) -> Bought:
 
 
 def _anchors(query: Query, bundle: Bundle, live: LiveProfile) -> Ints:
-    """Distinct items of basket, request and live events, in this order of nearness to the present."""
+    """Distinct items of basket, request and live interest, in this order of nearness to the present."""
     # The last line of a basket was added last.
     named = [*(line.product_id for line in reversed(query.basket)), *query.recent, *live.recent]
     return bundle.catalogue.known(list(dict.fromkeys(named))[:ANCHOR_ITEMS])
@@ -229,25 +227,26 @@ def _followers(bundle: Bundle, bought: Bought) -> Followers | None:
 
 def _user_vector(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) -> Floats | None:
     """The exact fold-in of the strongest purchases and the latest interest; None when nothing is known."""
-    # The feature row is sorted strongest first, so the cut drops what matters least.
-    bought, columns = rows[0][:MAX_ITEM_COUNT], rows[1][:, :MAX_ITEM_COUNT]
-    if not len(bought) and not len(anchors):
+    items, count, weight = bought.items, bought.count, bought.weight_112d
+    if not len(items) and not len(anchors):
         return None
-    count, weight = columns[_COUNT], columns[_WEIGHT_112D]
+    if len(items) > MAX_ITEM_COUNT:
+        strongest = np.argpartition(-weight, MAX_ITEM_COUNT)[:MAX_ITEM_COUNT]
+        items, count, weight = items.take(strongest), count.take(strongest), weight.take(strongest)
     if len(anchors):
         interest = interest_in(bundle, live, anchors)
-        position, anchor = (bought[:, None] == anchors).nonzero()
-        looked_at = np.zeros(len(bought), np.float32)
+        position, anchor = (items[:, None] == anchors).nonzero()
+        looked_at = np.zeros(len(items), np.float32)
         looked_at[position] = interest[anchor]
         is_new = np.ones(len(anchors), np.bool_)
         is_new[anchor] = False
         new = interest[is_new]
-        bought = np.concatenate([bought, anchors[is_new]])
+        items = np.concatenate([items, anchors[is_new]])
         count, weight = np.concatenate([count + looked_at, new]), np.concatenate([weight + looked_at, new])
     als = bundle.als
     return fold_in(
         bundle.gram,
-        bundle.item_factors.take(bought, axis=0),
+        bundle.item_factors.take(items, axis=0),
         confidence(count, weight, weighting=als["weighting"], alpha=float(als["alpha"])),
         regularization=float(als["regularization"]),
     )

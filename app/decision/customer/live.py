@@ -7,9 +7,8 @@ from operator import attrgetter
 
 from app.domain import PURCHASE, TRADES, LiveEvent
 
-# How much of a purchase each kind of interest is worth in the fold-in; types that are absent say nothing of taste.
+# How much of a purchase each kind of interest is worth in the fold-in; types that are absent say nothing of it.
 INTEREST = {
-    "purchase": 1.0,
     "add_to_cart": 0.7,
     "add_to_wishlist": 0.7,
     "begin_checkout": 0.7,
@@ -21,16 +20,17 @@ INTEREST = {
 
 @dataclass(frozen=True, slots=True)
 class LivePurchase:
-    """In how many baskets one product was bought since the features were built, and when last (unix seconds).
+    """In how many baskets one product was bought since the features were built, when first and last (unix seconds).
 
-    A count of -1: what was bought before came back; `last_at` is minus infinity then.
+    A count of -1: what was bought before came back, at no time of its own.
     """
 
     count: float
+    first_at: float
     last_at: float
 
 
-RETURNED = LivePurchase(-1.0, -inf)
+RETURNED = LivePurchase(-1.0, inf, -inf)
 LEAST = 1e-6
 """Sums of weights are a little off: less than this of a product is none."""
 DAY_S = 86_400
@@ -38,7 +38,7 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class LiveProfile:
-    """`recent`: distinct products looked at or bought, latest first, with the strongest interest in each."""
+    """`recent`: distinct products looked at and not bought since, latest first, with the strongest interest in each."""
 
     event_count: int = 0
     last_event_id: str | None = None
@@ -67,11 +67,15 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
     every = bought if len(since) == len(trades) else _bought(trades)
     returned = {product_id for product_id, one in every.items() if one.count <= 0}
     recent: dict[str, float] = {}
+    settled: set[str] = set()
     for event in latest_first:
         interest = INTEREST.get(event.type)
-        if event.type == PURCHASE and (event.quantity <= 0 or event.product_id in returned):
+        if event.product_id is None or event.product_id in settled:
             continue
-        if interest is not None and event.product_id is not None and interest > recent.get(event.product_id, 0.0):
+        if event.type == PURCHASE and event.quantity > 0 and event.product_id not in returned:
+            # What was bought is not looked for any more: older looks at it say nothing of the next basket.
+            settled.add(event.product_id)
+        elif interest is not None and interest > recent.get(event.product_id, 0.0):
             # A known key keeps its position in a dict: that of the product's latest event.
             recent[event.product_id] = interest
     return LiveProfile(
@@ -86,7 +90,7 @@ def _bought(trades: Iterable[LiveEvent]) -> dict[str, LivePurchase]:
     """Every product of these trades: in how many baskets it is, as the features count; 0 where all pieces came back."""
     baskets: dict[str, set[object]] = {}
     pieces: dict[str, float] = {}
-    last_at: dict[str, float] = {}
+    times: dict[str, list[float]] = {}
     for event in trades:
         product_id = event.product_id
         if product_id is None:
@@ -95,7 +99,7 @@ def _bought(trades: Iterable[LiveEvent]) -> dict[str, LivePurchase]:
             # Without a name a day is a basket, so that one sale that is reported twice counts once.
             basket = event.time_s // DAY_S if event.basket_id is None else event.basket_id
             baskets.setdefault(product_id, set()).add(basket)
-            last_at[product_id] = max(last_at.get(product_id, -inf), event.time_s)
+            times.setdefault(product_id, []).append(event.time_s)
         signed = event.quantity if event.type == PURCHASE else -event.quantity
         pieces[product_id] = pieces.get(product_id, 0.0) + signed
     bought: dict[str, LivePurchase] = {}
@@ -103,7 +107,8 @@ def _bought(trades: Iterable[LiveEvent]) -> dict[str, LivePurchase]:
         if product_id not in baskets or left < -LEAST:
             bought[product_id] = RETURNED
         elif left > LEAST:
-            bought[product_id] = LivePurchase(float(len(baskets[product_id])), last_at[product_id])
+            count = float(len(baskets[product_id]))
+            bought[product_id] = LivePurchase(count, min(times[product_id]), max(times[product_id]))
         else:
-            bought[product_id] = LivePurchase(0.0, last_at[product_id])
+            bought[product_id] = LivePurchase(0.0, min(times[product_id]), max(times[product_id]))
     return bought

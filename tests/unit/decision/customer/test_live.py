@@ -58,7 +58,7 @@ def test_refunded_product_is_neither_bought_nor_of_interest() -> None:
 
 def test_refund_of_a_part_leaves_the_purchase() -> None:
     profile = profile_of(LiveEvent("1", "purchase", 1.0, "a", 2.0), LiveEvent("2", "refund", 2.0, "a", 1.0))
-    assert profile.bought == {"a": LivePurchase(1.0, 1.0)}
+    assert profile.bought == {"a": LivePurchase(1.0, 1.0, 1.0)}
 
 
 def test_refund_of_what_was_bought_before_takes_one_purchase_off() -> None:
@@ -76,3 +76,18 @@ def test_basket_that_two_senders_report_counts_once() -> None:
     for events in (named, unnamed):
         assert profile_of(*events).bought["a"].count == 1.0
     assert profile_of(*named, LiveEvent("3", "purchase", 3.0, "a", basket_id="c")).bought["a"].count == 2.0
+
+
+def test_what_was_bought_is_of_no_interest_until_it_is_looked_at_again() -> None:
+    looked, bought = LiveEvent("1", "add_to_cart", 1.0, "a"), LiveEvent("2", "purchase", 2.0, "a")
+    assert profile_of(looked, bought).recent == {}
+    assert profile_of(looked, bought, LiveEvent("3", "view_item", 3.0, "a")).recent == {"a": 0.5}
+
+
+def test_what_came_back_is_still_of_the_interest_that_led_to_it() -> None:
+    events = (
+        LiveEvent("1", "view_item", 1.0, "a"),
+        LiveEvent("2", "purchase", 2.0, "a"),
+        LiveEvent("3", "refund", 3.0, "a"),
+    )
+    assert profile_of(*events).recent == {"a": 0.5}
