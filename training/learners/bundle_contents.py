@@ -52,7 +52,8 @@ def hyperparameters_of(bundle: Bundle) -> Hyperparameters:
     """What a bundle was tuned to; KeyError or TypeError when this version knows no such hyperparameters."""
     scoring = bundle.scoring
     # scoring.json does not hold the NDCG of the fit, and no step after the fit needs it.
-    blend = Blend(scoring["weights"], Calibration(**scoring["calibration"]), ndcg=0.0)
+    by_kind = {kind: Calibration(**one) for kind, one in scoring.get("calibration_by_kind", {}).items()}
+    blend = Blend(scoring["weights"], Calibration(**scoring["calibration"]), ndcg=0.0, by_kind=by_kind)
     trees = None
     if bundle.ranker is not None:
         base = Calibration(float(bundle.ranker.slope), float(bundle.ranker.intercept))

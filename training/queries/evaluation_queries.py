@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from app.decision.customer.kinds import kind_of
 from app.decision.pipeline import Options
-from app.domain import Ints, Line, ProductId, Query
+from app.domain import PURCHASE, Ints, Line, ProductId, Query
 from app.ports import CustomerState
 from training.data.dataset import Dataset
 from training.data.split import Split
@@ -16,6 +17,8 @@ from training.queries.states import as_of_instant
 DAY_S = 86_400
 CUTOFFS = (5, 10, 20)
 MAX_CUSTOMERS = 4000
+AFTER_PURCHASE = "after_purchase"
+"""Learned from, but no kind of its own when it is answered."""
 # The features of a query are as of the query, so none are stale.
 OPTIONS = Options(stale_after_s=float("inf"))
 
@@ -34,6 +37,13 @@ class EvaluationQueries:
 
     def __iter__(self) -> Iterator[tuple[Query, CustomerState, Ints]]:
         return zip(self.queries, self.states, self.truth, strict=True)
+
+    def kinds(self) -> list[str]:
+        """The kind of each question; AFTER_PURCHASE where events tell of a purchase of the hours before."""
+        return [
+            AFTER_PURCHASE if any(event.type == PURCHASE for event in state.events) else kind_of(query)
+            for query, state in zip(self.queries, self.states, strict=True)
+        ]
 
     def only(self, rows: Sequence[int]) -> "EvaluationQueries":
         """Those at these positions."""

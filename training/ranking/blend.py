@@ -1,11 +1,12 @@
 """Held-out baskets become the weights of the linear ranking and the probability its scores stand for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from app.decision.customer.kinds import QUESTION_KINDS
 from app.domain import Floats, Mask
 from training.metrics.ranking import gains
 from training.ranking.logistic import fit_logistic
@@ -29,8 +30,8 @@ DEFAULT_DISCOVERY: Mapping[str, float] = {
     "linear": 3.0,
     "together": 15.0,
     "next": 10.0,
-    "seen": 0.5,
     "following": 3.0,
+    "seen": 0.5,
     "trending": 0.05,
     "popular": 0.05,
 }
@@ -54,6 +55,8 @@ baskets of regulars hold no such query."""
 MIN_DISCOVERY_TOTAL = 0.1
 # Candidates further down are hardly ever shown, and would carry most of the calibration's weight.
 SHOWN_COUNT = 50
+MIN_KIND_HITS = 200
+"""Fewer tell the slope of a kind of question no better than all kinds together do."""
 NO_SCORE, NO_LABEL = np.zeros(0, np.float32), np.zeros(0, np.bool_)
 
 Wide = npt.NDArray[np.float64]
@@ -69,16 +72,20 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """Weight per column, the calibration of their sum, and NDCG@10 on the fitted baskets (0 when not fitted)."""
+    """Weight per column, the calibration of their sum, and NDCG@10 on the fitted baskets (0 when not fitted).
+
+    `by_kind`: the calibration of those kinds of question that held enough to fit one.
+    """
 
     weights: Mapping[str, float]
     calibration: Calibration
     ndcg: float
+    by_kind: Mapping[str, Calibration] = field(default_factory=dict)
 
     def document(self) -> dict[str, object]:
         """The blend as scoring.json holds it."""
-        calibration = {"slope": self.calibration.slope, "intercept": self.calibration.intercept}
-        return {"weights": dict(self.weights), "calibration": calibration}
+        by_kind = {kind: asdict(calibration) for kind, calibration in self.by_kind.items()}
+        return {"weights": dict(self.weights), "calibration": asdict(self.calibration), "calibration_by_kind": by_kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,18 @@ def calibration_of(scores: Sequence[Floats], labels: Sequence[Mask]) -> Calibrat
         np.concatenate([NO_SCORE, *(ranked[top] for ranked, top in zip(scores, best, strict=True))]),
         np.concatenate([NO_LABEL, *(hits[top] for hits, top in zip(labels, best, strict=True))]),
     )
+
+
+def calibrations_by_kind(
+    scores: Sequence[Floats], labels: Sequence[Mask], kinds: Sequence[str]
+) -> Mapping[str, Calibration]:
+    """The calibration of each kind of question with MIN_KIND_HITS products bought among those that may be shown."""
+    found = {}
+    for kind in QUESTION_KINDS:
+        rows = [row for row, one in enumerate(kinds) if one == kind]
+        if sum(int(labels[row].sum()) for row in rows) >= MIN_KIND_HITS:
+            found[kind] = calibration_of([scores[row] for row in rows], [labels[row] for row in rows])
+    return found
 
 
 def fit_calibration(scores: Floats | Wide, labels: Mask) -> Calibration:

@@ -14,7 +14,7 @@ from app.domain import Floats, Mask
 from app.model.bundle import Bundle
 from app.ports import StageProgress
 from training.queries.evaluation_queries import OPTIONS, EvaluationQueries
-from training.ranking.blend import Blend, fit_blend
+from training.ranking.blend import Blend, calibrations_by_kind, fit_blend
 from training.ranking.leaks import check_columns, check_times
 from training.ranking.trees import Tables, Trees, fit_trees, ndcg_of
 
@@ -30,12 +30,13 @@ MIN_GAIN = 1.005
 @dataclass(frozen=True, slots=True)
 class Window:
     """The queries of one past window. Per query: `rows` (c, names) of all candidates with no blend yet,
-    `labels` (c,) which were bought, `truth_counts` how many products were."""
+    `labels` (c,) which were bought, `truth_counts` how many products were, `kinds` what kind of question it is."""
 
     rows: Sequence[Floats]
     labels: Sequence[Mask]
     truth_counts: Sequence[int]
     names: Sequence[str] = TABLE_COLUMNS
+    kinds: Sequence[str] = ()
 
     @property
     def columns(self) -> Sequence[Floats]:
@@ -49,6 +50,7 @@ class Window:
             [self.labels[position] for position in positions],
             [self.truth_counts[position] for position in positions],
             self.names,
+            [self.kinds[position] for position in positions] if self.kinds else (),
         )
 
 
@@ -76,7 +78,8 @@ def candidate_window(bundle: Bundle, queries: EvaluationQueries, progress: Stage
         rows.append(feature_table(context, items).T)
         labels.append(np.isin(items, truth))
         progress(number, len(queries))
-    return Window(rows, labels, [len(truth) for truth in queries.truth], table_columns(bundle))
+    truth_counts = [len(truth) for truth in queries.truth]
+    return Window(rows, labels, truth_counts, table_columns(bundle), queries.kinds())
 
 
 def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = True) -> Ranking:
@@ -93,10 +96,10 @@ def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = 
     if dropped:
         older, newest = _without(dropped, older), _without(dropped, newest)
         blend = _fit_blend(_merged([older, newest]), seed=seed)
+        blend = replace(blend, weights={**blend.weights, **dict.fromkeys(dropped, 0.0)})
     # The blend's weights have seen the newest window and the trees have not: the comparison favours the blend.
     trees = fit_trees(_tables(older, blend), _tables(newest, blend), seed=seed) if may_have_trees else None
     if trees is None:
-        blend = replace(blend, weights={**blend.weights, **dict.fromkeys(dropped, 0.0)})
         return Ranking(_by_kind(blend, _merged([older, newest])), None, {"blend": blend.ndcg}, dropped)
     figures = {"blend": trees.blend_ndcg, "trees": trees.ndcg}
     return Ranking(replace(blend, calibration=trees.calibration, by_kind=trees.by_kind), trees, figures, dropped)
@@ -141,6 +144,7 @@ def _merged(windows: Sequence[Window]) -> Window:
         [hits for window in windows for hits in window.labels],
         [count for window in windows for count in window.truth_counts],
         windows[0].names,
+        [kind for window in windows for kind in window.kinds],
     )
 
 
@@ -161,4 +165,4 @@ def _tables(window: Window, blend: Blend) -> Tables:
         rows.append(table[best])
         rows[-1][:, BLEND_ROW] = blended[best]
         labels.append(hits[best])
-    return Tables(rows, labels, window.truth_counts, window.names)
+    return Tables(rows, labels, window.truth_counts, window.names, window.kinds)

@@ -1,7 +1,7 @@
 """The candidates of held-out baskets become trees: the learned part of the ranking, kept only where it helps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +11,7 @@ from app.decision.ranking.features import BLEND_ROW, TABLE_COLUMNS
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
 from training.metrics.ranking import METRIC_NAMES, Wide, paired_interval, per_customer
-from training.ranking.blend import Calibration, calibration_of, fit_calibration
+from training.ranking.blend import Calibration, calibration_of, calibrations_by_kind, fit_calibration
 
 CUTOFF = 10
 OWNED_PLACE = TABLE_COLUMNS.index("frequent_all")
@@ -39,13 +39,14 @@ NOT_REPRODUCIBLE = ("train_finish_time", "model_guid")
 class Tables:
     """Held-out queries: per query the candidates' rows (c, t) by `names` and what was bought (c,).
 
-    `truth_counts` = products of the basket, found among the candidates or not.
+    `truth_counts` = products of the basket, found among the candidates or not; `kinds` of question, where known.
     """
 
     rows: Sequence[Floats]
     labels: Sequence[Mask]
     truth_counts: Sequence[int]
     names: Sequence[str] = TABLE_COLUMNS
+    kinds: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Trees:
     ranks_new: bool
     ndcg: float = 0.0
     blend_ndcg: float = 0.0
+    by_kind: Mapping[str, Calibration] = field(default_factory=dict)
 
 
 def fit_trees(tables: Tables, test: Tables, *, seed: int) -> Trees | None:
@@ -103,6 +105,7 @@ def fit_trees(tables: Tables, test: Tables, *, seed: int) -> Trees | None:
         ranks_new=ranks_new,
         ndcg=float(by_trees.mean()),
         blend_ndcg=float(by_blend.mean()),
+        by_kind=calibrations_by_kind(scores, test.labels, test.kinds),
     )
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from app.decision.coupons.features import COLUMNS, CouponHabit, ItemOffers, coupon_table, look_up
 from app.decision.customer.context import Context
 from app.decision.eligibility.products import EligibilityRule, all_allowed
-from app.decision.ranking.scoring import ScoredCandidates
+from app.decision.ranking.scoring import ScoredCandidates, calibration_for
 from app.domain import CouponTrace, Drops, Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.model.offer_items import Positions
 from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, OfferIndex
@@ -102,7 +102,7 @@ def coupon_candidates(
     if kept is not None:
         rows, pairs, coupons = rows.take(kept), pairs.take(kept), [coupons[position] for position in kept.tolist()]
     log_odds = _log_odds(context, offer_index, rows, item_offers)
-    calibration = context.bundle.scoring["calibration"]
+    calibration = calibration_for(context)
     slope = max(float(calibration["slope"]), MIN_SLOPE)
     # The products' calibration backwards: coupons and products of equal odds get equal scores.
     keys = score = (log_odds + offer_index.worths.log_weight.take(pairs) - calibration["intercept"]) / slope

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import expit
 
 from app.decision.customer.context import Context
+from app.decision.customer.kinds import kind_of
 from app.decision.eligibility.products import excludes_purchased
 from app.decision.ranking.features import BLEND_ROW, COLUMNS, Positions, feature_table, rows_of
 from app.domain import Floats, Ints
@@ -88,10 +89,18 @@ def factors(context: Context, scored: ScoredCandidates, positions: Ints) -> Sequ
 
 def probability(context: Context, score: Floats) -> Floats:
     """P(in the next basket) = σ(slope · score + intercept), as fitted on held-out baskets."""
-    calibration = context.bundle.scoring["calibration"]
+    calibration = calibration_for(context)
     logit = np.float32(calibration["slope"]) * score + np.float32(calibration["intercept"])
     chance: Floats = expit(logit)
     return chance
+
+
+def calibration_for(context: Context) -> Mapping[str, float]:
+    """Slope and intercept for this kind of question; those of all kinds together where the bundle has none for it."""
+    scoring = context.bundle.scoring
+    # A bundle of an earlier version has one calibration for all.
+    found: Mapping[str, float] = scoring.get("calibration_by_kind", {}).get(kind_of(context.query))
+    return found or scoring["calibration"]
 
 
 def blend_weights(context: Context) -> Floats:

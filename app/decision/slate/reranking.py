@@ -8,7 +8,7 @@ import numpy as np
 from app.decision.candidates.gather import Candidates
 from app.decision.customer.context import Context
 from app.decision.eligibility.merchandising import BRAND, CATEGORY, log_factors, pinned
-from app.decision.ranking.scoring import NOT_A_SCORE, ScoredCandidates, probability
+from app.decision.ranking.scoring import NOT_A_SCORE, ScoredCandidates, calibration_for, probability
 from app.decision.slate.diversity import LAST, Cap, Wide, best_together
 from app.decision.slate.new_products import with_new_place
 from app.decision.slate.objective import WORTH_NAMES, each_minor, worth_of
@@ -120,7 +120,7 @@ def _keys(context: Context, scored: ScoredCandidates, worth: Wide | None, boosts
 
 def _slope(context: Context) -> float:
     """How many log-odds a unit of score is worth, as the bundle's calibration found it."""
-    return max(float(context.bundle.scoring["calibration"]["slope"]), MIN_SLOPE)
+    return max(float(calibration_for(context)["slope"]), MIN_SLOPE)
 
 
 def _pins(context: Context, scored: ScoredCandidates) -> dict[int, int]:

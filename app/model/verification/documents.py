@@ -89,10 +89,11 @@ class Ranker(Calibration):
 
 
 class Scoring(_Document):
-    """The ranking: a weight per column, the calibration, and the trees' table where there are trees."""
+    """The ranking: a weight per column, calibrations, and the table of trees where there are any."""
 
     weights: dict[str, FiniteFloat]
     calibration: Calibration
+    calibration_by_kind: dict[str, Calibration] = {}
     exclude_purchased: bool = False
     ranker: Ranker | None = None
 
