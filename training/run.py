@@ -37,6 +37,7 @@ from training.learners.factors import AlsSettings, Start, Trial, tune
 from training.learners.linear import LinearSettings, tune_linear
 from training.learners.replenishment import with_replenishment
 from training.queries.evaluation_queries import EvaluationQueries, build_queries, dataset_facts, sampled, with_baskets
+from training.queries.moments import after_purchases
 from training.queries.states import states_for
 from training.ranking.blend import default_blend
 from training.ranking.fit import Ranking, candidate_window, fit_ranking
@@ -229,6 +230,7 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], hyperparameters: Hyperparam
             queries = _queries(run, split)
             if run.dataset.has_purchases:
                 queries = with_baskets(queries, split.train.product_ids, seed=run.seed)
+                queries = after_purchases(queries, run.dataset, split, seed=run.seed)
             windows.append(candidate_window(bundle, queries, partial(run.progress, f"candidates of window {number}")))
     with run.timed("ranking"):
         return fit_ranking(windows, seed=run.seed, may_have_trees=run.config.parts.trees)

@@ -32,7 +32,7 @@ class Split:
 
     Some queries come in the middle of a visit: `prefix`: customer code → items viewed in it so far, latest first.
     Where nothing is ever bought, all do, and truth is what is viewed next. `query_day`: of which day a query is
-    that needs to know what is on promotion.
+    that needs to know what is on promotion. `end_day`: before it lies all that may be known of what came after the cut.
     """
 
     kind: str
@@ -40,6 +40,7 @@ class Split:
     truth: Mapping[int, Ints]
     prefix: Mapping[int, Ints] = field(default_factory=dict)
     query_day: float | None = None
+    end_day: float | None = None
 
 
 def make_splits(dataset: Dataset, *, seed: int, window_count: int = 2) -> list[Split]:
@@ -63,7 +64,7 @@ def time_split(dataset: Dataset, *, windows_back: float = 1, seed: int = 0) -> S
     dataset has views, every second of the customers who viewed something between the cut and that basket gets it as
     `prefix`, and so does everybody who viewed something and never bought before.
     """
-    cut, past, in_window = _window(dataset, windows_back)
+    cut, end, past, in_window = _window(dataset, windows_back)
     # The basket as the last key: of two at one instant the same one is first in every run.
     lines = _first_basket_lines(
         dataset, in_window[np.lexsort((dataset.basket[in_window], dataset.day[in_window], dataset.customer[in_window]))]
@@ -74,7 +75,8 @@ def time_split(dataset: Dataset, *, windows_back: float = 1, seed: int = 0) -> S
     prefix = {code: items for code, items in viewed.items() if code not in known or random.random() < VISIT_SHARE}
     is_kept = np.isin(dataset.customer[lines], [*known, *prefix])
     query_day = _query_day(dataset, in_window, cut)
-    return Split("time", dataset.only(past, as_of_day=cut), _group_items(dataset, lines[is_kept]), prefix, query_day)
+    truth = _group_items(dataset, lines[is_kept])
+    return Split("time", dataset.only(past, as_of_day=cut), truth, prefix, query_day, end)
 
 
 def _query_day(dataset: Dataset, in_window: Lines, cut: float) -> float:
@@ -109,7 +111,7 @@ def session_split(dataset: Dataset, *, windows_back: float = 1, seed: int) -> Sp
 
     The view is any but the first, at random; a session of one view makes no query. Visitors may be new.
     """
-    cut, past, in_window = _window(dataset, windows_back)
+    cut, end, past, in_window = _window(dataset, windows_back)
     began = np.full(int(dataset.basket.max(initial=-1)) + 1, np.inf)
     np.minimum.at(began, dataset.basket, dataset.day)
     # A session that began before the cut is learned from in part, so it is no query.
@@ -123,15 +125,15 @@ def session_split(dataset: Dataset, *, windows_back: float = 1, seed: int) -> Sp
         if len(views) > 1:
             position = int(random.integers(1, len(views)))
             truth[customer], prefix[customer] = views[position : position + 1], views[:position][::-1]
-    return Split("time", dataset.only(past, as_of_day=cut), truth, prefix)
+    return Split("time", dataset.only(past, as_of_day=cut), truth, prefix, end_day=end)
 
 
-def _window(dataset: Dataset, windows_back: float) -> tuple[float, npt.NDArray[np.bool_], Lines]:
-    """The cut, which lines lie before it, and the lines of the window after it."""
+def _window(dataset: Dataset, windows_back: float) -> tuple[float, float, npt.NDArray[np.bool_], Lines]:
+    """The cut, the end of the window after it, which lines lie before the cut, and the lines of the window."""
     window = min(MAX_WINDOW_DAYS, WINDOW_SHARE * float(np.ptp(dataset.day)))
     cut = dataset.as_of_day - windows_back * window
     past = dataset.day < cut
-    return cut, past, np.flatnonzero(~past & (dataset.day < cut + window))
+    return cut, cut + window, past, np.flatnonzero(~past & (dataset.day < cut + window))
 
 
 def random_split(dataset: Dataset, *, seed: int) -> Split:
