@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
@@ -36,11 +37,18 @@ from training.learners.content import with_content
 from training.learners.factors import AlsSettings, Start, Trial, tune
 from training.learners.linear import LinearSettings, tune_linear
 from training.learners.replenishment import with_replenishment
-from training.queries.evaluation_queries import EvaluationQueries, build_queries, dataset_facts, sampled, with_baskets
+from training.queries.evaluation_queries import (
+    MAX_CUSTOMERS,
+    EvaluationQueries,
+    build_queries,
+    dataset_facts,
+    sampled,
+    with_baskets,
+)
 from training.queries.moments import after_purchases
 from training.queries.states import states_for
 from training.ranking.blend import default_blend
-from training.ranking.fit import Ranking, candidate_window, fit_ranking
+from training.ranking.fit import Ranking, candidate_window, fit_ranking, not_needed
 from training.release.assemble import bundle_of, write_contents
 from training.release.publish import Facts, prune
 from training.release.release import GateResult, release
@@ -51,6 +59,8 @@ from training.warm_start import WarmStart, warm_start
 DEFAULT_CONFIG = ModelConfig()
 RANDOM_WINDOWS = 2
 """Where no time splits the history, so many times customers' products are held out at random for tuning."""
+ENOUGH_QUERIES = 10_000
+"""Older windows are left out once the newer ones hold so many queries: they cost time and say less of today."""
 DAY_S = 86_400
 
 
@@ -163,7 +173,9 @@ def _split(run: _Run) -> tuple[Split, list[Split]]:
     """The test split, and the earlier ones that tune; nothing of the first is in the second."""
     splits = make_splits(run.dataset, seed=run.seed, window_count=1 + run.config.max_windows)
     if len(splits) > 1:
-        return splits[0], splits[1:]
+        # In how many windows the queries before each of them lie: a shop with many customers needs fewer.
+        before = np.cumsum([0, *(min(len(split.truth), MAX_CUSTOMERS) for split in splits[1:-1])])
+        return splits[0], splits[1 : 1 + int(np.searchsorted(before, ENOUGH_QUERIES))]
     numbers = range(1, 1 + min(RANDOM_WINDOWS, run.config.max_windows))
     # A seed for each window, or all of them would hold out the same products.
     return splits[0], [random_split(splits[0].train, seed=run.seed + number) for number in numbers]
@@ -186,8 +198,13 @@ def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Hyper
 
 
 def _with_ranking(hyperparameters: Hyperparameters, ranking: Ranking) -> Hyperparameters:
-    linear = None if "linear" in ranking.dropped else hyperparameters.linear
-    return replace(hyperparameters, linear=linear, blend=ranking.blend, trees=ranking.trees)
+    return replace(_without_columns(hyperparameters, ranking.dropped), blend=ranking.blend, trees=ranking.trees)
+
+
+def _without_columns(hyperparameters: Hyperparameters, dropped: Sequence[str]) -> Hyperparameters:
+    weights = {**hyperparameters.blend.weights, **dict.fromkeys(dropped, 0.0)}
+    linear = None if "linear" in dropped else hyperparameters.linear
+    return replace(hyperparameters, linear=linear, blend=replace(hyperparameters.blend, weights=weights))
 
 
 def _tune_factors(
@@ -232,8 +249,12 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], hyperparameters: Hyperparam
                 queries = with_baskets(queries, split.train.product_ids, seed=run.seed)
                 queries = after_purchases(queries, run.dataset, split, seed=run.seed)
             windows.append(candidate_window(bundle, queries, partial(run.progress, f"candidates of window {number}")))
+            if number == 1:
+                dropped = not_needed(windows[0], seed=run.seed)
+                # Older windows are spared what the ranking can do without.
+                hyperparameters = _without_columns(hyperparameters, dropped)
     with run.timed("ranking"):
-        return fit_ranking(windows, seed=run.seed, may_have_trees=run.config.parts.trees)
+        return fit_ranking(windows, seed=run.seed, dropped=dropped, may_have_trees=run.config.parts.trees)
 
 
 def _train_without(run: _Run, test: Split, hyperparameters: Hyperparameters) -> Bundle:

@@ -82,21 +82,27 @@ def candidate_window(bundle: Bundle, queries: EvaluationQueries, progress: Stage
     return Window(rows, labels, truth_counts, table_columns(bundle), queries.kinds())
 
 
-def fit_ranking(windows: Sequence[Window], *, seed: int, may_have_trees: bool = True) -> Ranking:
+def not_needed(newest: Window, *, seed: int) -> Sequence[str]:
+    """Of the optional columns those without which a blend ranks the newest window as well: older ones need none."""
+    blend = _fit_blend(newest, seed=seed)
+    return tuple(name for name in OPTIONAL if not _needs(name, blend, newest))
+
+
+def fit_ranking(
+    windows: Sequence[Window], *, seed: int, dropped: Sequence[str] = (), may_have_trees: bool = True
+) -> Ranking:
     """The ranking that the windows (newest first) teach; the newest decides whether trees are worth having.
 
-    A single window is shared: most of its queries teach, the others decide. Raises LeakFound when a column knows what
-    was bought.
+    It makes no use of the columns that are `dropped`. A single window is shared: most of its queries teach, the others
+    decide. Raises LeakFound when a column knows what was bought.
     """
     merged = _merged(windows)
     check_columns(merged.names, merged.rows, merged.labels)
+    windows = [_without(dropped, window) for window in windows] if dropped else windows
     older, newest = (_merged(windows[1:]), windows[0]) if len(windows) > 1 else _shared(windows[0], seed=seed)
     blend = _fit_blend(_merged([older, newest]), seed=seed)
-    dropped = [name for name in OPTIONAL if not _needs(name, blend, newest)]
-    if dropped:
-        older, newest = _without(dropped, older), _without(dropped, newest)
-        blend = _fit_blend(_merged([older, newest]), seed=seed)
-        blend = replace(blend, weights={**blend.weights, **dict.fromkeys(dropped, 0.0)})
+    # A column without values keeps its default weight, and a server would fill it.
+    blend = replace(blend, weights={**blend.weights, **dict.fromkeys(dropped, 0.0)})
     # The blend's weights have seen the newest window and the trees have not: the comparison favours the blend.
     trees = fit_trees(_tables(older, blend), _tables(newest, blend), seed=seed) if may_have_trees else None
     if trees is None:

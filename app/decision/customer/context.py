@@ -87,10 +87,10 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
         anchors=anchors,
         near=bundle.neighbours_idx.take(anchors, axis=0),
         near_score=bundle.neighbours_score.take(anchors, axis=0),
-        followers=_followers(bundle, bought),
+        followers=followers_of(bundle, bought),
         group=_group(query, bundle, features),
-        user=_user_vector(bundle, bought, live, anchors),
-        linear=_linear(bundle, bought, live, anchors),
+        user=user_vector(bundle, bought, live, anchors),
+        linear=linear_of(bundle, bought, live, anchors),
         promotions=promotions_for(query, bundle, features),
         degraded=(
             *state.degraded,
@@ -197,7 +197,7 @@ def _group(query: Query, bundle: Bundle, features: CustomerFeatures | None) -> s
     return segment if segment in bundle.group_of else "all"
 
 
-def _linear(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) -> Floats | None:
+def linear_of(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) -> Floats | None:
     """Linear scores of purchases and of what was looked at but not bought; None when there is nothing to sum."""
     if not len(bundle.linear_idx):
         return None
@@ -218,14 +218,14 @@ def interest_in(bundle: Bundle, live: LiveProfile, items: Ints) -> Floats:
     return np.array([live.recent.get(ids[item], NAMED_INTEREST) for item in items.tolist()], np.float32)
 
 
-def _followers(bundle: Bundle, bought: Bought) -> Followers | None:
+def followers_of(bundle: Bundle, bought: Bought) -> Followers | None:
     """What follows the last purchases; None as well where training found that it says nothing."""
     if not bundle.scoring["weights"].get("following"):
         return None
     return followers_of_past(bundle.next_idx, bundle.next_score, bought.items, bought.last_day)
 
 
-def _user_vector(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) -> Floats | None:
+def user_vector(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) -> Floats | None:
     """The exact fold-in of the strongest purchases and the latest interest; None when nothing is known."""
     items, count, weight = bought.items, bought.count, bought.weight_112d
     if not len(items) and not len(anchors):
