@@ -7,7 +7,7 @@ import pytest
 from tests.support.rows import history_of
 from training.data.dataset import Dataset, load_interactions
 from training.data.split import session_split
-from training.learners.transitions import BACKWARD, PRIOR, transitions
+from training.learners.transitions import BACKWARD, DETOUR_SHARE, PRIOR, transitions
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -28,13 +28,20 @@ def chance(data: Dataset, before: str, after: str) -> float:
     return score_of.get(column, 0.0)
 
 
-def test_score_is_the_share_of_steps_with_a_pseudo_step() -> None:
+def test_score_is_the_share_of_steps_with_a_pseudo_step_and_of_detours() -> None:
     data = sessions(("s", "a", 0), ("s", "b", 1), ("s", "c", 2))
-    from_a = 1 + 1 / 2
-    assert chance(data, "a", "b") == pytest.approx(1 / (from_a + PRIOR))
-    assert chance(data, "a", "c") == pytest.approx(1 / 2 / (from_a + PRIOR))
-    from_b = 1 + BACKWARD
-    assert chance(data, "b", "a") == pytest.approx(BACKWARD / (from_b + PRIOR))
+    from_a, from_b, from_c = 1 + 1 / 2 + PRIOR, 1 + BACKWARD + PRIOR, BACKWARD * (1 + 1 / 2) + PRIOR
+    a_b, a_c, b_a, b_c = 1 / from_a, 1 / 2 / from_a, BACKWARD / from_b, 1 / from_b
+    c_a, c_b = BACKWARD / 2 / from_c, BACKWARD / from_c
+    assert chance(data, "a", "b") == pytest.approx((1 - DETOUR_SHARE) * a_b + DETOUR_SHARE * a_c * c_b)
+    assert chance(data, "a", "c") == pytest.approx((1 - DETOUR_SHARE) * a_c + DETOUR_SHARE * a_b * b_c)
+    assert chance(data, "b", "a") == pytest.approx((1 - DETOUR_SHARE) * b_a + DETOUR_SHARE * b_c * c_a)
+
+
+def test_pair_that_was_never_seen_follows_by_a_detour_and_nothing_follows_itself() -> None:
+    data = sessions(("s", "a", 0), ("s", "b", 1), ("t", "b", 100), ("t", "c", 101))
+    assert chance(data, "a", "b") > chance(data, "a", "c") > 0
+    assert chance(data, "a", "a") == 0
 
 
 def test_sessions_do_not_run_into_one_another() -> None:
@@ -42,9 +49,9 @@ def test_sessions_do_not_run_into_one_another() -> None:
 
 
 def test_views_of_one_instant_have_no_order() -> None:
+    assert chance(sessions(("s", "a", 0), ("s", "b", 0)), "a", "b") == 0
     data = sessions(("s", "a", 0), ("s", "b", 0), ("s", "c", 1))
-    assert chance(data, "a", "b") == 0
-    assert chance(data, "a", "c") == chance(data, "b", "c") > 0
+    assert chance(data, "a", "c") == chance(data, "b", "c") > 10 * chance(data, "a", "b")
 
 
 def test_coming_back_to_a_product_is_a_line_of_its_own() -> None:
