@@ -16,11 +16,13 @@ PAST_DECAY = 0.7
 class Followers:
     """`items` int32 (p, 64) that followed each of the last p purchases, -1 where there are fewer.
 
-    `chance` float32 (p, 64) in [0, 1]: how likely each is next, decayed by the steps since the purchase.
+    `chance` float32 (p, 64) in [0, 1]: how likely each is next, decayed by the steps since the purchase. The first
+    `latest` purchases are those of the last step.
     """
 
     items: Ints
     chance: Floats
+    latest: int
 
 
 def followers_of_past(next_idx: Ints, next_score: Floats, items: Ints, last_day: Floats) -> Followers | None:
@@ -42,4 +44,4 @@ def followers_of_past(next_idx: Ints, next_score: Floats, items: Ints, last_day:
     if not chance.any():
         return None
     chance *= np.float32(PAST_DECAY) ** step.astype(np.float32)[:, None]
-    return Followers(next_idx.take(past, axis=0), chance)
+    return Followers(next_idx.take(past, axis=0), chance, int(np.count_nonzero(step == 0)))

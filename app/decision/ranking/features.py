@@ -40,6 +40,7 @@ RANKER_COLUMNS = (
     "repeat_rate",
     "next_of_last",
     "anchor_count",
+    "following_of_last",
 )
 """What the trees look at in addition to COLUMNS and the blend's own score."""
 
@@ -103,7 +104,10 @@ def feature_table(context: Context, items: Ints) -> Floats:
         table[ROW["next_of_last"], position] = np.minimum(often[0].take(known), 0.999)
         table[ROW["anchor_count"]] = len(anchors)
     if context.followers is not None:
-        table[ROW["following"]] = _pulled(context.followers.items, context.followers.chance, position_of, len(items))
+        followers, often = context.followers.items, context.followers.chance
+        table[ROW["following"]] = _pulled(followers, often, position_of, len(items))
+        last = slice(context.followers.latest)
+        table[ROW["following_of_last"]] = _pulled(followers[last], often[last], position_of, len(items))
     group_items, group_scores = trending_group(context)
     position, known = _positions(position_of, group_items)
     table[ROW["trending"], position] = group_scores.take(known)
