@@ -134,7 +134,7 @@ def _new_only(tables: Tables) -> Tables:
     new = [rows[:, OWNED_PLACE] <= 0 for rows in tables.rows]
     rows = [np.ascontiguousarray(one[kept]) for one, kept in zip(tables.rows, new, strict=True)]
     labels = [hits[kept] for hits, kept in zip(tables.labels, new, strict=True)]
-    return Tables(rows, labels, [int(hits.sum()) for hits in labels])
+    return Tables(rows, labels, [int(hits.sum()) for hits in labels], tables.names)
 
 
 def _fit(tables: Tables, base: Calibration, *, seed: int) -> bytes:
