@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from training.evaluation.evaluate import FIGURES, FREQUENCY, POPULARITY, SEGMENT_FIGURES
+from training.evaluation.evaluate import FIGURES, SEGMENT_FIGURES
 from training.evaluation.results import (
     PRODUCT,
     EvaluationResults,
@@ -15,6 +15,7 @@ from training.evaluation.results import (
 )
 from training.metrics.calibration import Bin, Reliability
 from training.metrics.exposure import PopularityGroup
+from training.metrics.rule_comparison import FREQUENCY, POPULARITY
 
 HOSTILE = '<b>$x^2_$ & "quoted" 高い'
 MEAN = MetricEstimate(0.2, 0.1, 0.3)

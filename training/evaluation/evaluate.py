@@ -48,11 +48,11 @@ from training.metrics.ranking import (
     side_by_side,
     truth_sizes,
 )
+from training.metrics.rule_comparison import FREQUENCY, PLAIN_ALS, POPULARITY
 from training.metrics.source_recall import contributions
 from training.queries.evaluation_queries import CUTOFFS, EvaluationQueries, with_baskets
 from training.queries.states import as_of_instant
 
-POPULARITY, FREQUENCY, PLAIN_ALS = "popularity", "personal frequency", "plain ALS"
 FIGURES = tuple(f"{name}@{cutoff}" for cutoff in CUTOFFS for name in METRIC_NAMES)
 SEGMENT_FIGURES = ("hit@10", "recall@10", "ndcg@10")
 CURVES = ("hit", "recall", "precision", "ndcg")

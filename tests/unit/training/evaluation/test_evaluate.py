@@ -14,9 +14,10 @@ from tests.support.world import CUSTOMERS_PER_TASTE, World, no_progress
 from training.data.dataset import load_interactions, product_table
 from training.data.split import make_splits
 from training.evaluation.baselines import Baselines
-from training.evaluation.evaluate import FREQUENCY, PLAIN_ALS, POPULARITY, Case, evaluate_bundle
+from training.evaluation.evaluate import Case, evaluate_bundle
 from training.evaluation.results import PRODUCT, EvaluationResults, headline
 from training.evaluation.segments import segments_of
+from training.metrics.rule_comparison import FREQUENCY, PLAIN_ALS, POPULARITY
 from training.queries.evaluation_queries import OPTIONS, build_queries
 from training.queries.states import states_as_of
 
