@@ -37,6 +37,8 @@ from training.learners.content import with_content
 from training.learners.factors import AlsSettings, Start, Trial, tune
 from training.learners.linear import LinearSettings, tune_linear
 from training.learners.replenishment import with_replenishment
+from training.metrics.rule_comparison import KEY as RULES_KEY
+from training.metrics.rule_comparison import comparison_of
 from training.queries.evaluation_queries import (
     MAX_CUSTOMERS,
     EvaluationQueries,
@@ -54,6 +56,7 @@ from training.release.publish import Facts, prune
 from training.release.release import GateResult, release
 from training.report.summary import EvaluationReport, TrainReport
 from training.report.write import write_report
+from training.simple_rules import Candidate, learned_or_simple
 from training.warm_start import WarmStart, warm_start
 
 DEFAULT_CONFIG = ModelConfig()
@@ -111,11 +114,17 @@ def train(
         run = _load(settings, Path(folder), seed=seed, progress=progress, config=config)
         run.note("load", started)
         test, tuning = _split(run)
-        hyperparameters, provenance = _tune(run, tuning, budget_s=budget_s)
+        hyperparameters, found = _tune(run, tuning, budget_s=budget_s)
         held_out_bundle = _train_without(run, test, hyperparameters)
-        results = _evaluate(run, test, held_out_bundle, baselines=_baselines(run, test))
+        queries = _queries(run, test)
+        with run.timed("simple rules"):
+            candidate = Candidate(held_out_bundle, run.dataset, test, queries, seed)
+            hyperparameters, held_out_bundle, rules = learned_or_simple(candidate, hyperparameters, progress)
+        baselines = _baselines(run, test).with_notes(rules.notes())
+        results = _evaluate(run, test, held_out_bundle, queries, baselines=baselines)
         coupons = _fit_coupons(run, held_out_bundle)
         metrics = headline(results) | coupons.metrics()
+        provenance = {**found, RULES_KEY: rules.to_dict()}
         version = _train_on_everything(run, hyperparameters, coupons, metrics, provenance)
         report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
         with run.timed("features"):
@@ -124,7 +133,15 @@ def train(
     gate = _release(run, redis_url, version) if publish else None
     run.note("total", started)
     is_published = gate is not None and gate.is_published
-    return TrainReport(version, published=is_published, metrics=metrics, seconds=run.seconds, report=report, gate=gate)
+    return TrainReport(
+        version,
+        published=is_published,
+        metrics=metrics,
+        seconds=run.seconds,
+        report=report,
+        gate=gate,
+        notes=rules.notes(),
+    )
 
 
 def evaluate(settings: Settings, *, seed: int, progress: Progress) -> EvaluationReport:
@@ -135,7 +152,9 @@ def evaluate(settings: Settings, *, seed: int, progress: Progress) -> Evaluation
         run = _load(settings, Path(folder), seed=seed, progress=progress)
         test, _ = _split(run)
         retrained = _train_without(run, test, hyperparameters_of(live))
-        results = _evaluate(run, test, retrained, baselines=Baselines())
+        rules = comparison_of(live.manifest)
+        baselines = Baselines(notes=() if rules is None else rules.notes())
+        results = _evaluate(run, test, retrained, _queries(run, test), baselines=baselines)
         report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
         return EvaluationReport(version, headline(results), report)
 
@@ -277,9 +296,10 @@ def _baselines(run: _Run, test: Split) -> Baselines:
         )
 
 
-def _evaluate(run: _Run, test: Split, bundle: Bundle, *, baselines: Baselines) -> EvaluationResults:
+def _evaluate(
+    run: _Run, test: Split, bundle: Bundle, queries: EvaluationQueries, *, baselines: Baselines
+) -> EvaluationResults:
     with run.timed("evaluate"):
-        queries = _queries(run, test)
         segments = segments_of(queries, test, run.history)
         return evaluate_bundle(Case(bundle, run.dataset, test, queries, segments, run.seed, baselines), run.progress)
 

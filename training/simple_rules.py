@@ -79,6 +79,21 @@ class _Rules:
         return slice(*np.searchsorted(self.pairs.customer, [code, code + 1]).tolist())
 
 
+def learned_or_simple(
+    candidate: Candidate, learned: Hyperparameters, progress: Progress
+) -> tuple[Hyperparameters, Bundle, RuleComparison]:
+    """What to train with, the candidate's bundle as it ranks then, and the comparison that decided.
+
+    That is what was `learned`, or the best simple rule where too few queries show whether it is better.
+    """
+    found = compare_with_rules(candidate, progress)
+    rule = found.rule_to_serve()
+    if rule is None:
+        return learned, candidate.bundle, found
+    simple = ranking_by(rule, learned, candidate)
+    return simple, ranked_by(simple, candidate.bundle), replace(found, served=rule)
+
+
 def compare_with_rules(candidate: Candidate, progress: Progress) -> RuleComparison:
     """NDCG@10 of the served slates, of popularity, personal frequency and plain ALS, on the same queries.
 

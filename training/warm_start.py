@@ -15,6 +15,7 @@ from training.config import EnabledParts
 from training.data.split import Split
 from training.learners.bundle_contents import Hyperparameters, hyperparameters_of
 from training.learners.factors import Start
+from training.metrics.rule_comparison import ranks_by_rule
 from training.queries.states import as_of_instant
 
 WARM_ITERATIONS = 4
@@ -26,7 +27,7 @@ REMEDY = "train once without --warm-start"
 class WarmStart:
     """Bundle `version` as a start: what it was tuned to, its item factors (n, k) by product, and its last instant.
 
-    `can_rank`: its blend and trees read the columns that serving makes today.
+    `can_rank`: its blend and trees were learned, and read the columns that serving makes today.
     """
 
     version: str
@@ -72,7 +73,7 @@ def warm_start(bundles_dir: Path, parts: EnabledParts, *, has_promotions: bool) 
     return WarmStart(
         live.version,
         hyperparameters,
-        _can_rank(hyperparameters, has_promotions=has_promotions),
+        _can_rank(hyperparameters, has_promotions=has_promotions) and not ranks_by_rule(live.manifest),
         live.catalogue.product_ids,
         live.item_factors,
         None if end is None else datetime.fromisoformat(end),

@@ -52,6 +52,10 @@ class TrainingOutcome(EvaluationOutcome, Protocol):
     def gate(self) -> Gate | None:
         """What the gate checked; None when it did not run."""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What to know of the bundle, and what to do about it."""
+
 
 def training_outcome(trained: TrainingOutcome) -> list[str | TextTable]:
     """The new bundle, its figures, what the gate checked, and where the time went."""
@@ -59,7 +63,8 @@ def training_outcome(trained: TrainingOutcome) -> list[str | TextTable]:
     gate = [] if trained.gate is None else [TextTable(("check", "", "detail"), trained.gate.rows())]
     state = "is live" if trained.published else "is not published"
     tables = metric_tables(trained.metrics)
-    return [f"bundle {trained.version} {state}", *tables, *gate, f"time: {spent}", f"report: {trained.report}"]
+    notes = [f"note: {note}" for note in trained.notes]
+    return [f"bundle {trained.version} {state}", *tables, *gate, *notes, f"time: {spent}", f"report: {trained.report}"]
 
 
 def evaluation_outcome(evaluated: EvaluationOutcome) -> list[str | TextTable]:

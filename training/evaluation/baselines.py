@@ -1,7 +1,7 @@
 """The live bundle as a fair baseline: itself where it saw nothing of the test window, else its settings retrained."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +22,10 @@ class Baselines:
 
     bundles: Mapping[str, Bundle] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def with_notes(self, notes: tuple[str, ...]) -> "Baselines":
+        """The same with these notes first."""
+        return replace(self, notes=(*notes, *self.notes))
 
 
 def live_baselines(bundles_dir: Path, split: Split, retrain: Retrain) -> Baselines:

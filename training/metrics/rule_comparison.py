@@ -10,7 +10,7 @@ from app.domain import Mask
 from training.metrics.ranking import Wide, paired_interval
 
 POPULARITY, FREQUENCY, PLAIN_ALS = "popularity", "personal frequency", "plain ALS"
-SERVABLE = {FREQUENCY: "what a customer bought most, then what sells best", POPULARITY: "what sells best"}
+SERVABLE = {FREQUENCY: "each customer's own products, then what is popular", POPULARITY: "what is popular"}
 """The rules that a bundle can rank by, in words; of two that are equally good the first is served."""
 MIN_HITS = 20
 """The interval of fewer queries with a hit says nothing."""
@@ -83,18 +83,18 @@ class RuleComparison:
     def history_in_words(self) -> str:
         """How much there was to learn from."""
         span = "without times" if self.days is None else f"in {self.days:,} days"
-        return f"the history has {self.customers:,} customers and {self.baskets:,} baskets {span}"
+        return f"The history has {self.customers:,} customers and {self.baskets:,} baskets {span}"
 
-    def why_served(self) -> str | None:
-        """Which rule is served, why, and what to do; None where the bundle ranks by what it learned."""
+    def notes(self) -> tuple[str, ...]:
+        """Which rule is served, why, and what to do; nothing where the bundle ranks by what it learned."""
         if self.served is None:
-            return None
+            return ()
         return (
-            f"ranks by a simple rule, {self.served} ({SERVABLE[self.served]}): ranking was not learned, because "
-            f"{self.every.hits} of the {NEEDED_HITS} customers needed to tell it from a rule bought something that was "
-            f"proposed, of {self.every.queries:,} with a held-out basket; {self.history_in_words()}: import older and "
-            "further sales, see with `endcap import --preview FILE` that customer and time are the right columns, or "
-            "wait: every `endcap train` decides again"
+            f"This bundle ranks by a simple rule, {self.served}: {SERVABLE[self.served]}. Its ranking was not learned: "
+            f"for that, {NEEDED_HITS} held-out customers must have chosen something that was proposed to them, and "
+            f"{self.every.hits} of {self.every.queries:,} did. {self.history_in_words()}. Import older and further "
+            "sales, and see with `endcap import --preview FILE` that customer and time are the right columns; or wait: "
+            "every `endcap train` decides again.",
         )
 
 
@@ -117,6 +117,12 @@ def comparison_of(manifest: Mapping[str, object]) -> RuleComparison | None:
         return _ADAPTER.validate_python(config.get(KEY) if isinstance(config, Mapping) else None)
     except ValidationError:
         return None
+
+
+def ranks_by_rule(manifest: Mapping[str, object]) -> bool:
+    """True for a bundle whose ranking was not learned."""
+    found = comparison_of(manifest)
+    return found is not None and found.served is not None
 
 
 _ADAPTER = TypeAdapter(RuleComparison)

@@ -1,6 +1,6 @@
 """What a finished training or evaluation reports, and the same in plain JSON types for programs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +10,10 @@ from training.release.release import GateResult
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
-    """What a training run made, how good it is on held-out baskets, and where the time went (seconds)."""
+    """What a training run made, how good it is on held-out baskets, and where the time went (seconds).
+
+    `notes`: what the retailer has to know of the bundle and can do about it.
+    """
 
     version: str
     _: KW_ONLY
@@ -19,6 +22,7 @@ class TrainReport:
     seconds: Mapping[str, float]
     report: Path
     gate: GateResult | None = None
+    notes: Sequence[str] = ()
 
     @property
     def refusal(self) -> ReleaseRefused | None:
@@ -34,6 +38,7 @@ class TrainReport:
             "seconds": self.seconds,
             "report": str(self.report),
             "gate": None if self.gate is None else self.gate.to_dict(),
+            "notes": list(self.notes),
         }
 
 

@@ -13,12 +13,15 @@ from app.errors import BadInput, BadSetting
 from app.history import History
 from app.model.bundle import current_version, load_bundle
 from app.model.verification.manifest import MANIFEST, sealed
+from tests.support.bundles import copied, document_of
 from tests.support.world import World, train_unpublished
 from tests.unit.training.learners.test_factors import SMALL, checkerboard
 from training.config import EnabledParts, ModelConfig
 from training.data.dataset import load_interactions
 from training.data.split import make_splits
 from training.learners.factors import Start, fit_item_factors
+from training.metrics.rule_comparison import FREQUENCY
+from training.release.publish import point_to
 from training.warm_start import WARM_ITERATIONS, warm_start
 
 
@@ -76,6 +79,14 @@ def test_ranking_of_other_columns_is_fitted_again(own_world: World) -> None:
     report = train_unpublished(own_world, ModelConfig(warm_start=True))
     made = load_bundle(own_world.settings.bundles_dir / report.version)
     assert list(made.scoring["weights"]) == list(COLUMNS)
+
+
+def test_ranking_that_was_not_learned_is_fitted_from_the_next_training_on(own_world: World) -> None:
+    bundles = own_world.settings.bundles_dir
+    config = document_of(bundles, "manifest.json")["config"]
+    served = {**config["simple_rules"], "served": FREQUENCY}
+    point_to(bundles, copied(bundles, "rule", manifest={"config": {**config, "simple_rules": served}}))
+    assert not warm_start(bundles, EnabledParts(), has_promotions=False).can_rank
 
 
 def rewrite_scoring(world: World, **changes: object) -> None:

@@ -80,11 +80,10 @@ def test_queries_without_a_hit_tell_nothing() -> None:
 
 def test_sentence_says_which_rule_why_and_what_to_do() -> None:
     found = compared(23, 0)
-    assert found.why_served() is None
-    sentence = replace(found, served=FREQUENCY).why_served()
-    assert sentence is not None
-    assert "personal frequency (what a customer bought most, then what sells best)" in sentence
-    assert "23 of the 50 customers needed" in sentence
+    assert found.notes() == ()
+    (sentence,) = replace(found, served=FREQUENCY).notes()
+    assert "personal frequency: each customer's own products, then what is popular" in sentence
+    assert "50 held-out customers must have chosen something that was proposed to them, and 23 of 23 did" in sentence
     assert "40 customers and 90 baskets in 180 days" in sentence
     assert "`endcap import --preview FILE`" in sentence
     assert "\n" not in sentence
