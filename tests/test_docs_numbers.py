@@ -52,12 +52,14 @@ from app.worker import consume
 from tests.test_docs import DOCS
 from training.data import split
 from training.features import materialize, tables
-from training.learners import content, linear, statistics, transitions
+from training.learners import content, linear, plain_als, statistics, transitions
 from training.learners import replenishment as hazard_training
 from training.metrics import calibration, exposure, ranking
+from training.metrics import rule_comparison as rules
 from training.queries import evaluation_queries
 from training.ranking import blend, leaks
 from training.release import gate, parity, publish, replay
+from training.simple_rules import MAX_QUERIES
 from training.warm_start import WARM_ITERATIONS
 
 
@@ -228,6 +230,9 @@ STATEMENTS: dict[str, list[str]] = {
         f"worse by more than {gate.NDCG_TOLERANCE}",
         f"fewer than {gate.MIN_CUSTOMERS} customers to query",
         f"a customer of {parity.SAMPLE_COUNT:,}",
+        f"at most {MAX_QUERIES:,}, and may show the same products",
+        f"with {plain_als.FACTORS} factors and alpha 1",
+        f"at least {rules.MIN_HITS} queries had a hit",
         f"--share {models.DEFAULT_SHARE_PERCENT:.0f} ",
         f"--per-second {models.DEFAULT_PER_SECOND:.0f}",
         f"for {100 * shadow.BUSY_RATIO:.0f} % of the time at most",
@@ -254,7 +259,12 @@ STATEMENTS: dict[str, list[str]] = {
         f"How long ({setting('live_keep_s') // DAY_S} days) after",
         f"How long ({setting('receipt_keep_s') // DAY_S} days) the lines",
     ],
-    "training.md": [f"and {WARM_ITERATIONS} rounds follow instead of 15"],
+    "training.md": [
+        f"and {WARM_ITERATIONS} rounds follow instead of 15",
+        f"fewer than {rules.NEEDED_HITS} of these queries have a hit",
+        f"from {rules.MIN_HITS} queries with a hit on",
+        f"of {MAX_QUERIES:,} queries have a hit, all are taken",
+    ],
     "../SECURITY.md": [
         f"{8 * keys.KEY_BYTES} random bits, kept as SHA-256",
         f"{5 * codes.CODE_LENGTH} random bits; [failed",

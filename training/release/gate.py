@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, asdict, dataclass, field
 import numpy as np
 
 from training.metrics.ranking import Wide, paired_interval
+from training.metrics.rule_comparison import MIN_HITS, AgainstRules, RuleComparison
 from training.release.replay import CUTOFF, Replay
 
 NDCG_TOLERANCE = 0.001
@@ -65,18 +66,37 @@ def check_scores(replay: Replay) -> GateCheck:
     return GateCheck("scores", is_ok=True, detail="all scores and probabilities are finite", figures=figures)
 
 
-def check_quality(candidate: Replay, live: Replay, *, note: str = "") -> list[GateCheck]:
-    """The candidate is not worse than the live bundle beyond noise, over all products and over new ones."""
+def check_quality(candidate: Replay, live: Replay, *, note: str = "", needed: int = MIN_CUSTOMERS) -> list[GateCheck]:
+    """The candidate is not worse than the live bundle beyond noise, over all products and over new ones.
+
+    Fewer than `needed` customers are not compared.
+    """
+    pairs = {"quality": (candidate.ndcg, live.ndcg), "discovery": (candidate.new_ndcg, live.new_ndcg)}
     return [
-        _not_worse("quality", candidate.ndcg, live.ndcg, note),
-        _not_worse("discovery", candidate.new_ndcg, live.new_ndcg, note),
+        _not_worse(name, *pair, note) if len(pair[0]) >= needed else _too_few(name, len(pair[0]), needed)
+        for name, pair in pairs.items()
     ]
 
 
-def check_coverage(candidate: Replay, live: Replay) -> GateCheck:
-    """The candidate shows the same customers not far fewer distinct products."""
-    if len(candidate.ndcg) < MIN_CUSTOMERS:
-        return _too_few("coverage", len(candidate.ndcg))
+def check_rules(found: RuleComparison | None) -> list[GateCheck]:
+    """What was learned is not worse than the best simple rule beyond noise, over all products and over new ones.
+
+    A bundle that ranks by a rule itself passes, with the reason.
+    """
+    if found is None:
+        detail = "not compared: this bundle's manifest holds no comparison with simple rules, `endcap train` makes one"
+        return [GateCheck("simple_rules", is_ok=True, detail=detail)]
+    if found.served is not None:
+        figures = {"customers": found.customers, "queries": found.every.queries, "hits": found.every.hits}
+        return [GateCheck("simple_rules", is_ok=True, detail=" ".join(found.notes()), figures=figures)]
+    parts = {"simple_rules": found.every} | ({} if found.new is None else {"simple_rules_new": found.new})
+    return [_not_below_rules(name, part, found.history_in_words()) for name, part in parts.items()]
+
+
+def check_coverage(candidate: Replay, live: Replay, *, needed: int = MIN_CUSTOMERS) -> GateCheck:
+    """The candidate shows the same customers, at least so many, not far fewer distinct products."""
+    if len(candidate.ndcg) < needed:
+        return _too_few("coverage", len(candidate.ndcg), needed)
     ratio = candidate.shown_count / max(live.shown_count, 1)
     figures = {"products": candidate.shown_count, "live_products": live.shown_count, "ratio": ratio}
     detail = (
@@ -106,8 +126,6 @@ def check_features(differences: Mapping[str, tuple[float, str]], *, origin: str)
 
 def _not_worse(name: str, candidate: Wide, live: Wide, note: str) -> GateCheck:
     """Refused when the whole 95 % interval of the customers' differences lies below -NDCG_TOLERANCE."""
-    if len(candidate) < MIN_CUSTOMERS:
-        return _too_few(name, len(candidate))
     mean, low, high = paired_interval(candidate - live)
     ours, theirs = float(candidate.mean()), float(live.mean())
     figures = {"customers": len(candidate), "ndcg": ours, "live_ndcg": theirs}
@@ -116,8 +134,23 @@ def _not_worse(name: str, candidate: Wide, live: Wide, note: str) -> GateCheck:
     return GateCheck(name, is_ok=high >= -NDCG_TOLERANCE, detail=f"{shown}; {note}" if note else shown, figures=figures)
 
 
-def _too_few(name: str, count: int) -> GateCheck:
-    detail = f"not compared: {count} customers with a held-out basket, {MIN_CUSTOMERS} needed"
+def _not_below_rules(name: str, part: AgainstRules, history: str) -> GateCheck:
+    figures = {"queries": part.queries, "hits": part.hits, "ndcg": part.ndcg, "best_rule_ndcg": part.rules[part.best]}
+    figures |= {"difference": part.difference, "low": part.low, "high": part.high}
+    detail = part.in_words()
+    if part.hits < MIN_HITS:
+        detail = f"not compared: {part.hits} queries with a hit, {MIN_HITS} needed"
+    elif part.is_worse:
+        detail += (
+            f". What is worse than a rule had too little to learn from, or wrong columns. {history}: see with `endcap "
+            "import --preview FILE` that customer and time are the right columns, import older and further sales, and "
+            "train again"
+        )
+    return GateCheck(name, is_ok=not part.is_worse, detail=detail, figures=figures)
+
+
+def _too_few(name: str, count: int, needed: int) -> GateCheck:
+    detail = f"not compared: {count} customers with a held-out basket, {needed} needed"
     return GateCheck(name, is_ok=True, detail=detail, figures={"customers": count})
 
 

@@ -11,14 +11,17 @@ from app.errors import BundleRefused, ReleaseRefused, StoreUnavailable
 from app.model.bundle import Bundle, load_bundle
 from app.ports import Progress
 from app.settings import Settings
+from training.metrics.rule_comparison import NEEDED_HITS, comparison_of, ranks_by_rule
 from training.queries.evaluation_queries import OPTIONS
 from training.release.comparison import SEED, unfair_advantage
 from training.release.gate import (
+    MIN_CUSTOMERS,
     GateCheck,
     check_catalogue,
     check_coverage,
     check_features,
     check_quality,
+    check_rules,
     check_schema,
     check_scores,
 )
@@ -115,6 +118,10 @@ def _checked(
         ]
     else:
         checks = _compared(settings, candidate, live, progress)
+    # Where the live bundle ranks by a rule, this is the first that ranks by what it learned, as without one.
+    is_first = live is None or ranks_by_rule(live.manifest)
+    if version != live_version and (is_first or ranks_by_rule(candidate.manifest)):
+        checks += check_rules(comparison_of(candidate.manifest))
     return [*checks, _features(settings, redis_url, progress)], True
 
 
@@ -141,12 +148,14 @@ def _compared(
     progress("held-out queries", 1, 1)
     ours = replay(candidate, queries, partial(progress, "replay the candidate"))
     theirs = replay(live, queries, partial(progress, "replay the live bundle"))
+    # A rule ranks because so few show nothing; a live bundle that has learned from them would seem better.
+    needed = NEEDED_HITS if ranks_by_rule(candidate.manifest) else MIN_CUSTOMERS
     return [
         check_schema(list(candidate.catalogue.attributes), list(live.catalogue.attributes)),
         check_catalogue(candidate.catalogue.product_ids, live.catalogue.product_ids),
         check_scores(ours),
-        *check_quality(ours, theirs, note=unfair_advantage(queries, candidate, live)),
-        check_coverage(ours, theirs),
+        *check_quality(ours, theirs, note=unfair_advantage(queries, candidate, live), needed=needed),
+        check_coverage(ours, theirs, needed=needed),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The first release of a retailer: few customers get a simple rule, and a sentence that says why."""
+"""The first release of a retailer: what is worse than a simple rule is refused, and few customers get such a rule."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 import orjson
 import polars as pl
+import pytest
 
 from app.commands.figures import training_outcome
 from app.commands.recommend import recommend
 from app.imports.run import Sources, run_imports
-from app.model.bundle import load_bundle
+from app.model.bundle import POINTER, current_version, load_bundle
 from app.model.ranker import RANKER_FILE
 from app.settings import Settings
-from tests.support.world import no_progress
+from tests.support.bundles import copied, document_of
+from tests.support.world import World, no_progress
 from training.metrics.rule_comparison import FREQUENCY
+from training.release.publish import current_version_or_none, point_to
+from training.release.release import GateResult, release
 from training.report.summary import TrainReport
 from training.run import evaluate, train
 
@@ -58,6 +62,90 @@ def trained(settings: Settings, redis_url: str, *, publish: bool = True) -> Trai
     return train(settings, redis_url, budget_s=0, seed=0, publish=publish, progress=no_progress)
 
 
+def details(gate: GateResult | None) -> dict[str, tuple[bool, str]]:
+    assert gate is not None
+    return {check.name: (check.is_ok, check.detail) for check in gate.checks}
+
+
+def test_past_that_does_not_predict_is_refused_until_a_reason_is_given(tmp_path: Path, valkey: str) -> None:
+    settings = imported(tmp_path, valkey, sales(120, renumbered_since=WEEKS - 3))
+    report = trained(settings, valkey)
+    assert not report.published
+    assert current_version_or_none(settings.bundles_dir) is None
+    is_ok, detail = details(report.gate)["simple_rules"]
+    assert not is_ok
+    assert "popularity" in detail
+    assert "120 queries" in detail
+    assert "120 customers and 3,120 baskets in 176 days" in detail
+    assert "`endcap import --preview FILE`" in detail
+    assert report.refusal is not None
+    assert f"`endcap publish {report.version} --force --reason TEXT`" in report.refusal.message
+    again = release(settings, valkey, report.version, now=NOW, progress=no_progress)
+    assert details(again) == details(report.gate), "a later publication knows what the training measured"
+    reason = "the old numbers are gone for good"
+    assert release(settings, valkey, report.version, reason=reason, now=NOW, progress=no_progress).is_published
+    manifest = orjson.loads((settings.bundles_dir / report.version / "manifest.json").read_bytes())
+    assert manifest["releases"][-1]["reason"] == reason
+    assert not manifest["releases"][-1]["gate"]["simple_rules"]["ok"]
+
+
+def test_past_that_predicts_is_published(tmp_path: Path, valkey: str) -> None:
+    settings = imported(tmp_path, valkey, sales(120))
+    report = trained(settings, valkey)
+    assert report.published
+    assert report.notes == ()
+    assert details(report.gate)["simple_rules"][0]
+
+
+WORSE = {"difference": -0.02, "low": -0.03, "high": -0.01}
+
+
+def with_figures(world: World, suffix: str, figures: Mapping[str, float], *, served: str | None = None) -> str:
+    """A copy of the live bundle whose manifest has these figures of a comparison with simple rules."""
+    config = document_of(world.settings.bundles_dir, "manifest.json")["config"]
+    found = {**config["simple_rules"], "served": served}
+    found["every"] = {**found["every"], **figures}
+    return copied(world.settings.bundles_dir, suffix, manifest={"config": {**config, "simple_rules": found}})
+
+
+def released(world: World, version: str) -> GateResult:
+    return release(world.settings, world.redis_url, version, now=NOW, progress=no_progress)
+
+
+@pytest.mark.parametrize(("high", "is_ok"), [(-0.01, False), (0.01, True)])
+def test_first_bundle_is_refused_only_where_the_whole_interval_is_below_a_rule(
+    own_world: World, high: float, is_ok: bool
+) -> None:
+    version = with_figures(own_world, "first", {**WORSE, "high": high})
+    (own_world.settings.bundles_dir / POINTER).unlink()
+    assert released(own_world, version).is_ok is is_ok
+
+
+def test_unreadable_live_bundle_is_no_way_around_the_rules(own_world: World) -> None:
+    version = with_figures(own_world, "next", WORSE)
+    bundles = own_world.settings.bundles_dir
+    (bundles / current_version(bundles) / "popularity.npy").unlink()
+    assert not released(own_world, version).is_ok
+
+
+def test_live_bundle_that_ranks_by_a_rule_is_no_way_around_them(own_world: World) -> None:
+    bundles = own_world.settings.bundles_dir
+    learned = with_figures(own_world, "learned", WORSE)
+    assert "simple_rules" not in details(released(own_world, copied(bundles, "compared with the live one alone")))
+    point_to(bundles, with_figures(own_world, "rule", {}, served=FREQUENCY))
+    assert not details(released(own_world, learned))["simple_rules"][0]
+
+
+def test_bundle_of_an_earlier_version_is_published_with_a_note(own_world: World) -> None:
+    config = document_of(own_world.settings.bundles_dir, "manifest.json")["config"]
+    del config["simple_rules"]
+    version = copied(own_world.settings.bundles_dir, "earlier", manifest={"config": config})
+    (own_world.settings.bundles_dir / POINTER).unlink()
+    result = released(own_world, version)
+    assert result.is_published
+    assert "`endcap train` makes one" in details(result)["simple_rules"][1]
+
+
 def shown(settings: Settings, redis_url: str, folder: Path, **body: object) -> list[Mapping[str, object]]:
     source, target = folder / "ask.jsonl", folder / "answer.jsonl"
     source.write_bytes(orjson.dumps({"placement": "app_home"} | body))
@@ -75,6 +163,7 @@ def test_forty_customers_get_a_simple_rule_and_a_sentence_on_what_to_do(tmp_path
     assert "personal frequency: each customer's own products, then what is popular" in note
     assert "50 held-out customers" in note
     assert "of 40 did. The history has 40 customers and 1,040 baskets" in note
+    assert details(report.gate)["simple_rules"] == (True, note)
     assert f"note: {note}" in training_outcome(report)
     bundle = load_bundle(settings.bundles_dir / report.version)
     assert bundle.manifest["config"]["simple_rules"]["served"] == FREQUENCY

@@ -7,6 +7,7 @@ import pytest
 
 from app.domain import CustomerFeatures
 from training.metrics.ranking import Wide
+from training.metrics.rule_comparison import NEEDED_HITS
 from training.release.gate import (
     MIN_CUSTOMERS,
     GateCheck,
@@ -65,6 +66,14 @@ def test_too_few_customers_are_noted_and_not_compared() -> None:
     checks = [*check_quality(replayed(few * 0), replayed(few)), check_coverage(replayed(few, shown=1), replayed(few))]
     assert [check.is_ok for check in checks] == [True] * 3
     assert all("not compared: 19 customers" in check.detail for check in checks)
+
+
+def test_more_customers_may_be_needed_to_compare() -> None:
+    few = LIVE[: NEEDED_HITS - 1]
+    worse, live = replayed(few * 0, shown=1), replayed(few)
+    checks = [*check_quality(worse, live, needed=NEEDED_HITS), check_coverage(worse, live, needed=NEEDED_HITS)]
+    assert all(check.is_ok and "not compared: 49 customers" in check.detail for check in checks)
+    assert not any(outcomes(worse, live).values())
 
 
 @pytest.mark.parametrize(("shown", "is_ok"), [(100, True), (50, True), (49, False), (1, False)])

@@ -181,7 +181,8 @@ def test_first_publication_passes_on_its_own_soundness(own_world: World) -> None
     version = current_version(bundles)
     (bundles / POINTER).unlink()
     result = released(own_world, version)
-    assert [check.name for check in result.checks] == ["scores", "live", "features"]
+    names = [check.name for check in result.checks]
+    assert names == ["scores", "live", "simple_rules", "simple_rules_new", "features"]
     assert result.is_ok
     assert current_version(bundles) == version
 
