@@ -107,9 +107,10 @@ def compare_with_rules(candidate: Candidate, progress: Progress) -> RuleComparis
     every, new = _compared(rules, np.sort(order[:MAX_QUERIES]).tolist(), progress)
     if every.hits < NEEDED_HITS and len(order) > MAX_QUERIES:
         every, new = _compared(rules, range(len(order)), progress)
-    days = int(np.ptp(candidate.dataset.day)) + 1 if candidate.dataset.has_time else None
-    baskets = len(np.unique(candidate.dataset.basket))
-    return RuleComparison(len(candidate.dataset.customer_ids), baskets, days, every, new)
+    dataset = candidate.dataset
+    days = int(np.ptp(dataset.day)) + 1 if dataset.has_time else None
+    baskets = len(np.unique(dataset.basket))
+    return RuleComparison(dataset.has_purchases, len(dataset.customer_ids), baskets, days, every, new)
 
 
 def ranking_by(rule: str, learned: Hyperparameters, candidate: Candidate) -> Hyperparameters:

@@ -11,7 +11,7 @@ from training.metrics.ranking import Wide, paired_interval
 
 POPULARITY, FREQUENCY, PLAIN_ALS = "popularity", "personal frequency", "plain ALS"
 SERVABLE = {FREQUENCY: "each customer's own products, then what is popular", POPULARITY: "what is popular"}
-"""The rules that a bundle can rank by, in words; of two that are equally good the first is served."""
+"""The rules that a bundle can rank by, in words."""
 MIN_HITS = 20
 """The interval of fewer queries with a hit says nothing."""
 NEEDED_HITS = 50
@@ -58,9 +58,11 @@ class AgainstRules:
 class RuleComparison:
     """On all products and, where somebody owns anything, on those `new` to the customer; `days` None without times.
 
-    `served`: the rule that the bundle ranks by, because nothing shows that what was learned is better.
+    Without purchases customers are visitors, and baskets visits. `served`: the rule that the bundle ranks by, because
+    nothing shows that what was learned is better.
     """
 
+    has_purchases: bool
     customers: int
     baskets: int
     days: int | None
@@ -74,7 +76,9 @@ class RuleComparison:
             return None
         if self.every.is_better and not (self.new is not None and self.new.is_worse):
             return None
-        return max(SERVABLE, key=lambda rule: self.every.rules[rule])
+        # Where both are as good, regulars see what is theirs, and a visitor not first of all what they look at.
+        first_of_equals = (FREQUENCY, POPULARITY) if self.has_purchases else (POPULARITY, FREQUENCY)
+        return max(first_of_equals, key=lambda rule: self.every.rules[rule])
 
     def to_dict(self) -> dict[str, object]:
         """The comparison in plain JSON types."""
@@ -83,7 +87,8 @@ class RuleComparison:
     def history_in_words(self) -> str:
         """How much there was to learn from."""
         span = "without times" if self.days is None else f"in {self.days:,} days"
-        return f"The history has {self.customers:,} customers and {self.baskets:,} baskets {span}"
+        people, visits = ("customers", "baskets") if self.has_purchases else ("visitors", "visits")
+        return f"The history has {self.customers:,} {people} and {self.baskets:,} {visits} {span}"
 
     def notes(self) -> tuple[str, ...]:
         """Which rule is served, why, and what to do; nothing where the bundle ranks by what it learned."""
@@ -91,9 +96,9 @@ class RuleComparison:
             return ()
         return (
             f"This bundle ranks by a simple rule, {self.served}: {SERVABLE[self.served]}. Its ranking was not learned: "
-            f"for that, {NEEDED_HITS} held-out customers must have chosen something that was proposed to them, and "
+            f"for that, {NEEDED_HITS} held-out people must have chosen something that was proposed to them, and "
             f"{self.every.hits} of {self.every.queries:,} did. {self.history_in_words()}. Import older and further "
-            "sales, and see with `endcap import --preview FILE` that customer and time are the right columns; or wait: "
+            "data, and see with `endcap import --preview FILE` that customer and time are the right columns; or wait: "
             "every `endcap train` decides again.",
         )
 

@@ -29,7 +29,7 @@ def compared(count: int, gain: float, *, spread: float = 0.01, new: AgainstRules
     noise = RANDOM.normal(0, spread, count)
     rules = {FREQUENCY: popular - 0.1, PLAIN_ALS: popular - 0.2, POPULARITY: popular}
     ranking = popular + gain + noise - noise.sum() / max(count, 1)
-    return RuleComparison(40, 90, 180, against_rules(ranking, rules, np.ones(count, np.bool_), seed=0), new)
+    return RuleComparison(True, 40, 90, 180, against_rules(ranking, rules, np.ones(count, np.bool_), seed=0), new)
 
 
 def test_best_rule_is_the_one_compared_and_both_figures_are_kept() -> None:
@@ -75,7 +75,8 @@ def test_few_queries_serve_what_was_learned_where_it_is_better_beyond_noise() ->
 def test_queries_without_a_hit_tell_nothing() -> None:
     nothing = np.zeros(1000)
     every = against_rules(nothing, dict.fromkeys((FREQUENCY, POPULARITY), nothing), np.zeros(1000, np.bool_), seed=0)
-    assert RuleComparison(5, 5, None, every, None).rule_to_serve() == FREQUENCY
+    assert RuleComparison(True, 5, 5, None, every, None).rule_to_serve() == FREQUENCY
+    assert RuleComparison(False, 5, 5, None, every, None).rule_to_serve() == POPULARITY
 
 
 def test_sentence_says_which_rule_why_and_what_to_do() -> None:
@@ -83,7 +84,7 @@ def test_sentence_says_which_rule_why_and_what_to_do() -> None:
     assert found.notes() == ()
     (sentence,) = replace(found, served=FREQUENCY).notes()
     assert "personal frequency: each customer's own products, then what is popular" in sentence
-    assert "50 held-out customers must have chosen something that was proposed to them, and 23 of 23 did" in sentence
+    assert "50 held-out people must have chosen something that was proposed to them, and 23 of 23 did" in sentence
     assert "40 customers and 90 baskets in 180 days" in sentence
     assert "`endcap import --preview FILE`" in sentence
     assert "\n" not in sentence

@@ -161,7 +161,7 @@ def test_forty_customers_get_a_simple_rule_and_a_sentence_on_what_to_do(tmp_path
     assert report.published
     (note,) = report.notes
     assert "personal frequency: each customer's own products, then what is popular" in note
-    assert "50 held-out customers" in note
+    assert "50 held-out people" in note
     assert "of 40 did. The history has 40 customers and 1,040 baskets" in note
     assert details(report.gate)["simple_rules"] == (True, note)
     assert f"note: {note}" in training_outcome(report)
@@ -178,3 +178,34 @@ def test_forty_customers_get_a_simple_rule_and_a_sentence_on_what_to_do(tmp_path
     sold = lines.group_by("product_id").agg(pl.col("customer_id").n_unique()).sort("customer_id", descending=True)
     unknown = [one["product_id"] for one in shown(settings, valkey, tmp_path, anonymous_id="nobody", size=3)]
     assert set(unknown) <= set(sold["product_id"].head(5))
+
+
+def test_few_visitors_get_what_they_viewed_or_what_is_viewed_most(tmp_path: Path, valkey: str) -> None:
+    settings = Settings.load(data_dir=tmp_path / "var", redis_url=valkey)
+    # Everybody looks twice at the second product.
+    random = np.random.default_rng(0)
+    rows = [
+        {"id": f"{visit}-{step}", "type": "view_item", "anonymous_id": f"v{visit}", "product_id": f"p{item}"}
+        | {"time": NOW - timedelta(hours=3 * visit, minutes=-step)}
+        for visit in range(250)
+        for step, item in enumerate(random.choice(40, 2, replace=False)[[0, 1, 1]].tolist())
+    ]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    sources = Sources(events=tmp_path / "events.jsonl")
+    run_imports(settings, sources, shift_to_now=False, now=NOW, progress=no_progress)
+    report = trained(settings, valkey)
+    (note,) = report.notes
+    assert report.published
+    assert "The history has 250 visitors and 250 visits in 32 days" in note
+    assert load_bundle(settings.bundles_dir / report.version).manifest["config"]["simple_rules"]["served"] == FREQUENCY
+    recent = {"context": {"recent": ["p3", "p4"]}}
+    first = [one["product_id"] for one in shown(settings, valkey, tmp_path, anonymous_id="new", **recent)]
+    assert first[:2] == ["p3", "p4"]
+
+
+def test_pairs_without_time_get_a_rule_too(tmp_path: Path, valkey: str) -> None:
+    lines = sales(30).select("customer_id", "product_id").unique(maintain_order=True)
+    report = trained(imported(tmp_path, valkey, lines), valkey)
+    (note,) = report.notes
+    assert report.published
+    assert "30 customers and 30 baskets without times" in note
