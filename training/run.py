@@ -37,8 +37,7 @@ from training.learners.content import with_content
 from training.learners.factors import AlsSettings, Start, Trial, tune
 from training.learners.linear import LinearSettings, tune_linear
 from training.learners.replenishment import with_replenishment
-from training.metrics.rule_comparison import KEY as RULES_KEY
-from training.metrics.rule_comparison import comparison_of
+from training.metrics.rule_comparison import notes_of
 from training.queries.evaluation_queries import (
     MAX_CUSTOMERS,
     EvaluationQueries,
@@ -114,7 +113,7 @@ def train(
         run = _load(settings, Path(folder), seed=seed, progress=progress, config=config)
         run.note("load", started)
         test, tuning = _split(run)
-        hyperparameters, found = _tune(run, tuning, budget_s=budget_s)
+        hyperparameters, provenance = _tune(run, tuning, budget_s=budget_s)
         held_out_bundle = _train_without(run, test, hyperparameters)
         queries = _queries(run, test)
         with run.timed("simple rules"):
@@ -124,8 +123,7 @@ def train(
         results = _evaluate(run, test, held_out_bundle, queries, baselines=baselines)
         coupons = _fit_coupons(run, held_out_bundle)
         metrics = headline(results) | coupons.metrics()
-        provenance = {**found, RULES_KEY: rules.to_dict()}
-        version = _train_on_everything(run, hyperparameters, coupons, metrics, provenance)
+        version = _train_on_everything(run, hyperparameters, coupons, metrics, {**provenance, **rules.config()})
         report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
         with run.timed("features"):
             # Before the gate, which compares the served features with the history.
@@ -133,14 +131,9 @@ def train(
     gate = _release(run, redis_url, version) if publish else None
     run.note("total", started)
     is_published = gate is not None and gate.is_published
+    seconds, notes = run.seconds, rules.notes()
     return TrainReport(
-        version,
-        published=is_published,
-        metrics=metrics,
-        seconds=run.seconds,
-        report=report,
-        gate=gate,
-        notes=rules.notes(),
+        version, published=is_published, metrics=metrics, seconds=seconds, report=report, gate=gate, notes=notes
     )
 
 
@@ -152,8 +145,7 @@ def evaluate(settings: Settings, *, seed: int, progress: Progress) -> Evaluation
         run = _load(settings, Path(folder), seed=seed, progress=progress)
         test, _ = _split(run)
         retrained = _train_without(run, test, hyperparameters_of(live))
-        rules = comparison_of(live.manifest)
-        baselines = Baselines(notes=() if rules is None else rules.notes())
+        baselines = Baselines(notes=notes_of(live.manifest))
         results = _evaluate(run, test, retrained, _queries(run, test), baselines=baselines)
         report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
         return EvaluationReport(version, headline(results), report)

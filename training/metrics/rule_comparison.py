@@ -80,9 +80,9 @@ class RuleComparison:
         first_of_equals = (FREQUENCY, POPULARITY) if self.has_purchases else (POPULARITY, FREQUENCY)
         return max(first_of_equals, key=lambda rule: self.every.rules[rule])
 
-    def to_dict(self) -> dict[str, object]:
-        """The comparison in plain JSON types."""
-        return asdict(self)
+    def config(self) -> dict[str, object]:
+        """The comparison in plain JSON types, as a part of a manifest's `config`."""
+        return {KEY: asdict(self)}
 
     def history_in_words(self) -> str:
         """How much there was to learn from."""
@@ -124,10 +124,15 @@ def comparison_of(manifest: Mapping[str, object]) -> RuleComparison | None:
         return None
 
 
+def notes_of(manifest: Mapping[str, object]) -> tuple[str, ...]:
+    """The notes of a bundle's comparison; none where it has no comparison."""
+    found = comparison_of(manifest)
+    return () if found is None else found.notes()
+
+
 def ranks_by_rule(manifest: Mapping[str, object]) -> bool:
     """True for a bundle whose ranking was not learned."""
-    found = comparison_of(manifest)
-    return found is not None and found.served is not None
+    return bool(notes_of(manifest))
 
 
 _ADAPTER = TypeAdapter(RuleComparison)

@@ -93,7 +93,7 @@ def test_sentence_says_which_rule_why_and_what_to_do() -> None:
 @pytest.mark.parametrize("new", [None, compared(30, 0.01).every])
 def test_manifest_gives_back_what_was_put_in(new: AgainstRules | None) -> None:
     found = compared(23, 0, new=new)
-    assert comparison_of(json.loads(json.dumps({"config": {KEY: found.to_dict()}}))) == found
+    assert comparison_of(json.loads(json.dumps({"config": found.config()}))) == found
 
 
 @pytest.mark.parametrize("manifest", [{}, {"config": {}}, {"config": {KEY: {"every": 1}}}, {"config": 3}])
