@@ -63,7 +63,8 @@ def training_outcome(trained: TrainingOutcome) -> list[str | TextTable]:
     gate = [] if trained.gate is None else [TextTable(("check", "", "detail"), trained.gate.rows())]
     state = "is live" if trained.published else "is not published"
     tables = metric_tables(trained.metrics)
-    notes = [f"note: {note}" for note in trained.notes]
+    # What the gate shows, it says once.
+    notes = [] if gate else [f"note: {note}" for note in trained.notes]
     return [f"bundle {trained.version} {state}", *tables, *gate, *notes, f"time: {spent}", f"report: {trained.report}"]
 
 

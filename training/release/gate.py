@@ -1,7 +1,7 @@
 """What may speak against serving a bundle: pure checks on two bundles and their answers to the same queries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -90,7 +90,12 @@ def check_rules(found: RuleComparison | None) -> list[GateCheck]:
         figures = {"customers": found.customers, "queries": found.every.queries, "hits": found.every.hits}
         return [GateCheck("simple_rules", is_ok=True, detail=" ".join(found.notes()), figures=figures)]
     parts = {"simple_rules": found.every} | ({} if found.new is None else {"simple_rules_new": found.new})
-    return [_not_below_rules(name, part, found.history_in_words()) for name, part in parts.items()]
+    checks = [_not_below_rules(name, part) for name, part in parts.items()]
+    worse = [check for check in checks if not check.is_ok]
+    # What to do is said once, with the last of them.
+    return [
+        replace(check, detail=f"{check.detail}. {_advice(found)}") if check in worse[-1:] else check for check in checks
+    ]
 
 
 def check_coverage(candidate: Replay, live: Replay, *, needed: int = MIN_CUSTOMERS) -> GateCheck:
@@ -134,18 +139,19 @@ def _not_worse(name: str, candidate: Wide, live: Wide, note: str) -> GateCheck:
     return GateCheck(name, is_ok=high >= -NDCG_TOLERANCE, detail=f"{shown}; {note}" if note else shown, figures=figures)
 
 
-def _not_below_rules(name: str, part: AgainstRules, history: str) -> GateCheck:
+def _advice(found: RuleComparison) -> str:
+    return (
+        "What is worse than a rule had too little to learn from, or wrong columns. "
+        f"{found.history_in_words()}: see with `endcap import --preview FILE` that customer and time are the right "
+        "columns, import older and further data, and train again"
+    )
+
+
+def _not_below_rules(name: str, part: AgainstRules) -> GateCheck:
     figures = {"queries": part.queries, "hits": part.hits, "ndcg": part.ndcg, "best_rule_ndcg": part.rules[part.best]}
     figures |= {"difference": part.difference, "low": part.low, "high": part.high}
-    detail = part.in_words()
-    if part.hits < MIN_HITS:
-        detail = f"not compared: {part.hits} queries with a hit, {MIN_HITS} needed"
-    elif part.is_worse:
-        detail += (
-            f". What is worse than a rule had too little to learn from, or wrong columns. {history}: see with `endcap "
-            "import --preview FILE` that customer and time are the right columns, import older and further sales, and "
-            "train again"
-        )
+    is_compared = part.hits >= MIN_HITS
+    detail = part.in_words() if is_compared else f"not compared: {part.hits} queries with a hit, {MIN_HITS} needed"
     return GateCheck(name, is_ok=not part.is_worse, detail=detail, figures=figures)
 
 
