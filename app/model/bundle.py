@@ -17,6 +17,7 @@ from app.feature_fields import product_key
 from app.model.content import ContentMap, Layout
 from app.model.coupons import DOCUMENT as COUPONS_DOCUMENT
 from app.model.coupons import CouponModel, coupon_model
+from app.model.goods.age_restricted import unrestricted_items
 from app.model.keys import KeyTable
 from app.model.promotions.calendar import PromotionCalendar, read_calendar
 from app.model.ranker import RANKER_FILE, TreeRanker
@@ -71,6 +72,7 @@ class Catalogue:
     """The products of one bundle most buyers first; row = ItemIdx. Money is in `currency`, -1 unknown.
 
     `is_listed` (n,): the price is the product table's, and may be shown; others are the mean of what was paid.
+    `unrestricted` (n,): what may be shown to customers of any age; None where that is everything.
     """
 
     product_ids: Sequence[str]
@@ -82,6 +84,7 @@ class Catalogue:
     currency: str | None
     keys: KeyTable
     is_listed: Mask
+    unrestricted: Mask | None = None
 
     def known(self, product_ids: Sequence[str]) -> Ints:
         """The items of those products that this bundle holds, in the order given."""
@@ -369,4 +372,10 @@ def _catalogue(parts: BundleParts) -> Catalogue:
         currency=described.currency,
         keys=KeyTable(keys),
         is_listed=is_listed,
+        unrestricted=unrestricted_among(described.names, attributes),
     )
+
+
+def unrestricted_among(names: Sequence[str | None], attributes: Mapping[str, Attribute]) -> Mask | None:
+    """`Catalogue.unrestricted` of these products."""
+    return unrestricted_items(names, {name: (one.codes, one.vocabulary) for name, one in attributes.items()})

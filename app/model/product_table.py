@@ -9,7 +9,9 @@ from pathlib import Path
 from app.model.bundle import Bundle
 
 FILE = "products.parquet"
-READ = ("product_id", "name", "price_minor", "unit_cost_minor", "currency", "recommendable", "listed_at")
+READ = (
+    "product_id", "name", "price_minor", "unit_cost_minor", "currency", "recommendable", "listed_at", "age_restricted",
+)  # fmt: skip
 """The columns that bundles take from the table, in addition to their attributes."""
 
 State = tuple[int, int, int]

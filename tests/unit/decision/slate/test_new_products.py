@@ -122,6 +122,21 @@ def test_every_array_with_a_row_per_item_grows(bundle: Bundle, table: pl.DataFra
         assert len(column.codes) == grown.item_count
 
 
+def test_restricted_products_are_known_at_once_by_what_the_table_says_and_by_its_words(
+    bundle: Bundle, table: pl.DataFrame
+) -> None:
+    assert bundle.catalogue.unrestricted is None
+    rum = {"product_id": "rum", "name": "Rum", "department": "SPIRITS", "price_minor": 900}
+    said = table.with_columns(age_restricted=pl.when(pl.col("product_id") == product("tea", 3)).then(pl.lit("18")))
+    grown = extended(bundle, with_rows(said, rum, *new_teas(1)), now=NOW)
+    assert grown.catalogue.unrestricted is not None
+    barred = np.flatnonzero(~grown.catalogue.unrestricted).tolist()
+    assert barred == sorted(grown.catalogue.known(["rum", product("tea", 3)]).tolist())
+    assert extended(grown, with_rows(said, rum, *new_teas(1)), now=NOW) is grown
+    lifted = extended(grown, with_rows(table, {**rum, "age_restricted": "no"}, *new_teas(1)), now=NOW)
+    assert lifted.catalogue.unrestricted is None
+
+
 def test_customer_s_vector_does_not_move_because_of_an_announcement(bundle: Bundle, table: pl.DataFrame) -> None:
     grown = extended(bundle, with_rows(table, *new_teas(4)), now=NOW)
     assert grown.gram is bundle.gram
