@@ -218,7 +218,8 @@ class Query:
     `new_products`: how many places (0 or 1) are kept for products newer than the bundle.
     `exclude_purchased` None leaves it to the bundle: where hardly anything is bought twice, what is owned is left out.
     `policy` None: the slate is what the score makes it. `coupon_places`: where products and coupons are requested, so
-    many coupons get in whatever their score, and no more than `max_coupons`.
+    many coupons get in whatever their score, and no more than `max_coupons`. `allows_age_restricted`: tobacco, alcohol
+    and what else is for people of age may be shown.
     """
 
     placement: str
@@ -238,6 +239,7 @@ class Query:
     policy: SlatePolicy | None = None
     coupon_places: int = 1
     max_coupons: int = 3
+    allows_age_restricted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

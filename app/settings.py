@@ -72,6 +72,7 @@ class Placement(BaseModel):
 
     `new_products`: 1 keeps the last place for a product newer than the model that fits the customer, 0 does not.
     `coupon_places` are kept for coupons where a question asks for both kinds; more than `max_coupons` never get in.
+    Products for people of age, as tobacco and alcohol, are shown only with `allow_age_restricted`.
     What the other fields do to a slate: docs/ranking.md.
     """
 
@@ -82,6 +83,7 @@ class Placement(BaseModel):
     new_products: int = Field(default=1, ge=0, le=1)
     coupon_places: int = Field(default=1, ge=0, le=100)
     max_coupons: int = Field(default=3, ge=0, le=100)
+    allow_age_restricted: bool = False
     objective: Objective = Objective.RELEVANCE
     max_per_category: int | None = Field(default=None, ge=1)
     max_per_brand: int | None = Field(default=None, ge=1)

@@ -9,7 +9,7 @@ import numpy as np
 from app.decision.candidates.sources import popular
 from app.decision.customer.context import Context, make_context
 from app.decision.customer.trending import trending_group
-from app.decision.eligibility.products import all_allowed, eligibility_rules
+from app.decision.eligibility.products import age_restricted_among, all_allowed, eligibility_rules
 from app.decision.pipeline import POLICY, Observer, Options, decide, new_decision_id
 from app.domain import (
     Degraded,
@@ -72,7 +72,7 @@ def floor_slate(query: Query, bundle: Bundle, options: Options, fallbacks: Mappi
         raise
     except Exception:  # noqa: BLE001 - the last fallback level needs nothing but the configuration
         _log.exception("popular products failed")
-        return static_slate(query, fallbacks)
+        return static_slate(query, {query.placement: _allowed_of(fallbacks.get(query.placement, ()), query, bundle)})
 
 
 def popular_slate(query: Query, bundle: Bundle, options: Options, *, why: Degraded) -> Slate:
@@ -119,6 +119,12 @@ def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]]) -> Slate:
         if "product" in query.kinds
     ]
     return _bare_slate(query, None, [Degraded.BUNDLE_MISSING], propositions)
+
+
+def _allowed_of(product_ids: Sequence[str], query: Query, bundle: Bundle) -> Sequence[str]:
+    """Those that are not for people of age, as far as the bundle knows; all where the placement allows these."""
+    barred = () if query.allows_age_restricted else age_restricted_among(bundle.catalogue, product_ids)
+    return [name for name in product_ids if name not in barred]
 
 
 def _bare_slate(query: Query, version: str | None, degraded: list[Degraded], propositions: list[Proposition]) -> Slate:

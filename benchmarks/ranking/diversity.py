@@ -53,7 +53,7 @@ def measured(
     bundle: Bundle, states: Mapping[str, CustomerState], truth: Truth, policy: SlatePolicy | None
 ) -> dict[str, object]:
     """Relevance, diversity and cost of the slates that one policy makes."""
-    plain = Query(placement="benchmark", size=K, now_at=CUT_AT, channel="store", policy=policy)
+    plain = Query("benchmark", K, CUT_AT, channel="store", policy=policy, allows_age_restricted=True)
     lists, taken_ms = {}, []
     for name in truth:
         query = replace(plain, customer_id=name)

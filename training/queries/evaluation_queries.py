@@ -60,7 +60,8 @@ def build_queries(split: Split, states: Mapping[str, CustomerState], *, seed: in
     codes = sampled(split, seed=seed)
     ids = [split.train.customer_ids[code] for code in codes]
     now_at = query_instant(split) if split.train.promotions is not None else as_of_instant(split.train)
-    template = Query(placement="evaluation", size=max(CUTOFFS), now_at=now_at)
+    # What is learned and measured is the ranking of all goods: where some may be shown is for placements to say.
+    template = Query(placement="evaluation", size=max(CUTOFFS), now_at=now_at, allows_age_restricted=True)
     return EvaluationQueries(
         queries=[
             replace(template, customer_id=customer_id, recent=_recent(split, code))

@@ -152,7 +152,7 @@ def _fewer(split: Split, *, seed: int) -> Split:
 def _cold_queries(bundle: Bundle) -> list[Query]:
     """Queries of people of whom one viewed product is known, or nothing."""
     ids = bundle.catalogue.product_ids
-    template = Query(placement="evaluation", size=CUTOFF, now_at=datetime.now(UTC), anonymous_id="unknown")
+    template = Query("evaluation", CUTOFF, datetime.now(UTC), anonymous_id="unknown", allows_age_restricted=True)
     # From the best seller to what nobody bought, so that scores of rare products are seen as well.
     positions = np.linspace(0, len(ids) - 1, min(COLD_QUERY_COUNT, len(ids))).astype(int)
     return [template, *(replace(template, recent=(ProductId(ids[position]),)) for position in positions)]

@@ -132,6 +132,7 @@ def to_query(request: DecisionRequest, placements: Mapping[str, Placement]) -> Q
         new_products=placement.new_products,
         coupon_places=placement.coupon_places,
         max_coupons=placement.max_coupons,
+        allows_age_restricted=placement.allow_age_restricted,
         policy=placement.policy if request.objective is None else _policy(placement, request.objective),
     )
 

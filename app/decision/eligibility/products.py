@@ -10,6 +10,8 @@ from app.decision.customer.context import DAY_S, Context
 from app.decision.eligibility.merchandising import not_excluded
 from app.domain import Ints, Mask
 from app.errors import BadInput
+from app.model.bundle import Catalogue
+from app.model.goods.age_restricted import COLUMN as AGE_RESTRICTED
 
 JUST_BOUGHT_DAYS = 3 / 24
 """So long nobody is reminded of what they have just bought, unless they buy it that often."""
@@ -31,6 +33,9 @@ def eligibility_rules(context: Context) -> list[EligibilityRule]:
     new_products = context.bundle.new_products
     if new_products is not None and new_products.on_offer is not None:
         rules.append(EligibilityRule("withdrawn", new_products.on_offer))
+    unrestricted = context.bundle.catalogue.unrestricted
+    if unrestricted is not None and not context.query.allows_age_restricted:
+        rules.append(EligibilityRule(AGE_RESTRICTED, unrestricted))
     if excludes_purchased(context):
         rules.append(_drop_items(context, "purchased", context.bought.items))
     elif len(resting := just_bought(context)):
@@ -41,6 +46,15 @@ def eligibility_rules(context: Context) -> list[EligibilityRule]:
     if allowed is not None:
         rules.append(EligibilityRule("excluded_by_rule", allowed))
     return rules
+
+
+def age_restricted_among(catalogue: Catalogue, product_ids: Sequence[str]) -> list[str]:
+    """Those of the products that this catalogue knows to be for people of age."""
+    unrestricted, find = catalogue.unrestricted, catalogue.item_of.get
+    if unrestricted is None:
+        return []
+    known = ((name, find(name)) for name in product_ids)
+    return [name for name, item in known if item is not None and not unrestricted[item]]
 
 
 def excludes_purchased(context: Context) -> bool:

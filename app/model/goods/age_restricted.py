@@ -11,6 +11,8 @@ COLUMN = "age_restricted"
 """The product table's column: `yes`, `no`, or from which age on a customer may buy the product."""
 ADULT_FROM = 16
 """Beer and wine are sold from this age on in some countries; a lower limit, as of toys and films, restricts nothing."""
+MOST_BY_WORDS_RATIO = 0.5
+"""A shop where more of the products are such by their words sells drinks or tobacco, and to people of age alone."""
 GROUP_COLUMNS = (
     "department", "category", "product_type", "product_category", "subcategory", "sub_category", "commodity",
     "sub_commodity", "product_group", "aisle", "family",
@@ -53,7 +55,8 @@ def unrestricted_items(names: Sequence[str | None], columns: Mapping[str, tuple[
     """Which of n products may be shown to everybody, (n,); None where that is all of them.
 
     `columns`: by name the codes (n,), -1 = unknown, and what they mean. What `age_restricted` says of a product counts.
-    Where it says nothing, the words of its groups do, and those of its name where it has no group at all.
+    Where it says nothing, the words of its groups do, and those of its name where it has no group at all; but not
+    where most products are such.
     """
     is_restricted, has_group = np.zeros(len(names), np.bool_), np.zeros(len(names), np.bool_)
     for column in GROUP_COLUMNS:
@@ -63,6 +66,8 @@ def unrestricted_items(names: Sequence[str | None], columns: Mapping[str, tuple[
             has_group |= codes >= 0
     others = np.flatnonzero(~has_group)
     is_restricted[others] = [is_restricted_name(names[item] or "") for item in others.tolist()]
+    if np.count_nonzero(is_restricted) > MOST_BY_WORDS_RATIO * len(names):
+        is_restricted[:] = False
     if COLUMN in columns:
         codes, vocabulary = columns[COLUMN]
         limits = [age_limit(value) for value in vocabulary]

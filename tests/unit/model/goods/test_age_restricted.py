@@ -96,6 +96,13 @@ def test_name_counts_only_where_no_group_is_known() -> None:
     assert unrestricted(names, category=["Party", None]) == [True, False]
 
 
+def test_shop_of_wines_is_restricted_by_its_table_alone() -> None:
+    wines = [f"Wine {number}" for number in range(6)]
+    groups = ["Wine"] * 4 + ["Glasses"] * 2
+    assert unrestricted(wines, category=groups) is None
+    assert unrestricted(wines, category=groups, age_restricted=["18", *[None] * 5]) == [False, *[True] * 5]
+
+
 def test_what_the_product_table_says_of_a_product_counts_before_words() -> None:
     found = unrestricted(
         ["a", "b", "c", "d", "e", "f"],
