@@ -17,6 +17,7 @@ from app.decision.customer.context import Context
 from app.decision.eligibility.products import EligibilityRule, all_allowed
 from app.decision.ranking.scoring import ScoredCandidates, calibration_for
 from app.domain import CouponTrace, Drops, Floats, Ints, Mask, Objective, Wallet, WalletCoupon
+from app.model.goods.age_restricted import COLUMN as AGE_RESTRICTED
 from app.model.offer_items import Positions
 from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, OfferIndex
 from app.offers.rules.pre_basket import pre_basket_reason
@@ -197,6 +198,8 @@ def _refuse_ineligible(gates: _Gates, context: Context, offer_index: OfferIndex,
 
 def _refuse_inapplicable(gates: _Gates, context: Context, offer_index: OfferIndex, rows: Positions) -> None:
     """Applicable now, as far as person, place and time decide it."""
+    if offer_index.has_age_restricted and not context.query.allows_age_restricted:
+        gates.refuse(AGE_RESTRICTED, offer_index.is_age_restricted.take(rows))
     if not offer_index.has_particular:
         return
     positions = offer_index.is_particular.take(rows).nonzero()[0]

@@ -94,6 +94,7 @@ class OfferIndex:
     `top` (n, TOP_COUNT): the most popular products of each offer, -1 where there are fewer, `first` (n,) the pair in
     `worths` of the most popular one. `budget` (n,): the position of its campaign in `budgeted`, -1 without a budget.
     `all_run_s`: from when until when every offer runs. `by_decision`: rows that customers need no coupon for.
+    `is_age_restricted` (n,): all its products are for people of age.
     """
 
     offers: Sequence[ShownOffer]
@@ -109,6 +110,8 @@ class OfferIndex:
     has_particular: bool
     is_foreign: Mask
     has_foreign: bool
+    is_age_restricted: Mask
+    has_age_restricted: bool
     budget: Positions
     budgeted: Sequence[str]
     by_decision: Ints
@@ -133,6 +136,7 @@ def build_offer_index(
     budgeted = sorted({one.campaign_id for one in theirs if one.terms.budget_minor is not None})
     position_of = {campaign_id: position for position, campaign_id in enumerate(budgeted)}
     is_foreign = np.array([bundle.catalogue.currency not in (None, offer.currency) for offer in shown])
+    is_age_restricted = _age_restricted(bundle, items)
     is_retailers = np.array([campaign.terms.funder == RETAILER for campaign in theirs])
     size = Counter(offer.campaign_id for offer in on_offer)
     layout = offer_items(
@@ -156,6 +160,8 @@ def build_offer_index(
         has_particular=any(offer.pre_basket is not None for offer in shown),
         is_foreign=is_foreign,
         has_foreign=bool(is_foreign.any()),
+        is_age_restricted=is_age_restricted,
+        has_age_restricted=bool(is_age_restricted.any()),
         budget=np.array([position_of.get(offer.campaign_id, -1) for offer in shown]),
         budgeted=budgeted,
         by_decision=np.array(
@@ -206,6 +212,13 @@ def _items_of(bundle: Bundle, terms: OfferTerms) -> Ints:
         included &= ~bundle.catalogue.mask_of(selected)
     # Items are numbered by falling popularity.
     return included.nonzero()[0].astype(np.int32)
+
+
+def _age_restricted(bundle: Bundle, items: Sequence[Ints]) -> Mask:
+    unrestricted = bundle.catalogue.unrestricted
+    if unrestricted is None:
+        return np.zeros(len(items), np.bool_)
+    return np.array([len(its) > 0 and not unrestricted[its].any() for its in items])
 
 
 def _top(items: Sequence[Ints]) -> Ints:

@@ -163,6 +163,23 @@ def test_filters_and_exclusions_of_the_placement_hold_for_what_a_coupon_is_shown
     assert dropped(found) == {"out_of_stock": ["even"]}
 
 
+def test_coupon_of_nothing_but_age_restricted_products_needs_the_placement_s_allowance(bundle: Bundle) -> None:
+    unrestricted = np.ones(bundle.item_count, np.bool_)
+    unrestricted[bundle.catalogue.known(["p1", "p2"])] = False
+    limited = replace(bundle, catalogue=replace(bundle.catalogue, unrestricted=unrestricted))
+    offer_index = offer_index_of(limited, offer("wine", "p1", "p2"), offer("half", "p2", "p3"), offer("none", "p99"))
+    held, mixed = wallet("wine", "half", "none"), both(size=12, basket=basket("p2"))
+    for query in ({}, mixed):
+        found = decided(limited, offer_index, held, **query)
+        assert dropped(found) == {"age_restricted": ["wine"], "out_of_stock": ["none"]}
+        [of_half] = [one for one in found.propositions if one.coupon is not None]
+        assert of_half.coupon is not None
+        assert (of_half.product_id, of_half.coupon.applies_to) == ("p3", ["p3"])
+    allowed = decided(limited, offer_index, held, allows_age_restricted=True)
+    assert dropped(allowed) == {"out_of_stock": ["none"]}
+    assert sorted(shown(allowed)) == ["half", "wine"]
+
+
 def test_coupon_for_what_is_in_the_basket_or_bought_before_is_welcome(bundle: Bundle) -> None:
     offer_index = offer_index_of(bundle, offer("o", "p2", "p4"))
     found = decided(bundle, offer_index, wallet("o"), basket=basket("p4"), exclude_purchased=True)
