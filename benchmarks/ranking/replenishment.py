@@ -49,7 +49,7 @@ def ask_all(
     """The answer for every customer at the cut, and the milliseconds that one takes."""
     answers, taken_ms = {}, []
     for name, state in states.items():
-        query = ReplenishmentQuery(name, CUT_AT, horizon_days=days, level=level, limit=limit)
+        query = ReplenishmentQuery(name, CUT_AT, days, level, limit, allows_age_restricted=True)
         started = perf_counter()
         answers[name] = replenishment(query, bundle, state, stale_after_s=STALE_AFTER_S)
         taken_ms.append((perf_counter() - started) * 1000)

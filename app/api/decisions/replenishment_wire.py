@@ -22,6 +22,9 @@ class ReplenishmentRequest(RequestModel):
     )
     level: Level = Field(default="product", description="`category` needs a catalogue with a column `category`")
     limit: int = Field(default=50, ge=1, le=5000, description="How many rows at most")
+    allow_age_restricted: bool = Field(
+        default=False, description="Lists products for people of age, as tobacco and alcohol, too"
+    )
     now: OtherNow = None
 
 
@@ -33,6 +36,7 @@ def to_replenishment_query(customer_id: str, request: ReplenishmentRequest) -> R
         horizon_days=request.horizon_days,
         level=request.level,
         limit=request.limit,
+        allows_age_restricted=request.allow_age_restricted,
     )
 
 

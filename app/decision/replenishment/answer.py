@@ -36,13 +36,17 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 @dataclass(frozen=True, slots=True)
 class ReplenishmentQuery:
-    """One question: what is this customer likely to buy again within so many days? `now_at` is aware UTC."""
+    """One question: what is this customer likely to buy again within so many days? `now_at` is aware UTC.
+
+    `allows_age_restricted`: products for people of age are listed and counted, too.
+    """
 
     customer_id: str
     now_at: datetime
     horizon_days: int = 7
     level: str = PRODUCT
     limit: int = 50
+    allows_age_restricted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +103,13 @@ def _most_likely(
     query: ReplenishmentQuery, context: Context, model: RebuyModel, *, known_day: float
 ) -> list[ExpectedPurchase]:
     products = product_pairs(np.zeros(len(context.bought.items), np.int32), context.bought)
-    pairs, visits = products, products.count
+    listed = products.only(np.flatnonzero(_may_be_listed(query, context.bundle, products.group)))
+    pairs, visits = listed, listed.count
     if query.level == CATEGORY:
-        codes = context.bundle.catalogue.attributes[CATEGORY].codes[products.group]
-        pairs = in_groups(products, codes)
-        visits = _visits(products, codes, pairs)
-    shown = np.flatnonzero(has_repeated(pairs) & _on_offer(query.level, context.bundle, pairs.group))
+        codes = context.bundle.catalogue.attributes[CATEGORY].codes[listed.group]
+        pairs = in_groups(listed, codes)
+        visits = _visits(listed, codes, pairs)
+    shown = np.flatnonzero(has_repeated(pairs))
     pairs, visits = pairs.only(shown), visits[shown]
     columns = rebuy_columns(pairs, people_of(products, 1), model.habits, now_day=known_day)
     hazards = daily_hazards(model, columns)
@@ -114,10 +119,18 @@ def _most_likely(
     return _expected_purchases(query, context, pairs.only(best), visits[best], chance=chance[best], waits=waits)
 
 
-def _on_offer(level: str, bundle: Bundle, groups: Ints) -> Mask:
-    """False for products that the product table has withdrawn since training."""
-    on_offer = bundle.new_products.on_offer if bundle.new_products is not None and level == PRODUCT else None
-    return np.ones(len(groups), np.bool_) if on_offer is None else on_offer[groups]
+def _may_be_listed(query: ReplenishmentQuery, bundle: Bundle, items: Ints) -> Mask:
+    """False for what is for people of age, and for products that the product table has withdrawn since training.
+
+    A category that has lost one of its products is still bought again.
+    """
+    unrestricted = None if query.allows_age_restricted else bundle.catalogue.unrestricted
+    on_offer = bundle.new_products.on_offer if bundle.new_products is not None and query.level == PRODUCT else None
+    may_be = np.ones(len(items), np.bool_)
+    for mask in (unrestricted, on_offer):
+        if mask is not None:
+            may_be &= mask[items]
+    return may_be
 
 
 def _expected_purchases(

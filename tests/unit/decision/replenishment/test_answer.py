@@ -82,6 +82,20 @@ def test_withdrawn_product_is_not_listed(bundle: Bundle) -> None:
     assert [row.product_id for row in answer.purchases] == [product("tea", 3)]
 
 
+def test_age_restricted_products_are_listed_and_counted_only_where_allowed(bundle: Bundle) -> None:
+    unrestricted = np.ones(bundle.item_count, np.bool_)
+    unrestricted[bundle.catalogue.item_of[product("tea", 1)]] = False
+    limited = replace(bundle, catalogue=replace(bundle.catalogue, unrestricted=unrestricted))
+    state = bought((product("tea", 1), 9, 40, 4), (product("tea", 3), 2, 30, 9), (product("coffee", 1), 2, 20, 5))
+    for level, everything in ((PRODUCT, [9, 2, 2]), (CATEGORY, [10, 2])):
+        answers = [
+            replenishment(replace(ask(level), allows_age_restricted=allows), limited, state, stale_after_s=WEEK_S)
+            for allows in (False, True)
+        ]
+        counts = [sorted((row.bought_count for row in one.purchases), reverse=True) for one in answers]
+        assert counts == [[2, 2], everything]
+
+
 def test_bundle_without_the_model_answers_an_empty_flagged_list(bundle: Bundle) -> None:
     state = bought((product("tea", 1), 5, 40, 4))
     unlike = replace(bundle.rebuy[PRODUCT], columns=COLUMNS[::-1])
