@@ -215,11 +215,10 @@ class SlatePolicy:
 class Query:
     """One question: what should this person see, here, now? `now_at` is aware UTC.
 
-    `new_products`: how many places (0 or 1) are kept for products newer than the bundle.
-    `exclude_purchased` None leaves it to the bundle: where hardly anything is bought twice, what is owned is left out.
-    `policy` None: the slate is what the score makes it. `coupon_places`: where products and coupons are requested, so
-    many coupons get in whatever their score, and no more than `max_coupons`. `allows_age_restricted`: tobacco, alcohol
-    and what else is for people of age may be shown.
+    `new_products`: how many places (0 or 1) are kept for products newer than the bundle. `exclude_purchased` None: as
+    the bundle says, where hardly anything is bought twice. `policy` None: the slate is what the score makes it.
+    `coupon_places`: where products and coupons are requested, so many coupons get in whatever their score, and no more
+    than `max_coupons`. `allows_age_restricted`: products for people of age may be shown.
     """
 
     placement: str

@@ -33,6 +33,7 @@ from app.stores.tables.layers import (
 
 MONEY = {"price": "price_minor", "unit_cost": "unit_cost_minor"}
 RECOMMENDABLE = "recommendable"
+AGE_RESTRICTED = "age_restricted"
 NAME = "name"
 
 
@@ -113,6 +114,8 @@ def parse_rows(block: Block, catalogue: ReferenceTable, *, default_currency: str
             parsed[name] = _price(frame[name], currency.values)
         elif name == RECOMMENDABLE:
             parsed[name] = values.yes_or_no(frame[name])
+        elif name == AGE_RESTRICTED:
+            parsed[name] = values.age_limits(frame[name])
         elif name == NAME:
             parsed[name] = ParsedColumn(values.words(frame[name]))
         elif name != catalogue.key and not _is_reserved(name):

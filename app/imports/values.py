@@ -25,6 +25,7 @@ the minute (202611211700), the days of a spreadsheet (45982.7), a month (202611)
 FLOAT_EXACT_MAX = 1e11
 # From here on neighbouring whole numbers are one float64.
 FLOAT_WHOLE_MAX = 2.0**53
+AGE = r"^(?:ab|from|over|fsk|usk|pegi|age)?\s*(\d{1,2})\s*(?:\+|years?|jahren?)?$"
 SPREADSHEET_NUMBER = r"^\d+(\.\d+)?[eE]\+\d+$|^\d+\.\d+[eE]\d+$"
 TIE_WIDTH = 1e-4
 
@@ -129,6 +130,15 @@ def yes_or_no(raw: pl.Series) -> ParsedColumn:
     written = without_missing(text(raw)).str.to_lowercase()
     values = written.replace_strict(YES_OR_NO, default=None, return_dtype=pl.String)
     return ParsedColumn(values, [("not yes or no", written.is_not_null() & values.is_null())])
+
+
+def age_limits(raw: pl.Series) -> ParsedColumn:
+    """yes, no, or the age from which on a product may be bought, also read from words such as true and 18+."""
+    written = without_missing(text(raw)).str.to_lowercase()
+    age = written.str.extract(AGE).cast(pl.Int64, strict=False).cast(pl.String)
+    # Words first: 1 and 0 are yes and no.
+    values = written.replace_strict(YES_OR_NO, default=None, return_dtype=pl.String).fill_null(age)
+    return ParsedColumn(values, [("not yes, no or an age: write 18", written.is_not_null() & values.is_null())])
 
 
 def currencies(raw: pl.Series, *, default: str) -> ParsedColumn:

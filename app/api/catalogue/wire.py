@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from app.api.documents import ParsedLater, RequestModel
 from app.api.fields import CurrencyCode, ProductIdText
@@ -18,6 +18,7 @@ AMOUNTS = ("price_minor", "unit_cost_minor")
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 AttributeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}$")]
 Amount = Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR)]
+Age = Annotated[int, Field(strict=True, ge=2, le=99)]
 Attributes = Annotated[
     dict[AttributeName, Text | None],
     Field(
@@ -49,6 +50,11 @@ class ProductFields(RequestModel):
     recommendable: bool | None = Field(
         default=None, description="False: kept for the history, and in no slate any more; null means true"
     )
+    age_restricted: StrictBool | Age | None = Field(
+        default=None,
+        description="True, or from which age on a customer may buy it: shown only where the placement allows that; "
+        "false: shown everywhere; null: by the words of its category (docs/ranking.md#age-restricted-products)",
+    )
     attributes: Attributes = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -65,6 +71,9 @@ class ProductFields(RequestModel):
         given = {name: getattr(self, name) for name in self.model_fields_set - {"attributes", "product_id"}}
         if "recommendable" in given:
             given["recommendable"] = {True: "yes", False: "no", None: None}[given["recommendable"]]
+        if given.get("age_restricted") is not None:
+            limit = given["age_restricted"]
+            given["age_restricted"] = str(limit) if not isinstance(limit, bool) else "yes" if limit else "no"
         if given.get("shelf_life_days") is not None:
             given["shelf_life_days"] = str(given["shelf_life_days"])
         if any(given.get(name) is not None for name in AMOUNTS):
@@ -132,6 +141,7 @@ class ProductAnswer(BaseModel):
     shelf_life_days: str | None = Field(description="Days from delivery to its end, as the table has it")
     image_url: str | None = Field(description="Where its picture is")
     recommendable: bool = Field(description="False: kept for the history, and in no slate any more")
+    age_restricted: str | None = Field(description="`yes`, `no`, or from which age on a customer may buy it")
     listed_at: datetime | None = Field(description="When it joined a table that was there already")
     attributes: dict[str, str] = Field(description="Further columns that it has a value in")
 

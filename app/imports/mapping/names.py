@@ -75,6 +75,7 @@ SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
         "image_url": ("image_link", "image", "image_src", "picture", "bild"),
         "currency": ("currency_code",),
         "unit_cost": ("cost", "cost_price", "wholesale_price", "purchase_price", "einkaufspreis"),
+        "age_restricted": ("is_age_restricted", "age_restriction", "age_check", "age_verification", "jugendschutz"),
     },
     "stores": {"store_id": ("id", "store", "store_code", "store_no", "store_nbr", "shop_id", "branch_id", "outlet_id")},
 }  # fmt: skip
@@ -97,7 +98,7 @@ CANONICAL: dict[str, Sequence[str]] = {
     ),
     "products": (
         "product_id", "name", "brand", "department", "category", "price", "unit_cost", "currency", "shelf_life_days",
-        "image_url", "recommendable",
+        "image_url", "recommendable", "age_restricted",
     ),
     "stores": ("store_id", "time_zone"),
     "promotions": ("product_id", "store_id", "starts_at", "ends_at", "display", "flyer"),

@@ -88,6 +88,8 @@ def test_absent_field_keeps_what_a_file_brought_and_null_clears_it(client: httpx
     [
         ({"price_minor": -1}, "/price_minor"),
         ({"price_minor": "1.99"}, "/price_minor"),
+        ({"age_restricted": 1}, "/age_restricted/bool"),
+        ({"age_restricted": "18"}, "/age_restricted/bool"),
         ({"recomendable": False}, "/recomendable"),
         ({"attributes": {"Organic Yes": "1"}}, "/attributes/Organic Yes/[key]"),
         ({"attributes": {"price": "1"}}, ""),
@@ -106,6 +108,12 @@ def test_faulty_row_is_rejected_where_it_is_wrong_and_the_others_are_stored(
     assert (bad["status"], bad["code"], bad["pointer"]) == ("rejected", "invalid_request", f"/products/0{pointer}")
     assert good["status"] == "accepted"
     assert client.get(f"{PATH}/bad").json()["code"] == "product_not_found"
+
+
+def test_age_limit_is_stored_as_yes_no_or_an_age(client: httpx.Client) -> None:
+    for given, kept in ((True, "yes"), (18, "18"), (False, "no"), (None, None)):
+        send(client, {"product_id": "gin", "age_restricted": given})
+        assert client.get(f"{PATH}/gin").json()["age_restricted"] == kept
 
 
 def test_later_row_of_a_product_counts_field_by_field(client: httpx.Client) -> None:

@@ -86,6 +86,15 @@ def test_the_same_products_again_leave_the_file_alone(settings: Settings) -> Non
     assert (settings.tables_dir / "products.parquet").stat().st_ino == before.st_ino
 
 
+def test_age_limit_is_read_from_what_shops_write_and_refused_where_it_is_none(settings: Settings) -> None:
+    written = ["yes", "FALSE", "1", "0", "18", "18+", "ab 16", "", "3 years", "36 months", "adults"]
+    report = _products(settings, "product_id,Is Age Restricted\n" + "".join(f"p,{one}\n" for one in written[:-2]))
+    assert report.rows_rejected == 0
+    _products(settings, "product_id,age_restricted\n" + "".join(f"{row},{one}\n" for row, one in enumerate(written)))
+    stored = {row["product_id"]: row["age_restricted"] for row in _stored(settings) if row["product_id"] != "p"}
+    assert list(stored.values()) == ["yes", "no", "yes", "no", "18", "18", "16", None, "3"]
+
+
 def test_faulty_products_are_listed(settings: Settings) -> None:
     report = _products(settings, "product_id,price,recommendable\n,1,yes\nb,-1,\nc,1,perhaps\nd,1,FALSE\n")
     assert (report.rows_added, report.rows_rejected) == (1, 3)
