@@ -215,10 +215,9 @@ class SlatePolicy:
 class Query:
     """One question: what should this person see, here, now? `now_at` is aware UTC.
 
-    `new_products`: how many places (0 or 1) are kept for products newer than the bundle. `exclude_purchased` None: as
-    the bundle says, where hardly anything is bought twice. `policy` None: the slate is what the score makes it.
-    `coupon_places`: where products and coupons are requested, so many coupons get in whatever their score, and no more
-    than `max_coupons`. `allows_age_restricted`: products for people of age may be shown.
+    `new_products`: places (0 or 1) kept for products newer than the bundle. `exclude_purchased` None: as the bundle
+    says. `policy` None: the slate is what the score makes it. `coupon_places`: where both kinds are requested, so many
+    coupons get in whatever their score, at most `max_coupons`. `allows_age_restricted`: for people of age, too.
     """
 
     placement: str

@@ -16,6 +16,7 @@ from app.background import Background
 from app.composition.launch import own_command
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
 from app.decision.eligibility.merchandising import ignored_rules
+from app.decision.eligibility.products import age_restricted_among
 from app.decision.fallbacks import FallbackChain
 from app.decision.pipeline import Options
 from app.decision.warm_up import warm_up
@@ -223,5 +224,12 @@ def _announce(bundle: Bundle, metrics: Metrics, placements: Mapping[str, Placeme
     metrics.model.serve(bundle.version)
     metrics.model_created_at.set(bundle.created_at.timestamp())
     for name, placement in placements.items():
-        for why in [] if placement.policy is None else ignored_rules(bundle.catalogue, placement.policy):
+        ignored = [] if placement.policy is None else ignored_rules(bundle.catalogue, placement.policy)
+        named = [*(pin.product_id for pin in placement.pin), *placement.fallback]
+        if not placement.allow_age_restricted:
+            ignored += [
+                f"product {product_id!r} is age-restricted, which allow_age_restricted does not allow here"
+                for product_id in age_restricted_among(bundle.catalogue, named)
+            ]
+        for why in ignored:
             _log.warning("placement rule ignored", extra={"placement": name, "detail": why})

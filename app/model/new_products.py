@@ -1,6 +1,6 @@
 """The product table applied to a bundle: products newer than training, changed ones and withdrawn ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from app.domain import Floats, Ints, ItemIdx, Mask
 from app.feature_fields import product_key
 from app.model.bundle import Attribute, Bundle, Catalogue, NewProducts, heads_of, unrestricted_among
 from app.model.content import LISTED_AT, NEW_FOR, ProductContent
-from app.model.goods.age_restricted import COLUMN as AGE_RESTRICTED
+from app.model.goods.age_restricted import TELLING_COLUMNS
 from app.model.keys import KeyTable
 
 WITHOUT_HISTORY: Mapping[str, float] = {
@@ -36,7 +36,7 @@ def extended(bundle: Bundle, products: pl.DataFrame, *, now: datetime) -> Bundle
     New recommendable products become the last items, placed by their content; with a bundle that learned no content
     they stay out. Items that nobody had bought before training are placed as well while they are new (NEW_FOR), so that
     a training does not end a product's newness. Names, prices and attributes of all items are the table's; new columns
-    but `age_restricted` have to wait for training.
+    have to wait for training, but say at once which products are for people of age.
     Extending again goes on from there: items keep their numbers, and what is withdrawn stays as an item not on offer.
     """
     rows = _in_order(bundle, products)
@@ -76,15 +76,15 @@ def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
     price_minor = _money(before.price_minor, rows, "price_minor")
     unit_cost_minor = _money(before.unit_cost_minor, rows, "unit_cost_minor")
     is_listed = _listed(before.is_listed, rows)
-    known = _with_age_restricted(before.attributes, rows)
-    attributes = {name: _attribute(column, rows, name) for name, column in known.items()}
+    attributes = {name: _attribute(column, rows, name) for name, column in before.attributes.items()}
+    unrestricted = unrestricted_among(names, attributes | _telling_columns(rows, without=attributes))
     is_same = (
         rows.height == len(before.product_ids)
         and names is before.names
         and np.array_equal(price_minor, before.price_minor)
         and np.array_equal(unit_cost_minor, before.unit_cost_minor)
         and np.array_equal(is_listed, before.is_listed)
-        and len(attributes) == len(before.attributes)
+        and _same_mask(unrestricted, before.unrestricted)
         and all(attributes[name] is column for name, column in before.attributes.items())
     )
     if is_same:
@@ -96,7 +96,7 @@ def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
         unit_cost_minor=unit_cost_minor,
         is_listed=is_listed,
         attributes=attributes,
-        unrestricted=unrestricted_among(names, attributes),
+        unrestricted=unrestricted,
     )
     later = rows["product_id"][len(before.product_ids) :].to_list()
     return _with_ids(changed, later) if later else changed
@@ -139,11 +139,11 @@ def _listed(before: Mask, rows: pl.DataFrame) -> Mask:
     return is_listed
 
 
-def _with_age_restricted(before: Mapping[str, Attribute], rows: pl.DataFrame) -> Mapping[str, Attribute]:
-    """The columns, and the one that must not wait for a training, unknown so far."""
-    if AGE_RESTRICTED in before or AGE_RESTRICTED not in rows.columns or not rows[AGE_RESTRICTED].count():
-        return before
-    return {**before, AGE_RESTRICTED: Attribute(np.zeros(0, np.int32), [], {})}
+def _telling_columns(rows: pl.DataFrame, *, without: Collection[str]) -> dict[str, Attribute]:
+    """The columns that say which products are for people of age, as far as the bundle lacks them."""
+    unknown = Attribute(np.zeros(0, np.int32), [], {})
+    names = [name for name in TELLING_COLUMNS if name in rows.columns and name not in without]
+    return {name: _attribute(unknown, rows, name) for name in names}
 
 
 def _attribute(before: Attribute, rows: pl.DataFrame, name: str) -> Attribute:

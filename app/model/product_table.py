@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 from app.model.bundle import Bundle
+from app.model.goods.age_restricted import TELLING_COLUMNS
 
 FILE = "products.parquet"
 READ = (
-    "product_id", "name", "price_minor", "unit_cost_minor", "currency", "recommendable", "listed_at", "age_restricted",
+    "product_id", "name", "price_minor", "unit_cost_minor", "currency", "recommendable", "listed_at", *TELLING_COLUMNS,
 )  # fmt: skip
 """The columns that bundles take from the table, in addition to their attributes."""
 

@@ -18,6 +18,7 @@ GROUP_COLUMNS = (
     "sub_commodity", "product_group", "aisle", "family",
 )  # fmt: skip
 """Columns that say what kind of thing a product is. In others Wine is a colour, and Rum a scent."""
+TELLING_COLUMNS = (COLUMN, *GROUP_COLUMNS)
 
 _TOBACCO = (
     "tobaccos?", "cigarettes?", "cigarillos?", "cigars?", "e-?cig(?:arette)?s?", "snus", "snuff", "vapes?", "vaping",
