@@ -34,7 +34,8 @@ from app.decision.slate import new_products as new_places
 from app.imports.feed import changes, refresh
 from app.imports.reading import lines
 from app.model import content as model_content
-from app.model.bundle import HEAD_COUNTS
+from app.model.goods import age_restricted
+from app.model.search.heads import HEAD_COUNTS
 from app.offers.planning.generation import Guardrails
 from app.offers.rules.combination import MAX_COMBINED
 from app.offers.terms import codes, conditions
@@ -172,6 +173,7 @@ STATEMENTS: dict[str, list[str]] = {
     "for-front-ends.md": [f"how many, 1 to {MAX_SIZE}"],
     "for-tills.md": [f"for {field_default(ReservationRequest, 'ttl_s') // 60} minutes"],
     "import.md": [
+        f"an age of {age_restricted.ADULT_FROM} or more are shown only",
         f"the first {changes.SHOWN_COUNT:,} of each",
         f"The last {refresh.REPORTS_KEPT} are kept; the log",
         f"`ENDCAP_IMPORT_MAX_BYTES` ({setting('import_max_bytes'):,})",

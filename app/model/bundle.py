@@ -1,7 +1,7 @@
 """A bundle: one immutable, verified model folder, read into memory between training and decisions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -22,6 +22,7 @@ from app.model.keys import KeyTable
 from app.model.promotions.calendar import PromotionCalendar, read_calendar
 from app.model.ranker import RANKER_FILE, TreeRanker
 from app.model.replenishment import DOCUMENT, HABITS, RebuyModel, habits_file, rebuy_models
+from app.model.search.heads import SearchHeads, heads_among, heads_of
 from app.model.verification.arrays import Form, codes_form
 from app.model.verification.documents import (
     ALS,
@@ -46,8 +47,6 @@ LISTED = "price_listed.npy"
 ROUNDING = 1e-4
 COLUMN_BYTES_MAX = 150
 """A longer name, or one with a slash, is no name of a file."""
-HEAD_COUNTS = (3_000, 8_000, 16_000)
-"""Longest vectors that a search looks at first; of 68,077 the first 3,000 settle 63 to 92 % of customers' best 60."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +153,7 @@ class Bundle:
     rebuy: Mapping[str, RebuyModel] = field(default_factory=dict)
     coupons: CouponModel | None = None
     promotions: PromotionCalendar | None = None
+    unrestricted_heads: SearchHeads | None = None
 
     @property
     def item_count(self) -> int:
@@ -187,7 +187,7 @@ def load_bundle(folder: Path) -> Bundle:
     with opened(folder) as files:
         found = _bundle(BundleParts(files))
         files.check_nothing_is_left()
-    return found
+    return with_unrestricted_heads(found)
 
 
 def _bundle(parts: BundleParts) -> Bundle:
@@ -256,15 +256,11 @@ def _lengths(files: VerifiedFolder, item_factors: Floats, index_items: Ints) -> 
     return lengths
 
 
-def heads_of(index: faiss.Index, *, counts: Sequence[int] = HEAD_COUNTS) -> list[faiss.IndexFlatIP]:
-    """Flat inner-product indexes of the first rows, for every count that is less than all of them."""
-    heads = []
-    for count in counts:
-        if count < index.ntotal:
-            head = faiss.IndexFlatIP(index.d)
-            head.add(index.reconstruct_n(0, count))
-            heads.append(head)
-    return heads
+def with_unrestricted_heads(bundle: Bundle) -> Bundle:
+    """The bundle with a search among what may be shown to everybody; without one where that is everything."""
+    unrestricted, items, lengths = bundle.catalogue.unrestricted, bundle.index_items, bundle.index_lengths
+    heads = None if unrestricted is None else heads_among(unrestricted, bundle.item_factors, items, lengths)
+    return replace(bundle, unrestricted_heads=heads)
 
 
 def _ranker(files: VerifiedFolder, described: Ranker | None) -> TreeRanker | None:

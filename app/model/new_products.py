@@ -12,10 +12,11 @@ import polars as pl
 
 from app.domain import Floats, Ints, ItemIdx, Mask
 from app.feature_fields import product_key
-from app.model.bundle import Attribute, Bundle, Catalogue, NewProducts, heads_of, unrestricted_among
+from app.model.bundle import Attribute, Bundle, Catalogue, NewProducts, unrestricted_among, with_unrestricted_heads
 from app.model.content import LISTED_AT, NEW_FOR, ProductContent
 from app.model.goods.age_restricted import TELLING_COLUMNS
 from app.model.keys import KeyTable
+from app.model.search.heads import heads_of
 
 WITHOUT_HISTORY: Mapping[str, float] = {
     "popularity": 0,
@@ -45,7 +46,7 @@ def extended(bundle: Bundle, products: pl.DataFrame, *, now: datetime) -> Bundle
     if catalogue is bundle.catalogue and _same(new_products, bundle.new_products):
         return bundle
     wider = replace(_padded(bundle, rows.height), catalogue=catalogue, new_products=new_products)
-    return wider if new_products is None else _placed(wider, new_products.items)
+    return with_unrestricted_heads(wider if new_products is None else _placed(wider, new_products.items))
 
 
 def _in_order(bundle: Bundle, products: pl.DataFrame) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import numpy as np
 
 from app.domain import Floats, Ints, Mask
 from app.model.bundle import Bundle
+from app.model.search.heads import SearchHeads
 
 # With fewer items allowed than this share, reading just those is faster: 0.07 against 0.19 ms at 5 %.
 READ_ALLOWED_BELOW_RATIO = 0.1
@@ -23,39 +24,56 @@ DROP_AFTERWARDS_COUNT = 50
 _faiss: Any = faiss
 
 
-def nearest(bundle: Bundle, user: Floats, *, count: int, allowed: Mask | None) -> Ints:
+def nearest(
+    bundle: Bundle, user: Floats, *, count: int, allowed: Mask | None, heads: SearchHeads | None = None
+) -> Ints:
     """The `count` items of largest inner product with `user` (k,), best first; only `allowed` (n,) ones.
 
-    Exact. The filter works inside the search, so the list is short only when fewer items are allowed.
+    Exact. The filter works inside the search, so the list is short only when fewer items are allowed. `heads`, where
+    there are any, hold all allowed items and few others: then it is as fast as without a filter.
     """
     if allowed is None:
         return _search(bundle, user, count, allowed=None)
-    allowed_count = int(np.count_nonzero(allowed))
+    if heads is not None and allowed is bundle.catalogue.unrestricted:
+        allowed_count = heads.item_count
+    else:
+        allowed_count = int(np.count_nonzero(allowed))
     if allowed_count < READ_ALLOWED_BELOW_RATIO * len(allowed):
         return _read_allowed(bundle, user, count, allowed)
-    barred_count = len(allowed) - allowed_count
+    barred_count = (len(allowed) if heads is None else heads.item_count) - allowed_count
     if barred_count > DROP_AFTERWARDS_COUNT:
         return _search(bundle, user, count, allowed)
-    found = _search(bundle, user, count + barred_count, allowed=None)
-    return found[allowed[found]][:count]
+    found = None if heads is None else _settled(heads, user, count + barred_count, allowed=None)
+    if found is None:
+        found = _search(bundle, user, count + barred_count, allowed=None if heads is None else allowed)
+    return found[allowed[found]][:count] if barred_count else found
 
 
 def _search(bundle: Bundle, user: Floats, count: int, allowed: Mask | None) -> Ints:
     """The best `count` from the longest vectors if no other can reach their scores, else from more of them."""
-    reach = float(np.linalg.norm(user))
-    for head in bundle.index_heads:
-        scores, rows = _search_rows(bundle, head, user, count, allowed)
-        # Row head.ntotal is the longest that this head lacks.
-        if len(rows) == count and scores[-1] >= reach * bundle.index_lengths[head.ntotal]:
-            return bundle.index_items[rows]
-    _, rows = _search_rows(bundle, bundle.index, user, count, allowed)
+    heads = SearchHeads(bundle.index_heads, bundle.index_items, bundle.index_lengths, bundle.item_count)
+    found = _settled(heads, user, count, allowed)
+    if found is not None:
+        return found
+    _, rows = _search_rows(bundle.index, bundle.index_items, user, count, allowed)
     return bundle.index_items[rows]
 
 
-def _search_rows(bundle: Bundle, index: Any, user: Floats, count: int, allowed: Mask | None) -> tuple[Floats, Ints]:
+def _settled(heads: SearchHeads, user: Floats, count: int, allowed: Mask | None) -> Ints | None:
+    """The best `count` of the heads' items; None where others than these rows might be among them."""
+    reach = float(np.linalg.norm(user))
+    for index in heads.indexes:
+        scores, rows = _search_rows(index, heads.items, user, count, allowed)
+        # Row index.ntotal is the longest that this index lacks.
+        if len(rows) == count and scores[-1] >= reach * heads.lengths[index.ntotal]:
+            return heads.items[rows]
+    return None
+
+
+def _search_rows(index: Any, items: Ints, user: Floats, count: int, allowed: Mask | None) -> tuple[Floats, Ints]:
     parameters = None
     if allowed is not None:
-        rows = allowed[bundle.index_items[: index.ntotal]]
+        rows = allowed[items[: index.ntotal]]
         # The selector counts the bits of a byte from its low end, numpy by default from the high one.
         parameters = _faiss.SearchParameters(sel=_faiss.IDSelectorBitmap(np.packbits(rows, bitorder="little")))
     scores, found = index.search(user[None, :], count, params=parameters)

@@ -21,17 +21,17 @@ def similar(context: Context, allowed: Mask | None) -> Ints:
     if context.user is None:
         return np.zeros(0, np.int32)
     count = max(SIMILAR_COUNT, SIMILAR_PER_PLACE * context.query.size)
-    return nearest(context.bundle, context.user, count=count, allowed=allowed)
+    heads = None if context.query.allows_age_restricted else context.bundle.unrestricted_heads
+    return nearest(context.bundle, context.user, count=count, allowed=allowed, heads=heads)
 
 
 def buy_again(context: Context, allowed: Mask | None) -> Ints:
     """What the customer bought most, the last weeks counting most."""
     bought = context.bought
+    items, weight = bought.items, bought.weight_112d
     if allowed is not None:
-        passes = allowed[bought.items]
-        items, weight = bought.items[passes], bought.weight_112d[passes]
-    else:
-        items, weight = bought.items, bought.weight_112d
+        passes = allowed.take(items)
+        items, weight = items[passes], weight[passes]
     if len(items) <= BUY_AGAIN_COUNT:
         return items
     return items[np.argpartition(-weight, BUY_AGAIN_COUNT)[:BUY_AGAIN_COUNT]]

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import Floats
-from app.model.bundle import Bundle, current_version, heads_of, load_bundle
+from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.retrieval import nearest
+from app.model.search.heads import heads_among, heads_of
 from tests.support.world import World
 from training.learners.index import longest_first
 
@@ -58,6 +59,27 @@ def test_search_finds_exactly_the_best_allowed_items(small: Bundle, seed: int, s
     found = nearest(bundle, user, count=count, allowed=allowed)
     assert_best(bundle, user, found, np.flatnonzero(allowed), count)
     assert_best(bundle, user, nearest(bundle, user, count=count, allowed=None), np.arange(3000), count)
+
+
+@given(seed=st.integers(0, 1000), barred=st.sampled_from([0.0, 0.05, 0.5, 0.999]), further=st.sampled_from([0, 5, 80]))
+@settings(max_examples=60, deadline=None)
+def test_search_among_heads_of_what_is_mostly_allowed_is_exact(
+    small: Bundle, seed: int, barred: float, further: int
+) -> None:
+    random = np.random.default_rng(seed)
+    # Of 200 items the heads hold every row, of 3,000 a part.
+    for item_count in (200, 3000):
+        whole = with_factors(small, factors_of(seed, item_count), head_count=64)
+        unrestricted = random.random(item_count) >= barred
+        parts = (unrestricted, whole.item_factors, whole.index_items, whole.index_lengths)
+        heads = heads_among(*parts, counts=(64, 256))
+        bundle = replace(whole, catalogue=replace(whole.catalogue, unrestricted=unrestricted), unrestricted_heads=heads)
+        allowed = unrestricted.copy()
+        allowed[random.choice(item_count, further, replace=False)] = False
+        user = random.normal(size=16).astype(np.float32)
+        for mask in (unrestricted, allowed):
+            found = nearest(bundle, user, count=20, allowed=mask, heads=heads)
+            assert_best(bundle, user, found, np.flatnonzero(mask), 20)
 
 
 def assert_best(bundle: Bundle, user: Floats, found: Any, able: Any, count: int) -> None:
