@@ -17,6 +17,8 @@ from benchmarks.ranking.ranked import Truth
 
 CUT_AT = datetime(2017, 12, 4, tzinfo=UTC)
 MIN_LINES = 10
+PLACEMENTS = {"app_home": {"allow_age_restricted": True}}
+"""The placement of all protocols: what is measured is the ranking of all goods, tobacco and alcohol as well."""
 SESSIONS_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 
 
