@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from app.history.rows import AMOUNT_MINOR, BASKET_ID, CURRENCY, CUSTOMER_ID, PRODUCT_ID, QUANTITY, STORE_ID, TIME, TYPE
+from app.model.goods.charges import WHOLE
 
 Query = Callable[[str], list[tuple[object, ...]]]
 """Gives the rows of a query of the relations `staged` and `repeated`."""
@@ -14,13 +15,6 @@ ROWS_MIN = 100
 """In a file of fewer rows shares say nothing."""
 OLDEST_YEAR = 1990
 """Before it nobody kept till lines: such dates stand for none."""
-FEES = (
-    "post", "postage", "dot", "shipping", "shipping fee", "delivery", "delivery fee", "carriage", "freight", "handling",
-    "discount", "voucher", "coupon", "gift card", "deposit", "pfand", "bag", "bags", "bank charges", "fee", "fees",
-    "adjustment", "adjust", "rounding", "tip", "service charge", "total", "subtotal", "versand",
-    "versandkosten", "porto", "rabatt", "tax", "vat", "donation", "manual", "amazonfee",
-)  # fmt: skip
-"""Ids that look like postage, charges and sums, and not like something to be recommended."""
 NOBODY = ("0", "-1", "unknown")
 """Ids that databases give to a customer who did not say who they are; in some they are somebody."""
 FORM = r"regexp_replace(ltrim(lower({}), '0'), '[^\p{{L}}\p{{N}}]', '', 'g')"
@@ -85,7 +79,7 @@ def _ids(query: Query) -> Iterator[str]:
 
 
 def _fees(query: Query) -> Iterator[str]:
-    listed = ", ".join(f"'{word}'" for word in FEES)
+    listed = ", ".join(f"'{word}'" for word in WHOLE)
     found = query(
         f"select {PRODUCT_ID}, count(*) from staged where lower({PRODUCT_ID}) in ({listed}) "
         "group by 1 order by 2 desc, 1"
