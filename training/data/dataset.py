@@ -12,6 +12,7 @@ from app.domain import Floats, Ints, Mask
 from app.history.rows import CURRENCY
 from app.model.new_products import money_in
 from app.settings import Settings
+from training.data.non_goods import NonGood, find_non_goods
 from training.data.promotions import PlacedLines, Promotions, load_promotions
 from training.data.purchases import kept_purchases
 
@@ -85,7 +86,7 @@ class Dataset:
     `product_ids` (n) run by falling number of buyers (ties: viewers, id); the first `bought_item_count` have lines.
     `customer`, `item`, `basket`, `store` int32 codes per line (`store` -1 = unknown); `day` float64, zero
     everywhere without timestamps; `quantity` float32. `customer_ids` never leave training. `promotions` are whole at
-    every cut: those to come are known, what they sold is not.
+    every cut: those to come are known, what they sold is not. `non_goods` are no products here as far as left out.
     """
 
     product_ids: list[str]
@@ -104,6 +105,7 @@ class Dataset:
     catalogue: ProductTable
     views: Views | None = None
     promotions: Promotions | None = None
+    non_goods: Sequence[NonGood] = ()
 
     @property
     def line_count(self) -> int:
@@ -145,11 +147,15 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
 
     Purchases are the interactions; where there are none at all, every positive event is one. A customer is
     the customer id, else the anonymous id, else the basket. Products marked `recommendable` = "no" are left
-    out entirely. Money in another currency than most rows' is unknown. An empty history gives a dataset without lines.
+    out entirely, and so is what is plainly no goods. Money in another currency than most rows' is unknown. An empty
+    history gives a dataset without lines.
     """
     currency = history_currency(history.lazy())
     products = None if products is None else money_in(products, currency, unknown=None)
-    shown = _in_currency(_without_hidden(history.lazy(), products), currency)
+    rows_in_currency = _in_currency(history.lazy(), currency)
+    non_goods = find_non_goods(rows_in_currency, products)
+    products = _with_hidden(products, [one.product_id for one in non_goods if one.is_left_out])
+    shown = _without_hidden(rows_in_currency, products)
     rows, has_purchases = _positive(shown)
     lines = _lines(rows, repeats=not has_purchases)
     views = _views(shown, line_count=lines.height) if has_purchases else None
@@ -179,6 +185,7 @@ def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFra
         as_of_day=float(np.nextafter(day.max(), np.inf)) if has_time else 0.0,
         catalogue=_catalogue(codes, products, paid=_paid_price(coded)),
         views=None if views is None else _coded_views(views, codes, customer_ids),
+        non_goods=non_goods,
     )
 
 
@@ -225,6 +232,17 @@ def purchase_pairs(dataset: Dataset) -> Pairs:
         weight_112d=summed(112),
         last_day=last_day,
     )
+
+
+def _with_hidden(products: pl.DataFrame | None, product_ids: Sequence[str]) -> pl.DataFrame | None:
+    """The table with these products as not recommendable, and nothing else known of them."""
+    if not product_ids:
+        return products
+    hidden = pl.DataFrame({"product_id": product_ids}).with_columns(recommendable=pl.lit("no"))
+    if products is None:
+        return hidden
+    others = products.filter(~pl.col("product_id").is_in(product_ids))
+    return pl.concat([others, hidden], how="diagonal_relaxed")
 
 
 def _without_hidden(history: pl.LazyFrame, products: pl.DataFrame | None) -> pl.LazyFrame:

@@ -72,6 +72,19 @@ def test_product_marked_not_recommendable_is_left_out_entirely() -> None:
     assert dataset.line_count == 1
 
 
+@pytest.mark.parametrize("has_table", [False, True])
+def test_what_is_plainly_no_goods_is_left_out_unless_the_table_says_otherwise(*, has_table: bool) -> None:
+    rows = history(row("1", "a"), *(row(f"{number}", "POST", amount_minor=10**number) for number in range(1, 11)))
+    ids, names = ["a", "POST", "rest"], ["Tea", "Postage", "Cup"]
+    products = pl.DataFrame({"product_id": ids, "name": names, "department": ["T", None, "T"]}) if has_table else None
+    dataset = load_interactions(rows, products)
+    assert dataset.product_ids == (["a", "rest"] if has_table else ["a"])
+    assert [(one.product_id, one.is_left_out) for one in dataset.non_goods] == [("POST", True)]
+    wanted = pl.DataFrame({"product_id": ["POST"], "recommendable": ["yes"]})
+    kept = load_interactions(rows, wanted)
+    assert (kept.product_ids, kept.non_goods) == (["POST", "a"], [])
+
+
 def test_basket_without_customer_is_its_own_customer() -> None:
     dataset = load_interactions(history(row(None, "a", basket_id="x"), row(None, "a", basket_id="y")), None)
     assert len(dataset.customer_ids) == 2
