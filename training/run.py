@@ -17,6 +17,7 @@ from app.decision.ranking.features import COLUMNS
 from app.errors import BadInput, BundleMissing, BundleRefused
 from app.history import History
 from app.model.bundle import Bundle, current_version, load_bundle
+from app.model.goods.left_out import NON_GOODS
 from app.model.product_table import ProductTable
 from app.model.promotions.table import FILE as PROMOTIONS_FILE
 from app.ports import Progress
@@ -26,6 +27,7 @@ from training.coupons.examples import CouponWorld
 from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
 from training.data.dataset import Dataset, history_currency, load_interactions, product_table, with_promotions
+from training.data.non_goods import non_goods_document
 from training.data.split import Split, make_splits, never_again, random_split
 from training.evaluation.baselines import Baselines, live_baselines
 from training.evaluation.evaluate import Case, evaluate_bundle
@@ -131,9 +133,15 @@ def train(
     gate = _release(run, redis_url, version) if publish else None
     run.note("total", started)
     is_published = gate is not None and gate.is_published
-    seconds, notes = run.seconds, rules.notes()
     return TrainReport(
-        version, published=is_published, metrics=metrics, seconds=seconds, report=report, gate=gate, notes=notes
+        version,
+        published=is_published,
+        metrics=metrics,
+        seconds=run.seconds,
+        report=report,
+        gate=gate,
+        notes=rules.notes(),
+        non_goods=run.dataset.non_goods,
     )
 
 
@@ -367,6 +375,7 @@ def _manifest_config(run: _Run) -> dict[str, object]:
         "imports": History(run.settings.history_dir).import_version(),
         "products_sha256": run.products_sha256,
         "data": dataset_facts(run.dataset),
+        NON_GOODS: non_goods_document(run.dataset.non_goods),
         "model": run.config.model_dump(include=set(ModelConfig.model_fields)),
     }
 

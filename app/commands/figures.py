@@ -11,6 +11,8 @@ COUNT = "customers"
 AGAINST = "endcap is"
 """Heads the column that compares the product with the best baseline of each metric."""
 
+SHOWN_COUNT = 5
+
 Figures = Mapping[str, float]
 
 
@@ -37,6 +39,18 @@ class EvaluationOutcome(Protocol):
         """The page."""
 
 
+class NonGood(Protocol):
+    """A product that looks like no goods."""
+
+    @property
+    def product_id(self) -> str:
+        """Which."""
+
+    @property
+    def is_left_out(self) -> bool:
+        """True when it is not recommended; others are worth a look."""
+
+
 class TrainingOutcome(EvaluationOutcome, Protocol):
     """What a training adds to that."""
 
@@ -56,6 +70,10 @@ class TrainingOutcome(EvaluationOutcome, Protocol):
     def notes(self) -> Sequence[str]:
         """What to know of the bundle, and what to do about it."""
 
+    @property
+    def non_goods(self) -> Sequence[NonGood]:
+        """What looks like no goods, those that were left out first."""
+
 
 def training_outcome(trained: TrainingOutcome) -> list[str | TextTable]:
     """The new bundle, its figures, what the gate checked, and where the time went."""
@@ -65,7 +83,18 @@ def training_outcome(trained: TrainingOutcome) -> list[str | TextTable]:
     tables = metric_tables(trained.metrics)
     # What the gate shows, it says once.
     notes = [] if gate else [f"note: {note}" for note in trained.notes]
-    return [f"bundle {trained.version} {state}", *tables, *gate, *notes, f"time: {spent}", f"report: {trained.report}"]
+    lines = [*notes, *_non_goods_lines(trained.non_goods), f"time: {spent}", f"report: {trained.report}"]
+    return [f"bundle {trained.version} {state}", *tables, *gate, *lines]
+
+
+def _non_goods_lines(non_goods: Sequence[NonGood]) -> list[str]:
+    """What was not recommended for being no goods, in a line; none where there is nothing to say."""
+    if not non_goods:
+        return []
+    out = [one.product_id for one in non_goods if one.is_left_out]
+    named = ", ".join(out[:SHOWN_COUNT]) + (f" and {len(out) - SHOWN_COUNT:,} more" if len(out) > SHOWN_COUNT else "")
+    left_out = f"{len(out):,} left out ({named})" if out else "none left out"
+    return [f"no goods: {left_out}, {len(non_goods) - len(out):,} worth a look; the report says why"]
 
 
 def evaluation_outcome(evaluated: EvaluationOutcome) -> list[str | TextTable]:

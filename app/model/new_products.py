@@ -15,6 +15,7 @@ from app.feature_fields import product_key
 from app.model.bundle import Attribute, Bundle, Catalogue, NewProducts, unrestricted_among, with_unrestricted_heads
 from app.model.content import LISTED_AT, NEW_FOR, ProductContent
 from app.model.goods.age_restricted import TELLING_COLUMNS
+from app.model.goods.left_out import left_out_ids
 from app.model.keys import KeyTable
 from app.model.search.heads import heads_of
 
@@ -52,9 +53,11 @@ def extended(bundle: Bundle, products: pl.DataFrame, *, now: datetime) -> Bundle
 def _in_order(bundle: Bundle, products: pl.DataFrame) -> pl.DataFrame:
     """A table row for each item, all null where the table has none, then the new products by id."""
     known = pl.DataFrame({"product_id": bundle.catalogue.product_ids}, schema={"product_id": pl.String})
-    hidden = pl.col("recommendable") == "no" if "recommendable" in products.columns else pl.lit(False)
+    said = pl.col("recommendable") if "recommendable" in products.columns else pl.lit(None, pl.String)
+    # What training took for no goods is nothing new, as long as nobody says `yes`.
+    is_hidden = (said == "no").fill_null(pl.col("product_id").is_in(left_out_ids(bundle.manifest)))
     # Of rows with one id the last counts, as in an import.
-    table = products.unique("product_id", keep="last").with_columns(hidden.fill_null(False).alias("is_hidden"))
+    table = products.unique("product_id", keep="last").with_columns(is_hidden.alias("is_hidden"))
     fresh = table.filter(~pl.col("is_hidden")).join(known, on="product_id", how="anti").select("product_id")
     ids = pl.concat([known, fresh.sort("product_id")]) if bundle.content is not None else known
     return ids.join(table, on="product_id", how="left", maintain_order="left")

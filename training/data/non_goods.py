@@ -1,6 +1,7 @@
 """What is sold and no goods: postage, deposits, bags, discounts; found by evidence in history and product table."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import polars as pl
 
@@ -19,6 +20,7 @@ GROUPED_RATIO = 0.8
 """Where fewer products have a category or department, to have neither says nothing."""
 BASKET_RATIO, ONE_RATIO, MIN_BASKETS = 0.03, 0.95, 100
 """In so many of all baskets, and one piece in so many of its lines: a bag, or a charge for each order."""
+MAX_LISTED = 100
 GROUPS = ("category", "department")
 ID, NAME, CATEGORY = "its id says so", "its name says so", "its category says so"
 FREE = "{free:.0%} of its lines are free"
@@ -68,6 +70,12 @@ def find_non_goods(history: pl.LazyFrame, products: pl.DataFrame | None) -> list
         )
         for row in found.iter_rows(named=True)
     ]
+
+
+def non_goods_document(non_goods: Sequence[NonGood]) -> list[dict[str, object]]:
+    """All that are left out, and of those worth a look the first MAX_LISTED, as a manifest lists them."""
+    out = [one for one in non_goods if one.is_left_out]
+    return [asdict(one) for one in [*out, *non_goods[len(out) :][:MAX_LISTED]]]
 
 
 def _signs() -> dict[str, pl.Expr]:

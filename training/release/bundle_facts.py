@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from app.model.goods.left_out import NON_GOODS
+
 MAX_BYTES = 200_000
 """A larger document lists products, not settings."""
 NOT_SETTINGS = ("manifest.json", "catalogue.json", "product_ids.json", "groups.json")
@@ -17,7 +19,8 @@ MIN_WEIGHTS = 2
 
 @dataclass(frozen=True, slots=True)
 class BundleFacts:
-    """Facts, parameters by dotted name, tried settings in order, and every mapping of weights or importances."""
+    """Facts, parameters by dotted name, tried settings in order, every mapping of weights or importances, and what
+    looked like no goods (`NonGood`)."""
 
     version: str
     created_at: str
@@ -26,6 +29,7 @@ class BundleFacts:
     parameters: Mapping[str, str]
     trials: Sequence[Mapping[str, object]]
     weights: Mapping[str, Mapping[str, float]]
+    non_goods: Sequence[Mapping[str, Any]] = ()
 
 
 def read_bundle_facts(folder: Path) -> BundleFacts:
@@ -33,6 +37,7 @@ def read_bundle_facts(folder: Path) -> BundleFacts:
     manifest = json.loads((folder / "manifest.json").read_bytes())
     config = dict(manifest.get("config") or {})
     trials = config.pop("trials", None) or []
+    non_goods = config.pop(NON_GOODS, None) or []
     documents = {"config": config} | {
         path.stem: json.loads(path.read_bytes())
         for path in sorted(folder.glob("*.json"))
@@ -47,6 +52,7 @@ def read_bundle_facts(folder: Path) -> BundleFacts:
         parameters=dict(_scalars(documents, "")),
         trials=[dict(_flat(trial, "")) for trial in trials],
         weights=dict(_weights(documents, "")),
+        non_goods=non_goods,
     )
 
 

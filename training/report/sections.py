@@ -17,6 +17,7 @@ from training.report.formatting import (
     title_of,
     with_ends,
 )
+from training.report.non_goods import non_goods_section
 from training.report.page import bullets, card, cards, figure, paragraph, section, side_by_side, table
 
 MAIN = ("ndcg@10", "recall@10", "hit@10")
@@ -40,6 +41,7 @@ def all_sections(facts: BundleFacts, results: EvaluationResults) -> list[str]:
         _sources(results),
         _exposure(results),
         _model(facts),
+        non_goods_section(facts.non_goods),
         _data(facts, results),
         _reading(),
     ]

@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
 from app.errors import ReleaseRefused
+from training.data.non_goods import NonGood, non_goods_document
 from training.release.release import GateResult
 
 
@@ -23,6 +24,7 @@ class TrainReport:
     report: Path
     gate: GateResult | None = None
     notes: Sequence[str] = ()
+    non_goods: Sequence[NonGood] = ()
 
     @property
     def refusal(self) -> ReleaseRefused | None:
@@ -39,6 +41,7 @@ class TrainReport:
             "report": str(self.report),
             "gate": None if self.gate is None else self.gate.to_dict(),
             "notes": list(self.notes),
+            "non_goods": non_goods_document(self.non_goods),
         }
 
 

@@ -94,6 +94,38 @@ def test_visitors_who_look_and_buy_once_teach_what_is_bought_next(tmp_path: Path
     assert "queries with what the customer had just viewed" in report
 
 
+def test_postage_in_every_parcel_is_recommended_to_nobody_unless_the_table_wants_it(
+    tmp_path: Path, valkey: str
+) -> None:
+    chance = np.random.default_rng(1)
+    orders = [
+        f"c{customer},{name},o{customer}-{week},{(NOW - timedelta(days=7 * week, hours=customer)).isoformat()},{amount}"
+        for week in range(1, 12)
+        for customer in range(30)
+        for name, amount in ((f"mug {chance.integers(6)}", 9.5), ("POST", 1.5 * chance.integers(1, 17)))
+        if name != "POST" or chance.random() < 0.7
+    ]
+    rows = [*(f"mug {number},Mug,Mugs" for number in range(7)), "POST,Postage,", "B7,Carrier bag,Mugs"]
+    (tmp_path / "orders.csv").write_text("\n".join(["customer_id,product_id,basket_id,timestamp,amount", *orders]))
+    (tmp_path / "products.csv").write_text("\n".join(["product_id,name,category", *rows]))
+    sources = Sources(transactions=tmp_path / "orders.csv", products=tmp_path / "products.csv")
+    settings = learned(tmp_path, valkey, sources)
+    for who in ({"customer_id": "c3"}, {"anonymous_id": "new"}):
+        shown = answer(settings, valkey, tmp_path, **who, size=20)
+        names = {one["product_id"] for one in shown["propositions"]}
+        assert "POST" not in names
+        assert "mug 3" in names
+    manifest = orjson.loads((settings.bundles_dir / shown["model_version"] / "manifest.json").read_bytes())
+    non_goods = {one["product_id"]: one["is_left_out"] for one in manifest["config"]["non_goods"]}
+    assert non_goods == {"POST": True, "B7": False}
+    report = (settings.reports_dir / f"{shown['model_version']}.html").read_text()
+    assert "its id says so; its name says so" in report
+    (tmp_path / "wanted.csv").write_text("product_id,recommendable\nPOST,yes\n")
+    settings = learned(tmp_path, valkey, Sources(products=tmp_path / "wanted.csv"))
+    shown = answer(settings, valkey, tmp_path, customer_id="c3", size=20)
+    assert shown["propositions"][0]["product_id"] == "POST"
+
+
 def test_where_promotions_decide_what_is_bought_the_coming_one_rises(tmp_path: Path, valkey: str) -> None:
     """180 customers buy a staple each week, and what is in the flyer: one of six products.
 

@@ -1,11 +1,13 @@
 """Training's result for people: the product against its baselines, better and worse marked."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from app.commands.figures import metric_tables, training_outcome
 from app.commands.text_table import TextTable
 from tests.support.evaluation_results import sample_results
+from training.data.non_goods import NonGood
 from training.evaluation.results import HEADLINE_FIGURES, headline
 from training.report.summary import TrainReport
 
@@ -56,6 +58,19 @@ def test_without_baselines_nothing_is_marked() -> None:
 
 def test_without_figures_there_is_no_table() -> None:
     assert metric_tables({"split": "time"}) == []
+
+
+def test_what_is_no_goods_is_counted_and_the_first_are_named() -> None:
+    out = [NonGood(f"p{number}", None, 9, ("why",), is_left_out=True) for number in range(7)]
+    look = NonGood("bag", "Bag", 1, ("its name says so",), is_left_out=False)
+    for non_goods, line in (
+        ([*out, look], "no goods: 7 left out (p0, p1, p2, p3, p4 and 2 more), 1 worth a look; the report says why"),
+        ([look], "no goods: none left out, 1 worth a look; the report says why"),
+    ):
+        path = Path("v1.html")
+        report = TrainReport("v1", published=True, metrics={}, seconds={}, report=path, non_goods=non_goods)
+        assert training_outcome(report)[1] == line
+        assert json.loads(json.dumps(report.to_dict()))["non_goods"][-1]["evidence"] == ["its name says so"]
 
 
 def test_training_without_figures_still_says_what_became_of_the_bundle() -> None:

@@ -137,6 +137,19 @@ def test_restricted_products_are_known_at_once_by_what_the_table_says_and_by_its
     assert lifted.catalogue.unrestricted is None
 
 
+def test_what_training_took_for_no_goods_is_nothing_new_unless_it_is_said_to_be(
+    bundle: Bundle, table: pl.DataFrame
+) -> None:
+    non_goods = [{"product_id": "tea-new-0", "is_left_out": True}, {"product_id": "tea-new-1", "is_left_out": False}]
+    config = {**bundle.manifest["config"], "non_goods": non_goods}
+    trained = replace(bundle, manifest={**bundle.manifest, "config": config})
+    grown = extended(trained, with_rows(table, *new_teas(2)), now=NOW)
+    assert grown.catalogue.product_ids[bundle.item_count :] == ["tea-new-1"]
+    wanted = {**new_teas(1)[0], "recommendable": "yes"}
+    grown = extended(trained, with_rows(table, wanted), now=NOW)
+    assert grown.catalogue.product_ids[bundle.item_count :] == ["tea-new-0"]
+
+
 def test_customer_s_vector_does_not_move_because_of_an_announcement(bundle: Bundle, table: pl.DataFrame) -> None:
     grown = extended(bundle, with_rows(table, *new_teas(4)), now=NOW)
     assert grown.gram is bundle.gram
