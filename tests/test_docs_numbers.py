@@ -51,7 +51,7 @@ from app.stores.sql.redemption import idempotency
 from app.stores.tables import cells
 from app.worker import consume
 from tests.test_docs import DOCS
-from training.data import split
+from training.data import non_goods, split
 from training.features import materialize, tables
 from training.learners import content, linear, plain_als, statistics, transitions
 from training.learners import replenishment as hazard_training
@@ -266,6 +266,10 @@ STATEMENTS: dict[str, list[str]] = {
         f"fewer than {rules.NEEDED_HITS} of these queries have a hit",
         f"from {rules.MIN_HITS} queries with a hit on",
         f"of {MAX_QUERIES:,} queries have a hit, all are taken",
+        f"missing where {non_goods.GROUPED_RATIO:.0%} of".replace("%", " %"),
+        f"its pieces cost {non_goods.PRICE_RATIO} times as much",
+        f"or {100 * non_goods.FREE_RATIO:.0f} % of its lines are free",
+        f"in {100 * non_goods.BASKET_RATIO:.0f} % of all baskets, one piece in {100 * non_goods.ONE_RATIO:.0f} % of",
     ],
     "../SECURITY.md": [
         f"{8 * keys.KEY_BYTES} random bits, kept as SHA-256",

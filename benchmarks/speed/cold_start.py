@@ -198,7 +198,7 @@ def _favourites(settings: Settings, count: int, *, seed: int) -> list[tuple[str,
         .select("customer_id", "product_id")
     )
     counted = lines.collect().group_by("customer_id", "product_id").len().join(products, on="product_id")
-    shown = counted.filter(pl.col("recommendable") == "yes", pl.col("category").is_not_null())
+    shown = counted.filter(pl.col("recommendable").fill_null("yes") == "yes", pl.col("category").is_not_null())
     most = (
         shown.sort("len", "product_id", descending=True)
         .unique("customer_id", keep="first", maintain_order=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from app.domain import JsonObject
 from app.model.goods.left_out import NON_GOODS
 
 MAX_BYTES = 200_000
@@ -29,7 +30,7 @@ class BundleFacts:
     parameters: Mapping[str, str]
     trials: Sequence[Mapping[str, object]]
     weights: Mapping[str, Mapping[str, float]]
-    non_goods: Sequence[Mapping[str, Any]] = ()
+    non_goods: Sequence[JsonObject] = ()
 
 
 def read_bundle_facts(folder: Path) -> BundleFacts:

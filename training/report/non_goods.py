@@ -1,14 +1,14 @@
 """The section of a report on products that look like no goods: what was left out, what is worth a look, and why."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from app.domain import JsonObject
 from training.report.page import paragraph, section, table
 
 MAX_ROWS = 50
 
 
-def non_goods_section(non_goods: Sequence[Mapping[str, Any]]) -> str:
+def non_goods_section(non_goods: Sequence[JsonObject]) -> str:
     """A table of each kind; nothing where all products look like goods."""
     if not non_goods:
         return ""
@@ -33,5 +33,5 @@ def _titled(title: str, rows: Sequence[object]) -> str:
     )
 
 
-def _row(one: Mapping[str, Any]) -> Sequence[str]:
+def _row(one: JsonObject) -> Sequence[str]:
     return one["product_id"], one["name"] or "–", f"{one['lines']:,}", "; ".join(one["evidence"])

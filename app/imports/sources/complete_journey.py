@@ -122,7 +122,8 @@ def _products(frame: pl.DataFrame) -> pl.DataFrame:
         "product_type",
         "manufacturer_id",
         "package_size",
-        pl.when(goods).then(pl.lit("yes")).otherwise(pl.lit("no")).alias(RECOMMENDABLE),
+        # Not "yes": among goods' departments are deposits and open rings, which training may find.
+        pl.when(~goods).then(pl.lit("no")).alias(RECOMMENDABLE),
     )
 
 
