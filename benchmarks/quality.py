@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.ranking.protocols import Protocol, all_unseen, first_basket, next_view
 from benchmarks.ranking.ranked import Lists, mean_metrics, plain_als, popular
 from benchmarks.support import machine
-from benchmarks.support.commands import ask, endcap, import_files
+from benchmarks.support.commands import ask, import_files, measured
 
 
 def measure(protocol: Protocol, folder: Path, *, budget_minutes: float) -> dict[str, object]:
@@ -51,10 +51,12 @@ def _ask_endcap(
     """The lists that `endcap recommend` writes, how long each command took, and what `endcap train` reported."""
     data_dir = folder / "var"
     import_s = import_files(data_dir, protocol.import_options)
-    model, train_s = endcap(data_dir, ["train", "--budget-minutes", str(budget_minutes)])
-    lists, recommend_s = ask(data_dir, protocol, folder)
-    seconds = {"import": round(import_s, 1), "train": round(train_s, 1), "recommend": round(recommend_s, 1)}
-    return lists, seconds, model
+    training = measured(data_dir, ["train", "--budget-minutes", str(budget_minutes)])
+    answers = ask(data_dir, protocol, folder)
+    taken = {"import": import_s, "train": training.seconds, "recommend": answers.seconds}
+    cost = {name: round(seconds, 1) for name, seconds in taken.items()}
+    cost |= {"train, cpu": round(training.cpu_seconds, 1), "train, peak MiB": training.peak_mib}
+    return answers.lists, cost, training.report
 
 
 def main() -> None:

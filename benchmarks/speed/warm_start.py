@@ -43,7 +43,7 @@ def _trained(data_dir: Path, how: Sequence[str], protocol: Protocol, folder: Pat
     report, train_s = endcap(data_dir, ["train", "--no-publish", *how])
     forced = ["--force", "--reason", "measured next to another"]
     released, _ = endcap(data_dir, ["publish", str(report["version"]), *forced])
-    lists, _ = ask(data_dir, protocol, folder)
+    lists = ask(data_dir, protocol, folder).lists
     return {
         "train_s": round(train_s, 1),
         "seconds": report["seconds"],
