@@ -12,23 +12,17 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.ranking.plain import plain_lists
 from benchmarks.ranking.protocols import Protocol, all_unseen, first_basket, next_view
-from benchmarks.ranking.ranked import Lists, mean_metrics, plain_als, popular
+from benchmarks.ranking.ranked import Lists, mean_metrics
 from benchmarks.support import machine
 from benchmarks.support.commands import ask, import_files, measured
 
 
 def measure(protocol: Protocol, folder: Path, *, budget_minutes: float) -> dict[str, object]:
-    """The product's figures, and next to them popularity and plain ALS on the same lines."""
+    """The product's figures, and next to them plain rankings of the same lines."""
     lists, seconds, model = _ask_endcap(protocol, folder, budget_minutes=budget_minutes)
-    known = _known(protocol) if protocol.exclude_known else {}
-    ways = {
-        "endcap": lists,
-        "popularity": popular(protocol.lines, protocol.truth, k=protocol.k, exclude=known),
-        "als, 64 factors, alpha 1": plain_als(
-            protocol.lines, protocol.truth, k=protocol.k, exclude_known=protocol.exclude_known
-        ),
-    }
+    ways = {"endcap": lists} | plain_lists(protocol)
     return {
         "protocol": protocol.name,
         "customers": len(protocol.truth),
@@ -38,11 +32,6 @@ def measure(protocol: Protocol, folder: Path, *, budget_minutes: float) -> dict[
         "seconds": seconds,
         "trained": model,
     }
-
-
-def _known(protocol: Protocol) -> dict[str, frozenset[str]]:
-    bought = protocol.lines.group_by("customer_id").agg("product_id")
-    return {customer_id: frozenset(products) for customer_id, products in bought.iter_rows()}
 
 
 def _ask_endcap(

@@ -50,6 +50,7 @@ def last_purchase(folder: Path, source: Path, *, query_count: int = 6000, seed: 
         import_options=options,
         request=lambda name: body | {"customer_id": name, "context": {"now": now}},
         exclude_known=True,
+        plain=("nearest sessions",),
     )
 
 

@@ -3,8 +3,8 @@
 import gzip
 import random
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,11 @@ SESSIONS_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """One way to test the ranking. `lines` are the training part; `import_options` are those of `endcap import`."""
+    """One way to test the ranking. `lines` are the training part; `import_options` are those of `endcap import`.
+
+    `plain`: the further rankings that suit it, by their names in `plain.RANKINGS`. `recent`: customer → what a query
+    names as viewed, latest first.
+    """
 
     name: str
     lines: pl.DataFrame
@@ -33,6 +37,8 @@ class Protocol:
     import_options: Mapping[str, Path]
     request: Callable[[str], dict[str, object]]
     exclude_known: bool
+    plain: Sequence[str] = ()
+    recent: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def journey_goods() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -74,13 +80,14 @@ def first_basket(folder: Path, *, with_promotions: bool) -> Protocol:
     first = after.sort("timestamp").group_by("customer_id", maintain_order=True).agg(pl.col("basket_id").first())
     context = {"channel": "store", "now": CUT_AT.isoformat()}
     return Protocol(
-        name="complete journey, first basket after 2017-12-04",
+        name=f"Complete Journey, first basket after 2017-12-04, {'with' if with_promotions else 'without'} promotions",
         lines=before,
         truth=truth_of(after.join(first, on=["customer_id", "basket_id"], how="semi")),
         k=10,
         import_options=options,
         request=lambda name: {"customer_id": name, "placement": "app_home", "size": 10, "context": context},
         exclude_known=False,
+        plain=("personal frequency",),
     )
 
 
@@ -114,6 +121,7 @@ def all_unseen(folder: Path, source: Path) -> Protocol:
         import_options=options,
         request=lambda name: body | {"customer_id": name},
         exclude_known=True,
+        plain=("EASE",),
     )
 
 
@@ -143,6 +151,8 @@ def next_view(folder: Path, source: Path, *, query_count: int = 6000, seed: int 
         import_options=options,
         request=lambda name: body | {"anonymous_id": name, "context": {"recent": recent[name][:200]}},
         exclude_known=False,
+        plain=("nearest sessions",),
+        recent=recent,
     )
 
 

@@ -2,12 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-import implicit
 import numpy as np
 import numpy.typing as npt
-import polars as pl
-from scipy.sparse import csr_matrix
-from threadpoolctl import threadpool_limits
 
 Lists = Mapping[str, Sequence[str]]
 Truth = Mapping[str, frozenset[str]]
@@ -59,31 +55,3 @@ def calibration(lists: Lists, chances: Mapping[str, Sequence[float]], truth: Tru
         "bought": round(float(is_bought.mean()), 4),
         "ece": round(float(np.abs(gap).sum() / len(chance)), 4),
     }
-
-
-def popular(lines: pl.DataFrame, truth: Truth, *, k: int, exclude: Mapping[str, frozenset[str]]) -> Lists:
-    """The products with the most lines, for everybody, less what each customer is not to see."""
-    counted = lines.group_by("product_id").len().sort("len", "product_id", descending=[True, False])
-    most = max((len(owned) for owned in exclude.values()), default=0)
-    ranking = counted["product_id"].head(k + most).to_list()
-    return {
-        customer_id: [name for name in ranking if name not in exclude.get(customer_id, ())][:k] for customer_id in truth
-    }
-
-
-def plain_als(lines: pl.DataFrame, truth: Truth, *, k: int, exclude_known: bool) -> Lists:
-    """`implicit`'s ALS with 64 factors, alpha 1 and otherwise its defaults, on how many lines each pair has."""
-    pairs = lines.group_by("customer_id", "product_id").len().sort("customer_id", "product_id")
-    customers, products = pairs["customer_id"].unique().sort(), pairs["product_id"].unique().sort()
-    rows = customers.search_sorted(pairs["customer_id"]).to_numpy()
-    columns = products.search_sorted(pairs["product_id"]).to_numpy()
-    matrix = csr_matrix((pairs["len"].to_numpy().astype(np.float32), (rows, columns)))
-    if not len(set(truth).intersection(customers)):
-        return {}
-    with threadpool_limits(1):
-        model = implicit.als.AlternatingLeastSquares(factors=64, alpha=1.0, random_state=0)
-        model.fit(matrix, show_progress=False)
-        chosen = np.flatnonzero(customers.is_in(list(truth)).to_numpy())
-        found, _ = model.recommend(chosen, matrix[chosen], N=k, filter_already_liked_items=exclude_known)
-    names, ids = customers.to_list(), products.to_list()
-    return {names[customer]: [ids[item] for item in items] for customer, items in zip(chosen, found, strict=True)}

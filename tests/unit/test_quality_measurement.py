@@ -1,8 +1,58 @@
 """What stands next to the product in the measurement of ranking quality: plain rankings, calibration, the table."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
 import pytest
 
+from benchmarks.ranking.plain import ease, frequent, nearest_sessions, plain_lists, popular
+from benchmarks.ranking.protocols import Protocol
 from benchmarks.ranking.ranked import calibration
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def protocol(
+    lines: Sequence[tuple[str, str, float]], truth: Mapping[str, str], *, k: int = 2, exclude_known: bool = False
+) -> Protocol:
+    """Of lines (customer, product, day), in their order."""
+    rows = [(who, what, START + timedelta(days=day)) for who, what, day in lines]
+    frame = pl.DataFrame(rows, schema=["customer_id", "product_id", "timestamp"], orient="row")
+    wanted = {who: frozenset({what}) for who, what in truth.items()}
+    return Protocol("tiny", frame, wanted, k, {}, lambda _name: {}, exclude_known)
+
+
+def test_own_products_count_by_age_and_popular_ones_fill_up() -> None:
+    lines = [("ann", "old", 0), ("ann", "old", 0), ("ann", "new", 300), ("bob", "top", 1), ("bob", "top", 2)]
+    asked = protocol([*lines, ("bob", "top", 3)], {"ann": "new", "bob": "old"}, k=3)
+    assert frequent(asked) == {"ann": ["new", "old", "top"], "bob": ["top", "old", "new"]}
+    assert popular(asked)["ann"] == ["top", "old", "new"]
+
+
+def test_what_a_customer_has_is_left_out_where_only_new_products_count() -> None:
+    lines = [(f"c{number}", product, 0) for number in range(9) for product in ("a", "b")]
+    asked = protocol([*lines, ("ann", "a", 0), ("ann", "c", 0)], {"ann": "b"}, exclude_known=True)
+    assert popular(asked) == {"ann": ["b"]}
+    assert ease(asked)["ann"][0] == "b"
+
+
+def test_session_most_like_the_views_votes_and_a_view_of_long_ago_less() -> None:
+    sessions = {"s1": "ax", "s2": "by", "s3": "abz"}
+    lines = [(who, product, 0.0) for who, products in sessions.items() for product in products]
+    asked = replace(protocol(lines, {"visitor": "z"}, k=5), recent={"visitor": ["b", "a"]})
+    # Weights a 1, b 2. s3: 3/√3 = 1.73, s2: 2/√2 = 1.41, s1: 1/√2 = .71, its last shared view two steps ago.
+    assert nearest_sessions(asked) == {"visitor": ["b", "a", "z", "y", "x"]}
+
+
+def test_own_lines_are_the_session_where_nothing_is_viewed() -> None:
+    lines = [("ann", "a", 0.0), ("bob", "a", 0.0), ("bob", "b", 1.0)]
+    assert nearest_sessions(protocol(lines, {"ann": "b"}, exclude_known=True)) == {"ann": ["b"]}
+
+
+def test_ranking_that_knows_nobody_of_those_asked_about_is_left_out() -> None:
+    assert set(plain_lists(protocol([("ann", "a", 0)], {"visitor": "a"}))) == {"popularity"}
 
 
 def test_calibration_error_sums_the_gaps_of_ten_equal_bins() -> None:
