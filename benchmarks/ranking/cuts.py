@@ -25,7 +25,7 @@ def last_purchase(folder: Path, source: Path, *, query_count: int = 6000, seed: 
     """Sessions of five steps and more as customers' dated purchases of one product each; the last is to be found.
 
     The n steps of a customer lie 365 / n days apart, the first at a random part of that after 1 January. The last one
-    is held out; at most `query_count` customers to whom it is new are asked about, all products that they do not have
+    is held out; at most `query_count` customers to whom it is new are queried, all products that they do not have
     are ranked.
     """
     chance = random.Random(seed)
@@ -35,8 +35,8 @@ def last_purchase(folder: Path, source: Path, *, query_count: int = 6000, seed: 
         for number, steps in enumerate(sessions)
         for product, day in zip(steps[:-1], _days(len(steps), chance), strict=False)
     ]
-    asked = [number for number, steps in enumerate(sessions) if steps[-1] not in steps[:-1]]
-    asked = sorted(chance.sample(asked, min(query_count, len(asked))))
+    queried = [number for number, steps in enumerate(sessions) if steps[-1] not in steps[:-1]]
+    queried = sorted(chance.sample(queried, min(query_count, len(queried))))
     frame = pl.DataFrame(lines, schema=["customer_id", "product_id", "timestamp"], orient="row")
     options = {"--transactions": folder / "transactions.parquet"}
     frame.write_parquet(options["--transactions"])
@@ -45,7 +45,7 @@ def last_purchase(folder: Path, source: Path, *, query_count: int = 6000, seed: 
     return Protocol(
         name="nowplaying as a year's single purchases, the last one of all unseen",
         lines=frame,
-        truth={f"c{number}": frozenset([str(sessions[number][-1])]) for number in asked},
+        truth={f"c{number}": frozenset([str(sessions[number][-1])]) for number in queried},
         k=10,
         import_options=options,
         request=lambda name: body | {"customer_id": name, "context": {"now": now}},

@@ -31,7 +31,7 @@ class Baskets:
 def plain_lists(protocol: Protocol) -> dict[str, Lists]:
     """The lists of popularity, of ALS and of the plain rankings that the protocol names, by the ranking's name.
 
-    A ranking that knows nobody of those asked about, as ALS no anonymous visitor, is left out.
+    A ranking that knows nobody of those queried, as ALS no anonymous visitor, is left out.
     """
     chosen = ("popularity", "plain ALS", *protocol.plain)
     made = {name: RANKINGS[name](protocol) for name in chosen}
@@ -68,16 +68,16 @@ def frequent(protocol: Protocol) -> Lists:
 def plain_als(protocol: Protocol) -> Lists:
     """`implicit`'s ALS with 64 factors, alpha 1 and otherwise its defaults, on how many lines each pair has."""
     baskets = _baskets(protocol.lines)
-    asked = [name for name in protocol.truth if name in baskets.row_of]
-    if not asked:
+    queried = [name for name in protocol.truth if name in baskets.row_of]
+    if not queried:
         return {}
-    rows = [baskets.row_of[name] for name in asked]
+    rows = [baskets.row_of[name] for name in queried]
     with threadpool_limits(1):
         model = implicit.als.AlternatingLeastSquares(factors=64, alpha=1.0, random_state=0)
         model.fit(baskets.matrix, show_progress=False)
         is_hidden = protocol.exclude_known
         found, _ = model.recommend(rows, baskets.matrix[rows], N=protocol.k, filter_already_liked_items=is_hidden)
-    return _named(asked, found, baskets)
+    return _named(queried, found, baskets)
 
 
 def ease(protocol: Protocol) -> Lists:
@@ -87,12 +87,12 @@ def ease(protocol: Protocol) -> Lists:
     weights = np.linalg.inv((has.T @ has).toarray() + EASE_PENALTY * np.eye(len(baskets.products)))
     weights /= -np.diag(weights)
     np.fill_diagonal(weights, 0)
-    asked = [name for name in protocol.truth if name in baskets.row_of]
-    theirs = has[[baskets.row_of[name] for name in asked]]
+    queried = [name for name in protocol.truth if name in baskets.row_of]
+    theirs = has[[baskets.row_of[name] for name in queried]]
     scores = theirs @ weights
     if protocol.exclude_known:
         scores[theirs.nonzero()] = -np.inf
-    return _named(asked, np.argsort(-scores, axis=1, kind="stable")[:, : protocol.k], baskets)
+    return _named(queried, np.argsort(-scores, axis=1, kind="stable")[:, : protocol.k], baskets)
 
 
 def nearest_sessions(protocol: Protocol) -> Lists:
@@ -141,8 +141,10 @@ def known_products(protocol: Protocol) -> dict[str, frozenset[str]]:
     """What each customer is not to be shown: the products that they have, or nothing."""
     if not protocol.exclude_known:
         return {}
-    asked = protocol.lines.filter(pl.col("customer_id").is_in(list(protocol.truth)))
-    return {name: frozenset(products) for name, products in asked.group_by("customer_id").agg("product_id").iter_rows()}
+    queried = protocol.lines.filter(pl.col("customer_id").is_in(list(protocol.truth)))
+    return {
+        name: frozenset(products) for name, products in queried.group_by("customer_id").agg("product_id").iter_rows()
+    }
 
 
 def _baskets(lines: pl.DataFrame) -> Baskets:
@@ -158,5 +160,5 @@ def _baskets(lines: pl.DataFrame) -> Baskets:
     )
 
 
-def _named(asked: Sequence[str], found: np.ndarray, baskets: Baskets) -> Lists:
-    return {name: [baskets.products[item] for item in row] for name, row in zip(asked, found.tolist(), strict=True)}
+def _named(queried: Sequence[str], found: np.ndarray, baskets: Baskets) -> Lists:
+    return {name: [baskets.products[item] for item in row] for name, row in zip(queried, found.tolist(), strict=True)}

@@ -31,7 +31,12 @@ def load() -> dict[str, object]:
 
 def show(found: dict[str, object]) -> None:
     """Prints one JSON object."""
-    print(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode(), flush=True)
+    print(as_json(found).decode(), flush=True)
+
+
+def as_json(found: dict[str, object]) -> bytes:
+    """One JSON object, indented; arrays of numpy are lists."""
+    return orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _processor() -> str:

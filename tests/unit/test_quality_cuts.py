@@ -31,7 +31,7 @@ def test_long_sessions_become_a_purchase_a_step_over_a_year_and_the_last_step_is
     assert pl.read_parquet(cut.import_options["--transactions"]).equals(cut.lines)
 
 
-def test_made_up_customers_are_asked_about_products_that_they_do_not_have(tmp_path: Path) -> None:
+def test_made_up_customers_are_queried_products_that_they_do_not_have(tmp_path: Path) -> None:
     made = made_up_catalogue(tmp_path, customers=60, products=200, pairs=900, query_count=20)
     owned = made.lines.group_by("customer_id").agg("product_id")
     bought = {name: frozenset(products) for name, products in owned.iter_rows()}
