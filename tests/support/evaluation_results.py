@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from training.evaluation.evaluate import FIGURES, SEGMENT_FIGURES
+from training.evaluation.evaluate import SEGMENT_FIGURES
+from training.evaluation.ranked import FIGURES
 from training.evaluation.results import (
     PRODUCT,
     EvaluationResults,

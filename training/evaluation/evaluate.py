@@ -6,22 +6,25 @@ from functools import partial
 
 import numpy as np
 
-from app.domain import Floats, Ints
+from app.domain import Ints
 from app.model.bundle import Bundle
-from app.ports import Progress, StageProgress
+from app.ports import Progress
 from training.data.dataset import Dataset
 from training.data.split import Split
 from training.evaluation.baselines import Baselines
-from training.evaluation.lists import (
-    RankedCandidates,
-    Slates,
-    factor_lists,
-    frequency_lists,
-    own_products,
-    popularity_lists,
-    rank_candidates,
-    served_slates,
-    without_owned,
+from training.evaluation.lists import LIST_LENGTH, factor_lists, popularity_lists, served_slates, without_owned
+from training.evaluation.ranked import (
+    CUTOFF,
+    FIGURES,
+    PLAIN_ALS,
+    POPULARITY,
+    RankedQueries,
+    calibration_of_shown,
+    measured_on,
+    ranked_queries,
+    source_shares,
+    user_vectors,
+    values_of,
 )
 from training.evaluation.results import (
     PRODUCT,
@@ -30,8 +33,6 @@ from training.evaluation.results import (
     MetricEstimate,
     Protocol,
     RankingMetrics,
-    Sources,
-    SourceShare,
     estimate,
     estimates,
     ranking_metrics,
@@ -48,16 +49,11 @@ from training.metrics.ranking import (
     side_by_side,
     truth_sizes,
 )
-from training.metrics.rule_comparison import FREQUENCY, PLAIN_ALS, POPULARITY
-from training.metrics.source_recall import contributions
-from training.queries.evaluation_queries import CUTOFFS, EvaluationQueries, with_baskets
+from training.queries.evaluation_queries import EvaluationQueries, with_baskets
 from training.queries.states import as_of_instant
 
-FIGURES = tuple(f"{name}@{cutoff}" for cutoff in CUTOFFS for name in METRIC_NAMES)
 SEGMENT_FIGURES = ("hit@10", "recall@10", "ndcg@10")
 CURVES = ("hit", "recall", "precision", "ndcg")
-CUTOFF = 10
-LIST_LENGTH = max(CUTOFFS)
 GROUPING_ATTRIBUTES = ("category", "department", "brand")
 """The first of these that the catalogue has measures how mixed a list is."""
 
@@ -78,21 +74,11 @@ class Case:
     baselines: Baselines
 
 
-@dataclass(frozen=True, slots=True)
-class _RankedQueries:
-    """One kind of query: the candidates of each, the slates shown, and all rankings (n, 20) by name."""
-
-    queries: EvaluationQueries
-    candidates: Sequence[RankedCandidates]
-    slates: Slates
-    lists: dict[str, Ints]
-
-
 def evaluate_bundle(case: Case, progress: Progress) -> EvaluationResults:
     """The results, the same for the same seed. Every query goes through `rank` itself, each kind once."""
     without_basket = _without_basket(case, progress)
     with_basket = _with_basket(case, progress)
-    values = {name: _values(lists, without_basket.queries.truth) for name, lists in without_basket.lists.items()}
+    values = {name: values_of(lists, without_basket.queries.truth) for name, lists in without_basket.lists.items()}
     shown = {name: lists[:, :CUTOFF] for name, lists in without_basket.lists.items()}
     return EvaluationResults(
         protocol=_protocol(case, without_basket),
@@ -102,7 +88,7 @@ def evaluate_bundle(case: Case, progress: Progress) -> EvaluationResults:
         parts=_parts(case, without_basket, with_basket, progress),
         segments={segment.kind: _groups(segment, values, seed=case.seed) for segment in case.segments},
         calibration={
-            "shown": _of_shown(without_basket, seed=case.seed),
+            "shown": calibration_of_shown(without_basket, seed=case.seed),
             "all candidates": _of_candidates(without_basket, seed=case.seed),
         },
         exposure=_exposure(case, shown),
@@ -111,16 +97,16 @@ def evaluate_bundle(case: Case, progress: Progress) -> EvaluationResults:
             without_basket.queries.truth,
             np.bincount(case.split.train.item, minlength=case.bundle.item_count),
         ),
-        sources={"empty basket": _sources(without_basket, seed=case.seed)}
-        | ({"basket begun": _sources(with_basket, seed=case.seed)} if with_basket.candidates else {}),
+        sources={"empty basket": source_shares(without_basket, seed=case.seed)}
+        | ({"basket begun": source_shares(with_basket, seed=case.seed)} if with_basket.candidates else {}),
         notes=case.baselines.notes,
     )
 
 
-def _without_basket(case: Case, progress: Progress) -> _RankedQueries:
+def _without_basket(case: Case, progress: Progress) -> RankedQueries:
     """One query per customer, every product allowed."""
     hidden = [np.zeros(0, np.int32)] * len(case.queries)
-    ranked = _ranked(case.bundle, case.queries, hidden, partial(progress, "evaluate"))
+    ranked = ranked_queries(case.bundle, case.queries, hidden, partial(progress, "evaluate"))
     for name, bundle in case.baselines.bundles.items():
         own_progress = partial(progress, f"evaluate {name}")
         # Another bundle numbers its products in another way: its slates come in the numbers of the evaluated one.
@@ -128,33 +114,16 @@ def _without_basket(case: Case, progress: Progress) -> _RankedQueries:
     return ranked
 
 
-def _with_basket(case: Case, progress: Progress) -> _RankedQueries:
+def _with_basket(case: Case, progress: Progress) -> RankedQueries:
     """Every second customer with a part of the basket known; what is in it is neither shown nor counted."""
     queries = with_baskets(case.queries, case.bundle.catalogue.product_ids, seed=case.seed)
     queries = queries.only([row for row, query in enumerate(queries.queries) if query.basket])
     hidden = [case.bundle.catalogue.known([line.product_id for line in query.basket]) for query in queries.queries]
-    return _ranked(case.bundle, queries, hidden, partial(progress, "evaluate with a basket"))
-
-
-def _ranked(
-    bundle: Bundle, queries: EvaluationQueries, hidden: Sequence[Ints], progress: StageProgress
-) -> _RankedQueries:
-    """`hidden`: what the plain rankings leave out for each customer, as the query itself makes `rank` do."""
-    candidates = [rank_candidates(bundle, query, state) for query, state, _ in queries]
-    slates = served_slates(bundle, queries, progress)
-    popular = popularity_lists(bundle.popularity, hidden)
-    own = [_without(own_products(one.context), items) for one, items in zip(candidates, hidden, strict=True)]
-    lists = {
-        FREQUENCY: frequency_lists(own, popular),
-        PLAIN_ALS: factor_lists(bundle.item_factors, _users(bundle, candidates), hidden),
-        POPULARITY: popular,
-    }
-    tables = {name: side_by_side(rows, k=LIST_LENGTH) for name, rows in lists.items()}
-    return _RankedQueries(queries, candidates, slates, {PRODUCT: slates.items} | tables)
+    return ranked_queries(case.bundle, queries, hidden, partial(progress, "evaluate with a basket"))
 
 
 def _parts(
-    case: Case, without_basket: _RankedQueries, with_basket: _RankedQueries, progress: Progress
+    case: Case, without_basket: RankedQueries, with_basket: RankedQueries, progress: Progress
 ) -> dict[str, dict[str, RankingMetrics]]:
     """The same lists measured on what is bought again and on what is new; then other kinds of query.
 
@@ -167,23 +136,23 @@ def _parts(
     found = {}
     if any(len(items) for items in owned):
         found = {
-            "bought again": _on(without_basket.lists, again, seed=case.seed),
-            "bought for the first time": _on(without_basket.lists, new, seed=case.seed),
-            "new products": _on(_new_only(case, without_basket, owned, new, progress), new, seed=case.seed),
+            "bought again": measured_on(without_basket.lists, again, seed=case.seed),
+            "bought for the first time": measured_on(without_basket.lists, new, seed=case.seed),
+            "new products": measured_on(_new_only(case, without_basket, owned, new, progress), new, seed=case.seed),
         }
     if with_basket.candidates:
-        found["basket begun"] = _on(with_basket.lists, with_basket.queries.truth, seed=case.seed)
+        found["basket begun"] = measured_on(with_basket.lists, with_basket.queries.truth, seed=case.seed)
     return found
 
 
 def _new_only(
-    case: Case, without_basket: _RankedQueries, owned: Sequence[Ints], new: Sequence[Ints], progress: Progress
+    case: Case, without_basket: RankedQueries, owned: Sequence[Ints], new: Sequence[Ints], progress: Progress
 ) -> dict[str, Ints]:
     """Lists without what the customer owns, rows of -1 where nothing new was bought."""
     rows = [row for row, items in enumerate(new) if len(items)]
     queries = without_owned(without_basket.queries.only(rows))
     hidden = [owned[row] for row in rows]
-    users = _users(case.bundle, [without_basket.candidates[row] for row in rows])
+    users = user_vectors(case.bundle, [without_basket.candidates[row] for row in rows])
     slates = served_slates(case.bundle, queries, partial(progress, "evaluate new products"))
     lists = {
         PRODUCT: slates.items,
@@ -194,19 +163,6 @@ def _new_only(
     for name, table in lists.items():
         filled[name][rows] = table
     return filled
-
-
-def _on(lists: Mapping[str, Ints], truth: Sequence[Ints], *, seed: int) -> dict[str, RankingMetrics]:
-    """The rankings measured on the customers who have such a truth."""
-    rows = [row for row, items in enumerate(truth) if len(items)]
-    kept = [truth[row] for row in rows]
-    return {name: ranking_metrics(_values(table[rows], kept), FIGURES, seed=seed) for name, table in lists.items()}
-
-
-def _values(lists: Ints, truth: Sequence[Ints]) -> Wide:
-    """Figures of each customer, a column per name in FIGURES."""
-    found, sizes = found_positions(lists, truth), truth_sizes(truth)
-    return np.hstack([per_customer(found, sizes, k=cutoff) for cutoff in CUTOFFS])
 
 
 def _curves(lists: Ints, truth: Sequence[Ints]) -> dict[str, list[float]]:
@@ -239,14 +195,7 @@ def _groups(segment: Segment, values: Mapping[str, Wide], *, seed: int) -> list[
     ]
 
 
-def _of_shown(ranked: _RankedQueries, *, seed: int) -> Reliability:
-    items, chance = ranked.slates.items[:, :CUTOFF], ranked.slates.probability[:, :CUTOFF]
-    owner, _ = np.nonzero(items >= 0)
-    bought = found_positions(items, ranked.queries.truth)
-    return reliability(chance[items >= 0], bought[items >= 0], owner, seed=seed)
-
-
-def _of_candidates(ranked: _RankedQueries, *, seed: int) -> Reliability:
+def _of_candidates(ranked: RankedQueries, *, seed: int) -> Reliability:
     chance = np.concatenate([np.zeros(0), *(one.probability for one in ranked.candidates)])
     pairs = zip(ranked.candidates, ranked.queries.truth, strict=True)
     bought = np.concatenate([np.zeros(0, np.bool_), *(np.isin(one.items, truth) for one, truth in pairs)])
@@ -285,16 +234,7 @@ def _diversity(lists: Ints, bundle: Bundle) -> dict[str, Wide]:
     }
 
 
-def _sources(ranked: _RankedQueries, *, seed: int) -> Sources:
-    found = contributions([one.by_source for one in ranked.candidates], ranked.queries.truth)
-    each = {
-        name: SourceShare(*(estimate(of, seed=seed) for of in (one.candidates, one.recall, one.found, one.only)))
-        for name, one in found.each.items()
-    }
-    return Sources(len(ranked.candidates), each, estimate(found.found_by_any, seed=seed))
-
-
-def _protocol(case: Case, without_basket: _RankedQueries) -> Protocol:
+def _protocol(case: Case, without_basket: RankedQueries) -> Protocol:
     truth, is_timed = without_basket.queries.truth, case.split.kind == "time"
     sizes = truth_sizes(truth)
     owned = [
@@ -316,17 +256,3 @@ def _protocol(case: Case, without_basket: _RankedQueries) -> Protocol:
         resamples=RESAMPLES,
         seed=case.seed,
     )
-
-
-def _users(bundle: Bundle, candidates: Sequence[RankedCandidates]) -> Floats:
-    """Each customer's vector (n, k), zeros where there is none."""
-    # The vectors that serving folds in, so that plain ALS differs from the product by its ranking alone.
-    users = np.zeros((len(candidates), bundle.item_factors.shape[1]), np.float32)
-    for row, one in enumerate(candidates):
-        if one.context.user is not None:
-            users[row] = one.context.user
-    return users
-
-
-def _without(items: Ints, hidden: Ints) -> Ints:
-    return items[~np.isin(items, hidden)] if len(hidden) else items
