@@ -3,16 +3,20 @@
 from datetime import UTC, datetime
 
 from training.evaluation.evaluate import SEGMENT_FIGURES
+from training.evaluation.questions import LIFTED
 from training.evaluation.ranked import FIGURES
 from training.evaluation.results import (
     PRODUCT,
     EvaluationResults,
     Group,
+    Lift,
     MetricEstimate,
     Protocol,
+    Question,
     RankingMetrics,
     Sources,
     SourceShare,
+    Viewed,
 )
 from training.metrics.calibration import Bin, Reliability
 from training.metrics.exposure import PopularityGroup
@@ -23,7 +27,7 @@ MEAN = MetricEstimate(0.2, 0.1, 0.3)
 
 
 def sample_results() -> EvaluationResults:
-    """Two rankings, a store whose name is markup, mathematics and Japanese at once, and no basket begun."""
+    """Two rankings, a store whose name is markup, mathematics and Japanese at once, and no product page."""
     metrics = RankingMetrics(9, dict.fromkeys(FIGURES, MEAN))
     rankings = {PRODUCT: metrics, FREQUENCY: metrics, POPULARITY: metrics}
     group = RankingMetrics(3, dict.fromkeys(SEGMENT_FIGURES, MEAN))
@@ -42,6 +46,13 @@ def sample_results() -> EvaluationResults:
         parts={
             "bought again": rankings,
             "new products": {PRODUCT: RankingMetrics(0, dict.fromkeys(FIGURES, MetricEstimate(0, 0, 0)))},
+        },
+        questions={
+            "no_basket": Question(rankings, reliability, None, None),
+            "basket_begun": Question(
+                rankings, reliability, Lift(dict.fromkeys(LIFTED, MEAN), dict.fromkeys(LIFTED, MEAN)), None
+            ),
+            "session": Question(rankings, empty, None, Viewed(0.25, rankings, rankings)),
         },
         segments={
             "store": [Group(HOSTILE, dict.fromkeys(rankings, group)), Group("s" * 80, dict.fromkeys(rankings, group))]

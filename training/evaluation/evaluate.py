@@ -13,11 +13,10 @@ from training.data.dataset import Dataset
 from training.data.split import Split
 from training.evaluation.baselines import Baselines
 from training.evaluation.lists import LIST_LENGTH, factor_lists, popularity_lists, served_slates, without_owned
+from training.evaluation.questions import questions_of
 from training.evaluation.ranked import (
     CUTOFF,
     FIGURES,
-    PLAIN_ALS,
-    POPULARITY,
     RankedQueries,
     calibration_of_shown,
     measured_on,
@@ -49,6 +48,7 @@ from training.metrics.ranking import (
     side_by_side,
     truth_sizes,
 )
+from training.metrics.rule_comparison import PLAIN_ALS, POPULARITY
 from training.queries.evaluation_queries import EvaluationQueries, with_baskets
 from training.queries.states import as_of_instant
 
@@ -85,7 +85,8 @@ def evaluate_bundle(case: Case, progress: Progress) -> EvaluationResults:
         rankings={name: ranking_metrics(table, FIGURES, seed=case.seed) for name, table in values.items()},
         versus=_versus(values, seed=case.seed),
         curves={name: _curves(lists, without_basket.queries.truth) for name, lists in without_basket.lists.items()},
-        parts=_parts(case, without_basket, with_basket, progress),
+        parts=_parts(case, without_basket, progress),
+        questions=questions_of(without_basket, with_basket, case.bundle.catalogue, seed=case.seed),
         segments={segment.kind: _groups(segment, values, seed=case.seed) for segment in case.segments},
         calibration={
             "shown": calibration_of_shown(without_basket, seed=case.seed),
@@ -122,10 +123,8 @@ def _with_basket(case: Case, progress: Progress) -> RankedQueries:
     return ranked_queries(case.bundle, queries, hidden, partial(progress, "evaluate with a basket"))
 
 
-def _parts(
-    case: Case, without_basket: RankedQueries, with_basket: RankedQueries, progress: Progress
-) -> dict[str, dict[str, RankingMetrics]]:
-    """The same lists measured on what is bought again and on what is new; then other kinds of query.
+def _parts(case: Case, without_basket: RankedQueries, progress: Progress) -> dict[str, dict[str, RankingMetrics]]:
+    """The same lists measured on what is bought again and on what is new.
 
     Where nobody owns anything, everything is new, and these parts would repeat the whole.
     """
@@ -133,16 +132,13 @@ def _parts(
     pairs = list(zip(without_basket.queries.truth, owned, strict=True))
     again = [truth[np.isin(truth, items)] for truth, items in pairs]
     new = [truth[~np.isin(truth, items)] for truth, items in pairs]
-    found = {}
-    if any(len(items) for items in owned):
-        found = {
-            "bought again": measured_on(without_basket.lists, again, seed=case.seed),
-            "bought for the first time": measured_on(without_basket.lists, new, seed=case.seed),
-            "new products": measured_on(_new_only(case, without_basket, owned, new, progress), new, seed=case.seed),
-        }
-    if with_basket.candidates:
-        found["basket begun"] = measured_on(with_basket.lists, with_basket.queries.truth, seed=case.seed)
-    return found
+    if not any(len(items) for items in owned):
+        return {}
+    return {
+        "bought again": measured_on(without_basket.lists, again, seed=case.seed),
+        "bought for the first time": measured_on(without_basket.lists, new, seed=case.seed),
+        "new products": measured_on(_new_only(case, without_basket, owned, new, progress), new, seed=case.seed),
+    }
 
 
 def _new_only(

@@ -39,6 +39,14 @@ class RankedQueries:
     slates: Slates
     lists: dict[str, Ints]
 
+    def only(self, rows: Sequence[int]) -> "RankedQueries":
+        """Those at these positions."""
+        slates = Slates(self.slates.items[rows], self.slates.probability[rows])
+        candidates = [self.candidates[row] for row in rows]
+        return RankedQueries(
+            self.queries.only(rows), candidates, slates, {name: table[rows] for name, table in self.lists.items()}
+        )
+
 
 def ranked_queries(
     bundle: Bundle, queries: EvaluationQueries, hidden: Sequence[Ints], progress: StageProgress

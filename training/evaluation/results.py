@@ -59,6 +59,36 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
+class Lift:
+    """What knowing the basket adds: the slates without knowing it, and the difference customer by customer."""
+
+    uninformed: Mapping[str, MetricEstimate]
+    added: Mapping[str, MetricEstimate]
+
+
+@dataclass(frozen=True, slots=True)
+class Viewed:
+    """The products to be found that were viewed in the visit `already`, a `share` of all, and those `new` to it."""
+
+    share: float
+    already: Mapping[str, RankingMetrics]
+    new: Mapping[str, RankingMetrics]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One kind of question alone: all rankings, and how true the probabilities of the first ten propositions were.
+
+    `lift` only with a basket begun, `viewed` only where the queries hold views.
+    """
+
+    rankings: Mapping[str, RankingMetrics]
+    calibration: Reliability
+    lift: Lift | None
+    viewed: Viewed | None
+
+
+@dataclass(frozen=True, slots=True)
 class Protocol:
     """How the figures came about; `cut_at` is None for a random split.
 
@@ -86,7 +116,8 @@ class EvaluationResults:
     """Everything; each mapping of rankings has the product first. docs/evaluation.md explains every figure.
 
     `versus`: the product's figure minus the other ranking's, customer by customer. `curves`: ranking → metric → its
-    mean at 1, 2, … 20. `parts`: other queries and other truths. `sources`: kind of query → what sources found.
+    mean at 1, 2, … 20. `parts`: other truths. `questions`: by kind, those that the shop has. `sources`: kind of query →
+    what sources found.
     """
 
     protocol: Protocol
@@ -94,6 +125,7 @@ class EvaluationResults:
     versus: Mapping[str, Mapping[str, MetricEstimate]]
     curves: Mapping[str, Mapping[str, Sequence[float]]]
     parts: Mapping[str, Mapping[str, RankingMetrics]]
+    questions: Mapping[str, Question]
     segments: Mapping[str, Sequence[Group]]
     calibration: Mapping[str, Reliability]
     exposure: Mapping[str, Mapping[str, MetricEstimate]]
@@ -125,6 +157,7 @@ def headline(results: EvaluationResults) -> dict[str, object]:
     """The few figures that a manifest keeps: a mapping of plain numbers per ranking, and what the lists are like."""
     kept: dict[str, object] = {name: _means(metrics) for name, metrics in results.rankings.items()}
     kept |= {f"{PRODUCT}, {part}": _means(metrics[PRODUCT]) for part, metrics in results.parts.items()}
+    kept |= _of_questions(results.questions, customers=results.protocol.customers)
     ndcg = results.rankings[PRODUCT].figures["ndcg@10"]
     shown = results.calibration["shown"]
     exposure = {name: one.mean for name, one in results.exposure[PRODUCT].items()}
@@ -135,6 +168,25 @@ def headline(results: EvaluationResults) -> dict[str, object]:
     kept["recall@10 of sources"] = _rounded({name: share.recall.mean for name, share in sources.each.items()})
     kept["candidates"] = _rounded({"recall": sources.found_by_any.mean})
     return kept | {"repeat_share": round(results.protocol.repeat_share, 4), "split": results.protocol.split}
+
+
+def _of_questions(questions: Mapping[str, Question], *, customers: int) -> dict[str, object]:
+    """Per kind its figures and calibration, the lift of a basket, and what views tell apart; no kind that is all."""
+    kept: dict[str, object] = {}
+    for kind, question in questions.items():
+        name = kind.replace("_", " ")
+        metrics, shown = question.rankings[PRODUCT], question.calibration
+        if metrics.customers < customers:
+            kept[f"{PRODUCT}, {name}"] = _means(metrics)
+        chances = {"predicted": shown.mean_probability, "bought": shown.bought, "ece": shown.ece}
+        kept[f"shown, {name}"] = _rounded(chances)
+        if question.lift is not None:
+            kept["lift of the basket"] = _rounded({one: added.mean for one, added in question.lift.added.items()})
+        if question.viewed is not None:
+            parts = {"viewed already": question.viewed.already, "new to the visit": question.viewed.new}
+            hits = {f"hit@20, {part}": metrics[PRODUCT].figures["hit@20"].mean for part, metrics in parts.items()}
+            kept[f"views, {name}"] = _rounded({"share viewed already": question.viewed.share} | hits)
+    return kept
 
 
 def _means(metrics: RankingMetrics) -> dict[str, float]:

@@ -96,7 +96,6 @@ def _parts(results: EvaluationResults) -> str:
         "bought again": "The same slates, measured only on products that the customer had bought before.",
         "bought for the first time": "The same slates, measured only on products new to the customer.",
         "new products": "Queries without what the customer owns, measured on products new to the customer.",
-        "basket begun": "Queries with a part of the basket known, measured on the rest of it.",
     }
     pictures = [
         figure(
