@@ -12,6 +12,7 @@ CHAPTERS = {
     "At a glance",
     "By number of places",
     "Repeats and discoveries",
+    "Kinds of question",
     "Probabilities",
     "By group of customers",
     "Candidate sources",

@@ -38,9 +38,13 @@ def difference_in_words(name: str, difference: MetricEstimate) -> str:
     if difference.low == difference.high == 0:
         return f"NDCG@10 is that of {name}, customer by customer."
     side = "above" if difference.mean >= 0 else "below"
-    weight = "more than noise" if difference.low > 0 or difference.high < 0 else "within noise"
     estimate = f"NDCG@10 is {abs(difference.mean):.4f} {side} {name}"
-    return f"{estimate} (95 % interval of the difference {signed_ends(difference)}): {weight}."
+    return f"{estimate} (95 % interval of the difference {signed_ends(difference)}): {noise_in_words(difference)}."
+
+
+def noise_in_words(difference: MetricEstimate) -> str:
+    """Whether zero lies outside the interval of a difference."""
+    return "more than noise" if difference.low > 0 or difference.high < 0 else "within noise"
 
 
 def exposure_text(name: str, estimate: MetricEstimate) -> str:

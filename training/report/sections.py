@@ -19,6 +19,7 @@ from training.report.formatting import (
 )
 from training.report.non_goods import non_goods_section
 from training.report.page import bullets, card, cards, figure, paragraph, section, side_by_side, table
+from training.report.questions import questions_section
 
 MAIN = ("ndcg@10", "recall@10", "hit@10")
 LISTED = tuple(
@@ -36,6 +37,7 @@ def all_sections(facts: BundleFacts, results: EvaluationResults) -> list[str]:
         _headline(results),
         _curves(results),
         _parts(results),
+        questions_section(results),
         _probabilities(results),
         _segments(results),
         _sources(results),
