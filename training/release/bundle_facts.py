@@ -20,8 +20,11 @@ MIN_WEIGHTS = 2
 
 @dataclass(frozen=True, slots=True)
 class BundleFacts:
-    """Facts, parameters by dotted name, tried settings in order, every mapping of weights or importances, and what
-    looked like no goods (`NonGood`)."""
+    """Facts, parameters by dotted name, tried settings in order, and every mapping of weights or importances.
+
+    `coupons`: what the coupon model measured on later campaigns, None without a model; else `no_coupons` may say why.
+    `non_goods`: what looked like no goods (`NonGood`).
+    """
 
     version: str
     created_at: str
@@ -31,6 +34,8 @@ class BundleFacts:
     trials: Sequence[Mapping[str, object]]
     weights: Mapping[str, Mapping[str, float]]
     non_goods: Sequence[JsonObject] = ()
+    coupons: Mapping[str, float] | None = None
+    no_coupons: str | None = None
 
 
 def read_bundle_facts(folder: Path) -> BundleFacts:
@@ -54,6 +59,8 @@ def read_bundle_facts(folder: Path) -> BundleFacts:
         trials=[dict(_flat(trial, "")) for trial in trials],
         weights=dict(_weights(documents, "")),
         non_goods=non_goods,
+        coupons=documents["coupons"].get("measured", {}) if "coupons" in documents else None,
+        no_coupons=config.get("coupons"),
     )
 
 

@@ -6,6 +6,7 @@ from training.evaluation.results import PRODUCT, EvaluationResults, MetricEstima
 from training.metrics.calibration import Reliability
 from training.release.bundle_facts import BundleFacts
 from training.report import plots
+from training.report.coupons import coupons_section
 from training.report.formatting import (
     TITLES,
     by_size,
@@ -42,6 +43,7 @@ def all_sections(facts: BundleFacts, results: EvaluationResults) -> list[str]:
         _segments(results),
         _sources(results),
         _exposure(results),
+        coupons_section(facts),
         _model(facts),
         non_goods_section(facts.non_goods),
         _data(facts, results),
