@@ -1,7 +1,7 @@
 """Held-out baskets become queries to the pipeline that serves: what tuning, evaluation and release all rank."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,6 +11,7 @@ from app.decision.pipeline import Options
 from app.domain import PURCHASE, Ints, Line, ProductId, Query
 from app.ports import CustomerState
 from training.data.dataset import Dataset
+from training.data.shop import shop_facts
 from training.data.split import Split
 from training.queries.states import as_of_instant
 
@@ -120,6 +121,7 @@ def dataset_facts(dataset: Dataset) -> dict[str, object]:
         "products": len(dataset.product_ids),
         "lines": dataset.line_count,
         "has_time": dataset.has_time,
+        "shop": asdict(shop_facts(dataset)),
     }
     if dataset.promotions is not None:
         facts |= dataset.promotions.facts(dataset.as_of_day, line_count=dataset.line_count)
