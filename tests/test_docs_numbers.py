@@ -51,7 +51,7 @@ from app.stores.sql.redemption import idempotency
 from app.stores.tables import cells
 from app.worker import consume
 from tests.test_docs import DOCS
-from training.data import non_goods, split
+from training.data import non_goods, shop, split
 from training.features import materialize, tables
 from training.learners import content, linear, plain_als, statistics, transitions
 from training.learners import replenishment as hazard_training
@@ -155,6 +155,8 @@ STATEMENTS: dict[str, list[str]] = {
         f"more than {CLOCK_SKEW // timedelta(minutes=1)} minutes ahead",
     ],
     "evaluation.md": [
+        f"{shop.STAPLES_SHARE:.0%} and more had".replace("%", " %"),
+        f"{shop.CATALOGUE_SHARE:.0%} and more – staples".replace("%", " %"),
         f"({split.MAX_WINDOW_DAYS} days, or a tenth",
         f"fewer than {split.MIN_CUSTOMERS} customers in every window",
         f"at most {evaluation_queries.MAX_CUSTOMERS:,} customers",

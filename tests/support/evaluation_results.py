@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from training.data.shop import ShopFacts
 from training.evaluation.evaluate import SEGMENT_FIGURES
 from training.evaluation.questions import LIFTED
 from training.evaluation.ranked import FIGURES
@@ -37,6 +38,7 @@ def sample_results() -> EvaluationResults:
     instant = datetime(2026, 9, 1, tzinfo=UTC)
     return EvaluationResults(
         protocol=Protocol("time", "basket", 0, instant, instant, 9, 12, 61, 1000, 5.0, 0.5, 1000, 0),
+        shop=ShopFacts("grocer", 500, 8.0, 0.62, 0.02, 214.0, 330.0),
         rankings=rankings,
         versus={
             FREQUENCY: dict.fromkeys(FIGURES, MetricEstimate(0.1, -0.1, 0.3)),
@@ -59,6 +61,7 @@ def sample_results() -> EvaluationResults:
         },
         calibration={"shown": reliability, "all candidates": empty},
         exposure={name: {"coverage@10": MEAN, "novelty@10": MEAN} for name in rankings},
+        owned_places=0.71,
         popularity_groups=[PopularityGroup(3, 0.5, 0.2), PopularityGroup(58, 0.5, 0.8)],
         sources={"empty basket": Sources(9, {"similar": share, HOSTILE: share}, MEAN)},
         notes=[f"about {HOSTILE}"],

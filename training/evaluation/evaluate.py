@@ -10,6 +10,7 @@ from app.domain import Ints
 from app.model.bundle import Bundle
 from app.ports import Progress
 from training.data.dataset import Dataset
+from training.data.shop import shop_facts
 from training.data.split import Split
 from training.evaluation.baselines import Baselines
 from training.evaluation.lists import LIST_LENGTH, factor_lists, popularity_lists, served_slates, without_owned
@@ -82,6 +83,7 @@ def evaluate_bundle(case: Case, progress: Progress) -> EvaluationResults:
     shown = {name: lists[:, :CUTOFF] for name, lists in without_basket.lists.items()}
     return EvaluationResults(
         protocol=_protocol(case, without_basket),
+        shop=shop_facts(case.dataset),
         rankings={name: ranking_metrics(table, FIGURES, seed=case.seed) for name, table in values.items()},
         versus=_versus(values, seed=case.seed),
         curves={name: _curves(lists, without_basket.queries.truth) for name, lists in without_basket.lists.items()},
@@ -93,6 +95,7 @@ def evaluate_bundle(case: Case, progress: Progress) -> EvaluationResults:
             "all candidates": _of_candidates(without_basket, seed=case.seed),
         },
         exposure=_exposure(case, shown),
+        owned_places=_owned_places(without_basket),
         popularity_groups=popularity_groups(
             shown[PRODUCT],
             without_basket.queries.truth,
@@ -214,6 +217,12 @@ def _exposure(case: Case, shown: Mapping[str, Ints]) -> dict[str, dict[str, Metr
         }
         for name, lists in shown.items()
     }
+
+
+def _owned_places(ranked: RankedQueries) -> float:
+    owned = [one.context.bought.items for one in ranked.candidates]
+    shown = ranked.slates.items[:, :CUTOFF]
+    return round(float(found_positions(shown, owned).sum()) / max(int((shown >= 0).sum()), 1), 6)
 
 
 def _covered(lists: Ints, bundle: Bundle) -> MetricEstimate:

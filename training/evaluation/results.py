@@ -6,6 +6,7 @@ from datetime import datetime
 
 import numpy as np
 
+from training.data.shop import ShopFacts
 from training.metrics.calibration import Reliability
 from training.metrics.exposure import PopularityGroup
 from training.metrics.ranking import Wide, mean_intervals
@@ -115,12 +116,15 @@ class Protocol:
 class EvaluationResults:
     """Everything; each mapping of rankings has the product first. docs/evaluation.md explains every figure.
 
+    `owned_places`: the share of the product's first ten places that hold what the customer had bought before.
+
     `versus`: the product's figure minus the other ranking's, customer by customer. `curves`: ranking → metric → its
     mean at 1, 2, … 20. `parts`: other truths. `questions`: by kind, those that the shop has. `sources`: kind of query →
     what sources found.
     """
 
     protocol: Protocol
+    shop: ShopFacts
     rankings: Mapping[str, RankingMetrics]
     versus: Mapping[str, Mapping[str, MetricEstimate]]
     curves: Mapping[str, Mapping[str, Sequence[float]]]
@@ -129,6 +133,7 @@ class EvaluationResults:
     segments: Mapping[str, Sequence[Group]]
     calibration: Mapping[str, Reliability]
     exposure: Mapping[str, Mapping[str, MetricEstimate]]
+    owned_places: float
     popularity_groups: Sequence[PopularityGroup]
     sources: Mapping[str, Sources]
     notes: Sequence[str]

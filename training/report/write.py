@@ -10,6 +10,7 @@ from training.evaluation.results import EvaluationResults
 from training.release.bundle_facts import BundleFacts, read_bundle_facts
 from training.report import sections
 from training.report.page import page, paragraph
+from training.report.shop import shop_in_words
 
 SCHEMA_VERSION = 1
 
@@ -40,6 +41,5 @@ def html_document(facts: BundleFacts, results: EvaluationResults) -> str:
     lead = paragraph(
         f"Bundle {facts.version}, made {facts.created_at[:16].replace('T', ' at ')} UTC, source {facts.commit}."
     )
-    return page(
-        "Evaluation", lead + paragraph(sections.protocol_in_words(results)), sections.all_sections(facts, results)
-    )
+    lead += paragraph(sections.protocol_in_words(results)) + paragraph(shop_in_words(results))
+    return page("Evaluation", lead, sections.all_sections(facts, results))
