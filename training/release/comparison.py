@@ -58,20 +58,36 @@ class Comparison:
 
 def compare(settings: Settings, first: str, second: str, *, progress: Progress) -> Comparison:
     """Both bundles on the same queries; raises BundleMissing, or BundleRefused for one that cannot be read."""
+    bundles = load_both(settings, first, second)
+    return compare_on(bundles, queries_of_last_window(settings, progress), progress)
+
+
+def load_both(settings: Settings, first: str, second: str) -> tuple[Bundle, Bundle]:
+    """The two bundles; raises BundleMissing, or BundleRefused for one that cannot be read."""
     for version in (first, second):
         check_there(settings.bundles_dir, version)
-    bundles = [load_bundle(settings.bundles_dir / version) for version in (first, second)]
+    return load_bundle(settings.bundles_dir / first), load_bundle(settings.bundles_dir / second)
+
+
+def queries_of_last_window(settings: Settings, progress: Progress) -> HeldOutQueries:
+    """What a comparison of two bundles replays."""
     progress("held-out queries", 0, 1)
     queries = held_out_queries(settings, seed=SEED)
     progress("held-out queries", 1, 1)
+    return queries
+
+
+def compare_on(bundles: tuple[Bundle, Bundle], queries: HeldOutQueries, progress: Progress) -> Comparison:
+    """What both trainings measured, and both bundles replayed on these queries."""
+    first, second = bundles
     one, other = (replay(bundle, queries, partial(progress, f"replay {bundle.version}")) for bundle in bundles)
     return Comparison(
-        (first, second),
-        metrics_side_by_side(bundles[0].manifest, bundles[1].manifest),
+        (first.version, second.version),
+        metrics_side_by_side(first.manifest, second.manifest),
         _difference(one.ndcg, other.ndcg),
         _difference(one.new_ndcg, other.new_ndcg),
         (one.shown_count, other.shown_count),
-        unfair_advantage(queries, *bundles),
+        unfair_advantage(queries, first, second),
     )
 
 
