@@ -131,18 +131,19 @@ def compare(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two bundles: what their trainings measured, and how both rank the same held-out requests."""
+    """Compare two bundles on the same held-out requests; a page shows both, with settings and data that differ."""
     from app.model.bundle import current_version
-    from training.release.comparison import compare as compare_bundles
+    from training.report.comparison import compare_bundles
 
     settings = load_settings(data_dir)
     with progress_bar() as bar:
         other = second or current_version(settings.bundles_dir)
-        comparison = compare_bundles(settings, first, other, progress=bar)
+        compared = compare_bundles(settings, first, other, progress=bar)
+    comparison = compared.comparison
     # The note is a sentence; in a column of figures it would not wrap.
     rows = [row for row in comparison.rows() if row[0] != "note"]
-    note = [f"note: {comparison.note}"] if comparison.note else []
-    show(as_json, comparison.to_dict(), TextTable(("figure", *comparison.versions), rows), *note)
+    lines = [f"page: {compared.page}", *([f"note: {comparison.note}"] if comparison.note else [])]
+    show(as_json, compared.to_dict(), TextTable(("figure", *comparison.versions), rows), *lines)
 
 
 models.command("rollback")(rollback)

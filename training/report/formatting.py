@@ -13,6 +13,11 @@ def title_of(figure: str) -> str:
     return f"{TITLES.get(name, name)}@{cutoff}" if cutoff else TITLES.get(name, name)
 
 
+def kind_in_words(kind: str) -> str:
+    """ "basket begun" of "basket_begun"."""
+    return kind.replace("_", " ")
+
+
 def ends(estimate: MetricEstimate) -> str:
     """Both ends of an interval."""
     return f"{estimate.low:.3f} – {estimate.high:.3f}"

@@ -12,7 +12,7 @@ from training.evaluation.results import (
     Viewed,
 )
 from training.report import plots
-from training.report.formatting import noise_in_words, signed_ends, title_of, with_ends
+from training.report.formatting import kind_in_words, noise_in_words, signed_ends, title_of, with_ends
 from training.report.page import bullets, figure, paragraph, section, table
 
 MAIN = ("ndcg@10", "recall@10", "hit@10")
@@ -32,7 +32,7 @@ def questions_section(results: EvaluationResults) -> str:
     ]
     return section(
         "Kinds of question",
-        paragraph(f"Measured apart: {', '.join(map(_name, results.questions))}."),
+        paragraph(f"Measured apart: {', '.join(map(kind_in_words, results.questions))}."),
         bullets(words),
         _figures(results.questions, list(results.rankings)),
         _views(results.questions),
@@ -40,7 +40,7 @@ def questions_section(results: EvaluationResults) -> str:
 
 
 def _figures(questions: Mapping[str, Question], order: list[str]) -> str:
-    names = {kind: f"{_name(kind)} ({one.rankings[PRODUCT].customers:,})" for kind, one in questions.items()}
+    names = {kind: f"{kind_in_words(kind)} ({one.rankings[PRODUCT].customers:,})" for kind, one in questions.items()}
     series: dict[str, dict[str, MetricEstimate]] = {}
     rows, behind = [], []
     for kind, question in questions.items():
@@ -73,9 +73,9 @@ def _lift_in_words(lift: Lift | None) -> str:
 def _views_in_words(kind: str, viewed: Viewed | None, target: str) -> str:
     if viewed is None:
         return ""
-    already, new = (part[PRODUCT] for part in (viewed.already, viewed.new))
+    name, (already, new) = kind_in_words(kind), (part[PRODUCT] for part in (viewed.already, viewed.new))
     return (
-        f"{_name(kind).capitalize()}: {viewed.share:.0%} of what was {target} had been viewed in the visit already "
+        f"{name.capitalize()}: {viewed.share:.0%} of what was {target} had been viewed in the visit already "
         f"(hit@20 {already.figures['hit@20'].mean:.3f}, {already.customers:,} queries); of what was new to the visit "
         f"hit@20 is {new.figures['hit@20'].mean:.3f} ({new.customers:,} queries)."
     )
@@ -87,7 +87,7 @@ def _views(questions: Mapping[str, Question]) -> str:
         viewed = question.viewed
         parts = {} if viewed is None else {"viewed already": viewed.already, "new to the visit": viewed.new}
         rows += [
-            (f"{_name(kind)}, {part}", ranking, f"{metrics.customers:,}", *_cells(metrics, OF_VIEWS))
+            (f"{kind_in_words(kind)}, {part}", ranking, f"{metrics.customers:,}", *_cells(metrics, OF_VIEWS))
             for part, rankings in parts.items()
             for ranking, metrics in rankings.items()
             if metrics.customers
@@ -98,7 +98,3 @@ def _views(questions: Mapping[str, Question]) -> str:
 
 def _cells(metrics: RankingMetrics, names: Sequence[str]) -> list[str]:
     return [with_ends(metrics.figures[name]) for name in names]
-
-
-def _name(kind: str) -> str:
-    return kind.replace("_", " ")
