@@ -8,7 +8,7 @@ from training.release.bundle_facts import BundleFacts
 from training.release.comparison import Comparison
 from training.report import plots
 from training.report.formatting import difference_in_words, kind_in_words, signed, title_of, with_ends
-from training.report.page import bullets, figure, page, paragraph, section, side_by_side, table
+from training.report.page import bullets, figure, folded, page, paragraph, section, side_by_side, table
 
 MAIN = ("ndcg@10", "recall@10", "hit@10", "hit@20")
 DATA = ("config.data.", "config.imports", "config.products_sha256")
@@ -144,7 +144,8 @@ def _trainings(comparison: Comparison) -> str:
         for name, pair in comparison.metrics.items()
     ]
     words = paragraph("Each on the window that its own training held out, so on other queries than above.")
-    return section("What the trainings measured", words, _two_columns("Measured in training", "figure", rows))
+    measured = folded(f"{len(rows)} figures", _two_columns("Measured in training", "figure", rows))
+    return section("What the trainings measured", words, measured)
 
 
 def _differing(first: Mapping[str, str], second: Mapping[str, str]) -> list[tuple[str, str, str]]:

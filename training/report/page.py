@@ -65,10 +65,13 @@ def table(title: str, header: Row, rows: Sequence[Row]) -> str:
 def figure(svg: str, caption: str, behind: str) -> str:
     """A picture with its caption, and the table behind it folded up."""
     drawn = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(caption)}" ', 1)
-    return (
-        f"<figure>{drawn}<figcaption>{escape(caption)}</figcaption>"
-        f"<details><summary>Figures behind this plot</summary>{behind}</details></figure>"
-    )
+    table_behind = folded("Figures behind this plot", behind)
+    return f"<figure>{drawn}<figcaption>{escape(caption)}</figcaption>{table_behind}</figure>"
+
+
+def folded(title: str, behind: str) -> str:
+    """What only its title shows of until somebody unfolds it."""
+    return f"<details><summary>{escape(title)}</summary>{behind}</details>"
 
 
 def side_by_side(*figures: str) -> str:
