@@ -77,7 +77,7 @@ def plain_als(protocol: Protocol) -> Lists:
         model.fit(baskets.matrix, show_progress=False)
         is_hidden = protocol.exclude_known
         found, _ = model.recommend(rows, baskets.matrix[rows], N=protocol.k, filter_already_liked_items=is_hidden)
-    return _named(queried, found, baskets)
+    return {name: [baskets.products[item] for item in row] for name, row in zip(queried, found.tolist(), strict=True)}
 
 
 def ease(protocol: Protocol) -> Lists:
@@ -92,7 +92,12 @@ def ease(protocol: Protocol) -> Lists:
     scores = theirs @ weights
     if protocol.exclude_known:
         scores[theirs.nonzero()] = -np.inf
-    return _named(queried, np.argsort(-scores, axis=1, kind="stable")[:, : protocol.k], baskets)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, : protocol.k]
+    # In a small catalogue the best of a row reach down to what is hidden.
+    return {
+        name: [baskets.products[item] for item in items.tolist() if np.isfinite(row[item])]
+        for name, items, row in zip(queried, best, scores, strict=True)
+    }
 
 
 def nearest_sessions(protocol: Protocol) -> Lists:
@@ -158,7 +163,3 @@ def _baskets(lines: pl.DataFrame) -> Baskets:
     return Baskets(
         matrix, products, *({name: place for place, name in enumerate(names)} for names in (customers, products))
     )
-
-
-def _named(queried: Sequence[str], found: np.ndarray, baskets: Baskets) -> Lists:
-    return {name: [baskets.products[item] for item in row] for name, row in zip(queried, found.tolist(), strict=True)}

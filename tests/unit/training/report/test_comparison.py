@@ -43,6 +43,7 @@ def test_page_names_settings_and_weights_that_differ_and_no_others(own_world: Wo
     words = Page(compare_bundles(settings, live, version, progress=no_progress).page.read_text()).words
     assert "config.seed041" in words
     assert "scoring.weights.als" in words
+    assert "scoring.weights.popular" not in words, "it is the same"
     assert "12.25" in words
     assert "config.data.lines" in words
     assert "config.data.customers" not in words, "it is the same"
