@@ -131,7 +131,7 @@ def _parts(case: Case, without_basket: RankedQueries, progress: Progress) -> dic
 
     Where nobody owns anything, everything is new, and these parts would repeat the whole.
     """
-    owned = [one.context.bought.items for one in without_basket.candidates]
+    owned = [one.bought.items for one in without_basket.candidates]
     pairs = list(zip(without_basket.queries.truth, owned, strict=True))
     again = [truth[np.isin(truth, items)] for truth, items in pairs]
     new = [truth[~np.isin(truth, items)] for truth, items in pairs]
@@ -220,7 +220,7 @@ def _exposure(case: Case, shown: Mapping[str, Ints]) -> dict[str, dict[str, Metr
 
 
 def _owned_places(ranked: RankedQueries) -> float:
-    owned = [one.context.bought.items for one in ranked.candidates]
+    owned = [one.bought.items for one in ranked.candidates]
     shown = ranked.slates.items[:, :CUTOFF]
     return round(float(found_positions(shown, owned).sum()) / max(int((shown >= 0).sum()), 1), 6)
 
@@ -243,8 +243,7 @@ def _protocol(case: Case, without_basket: RankedQueries) -> Protocol:
     truth, is_timed = without_basket.queries.truth, case.split.kind == "time"
     sizes = truth_sizes(truth)
     owned = [
-        int(np.isin(items, one.context.bought.items).sum())
-        for items, one in zip(truth, without_basket.candidates, strict=True)
+        int(np.isin(items, one.bought.items).sum()) for items, one in zip(truth, without_basket.candidates, strict=True)
     ]
     return Protocol(
         split=case.split.kind,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from app.decision.candidates.gather import SOURCES, Candidates, find_candidates
-from app.decision.customer.context import Context, make_context
+from app.decision.customer.context import Bought, make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
 from app.decision.pipeline import rank
 from app.decision.ranking.scoring import probability, score
@@ -55,9 +55,14 @@ def without_owned(queries: EvaluationQueries) -> EvaluationQueries:
 
 @dataclass(frozen=True, slots=True)
 class RankedCandidates:
-    """One query's candidates: by source, and those that are scored, and their probabilities."""
+    """One query's candidates: by source, and those that are scored, and their probabilities; of whom: what they bought.
 
-    context: Context
+    `user` (k,) is the vector that serving folds in, None where nothing is known. Not the whole context: its scores of
+    all products would take a gigabyte for 4,000 customers and 60,000 products.
+    """
+
+    bought: Bought
+    user: Floats | None
     by_source: dict[str, Ints]
     items: Ints
     probability: Floats
@@ -70,7 +75,8 @@ def rank_candidates(bundle: Bundle, query: Query, state: CustomerState) -> Ranke
     candidates: Candidates = find_candidates(context, all_allowed(rules), named_sources=SOURCES)
     items, _ = keep_eligible(candidates, rules)
     scored = score(context, items)
-    return RankedCandidates(context, dict(candidates.by_source), scored.items, probability(context, scored.score))
+    chances = probability(context, scored.score)
+    return RankedCandidates(context.bought, context.user, dict(candidates.by_source), scored.items, chances)
 
 
 def popularity_lists(popularity: Floats, hidden: Sequence[Ints]) -> list[Ints]:
@@ -104,7 +110,6 @@ def factor_lists(factors: Floats, users: Floats, hidden: Sequence[Ints]) -> list
     return lists
 
 
-def own_products(context: Context) -> Ints:
+def own_products(bought: Bought) -> Ints:
     """What the customer bought, the largest decayed weight (half-life 112 days) first; ties: the better seller."""
-    bought = context.bought
     return bought.items[np.argsort(-bought.weight_112d, kind="stable")]

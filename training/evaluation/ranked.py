@@ -55,7 +55,7 @@ def ranked_queries(
     candidates = [rank_candidates(bundle, query, state) for query, state, _ in queries]
     slates = served_slates(bundle, queries, progress)
     popular = popularity_lists(bundle.popularity, hidden)
-    own = [_without(own_products(one.context), items) for one, items in zip(candidates, hidden, strict=True)]
+    own = [_without(own_products(one.bought), items) for one, items in zip(candidates, hidden, strict=True)]
     lists = {
         FREQUENCY: frequency_lists(own, popular),
         PLAIN_ALS: factor_lists(bundle.item_factors, user_vectors(bundle, candidates), hidden),
@@ -101,8 +101,8 @@ def user_vectors(bundle: Bundle, candidates: Sequence[RankedCandidates]) -> Floa
     # The vectors that serving folds in, so that plain ALS differs from the product by its ranking alone.
     users = np.zeros((len(candidates), bundle.item_factors.shape[1]), np.float32)
     for row, one in enumerate(candidates):
-        if one.context.user is not None:
-            users[row] = one.context.user
+        if one.user is not None:
+            users[row] = one.user
     return users
 
 
