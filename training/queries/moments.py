@@ -20,7 +20,7 @@ Lines = npt.NDArray[np.intp]
 
 
 def after_purchases(all_queries: EvaluationQueries, dataset: Dataset, split: Split, *, seed: int) -> EvaluationQueries:
-    """Some of the queries moved behind the purchase that they asked for, with the basket after it as truth.
+    """Some of the queries moved behind the purchase that they are for, with the basket after it as truth.
 
     That purchase is known by its events, as a server knows it before the next features: `dataset` is whole, and of it
     nothing at or after the split's end is used. Each lies 5 minutes to 8 hours after the purchase, more of them early.
