@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 from tests.support.server import serving, wait_until
@@ -67,6 +68,28 @@ def test_limited_product_leaves_every_placement_but_those_that_allow_it_and_retu
     assert repeated(shop, allow_age_restricted="true")[0] == LIMITED
     limit(shop, value=False)
     wait_until(lambda: LIMITED in shown(shop, "app_home"), "the limit is lifted")
+
+
+def test_pin_and_fallback_that_never_show_are_logged_when_a_bundle_goes_live(
+    trained_world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("bundles", "tables"):
+        shutil.copytree(trained_world.settings.data_dir / name, tmp_path / "var" / name)
+    path = tmp_path / "var/tables/products.parquet"
+    limited = pl.when(pl.col("product_id") == LIMITED).then(pl.lit("yes"))
+    pl.read_parquet(path).with_columns(age_restricted=limited).write_parquet(path)
+    (tmp_path / "placements.json").write_text(json.dumps(PLACEMENTS | {"web_home": {"fallback": [LIMITED, "tea-4"]}}))
+    own = {"data_dir": tmp_path / "var", "placements_file": tmp_path / "placements.json"}
+    with (
+        caplog.at_level("WARNING", "app.composition.service"),
+        serving(trained_world.settings.model_copy(update=own), trained_world.redis_url),
+    ):
+        pass
+    found = [
+        (one.__dict__["placement"], one.__dict__["detail"]) for one in caplog.records if "placement" in one.__dict__
+    ]
+    why = f"product {LIMITED!r} is age-restricted, which allow_age_restricted does not allow here"
+    assert found == [("app_home", why), ("web_home", why)]
 
 
 def test_group_of_a_new_product_is_enough_also_in_a_column_that_training_did_not_see(shop: httpx.Client) -> None:

@@ -15,6 +15,7 @@ from training.data.dataset import load_interactions, product_table
 from training.data.split import make_splits
 from training.evaluation.baselines import Baselines
 from training.evaluation.evaluate import Case, evaluate_bundle
+from training.evaluation.lists import served_slates
 from training.evaluation.results import PRODUCT, EvaluationResults, headline
 from training.evaluation.segments import segments_of
 from training.metrics.rule_comparison import FREQUENCY, PLAIN_ALS, POPULARITY
@@ -53,6 +54,18 @@ def test_figures_equal_an_independent_calculation_on_the_served_slates(case: Cas
     for cutoff in (5, 10, 20):
         for name, figure in independent(lists, truth, k=cutoff).items():
             assert results.rankings[PRODUCT].figures[name].mean == pytest.approx(figure, abs=6e-5)
+
+
+def test_goods_for_people_of_age_are_ranked_and_measured_as_all_others(case: Case) -> None:
+    catalogue = case.bundle.catalogue
+    limited = replace(catalogue, unrestricted=np.arange(len(catalogue.product_ids)) % 2 == 0)
+    few = case.queries.only(range(5))
+    plain, limits = (
+        served_slates(replace(case.bundle, catalogue=one), few, lambda done, total: None).items
+        for one in (catalogue, limited)
+    )
+    assert np.array_equal(plain, limits)
+    assert (limits % 2 == 1).any()
 
 
 def test_same_seed_gives_the_same_results(case: Case, results: EvaluationResults) -> None:
