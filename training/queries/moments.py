@@ -13,14 +13,16 @@ from training.data.split import Split
 from training.queries.evaluation_queries import DAY_S, EvaluationQueries
 
 EVERY = 4
-"""Of so many queries one becomes such a moment, where the customer came back within the window."""
+"""Of so many queries one becomes such a moment, where the customer came back soon."""
 MIN_MINUTES, MAX_MINUTES = 5.0, 8 * 60.0
+MAX_WAIT_DAYS = 2.0
+"""A basket that comes later belongs to another occasion, mostly with other promotions: the hours before say little."""
 
 Lines = npt.NDArray[np.intp]
 
 
 def after_purchases(all_queries: EvaluationQueries, dataset: Dataset, split: Split, *, seed: int) -> EvaluationQueries:
-    """Some of the queries moved behind the purchase that they are for, with the basket after it as truth.
+    """Some of the queries moved behind the purchase that they are for, with the basket of the next two days as truth.
 
     That purchase is known by its events, as a server knows it before the next features: `dataset` is whole, and of it
     nothing at or after the split's end is used. Each lies 5 minutes to 8 hours after the purchase, more of them early.
@@ -36,7 +38,7 @@ def after_purchases(all_queries: EvaluationQueries, dataset: Dataset, split: Spl
             continue
         bought, then = baskets[all_queries.codes[position]]
         now_day = float(dataset.day[bought].max()) + later
-        if now_day >= dataset.day[then].min():
+        if not now_day < dataset.day[then].min() < now_day + MAX_WAIT_DAYS:
             continue
         queries[position] = replace(queries[position], now_at=datetime.fromtimestamp(now_day * DAY_S, UTC))
         events = [*states[position].events, *_purchases(dataset, bought)]

@@ -44,7 +44,7 @@ def lines_of(data: Dataset, split: Split, code: int) -> list[int]:
 
 
 def test_some_queries_lie_in_the_hours_after_a_purchase_and_ask_for_the_basket_after_it() -> None:
-    data = regulars()
+    data = regulars(days_apart=1.5)
     split = time_split(data)
     before = build_queries(split, {}, seed=0)
     after = after_purchases(before, data, split, seed=0)
@@ -64,7 +64,7 @@ def test_some_queries_lie_in_the_hours_after_a_purchase_and_ask_for_the_basket_a
 
 
 def test_basket_beyond_the_window_is_not_known() -> None:
-    data = regulars(days_apart=20)
+    data = regulars(days_apart=1.9, weeks=2)
     split = time_split(data, windows_back=2)
     assert split.end_day is not None
     assert data.as_of_day > split.end_day
@@ -77,6 +77,12 @@ def test_basket_beyond_the_window_is_not_known() -> None:
 
 def test_basket_that_comes_sooner_leaves_no_moment_in_between() -> None:
     data = regulars(days_apart=0.002, weeks=0.01)
+    split = time_split(data)
+    assert AFTER_PURCHASE not in after_purchases(build_queries(split, {}, seed=0), data, split, seed=0).kinds()
+
+
+def test_basket_of_another_week_is_another_occasion() -> None:
+    data = regulars()
     split = time_split(data)
     assert AFTER_PURCHASE not in after_purchases(build_queries(split, {}, seed=0), data, split, seed=0).kinds()
 
