@@ -135,3 +135,13 @@ def test_batch_of_one_and_pipeline_agree_whatever_is_explained(bundle: Bundle) -
     explained = Query(placement="app_home", size=10, now_at=NOW, customer_id=customer("tea", 1), explain=True)
     first, second = (rank(query, bundle, state, OPTIONS) for query in (plain, explained))
     assert [row.product_id for row in first.propositions] == [row.product_id for row in second.propositions]
+
+
+def test_probability_is_that_of_the_kind_of_question(bundle: Bundle) -> None:
+    one, other = {"slope": 1.0, "intercept": -2.0}, {"slope": 0.5, "intercept": -4.0}
+    scoring = {**bundle.scoring, "calibration": one, "calibration_by_kind": {"basket_begun": other}}
+    plain = Query(placement="app_home", size=5, now_at=NOW, anonymous_id="x")
+    for query, expected in ((plain, one), (replace(plain, basket=[Line(ProductId(product("tea", 5)))]), other)):
+        for row in rank(query, replace(bundle, scoring=scoring), CustomerState(), OPTIONS).propositions:
+            log_odds = expected["slope"] * row.score + expected["intercept"]
+            assert row.probability == pytest.approx(1 / (1 + np.exp(-log_odds)), rel=1e-5)

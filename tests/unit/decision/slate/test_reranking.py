@@ -54,9 +54,11 @@ QUERY = Query(placement="app_home", size=10, now_at=NOW, anonymous_id="a", expla
 
 @pytest.fixture(scope="module")
 def bundle(trained_world: World) -> Bundle:
-    """The small retailer's, with prices of 1 to 5, costs, a brand per five products, and some of all that unknown."""
+    """The small retailer's with one calibration for all kinds of question; prices of 1 to 5, costs, a brand per five
+    products, and some of all that unknown."""
     folder = trained_world.settings.bundles_dir
     loaded = load_bundle(folder / current_version(folder))
+    loaded = replace(loaded, scoring={**loaded.scoring, "calibration_by_kind": {}})
     count = np.arange(loaded.item_count)
     price = np.where(count % 7 == 6, -1, 100 + 100 * (count % 5)).astype(np.int64)
     cost = np.where(count % 3 == 2, -1, 350 - 50 * (count % 4)).astype(np.int64)

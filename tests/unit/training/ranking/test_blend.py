@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from app.domain import Floats, Mask
-from training.ranking.blend import MIN_CUSTOMERS, calibration_of, default_weights, fit_blend, fit_calibration
+from training.ranking.blend import (
+    MIN_CUSTOMERS,
+    calibration_of,
+    calibrations_by_kind,
+    default_weights,
+    fit_blend,
+    fit_calibration,
+)
 
 NAMES = ("als", "frequent_28d", "frequent_112d", "frequent_all", "repeat", "together", "trending", "popular")
 CANDIDATES = 40
@@ -102,3 +109,20 @@ def test_probability_counts_queries_without_a_hit() -> None:
     labels = [np.arange(301) == (0 if number % 5 == 0 else -1) for number in range(500)]
     calibration = calibration_of(scores, labels)
     assert 1 / (1 + np.exp(-(calibration.slope * 3 + calibration.intercept))) == pytest.approx(0.2, abs=0.01)
+
+
+def test_kinds_of_question_are_calibrated_apart_where_enough_was_bought_for_them() -> None:
+    random = np.random.default_rng(4)
+    share = {"no_basket": 0.2, "basket_begun": 0.05, "session": 0.2, "after_purchase": 0.5}
+    kinds = [*["no_basket", "basket_begun", "after_purchase"] * 200, "session"]
+    scores = [random.random(40).astype(np.float32) for _ in kinds]
+    labels = [random.random(40) < share[kind] for kind in kinds]
+    found = calibrations_by_kind(scores, labels, kinds)
+    assert set(found) == {"no_basket", "basket_begun"}
+    for kind, calibration in found.items():
+        chances = [
+            1 / (1 + np.exp(-(calibration.slope * one + calibration.intercept)))
+            for one, other in zip(scores, kinds, strict=True)
+            if other == kind
+        ]
+        assert np.mean(chances) == pytest.approx(share[kind], abs=0.01)
