@@ -70,6 +70,8 @@ def just_bought(context: Context) -> Ints:
     # Some 20,000 days after 1970 single precision still resolves three minutes.
     since = np.float32(context.query.now_at.timestamp() / DAY_S) - bought.last_day
     recent = (np.abs(since) < JUST_BOUGHT_DAYS).nonzero()[0]
+    if not len(recent):
+        return bought.items[:0]
     count, first, last = (column.take(recent) for column in (bought.count, bought.first_day, bought.last_day))
     gap = np.where(last > first, (last - first) / np.maximum(count - 1, 1), np.inf)
     resting: Ints = bought.items.take(recent[since.take(recent) < REST_SHARE * gap])
