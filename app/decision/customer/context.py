@@ -213,9 +213,10 @@ def linear_of(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) 
 
 
 def interest_in(bundle: Bundle, live: LiveProfile, items: Ints) -> Floats:
-    """What looking at each of `items` is worth, where a purchase is 1."""
-    ids = bundle.catalogue.product_ids
-    return np.array([live.recent.get(ids[item], NAMED_INTEREST) for item in items.tolist()], np.float32)
+    """What looking at each of `items` is worth, where a purchase is 1; what was just bought is counted already."""
+    names = (bundle.catalogue.product_ids[item] for item in items.tolist())
+    worth = [0.0 if name in live.bought else live.recent.get(name, NAMED_INTEREST) for name in names]
+    return np.array(worth, np.float32)
 
 
 def followers_of(bundle: Bundle, bought: Bought) -> Followers | None:

@@ -9,6 +9,7 @@ from app.domain import PURCHASE, TRADES, LiveEvent
 
 # How much of a purchase each kind of interest is worth in the fold-in; types that are absent say nothing of it.
 INTEREST = {
+    "purchase": 1.0,
     "add_to_cart": 0.7,
     "add_to_wishlist": 0.7,
     "begin_checkout": 0.7,
@@ -31,6 +32,8 @@ class LivePurchase:
 
 
 RETURNED = LivePurchase(-1.0, inf, -inf)
+VISIT_S = 3 * 3600.0
+"""So long after a purchase the visit may go on; learned from in `training/queries/moments.py`."""
 LEAST = 1e-6
 """Sums of weights are a little off: less than this of a product is none."""
 DAY_S = 86_400
@@ -38,7 +41,11 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class LiveProfile:
-    """`recent`: distinct products looked at and not bought since, latest first, with the strongest interest in each."""
+    """`recent`: distinct products of interest, latest first, with the strongest interest in each.
+
+    What was bought is of interest for three hours, in which other things go with it; then it is settled, with all looks
+    at it before.
+    """
 
     event_count: int = 0
     last_event_id: str | None = None
@@ -72,8 +79,9 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
         interest = INTEREST.get(event.type)
         if event.product_id is None or event.product_id in settled:
             continue
-        if event.type == PURCHASE and event.quantity > 0 and event.product_id not in returned:
-            # What was bought is not looked for any more: older looks at it say nothing of the next basket.
+        if event.type == PURCHASE and (event.quantity <= 0 or event.product_id in returned):
+            continue
+        if event.type == PURCHASE and now_s - event.time_s >= VISIT_S:
             settled.add(event.product_id)
         elif interest is not None and interest > recent.get(event.product_id, 0.0):
             # A known key keeps its position in a dict: that of the product's latest event.

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.decision.customer.live import RETURNED, LiveProfile, LivePurchase, live_profile
+from app.decision.customer.live import RETURNED, VISIT_S, LiveProfile, LivePurchase, live_profile
 from app.domain import LiveEvent
 
 EVENTS = st.lists(
@@ -78,10 +78,13 @@ def test_basket_that_two_senders_report_counts_once() -> None:
     assert profile_of(*named, LiveEvent("3", "purchase", 3.0, "a", basket_id="c")).bought["a"].count == 2.0
 
 
-def test_what_was_bought_is_of_no_interest_until_it_is_looked_at_again() -> None:
+def test_what_was_bought_is_of_interest_for_the_visit_and_then_not_until_it_is_looked_at_again() -> None:
     looked, bought = LiveEvent("1", "add_to_cart", 1.0, "a"), LiveEvent("2", "purchase", 2.0, "a")
-    assert profile_of(looked, bought).recent == {}
-    assert profile_of(looked, bought, LiveEvent("3", "view_item", 3.0, "a")).recent == {"a": 0.5}
+    assert profile_of(looked, bought).recent == {"a": 1.0}
+    later = 2.0 + VISIT_S
+    again = LiveEvent("3", "view_item", later - 1, "a")
+    assert live_profile([looked, bought], since_s=0, now_s=later).recent == {}
+    assert live_profile([looked, bought, again], since_s=0, now_s=later).recent == {"a": 0.5}
 
 
 def test_what_came_back_is_still_of_the_interest_that_led_to_it() -> None:
