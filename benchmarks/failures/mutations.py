@@ -19,7 +19,7 @@ from app.model.verification.manifest import MANIFEST, sealed
 PAGE_BYTES = 4096
 OUT_OF_RANGE = (-5, 2**30)
 """No position, price or code of a bundle is as low, and no position is as high."""
-OPTIONAL = ("currency", "exclude_purchased", "ranker", "linear", "measured", "iterations")
+OPTIONAL = ("currency", "calibration_by_kind", "exclude_purchased", "ranker", "linear", "measured", "iterations")
 """Fields without which serving goes on."""
 Change = Callable[[bytes, Random], bytes]
 
@@ -93,7 +93,7 @@ def _of_documents(folder: Path) -> Iterator[Mutation]:
         if isinstance(document, list):
             changes += [_one_entry_less, _one_entry_twice, _one_entry_a_number]
         else:
-            changes += [partial(_without_bytes, field=field) for field in set(document) - set(OPTIONAL)]
+            changes += [partial(_without_bytes, field=field) for field in sorted(set(document) - set(OPTIONAL))]
         for change in changes:
             kind = getattr(change, "__name__", "field_of_a_document_missing")
             yield Mutation(kind, path.name, partial(_stored, name=path.name, change=change))
