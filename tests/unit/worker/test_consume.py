@@ -225,12 +225,12 @@ def test_what_waits_is_stored_though_every_batch_waits_for_the_ledger(client: "R
 
     history = History(tmp_path / "history")
     duties = replace(DUTIES, issue=away)
-    busy = Worker(stream(client, "w"), history, duties, batch_count=10, interval_s=0.05)
+    busy = Worker(stream(client, "w"), history, duties, batch_count=10, interval_s=1.0)
     for number in (1, 2):
         send(client, event(number))
         busy.step()
     assert ids(history) == ["e1"]
-    sleep(0.05)
+    sleep(1.0)
     send(client, event(3))
     with pytest.raises(StoreUnavailable):
         busy.step()
