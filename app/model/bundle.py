@@ -160,6 +160,11 @@ class Bundle:
         """How many products this bundle can propose."""
         return len(self.catalogue.product_ids)
 
+    @property
+    def linear_weighting(self) -> str:
+        """How the linear part weighs purchases (`customer.foldin.strength`); in old bundles as the factors do."""
+        return str((self.scoring.get("linear") or {}).get("weighting") or self.als["weighting"])
+
 
 def current_version(bundles_dir: Path) -> str:
     """The version that the pointer names; raises BundleMissing before the first publication.

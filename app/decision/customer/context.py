@@ -209,7 +209,7 @@ def linear_of(bundle: Bundle, bought: Bought, live: LiveProfile, anchors: Ints) 
         interest = interest_in(bundle, live, new)
         items = np.concatenate([items, new])
         count, weight = np.concatenate([count, interest]), np.concatenate([weight, interest])
-    return linear_scores(bundle, items, strength(count, weight, weighting=bundle.als["weighting"]))
+    return linear_scores(bundle, items, strength(count, weight, weighting=bundle.linear_weighting))
 
 
 def interest_in(bundle: Bundle, live: LiveProfile, items: Ints) -> Floats:

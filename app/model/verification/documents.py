@@ -65,13 +65,16 @@ class CatalogueDocument(_Document):
     attributes: dict[str, Names]
 
 
+Weighting = Literal["binary", "count", "decayed"]
+
+
 class Als(_Document):
     """How a customer's vector is folded in."""
 
     factors: int = Field(ge=1, le=MAX_FACTORS)
     alpha: FiniteFloat = Field(ge=0)
     regularization: FiniteFloat = Field(ge=0)
-    weighting: Literal["binary", "count", "decayed"]
+    weighting: Weighting
 
 
 class Calibration(_Document):
@@ -88,6 +91,12 @@ class Ranker(Calibration):
     ranks_new: bool
 
 
+class LinearPart(_Document):
+    """How the linear part weighs purchases; as the factors where it does not say."""
+
+    weighting: Weighting | None = None
+
+
 class Scoring(_Document):
     """The ranking: a weight per column, calibrations, and the table of trees where there are any."""
 
@@ -95,6 +104,7 @@ class Scoring(_Document):
     calibration: Calibration
     calibration_by_kind: dict[str, Calibration] = {}
     exclude_purchased: bool = False
+    linear: LinearPart | None = None
     ranker: Ranker | None = None
 
 
