@@ -40,7 +40,7 @@ cli = typer.Typer(
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="ENDCAP_HOST, else 127.0.0.1")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.", show_default="ENDCAP_PORT, else 8000")]
-BudgetMinutes = Annotated[float, typer.Option("--budget-minutes", min=0.0, help="Minutes to spend on tuning.")]
+BudgetMinutes = Annotated[float, typer.Option("--budget-minutes", min=0.0, help="CPU minutes to spend on tuning.")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="TOML file of docs/training.md; options here overrule it.")
 ]
@@ -242,7 +242,7 @@ def project(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def train(
     config: ConfigFile = None,
     budget_minutes: Annotated[
-        float | None, typer.Option(min=0.0, help="Minutes to spend on tuning.", show_default="1.0")
+        float | None, typer.Option(min=0.0, help="CPU minutes to spend on tuning.", show_default="1.0")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", show_default="0")] = None,
     publish_it: Publish = None,

@@ -55,6 +55,7 @@ from training.data import non_goods, shop, split
 from training.features import materialize, tables
 from training.learners import content, linear, plain_als, statistics, transitions
 from training.learners import replenishment as hazard_training
+from training.learners.factors import AlsSettings
 from training.metrics import calibration, exposure, ranking
 from training.metrics import rule_comparison as rules
 from training.queries import evaluation_queries
@@ -264,7 +265,7 @@ STATEMENTS: dict[str, list[str]] = {
         f"How long ({setting('receipt_keep_s') // DAY_S} days) the lines",
     ],
     "training.md": [
-        f"and {WARM_ITERATIONS} rounds follow instead of 15",
+        f"and {WARM_ITERATIONS} rounds follow instead of {AlsSettings().iterations}",
         f"fewer than {rules.NEEDED_HITS} of these queries have a hit",
         f"from {rules.MIN_HITS} queries with a hit on",
         f"of {MAX_QUERIES:,} queries have a hit, all are taken",

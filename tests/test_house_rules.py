@@ -27,7 +27,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "alembic": ("app/stores/",),
     "psycopg": ("app/stores/",),
     "faiss": ("app/model/", "app/composition/service.py", "training/learners/index.py"),
-    "implicit": ("training/learners/factors.py", "training/learners/plain_als.py"),
+    "implicit": ("training/learners/factors.py", "training/learners/linear.py", "training/learners/plain_als.py"),
     "mlflow": ("training/release/tracking.py",),
     "deltalake": ("app/history/table.py",),
     "fastapi": ("app/api/", "app/console/", "app/main.py"),

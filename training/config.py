@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import BadInput, BadSetting
-from training.learners.factors import MAX_FACTORS, AlsSettings
-from training.learners.linear import EVENNESSES, PENALTIES
+from training.learners.factors import AlsSettings
+from training.tuning.factors import MAX_FACTORS
+from training.tuning.linear import EVENNESSES, PENALTIES
 
 PAGE = "docs/training.md"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]

@@ -36,8 +36,8 @@ from training.evaluation.segments import segments_of
 from training.features.materialize import materialize
 from training.learners.bundle_contents import Hyperparameters, hyperparameters_of, learn_contents
 from training.learners.content import with_content
-from training.learners.factors import AlsSettings, Start, Trial, tune
-from training.learners.linear import LinearSettings, tune_linear
+from training.learners.factors import Start
+from training.learners.linear import LinearSettings
 from training.learners.replenishment import with_replenishment
 from training.metrics.rule_comparison import notes_of
 from training.queries.evaluation_queries import (
@@ -58,6 +58,9 @@ from training.release.release import GateResult, release
 from training.report.summary import EvaluationReport, TrainReport
 from training.report.write import write_report
 from training.simple_rules import Candidate, learned_or_simple
+from training.tuning.factors import Trial, TuningResult, tune
+from training.tuning.linear import tune_linear
+from training.tuning.problem import tuning_problem
 from training.warm_start import WarmStart, warm_start
 
 DEFAULT_CONFIG = ModelConfig()
@@ -209,11 +212,11 @@ def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Hyper
         ranking = _fit_ranking(run, tuning[:1], run.warm.hyperparameters)
         hyperparameters = _with_ranking(run.warm.hyperparameters, ranking)
         return hyperparameters, {"warm_start": run.warm.version, "ranking": ranking.figures}
-    als, linear, trials = _tune_factors(run, tuning[0], budget_s=budget_s)
-    unranked = Hyperparameters(als, linear, default_blend(COLUMNS), excludes_purchased=never_again(tuning))
+    tuned, linear = _tune_factors(run, tuning[0], budget_s=budget_s)
+    unranked = Hyperparameters(tuned.settings, linear, default_blend(COLUMNS), excludes_purchased=never_again(tuning))
     ranking = _fit_ranking(run, tuning, unranked)
     hyperparameters = _with_ranking(unranked, ranking)
-    return hyperparameters, {"trials": [trial.document() for trial in trials], "ranking": ranking.figures}
+    return hyperparameters, {**tuned.document(), "ranking": ranking.figures}
 
 
 def _with_ranking(hyperparameters: Hyperparameters, ranking: Ranking) -> Hyperparameters:
@@ -226,19 +229,20 @@ def _without_columns(hyperparameters: Hyperparameters, dropped: Sequence[str]) -
     return replace(hyperparameters, linear=linear, blend=replace(hyperparameters.blend, weights=weights))
 
 
-def _tune_factors(
-    run: _Run, split: Split, *, budget_s: float
-) -> tuple[AlsSettings, LinearSettings | None, Sequence[Trial]]:
+def _tune_factors(run: _Run, split: Split, *, budget_s: float) -> tuple[TuningResult, LinearSettings | None]:
     """Settings of the factors and of the linear part, by the newest window before the test window."""
-    started = perf_counter()
     space = run.config.search_space
+    spent_s = 0.0
 
-    def show(_trial: Trial) -> None:
-        run.progress("tune", min(round(perf_counter() - started), round(budget_s)), max(round(budget_s), 1))
+    def show(trial: Trial) -> None:
+        nonlocal spent_s
+        spent_s += trial.work_s
+        run.progress("tune", min(round(spent_s), round(budget_s)), max(round(budget_s), 1))
 
     with run.timed("tune"):
+        problem = tuning_problem(split, seed=run.seed)
         tuned = tune(
-            split,
+            problem,
             budget_s=budget_s,
             seed=run.seed,
             on_trial=show,
@@ -248,13 +252,12 @@ def _tune_factors(
         linear = None
         if run.config.parts.linear:
             linear = tune_linear(
-                split,
+                problem,
                 weighting=tuned.settings.weighting,
-                seed=run.seed,
                 penalties=space.penalties,
                 evennesses=space.evennesses,
             )
-    return tuned.settings, linear, tuned.trials
+    return tuned, linear
 
 
 def _fit_ranking(run: _Run, tuning: Sequence[Split], hyperparameters: Hyperparameters) -> Ranking:

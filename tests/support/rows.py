@@ -34,3 +34,14 @@ def untimed(pairs: Iterable[tuple[str, str]], *, unsold: Iterable[str] = ()) -> 
 def after(start: datetime, days: float | None) -> datetime | None:
     """The instant so many days after `start`; None = not known."""
     return None if days is None else start + timedelta(days=days)
+
+
+def checkerboard(customer_count: int = 40, product_count: int = 20) -> Dataset:
+    """Even customers bought even products only, odd ones odd, each all but one."""
+    rows = [
+        (f"{c:03}", f"{p:03}")
+        for c in range(customer_count)
+        for p in range(product_count)
+        if c % 2 == p % 2 and p // 2 != c // 2 % (product_count // 2)
+    ]
+    return untimed(rows, unsold=["never sold"])

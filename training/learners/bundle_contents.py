@@ -60,7 +60,12 @@ def hyperparameters_of(bundle: Bundle) -> Hyperparameters:
         # With trees, the calibration in scoring.json is that of blend and trees together.
         ranker = bundle.ranker
         trees = Trees(ranker.content, base, blend.calibration, columns=ranker.columns, ranks_new=ranker.ranks_new)
-    linear = None if scoring["linear"] is None else LinearSettings(**scoring["linear"])
+    # Bundles from before the linear part had its own weighting sum strengths by that of the factors.
+    linear = (
+        None
+        if scoring["linear"] is None
+        else LinearSettings(**{"weighting": bundle.linear_weighting} | scoring["linear"])
+    )
     return Hyperparameters(AlsSettings(**bundle.als), linear, blend, scoring["exclude_purchased"], trees)
 
 
@@ -80,8 +85,7 @@ def learn_contents(
     followers = transitions(dataset)
     linear = NO_LINEAR
     if hyperparameters.linear is not None:
-        # Serving weighs purchases for both parts by the one weighting in als.json.
-        linear = fit_linear(dataset, hyperparameters.linear, weighting=hyperparameters.als.weighting)
+        linear = fit_linear(dataset, hyperparameters.linear)
     trends = trending(dataset)
     attributes = dataset.catalogue.attributes
     arrays: dict[str, npt.NDArray[np.generic]] = {

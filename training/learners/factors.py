@@ -1,8 +1,6 @@
-"""Purchases become item factors by implicit ALS, its settings found within a time budget."""
+"""Purchases become item factors by implicit ALS."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,23 +8,8 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from app.decision.customer.foldin import confidence
-from app.domain import Floats, Ints
+from app.domain import Floats
 from training.data.dataset import Dataset, Pairs, purchase_pairs
-from training.data.split import Split
-from training.metrics.ranking import rank_metrics
-
-TUNING_CUTOFF = 20
-TUNING_CUSTOMERS = 1000
-"""Customers per trial: enough to tell two settings apart, few enough for many trials."""
-MIN_GAIN = 1.01
-"""A trial must be one per cent better to be accepted: less is noise at 1,000 customers."""
-MIN_GAIN_WIDER = 1.03
-"""Twice the factors cost every decision time, so they must earn it."""
-MAX_FACTORS = 256
-SCORE_BLOCK = 128
-"""Customers whose scores of all products are held at once."""
-
-Positions = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +23,7 @@ class AlsSettings:
     alpha: float = 2.0
     regularization: float = 30.0
     weighting: str = "decayed"
-    iterations: int = 15
+    iterations: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,38 +32,6 @@ class Start:
 
     item_factors: Floats
     iterations: int
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One tried setting; `ndcg` at 20 over products new to the customer."""
-
-    settings: AlsSettings
-    ndcg: float
-    seconds: float
-
-    def document(self) -> dict[str, object]:
-        """The trial for a manifest."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class TuningResult:
-    """The settings that won, and everything that was tried, in order."""
-
-    settings: AlsSettings
-    trials: Sequence[Trial]
-
-
-@dataclass(frozen=True, slots=True)
-class TuningProblem:
-    """What all trials share: pairs, customers to predict for, what they own, what is new in their truth."""
-
-    pairs: Pairs
-    shape: tuple[int, int]
-    customers: Ints
-    owned: sparse.csr_array
-    targets: Sequence[Ints]
 
 
 def fit_item_factors(dataset: Dataset, settings: AlsSettings, *, seed: int, start: Start | None = None) -> Floats:
@@ -92,119 +43,13 @@ def fit_item_factors(dataset: Dataset, settings: AlsSettings, *, seed: int, star
     shape = (len(dataset.customer_ids), len(dataset.product_ids))
     if dataset.line_count == 0:
         return np.zeros((shape[1], settings.factors), np.float32)
-    return _fit(purchase_pairs(dataset), shape, settings, seed=seed, start=start)[1]
+    return fit_factors(purchase_pairs(dataset), shape, settings, seed=seed, start=start)[1]
 
 
-def tune(
-    split: Split,
-    *,
-    budget_s: float,
-    seed: int,
-    on_trial: Callable[[Trial], None] = lambda trial: None,
-    start: AlsSettings | None = None,
-    max_factors: int = MAX_FACTORS,
-) -> TuningResult:
-    """The best settings of a fixed search from `start`, stopped by the clock; `on_trial` is called after every trial.
-
-    Measured on products new to the customer: what was bought before, other columns of the ranking know better.
-    The search is the same for the same data and seed; a slower machine gets less far in it. The first trial
-    always runs, unless the split has nobody to predict for: then `start` wins untried.
-    """
-    began_s = time.monotonic()
-    problem = tuning_problem(split, seed=seed)
-    trials: list[Trial] = []
-    accepted: list[Trial] = []
-    for settings, min_gain in _search(start or AlsSettings(), accepted, max_factors, has_time=split.train.has_time):
-        # The last accepted trial says how long one takes: none is begun that would end beyond the budget.
-        if not len(problem.customers) or (accepted and time.monotonic() - began_s + accepted[-1].seconds > budget_s):
-            break
-        trials.append(_try(problem, settings, seed=seed))
-        on_trial(trials[-1])
-        if not accepted or trials[-1].ndcg > min_gain * accepted[-1].ndcg:
-            accepted.append(trials[-1])
-    return TuningResult(_best(accepted, start or AlsSettings()), trials)
-
-
-def _search(
-    start: AlsSettings, accepted: Sequence[Trial], max_factors: int, *, has_time: bool
-) -> Iterator[tuple[AlsSettings, float]]:
-    """Whether old purchases count as much, far steps, near ones around the last accepted, more factors; none twice.
-
-    Yields each setting with the gain it must bring.
-    """
-    # The caller adds to `accepted` between two yields, so each step starts from the best so far.
-    tried = {start}
-    yield start, 1.0
-    # Without times decayed weights equal counts, and this trial would repeat the first.
-    if has_time and start.weighting == "decayed":
-        undecayed = replace(start, weighting="count")
-        tried.add(undecayed)
-        yield undecayed, MIN_GAIN
-    for alpha, regularization in ((1, 1 / 3), (1, 3), (5, 1), (0.5, 1 / 3), (15, 3), (2, 1), (1, 0.6), (1, 1.7)):
-        here = _best(accepted, start)
-        step = replace(here, alpha=here.alpha * alpha, regularization=here.regularization * regularization)
-        if step not in tried:
-            tried.add(step)
-            yield step, MIN_GAIN
-    wider = replace(_best(accepted, start), factors=2 * start.factors)
-    while wider not in tried and wider.factors <= max_factors:
-        tried.add(wider)
-        yield wider, MIN_GAIN_WIDER
-        # After a doubling that was not accepted this is the same setting again, which ends the loop.
-        wider = replace(wider, factors=2 * _best(accepted, start).factors)
-
-
-def _best(accepted: Sequence[Trial], otherwise: AlsSettings) -> AlsSettings:
-    return accepted[-1].settings if accepted else otherwise
-
-
-def tuning_problem(split: Split, *, seed: int) -> TuningProblem:
-    """The customers who own something and went on to buy something new, at most 1,000, and what trials need of them."""
-    pairs = purchase_pairs(split.train)
-    shape = (len(split.train.customer_ids), len(split.train.product_ids))
-    owned = sparse.csr_array((np.ones(len(pairs.item), np.bool_), (pairs.customer, pairs.item)), shape=shape)
-    new = {code: np.setdiff1d(items, _row(owned, code)) for code, items in split.truth.items()}
-    # Sorted, because the seed draws positions: another order would give other customers.
-    able = np.array(sorted(code for code, items in new.items() if len(items) and len(_row(owned, code))), np.int32)
-    if len(able) > TUNING_CUSTOMERS:
-        able = np.sort(np.random.default_rng(seed).choice(able, TUNING_CUSTOMERS, replace=False))
-    return TuningProblem(pairs, shape, able, owned, [new[int(code)] for code in able])
-
-
-def _row(matrix: sparse.csr_array, row: int) -> Ints:
-    columns: Ints = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
-    return columns
-
-
-def _try(problem: TuningProblem, settings: AlsSettings, *, seed: int) -> Trial:
-    began_s = time.monotonic()
-    users, items = _fit(problem.pairs, problem.shape, settings, seed=seed)
-    ranked = ranked_new(problem, lambda customers: users[customers] @ items.T)
-    ndcg = rank_metrics(ranked, problem.targets, k=TUNING_CUTOFF)["ndcg"]
-    return Trial(settings, ndcg, time.monotonic() - began_s)
-
-
-def ranked_new(problem: TuningProblem, score: Callable[[Ints], Floats]) -> list[Ints]:
-    """The 20 strongest items that each of the problem's customers does not own.
-
-    `score` gives float32 (customers, m) for some of them, and may be written to.
-    """
-    ranked: list[Ints] = []
-    for start in range(0, len(problem.customers), SCORE_BLOCK):
-        customers = problem.customers[start : start + SCORE_BLOCK]
-        scores = score(customers)
-        # The linear part scores the most bought products alone, so there may be fewer columns than products.
-        scores[problem.owned[customers][:, : scores.shape[1]].nonzero()] = -np.inf
-        count = min(TUNING_CUTOFF, scores.shape[1])
-        top: Positions = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-        order = np.argsort(-scores[np.arange(len(customers))[:, None], top], axis=1, kind="stable")
-        ranked.extend(top[np.arange(len(customers))[:, None], order])
-    return ranked
-
-
-def _fit(
+def fit_factors(
     pairs: Pairs, shape: tuple[int, int], settings: AlsSettings, *, seed: int, start: Start | None = None
 ) -> tuple[Floats, Floats]:
+    """Factors of customers (c, k) and of items (n, k), float32; `shape` = (c, n)."""
     # implicit loads slowly and only training needs it.
     from implicit.cpu.als import AlternatingLeastSquares
 

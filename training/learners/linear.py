@@ -1,7 +1,6 @@
 """The linear item-item part: which products' strengths, summed, predict a product; the `linear` source's weights."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,28 +10,30 @@ from scipy.linalg.lapack import spotrf, spotri
 from app.decision.customer.foldin import strength
 from app.domain import Floats, Ints
 from training.data.dataset import Dataset, Pairs, purchase_pairs
-from training.data.split import Split
-from training.learners.factors import TUNING_CUTOFF, TuningProblem, ranked_new, tuning_problem
 from training.learners.statistics import keep_strongest_of
-from training.metrics.ranking import rank_metrics
 
 LinearModel = Literal["ease", "neighbours"]
+TINY = 1e-9
 
 EASE_ITEMS = 5000
 """The most bought products; the inverse costs the cube of their number (5,000: 3 s and 100 MB)."""
+EASE_EVENNESS = 0.25
+EASE_DENOISING = 2.0
+"""Both lifted EASE alone on film ratings from NDCG@20 .175 to .182, at every penalty tried."""
 NEIGHBOUR_ITEMS = (100_000, 50_000, 25_000, 12_500, EASE_ITEMS)
 """The first of these counts of most bought products whose co-purchases are at most MAX_COPURCHASES."""
-MAX_COPURCHASES = 100_000_000
+MAX_COPURCHASES = 1_000_000_000
+"""They take some ten seconds of CPU."""
 KEPT_COUNT = 200
 """Weights kept per product. On ML-1M all 3,043 of EASE give Recall@20 .2755, 200 give .2719, with ALS .2792."""
 KEPT_OF_MANY = (20_000, 100)
 """From so many products on fewer weights are kept: 80 MB for 100,000 products."""
-PENALTIES = (300.0, 1000.0, 3000.0)
-EVENNESSES = (0.25, 0.5)
+KEPT_OF_FEW = (4_000, 400)
+"""Up to so many products more are kept."""
 SHRINKAGE = 3.0
 """Co-purchases that a product must have above it before they count for much."""
-# Products whose co-purchases with all others are held at once; bounds memory.
-TARGET_BLOCK = 256
+SCALED_BY = 1000
+"""Customers whose sums give the neighbours' scale."""
 DENSE_GAIN = 30
 """A dense product does so many multiplications in the time of one sparse one."""
 # Customers whose rows are dense at once: 164 MB for 5,000 products in single precision.
@@ -41,17 +42,21 @@ CUSTOMER_BLOCK = 8192
 
 @dataclass(frozen=True, slots=True)
 class LinearSettings:
-    """How the weights are learned: "ease" with `value` = penalty, or "neighbours" with `value` = evenness."""
+    """How the weights are learned: "ease" with `value` = penalty, or "neighbours" with `value` = evenness.
+
+    `weighting` of the strengths that are summed, as in `app.decision.customer.foldin.strength`.
+    """
 
     kind: LinearModel = "ease"
-    value: float = 1000.0
+    value: float = 300.0
+    weighting: str = "decayed"
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
     """`index` int32 and `weight` float32, both (m, K): row i says what having product i adds to which products' scores.
 
-    m most bought products, K ≤ 200; padded with index 0 and weight 0.
+    m most bought products, K ≤ 400; padded with index 0 and weight 0.
     """
 
     index: Ints
@@ -61,31 +66,33 @@ class Linear:
 NO_LINEAR = Linear(np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32))
 
 
-def fit_linear(dataset: Dataset, settings: LinearSettings, *, weighting: str) -> Linear:
-    """Weights learned from the strengths of purchases (`weighting` as in customer.foldin), the largest of each row.
+def fit_linear(dataset: Dataset, settings: LinearSettings) -> Linear:
+    """Weights learned from the strengths of purchases, the largest of each row.
 
     "ease": Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data": B = I - P · diag(1 / P),
-    P = (XᵀX + penalty · I)⁻¹, X the customers' strengths of the most bought products.
+    P = (G + 2 · diag(G) + penalty · I)⁻¹, G = X̂ᵀX̂. The part twice its diagonal takes what a product says of itself for
+    uncertain (Steck 2020, "Autoencoders that don't overfit towards the Identity"). X̂ is X, the customers' strengths of
+    the most bought products, with each row divided by (products of the customer ÷ their mean)^¼.
 
-    "neighbours", for catalogues whose tail matters: w_ij = α_j · C_ij / (C_ii + 3) for the 200 products i of largest
-    cosine with j, where C = X̂ᵀX̂ and X̂ is X with each row divided by (products of the customer)^evenness; α_j scales
-    the sum to what was bought, by least squares.
+    "neighbours", for catalogues whose tail matters: w_ij = α · C_ij / (C_ii + 3) for the 200 products i of largest
+    cosine with j, where C = X̂ᵀX̂ with rows divided by (products of the customer)^evenness; α scales the sums to what
+    was bought, by least squares.
     """
-    matrix = strengths(purchase_pairs(dataset), _shape(dataset), settings.kind, weighting=weighting)
+    matrix = strengths(purchase_pairs(dataset), _shape(dataset), settings)
     if settings.kind == "ease":
         return kept(full_weights(gram_of(matrix), penalty=settings.value))
     return strongest(neighbour_weights(matrix, evenness=settings.value))
 
 
-def strengths(pairs: Pairs, shape: tuple[int, int], kind: LinearModel, *, weighting: str) -> sparse.csr_array:
+def strengths(pairs: Pairs, shape: tuple[int, int], settings: LinearSettings) -> sparse.csr_array:
     """What each customer (row) has of the products (column) that this kind reaches, as serving weighs it.
 
     `shape` = customers, bought products.
     """
-    values = strength(pairs.count, pairs.weight_112d, weighting=weighting)
+    values = strength(pairs.count, pairs.weight_112d, weighting=settings.weighting)
     whole = sparse.csr_array((values, (pairs.customer, pairs.item)), shape=shape)
     # Products are numbered by falling buyers, so the first columns are the most bought ones.
-    for count in NEIGHBOUR_ITEMS if kind == "neighbours" else ():
+    for count in NEIGHBOUR_ITEMS if settings.kind == "neighbours" else ():
         reached = whole[:, :count]
         # A customer of p products adds p² terms to XᵀX. In double precision, because int32 would overflow.
         if float((np.diff(reached.indptr).astype(np.float64) ** 2).sum()) <= MAX_COPURCHASES:
@@ -94,59 +101,67 @@ def strengths(pairs: Pairs, shape: tuple[int, int], kind: LinearModel, *, weight
 
 
 def _shape(dataset: Dataset) -> tuple[int, int]:
+    """How many customers, and how many products that were bought."""
     return len(dataset.customer_ids), dataset.bought_item_count
 
 
 def neighbour_weights(matrix: sparse.csr_array, *, evenness: float) -> sparse.csr_array:
     """w_ij of "neighbours" (`fit_linear`), sparse float32 (m, m), zero on its diagonal."""
-    products = np.maximum(np.diff(matrix.indptr), 1).astype(np.float32)
-    # By columns, because blocks of products are cut from it.
-    even = (sparse.diags_array(products**-evenness) @ matrix).tocsc()
-    ours = even.T.tocsr()
-    own = np.asarray(even.power(2).sum(axis=0), np.float32)
-    wanted = matrix.tocsc()
-    columns = []
-    for start in range(0, matrix.shape[1], TARGET_BLOCK):
-        block = slice(start, start + TARGET_BLOCK)
-        together = _nearest((ours @ even[:, block]).tocsc(), own, first=start)
-        together.data /= own[together.indices] + SHRINKAGE
-        summed = matrix @ together
-        hit = wanted[:, block].multiply(summed).sum(axis=0)
-        # The 1 is a small ridge: a product that nothing predicts gets scale 0 instead of 0 / 0.
-        scale = hit / (summed.power(2).sum(axis=0) + 1)
-        columns.append((together @ sparse.diags_array(scale.astype(np.float32))).tocsc())
-    return sparse.hstack(columns, format="csr", dtype=np.float32)
+    # implicit loads slowly and only training needs it.
+    from implicit.nearest_neighbours import ItemItemRecommender
+
+    even = _evened(matrix, evenness, unit=1.0)
+    own = np.asarray(even.power(2).sum(axis=0), np.float64)
+    length = np.sqrt(np.maximum(own, TINY))
+    # Both are what implicit's compiled search takes. It finds a product itself as the nearest: one more.
+    unit = sparse.csr_matrix(even @ sparse.diags_array(1 / length), dtype=np.float64)
+    search = ItemItemRecommender(K=KEPT_COUNT + 1, num_threads=2)
+    search.fit(unit, show_progress=False)
+    found = search.similarity.tocoo()
+    target, source, cosine = found.row, found.col, found.data
+    is_other = (target != source) & (cosine > 0)
+    target, source = target[is_other], source[is_other]
+    together = cosine[is_other] * length[source] * length[target]
+    weights = sparse.csr_array(
+        ((together / (own[source] + SHRINKAGE)).astype(np.float32), (source, target)), shape=(matrix.shape[1],) * 2
+    )
+    return weights * np.float32(_scale(matrix, weights))
 
 
-def _nearest(together: sparse.csc_array, own: Floats, *, first: int) -> sparse.csc_array:
-    """Of each column the 200 rows of largest cosine, itself left out; column c is product `first` + c."""
-    # The length of the column's own product is left out: it is the same for all rows and changes no order.
-    cosine = together.data / np.sqrt(np.maximum(own[together.indices], np.float32(1e-9)))
-    count = np.diff(together.indptr)
-    is_kept = together.indices != np.repeat(np.arange(first, first + len(count)), count)
-    # Below every cosine of two different products, which is never negative here: it is cut first.
-    cosine[~is_kept] = -1
-    for column in (count > KEPT_COUNT).nonzero()[0]:
-        start, end = together.indptr[column : column + 2]
-        is_kept[start + np.argpartition(-cosine[start:end], KEPT_COUNT)[KEPT_COUNT:]] = False
-    pointer = np.concatenate([[0], np.cumsum(is_kept)])[together.indptr]
-    return sparse.csc_array((together.data[is_kept], together.indices[is_kept], pointer), shape=together.shape)
+def _scale(matrix: sparse.csr_array, weights: sparse.csr_array) -> float:
+    """By least squares, what the sums of the weights are to be multiplied with to be nearest to what was bought."""
+    some = matrix[:: max(1, matrix.shape[0] // SCALED_BY)]
+    summed = some @ weights
+    # The 1 is a small ridge: where nothing predicts anything the scale is 0 instead of 0 / 0.
+    return float(some.multiply(summed).sum() / (float(summed.data @ summed.data) + 1))
+
+
+def _evened(matrix: sparse.csr_array, evenness: float, *, unit: float) -> sparse.csr_array:
+    """Each row divided by (its products ÷ `unit`)^evenness, float32."""
+    products = np.maximum(np.diff(matrix.indptr), 1) / unit
+    return sparse.csr_array(sparse.diags_array((products**-evenness).astype(np.float32)) @ matrix)
 
 
 def strongest(weights: sparse.csr_array) -> Linear:
     """The largest weights of each row, largest first, padded."""
-    many, fewer = KEPT_OF_MANY
-    at_most = fewer if weights.shape[0] >= many else KEPT_COUNT
-    width = int(np.clip(np.diff(weights.indptr).max(initial=0), 1, at_most))
-    shape = weights.shape[0], width
+    count = weights.shape[0]
+    width = int(np.clip(np.diff(weights.indptr).max(initial=0), 1, min(kept_count(count), KEPT_COUNT)))
     # Padding is product 0 with weight 0: serving sums whole rows and need not look for their end.
-    linear = Linear(np.zeros(shape, np.int32), np.zeros(shape, np.float32))
+    linear = Linear(np.zeros((count, width), np.int32), np.zeros((count, width), np.float32))
     keep_strongest_of(linear.index, linear.weight, weights)
     return linear
 
 
+def kept_count(product_count: int) -> int:
+    """How many weights a product keeps, by how many products there are."""
+    if product_count >= KEPT_OF_MANY[0]:
+        return KEPT_OF_MANY[1]
+    return KEPT_OF_FEW[1] if product_count <= KEPT_OF_FEW[0] else KEPT_COUNT
+
+
 def gram_of(matrix: sparse.csr_array) -> Floats:
-    """XᵀX, dense float32 (m, m); by dense blocks where rows are long."""
+    """G of "ease" (`fit_linear`), dense float32 (m, m); by dense blocks where rows are long."""
+    matrix = _evened(matrix, EASE_EVENNESS, unit=matrix.nnz / max(matrix.shape[0], 1))
     count = matrix.shape[1]
     sparse_cost = float((np.diff(matrix.indptr).astype(np.float64) ** 2).sum())
     if sparse_cost * DENSE_GAIN < matrix.shape[0] * float(count) ** 2:
@@ -162,7 +177,7 @@ def full_weights(gram: Floats, *, penalty: float) -> Floats:
     """B, float32 (m, m), zero on its diagonal."""
     # LAPACK works in place, and tuning solves one gram for several penalties.
     system = gram.copy()
-    system[np.diag_indices(len(gram))] += np.float32(penalty)
+    system[np.diag_indices(len(gram))] += EASE_DENOISING * gram.diagonal() + np.float32(penalty)
     # The system is symmetric and positive definite: by Cholesky its inverse costs half of a general one.
     factor, _ = spotrf(system, lower=1, overwrite_a=1)
     inverse, failed = spotri(factor, lower=1, overwrite_c=1)
@@ -175,49 +190,12 @@ def full_weights(gram: Floats, *, penalty: float) -> Floats:
     return weights
 
 
-def kept(weights: Floats, *, count: int = KEPT_COUNT) -> Linear:
-    """The largest |weight| of each row, in the order of the products."""
-    count = min(count, weights.shape[1])
+def kept(weights: Floats, *, count: int | None = None) -> Linear:
+    """The largest |weight| of each row, in the order of the products; by default as many as `kept_count` says."""
+    count = min(count or kept_count(len(weights)), weights.shape[1])
     largest = np.argpartition(-np.abs(weights), max(count - 1, 0), axis=1)[:, :count]
     index = np.sort(largest, axis=1).astype(np.int32)
     return Linear(index, np.take_along_axis(weights, index, 1))
-
-
-def tune_linear(
-    split: Split,
-    *,
-    weighting: str,
-    seed: int,
-    penalties: Sequence[float] = PENALTIES,
-    evennesses: Sequence[float] = EVENNESSES,
-) -> LinearSettings | None:
-    """What predicts products new to the customers best (NDCG@20); the default where there is nobody to predict for.
-
-    None where there is nothing to sum: fewer than two products were bought.
-    """
-    problem = tuning_problem(split, seed=seed)
-    if split.train.bought_item_count < 2:
-        return None
-    if not len(problem.customers):
-        default = LinearSettings()
-        return default if default.value in penalties else replace(default, value=penalties[0])
-    ndcg = {}
-    reached = strengths(problem.pairs, _shape(split.train), "ease", weighting=weighting)
-    gram = gram_of(reached)
-    for penalty in penalties:
-        ndcg[LinearSettings("ease", penalty)] = _ndcg(problem, kept(full_weights(gram, penalty=penalty)), reached)
-    reached = strengths(problem.pairs, _shape(split.train), "neighbours", weighting=weighting)
-    for evenness in evennesses:
-        linear = strongest(neighbour_weights(reached, evenness=evenness))
-        ndcg[LinearSettings("neighbours", evenness)] = _ndcg(problem, linear, reached)
-    return max(ndcg, key=lambda settings: ndcg[settings])
-
-
-def _ndcg(problem: TuningProblem, linear: Linear, matrix: sparse.csr_array) -> float:
-    """NDCG@20 of what the weights predict for the problem's customers, among what they do not own."""
-    weights = weights_of(linear)
-    ranked = ranked_new(problem, lambda customers: (matrix[customers] @ weights).toarray())
-    return rank_metrics(ranked, problem.targets, k=TUNING_CUTOFF)["ndcg"]
 
 
 def weights_of(linear: Linear) -> sparse.csr_array:

@@ -22,8 +22,8 @@ MIN_WEIGHTS = 2
 class BundleFacts:
     """Facts, parameters by dotted name, tried settings in order, and every mapping of weights or importances.
 
-    `coupons`: what the coupon model measured on later campaigns, None without a model; else `no_coupons` may say why.
-    `non_goods`: what looked like no goods (`NonGood`).
+    `not_tried`: settings that the tuning's budget had no room for. `coupons`: what the coupon model measured on later
+    campaigns, None without a model; else `no_coupons` may say why. `non_goods`: what looked like no goods (`NonGood`).
     """
 
     version: str
@@ -33,6 +33,7 @@ class BundleFacts:
     parameters: Mapping[str, str]
     trials: Sequence[Mapping[str, object]]
     weights: Mapping[str, Mapping[str, float]]
+    not_tried: Sequence[Mapping[str, object]] = ()
     non_goods: Sequence[JsonObject] = ()
     coupons: Mapping[str, float] | None = None
     no_coupons: str | None = None
@@ -43,6 +44,7 @@ def read_bundle_facts(folder: Path) -> BundleFacts:
     manifest = json.loads((folder / "manifest.json").read_bytes())
     config = dict(manifest.get("config") or {})
     trials = config.pop("trials", None) or []
+    not_tried = config.pop("not_tried", None) or []
     non_goods = config.pop(NON_GOODS, None) or []
     documents = {"config": config} | {
         path.stem: json.loads(path.read_bytes())
@@ -58,6 +60,7 @@ def read_bundle_facts(folder: Path) -> BundleFacts:
         parameters=dict(_scalars(documents, "")),
         trials=[dict(_flat(trial, "")) for trial in trials],
         weights=dict(_weights(documents, "")),
+        not_tried=not_tried,
         non_goods=non_goods,
         coupons=documents["coupons"].get("measured", {}) if "coupons" in documents else None,
         no_coupons=config.get("coupons"),

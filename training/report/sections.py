@@ -234,10 +234,13 @@ def _model(facts: BundleFacts) -> str:
     tried = [
         (str(place), *(cell(trial.get(name)) for name in header)) for place, trial in enumerate(facts.trials, start=1)
     ]
+    tried += [("not tried", *(cell(settings.get(name)) for name in header)) for settings in facts.not_tried]
     behind = table("Trials", ("trial", *header), tried)
     scores = [float(score) for trial in facts.trials if isinstance(score := trial.get(TRIAL_SCORE), int | float)]
     if scores:
         caption = f"{len(scores)} settings tried while tuning."
+        if facts.not_tried:
+            caption += f" For {len(facts.not_tried)} more the budget had no room; --budget-minutes gives it more."
         pictures.append(figure(plots.trials(scores, label=title_of(TRIAL_SCORE)), caption, behind))
     return section("What was learned", side_by_side(*pictures)) if pictures else ""
 

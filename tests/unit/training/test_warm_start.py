@@ -14,8 +14,9 @@ from app.history import History
 from app.model.bundle import current_version, load_bundle
 from app.model.verification.manifest import MANIFEST, sealed
 from tests.support.bundles import copied, document_of
+from tests.support.rows import checkerboard
 from tests.support.world import World, train_unpublished
-from tests.unit.training.learners.test_factors import SMALL, checkerboard
+from tests.unit.training.learners.test_factors import SMALL
 from training.config import EnabledParts, ModelConfig
 from training.data.dataset import load_interactions
 from training.data.split import make_splits

@@ -10,10 +10,8 @@ from app.decision.customer.linear import MAX_ITEM_COUNT, linear_scores
 from app.domain import Floats
 from app.history import History
 from app.model.bundle import Bundle, load_bundle
-from tests.support.rows import untimed
 from tests.support.world import World
 from training.data.dataset import load_interactions, product_table
-from training.data.split import Split, random_split
 from training.learners.linear import (
     Linear,
     LinearSettings,
@@ -23,7 +21,6 @@ from training.learners.linear import (
     kept,
     neighbour_weights,
     strongest,
-    tune_linear,
     weights_of,
 )
 
@@ -35,13 +32,13 @@ def bundle(trained_world: World) -> Bundle:
     live = load_bundle(settings.bundles_dir / (settings.bundles_dir / "current").read_text())
     products = product_table(settings)
     dataset = load_interactions(History(settings.history_dir).scan(), None if products is None else products.collect())
-    linear = fit_linear(dataset, LinearSettings("ease", 50.0), weighting="decayed")
+    linear = fit_linear(dataset, LinearSettings("ease", 50.0))
     return replace(live, linear_idx=linear.index, linear_weight=linear.weight)
 
 
 def test_weights_are_those_of_the_closed_form() -> None:
     gram = gram_of(sparse.csr_array(np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]], np.float32)))
-    inverse = np.linalg.inv(gram + 10 * np.eye(3))
+    inverse = np.linalg.inv(gram + 2 * np.diag(np.diag(gram)) + 10 * np.eye(3))
     expected = -inverse / np.diag(inverse)
     np.fill_diagonal(expected, 0)
     assert full_weights(gram, penalty=10) == pytest.approx(expected, abs=1e-6)
@@ -50,7 +47,10 @@ def test_weights_are_those_of_the_closed_form() -> None:
 @pytest.mark.parametrize("share", [0.02, 0.9])
 def test_gram_is_the_same_by_sparse_and_by_dense_blocks(share: float) -> None:
     matrix = some_strengths(200, 40, share=share)
-    assert gram_of(matrix) == pytest.approx((matrix.T @ matrix).toarray(), rel=1e-5)
+    dense = matrix.toarray()
+    count = (dense > 0).sum(axis=1, keepdims=True)
+    dense /= (np.maximum(count, 1) / count.mean()) ** 0.25
+    assert gram_of(matrix) == pytest.approx(dense.T @ dense, rel=1e-5)
 
 
 def test_product_that_is_bought_with_another_pulls_it_more_than_an_unrelated_one() -> None:
@@ -76,33 +76,33 @@ def test_neighbours_are_those_of_the_formula() -> None:
     expected = together / (np.diag(together)[:, None] + 3)
     np.fill_diagonal(expected, 0)
     summed = dense @ expected
-    expected *= (dense * summed).sum(axis=0) / ((summed**2).sum(axis=0) + 1)
+    expected *= (dense * summed).sum() / ((summed**2).sum() + 1)
     assert weights == pytest.approx(expected, abs=1e-6)
 
 
-def test_neighbours_do_not_depend_on_how_targets_are_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_nearest_by_cosine_are_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.learners.linear.KEPT_COUNT", 5)
+    matrix = some_strengths(300, 50, share=0.2)
+    weights = neighbour_weights(matrix, evenness=0.0).toarray()
+    dense = matrix.toarray()
+    cosine = dense.T @ dense / np.outer(*[np.linalg.norm(dense, axis=0)] * 2)
+    np.fill_diagonal(cosine, -1)
+    for target in range(50):
+        assert set(np.flatnonzero(weights[:, target])) == set(np.argsort(-cosine[:, target])[:5])
+
+
+def test_same_purchases_give_the_same_neighbours() -> None:
+    """Two threads search for them."""
     matrix = some_strengths(300, 50, share=0.1)
-    whole = neighbour_weights(matrix, evenness=0.25).toarray()
-    assert np.count_nonzero(whole) > 1000
-    monkeypatch.setattr("training.learners.linear.TARGET_BLOCK", 7)
-    assert neighbour_weights(matrix, evenness=0.25).toarray() == pytest.approx(whole, abs=1e-6)
+    first, second = (neighbour_weights(matrix, evenness=0.25).toarray() for _ in range(2))
+    assert np.array_equal(first, second)
+    assert np.count_nonzero(first) > 1000
 
 
 def test_neighbours_are_padded_with_nothing() -> None:
     linear = strongest(sparse.csr_array(np.array([[0, 0, 2], [1, 0, -3], [0, 0, 0]], np.float32)))
     assert linear.index.tolist() == [[2, 0], [0, 2], [0, 0]]
     assert linear.weight.tolist() == [[2, 0], [1, -3], [0, 0]]
-
-
-def test_the_kind_that_predicts_best_is_chosen() -> None:
-    """Products are bought in couples, a third of them beyond what EASE reaches."""
-    split = couples_split(couple_count=4000)
-    settings = tune_linear(split, weighting="decayed", seed=0, penalties=[300.0])
-    assert settings is not None
-    assert settings.kind == "neighbours"
-    assert tune_linear(split, weighting="decayed", seed=0, penalties=[300.0], evennesses=[]) == LinearSettings(
-        "ease", 300.0
-    )
 
 
 def test_serving_scores_a_customer_as_training_does(bundle: Bundle) -> None:
@@ -121,18 +121,6 @@ def test_person_without_a_known_product_has_no_linear_scores(bundle: Bundle) -> 
     beyond = np.array([len(bundle.linear_idx)], np.int32)
     assert linear_scores(bundle, beyond, np.ones(1, np.float32)) is None
     assert MAX_ITEM_COUNT >= 100
-
-
-def couples_split(*, couple_count: int) -> Split:
-    """Every customer bought the two products of three couples; one of the six is held out."""
-    couples = np.random.default_rng(5).integers(0, couple_count, (15_000, 3)).tolist()
-    pairs = [
-        (f"c{customer}", f"p{couple}{half}")
-        for customer, three in enumerate(couples)
-        for couple in three
-        for half in "ab"
-    ]
-    return random_split(untimed(pairs), seed=0)
 
 
 def some_strengths(customers: int, items: int, *, share: float) -> sparse.csr_array:

@@ -4,8 +4,7 @@ import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 
-from tests.support.rows import untimed
-from tests.unit.training.learners.test_factors import checkerboard
+from tests.support.rows import checkerboard, untimed
 from training.data.dataset import purchase_pairs
 from training.learners.plain_als import FACTORS, fit_plain_als
 
