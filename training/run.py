@@ -28,7 +28,7 @@ from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
 from training.data.dataset import Dataset, history_currency, load_interactions, product_table, with_promotions
 from training.data.non_goods import non_goods_document
-from training.data.split import Split, make_splits, never_again, random_split
+from training.data.split import HELD_OUT_SHARE, Split, make_splits, never_again, random_split
 from training.evaluation.baselines import Baselines, live_baselines
 from training.evaluation.evaluate import Case, evaluate_bundle
 from training.evaluation.results import EvaluationResults, headline
@@ -199,8 +199,10 @@ def _split(run: _Run) -> tuple[Split, list[Split]]:
         before = np.cumsum([0, *(min(len(split.truth), MAX_CUSTOMERS) for split in splits[1:-1])])
         return splits[0], splits[1 : 1 + int(np.searchsorted(before, ENOUGH_QUERIES))]
     numbers = range(1, 1 + min(RANDOM_WINDOWS, run.config.max_windows))
+    # As many lines as the test split holds out: else the tuned probabilities would be those of fewer.
+    share = HELD_OUT_SHARE / (1 - HELD_OUT_SHARE)
     # A seed for each window, or all of them would hold out the same products.
-    return splits[0], [random_split(splits[0].train, seed=run.seed + number) for number in numbers]
+    return splits[0], [random_split(splits[0].train, seed=run.seed + number, share=share) for number in numbers]
 
 
 def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Hyperparameters, Mapping[str, object]]:

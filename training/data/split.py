@@ -14,7 +14,11 @@ MAX_WINDOW_DAYS = 28
 WINDOW_SHARE = 0.1
 """At most a tenth of the history is held back per window."""
 MIN_CUSTOMERS = 20
-HELD_OUT_SHARE = 0.1
+HELD_OUT_SHARE = 1 / 8
+"""Of undated histories; of 80 : 10 : 10, in which such data are mostly cut, the test part is an eighth of what is known.
+
+How much is held out decides how likely a product is to be in it, so probabilities without times stand for so much.
+"""
 VISIT_SHARE = 0.5
 """Of the customers who viewed something before they bought, this share of queries holds the views."""
 MAX_PREFIX = 100
@@ -136,10 +140,10 @@ def _window(dataset: Dataset, windows_back: float) -> tuple[float, float, npt.ND
     return cut, cut + window, past, np.flatnonzero(~past & (dataset.day < cut + window))
 
 
-def random_split(dataset: Dataset, *, seed: int) -> Split:
-    """Truth = one basket at random of customers with several, else a tenth (at least one) of two or more items."""
+def random_split(dataset: Dataset, *, seed: int, share: float = HELD_OUT_SHARE) -> Split:
+    """Truth = one basket at random of customers with several, else `share` (at least one) of two or more items."""
     shuffled = _shuffled_by_customer(dataset, seed=seed)
-    held = np.concatenate([_one_basket(dataset, shuffled), _some_items(dataset, shuffled)])
+    held = np.concatenate([_one_basket(dataset, shuffled), _some_items(dataset, shuffled, share=share)])
     past = np.ones(dataset.line_count, np.bool_)
     past[held] = False
     return Split("random", dataset.only(past, as_of_day=dataset.as_of_day), _group_items(dataset, held))
@@ -178,13 +182,13 @@ def _one_basket(dataset: Dataset, by_customer: Lines) -> Lines:
     return _first_basket_lines(dataset, several)
 
 
-def _some_items(dataset: Dataset, by_customer: Lines) -> Lines:
-    """The first tenth of the lines, rounded up, of each customer who has one basket of two or more items."""
+def _some_items(dataset: Dataset, by_customer: Lines, *, share: float) -> Lines:
+    """The first `share` of the lines, rounded up, of each customer who has one basket of two or more items."""
     single = by_customer[~_has_several_baskets(dataset)[dataset.customer[by_customer]]]
     customer = dataset.customer[single]
     position = np.arange(len(single)) - np.searchsorted(customer, customer)
     size = np.bincount(customer, minlength=len(dataset.customer_ids))[customer]
-    held: Lines = single[(position < np.ceil(HELD_OUT_SHARE * size)) & (size >= 2)]
+    held: Lines = single[(position < np.ceil(share * size)) & (size >= 2)]
     return held
 
 
