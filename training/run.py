@@ -28,7 +28,7 @@ from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
 from training.data.dataset import Dataset, history_currency, load_interactions, product_table, with_promotions
 from training.data.non_goods import non_goods_document
-from training.data.split import HELD_OUT_SHARE, Split, make_splits, never_again, random_split
+from training.data.split import Split, make_splits, never_again, random_split
 from training.evaluation.baselines import Baselines, live_baselines
 from training.evaluation.evaluate import Case, evaluate_bundle
 from training.evaluation.results import EvaluationResults, headline
@@ -50,7 +50,7 @@ from training.queries.evaluation_queries import (
 )
 from training.queries.moments import after_purchases
 from training.queries.states import states_for
-from training.ranking.blend import default_blend
+from training.ranking.blend import as_bought, default_blend
 from training.ranking.fit import Ranking, candidate_window, fit_ranking, not_needed
 from training.release.assemble import bundle_of, write_contents
 from training.release.publish import Facts, prune
@@ -65,7 +65,8 @@ from training.warm_start import WarmStart, warm_start
 
 DEFAULT_CONFIG = ModelConfig()
 RANDOM_WINDOWS = 2
-"""Where no time splits the history, so many times customers' products are held out at random for tuning."""
+"""Where no time splits the history, so many times customers' products are held out at random for tuning; once suffices
+where MAX_CUSTOMERS can be queried."""
 ENOUGH_QUERIES = 10_000
 """Older windows are left out once the newer ones hold so many queries: they cost time and say less of today."""
 DAY_S = 86_400
@@ -126,6 +127,12 @@ def train(
             hyperparameters, held_out_bundle, rules = learned_or_simple(candidate, hyperparameters, progress)
         baselines = _baselines(run, test).with_notes(rules.notes())
         results = _evaluate(run, test, held_out_bundle, queries, baselines=baselines)
+        if test.kind == "random":
+            # Tuning held out from shorter histories, of which less is bought. Where time splits, the last window is as
+            # good as those before, and its season no better.
+            hyperparameters = replace(
+                hyperparameters, blend=as_bought(hyperparameters.blend, results.shown, growth=test.growth)
+            )
         coupons = _fit_coupons(run, held_out_bundle)
         metrics = headline(results) | coupons.metrics()
         version = _train_on_everything(run, hyperparameters, coupons, metrics, {**provenance, **rules.config()})
@@ -198,11 +205,10 @@ def _split(run: _Run) -> tuple[Split, list[Split]]:
         # In how many windows the queries before each of them lie: a shop with many customers needs fewer.
         before = np.cumsum([0, *(min(len(split.truth), MAX_CUSTOMERS) for split in splits[1:-1])])
         return splits[0], splits[1 : 1 + int(np.searchsorted(before, ENOUGH_QUERIES))]
-    numbers = range(1, 1 + min(RANDOM_WINDOWS, run.config.max_windows))
-    # As many lines as the test split holds out: else the tuned probabilities would be those of fewer.
-    share = HELD_OUT_SHARE / (1 - HELD_OUT_SHARE)
+    wanted = RANDOM_WINDOWS if len(splits[0].truth) < MAX_CUSTOMERS else 1
+    numbers = range(1, 1 + min(wanted, run.config.max_windows))
     # A seed for each window, or all of them would hold out the same products.
-    return splits[0], [random_split(splits[0].train, seed=run.seed + number, share=share) for number in numbers]
+    return splits[0], [random_split(splits[0].train, seed=run.seed + number) for number in numbers]
 
 
 def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Hyperparameters, Mapping[str, object]]:
@@ -277,8 +283,10 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], hyperparameters: Hyperparam
                 dropped = not_needed(windows[0], seed=run.seed)
                 # Older windows are spared what the ranking can do without.
                 hyperparameters = _without_columns(hyperparameters, dropped)
+    # Windows drawn at random hold one another's purchases: trees look better in them than on the purchases to come.
+    may_have_trees = run.config.parts.trees and run.dataset.has_time
     with run.timed("ranking"):
-        return fit_ranking(windows, seed=run.seed, dropped=dropped, may_have_trees=run.config.parts.trees)
+        return fit_ranking(windows, seed=run.seed, dropped=dropped, may_have_trees=may_have_trees)
 
 
 def _train_without(run: _Run, test: Split, hyperparameters: Hyperparameters) -> Bundle:

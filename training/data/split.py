@@ -14,11 +14,8 @@ MAX_WINDOW_DAYS = 28
 WINDOW_SHARE = 0.1
 """At most a tenth of the history is held back per window."""
 MIN_CUSTOMERS = 20
-HELD_OUT_SHARE = 1 / 8
-"""Of undated histories; of 80 : 10 : 10, in which such data are mostly cut, the test part is an eighth of what is known.
-
-How much is held out decides how likely a product is to be in it, so probabilities without times stand for so much.
-"""
+HELD_OUT_SHARE = 1 / 9
+"""Of undated histories: what is predicted is an eighth of what stays known, as in the usual cut of 80 : 10 : 10."""
 VISIT_SHARE = 0.5
 """Of the customers who viewed something before they bought, this share of queries holds the views."""
 MAX_PREFIX = 100
@@ -37,6 +34,7 @@ class Split:
     Some queries come in the middle of a visit: `prefix`: customer code → items viewed in it so far, latest first.
     Where nothing is ever bought, all do, and truth is what is viewed next. `query_day`: of which day a query is
     that needs to know what is on promotion. `end_day`: before it lies all that may be known of what came after the cut.
+    `growth`: so many times as much as the truth is bought next by customers of whom nothing was held out.
     """
 
     kind: str
@@ -45,6 +43,7 @@ class Split:
     prefix: Mapping[int, Ints] = field(default_factory=dict)
     query_day: float | None = None
     end_day: float | None = None
+    growth: float = 1.0
 
 
 def make_splits(dataset: Dataset, *, seed: int, window_count: int = 2) -> list[Split]:
@@ -140,13 +139,16 @@ def _window(dataset: Dataset, windows_back: float) -> tuple[float, float, npt.ND
     return cut, cut + window, past, np.flatnonzero(~past & (dataset.day < cut + window))
 
 
-def random_split(dataset: Dataset, *, seed: int, share: float = HELD_OUT_SHARE) -> Split:
-    """Truth = one basket at random of customers with several, else `share` (at least one) of two or more items."""
+def random_split(dataset: Dataset, *, seed: int) -> Split:
+    """Truth = one basket at random of customers with several, else a ninth (at least one) of two or more items."""
     shuffled = _shuffled_by_customer(dataset, seed=seed)
-    held = np.concatenate([_one_basket(dataset, shuffled), _some_items(dataset, shuffled, share=share)])
+    items = _some_items(dataset, shuffled)
+    held = np.concatenate([_one_basket(dataset, shuffled), items])
     past = np.ones(dataset.line_count, np.bool_)
     past[held] = False
-    return Split("random", dataset.only(past, as_of_day=dataset.as_of_day), _group_items(dataset, held))
+    # A basket is as large after a longer history; what is held out of all products stands for a part of them.
+    growth = 1 + HELD_OUT_SHARE / (1 - HELD_OUT_SHARE) * len(items) / max(len(held), 1)
+    return Split("random", dataset.only(past, as_of_day=dataset.as_of_day), _group_items(dataset, held), growth=growth)
 
 
 def never_again(splits: Sequence[Split]) -> bool:
@@ -182,13 +184,13 @@ def _one_basket(dataset: Dataset, by_customer: Lines) -> Lines:
     return _first_basket_lines(dataset, several)
 
 
-def _some_items(dataset: Dataset, by_customer: Lines, *, share: float) -> Lines:
-    """The first `share` of the lines, rounded up, of each customer who has one basket of two or more items."""
+def _some_items(dataset: Dataset, by_customer: Lines) -> Lines:
+    """The first ninth of the lines, rounded up, of each customer who has one basket of two or more items."""
     single = by_customer[~_has_several_baskets(dataset)[dataset.customer[by_customer]]]
     customer = dataset.customer[single]
     position = np.arange(len(single)) - np.searchsorted(customer, customer)
     size = np.bincount(customer, minlength=len(dataset.customer_ids))[customer]
-    held: Lines = single[(position < np.ceil(share * size)) & (size >= 2)]
+    held: Lines = single[(position < np.ceil(HELD_OUT_SHARE * size)) & (size >= 2)]
     return held
 
 

@@ -138,6 +138,11 @@ class EvaluationResults:
     sources: Mapping[str, Sources]
     notes: Sequence[str]
 
+    @property
+    def shown(self) -> Reliability:
+        """How true the probabilities of the first ten propositions were."""
+        return self.calibration["shown"]
+
 
 def ranking_metrics(values: Wide, names: Sequence[str], *, seed: int) -> RankingMetrics:
     """Figures of customers (n, m), a column per name, with their intervals."""
@@ -164,7 +169,7 @@ def headline(results: EvaluationResults) -> dict[str, object]:
     kept |= {f"{PRODUCT}, {part}": _means(metrics[PRODUCT]) for part, metrics in results.parts.items()}
     kept |= _of_questions(results.questions, customers=results.protocol.customers)
     ndcg = results.rankings[PRODUCT].figures["ndcg@10"]
-    shown = results.calibration["shown"]
+    shown = results.shown
     exposure = {name: one.mean for name, one in results.exposure[PRODUCT].items()}
     # The first kind of query is that without a basket, which every evaluation has.
     sources = next(iter(results.sources.values()))

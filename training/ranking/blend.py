@@ -1,13 +1,15 @@
 """Held-out baskets become the weights of the linear ranking and the probability its scores stand for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logit
 
 from app.decision.customer.kinds import QUESTION_KINDS
 from app.domain import Floats, Mask
+from training.metrics.calibration import Reliability
 from training.metrics.ranking import gains
 from training.ranking.logistic import fit_logistic
 
@@ -161,6 +163,22 @@ def calibrations_by_kind(
         if sum(int(labels[row].sum()) for row in rows) >= MIN_KIND_HITS:
             found[kind] = calibration_of([scores[row] for row in rows], [labels[row] for row in rows])
     return found
+
+
+def as_bought(blend: Blend, shown: Reliability, *, growth: float) -> Blend:
+    """The blend with its probabilities moved to `growth` times the share bought of what it showed, for every kind.
+
+    With fewer than MIN_KIND_HITS products bought nothing is moved.
+    """
+    if shown.bought * shown.count < MIN_KIND_HITS or not 0 < shown.mean_probability < 1 or shown.bought * growth >= 1:
+        return blend
+    by = float(logit(shown.bought * growth) - logit(shown.mean_probability))
+
+    def moved(one: Calibration) -> Calibration:
+        return replace(one, intercept=one.intercept + by)
+
+    by_kind = {kind: moved(one) for kind, one in blend.by_kind.items()}
+    return replace(blend, calibration=moved(blend.calibration), by_kind=by_kind)
 
 
 def fit_calibration(scores: Floats | Wide, labels: Mask) -> Calibration:

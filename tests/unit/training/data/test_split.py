@@ -89,10 +89,11 @@ def test_random_split_where_there_are_no_timestamps() -> None:
     data = dataset(*((f"c{c}", f"p{p}", None, None) for c in range(30) for p in range(10)))
     (split,) = make_splits(data, seed=1)
     assert split.kind == "random"
-    # An eighth of ten, rounded up.
+    # A ninth of ten, rounded up.
     assert {len(items) for items in split.truth.values()} == {2}
+    # Of the whole history, nine parts instead of eight, the same share is bought next.
+    assert split.growth == pytest.approx(9 / 8)
     assert split.train.line_count == 30 * 8
-    assert {len(items) for items in random_split(data, seed=1, share=0.3).truth.values()} == {3}
 
 
 def test_random_split_holds_back_one_whole_basket_of_several() -> None:
@@ -101,6 +102,7 @@ def test_random_split_holds_back_one_whole_basket_of_several() -> None:
     held = {int(data.product_ids[item][1:]) // 3 for item in split.truth[0]}
     assert len(held) == 1
     assert len(split.truth[0]) == 3
+    assert split.growth == 1
 
 
 def test_customer_with_a_single_item_keeps_it() -> None:

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from app.domain import Floats, Mask
+from training.metrics.calibration import Reliability
 from training.ranking.blend import (
     MIN_CUSTOMERS,
+    Blend,
+    Calibration,
+    as_bought,
     calibration_of,
     calibrations_by_kind,
     default_weights,
@@ -126,3 +130,23 @@ def test_kinds_of_question_are_calibrated_apart_where_enough_was_bought_for_them
             if other == kind
         ]
         assert np.mean(chances) == pytest.approx(share[kind], abs=0.01)
+
+
+def test_probabilities_move_to_what_was_bought_of_what_was_shown() -> None:
+    blend = Blend({"als": 1.0}, Calibration(2.0, -1.0), 0.1, {"session": Calibration(3.0, 1.0)})
+    moved = as_bought(blend, shown(predicted=0.1, bought=0.16), growth=1.25)
+    by = np.log(0.2 / 0.8) - np.log(0.1 / 0.9)
+    assert moved.calibration.slope == 2.0
+    assert moved.calibration.intercept == pytest.approx(by - 1)
+    assert moved.by_kind["session"].intercept == pytest.approx(by + 1)
+
+
+@pytest.mark.parametrize("count", [0, 999])
+def test_few_purchases_move_no_probability(count: int) -> None:
+    blend = Blend({"als": 1.0}, Calibration(2.0, -1.0), 0.1)
+    assert as_bought(blend, shown(predicted=0.1, bought=0.2, count=count), growth=1.0) == blend
+
+
+def shown(*, predicted: float, bought: float, count: int = 2000) -> Reliability:
+    """What was shown, bought so often; with `count` 2,000 enough to tell."""
+    return Reliability(count, 0.0, 0.0, 0.0, mean_probability=predicted, bought=bought, bins=[])
