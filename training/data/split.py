@@ -34,7 +34,7 @@ class Split:
     Some queries come in the middle of a visit: `prefix`: customer code → items viewed in it so far, latest first.
     Where nothing is ever bought, all do, and truth is what is viewed next. `query_day`: of which day a query is
     that needs to know what is on promotion. `end_day`: before it lies all that may be known of what came after the cut.
-    `growth`: so many times as much as the truth is bought next by customers of whom nothing was held out.
+    `growth`: so many times as much as the truth is bought next after whole histories.
     """
 
     kind: str
@@ -142,12 +142,13 @@ def _window(dataset: Dataset, windows_back: float) -> tuple[float, float, npt.ND
 def random_split(dataset: Dataset, *, seed: int) -> Split:
     """Truth = one basket at random of customers with several, else a ninth (at least one) of two or more items."""
     shuffled = _shuffled_by_customer(dataset, seed=seed)
-    items = _some_items(dataset, shuffled)
+    items, known_count = _some_items(dataset, shuffled)
     held = np.concatenate([_one_basket(dataset, shuffled), items])
     past = np.ones(dataset.line_count, np.bool_)
     past[held] = False
-    # A basket is as large after a longer history; what is held out of all products stands for a part of them.
-    growth = 1 + HELD_OUT_SHARE / (1 - HELD_OUT_SHARE) * len(items) / max(len(held), 1)
+    # Of single products an eighth of the whole history is bought next, of baskets one is.
+    wanted = known_count * HELD_OUT_SHARE / (1 - HELD_OUT_SHARE)
+    growth = 1 + (wanted - len(items)) / max(len(held), 1)
     return Split("random", dataset.only(past, as_of_day=dataset.as_of_day), _group_items(dataset, held), growth=growth)
 
 
@@ -184,14 +185,17 @@ def _one_basket(dataset: Dataset, by_customer: Lines) -> Lines:
     return _first_basket_lines(dataset, several)
 
 
-def _some_items(dataset: Dataset, by_customer: Lines) -> Lines:
-    """The first ninth of the lines, rounded up, of each customer who has one basket of two or more items."""
+def _some_items(dataset: Dataset, by_customer: Lines) -> tuple[Lines, int]:
+    """The first ninth of the lines, rounded up, of each customer who has one basket of two or more items.
+
+    Next to it how many lines these customers have.
+    """
     single = by_customer[~_has_several_baskets(dataset)[dataset.customer[by_customer]]]
     customer = dataset.customer[single]
     position = np.arange(len(single)) - np.searchsorted(customer, customer)
     size = np.bincount(customer, minlength=len(dataset.customer_ids))[customer]
     held: Lines = single[(position < np.ceil(HELD_OUT_SHARE * size)) & (size >= 2)]
-    return held
+    return held, int((size >= 2).sum())
 
 
 def _has_several_baskets(dataset: Dataset) -> npt.NDArray[np.bool_]:

@@ -91,8 +91,8 @@ def test_random_split_where_there_are_no_timestamps() -> None:
     assert split.kind == "random"
     # A ninth of ten, rounded up.
     assert {len(items) for items in split.truth.values()} == {2}
-    # Of the whole history, nine parts instead of eight, the same share is bought next.
-    assert split.growth == pytest.approx(9 / 8)
+    # Of the whole history an eighth is bought next.
+    assert split.growth == pytest.approx(10 / 8 / 2)
     assert split.train.line_count == 30 * 8
 
 
