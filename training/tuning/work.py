@@ -16,7 +16,7 @@ PER_SCORE = (2.5e-8, 4e-11)
 def trial_seconds(problem: TuningProblem, settings: AlsSettings, *, share: float) -> float:
     """Seconds of CPU that a trial with this share of the customers takes, whatever else the machine does.
 
-    The figures are those of `implicit` on a server core of 2.5 GHz; benchmarks/README.md compares them with the clock.
+    The figures are those of `implicit` on a server core of 2.5 GHz; docs/decisions/0019 compares them with the clock.
     """
     customers, products = problem.shape
     pairs, rows, width = share * len(problem.pairs.item), share * customers + products, settings.factors
