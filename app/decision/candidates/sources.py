@@ -98,11 +98,8 @@ def promotion(context: Context, allowed: Mask | None) -> Ints:
 
 
 def popular(context: Context, allowed: Mask | None) -> Ints:
-    """The most bought products that pass: the floor that keeps a strict filter from an empty slate.
-
-    More of them where the factors find none: a rule that ranks by popularity needs them.
-    """
-    count = context.query.size if context.bundle.ranks_by_taste else max(SIMILAR_COUNT, context.query.size)
+    """The most bought products that pass: the floor that keeps a strict filter from an empty slate."""
+    count = context.query.size
     if allowed is None:
         return np.arange(min(count, context.bundle.item_count), dtype=np.int32)
     # Items are numbered by falling popularity: mostly the first few hundred suffice.
