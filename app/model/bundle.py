@@ -161,11 +161,6 @@ class Bundle:
         return len(self.catalogue.product_ids)
 
     @property
-    def ranks_by_taste(self) -> bool:
-        """False where training found that the factors add nothing to the other sources."""
-        return bool(self.scoring["weights"].get("als"))
-
-    @property
     def linear_weighting(self) -> str:
         """How the linear part weighs purchases (`customer.foldin.strength`); in old bundles as the factors do."""
         return str((self.scoring.get("linear") or {}).get("weighting") or self.als["weighting"])

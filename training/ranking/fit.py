@@ -16,15 +16,15 @@ from app.ports import StageProgress
 from training.queries.evaluation_queries import OPTIONS, EvaluationQueries
 from training.ranking.blend import Blend, calibrations_by_kind, fit_blend
 from training.ranking.leaks import check_columns, check_times
-from training.ranking.trees import OWNED_PLACE, Tables, Trees, fit_trees, ndcg_of
+from training.ranking.trees import Tables, Trees, fit_trees, ndcg_of
 
 HELD_BACK_SHARE = 0.3
 """Of a single window's queries, those that decide about the trees."""
 
-OPTIONAL = ("linear", "following", "als")
-"""Columns that cost time in every decision and that a bundle can do without, in the order in which they are tried."""
+OPTIONAL = ("linear", "following")
+"""Columns that cost time in every decision and that a bundle can do without."""
 MIN_GAIN = 1.005
-"""They stay where the blend ranks half a per cent better with them, without those left out before."""
+"""They stay where the blend ranks half a per cent better with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +83,9 @@ def candidate_window(bundle: Bundle, queries: EvaluationQueries, progress: Stage
 
 
 def not_needed(newest: Window, *, seed: int) -> Sequence[str]:
-    """Of the optional columns those without which a blend ranks the newest window as well: older ones need none.
-
-    The factors also stay where products new to the customers are ranked better with them: requests may want these
-    alone, and of a shop of regulars the whole window says little of them.
-    """
+    """Of the optional columns those without which a blend ranks the newest window as well: older ones need none."""
     blend = _fit_blend(newest, seed=seed)
-    weights = np.array([blend.weights[column] for column in COLUMNS], np.float32)
-    dropped = []
-    for name in OPTIONAL:
-        reduced = weights.copy()
-        reduced[COLUMNS.index(name)] = 0
-        windows = [newest, _new_only(newest)] if name == "als" else [newest]
-        if not any(_is_better(weights, reduced, window) for window in windows):
-            weights = reduced
-            dropped.append(name)
-    return tuple(dropped)
+    return tuple(name for name in OPTIONAL if not _needs(name, blend, newest))
 
 
 def fit_ranking(
@@ -130,19 +117,19 @@ def _by_kind(blend: Blend, window: Window) -> Blend:
     return replace(blend, by_kind=calibrations_by_kind(scores, window.labels, window.kinds))
 
 
-def _is_better(weights: Floats, reduced: Floats, window: Window) -> bool:
-    """True when the window is ranked better by MIN_GAIN with these weights than with the reduced ones."""
-    tables = Tables(window.columns, window.labels, window.truth_counts)
-    more, less = (ndcg_of([table @ chosen for table in window.columns], tables).sum() for chosen in (weights, reduced))
-    return bool(more > MIN_GAIN * less)
-
-
-def _new_only(window: Window) -> Window:
-    """The same queries without what their customers bought before."""
-    new = [table[:, OWNED_PLACE] <= 0 for table in window.rows]
-    labels = [hits[kept] for hits, kept in zip(window.labels, new, strict=True)]
-    rows = [table[kept] for table, kept in zip(window.rows, new, strict=True)]
-    return replace(window, rows=rows, labels=labels, truth_counts=[int(hits.sum()) for hits in labels])
+def _needs(name: str, blend: Blend, window: Window) -> bool:
+    """True when the blend ranks the window better by MIN_GAIN with this column, which costs every decision."""
+    position = COLUMNS.index(name)
+    weights = np.array([blend.weights[column] for column in COLUMNS], np.float32)
+    reduced = weights.copy()
+    reduced[position] = 0
+    with_it, without = (
+        ndcg_of(
+            [table @ chosen for table in window.columns], Tables(window.columns, window.labels, window.truth_counts)
+        )
+        for chosen in (weights, reduced)
+    )
+    return bool(with_it.sum() > MIN_GAIN * without.sum())
 
 
 def _without(names: Sequence[str], window: Window) -> Window:

@@ -17,8 +17,8 @@ PROMOTION_COUNT = 30
 
 
 def similar(context: Context, allowed: Mask | None) -> Ints:
-    """Nearest to the customer's exact fold-in vector, the filter inside the search; none where taste ranks nothing."""
-    if context.user is None or not context.bundle.ranks_by_taste:
+    """Nearest to the customer's exact fold-in vector, the filter inside the search."""
+    if context.user is None:
         return np.zeros(0, np.int32)
     count = max(SIMILAR_COUNT, SIMILAR_PER_PLACE * context.query.size)
     heads = None if context.query.allows_age_restricted else context.bundle.unrestricted_heads

@@ -86,7 +86,7 @@ def feature_table(context: Context, items: Ints) -> Floats:
     table = np.zeros((len(table_columns(context.bundle)), len(items)), np.float32)
     bundle, bought, anchors = context.bundle, context.bought, context.anchors
     position_of = _position_of(bundle.item_count, items)
-    if context.user is not None and bundle.ranks_by_taste:
+    if context.user is not None:
         table[ROW["als"]] = bundle.item_factors.take(items, axis=0) @ context.user
     if context.linear is not None:
         # There are scores for the most bought products, which have the lowest numbers.
