@@ -32,8 +32,8 @@ def tune_linear(
 ) -> LinearSettings | None:
     """What predicts products new to the customers best (NDCG@20); the first where there is nobody to predict for.
 
-    Each kind by its first value, with `weighting` and, where purchases are dated, with old ones counting less and as
-    much; then the other values of the best one. None where there is nothing to sum: fewer than two bought products.
+    Each kind by its first value; the best one, where purchases are dated, with old ones counting less and as much; then
+    its other values. None where there is nothing to sum: fewer than two bought products.
     """
     if problem.bought_count < 2:
         return None
@@ -41,14 +41,11 @@ def tune_linear(
     if not len(problem.customers):
         return first
     kinds = [first, *(LinearSettings("neighbours", value, weighting) for value in evennesses[:1])]
+    ndcg = {settings: _ndcg(problem, [settings])[0] for settings in kinds}
+    best = max(ndcg, key=lambda settings: ndcg[settings])
     # Without times decayed weights equal counts.
-    weightings = dict.fromkeys([weighting, *DATED]) if problem.has_time else [weighting]
-    ndcg = {
-        one: _ndcg(problem, [one])[0]
-        for kind in kinds
-        for name in weightings
-        for one in [replace(kind, weighting=name)]
-    }
+    weightings = [name for name in DATED if name != weighting] if problem.has_time else []
+    ndcg |= {one: _ndcg(problem, [one])[0] for one in [replace(best, weighting=name) for name in weightings]}
     best = max(ndcg, key=lambda settings: ndcg[settings])
     others = penalties[1:] if best.kind == "ease" else evennesses[1:]
     further = [replace(best, value=value) for value in others]
