@@ -271,7 +271,7 @@ def test_order_follows_score_and_boost_together(bundle: Bundle, slope: float) ->
     """The boost is as strong as lets coffees and teas mingle: half of the range of scores."""
     calibrated = replace(bundle, scoring={**bundle.scoring, "calibration": {"slope": slope, "intercept": -4.0}})
     scores = [row.score for row in ask(calibrated, None, size=100).propositions]
-    by = float(np.exp(slope * (scores[5] - scores[-1]) / 2))
+    by = float(np.exp(slope * (scores[0] - scores[-1]) / 2))
     rows = ask(calibrated, SlatePolicy(weightings=(Weighting(COFFEE, by),)), size=100).propositions
     keys = [row.score + (row.factors or {}).get("rule_boost", 0.0) for row in rows]
     assert keys == sorted(keys, reverse=True)
