@@ -60,12 +60,10 @@ def hyperparameters_of(bundle: Bundle) -> Hyperparameters:
         # With trees, the calibration in scoring.json is that of blend and trees together.
         ranker = bundle.ranker
         trees = Trees(ranker.content, base, blend.calibration, columns=ranker.columns, ranks_new=ranker.ranks_new)
-    # Bundles from before the linear part had its own weighting sum strengths by that of the factors.
-    linear = (
-        None
-        if scoring["linear"] is None
-        else LinearSettings(**{"weighting": bundle.linear_weighting} | scoring["linear"])
-    )
+    linear = None
+    if scoring["linear"] is not None:
+        # Bundles from before the linear part had its own weighting hold none: they sum as the factors do.
+        linear = LinearSettings(**scoring["linear"] | {"weighting": bundle.linear_weighting})
     return Hyperparameters(AlsSettings(**bundle.als), linear, blend, scoring["exclude_purchased"], trees)
 
 
