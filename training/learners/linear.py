@@ -1,5 +1,6 @@
 """The linear item-item part: which products' strengths, summed, predict a product; the `linear` source's weights."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,10 +79,19 @@ def fit_linear(dataset: Dataset, settings: LinearSettings) -> Linear:
     cosine with j, where C = X̂ᵀX̂ with rows divided by (products of the customer)^evenness; α scales the sums to what
     was bought, by least squares.
     """
-    matrix = strengths(purchase_pairs(dataset), _shape(dataset), settings)
-    if settings.kind == "ease":
-        return kept(full_weights(gram_of(matrix), penalty=settings.value))
-    return strongest(neighbour_weights(matrix, evenness=settings.value))
+    shape = len(dataset.customer_ids), dataset.bought_item_count
+    matrix = strengths(purchase_pairs(dataset), shape, settings)
+    return next(learned(matrix, settings.kind, [settings.value]))
+
+
+def learned(matrix: sparse.csr_array, kind: LinearModel, values: Sequence[float]) -> Iterator[Linear]:
+    """The weights of `fit_linear` for each of these values in turn, from the same `strengths` of that kind."""
+    if kind == "ease":
+        # The same for all penalties.
+        gram = gram_of(matrix)
+        yield from (kept(full_weights(gram, penalty=penalty)) for penalty in values)
+    else:
+        yield from (strongest(neighbour_weights(matrix, evenness=evenness)) for evenness in values)
 
 
 def strengths(pairs: Pairs, shape: tuple[int, int], settings: LinearSettings) -> sparse.csr_array:
@@ -98,11 +108,6 @@ def strengths(pairs: Pairs, shape: tuple[int, int], settings: LinearSettings) ->
         if float((np.diff(reached.indptr).astype(np.float64) ** 2).sum()) <= MAX_COPURCHASES:
             return reached
     return whole[:, :EASE_ITEMS]
-
-
-def _shape(dataset: Dataset) -> tuple[int, int]:
-    """How many customers, and how many products that were bought."""
-    return len(dataset.customer_ids), dataset.bought_item_count
 
 
 def neighbour_weights(matrix: sparse.csr_array, *, evenness: float) -> sparse.csr_array:

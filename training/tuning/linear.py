@@ -2,19 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from scipy import sparse
 
-from training.learners.linear import (
-    LinearSettings,
-    full_weights,
-    gram_of,
-    kept,
-    neighbour_weights,
-    strengths,
-    strongest,
-    weights_of,
-)
+from app.domain import Floats, Ints
+from training.learners.linear import LinearSettings, learned, strengths, weights_of
 from training.tuning.problem import TuningProblem, ndcg_of_new
 
 PENALTIES = (300.0, 100.0, 1000.0)
@@ -41,30 +34,31 @@ def tune_linear(
     if not len(problem.customers):
         return first
     kinds = [first, *(LinearSettings("neighbours", value, weighting) for value in evennesses[:1])]
-    ndcg = {settings: _ndcg(problem, [settings])[0] for settings in kinds}
+    ndcg: dict[LinearSettings, float] = {}
+    for settings in kinds:
+        ndcg |= _ndcg(problem, settings, [settings.value])
     best = max(ndcg, key=lambda settings: ndcg[settings])
     # Without times decayed weights equal counts.
     weightings = [name for name in DATED if name != weighting] if problem.has_time else []
-    ndcg |= {one: _ndcg(problem, [one])[0] for one in [replace(best, weighting=name) for name in weightings]}
+    for name in weightings:
+        ndcg |= _ndcg(problem, replace(best, weighting=name), [best.value])
     best = max(ndcg, key=lambda settings: ndcg[settings])
     others = penalties[1:] if best.kind == "ease" else evennesses[1:]
-    further = [replace(best, value=value) for value in others]
-    ndcg |= zip(further, _ndcg(problem, further), strict=True)
+    if others:
+        ndcg |= _ndcg(problem, best, others)
     return max(ndcg, key=lambda settings: ndcg[settings])
 
 
-def _ndcg(problem: TuningProblem, trials: Sequence[LinearSettings]) -> list[float]:
-    """NDCG@20 of each of these settings, which differ in their values alone."""
-    if not trials:
-        return []
-    matrix = strengths(problem.pairs, (problem.shape[0], problem.bought_count), trials[0])
-    if trials[0].kind == "ease":
-        gram = gram_of(matrix)
-        learned = (kept(full_weights(gram, penalty=settings.value)) for settings in trials)
-    else:
-        learned = (strongest(neighbour_weights(matrix, evenness=settings.value)) for settings in trials)
-    return [_ndcg_of(problem, matrix, weights_of(linear)) for linear in learned]
+def _ndcg(problem: TuningProblem, settings: LinearSettings, values: Sequence[float]) -> dict[LinearSettings, float]:
+    """NDCG@20 of these settings with each of these values."""
+    matrix = strengths(problem.pairs, (problem.shape[0], problem.bought_count), settings)
+    found = {}
+    for value, linear in zip(values, learned(matrix, settings.kind, values), strict=True):
+        weights = weights_of(linear)
+        found[replace(settings, value=value)] = ndcg_of_new(problem, partial(_scores, matrix, weights))
+    return found
 
 
-def _ndcg_of(problem: TuningProblem, matrix: sparse.csr_array, weights: sparse.csr_array) -> float:
-    return ndcg_of_new(problem, lambda customers: (matrix[customers] @ weights).toarray())
+def _scores(matrix: sparse.csr_array, weights: sparse.csr_array, customers: Ints) -> Floats:
+    scores: Floats = (matrix[customers] @ weights).toarray()
+    return scores
