@@ -8,7 +8,7 @@ from app.model.bundle import current_version
 from tests.support.world import World, no_progress
 from training.run import train
 
-BUDGET_S = 0.5
+BUDGET_S = 0.05
 """Enough for some trials of the small world, not for all: a budget that the clock spent would end elsewhere."""
 
 
