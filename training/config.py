@@ -3,11 +3,12 @@
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import BadInput, BadSetting
+from app.model.verification.documents import Weighting
 from training.learners.factors import AlsSettings
 from training.tuning.factors import MAX_FACTORS
 from training.tuning.linear import EVENNESSES, PENALTIES
@@ -29,7 +30,7 @@ class SearchSpace(_Strict):
     max_factors: int = Field(default=MAX_FACTORS, ge=4, le=512)
     alpha: Positive = AlsSettings().alpha
     regularization: Positive = AlsSettings().regularization
-    weighting: Literal["binary", "count", "decayed"] = "decayed"
+    weighting: Weighting = "decayed"
     iterations: int = Field(default=AlsSettings().iterations, ge=1, le=100)
     # TOML has lists alone: these become tuples, their numbers stay strict.
     penalties: tuple[Positive, ...] = Field(default=PENALTIES, min_length=1, max_length=20, strict=False)

@@ -65,7 +65,7 @@ def protocol_in_words(results: EvaluationResults) -> str:
 
 
 def _headline(results: EvaluationResults) -> str:
-    own, shown = results.rankings[PRODUCT], results.calibration["shown"]
+    own, shown = results.rankings[PRODUCT], results.shown
     made = [card(title_of(name), f"{own.figures[name].mean:.3f}", ends(own.figures[name])) for name in MAIN]
     made.append(card("Calibration error", f"{shown.ece:.3f}", "of the probabilities shown"))
     made.append(card("Coverage", f"{results.exposure[PRODUCT]['coverage@10'].mean:.1%}", "of the catalogue shown"))

@@ -120,11 +120,12 @@ class _Search:
         """Trials of these settings with one share of the customers, best first; none that ends beyond `until`."""
         room_s = until * self.budget_s - sum(trial.work_s for trial in self.trials)
         share = next((share for share in SHARES if self._work_s(wanted, share) <= room_s), SHARES[-1])
+        sample = self.problem.sample(share, seed=self.seed)
         done = []
         for settings in wanted:
             trial = self._done(settings, share)
             if trial is None and (room_s >= self._work_s([settings], share) or not self.trials):
-                trial = self._try(settings, share)
+                trial = self._try(settings, sample, share)
                 room_s -= trial.work_s
             if trial is None:
                 self.not_tried.append(settings)
@@ -139,8 +140,7 @@ class _Search:
     def _done(self, settings: AlsSettings, share: float) -> Trial | None:
         return next((trial for trial in self.trials if (trial.settings, trial.share) == (settings, share)), None)
 
-    def _try(self, settings: AlsSettings, share: float) -> Trial:
-        sample = self.problem.sample(share, seed=self.seed)
+    def _try(self, settings: AlsSettings, sample: TuningProblem, share: float) -> Trial:
         smaller = smaller_regularization(settings.regularization, share=share)
         users, items = fit_factors(
             sample.pairs, sample.shape, replace(settings, regularization=smaller), seed=self.seed

@@ -66,6 +66,7 @@ class CatalogueDocument(_Document):
 
 
 Weighting = Literal["binary", "count", "decayed"]
+"""How much of a product a person has: `app.decision.customer.foldin.strength`."""
 
 
 class Als(_Document):

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 
 from tests.support.rows import checkerboard, untimed
+from tests.unit.training.learners.test_factors import SMALL
 from training.data.split import Split, random_split
-from training.learners.factors import AlsSettings
 from training.tuning.factors import Trial, tune
 from training.tuning.problem import TuningProblem, tuning_problem
 from training.tuning.work import trial_seconds
-
-SMALL = AlsSettings(factors=4, alpha=10.0, regularization=0.1)
 
 
 @pytest.fixture(scope="module")
