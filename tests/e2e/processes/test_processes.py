@@ -121,7 +121,8 @@ def test_ending_process_answers_on_a_kept_connection_and_says_that_it_closes_it(
 def test_metrics_add_up_whoever_answers_and_survive_who_counted(up: Up) -> None:
     name = 'endcap_request_seconds_count{endpoint="/v1/decisions/{decision_id}",status="404"}'
     for number in range(20):
-        assert httpx.get(f"{up.client.base_url}/v1/decisions/unknown-{number}").status_code == 404
+        found = httpx.get(f"{up.client.base_url}/v1/decisions/unknown-{number}", timeout=20)
+        assert found.status_code == 404
     counted = sample(up, name)
     assert counted >= 20
     for pid in up.pids_of("serve"):
