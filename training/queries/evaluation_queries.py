@@ -19,19 +19,25 @@ DAY_S = 86_400
 CUTOFFS = (5, 10, 20)
 MAX_CUSTOMERS = 4000
 AFTER_PURCHASE = "after_purchase"
-"""Learned from, but no kind of its own when it is answered."""
+UNCOUNTED = "uncounted"
+"""Learned from, but no kinds of their own when they are answered: no calibration counts them."""
 # The features of a query are as of the query, so none are stale.
 OPTIONS = Options(stale_after_s=float("inf"))
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationQueries:
-    """One query per customer of a split, with the items that the customer went on to buy; `codes` = who."""
+    """One query per customer of a split, with the items that the customer went on to buy; `codes` = who.
+
+    `uncounted`: whose query stayed what it was because of what they bought. Counted with those that nobody chose, they
+    would make a purchase look less likely than it is.
+    """
 
     queries: Sequence[Query]
     states: Sequence[CustomerState]
     truth: Sequence[Ints]
     codes: Sequence[int] = ()
+    uncounted: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -41,9 +47,14 @@ class EvaluationQueries:
 
     def kinds(self) -> list[str]:
         """The kind of each question; AFTER_PURCHASE where events tell of a purchase of the hours before."""
+        codes = self.codes or [-1] * len(self)
         return [
-            AFTER_PURCHASE if any(event.type == PURCHASE for event in state.events) else kind_of(query)
-            for query, state in zip(self.queries, self.states, strict=True)
+            AFTER_PURCHASE
+            if any(event.type == PURCHASE for event in state.events)
+            else UNCOUNTED
+            if code in self.uncounted
+            else kind_of(query)
+            for query, state, code in zip(self.queries, self.states, codes, strict=True)
         ]
 
     def only(self, rows: Sequence[int]) -> "EvaluationQueries":
@@ -53,6 +64,7 @@ class EvaluationQueries:
             [self.states[row] for row in rows],
             [self.truth[row] for row in rows],
             [self.codes[row] for row in rows] if self.codes else (),
+            self.uncounted,
         )
 
 
@@ -90,19 +102,23 @@ def _recent(split: Split, code: int) -> tuple[ProductId, ...]:
 def with_baskets(all_queries: EvaluationQueries, product_ids: Sequence[str], *, seed: int) -> EvaluationQueries:
     """Every second query, unless it belongs to a visit, with a quarter of its truth (1 to 3 products) in the basket.
 
-    Otherwise no query has a basket, and nothing could be learned of what is bought together.
+    Otherwise no query has a basket, and nothing could be learned of what is bought together. Uncounted are those of
+    them whose truth is too small for that.
     """
     random = np.random.default_rng(seed)
-    queries, truths = list(all_queries.queries), list(all_queries.truth)
+    queries, truths, uncounted = list(all_queries.queries), list(all_queries.truth), set(all_queries.uncounted)
     for position in range(0, len(queries), 2):
-        if len(truths[position]) < 2 or queries[position].recent:
+        if queries[position].recent:
+            continue
+        if len(truths[position]) < 2:
+            uncounted.update(all_queries.codes[position : position + 1])
             continue
         shuffled = random.permutation(truths[position])
         count = int(np.clip(len(shuffled) // 4, 1, 3))
         basket = tuple(Line(ProductId(product_ids[item])) for item in shuffled[:count])
         queries[position] = replace(queries[position], basket=basket)
         truths[position] = np.sort(shuffled[count:])
-    return EvaluationQueries(queries, all_queries.states, truths, all_queries.codes)
+    return EvaluationQueries(queries, all_queries.states, truths, all_queries.codes, frozenset(uncounted))
 
 
 def sampled(split: Split, *, seed: int) -> list[int]:

@@ -19,6 +19,7 @@ MAX_WAIT_DAYS = 2.0
 """A basket that comes later belongs to another occasion, mostly with other promotions: the hours before say little."""
 
 Lines = npt.NDArray[np.intp]
+NO_LINES: Lines = np.zeros(0, np.intp)
 
 
 def after_purchases(all_queries: EvaluationQueries, dataset: Dataset, split: Split, *, seed: int) -> EvaluationQueries:
@@ -26,25 +27,29 @@ def after_purchases(all_queries: EvaluationQueries, dataset: Dataset, split: Spl
 
     That purchase is known by its events, as a server knows it before the next features: `dataset` is whole, and of it
     nothing at or after the split's end is used. Each lies 5 minutes to 8 hours after the purchase, more of them early.
+    Uncounted are those that would have been moved had the customer come back sooner.
     """
     if split.end_day is None or not dataset.has_purchases:
         return all_queries
     baskets = _first_two_baskets(dataset, split, all_queries)
     random = np.random.default_rng(seed)
     queries, states, truths = list(all_queries.queries), list(all_queries.states), list(all_queries.truth)
+    uncounted = set(all_queries.uncounted)
     for position in range(1, len(queries), EVERY):
         later = np.exp(random.uniform(np.log(MIN_MINUTES), np.log(MAX_MINUTES))) / (24 * 60)
-        if queries[position].basket or queries[position].recent or all_queries.codes[position] not in baskets:
+        if queries[position].basket or queries[position].recent:
             continue
-        bought, then = baskets[all_queries.codes[position]]
-        now_day = float(dataset.day[bought].max()) + later
-        if not now_day < dataset.day[then].min() < now_day + MAX_WAIT_DAYS:
+        code = all_queries.codes[position]
+        bought, then = baskets.get(code, (NO_LINES, NO_LINES))
+        now_day = float(dataset.day[bought].max(initial=-np.inf)) + later
+        if not now_day < float(dataset.day[then].min(initial=np.inf)) < now_day + MAX_WAIT_DAYS:
+            uncounted.add(code)
             continue
         queries[position] = replace(queries[position], now_at=datetime.fromtimestamp(now_day * DAY_S, UTC))
         events = [*states[position].events, *_purchases(dataset, bought)]
         states[position] = replace(states[position], events=events)
         truths[position] = np.unique(dataset.item[then])
-    return EvaluationQueries(queries, states, truths, all_queries.codes)
+    return EvaluationQueries(queries, states, truths, all_queries.codes, frozenset(uncounted))
 
 
 def _first_two_baskets(dataset: Dataset, split: Split, queries: EvaluationQueries) -> Mapping[int, tuple[Lines, Lines]]:

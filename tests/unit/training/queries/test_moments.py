@@ -1,14 +1,16 @@
 """Questions of the hours after a purchase: what they know, and what they ask for."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from app.decision.customer.kinds import NO_BASKET
 from app.domain import PURCHASE
 from tests.support.rows import history_of
 from training.data.dataset import Dataset, load_interactions
 from training.data.split import Split, random_split, time_split
-from training.queries.evaluation_queries import AFTER_PURCHASE, build_queries
+from training.queries.evaluation_queries import AFTER_PURCHASE, UNCOUNTED, build_queries, with_baskets
 from training.queries.moments import EVERY, MAX_MINUTES, MIN_MINUTES, after_purchases
 from training.ranking.leaks import check_times
 
@@ -81,10 +83,28 @@ def test_basket_that_comes_sooner_leaves_no_moment_in_between() -> None:
     assert AFTER_PURCHASE not in after_purchases(build_queries(split, {}, seed=0), data, split, seed=0).kinds()
 
 
-def test_basket_of_another_week_is_another_occasion() -> None:
+def test_basket_of_another_week_is_another_occasion_and_its_question_counts_for_no_kind() -> None:
     data = regulars()
     split = time_split(data)
-    assert AFTER_PURCHASE not in after_purchases(build_queries(split, {}, seed=0), data, split, seed=0).kinds()
+    kinds = after_purchases(build_queries(split, {}, seed=0), data, split, seed=0).kinds()
+    assert AFTER_PURCHASE not in kinds
+    # Who came back sooner would be missing among those that count.
+    assert [row for row, kind in enumerate(kinds) if kind == UNCOUNTED] == list(range(1, len(kinds), EVERY))
+
+
+def test_question_left_without_a_basket_for_want_of_purchases_counts_for_no_kind() -> None:
+    """Else, of customers without a basket, those who buy little would be counted twice as often."""
+    data = regulars()
+    split = time_split(data)
+    some = build_queries(split, {}, seed=0)
+    truth = [items[: 1 + row // 2 % 2] for row, items in enumerate(some.truth)]
+    queries = with_baskets(replace(some, truth=truth), data.product_ids, seed=0)
+    kinds = queries.kinds()
+    assert {kind for row, kind in enumerate(kinds) if row % 2} == {NO_BASKET}
+    single = [row for row in range(0, len(kinds), 2) if len(truth[row]) == 1]
+    assert 0 < len(single) < len(kinds) / 2
+    assert [row for row, kind in enumerate(kinds) if kind == UNCOUNTED] == single
+    assert queries.only(single).kinds() == [UNCOUNTED] * len(single)
 
 
 def test_without_times_nothing_moves() -> None:
