@@ -279,7 +279,7 @@ def test_a_file_that_breaks_off_leaves_nothing_behind(tmp_path: Path, settings: 
     file = tmp_path / "sales.csv.gz"
     lines = "".join(f"{_line(n)}\n" for n in range(50_000))
     file.write_bytes(gzip.compress(f"{HEADER}\nbroken\n{lines}".encode())[:-500])
-    table = open_table(file, compulsory=["customer_id"], block_bytes=1000)
+    table = open_table(file, compulsory=["customer_id"], block_bytes=20_000)
     with pytest.raises(BadInput, match="unpacked"):
         import_lines(settings, table, source="s", shift_to_now=False, now=NOW, progress=lambda done, total: None)
     assert History(settings.history_dir).version() is None
