@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from app.domain import Floats, Ints
+from app.domain import Floats, Ints, Mask
 from training.data.dataset import Dataset, Pairs
 
 POPULARITY_HALF_LIFE_DAYS = 28
@@ -155,13 +155,28 @@ def keep_strongest_of(index: Ints, score: Floats, matrix: sparse.csr_array) -> N
 
 
 def keep_strongest(index: Ints, score: Floats, row: Ints, other: Ints, strength: Floats) -> None:
-    """Write each row's strongest into `index` and `score`, both (rows, K) (ties: the better seller first)."""
+    """Write each row's strongest into `index` and `score`, both (rows, K) (ties: the better seller first).
+
+    `row` ascending.
+    """
+    able = _among_strongest(row, strength, len(index), index.shape[1])
+    row, other, strength = row[able], other[able], strength[able]
     order = np.lexsort((other, -strength, row))
     row, other, strength = row[order], other[order], strength[order]
     position = np.arange(len(row)) - np.searchsorted(row, row)
     kept = position < index.shape[1]
     index[row[kept], position[kept]] = other[kept]
     score[row[kept], position[kept]] = strength[kept]
+
+
+def _among_strongest(row: Ints, strength: Floats, row_count: int, count: int) -> Mask:
+    """False for what is weaker than the `count` strongest of its row; to sort it as well would take ten times as long."""
+    able = np.ones(len(row), np.bool_)
+    bounds = np.searchsorted(row, np.arange(row_count + 1))
+    for one in np.flatnonzero(np.diff(bounds) > count).tolist():
+        here = slice(bounds[one], bounds[one + 1])
+        able[here] = strength[here] >= np.partition(strength[here], -count)[-count]
+    return able
 
 
 def _freshness(day: npt.NDArray[np.float64], as_of_day: float, half_life_days: float) -> npt.NDArray[np.float64]:
