@@ -17,7 +17,7 @@ CUTOFF = 10
 OWNED_PLACE = TABLE_COLUMNS.index("frequent_all")
 MIN_QUERIES = 300
 """Fewer queries with a hit make trees of luck."""
-MISS_SHARE = 0.3
+MISS_SHARE = 0.2
 """Of the candidates that were not bought, this share is learned from, each weighing 1 / share."""
 SETTINGS: Mapping[str, str | float] = {
     "loss_function": "Logloss",
