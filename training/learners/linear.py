@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 from scipy.linalg.lapack import spotrf, spotri
+from threadpoolctl import threadpool_limits
 
 from app.decision.customer.foldin import strength
 from app.domain import Floats, Ints
@@ -183,9 +184,11 @@ def full_weights(gram: Floats, *, penalty: float) -> Floats:
     # LAPACK works in place, and tuning solves one gram for several penalties.
     system = gram.copy()
     system[np.diag_indices(len(gram))] += EASE_DENOISING * gram.diagonal() + np.float32(penalty)
-    # The system is symmetric and positive definite: by Cholesky its inverse costs half of a general one.
-    factor, _ = spotrf(system, lower=1, overwrite_a=1)
-    inverse, failed = spotri(factor, lower=1, overwrite_c=1)
+    # The system is symmetric and positive definite: by Cholesky its inverse costs half of a general one. It is large
+    # enough for two threads, whatever the caller allows.
+    with threadpool_limits(2, "blas"):
+        factor, _ = spotrf(system, lower=1, overwrite_a=1)
+        inverse, failed = spotri(factor, lower=1, overwrite_c=1)
     if failed:
         raise ValueError(f"the item-item system of {len(gram)} products is singular at penalty {penalty}")
     # LAPACK fills the lower half alone.
