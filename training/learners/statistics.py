@@ -170,7 +170,7 @@ def keep_strongest(index: Ints, score: Floats, row: Ints, other: Ints, strength:
 
 
 def _among_strongest(row: Ints, strength: Floats, row_count: int, count: int) -> Mask:
-    """False for what is weaker than the `count` strongest of its row; to sort it as well would take ten times as long."""
+    """False for what is weaker than the `count` strongest of its row; sorting that as well takes ten times as long."""
     able = np.ones(len(row), np.bool_)
     bounds = np.searchsorted(row, np.arange(row_count + 1))
     for one in np.flatnonzero(np.diff(bounds) > count).tolist():

@@ -11,6 +11,7 @@ from training.data.dataset import Dataset, load_interactions, purchase_pairs
 from training.learners.statistics import (
     MAX_BASKET_ITEMS,
     MIN_GROUP_BUYERS,
+    keep_strongest,
     neighbours,
     popularity,
     repeat_rate,
@@ -83,6 +84,20 @@ def test_blocks_of_any_size_give_the_same_neighbours() -> None:
     lines = [(f"c{b}", f"p{(b * p) % 11}", 0.0, "b", "s") for b in range(20) for p in range(4)]
     whole = neighbours(dataset(*lines), seed=1)
     assert np.array_equal(neighbours(dataset(*lines), seed=1, pair_budget=1).index, whole.index)
+
+
+def test_strongest_of_each_row_are_those_of_a_plain_sort_and_equal_ones_run_by_product() -> None:
+    random = np.random.default_rng(3)
+    row = np.sort(random.integers(0, 20, 600)).astype(np.int32)
+    other = random.permutation(600).astype(np.int32)
+    # Few values, so that the last place is mostly drawn among equals.
+    strength = (random.integers(1, 4, 600) / 4).astype(np.float32)
+    index, score = np.full((21, 5), -1, np.int32), np.zeros((21, 5), np.float32)
+    keep_strongest(index, score, row, other, strength)
+    for one in range(21):
+        theirs = sorted((-strength[place], other[place]) for place in np.flatnonzero(row == one))[:5]
+        assert [product for _, product in theirs] == [product for product in index[one] if product >= 0]
+        assert [-negative for negative, _ in theirs] == score[one, : len(theirs)].tolist()
 
 
 def test_huge_basket_is_thinned_not_refused() -> None:
