@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
@@ -28,7 +27,7 @@ from training.coupons.history import coupon_history
 from training.coupons.model import CouponFit, fit_coupons, with_coupons
 from training.data.dataset import Dataset, history_currency, load_interactions, product_table, with_promotions
 from training.data.non_goods import non_goods_document
-from training.data.split import Split, make_splits, never_again, random_split
+from training.data.split import Split, never_again
 from training.evaluation.baselines import Baselines, live_baselines
 from training.evaluation.evaluate import Case, evaluate_bundle
 from training.evaluation.results import EvaluationResults, headline
@@ -40,18 +39,13 @@ from training.learners.factors import Start
 from training.learners.linear import LinearSettings
 from training.learners.replenishment import with_replenishment
 from training.metrics.rule_comparison import notes_of
-from training.queries.evaluation_queries import (
-    MAX_CUSTOMERS,
-    EvaluationQueries,
-    build_queries,
-    dataset_facts,
-    sampled,
-    with_baskets,
-)
+from training.queries.evaluation_queries import EvaluationQueries, build_queries, dataset_facts, sampled, with_baskets
 from training.queries.moments import after_purchases
+from training.queries.shared_out import SharedOut
 from training.queries.states import states_for
+from training.queries.windows import test_and_tuning_splits
 from training.ranking.blend import as_bought, default_blend
-from training.ranking.fit import Ranking, candidate_window, fit_ranking, not_needed
+from training.ranking.fit import Ranking, candidate_window, fit_ranking, merged, not_needed
 from training.release.assemble import bundle_of, write_contents
 from training.release.publish import Facts, prune
 from training.release.release import GateResult, release
@@ -64,11 +58,6 @@ from training.tuning.problem import tuning_problem
 from training.warm_start import WarmStart, warm_start
 
 DEFAULT_CONFIG = ModelConfig()
-RANDOM_WINDOWS = 2
-"""Where no time splits the history, so many times customers' products are held out at random for tuning; once suffices
-where MAX_CUSTOMERS can be queried."""
-ENOUGH_QUERIES = 8_000
-"""Older windows are left out once newer ones hold so many: on sessions trees of 16,000 rank no better than of 8,000."""
 DAY_S = 86_400
 
 
@@ -81,7 +70,7 @@ class _Run:
     dataset: Dataset
     progress: Progress
     seed: int
-    folder: Path
+    shared: SharedOut
     products_sha256: str | None
     config: ModelConfig
     warm: WarmStart | None = None
@@ -111,19 +100,18 @@ def train(
 ) -> TrainReport:
     """Tunes on the windows before the last, evaluates on the last, then learns from everything and publishes.
 
-    One thread for BLAS and OpenMP: single queries are too small to share, and waiting threads cost five times that.
     Raises BadInput when the history holds nothing to learn from.
     """
     started = perf_counter()
-    with tempfile.TemporaryDirectory(prefix="endcap-train-") as folder, threadpool_limits(1):
-        run = _load(settings, Path(folder), seed=seed, progress=progress, config=config)
+    with _workplace("endcap-train-") as shared:
+        run = _load(settings, shared, seed=seed, progress=progress, config=config)
         run.note("load", started)
         test, tuning = _split(run)
         hyperparameters, provenance = _tune(run, tuning, budget_s=budget_s)
         held_out_bundle = _train_without(run, test, hyperparameters)
         queries = _queries(run, test)
         with run.timed("simple rules"):
-            candidate = Candidate(held_out_bundle, run.dataset, test, queries, seed)
+            candidate = Candidate(held_out_bundle, run.dataset, test, queries, seed, shared)
             hyperparameters, held_out_bundle, rules = learned_or_simple(candidate, hyperparameters, progress)
         baselines = _baselines(run, test).with_notes(rules.notes())
         results = _evaluate(run, test, held_out_bundle, queries, baselines=baselines)
@@ -159,14 +147,24 @@ def evaluate(settings: Settings, *, seed: int, progress: Progress) -> Evaluation
     """The live bundle's settings, trained again without the held-out window and evaluated on it."""
     version = current_version(settings.bundles_dir)
     live = load_bundle(settings.bundles_dir / version)
-    with tempfile.TemporaryDirectory(prefix="endcap-evaluate-") as folder, threadpool_limits(1):
-        run = _load(settings, Path(folder), seed=seed, progress=progress)
+    with _workplace("endcap-evaluate-") as shared:
+        run = _load(settings, shared, seed=seed, progress=progress)
         test, _ = _split(run)
         retrained = _train_without(run, test, hyperparameters_of(live))
         baselines = Baselines(notes=notes_of(live.manifest))
         results = _evaluate(run, test, retrained, _queries(run, test), baselines=baselines)
         report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
         return EvaluationReport(version, headline(results), report)
+
+
+@contextmanager
+def _workplace(prefix: str) -> Iterator[SharedOut]:
+    """A folder for bundles that are only measured, and the processes that answer queries by them.
+
+    One thread for BLAS and OpenMP: single queries are too small to share, and waiting threads cost five times that.
+    """
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder, threadpool_limits(1), SharedOut(Path(folder)) as shared:
+        yield shared
 
 
 def is_up_to_date(settings: Settings) -> bool:
@@ -179,7 +177,7 @@ def is_up_to_date(settings: Settings) -> bool:
 
 
 def _load(
-    settings: Settings, folder: Path, *, seed: int, progress: Progress, config: ModelConfig = DEFAULT_CONFIG
+    settings: Settings, shared: SharedOut, *, seed: int, progress: Progress, config: ModelConfig = DEFAULT_CONFIG
 ) -> _Run:
     # First, so that a warm start that cannot be is refused before the history is read.
     has_promotions = (settings.tables_dir / PROMOTIONS_FILE).exists()
@@ -195,20 +193,11 @@ def _load(
     if dataset.line_count == 0:
         remedy = "run `endcap import --transactions FILE` first"
         raise BadInput(f"{settings.history_dir} holds no purchase and no view to learn from; {remedy}")
-    return _Run(settings, history, dataset, progress, seed, folder, products_sha256, config, warm)
+    return _Run(settings, history, dataset, progress, seed, shared, products_sha256, config, warm)
 
 
 def _split(run: _Run) -> tuple[Split, list[Split]]:
-    """The test split, and the earlier ones that tune; nothing of the first is in the second."""
-    splits = make_splits(run.dataset, seed=run.seed, window_count=1 + run.config.max_windows)
-    if len(splits) > 1:
-        # In how many windows the queries before each of them lie: a shop with many customers needs fewer.
-        before = np.cumsum([0, *(min(len(split.truth), MAX_CUSTOMERS) for split in splits[1:-1])])
-        return splits[0], splits[1 : 1 + int(np.searchsorted(before, ENOUGH_QUERIES))]
-    wanted = RANDOM_WINDOWS if len(splits[0].truth) < MAX_CUSTOMERS else 1
-    numbers = range(1, 1 + min(wanted, run.config.max_windows))
-    # A seed for each window, or all of them would hold out the same products.
-    return splits[0], [random_split(splits[0].train, seed=run.seed + number) for number in numbers]
+    return test_and_tuning_splits(run.dataset, seed=run.seed, max_windows=run.config.max_windows)
 
 
 def _tune(run: _Run, tuning: Sequence[Split], *, budget_s: float) -> tuple[Hyperparameters, Mapping[str, object]]:
@@ -278,7 +267,8 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], hyperparameters: Hyperparam
             if run.dataset.has_purchases:
                 queries = with_baskets(queries, split.train.product_ids, seed=run.seed)
                 queries = after_purchases(queries, run.dataset, split, seed=run.seed)
-            windows.append(candidate_window(bundle, queries, partial(run.progress, f"candidates of window {number}")))
+            progress = partial(run.progress, f"candidates of window {number}")
+            windows.append(merged(run.shared.answered(candidate_window, bundle, queries, progress)))
             if number == 1:
                 dropped = not_needed(windows[0], seed=run.seed)
                 # Older windows are spared what the ranking can do without.
@@ -314,7 +304,9 @@ def _evaluate(
 ) -> EvaluationResults:
     with run.timed("evaluate"):
         segments = segments_of(queries, test, run.history)
-        return evaluate_bundle(Case(bundle, run.dataset, test, queries, segments, run.seed, baselines), run.progress)
+        return evaluate_bundle(
+            Case(bundle, run.dataset, test, queries, segments, run.seed, baselines, run.shared), run.progress
+        )
 
 
 def _fit_coupons(run: _Run, bundle: Bundle) -> CouponFit:
@@ -373,7 +365,7 @@ def _train_bundle(
     run: _Run, dataset: Dataset, hyperparameters: Hyperparameters, *, start: Start | None = None
 ) -> Bundle:
     facts = Facts(datetime.now(UTC))
-    return bundle_of(run.folder, facts, learn_contents(dataset, hyperparameters, seed=run.seed, start=start))
+    return bundle_of(run.shared.folder, facts, learn_contents(dataset, hyperparameters, seed=run.seed, start=start))
 
 
 def _queries(run: _Run, split: Split) -> EvaluationQueries:

@@ -30,6 +30,7 @@ from training.metrics.rule_comparison import (
     against_rules,
 )
 from training.queries.evaluation_queries import OPTIONS, EvaluationQueries
+from training.queries.shared_out import HERE, SharedOut
 from training.ranking.blend import Blend, Calibration, calibration_of
 from training.ranking.fit import candidate_window
 
@@ -42,13 +43,17 @@ NOTHING = np.zeros(0, np.int32)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A bundle that saw nothing since the cut, the queries about what came then, and the `dataset` with all of it."""
+    """A bundle that saw nothing since the cut, the queries about what came then, and the `dataset` with all of it.
+
+    `shared` answers the queries.
+    """
 
     bundle: Bundle
     dataset: Dataset
     split: Split
     queries: EvaluationQueries
     seed: int
+    shared: SharedOut = HERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ def ranking_by(rule: str, learned: Hyperparameters, candidate: Candidate) -> Hyp
     chosen = {"popular": 1.0} if rule == POPULARITY else {own: 1.0, "popular": FILL_WEIGHT}
     weights = {name: chosen.get(name, 0.0) for name in COLUMNS}
     ruled = replace(learned, linear=None, blend=Blend(weights, Calibration(1.0, 0.0), ndcg=0.0), trees=None)
-    window = candidate_window(ranked_by(ruled, candidate.bundle), candidate.queries, lambda *_: None)
+    window = candidate_window(ranked_by(ruled, candidate.bundle), candidate.queries)
     vector = np.array(list(weights.values()), np.float32)
     calibration = calibration_of([columns @ vector for columns in window.columns], window.labels)
     return replace(ruled, blend=replace(ruled.blend, calibration=calibration))
@@ -128,9 +133,16 @@ def ranking_by(rule: str, learned: Hyperparameters, candidate: Candidate) -> Hyp
 
 def ranked_by(hyperparameters: Hyperparameters, bundle: Bundle) -> Bundle:
     """The bundle as it would be with the blend of these hyperparameters, and no trees and no linear part."""
-    nothing = bundle.linear_idx[:0], bundle.linear_weight[:0]
     scoring = {**bundle.scoring, **hyperparameters.scoring()}
-    return replace(bundle, scoring=scoring, ranker=None, linear_idx=nothing[0], linear_weight=nothing[1])
+    return replace(
+        bundle,
+        # Another version, because what lies in a folder under the bundle's own is what it was.
+        version=f"{bundle.version}-by-rule",
+        scoring=scoring,
+        ranker=None,
+        linear_idx=bundle.linear_idx[:0],
+        linear_weight=bundle.linear_weight[:0],
+    )
 
 
 def _compared(rules: _Rules, rows: Sequence[int], progress: Progress) -> tuple[AgainstRules, AgainstRules | None]:
@@ -163,7 +175,8 @@ def _measured(
     rules: _Rules, queries: EvaluationQueries, hidden: Sequence[Ints], progress: StageProgress
 ) -> AgainstRules:
     truth = queries.truth
-    lists = {PRODUCT: served_slates(rules.candidate.bundle, queries, progress).items}
+    slates = served_slates(rules.candidate.bundle, queries, progress, shared=rules.candidate.shared)
+    lists = {PRODUCT: slates.items}
     lists |= _rule_lists(rules, queries, hidden)
     figures = {
         name: per_customer(found_positions(table[:, :CUTOFF], truth), truth_sizes(truth), k=CUTOFF)

@@ -51,6 +51,7 @@ from training.metrics.ranking import (
 )
 from training.metrics.rule_comparison import PLAIN_ALS, POPULARITY
 from training.queries.evaluation_queries import EvaluationQueries, with_baskets
+from training.queries.shared_out import HERE, SharedOut
 from training.queries.states import as_of_instant
 
 SEGMENT_FIGURES = ("hit@10", "recall@10", "ndcg@10")
@@ -63,7 +64,7 @@ GROUPING_ATTRIBUTES = ("category", "department", "brand")
 class Case:
     """What is evaluated: a bundle that saw nothing since the cut, its queries, and how the customers are grouped.
 
-    `dataset` is whole, with the held-out baskets.
+    `dataset` is whole, with the held-out baskets. `shared` answers the queries.
     """
 
     bundle: Bundle
@@ -73,6 +74,7 @@ class Case:
     segments: Sequence[Segment]
     seed: int
     baselines: Baselines
+    shared: SharedOut = HERE
 
 
 def evaluate_bundle(case: Case, progress: Progress) -> EvaluationResults:
@@ -110,11 +112,14 @@ def evaluate_bundle(case: Case, progress: Progress) -> EvaluationResults:
 def _without_basket(case: Case, progress: Progress) -> RankedQueries:
     """One query per customer, every product allowed."""
     hidden = [np.zeros(0, np.int32)] * len(case.queries)
-    ranked = ranked_queries(case.bundle, case.queries, hidden, partial(progress, "evaluate"))
+    ranked = ranked_queries(case.bundle, case.queries, hidden, partial(progress, "evaluate"), shared=case.shared)
     for name, bundle in case.baselines.bundles.items():
         own_progress = partial(progress, f"evaluate {name}")
         # Another bundle numbers its products in another way: its slates come in the numbers of the evaluated one.
-        ranked.lists[name] = served_slates(bundle, case.queries, own_progress, catalogue=case.bundle.catalogue).items
+        catalogue = case.bundle.catalogue
+        ranked.lists[name] = served_slates(
+            bundle, case.queries, own_progress, catalogue=catalogue, shared=case.shared
+        ).items
     return ranked
 
 
@@ -123,7 +128,8 @@ def _with_basket(case: Case, progress: Progress) -> RankedQueries:
     queries = with_baskets(case.queries, case.bundle.catalogue.product_ids, seed=case.seed)
     queries = queries.only([row for row, query in enumerate(queries.queries) if query.basket])
     hidden = [case.bundle.catalogue.known([line.product_id for line in query.basket]) for query in queries.queries]
-    return ranked_queries(case.bundle, queries, hidden, partial(progress, "evaluate with a basket"))
+    own_progress = partial(progress, "evaluate with a basket")
+    return ranked_queries(case.bundle, queries, hidden, own_progress, shared=case.shared)
 
 
 def _parts(case: Case, without_basket: RankedQueries, progress: Progress) -> dict[str, dict[str, RankingMetrics]]:
@@ -152,7 +158,12 @@ def _new_only(
     queries = without_owned(without_basket.queries.only(rows))
     hidden = [owned[row] for row in rows]
     users = user_vectors(case.bundle, [without_basket.candidates[row] for row in rows])
-    slates = served_slates(case.bundle, queries, partial(progress, "evaluate new products"))
+    if case.bundle.scoring.get("exclude_purchased"):
+        # What a customer owns was left out of these slates as well.
+        slates = without_basket.only(rows).slates
+    else:
+        own_progress = partial(progress, "evaluate new products")
+        slates = served_slates(case.bundle, queries, own_progress, shared=case.shared)
     lists = {
         PRODUCT: slates.items,
         PLAIN_ALS: side_by_side(factor_lists(case.bundle.item_factors, users, hidden), k=LIST_LENGTH),

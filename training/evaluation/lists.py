@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from app.model.bundle import Bundle, Catalogue
 from app.ports import CustomerState, StageProgress
 from training.metrics.ranking import Wide
 from training.queries.evaluation_queries import OPTIONS, EvaluationQueries
+from training.queries.shared_out import HERE, SharedOut
 
 LIST_LENGTH = 20
 """As deep as any metric looks."""
@@ -31,7 +33,12 @@ class Slates:
 
 
 def served_slates(
-    bundle: Bundle, queries: EvaluationQueries, progress: StageProgress, *, catalogue: Catalogue | None = None
+    bundle: Bundle,
+    queries: EvaluationQueries,
+    progress: StageProgress,
+    *,
+    catalogue: Catalogue | None = None,
+    shared: SharedOut = HERE,
 ) -> Slates:
     """The slates that serving would answer with, from the very function that serves.
 
@@ -40,12 +47,21 @@ def served_slates(
     item_of = (catalogue or bundle.catalogue).item_of
     items = np.full((len(queries), LIST_LENGTH), -1, np.int32)
     chance = np.zeros(items.shape)
-    for row, (query, state, _) in enumerate(queries):
-        shown = rank(query, bundle, state, OPTIONS).propositions[:LIST_LENGTH]
-        items[row, : len(shown)] = [item_of.get(proposition.product_id, -1) for proposition in shown]
-        chance[row, : len(shown)] = [proposition.probability for proposition in shown]
-        progress(row + 1, len(queries))
+    for row, shown in enumerate(chain.from_iterable(shared.answered(_shown, bundle, queries, progress))):
+        items[row, : len(shown)] = [item_of.get(product_id, -1) for product_id, _ in shown]
+        chance[row, : len(shown)] = [probability for _, probability in shown]
     return Slates(items, chance)
+
+
+def _shown(bundle: Bundle, queries: EvaluationQueries) -> list[list[tuple[str, float]]]:
+    """Product and probability of each place of each query's slate."""
+    return [
+        [
+            (proposition.product_id, proposition.probability)
+            for proposition in rank(query, bundle, state, OPTIONS).propositions[:LIST_LENGTH]
+        ]
+        for query, state, _ in queries
+    ]
 
 
 def without_owned(queries: EvaluationQueries) -> EvaluationQueries:
@@ -66,6 +82,11 @@ class RankedCandidates:
     by_source: dict[str, Ints]
     items: Ints
     probability: Floats
+
+
+def all_candidates(bundle: Bundle, queries: EvaluationQueries) -> list[RankedCandidates]:
+    """The candidates of each query."""
+    return [rank_candidates(bundle, query, state) for query, state, _ in queries]
 
 
 def rank_candidates(bundle: Bundle, query: Query, state: CustomerState) -> RankedCandidates:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -12,11 +13,11 @@ from training.evaluation.lists import (
     LIST_LENGTH,
     RankedCandidates,
     Slates,
+    all_candidates,
     factor_lists,
     frequency_lists,
     own_products,
     popularity_lists,
-    rank_candidates,
     served_slates,
 )
 from training.evaluation.results import PRODUCT, RankingMetrics, Sources, SourceShare, estimate, ranking_metrics
@@ -25,6 +26,7 @@ from training.metrics.ranking import METRIC_NAMES, Wide, found_positions, per_cu
 from training.metrics.rule_comparison import FREQUENCY, PLAIN_ALS, POPULARITY
 from training.metrics.source_recall import contributions
 from training.queries.evaluation_queries import CUTOFFS, EvaluationQueries
+from training.queries.shared_out import HERE, SharedOut
 
 FIGURES = tuple(f"{name}@{cutoff}" for cutoff in CUTOFFS for name in METRIC_NAMES)
 CUTOFF = 10
@@ -49,11 +51,17 @@ class RankedQueries:
 
 
 def ranked_queries(
-    bundle: Bundle, queries: EvaluationQueries, hidden: Sequence[Ints], progress: StageProgress
+    bundle: Bundle,
+    queries: EvaluationQueries,
+    hidden: Sequence[Ints],
+    progress: StageProgress,
+    *,
+    shared: SharedOut = HERE,
 ) -> RankedQueries:
     """`hidden`: what the plain rankings leave out for each customer, as the query itself makes `rank` do."""
-    candidates = [rank_candidates(bundle, query, state) for query, state, _ in queries]
-    slates = served_slates(bundle, queries, progress)
+    found = shared.answered(all_candidates, bundle, queries, lambda *_: None)
+    candidates = list(chain.from_iterable(found))
+    slates = served_slates(bundle, queries, progress, shared=shared)
     popular = popularity_lists(bundle.popularity, hidden)
     own = [_without(own_products(one.bought), items) for one, items in zip(candidates, hidden, strict=True)]
     lists = {

@@ -12,7 +12,6 @@ from app.decision.ranking.features import BLEND_ROW, COLUMNS, TABLE_COLUMNS, fea
 from app.decision.ranking.scoring import best_positions
 from app.domain import Floats, Mask
 from app.model.bundle import Bundle
-from app.ports import StageProgress
 from training.queries.evaluation_queries import OPTIONS, EvaluationQueries
 from training.ranking.blend import Blend, calibrations_by_kind, fit_blend
 from training.ranking.leaks import check_columns, check_times
@@ -67,17 +66,16 @@ class Ranking:
     dropped: Sequence[str] = ()
 
 
-def candidate_window(bundle: Bundle, queries: EvaluationQueries, progress: StageProgress) -> Window:
+def candidate_window(bundle: Bundle, queries: EvaluationQueries) -> Window:
     """What the pipeline would look at for each query, by its own functions."""
     check_times(queries)
     rows, labels = [], []
-    for number, (query, state, truth) in enumerate(queries, start=1):
+    for query, state, truth in queries:
         context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
         rules = eligibility_rules(context)
         items, _ = keep_eligible(find_candidates(context, all_allowed(rules)), rules)
         rows.append(feature_table(context, items).T)
         labels.append(np.isin(items, truth))
-        progress(number, len(queries))
     truth_counts = [len(truth) for truth in queries.truth]
     return Window(rows, labels, truth_counts, table_columns(bundle), queries.kinds())
 
@@ -96,17 +94,17 @@ def fit_ranking(
     It makes no use of the columns that are `dropped`. A single window is shared: most of its queries teach, the others
     decide. Raises LeakFound when a column knows what was bought.
     """
-    merged = _merged(windows)
-    check_columns(merged.names, merged.rows, merged.labels)
+    every = merged(windows)
+    check_columns(every.names, every.rows, every.labels)
     windows = [_without(dropped, window) for window in windows] if dropped else windows
-    older, newest = (_merged(windows[1:]), windows[0]) if len(windows) > 1 else _shared(windows[0], seed=seed)
-    blend = _fit_blend(_merged([older, newest]), seed=seed)
+    older, newest = (merged(windows[1:]), windows[0]) if len(windows) > 1 else _shared(windows[0], seed=seed)
+    blend = _fit_blend(merged([older, newest]), seed=seed)
     # A column without values keeps its default weight, and a server would fill it.
     blend = replace(blend, weights={**blend.weights, **dict.fromkeys(dropped, 0.0)})
     # The blend's weights have seen the newest window and the trees have not: the comparison favours the blend.
     trees = fit_trees(_tables(older, blend), _tables(newest, blend), seed=seed) if may_have_trees else None
     if trees is None:
-        return Ranking(_by_kind(blend, _merged([older, newest])), None, {"blend": blend.ndcg}, dropped)
+        return Ranking(_by_kind(blend, merged([older, newest])), None, {"blend": blend.ndcg}, dropped)
     figures = {"blend": trees.blend_ndcg, "trees": trees.ndcg}
     return Ranking(replace(blend, calibration=trees.calibration, by_kind=trees.by_kind), trees, figures, dropped)
 
@@ -144,7 +142,8 @@ def _fit_blend(window: Window, *, seed: int) -> Blend:
     return fit_blend(window.columns, window.labels, names=COLUMNS, seed=seed, truth_counts=window.truth_counts)
 
 
-def _merged(windows: Sequence[Window]) -> Window:
+def merged(windows: Sequence[Window]) -> Window:
+    """One window with the queries of all, in their order."""
     return Window(
         [table for window in windows for table in window.rows],
         [hits for window in windows for hits in window.labels],

@@ -71,7 +71,7 @@ def test_the_rows_that_are_learned_from_say_what_was_on_promotion_after_the_cut(
     codes = sorted(split.truth)
     queries = build_queries(split, states_as_of(history, None, split.train, codes), seed=0)
     assert as_of_instant(split.train) <= queries.queries[0].now_at
-    window = candidate_window(bundle, queries, lambda done, total: None)
+    window = candidate_window(bundle, queries)
     assert tuple(window.names) == ALL_COLUMNS
     flags = np.concatenate([rows[:, ROW["promoted"]] for rows in window.rows])
     assert set(flags.tolist()) <= {0.0, 1.0}

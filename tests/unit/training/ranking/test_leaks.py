@@ -37,7 +37,7 @@ def test_features_of_after_the_cut_are_caught(trained_world: World, tmp_path: Pa
     late = replace(split.train, as_of_day=split.train.as_of_day + 7)
     states = states_as_of(history, products, late, sorted(split.truth))
     with pytest.raises(LeakFound, match="build them as of the query"):
-        candidate_window(bundle, build_queries(split, states, seed=0), unwatched)
+        candidate_window(bundle, build_queries(split, states, seed=0))
 
 
 def test_event_of_after_the_query_is_caught(trained_world: World, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_event_of_after_the_query_is_caught(trained_world: World, tmp_path: Path
     late = LiveEvent("late", "view_item", queries.queries[0].now_at.timestamp(), split.train.product_ids[0])
     leaking = EvaluationQueries([queries.queries[0]], [CustomerState(events=[late])], [queries.truth[0]])
     with pytest.raises(LeakFound, match="late"):
-        candidate_window(bundle, leaking, unwatched)
+        candidate_window(bundle, leaking)
 
 
 def test_column_that_is_the_answer_is_caught(trained_world: World, tmp_path: Path) -> None:
@@ -104,8 +104,4 @@ def honest_window(settings: Settings, folder: Path) -> Window:
 
 def window_of(settings: Settings, split: Split, bundle: Bundle, history: pl.LazyFrame) -> Window:
     states = states_as_of(history, product_table(settings), split.train, sorted(split.truth))
-    return candidate_window(bundle, build_queries(split, states, seed=0), unwatched)
-
-
-def unwatched(_done: int, _total: int | None) -> None:
-    """Nobody watches."""
+    return candidate_window(bundle, build_queries(split, states, seed=0))

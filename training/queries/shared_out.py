@@ -1,0 +1,111 @@
+"""Queries shared out between two processes: one ranking after the other would leave the second core idle."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from app.model.bundle import Bundle, load_bundle
+from app.ports import StageProgress
+from training.queries.evaluation_queries import EvaluationQueries
+
+PROCESSES = 2
+"""As many as implicit and CatBoost have threads here."""
+PART = 200
+SHARED_FROM = 1000
+"""Fewer queries are answered sooner than processes start."""
+T = TypeVar("T")
+Answer = Callable[[Bundle, EvaluationQueries], T]
+
+_log = logging.getLogger(__name__)
+
+
+class SharedOut(AbstractContextManager["SharedOut"]):
+    """Processes that answer queries by the bundles of one folder; started when first needed, ended with the block.
+
+    By a bundle that is not in the folder the process itself answers.
+    """
+
+    def __init__(self, folder: Path, *, shared_from: int = SHARED_FROM) -> None:
+        self.folder, self._shared_from = folder, shared_from
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def answered(
+        self, answer: Answer[T], bundle: Bundle, queries: EvaluationQueries, progress: StageProgress
+    ) -> list[T]:
+        """What `answer`, a function of a module, says of each part of the queries, in their order.
+
+        It says the same wherever it runs.
+        """
+        # At least one, so that there is an answer about nothing, too.
+        starts = range(0, max(len(queries), 1), PART)
+        parts = [queries.only(range(start, min(start + PART, len(queries)))) for start in starts]
+        path = self.folder / bundle.version
+        if not path.is_dir() or len(queries) < self._shared_from:
+            found = (answer(bundle, part) for part in parts)
+        else:
+            waiting = [self._started().submit(_answer, answer, path, part) for part in parts]
+            found = (_result(*one, answer, bundle) for one in zip(waiting, parts, strict=True))
+        answers, done = [], 0
+        for part, one in zip(parts, found, strict=True):
+            answers.append(one)
+            progress(done := done + len(part), len(queries))
+        return answers
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # Not forked: Polars and OpenMP have threads, whose locks a fork would copy as they are.
+            spawning = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(PROCESSES, mp_context=spawning, initializer=_begin)
+        return self._pool
+
+
+def _begin() -> None:
+    # An interrupt goes to all: the command itself ends its processes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threadpool_limits(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        # Killed, it could not say that there is nothing more to do.
+        os._exit(1)
+
+
+def _result(waiting: Future[T], part: EvaluationQueries, answer: Answer[T], bundle: Bundle) -> T:
+    try:
+        return waiting.result()
+    except BrokenProcessPool:
+        # Mostly for want of memory, of which this one process needs less.
+        _log.warning("a process of the training ended before its work did; going on without it")
+        return answer(bundle, part)
+
+
+def _answer(answer: Answer[T], path: Path, queries: EvaluationQueries) -> T:
+    return answer(_loaded(path), queries)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path) -> Bundle:
+    return load_bundle(path)
+
+
+HERE = SharedOut(Path(os.devnull))
+"""No bundle is in there: the process itself answers."""
