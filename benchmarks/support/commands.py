@@ -26,7 +26,7 @@ LOOK_EVERY_S = 0.2
 class Measured:
     """What a command reported and what it took: seconds of the clock and of the processors (user and system), memory.
 
-    `peak_mib` is the most that the command's own process held resident.
+    `peak_mib` is the most that the command and what it started held resident, what they share counted once.
     """
 
     report: dict[str, object]
@@ -61,7 +61,7 @@ def measured(data_dir: Path, words: Sequence[str], *, settings: Mapping[str, str
                 break
             except subprocess.TimeoutExpired:
                 # Not ru_maxrss: the kernel counts into it what this process held when it started the command.
-                peak_mib = max(peak_mib, _peak_mib(process.pid))
+                peak_mib = max(peak_mib, sum(map(_held_mib, _with_children(process.pid))))
                 if perf_counter() - started > TIMEOUT_S:
                     process.kill()
     if process.returncode:
@@ -108,10 +108,22 @@ def _cpu_seconds() -> float:
     return ended.ru_utime + ended.ru_stime
 
 
-def _peak_mib(pid: int) -> int:
-    """What the process has held resident at most until now; 0 where the system does not say."""
+def _with_children(pid: int) -> list[int]:
+    """The process, those that it started, and theirs."""
+    found = [pid]
+    for one in found:
+        try:
+            tasks = Path(f"/proc/{one}/task").iterdir()
+            found += [int(child) for task in tasks for child in (task / "children").read_text().split()]
+        except OSError:
+            continue
+    return found
+
+
+def _held_mib(pid: int) -> int:
+    """What the process holds resident now, its share of what it shares; 0 where the system does not say."""
     try:
-        found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        found = re.search(r"^Pss:\s*(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), flags=re.MULTILINE)
     except OSError:
         return 0
     return int(found[1]) // 1024 if found else 0
