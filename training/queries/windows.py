@@ -9,7 +9,7 @@ from training.queries.evaluation_queries import MAX_CUSTOMERS
 RANDOM_WINDOWS = 2
 """Where no time splits the history, so many times customers' products are held out at random for tuning; once suffices
 where MAX_CUSTOMERS can be queried."""
-ENOUGH_QUERIES = 6_000
+ENOUGH_QUERIES = 8_000
 """Older windows are left out once newer ones hold so many: on sessions trees of 16,000 rank no better than of 8,000."""
 
 
