@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
@@ -54,11 +54,10 @@ class SharedOut(AbstractContextManager["SharedOut"]):
         # At least one, so that there is an answer about nothing, too.
         starts = range(0, max(len(queries), 1), PART)
         parts = [queries.only(range(start, min(start + PART, len(queries)))) for start in starts]
-        path = self.folder / bundle.version
-        if not path.is_dir() or len(queries) < self._shared_from:
+        waiting = self._submitted(answer, bundle, parts) if len(queries) >= self._shared_from else None
+        if waiting is None:
             found = (answer(bundle, part) for part in parts)
         else:
-            waiting = [self._started().submit(_answer, answer, path, part) for part in parts]
             found = (_result(*one, answer, bundle) for one in zip(waiting, parts, strict=True))
         answers, done = [], 0
         for part, one in zip(parts, found, strict=True):
@@ -66,12 +65,23 @@ class SharedOut(AbstractContextManager["SharedOut"]):
             progress(done := done + len(part), len(queries))
         return answers
 
-    def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            # Not forked: Polars and OpenMP have threads, whose locks a fork would copy as they are.
-            spawning = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(PROCESSES, mp_context=spawning, initializer=_begin)
-        return self._pool
+    def _submitted(
+        self, answer: Answer[T], bundle: Bundle, parts: Sequence[EvaluationQueries]
+    ) -> list[Future[T]] | None:
+        """What other processes will have answered; None where none can."""
+        path = self.folder / bundle.version
+        if not path.is_dir():
+            return None
+        try:
+            if self._pool is None:
+                # Not forked: Polars and OpenMP have threads, whose locks a fork would copy as they are.
+                spawning = multiprocessing.get_context("spawn")
+                self._pool = ProcessPoolExecutor(PROCESSES, mp_context=spawning, initializer=_begin)
+            return [self._pool.submit(_answer, answer, path, part) for part in parts]
+        except (OSError, BrokenProcessPool) as error:
+            # A container without a /dev/shm that may be written to, or processes that were killed.
+            _log.warning("no process answers next to the training (%s); it goes on without", error)
+            return None
 
 
 def _begin() -> None:

@@ -67,11 +67,27 @@ def test_error_of_another_process_is_the_callers(queried: Queried) -> None:
         shared.answered(candidate_window, bundle, leaking, lambda *_: None)
 
 
-def test_process_that_is_killed_costs_no_answer(queried: Queried) -> None:
+def test_process_that_is_killed_costs_no_answer(queried: Queried, caplog: pytest.LogCaptureFixture) -> None:
+    folder, bundle, queries = queried
+    counts = [PART] * (len(queries) // PART) + [len(queries) % PART]
+    with SharedOut(folder, shared_from=1) as shared:
+        assert shared.answered(count_unless_elsewhere, bundle, queries, lambda *_: None) == counts
+        # There is no process any more.
+        assert shared.answered(count_unless_elsewhere, bundle, queries, lambda *_: None) == counts
+    assert "it goes on without" in caplog.text
+
+
+def test_where_no_process_can_be_started_the_training_answers(
+    queried: Queried, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "/dev/shm")
+
+    monkeypatch.setattr("training.queries.shared_out.ProcessPoolExecutor", refuse)
     folder, bundle, queries = queried
     with SharedOut(folder, shared_from=1) as shared:
-        answers = shared.answered(count_unless_elsewhere, bundle, queries, lambda *_: None)
-    assert answers == [len(queries.only(range(PART)))] * (len(queries) // PART) + [len(queries) % PART]
+        assert set(shared.answered(own_pid, bundle, queries, lambda *_: None)) == {os.getpid()}
+    assert "/dev/shm" in caplog.text
 
 
 def test_nothing_outlives_a_killed_training(queried: Queried, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from app.decision.ranking.features import BLEND_ROW, TABLE_COLUMNS
 from app.decision.ranking.scoring import best_positions
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
-from training.ranking.trees import MIN_QUERIES, Tables, fit_trees, ndcg_of
+from training.ranking.trees import MIN_QUERIES, Tables, Trees, fit_trees, ndcg_of
 
 SIGNAL = TABLE_COLUMNS.index("interval_ratio")
 
@@ -26,9 +26,14 @@ def tables(*, seed: int, signal: bool, queries: int = 400, candidates: int = 30)
     return Tables(rows, labels, [int(hits.sum()) for hits in labels])
 
 
-def test_trees_that_rank_better_are_kept_and_calibrated() -> None:
-    trees = fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0)
-    assert trees is not None
+@pytest.fixture(scope="module")
+def trees() -> Trees:
+    found = fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0)
+    assert found is not None
+    return found
+
+
+def test_trees_that_rank_better_are_kept_and_calibrated(trees: Trees) -> None:
     assert trees.ndcg > trees.blend_ndcg + 0.1
     fresh = tables(seed=3, signal=True)
     ranker = TreeRanker(trees.content, TABLE_COLUMNS, slope=trees.base.slope, intercept=trees.base.intercept)
@@ -45,25 +50,20 @@ def test_few_queries_make_no_trees() -> None:
     assert fit_trees(few, tables(seed=2, signal=True), seed=0) is None
 
 
-def test_same_rows_and_seed_give_the_same_bytes() -> None:
-    first, second = (fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0) for _ in range(2))
-    assert first is not None
-    assert second is not None
-    assert first.content == second.content
+def test_same_rows_and_seed_give_the_same_bytes(trees: Trees) -> None:
+    again = fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0)
+    assert again is not None
+    assert again.content == trees.content
 
 
-def test_contributions_sum_up_to_the_score() -> None:
-    trees = fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0)
-    assert trees is not None
+def test_contributions_sum_up_to_the_score(trees: Trees) -> None:
     ranker = TreeRanker(trees.content, TABLE_COLUMNS, slope=trees.base.slope, intercept=trees.base.intercept)
     rows = np.ascontiguousarray(tables(seed=4, signal=True).rows[0])
     assert ranker.contributions(rows).sum(axis=1) == pytest.approx(ranker.scores(rows), abs=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 30, 200, 201, 300])
-def test_scores_do_not_depend_on_the_table_before_or_on_the_order_of_its_axes(count: int) -> None:
-    trees = fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0)
-    assert trees is not None
+def test_scores_do_not_depend_on_the_table_before_or_on_the_order_of_its_axes(trees: Trees, count: int) -> None:
     ranker = TreeRanker(trees.content, TABLE_COLUMNS, slope=trees.base.slope, intercept=trees.base.intercept)
     rows = np.concatenate(tables(seed=5, signal=True).rows)[:count]
     one_by_one = np.concatenate([ranker.scores(row[None]) for row in rows])
