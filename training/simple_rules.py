@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -148,27 +149,33 @@ def ranked_by(hyperparameters: Hyperparameters, bundle: Bundle) -> Bundle:
 def _compared(rules: _Rules, rows: Sequence[int], progress: Progress) -> tuple[AgainstRules, AgainstRules | None]:
     """On all products, and on those new to the customer; None where nobody queried owns anything."""
     queries = rules.candidate.queries.only(rows)
-    owned, hidden = _owned_and_hidden(rules.candidate.bundle, queries)
+    owned, hidden = _owned_and_hidden(rules.candidate, queries)
     every = _measured(rules, queries, hidden, partial(progress, "compare with simple rules"))
     if not any(len(items) for items in owned):
         return every, None
     truth = [wanted[~np.isin(wanted, items)] for wanted, items in zip(queries.truth, owned, strict=True)]
     bought_new = [row for row, wanted in enumerate(truth) if len(wanted)]
     new = without_owned(replace(queries, truth=truth).only(bought_new))
-    _, hidden = _owned_and_hidden(rules.candidate.bundle, new)
+    _, hidden = _owned_and_hidden(rules.candidate, new)
     return every, _measured(rules, new, hidden, partial(progress, "compare with simple rules, new products"))
 
 
-def _owned_and_hidden(bundle: Bundle, queries: EvaluationQueries) -> tuple[list[Ints], list[Ints]]:
+def _owned_and_hidden(candidate: Candidate, queries: EvaluationQueries) -> tuple[list[Ints], list[Ints]]:
     """Per query what the customer bought, and what may not be shown: both as the product itself sees it."""
-    owned, hidden = [], []
+    found = candidate.shared.answered(_each_owned_and_hidden, candidate.bundle, queries, lambda *_: None)
+    pairs = list(chain.from_iterable(found))
+    return [owned for owned, _ in pairs], [hidden for _, hidden in pairs]
+
+
+def _each_owned_and_hidden(bundle: Bundle, queries: EvaluationQueries) -> list[tuple[Ints, Ints]]:
+    found = []
     for query, state, _ in queries:
         # One context at a time: each may hold a score of every product.
         context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
         allowed = all_allowed(eligibility_rules(context))
-        owned.append(context.bought.items)
-        hidden.append(NOTHING if allowed is None else np.flatnonzero(~allowed).astype(np.int32))
-    return owned, hidden
+        hidden = NOTHING if allowed is None else np.flatnonzero(~allowed).astype(np.int32)
+        found.append((context.bought.items, hidden))
+    return found
 
 
 def _measured(
