@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 
 import numpy as np
 
 from app.decision.customer.context import make_context
 from app.decision.eligibility.products import all_allowed, eligibility_rules
 from app.decision.ranking.features import COLUMNS
-from app.domain import Floats, Ints
+from app.domain import Floats, Ints, Query
 from app.model.bundle import Bundle
-from app.ports import Progress, StageProgress
+from app.ports import CustomerState, Progress, StageProgress
 from training.data.dataset import Dataset, Pairs, purchase_pairs
 from training.data.split import Split
 from training.evaluation.lists import factor_lists, frequency_lists, popularity_lists, served_slates, without_owned
@@ -162,20 +161,15 @@ def _compared(rules: _Rules, rows: Sequence[int], progress: Progress) -> tuple[A
 
 def _owned_and_hidden(candidate: Candidate, queries: EvaluationQueries) -> tuple[list[Ints], list[Ints]]:
     """Per query what the customer bought, and what may not be shown: both as the product itself sees it."""
-    found = candidate.shared.answered(_each_owned_and_hidden, candidate.bundle, queries, lambda *_: None)
-    pairs = list(chain.from_iterable(found))
+    pairs = candidate.shared.each(_one_owned_and_hidden, candidate.bundle, queries, lambda *_: None)
     return [owned for owned, _ in pairs], [hidden for _, hidden in pairs]
 
 
-def _each_owned_and_hidden(bundle: Bundle, queries: EvaluationQueries) -> list[tuple[Ints, Ints]]:
-    found = []
-    for query, state, _ in queries:
-        # One context at a time: each may hold a score of every product.
-        context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
-        allowed = all_allowed(eligibility_rules(context))
-        hidden = NOTHING if allowed is None else np.flatnonzero(~allowed).astype(np.int32)
-        found.append((context.bought.items, hidden))
-    return found
+def _one_owned_and_hidden(bundle: Bundle, query: Query, state: CustomerState) -> tuple[Ints, Ints]:
+    # The context ends here: it may hold a score of every product.
+    context = make_context(query, bundle, state, stale_after_s=OPTIONS.stale_after_s)
+    allowed = all_allowed(eligibility_rules(context))
+    return context.bought.items, NOTHING if allowed is None else np.flatnonzero(~allowed).astype(np.int32)
 
 
 def _measured(

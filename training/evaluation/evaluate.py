@@ -155,13 +155,13 @@ def _new_only(
 ) -> dict[str, Ints]:
     """Lists without what the customer owns, rows of -1 where nothing new was bought."""
     rows = [row for row, items in enumerate(new) if len(items)]
-    queries = without_owned(without_basket.queries.only(rows))
     hidden = [owned[row] for row in rows]
     users = user_vectors(case.bundle, [without_basket.candidates[row] for row in rows])
     if case.bundle.scoring.get("exclude_purchased"):
         # What a customer owns was left out of these slates as well.
         slates = without_basket.only(rows).slates
     else:
+        queries = without_owned(without_basket.queries.only(rows))
         own_progress = partial(progress, "evaluate new products")
         slates = served_slates(case.bundle, queries, own_progress, shared=case.shared)
     lists = {

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import numpy as np
 
@@ -47,21 +46,16 @@ def served_slates(
     item_of = (catalogue or bundle.catalogue).item_of
     items = np.full((len(queries), LIST_LENGTH), -1, np.int32)
     chance = np.zeros(items.shape)
-    for row, shown in enumerate(chain.from_iterable(shared.answered(_shown, bundle, queries, progress))):
+    for row, shown in enumerate(shared.each(_shown, bundle, queries, progress)):
         items[row, : len(shown)] = [item_of.get(product_id, -1) for product_id, _ in shown]
         chance[row, : len(shown)] = [probability for _, probability in shown]
     return Slates(items, chance)
 
 
-def _shown(bundle: Bundle, queries: EvaluationQueries) -> list[list[tuple[str, float]]]:
-    """Product and probability of each place of each query's slate."""
-    return [
-        [
-            (proposition.product_id, proposition.probability)
-            for proposition in rank(query, bundle, state, OPTIONS).propositions[:LIST_LENGTH]
-        ]
-        for query, state, _ in queries
-    ]
+def _shown(bundle: Bundle, query: Query, state: CustomerState) -> list[tuple[str, float]]:
+    """Product and probability of each place of the query's slate."""
+    shown = rank(query, bundle, state, OPTIONS).propositions[:LIST_LENGTH]
+    return [(proposition.product_id, proposition.probability) for proposition in shown]
 
 
 def without_owned(queries: EvaluationQueries) -> EvaluationQueries:
@@ -82,11 +76,6 @@ class RankedCandidates:
     by_source: dict[str, Ints]
     items: Ints
     probability: Floats
-
-
-def all_candidates(bundle: Bundle, queries: EvaluationQueries) -> list[RankedCandidates]:
-    """The candidates of each query."""
-    return [rank_candidates(bundle, query, state) for query, state, _ in queries]
 
 
 def rank_candidates(bundle: Bundle, query: Query, state: CustomerState) -> RankedCandidates:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
@@ -13,11 +12,11 @@ from training.evaluation.lists import (
     LIST_LENGTH,
     RankedCandidates,
     Slates,
-    all_candidates,
     factor_lists,
     frequency_lists,
     own_products,
     popularity_lists,
+    rank_candidates,
     served_slates,
 )
 from training.evaluation.results import PRODUCT, RankingMetrics, Sources, SourceShare, estimate, ranking_metrics
@@ -59,8 +58,7 @@ def ranked_queries(
     shared: SharedOut = HERE,
 ) -> RankedQueries:
     """`hidden`: what the plain rankings leave out for each customer, as the query itself makes `rank` do."""
-    found = shared.answered(all_candidates, bundle, queries, lambda *_: None)
-    candidates = list(chain.from_iterable(found))
+    candidates = shared.each(rank_candidates, bundle, queries, lambda *_: None)
     slates = served_slates(bundle, queries, progress, shared=shared)
     popular = popularity_lists(bundle.popularity, hidden)
     own = [_without(own_products(one.bought), items) for one, items in zip(candidates, hidden, strict=True)]

@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from app.domain import Query
 from app.model.bundle import Bundle, load_bundle
-from app.ports import StageProgress
+from app.ports import CustomerState, StageProgress
 from training.queries.evaluation_queries import EvaluationQueries
 
 PROCESSES = 2
@@ -26,6 +28,7 @@ SHARED_FROM = 1000
 """Fewer queries are answered sooner than processes start."""
 T = TypeVar("T")
 Answer = Callable[[Bundle, EvaluationQueries], T]
+AnswerOne = Callable[[Bundle, Query, CustomerState], T]
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +67,12 @@ class SharedOut(AbstractContextManager["SharedOut"]):
             answers.append(one)
             progress(done := done + len(part), len(queries))
         return answers
+
+    def each(
+        self, answer: AnswerOne[T], bundle: Bundle, queries: EvaluationQueries, progress: StageProgress
+    ) -> list[T]:
+        """What `answer`, a function of a module, says of each query."""
+        return list(chain.from_iterable(self.answered(partial(_each, answer), bundle, queries, progress)))
 
     def _submitted(
         self, answer: Answer[T], bundle: Bundle, parts: Sequence[EvaluationQueries]
@@ -110,6 +119,10 @@ def _result(waiting: Future[T], part: EvaluationQueries, answer: Answer[T], bund
 
 def _answer(answer: Answer[T], path: Path, queries: EvaluationQueries) -> T:
     return answer(_loaded(path), queries)
+
+
+def _each(answer: AnswerOne[T], bundle: Bundle, queries: EvaluationQueries) -> list[T]:
+    return [answer(bundle, query, state) for query, state, _ in queries]
 
 
 @lru_cache(maxsize=1)

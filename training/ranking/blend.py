@@ -62,7 +62,6 @@ MIN_KIND_HITS = 200
 NO_SCORE, NO_LABEL = np.zeros(0, np.float32), np.zeros(0, np.bool_)
 
 Wide = npt.NDArray[np.float64]
-Positions = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +94,13 @@ class Blend:
 class _Slates:
     """Candidates of all customers side by side: `columns` (f, c, width), `is_hit` and `is_there` (c, width).
 
-    `ideal` (c,): the largest DCG@10; `hits`: rows and columns of what is a hit.
+    `ideal` (c,): the largest DCG@10.
     """
 
     columns: Floats
     is_hit: Mask
     is_there: Mask
     ideal: Wide
-    hits: tuple[Positions, Positions] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hits", np.nonzero(self.is_hit))
 
 
 def fit_blend(
@@ -308,7 +303,7 @@ def _ndcg(slates: _Slates, scores: Floats) -> float:
     negative = np.where(slates.is_there, -scores, np.float32(np.inf))
     # Values alone: to find their positions as well would take three times as long.
     best = np.partition(negative, CUTOFF - 1, axis=1)[:, :CUTOFF]
-    row, column = slates.hits
+    row, column = np.nonzero(slates.is_hit)
     value = negative[row, column]
     is_shown = value <= best.max(axis=1)[row]
     row, value = row[is_shown], value[is_shown]

@@ -18,6 +18,7 @@ from tests.support.world import World
 from tests.unit.training.queries.answers import answer_slowly, count_unless_elsewhere, own_pid
 from tests.unit.training.ranking.test_leaks import newest_window
 from training.data.dataset import product_table
+from training.evaluation.lists import served_slates
 from training.queries.evaluation_queries import EvaluationQueries, build_queries
 from training.queries.shared_out import PART, SharedOut
 from training.queries.states import states_as_of
@@ -42,10 +43,14 @@ def test_two_processes_answer_as_one_does(queried: Queried) -> None:
     with SharedOut(folder, shared_from=1) as shared:
         window = merged(shared.answered(candidate_window, bundle, queries, lambda *done: seen.append(done)))
         pids = set(shared.answered(own_pid, bundle, queries, lambda *_: None))
+        slates = served_slates(bundle, queries, lambda *_: None, shared=shared)
     alone = candidate_window(bundle, queries)
     assert all(np.array_equal(*pair) for pair in zip(window.rows, alone.rows, strict=True))
     assert all(np.array_equal(*pair) for pair in zip(window.labels, alone.labels, strict=True))
     assert (window.truth_counts, window.kinds) == (alone.truth_counts, alone.kinds)
+    own_slates = served_slates(bundle, queries, lambda *_: None)
+    assert np.array_equal(slates.items, own_slates.items)
+    assert np.array_equal(slates.probability, own_slates.probability)
     assert seen[-1] == (len(queries), len(queries))
     # Control: others did answer, and they are gone with the block.
     assert os.getpid() not in pids
