@@ -46,7 +46,9 @@ class DecisionContext(RequestModel):
     store_id: StoreId = None
     basket: list[BasketLine] = Field(default_factory=list, max_length=200, description="What is in the basket now")
     recent: list[Id] = Field(
-        default_factory=list, max_length=200, description="Ids of the products looked at, latest first"
+        default_factory=list,
+        max_length=200,
+        description="Ids of the products looked at, latest first, each as often as it was looked at",
     )
     now: OtherNow = None
 

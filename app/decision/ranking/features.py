@@ -41,6 +41,8 @@ RANKER_COLUMNS = (
     "next_of_last",
     "anchor_count",
     "following_of_last",
+    "looks",
+    "looks_again",
 )
 """What the trees look at in addition to COLUMNS and the blend's own score."""
 
@@ -99,6 +101,8 @@ def feature_table(context: Context, items: Ints) -> Floats:
         table[ROW["next"]] = _pulled(followers, often * weight, position_of, len(items))
         position, known = _positions(position_of, anchors)
         table[ROW["seen"], position] = weight[known, 0]
+        table[ROW["looks"], position] = context.looks.take(known)
+        table[ROW["looks_again"]] = _looks_again(context.looks)
         position, known = _positions(position_of, followers[0])
         # The cap of `_pulled`: for a single anchor this column and `next` are the same.
         table[ROW["next_of_last"], position] = np.minimum(often[0].take(known), 0.999)
@@ -130,8 +134,7 @@ def feature_table(context: Context, items: Ints) -> Floats:
     table[ROW["interval_ratio"]] = NO_INTERVAL
     table[ROW["interval_ratio"], position] = np.where(gap > 0, since / np.maximum(gap, 1), NO_INTERVAL)
     table[ROW["basket_share"], position] = baskets_with / max(baskets, 1.0)
-    table[ROW["visit_rate"]] = rate
-    table[ROW["basket_size"]] = size
+    table[ROW["visit_rate"]], table[ROW["basket_size"]] = rate, size
     table[ROW["repeat_rate"]] = repeat_rate
     if context.promotions is not None:
         _fill_promotions(table, context.promotions, items)
@@ -159,6 +162,12 @@ def _fill_promotions(table: Floats, promotions: Promotions, items: Ints) -> None
     table[first + 3 : first + 6] = promotions.everywhere.shares.take(items, axis=1)
     table[ROW["promotion_lift"]] = promotions.lift.take(items)
     table[ROW["promoted_before"]] = before.flags[0].take(before.places_of(items))
+
+
+def _looks_again(looks: Floats) -> float:
+    """The share of looks that went to a product looked at before; 0 without any."""
+    total = float(looks.sum())
+    return 1 - float((looks > 0).sum()) / total if total else 0.0
 
 
 def _habits(context: Context) -> tuple[float, float, float]:
