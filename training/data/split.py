@@ -34,7 +34,8 @@ class Split:
     Some queries come in the middle of a visit: `prefix`: customer code → items viewed in it so far, latest first.
     Where nothing is ever bought, all do, and truth is what is viewed next. `query_day`: of which day a query is
     that needs to know what is on promotion. `end_day`: before it lies all that may be known of what came after the cut.
-    `growth`: so many times as much as the truth is bought next after whole histories.
+    `growth`: so many times as much as the truth is bought next after whole histories. `moments`: customer code → how
+    many views of the session might have been the truth.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Split:
     query_day: float | None = None
     end_day: float | None = None
     growth: float = 1.0
+    moments: Mapping[int, int] = field(default_factory=dict)
 
 
 def make_splits(dataset: Dataset, *, seed: int, window_count: int = 2) -> list[Split]:
@@ -112,7 +114,8 @@ def _viewed_before(dataset: Dataset, lines: Lines, cut: float) -> dict[int, Ints
 def session_split(dataset: Dataset, *, windows_back: float = 1, seed: int) -> Split:
     """Train on all before the cut; of each visitor's first session after it, predict one view from those before it.
 
-    The view is any but the first, at random; a session of one view makes no query. Visitors may be new.
+    The view is any but the first, at random; a session of one view makes no query. Visitors may be new. Where some of
+    the sessions are chosen, each counts by its `moments`, as every view brings a query.
     """
     cut, end, past, in_window = _window(dataset, windows_back)
     began = np.full(int(dataset.basket.max(initial=-1)) + 1, np.inf)
@@ -122,13 +125,14 @@ def session_split(dataset: Dataset, *, windows_back: float = 1, seed: int) -> Sp
     basket, customer = dataset.basket[fresh], dataset.customer[fresh]
     lines = _first_basket_lines(dataset, fresh[np.lexsort((dataset.day[fresh], basket, began[basket], customer))])
     random = np.random.default_rng(seed)
-    truth, prefix = {}, {}
+    truth, prefix, moments = {}, {}, {}
     customers, starts = np.unique(dataset.customer[lines], return_index=True)
     for customer, views in zip(customers.tolist(), np.split(dataset.item[lines], starts[1:]), strict=False):
         if len(views) > 1:
             position = int(random.integers(1, len(views)))
             truth[customer], prefix[customer] = views[position : position + 1], views[:position][::-1]
-    return Split("time", dataset.only(past, as_of_day=cut), truth, prefix, end_day=end)
+            moments[customer] = len(views) - 1
+    return Split("time", dataset.only(past, as_of_day=cut), truth, prefix, end_day=end, moments=moments)
 
 
 def _window(dataset: Dataset, windows_back: float) -> tuple[float, float, npt.NDArray[np.bool_], Lines]:

@@ -122,11 +122,16 @@ def with_baskets(all_queries: EvaluationQueries, product_ids: Sequence[str], *, 
 
 
 def sampled(split: Split, *, seed: int) -> list[int]:
-    """The customers of the queries: all with truth, or MAX_CUSTOMERS of them at random, the same for the same seed."""
+    """The customers of the queries: all with truth, or MAX_CUSTOMERS of them at random, the same for the same seed.
+
+    Of sessions those with more moments to ask at are likelier.
+    """
     # Sorted, because the seed draws positions: another order would give other customers.
     codes = np.array(sorted(split.truth), np.int32)
     if len(codes) > MAX_CUSTOMERS:
-        codes = np.sort(np.random.default_rng(seed).choice(codes, MAX_CUSTOMERS, replace=False))
+        moments = np.array([split.moments.get(code, 1) for code in codes.tolist()], np.float64)
+        chosen = np.random.default_rng(seed).choice(codes, MAX_CUSTOMERS, replace=False, p=moments / moments.sum())
+        codes = np.sort(chosen)
     return [int(code) for code in codes]
 
 

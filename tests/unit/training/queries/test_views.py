@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 
 from tests.support.rows import history_of
 from training.data.dataset import Dataset, load_interactions
 from training.data.split import Split, make_splits, time_split
 from training.learners.transitions import transitions
-from training.queries.evaluation_queries import build_queries, with_baskets
+from training.queries.evaluation_queries import build_queries, sampled, with_baskets
 from training.queries.states import LIVE_EVENT_COUNT, states_for
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -110,3 +111,20 @@ def test_views_of_the_last_weeks_are_live_events_before_the_query() -> None:
     assert features is not None
     assert features.scalars["basket_count"] == 2
     assert list(states["bob"].events) == []
+
+
+def test_longer_sessions_are_queried_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every view brings a query: a session of 11 views has ten times as many as one of 2."""
+    monkeypatch.setattr("training.queries.evaluation_queries.MAX_CUSTOMERS", 60)
+    views = [
+        (f"{size}-{number}", f"p{step % 7}", 30 + number / 50 + step / 10_000)
+        for size in (2, 11)
+        for number in range(100)
+        for step in range(size)
+    ]
+    early = [("early", f"p{step}", step * 2.5) for step in range(12)]
+    split = make_splits(shop(views=[*views, *early], bought=[]), seed=0)[0]
+    assert set(split.moments.values()) == {1, 10}
+    queried = [split.moments[code] for code in sampled(split, seed=0)]
+    assert len(queried) == 60
+    assert queried.count(10) > 2 * queried.count(1) > 0
