@@ -1,13 +1,16 @@
 """Trees are kept where they rank better, repeat byte for byte, and explain their scores."""
 
+import json
+
 import numpy as np
 import pytest
+from catboost import CatBoost
 
 from app.decision.ranking.features import BLEND_ROW, TABLE_COLUMNS
 from app.decision.ranking.scoring import best_positions
 from app.domain import Floats, Mask
 from app.model.ranker import TreeRanker
-from training.ranking.trees import MIN_QUERIES, Tables, Trees, fit_trees, ndcg_of
+from training.ranking.trees import MIN_QUERIES, STRONG, WEAK, Tables, Trees, fit_trees, ndcg_of
 
 SIGNAL = TABLE_COLUMNS.index("interval_ratio")
 
@@ -43,6 +46,22 @@ def test_trees_that_rank_better_are_kept_and_calibrated(trees: Trees) -> None:
 
 def test_trees_that_find_nothing_are_not_kept() -> None:
     assert fit_trees(tables(seed=1, signal=False), tables(seed=2, signal=False), seed=0) is None
+
+
+def regularization_of(found: Trees | None) -> float:
+    assert found is not None
+    model = CatBoost()
+    model.load_model(blob=found.content)
+    return float(json.loads(model.get_metadata()["params"])["tree_learner_options"]["l2_leaf_reg"])
+
+
+def test_weak_regularization_is_for_shops_where_strong_regularization_ranks_worse(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert regularization_of(trees) == STRONG
+    # So strong that nothing is learned.
+    monkeypatch.setattr("training.ranking.trees.STRONG", 1e9)
+    assert regularization_of(fit_trees(tables(seed=1, signal=True), tables(seed=2, signal=True), seed=0)) == WEAK
 
 
 def test_few_queries_make_no_trees() -> None:
