@@ -30,8 +30,9 @@ KEPT_COUNT = 200
 """Weights kept per product. On ML-1M all 3,043 of EASE give Recall@20 .2755, 200 give .2719, with ALS .2792."""
 KEPT_OF_MANY = (20_000, 100)
 """From so many products on fewer weights are kept: 80 MB for 100,000 products."""
-KEPT_OF_FEW = (4_000, 400)
-"""Up to so many products more are kept."""
+KEPT_OF_FEW = (4_000, 1_000)
+"""Up to so many products more are kept: of films, 1,000 give NDCG@20 .2721 and 400 .2714. Someone with 165 films then
+costs .30 instead of .12 ms."""
 SHRINKAGE = 3.0
 """Co-purchases that a product must have above it before they count for much."""
 SCALED_BY = 1000
@@ -58,7 +59,7 @@ class LinearSettings:
 class Linear:
     """`index` int32 and `weight` float32, both (m, K): row i says what having product i adds to which products' scores.
 
-    m most bought products, K ≤ 400; padded with index 0 and weight 0.
+    m most bought products, K ≤ 1,000; padded with index 0 and weight 0.
     """
 
     index: Ints
