@@ -35,7 +35,7 @@ from app.imports.feed import changes, refresh
 from app.imports.reading import lines
 from app.model import content as model_content
 from app.model.goods import age_restricted
-from app.model.search.heads import HEAD_COUNTS
+from app.model.search.index import HEAD_COUNT
 from app.offers.planning.generation import Guardrails
 from app.offers.rules.combination import MAX_COMBINED
 from app.offers.terms import codes, conditions
@@ -135,9 +135,7 @@ STATEMENTS: dict[str, list[str]] = {
         f"After {in_words(argument_default(Breaker, 'trip_count'))} failures in a row",
     ],
     "decisions/0007-exact-search-longest-first.md": [
-        "the first {:,} rows, through an id selector that carries the filter, then {:,}, {:,} and all".format(
-            *HEAD_COUNTS
-        )
+        f"the first {HEAD_COUNT:,} rows, through an id selector that carries the filter"
     ],
     "decisions/0009-trees-correct-the-blend.md": [
         f"a linear blend of at most {in_words(len(columns.COLUMNS))} columns",

@@ -7,7 +7,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +21,7 @@ from app.model.keys import KeyTable
 from app.model.promotions.calendar import PromotionCalendar, read_calendar
 from app.model.ranker import RANKER_FILE, TreeRanker
 from app.model.replenishment import DOCUMENT, HABITS, RebuyModel, habits_file, rebuy_models
-from app.model.search.heads import SearchHeads, heads_among, heads_of
+from app.model.search.index import SearchIndex, index_among, index_of
 from app.model.verification.arrays import Form, codes_form
 from app.model.verification.documents import (
     ALS,
@@ -119,8 +118,7 @@ class NewProducts:
 class Bundle:
     """One model version, whole. n items, k factors, g groups, m indexed items; arrays are read-only.
 
-    `index` row r is the vector of item `index_items[r]`, whose length `index_lengths[r]` never rises with r;
-    `index_heads` hold the first rows again, for the search that mostly need not go further.
+    `index` has the m vectors from the longest to the shortest, `unrestricted_index` those that everybody may see.
     """
 
     version: str
@@ -129,10 +127,7 @@ class Bundle:
     catalogue: Catalogue
     item_factors: Floats
     gram: Floats
-    index: faiss.Index
-    index_heads: Sequence[faiss.IndexFlatIP]
-    index_items: Ints
-    index_lengths: Floats
+    index: SearchIndex
     popularity: Floats
     repeat_rate: Floats
     neighbours_idx: Ints
@@ -153,7 +148,7 @@ class Bundle:
     rebuy: Mapping[str, RebuyModel] = field(default_factory=dict)
     coupons: CouponModel | None = None
     promotions: PromotionCalendar | None = None
-    unrestricted_heads: SearchHeads | None = None
+    unrestricted_index: SearchIndex | None = None
 
     @property
     def item_count(self) -> int:
@@ -192,7 +187,7 @@ def load_bundle(folder: Path) -> Bundle:
     with opened(folder) as files:
         found = _bundle(BundleParts(files))
         files.check_nothing_is_left()
-    return with_unrestricted_heads(found)
+    return with_unrestricted_index(found)
 
 
 def _bundle(parts: BundleParts) -> Bundle:
@@ -200,11 +195,11 @@ def _bundle(parts: BundleParts) -> Bundle:
     parts.sizes.state("groups", len(groups := parts.document("groups.json", GROUPS)), "groups.json")
     als, scoring = parts.document("als.json", ALS), parts.document("scoring.json", SCORING)
     item_factors, index_items = parts.array("item_factors.npy"), parts.array("index_items.npy")
-    index_lengths = _lengths(files, item_factors, index_items)
+    index = index_of(item_factors[index_items], index_items, _lengths(files, item_factors, index_items))
     linear_idx, trending_idx = parts.array("linear_idx.npy"), parts.array("trending_idx.npy")
     if len(linear_idx) > len(item_factors):
         raise files.refused("linear_idx.npy", f"has {len(linear_idx):,} rows for {len(item_factors):,} products")
-    index, popularity = _index(item_factors, index_items), parts.array("popularity.npy")
+    popularity = parts.array("popularity.npy")
     return Bundle(
         version=files.typed.version,
         created_at=files.typed.created_at,
@@ -213,9 +208,6 @@ def _bundle(parts: BundleParts) -> Bundle:
         item_factors=item_factors,
         gram=_gram(item_factors),
         index=index,
-        index_heads=heads_of(index),
-        index_items=index_items,
-        index_lengths=index_lengths,
         popularity=popularity,
         repeat_rate=parts.array("repeat_rate.npy"),
         neighbours_idx=parts.array("neighbours_idx.npy"),
@@ -238,14 +230,6 @@ def _bundle(parts: BundleParts) -> Bundle:
     )
 
 
-def _index(item_factors: Floats, index_items: Ints) -> faiss.Index:
-    """The vectors in the index's order. Made here, because FAISS trusts what its own files say of themselves."""
-    index = faiss.IndexFlatIP(item_factors.shape[1])
-    if len(index_items):
-        index.add(item_factors[index_items])
-    return index
-
-
 def _lengths(files: VerifiedFolder, item_factors: Floats, index_items: Ints) -> Floats:
     """The lengths of the index's vectors, which the search relies on: of the first products all, and never rising."""
     if len(index_items) > len(item_factors) or not np.array_equal(np.sort(index_items), np.arange(len(index_items))):
@@ -261,11 +245,11 @@ def _lengths(files: VerifiedFolder, item_factors: Floats, index_items: Ints) -> 
     return lengths
 
 
-def with_unrestricted_heads(bundle: Bundle) -> Bundle:
-    """The bundle with a search among what may be shown to everybody; without one where that is everything."""
-    unrestricted, items, lengths = bundle.catalogue.unrestricted, bundle.index_items, bundle.index_lengths
-    heads = None if unrestricted is None else heads_among(unrestricted, bundle.item_factors, items, lengths)
-    return replace(bundle, unrestricted_heads=heads)
+def with_unrestricted_index(bundle: Bundle) -> Bundle:
+    """The bundle with an index of what may be shown to everybody; without one where that is everything."""
+    unrestricted = bundle.catalogue.unrestricted
+    index = None if unrestricted is None else index_among(bundle.index, unrestricted)
+    return replace(bundle, unrestricted_index=index)
 
 
 def _ranker(files: VerifiedFolder, described: Ranker | None) -> TreeRanker | None:

@@ -5,19 +5,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from app.domain import Floats, Ints, ItemIdx, Mask
 from app.feature_fields import product_key
-from app.model.bundle import Attribute, Bundle, Catalogue, NewProducts, unrestricted_among, with_unrestricted_heads
+from app.model.bundle import Attribute, Bundle, Catalogue, NewProducts, unrestricted_among, with_unrestricted_index
 from app.model.content import LISTED_AT, NEW_FOR, ProductContent
 from app.model.goods.age_restricted import TELLING_COLUMNS
 from app.model.goods.left_out import left_out_ids
 from app.model.keys import KeyTable
-from app.model.search.heads import heads_of
+from app.model.search.index import SearchIndex, index_of
 
 WITHOUT_HISTORY: Mapping[str, float] = {
     "popularity": 0,
@@ -47,7 +46,7 @@ def extended(bundle: Bundle, products: pl.DataFrame, *, now: datetime) -> Bundle
     if catalogue is bundle.catalogue and _same(new_products, bundle.new_products):
         return bundle
     wider = replace(_padded(bundle, rows.height), catalogue=catalogue, new_products=new_products)
-    return with_unrestricted_heads(wider if new_products is None else _placed(wider, new_products.items))
+    return with_unrestricted_index(wider if new_products is None else _placed(wider, new_products.items))
 
 
 def _in_order(bundle: Bundle, products: pl.DataFrame) -> pl.DataFrame:
@@ -187,7 +186,7 @@ def _listed_lately(bundle: Bundle, rows: pl.DataFrame, *, now: datetime) -> Ints
         return _NO_ITEMS
     # Polars may hand out a view that cannot be written to.
     is_young = (rows[LISTED_AT][: bundle.item_count] > now - NEW_FOR).fill_null(False).to_numpy().copy()
-    is_young[bundle.index_items] = False
+    is_young[bundle.index.items] = False
     return np.flatnonzero(is_young).astype(np.int32)
 
 
@@ -233,21 +232,14 @@ def _placed(bundle: Bundle, items: Ints) -> Bundle:
     factors[: len(bundle.item_factors)] = bundle.item_factors
     factors[items] = vectors
     factors.setflags(write=False)
-    return replace(bundle, item_factors=factors, **_search_of(bundle, factors, items))
+    return replace(bundle, item_factors=factors, index=_index_of(bundle, factors, items))
 
 
-def _search_of(bundle: Bundle, factors: Floats, items: Ints) -> dict[str, Any]:
+def _index_of(bundle: Bundle, factors: Floats, items: Ints) -> SearchIndex:
     """The index over what it held and `items`, longest vectors first again."""
     # Applying a table again may place a new product elsewhere, so its earlier vector goes first.
-    stays = ~np.isin(bundle.index_items, items)
-    held = np.concatenate([bundle.index_items[stays], items])
-    lengths = np.concatenate([bundle.index_lengths[stays], np.linalg.norm(factors[items], axis=1)])
+    stays = ~np.isin(bundle.index.items, items)
+    held = np.concatenate([bundle.index.items[stays], items])
+    lengths = np.concatenate([bundle.index.lengths[stays], np.linalg.norm(factors[items], axis=1)])
     order = np.argsort(-lengths, kind="stable")
-    index = faiss.IndexFlatIP(factors.shape[1])
-    index.add(factors[held[order]])
-    return {
-        "index": index,
-        "index_heads": heads_of(index),
-        "index_items": held[order],
-        "index_lengths": lengths[order],
-    }
+    return index_of(factors[held[order]], held[order], lengths[order])

@@ -21,8 +21,8 @@ def similar(context: Context, allowed: Mask | None) -> Ints:
     if context.user is None:
         return np.zeros(0, np.int32)
     count = max(SIMILAR_COUNT, SIMILAR_PER_PLACE * context.query.size)
-    heads = None if context.query.allows_age_restricted else context.bundle.unrestricted_heads
-    return nearest(context.bundle, context.user, count=count, allowed=allowed, heads=heads)
+    within = None if context.query.allows_age_restricted else context.bundle.unrestricted_index
+    return nearest(context.bundle, context.user, count=count, allowed=allowed, within=within)
 
 
 def buy_again(context: Context, allowed: Mask | None) -> Ints:

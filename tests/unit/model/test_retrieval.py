@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,12 +11,9 @@ from hypothesis import strategies as st
 from app.domain import Floats
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.retrieval import nearest
-from app.model.search.heads import heads_among, heads_of
+from app.model.search.index import index_among, index_of
 from tests.support.world import World
 from training.learners.index import longest_first
-
-# Faiss's stubs lack its Python layer.
-_faiss: Any = faiss
 
 
 def factors_of(seed: int, count: int) -> Floats:
@@ -35,16 +31,8 @@ def small(trained_world: World) -> Bundle:
 
 def with_factors(bundle: Bundle, factors: Floats, *, head_count: int) -> Bundle:
     items = longest_first(factors)
-    index = _faiss.IndexFlatIP(factors.shape[1])
-    index.add(factors[items])
-    return replace(
-        bundle,
-        item_factors=factors,
-        index=index,
-        index_heads=heads_of(index, counts=(head_count, 4 * head_count)),
-        index_items=items,
-        index_lengths=np.linalg.norm(factors[items], axis=1),
-    )
+    lengths = np.linalg.norm(factors[items], axis=1)
+    return replace(bundle, item_factors=factors, index=index_of(factors[items], items, lengths, head_count=head_count))
 
 
 @given(
@@ -63,22 +51,19 @@ def test_search_finds_exactly_the_best_allowed_items(small: Bundle, seed: int, s
 
 @given(seed=st.integers(0, 1000), barred=st.sampled_from([0.0, 0.05, 0.5, 0.999]), further=st.sampled_from([0, 5, 80]))
 @settings(max_examples=60, deadline=None)
-def test_search_among_heads_of_what_is_mostly_allowed_is_exact(
-    small: Bundle, seed: int, barred: float, further: int
-) -> None:
+def test_search_among_what_is_mostly_allowed_is_exact(small: Bundle, seed: int, barred: float, further: int) -> None:
     random = np.random.default_rng(seed)
-    # Of 200 items the heads hold every row, of 3,000 a part.
-    for item_count in (200, 3000):
+    # Of ten items the head holds every row, of 3,000 a part.
+    for item_count in (90, 3000):
         whole = with_factors(small, factors_of(seed, item_count), head_count=64)
         unrestricted = random.random(item_count) >= barred
-        parts = (unrestricted, whole.item_factors, whole.index_items, whole.index_lengths)
-        heads = heads_among(*parts, counts=(64, 256))
-        bundle = replace(whole, catalogue=replace(whole.catalogue, unrestricted=unrestricted), unrestricted_heads=heads)
+        index = index_among(whole.index, unrestricted, head_count=64)
+        bundle = replace(whole, catalogue=replace(whole.catalogue, unrestricted=unrestricted), unrestricted_index=index)
         allowed = unrestricted.copy()
         allowed[random.choice(item_count, further, replace=False)] = False
         user = random.normal(size=16).astype(np.float32)
         for mask in (unrestricted, allowed):
-            found = nearest(bundle, user, count=20, allowed=mask, heads=heads)
+            found = nearest(bundle, user, count=20, allowed=mask, within=index)
             assert_best(bundle, user, found, np.flatnonzero(mask), 20)
 
 

@@ -112,9 +112,7 @@ def test_every_array_with_a_row_per_item_grows(bundle: Bundle, table: pl.DataFra
     arrays = {field.name: getattr(bundle, field.name) for field in fields(bundle)}
     per_item = {name for name, value in arrays.items() if np.shape(value)[:1] == (bundle.item_count,)}
     assert per_item >= {*WITHOUT_HISTORY, "item_factors"}
-    assert all(
-        len(getattr(grown, name)) == bundle.item_count + 4 for name in per_item - {"index_items", "index_lengths"}
-    )
+    assert all(len(getattr(grown, name)) == bundle.item_count + 4 for name in per_item)
     for name, value in WITHOUT_HISTORY.items():
         assert np.array_equal(getattr(grown, name)[: bundle.item_count], arrays[name])
         assert (getattr(grown, name)[bundle.item_count :] == value).all()
@@ -163,7 +161,7 @@ def test_search_is_exact_with_new_products(bundle: Bundle, table: pl.DataFrame, 
         bundle, with_rows(table, *new_teas(40), {"product_id": "odd", "name": "Odd", "department": None}), now=NOW
     )
     random = np.random.default_rng(5)
-    indexed = np.sort(grown.index_items)
+    indexed = np.sort(grown.index.items)
     assert len(np.unique(indexed)) == len(indexed)
     assert set(range(bundle.item_count, grown.item_count)) <= set(indexed.tolist())
     for _ in range(20):
@@ -293,7 +291,7 @@ def test_training_alone_does_not_end_a_product_s_newness(bundle: Bundle, table: 
     last = ask(grown, viewer(product("tea", 1))).propositions[-1]
     assert (last.product_id, last.reasons[0].code) == ("tea-unsold", "new")
     user = grown.item_factors[grown.catalogue.known(["tea-unsold"])[0]]
-    assert_best(grown, user, nearest(grown, user, count=5, allowed=None), np.sort(grown.index_items), 5)
+    assert_best(grown, user, nearest(grown, user, count=5, allowed=None), np.sort(grown.index.items), 5)
     assert extended(bundle, dated, now=NOW + timedelta(days=26)) is bundle
 
 
