@@ -132,10 +132,16 @@ def _needs(name: str, blend: Blend, window: Window) -> bool:
 
 def _without(names: Sequence[str], window: Window) -> Window:
     positions = [COLUMNS.index(name) for name in names]
-    emptied = [table.copy() for table in window.rows]
-    for table in emptied:
-        table[:, positions] = 0
-    return replace(window, rows=emptied)
+    return replace(window, rows=[_emptied(table, positions) for table in window.rows])
+
+
+def _emptied(table: Floats, positions: Sequence[int]) -> Floats:
+    """The table itself where these columns say nothing anyway, as in windows that a bundle did without them."""
+    if not table[:, positions].any():
+        return table
+    emptied = table.copy()
+    emptied[:, positions] = 0
+    return emptied
 
 
 def _fit_blend(window: Window, *, seed: int) -> Blend:

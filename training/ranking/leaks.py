@@ -37,10 +37,11 @@ def check_columns(names: Sequence[str], columns: Sequence[Floats], labels: Seque
     filled = [row for row, hits in enumerate(labels) if hits.any()]
     if sum(int(labels[row].sum()) for row in filled) < MIN_HITS:
         return
-    table = np.concatenate([columns[row] for row in filled])
     bought = np.concatenate([labels[row] for row in filled])
     for position, name in enumerate(names):
-        ranked = auc(table[:, position].astype(np.float64), bought)
+        # One after the other: all of them again at once are hundreds of megabytes.
+        values = np.concatenate([columns[row][:, position] for row in filled])
+        ranked = auc(values.astype(np.float64), bought)
         if max(ranked, 1 - ranked) > TOO_GOOD_AUC:
             raise LeakFound(
                 f"column {name!r} alone gives away what was bought next (AUC {ranked:.4f}): it must have seen it; "

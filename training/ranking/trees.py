@@ -167,13 +167,17 @@ def _fit(tables: Tables, base: Calibration, regularization: float, *, seed: int)
     # CatBoost loads slowly and only training and bundles with trees need it.
     from catboost import CatBoost, Pool
 
-    rows, labels = np.concatenate(tables.rows), np.concatenate(tables.labels)
+    labels = np.concatenate(tables.labels)
     sampled = labels | (np.random.default_rng(seed).random(len(labels)) < MISS_SHARE)
-    weight = np.where(labels[sampled], 1.0, 1 / MISS_SHARE)
+    # Table by table: all rows at once are hundreds of megabytes.
+    of_table = np.split(sampled, np.cumsum([len(hits) for hits in tables.labels])[:-1])
+    rows = np.concatenate([table[chosen] for table, chosen in zip(tables.rows, of_table, strict=True)])
+    labels = labels[sampled]
+    weight = np.where(labels, 1.0, 1 / MISS_SHARE)
     model = CatBoost({**SETTINGS, "l2_leaf_reg": regularization, "random_seed": seed})
     # The trees learn what the baseline leaves. CatBoost does not save it with them: TreeRanker adds it again.
-    baseline = base.slope * rows[sampled, BLEND_ROW] + base.intercept
-    model.fit(Pool(rows[sampled], labels[sampled].astype(np.float32), weight=weight, baseline=baseline))
+    baseline = base.slope * rows[:, BLEND_ROW] + base.intercept
+    model.fit(Pool(rows, labels.astype(np.float32), weight=weight, baseline=baseline))
     metadata = model.get_metadata()
     for name in NOT_REPRODUCIBLE:
         if name in metadata:
