@@ -59,7 +59,8 @@ def _search(index: SearchIndex, user: Floats, count: int, allowed: Mask | None) 
     others = index.vectors[first:end] @ user
     if allowed is not None:
         others[~allowed[index.items[first:end]]] = -np.inf
-    scores, rows = np.concatenate([scores, others]), np.concatenate([rows, np.arange(first, end)])
+    better = (others >= least).nonzero()[0]
+    scores, rows = np.concatenate([scores, others[better]]), np.concatenate([rows, better + first])
     best = np.argpartition(-scores, count)[:count] if len(scores) > count else np.arange(len(scores))
     best = best[np.argsort(-scores[best], kind="stable")]
     return index.items[rows[best[scores[best] > -np.inf]]]
