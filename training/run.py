@@ -32,7 +32,7 @@ from training.evaluation.baselines import Baselines, live_baselines
 from training.evaluation.evaluate import Case, evaluate_bundle
 from training.evaluation.results import EvaluationResults, headline
 from training.evaluation.segments import segments_of
-from training.features.materialize import materialize
+from training.features.materialize import materialize, materialize_quietly
 from training.learners.bundle_contents import Hyperparameters, hyperparameters_of, learn_contents
 from training.learners.content import with_content
 from training.learners.factors import Start
@@ -41,7 +41,7 @@ from training.learners.replenishment import with_replenishment
 from training.metrics.rule_comparison import notes_of
 from training.queries.evaluation_queries import EvaluationQueries, build_queries, dataset_facts, sampled, with_baskets
 from training.queries.moments import after_purchases
-from training.queries.shared_out import SharedOut
+from training.queries.shared_out import SharedOut, has_ended
 from training.queries.states import states_for
 from training.queries.windows import test_and_tuning_splits
 from training.ranking.blend import as_bought, default_blend
@@ -123,11 +123,15 @@ def train(
             )
         coupons = _fit_coupons(run, held_out_bundle)
         metrics = headline(results) | coupons.metrics()
+        writing = shared.begun(partial(materialize_quietly, settings, redis_url))
         version = _train_on_everything(run, hyperparameters, coupons, metrics, {**provenance, **rules.config()})
         report = write_report(settings.reports_dir, settings.bundles_dir / version, results)
         with run.timed("features"):
             # Before the gate, which compares the served features with the history.
-            materialize(settings, redis_url, as_of=None, progress=progress)
+            progress("features", 0, 1)
+            if not has_ended(writing):
+                materialize(settings, redis_url, as_of=None, progress=progress)
+            progress("features", 1, 1)
     gate = _release(run, redis_url, version) if publish else None
     run.note("total", started)
     is_published = gate is not None and gate.is_published

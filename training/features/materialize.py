@@ -89,6 +89,11 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     )
 
 
+def materialize_quietly(settings: Settings, redis_url: str) -> None:
+    """The same as of the last row, in a process that has nobody to show its progress to."""
+    materialize(settings, redis_url, as_of=None, progress=lambda *_: None)
+
+
 def remember_origin(redis_url: str, as_of: datetime, *, history_version: int | None) -> None:
     """Records, for metrics and gate, as of when and from which history the served features are; StoreUnavailable."""
     try:

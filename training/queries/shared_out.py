@@ -74,6 +74,14 @@ class SharedOut(AbstractContextManager["SharedOut"]):
         """What `answer`, a function of a module, says of each query."""
         return list(chain.from_iterable(self.answered(partial(_each, answer), bundle, queries, progress)))
 
+    def begun(self, work: Callable[[], object]) -> Future[object] | None:
+        """`work`, a function of a module, begun in a process that is idle meanwhile; None where there is none."""
+        try:
+            return None if self._pool is None else self._pool.submit(work)
+        except BrokenProcessPool as error:
+            _log.warning("no process works next to the training (%s); it goes on without", error)
+            return None
+
     def _submitted(
         self, answer: Answer[T], bundle: Bundle, parts: Sequence[EvaluationQueries]
     ) -> list[Future[T]] | None:
@@ -91,6 +99,17 @@ class SharedOut(AbstractContextManager["SharedOut"]):
             # A container without a /dev/shm that may be written to, or processes that were killed.
             _log.warning("no process answers next to the training (%s); it goes on without", error)
             return None
+
+
+def has_ended(begun: Future[object] | None) -> bool:
+    """True when the begun work has ended, which is waited for; its error is raised. False where it is still to do."""
+    try:
+        if begun is not None:
+            begun.result()
+        return begun is not None
+    except BrokenProcessPool:
+        _log.warning("a process of the training ended before its work did; going on without it")
+        return False
 
 
 def _begin() -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from tests.unit.training.ranking.test_leaks import newest_window
 from training.data.dataset import product_table
 from training.evaluation.lists import served_slates
 from training.queries.evaluation_queries import EvaluationQueries, build_queries
-from training.queries.shared_out import PART, SharedOut
+from training.queries.shared_out import PART, SharedOut, has_ended
 from training.queries.states import states_as_of
 from training.ranking.fit import candidate_window, merged
 
@@ -62,6 +63,22 @@ def test_few_queries_and_none_are_answered_here(queried: Queried) -> None:
     with SharedOut(folder) as shared:
         assert shared.answered(own_pid, bundle, queries.only([0]), lambda *_: None) == [os.getpid()]
         assert len(merged(shared.answered(candidate_window, bundle, queries.only([]), lambda *_: None)).rows) == 0
+
+
+def test_work_is_begun_elsewhere_where_processes_were_started(queried: Queried) -> None:
+    folder, bundle, queries = queried
+    with SharedOut(folder, shared_from=1) as shared:
+        assert not has_ended(shared.begun(os.getpid))
+        shared.answered(own_pid, bundle, queries, lambda *_: None)
+        begun = shared.begun(os.getpid)
+        assert begun is not None
+        assert has_ended(begun)
+        assert begun.result() != os.getpid()
+        with pytest.raises(FileNotFoundError):
+            has_ended(shared.begun(partial(os.stat, folder / "nothing")))
+        # A process that ends at once leaves its work to do, and takes the others with it.
+        assert not has_ended(shared.begun(partial(os._exit, 1)))
+        assert shared.begun(os.getpid) is None
 
 
 def test_error_of_another_process_is_the_callers(queried: Queried) -> None:
