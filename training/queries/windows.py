@@ -9,8 +9,10 @@ from training.queries.evaluation_queries import MAX_CUSTOMERS
 RANDOM_WINDOWS = 2
 """Where no time splits the history, so many times customers' products are held out at random for tuning; once suffices
 where MAX_CUSTOMERS can be queried."""
-ENOUGH_QUERIES = 8_000
-"""Older windows are left out once newer ones hold so many: on sessions trees of 16,000 rank no better than of 8,000."""
+ENOUGH_QUERIES, ENOUGH_VIEWS = 8_000, 16_000
+"""Older windows are left out once newer ones hold so many queries, more where nothing is ever bought: such a query has
+one product to find. On sessions trees of 8,000, 12,000 and 16,000 ranked what was viewed next at MRR@20 .110, .111 and
+.112, each the mean of four seeds, which differ by .001."""
 
 
 def test_and_tuning_splits(dataset: Dataset, *, seed: int, max_windows: int) -> tuple[Split, list[Split]]:
@@ -19,7 +21,8 @@ def test_and_tuning_splits(dataset: Dataset, *, seed: int, max_windows: int) -> 
     if len(splits) > 1:
         # In how many windows the queries before each of them lie: a shop with many customers needs fewer.
         before = np.cumsum([0, *(min(len(split.truth), MAX_CUSTOMERS) for split in splits[1:-1])])
-        return splits[0], splits[1 : 1 + int(np.searchsorted(before, ENOUGH_QUERIES))]
+        enough = ENOUGH_QUERIES if dataset.has_purchases else ENOUGH_VIEWS
+        return splits[0], splits[1 : 1 + int(np.searchsorted(before, enough))]
     wanted = RANDOM_WINDOWS if len(splits[0].truth) < MAX_CUSTOMERS else 1
     numbers = range(1, 1 + min(wanted, max_windows))
     # A seed for each window, or all of them would hold out the same products.
