@@ -277,6 +277,7 @@ def _fit_ranking(run: _Run, tuning: Sequence[Split], hyperparameters: Hyperparam
                 dropped = not_needed(windows[0], seed=run.seed)
                 # Older windows are spared what the ranking can do without.
                 hyperparameters = _without_columns(hyperparameters, dropped)
+    run.shared.end()
     # Windows drawn at random hold one another's purchases: trees look better in them than on the purchases to come.
     may_have_trees = run.config.parts.trees and run.dataset.has_time
     with run.timed("ranking"):

@@ -44,8 +44,13 @@ class SharedOut(AbstractContextManager["SharedOut"]):
         self._pool: ProcessPoolExecutor | None = None
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends the processes, whose memory is wanted for something else; the next queries start them again."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
     def answered(
         self, answer: Answer[T], bundle: Bundle, queries: EvaluationQueries, progress: StageProgress

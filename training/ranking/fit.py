@@ -87,32 +87,37 @@ def not_needed(newest: Window, *, seed: int) -> Sequence[str]:
 
 
 def fit_ranking(
-    windows: Sequence[Window], *, seed: int, dropped: Sequence[str] = (), may_have_trees: bool = True
+    windows: list[Window], *, seed: int, dropped: Sequence[str] = (), may_have_trees: bool = True
 ) -> Ranking:
     """The ranking that the windows (newest first) teach; the newest decides whether trees are worth having.
 
-    It makes no use of the columns that are `dropped`. A single window is shared: most of its queries teach, the others
-    decide. Raises LeakFound when a column knows what was bought.
+    The list is empty then: windows hold hundreds of megabytes, and trees need a half of that. The ranking makes no use
+    of the columns that are `dropped`, which are emptied. A single window is shared: most of its queries teach, the
+    others decide. Raises LeakFound when a column knows what was bought.
     """
     every = merged(windows)
     check_columns(every.names, every.rows, every.labels)
-    windows = [_without(dropped, window) for window in windows] if dropped else windows
-    older, newest = (merged(windows[1:]), windows[0]) if len(windows) > 1 else _shared(windows[0], seed=seed)
+    _empty(dropped, every)
+    kept = list(windows)
+    windows.clear()
+    older, newest = (merged(kept[1:]), kept[0]) if len(kept) > 1 else _shared(kept[0], seed=seed)
     blend = _fit_blend(merged([older, newest]), seed=seed)
     # A column without values keeps its default weight, and a server would fill it.
     blend = replace(blend, weights={**blend.weights, **dict.fromkeys(dropped, 0.0)})
+    learned, test = _tables(older, blend), _tables(newest, blend)
+    del every, kept, older, newest
     # The blend's weights have seen the newest window and the trees have not: the comparison favours the blend.
-    trees = fit_trees(_tables(older, blend), _tables(newest, blend), seed=seed) if may_have_trees else None
+    trees = fit_trees(learned, test, seed=seed) if may_have_trees else None
     if trees is None:
-        return Ranking(_by_kind(blend, merged([older, newest])), None, {"blend": blend.ndcg}, dropped)
+        return Ranking(_by_kind(blend, learned, test), None, {"blend": blend.ndcg}, dropped)
     figures = {"blend": trees.blend_ndcg, "trees": trees.ndcg}
     return Ranking(replace(blend, calibration=trees.calibration, by_kind=trees.by_kind), trees, figures, dropped)
 
 
-def _by_kind(blend: Blend, window: Window) -> Blend:
-    weights = np.array([blend.weights[name] for name in COLUMNS], np.float32)
-    scores = [columns @ weights for columns in window.columns]
-    return replace(blend, by_kind=calibrations_by_kind(scores, window.labels, window.kinds))
+def _by_kind(blend: Blend, *tables: Tables) -> Blend:
+    scores = [rows[:, BLEND_ROW] for one in tables for rows in one.rows]
+    labels = [hits for one in tables for hits in one.labels]
+    return replace(blend, by_kind=calibrations_by_kind(scores, labels, [kind for one in tables for kind in one.kinds]))
 
 
 def _needs(name: str, blend: Blend, window: Window) -> bool:
@@ -130,18 +135,10 @@ def _needs(name: str, blend: Blend, window: Window) -> bool:
     return bool(with_it.sum() > MIN_GAIN * without.sum())
 
 
-def _without(names: Sequence[str], window: Window) -> Window:
+def _empty(names: Sequence[str], window: Window) -> None:
     positions = [COLUMNS.index(name) for name in names]
-    return replace(window, rows=[_emptied(table, positions) for table in window.rows])
-
-
-def _emptied(table: Floats, positions: Sequence[int]) -> Floats:
-    """The table itself where these columns say nothing anyway, as in windows that a bundle did without them."""
-    if not table[:, positions].any():
-        return table
-    emptied = table.copy()
-    emptied[:, positions] = 0
-    return emptied
+    for table in window.rows:
+        table[:, positions] = 0
 
 
 def _fit_blend(window: Window, *, seed: int) -> Blend:

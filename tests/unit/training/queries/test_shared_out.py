@@ -74,6 +74,9 @@ def test_work_is_begun_elsewhere_where_processes_were_started(queried: Queried) 
         assert begun is not None
         assert has_ended(begun)
         assert begun.result() != os.getpid()
+        shared.end()
+        assert shared.begun(os.getpid) is None
+        shared.answered(own_pid, bundle, queries, lambda *_: None)
         with pytest.raises(FileNotFoundError):
             has_ended(shared.begun(partial(os.stat, folder / "nothing")))
         # A process that ends at once leaves its work to do, and takes the others with it.
