@@ -48,7 +48,7 @@ class DecisionContext(RequestModel):
     recent: list[Id] = Field(
         default_factory=list,
         max_length=200,
-        description="Ids of the products looked at, latest first, each as often as it was looked at",
+        description="Ids of the products viewed, latest first, each as often as it was viewed",
     )
     now: OtherNow = None
 

@@ -43,7 +43,7 @@ _NO_ROWS: _Rows = (np.zeros(0, np.int32), np.zeros((5, 0), np.float32))
 class Context:
     """All that the stages after it may look at; `anchors` are basket and recent items, latest first.
 
-    `looks` (a,) how often each anchor was looked at, 0 for what is only in the basket.
+    `views` (a,) how often each anchor was viewed, 0 for what is only in the basket.
     `near` (a, m) holds the co-purchase neighbours of each anchor, -1 where there are fewer; `near_score` how near.
     `followers` are what usually comes after the last purchases; None where nothing is known of that.
     `group` is the most particular group of people that the bundle knows: whose trends are theirs.
@@ -56,7 +56,7 @@ class Context:
     bought: Bought
     basket: Ints
     anchors: Ints
-    looks: Floats
+    views: Floats
     near: Ints
     near_score: Floats
     followers: Followers | None
@@ -88,7 +88,7 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
         bought=bought,
         basket=basket,
         anchors=anchors,
-        looks=_looks(query, bundle, live, anchors),
+        views=_views(query, bundle, live, anchors),
         near=bundle.neighbours_idx.take(anchors, axis=0),
         near_score=bundle.neighbours_score.take(anchors, axis=0),
         followers=followers_of(bundle, bought),
@@ -193,11 +193,11 @@ def _anchors(query: Query, bundle: Bundle, live: LiveProfile) -> Ints:
     return bundle.catalogue.known(list(dict.fromkeys(named))[:ANCHOR_ITEMS])
 
 
-def _looks(query: Query, bundle: Bundle, live: LiveProfile, anchors: Ints) -> Floats:
-    """How often the person looked at each anchor; what both the request and events tell of counts once."""
+def _views(query: Query, bundle: Bundle, live: LiveProfile, anchors: Ints) -> Floats:
+    """How often the person viewed each anchor; what both the request and events tell of counts once."""
     named = Counter(query.recent)
     names = [bundle.catalogue.product_ids[item] for item in anchors.tolist()]
-    return np.array([max(named[name], live.looks.get(name, 0)) for name in names], np.float32)
+    return np.array([max(named[name], live.views.get(name, 0)) for name in names], np.float32)
 
 
 def _group(query: Query, bundle: Bundle, features: CustomerFeatures | None) -> str:

@@ -42,8 +42,8 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class LiveProfile:
-    """`recent`: distinct products of interest, latest first, with the strongest interest in each; `looks` = how
-    often at each of them, purchases aside.
+    """`recent`: distinct products of interest, latest first, with the strongest interest in each; `views` =
+    how often each of them was viewed, or put into the cart.
 
     What was bought is of interest for three hours, in which other things go with it; then it is settled, with all looks
     at it before.
@@ -52,7 +52,7 @@ class LiveProfile:
     event_count: int = 0
     last_event_id: str | None = None
     recent: Mapping[str, float] = field(default_factory=dict)
-    looks: Mapping[str, int] = field(default_factory=dict)
+    views: Mapping[str, int] = field(default_factory=dict)
     bought: Mapping[str, LivePurchase] = field(default_factory=dict)
 
 
@@ -77,7 +77,7 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
     every = bought if len(since) == len(trades) else _bought(trades)
     returned = {product_id for product_id, one in every.items() if one.count <= 0}
     recent: dict[str, float] = {}
-    looks: Counter[str] = Counter()
+    views: Counter[str] = Counter()
     settled: set[str] = set()
     for event in latest_first:
         interest = INTEREST.get(event.type)
@@ -88,14 +88,14 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
         if event.type == PURCHASE and now_s - event.time_s >= VISIT_S:
             settled.add(event.product_id)
         elif interest is not None:
-            looks[event.product_id] += event.type != PURCHASE
+            views[event.product_id] += event.type != PURCHASE
             # A known key keeps its position in a dict: that of the product's latest event.
             recent[event.product_id] = max(interest, recent.get(event.product_id, 0.0))
     return LiveProfile(
         event_count=len(latest_first),
         last_event_id=latest_first[0].event_id if latest_first else None,
         recent=recent,
-        looks=looks,
+        views=views,
         bought={product_id: one for product_id, one in bought.items() if one.count},
     )
 

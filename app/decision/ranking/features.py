@@ -41,8 +41,8 @@ RANKER_COLUMNS = (
     "next_of_last",
     "anchor_count",
     "following_of_last",
-    "looks",
-    "looks_again",
+    "view_count",
+    "repeat_view_share",
 )
 """What the trees look at in addition to COLUMNS and the blend's own score."""
 
@@ -101,8 +101,8 @@ def feature_table(context: Context, items: Ints) -> Floats:
         table[ROW["next"]] = _pulled(followers, often * weight, position_of, len(items))
         position, known = _positions(position_of, anchors)
         table[ROW["seen"], position] = weight[known, 0]
-        table[ROW["looks"], position] = context.looks.take(known)
-        table[ROW["looks_again"]] = _looks_again(context.looks)
+        table[ROW["view_count"], position] = context.views.take(known)
+        table[ROW["repeat_view_share"]] = _repeat_view_share(context.views)
         position, known = _positions(position_of, followers[0])
         # The cap of `_pulled`: for a single anchor this column and `next` are the same.
         table[ROW["next_of_last"], position] = np.minimum(often[0].take(known), 0.999)
@@ -164,10 +164,10 @@ def _fill_promotions(table: Floats, promotions: Promotions, items: Ints) -> None
     table[ROW["promoted_before"]] = before.flags[0].take(before.places_of(items))
 
 
-def _looks_again(looks: Floats) -> float:
-    """The share of looks that went to a product looked at before; 0 without any."""
-    total = float(looks.sum())
-    return 1 - float((looks > 0).sum()) / total if total else 0.0
+def _repeat_view_share(views: Floats) -> float:
+    """The share of views that were of a product viewed before; 0 without any."""
+    total = float(views.sum())
+    return 1 - float((views > 0).sum()) / total if total else 0.0
 
 
 def _habits(context: Context) -> tuple[float, float, float]:

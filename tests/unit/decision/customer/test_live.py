@@ -96,8 +96,8 @@ def test_what_came_back_is_still_of_the_interest_that_led_to_it() -> None:
     assert profile_of(*events).recent == {"a": 0.5}
 
 
-def test_looks_at_a_product_are_counted_and_purchases_of_it_are_none() -> None:
-    looks = [LiveEvent(str(place), "view_item", float(place), "a") for place in (1, 2)]
+def test_views_of_a_product_are_counted_and_purchases_of_it_are_none() -> None:
+    views = [LiveEvent(str(place), "view_item", float(place), "a") for place in (1, 2)]
     bought = LiveEvent("3", "purchase", 3.0, "a")
-    assert profile_of(*looks, looks[0], LiveEvent("4", "view_item", 4.0, "b")).looks == {"a": 2, "b": 1}
-    assert profile_of(*looks, bought).looks == {"a": 2}
+    assert profile_of(*views, views[0], LiveEvent("4", "view_item", 4.0, "b")).views == {"a": 2, "b": 1}
+    assert profile_of(*views, bought).views == {"a": 2}

@@ -1,4 +1,4 @@
-"""How often a product was looked at: what repeats in a session says what comes back in it."""
+"""How often a product was viewed: what repeats in a session says what comes back in it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,8 +22,8 @@ def bundle(trained_world: World) -> Bundle:
     return load_bundle(folder / current_version(folder))
 
 
-def looks(bundle: Bundle, *, named: str = "", seen: str = "") -> tuple[list[float], float]:
-    """The columns of items 0 to 3, looked at in this order (latest first) by request and by events."""
+def views(bundle: Bundle, *, named: str = "", seen: str = "") -> tuple[list[float], float]:
+    """The columns of items 0 to 3, viewed in this order (latest first) by request and by events."""
     ids = bundle.catalogue.product_ids
     at = NOW.timestamp()
     events = [
@@ -33,17 +33,17 @@ def looks(bundle: Bundle, *, named: str = "", seen: str = "") -> tuple[list[floa
     query = replace(Query(placement="app_home", size=3, now_at=NOW, anonymous_id="x"), recent=recent)
     context = make_context(query, bundle, CustomerState(events=events), stale_after_s=1e9)
     table = feature_table(context, np.arange(4, dtype=np.int32))
-    return table[ROW["looks"]].tolist(), float(table[ROW["looks_again"]][0])
+    return table[ROW["view_count"]].tolist(), float(table[ROW["repeat_view_share"]][0])
 
 
-def test_each_look_counts(bundle: Bundle) -> None:
-    assert looks(bundle, named="2202") == ([1, 0, 3, 0], 0.5)
-    assert looks(bundle, seen="2202") == ([1, 0, 3, 0], 0.5)
+def test_each_view_counts(bundle: Bundle) -> None:
+    assert views(bundle, named="2202") == ([1, 0, 3, 0], 0.5)
+    assert views(bundle, seen="2202") == ([1, 0, 3, 0], 0.5)
 
 
 def test_what_the_request_and_the_events_both_tell_of_counts_once(bundle: Bundle) -> None:
-    assert looks(bundle, named="11", seen="1130") == ([1, 2, 0, 1], 0.25)
+    assert views(bundle, named="11", seen="1130") == ([1, 2, 0, 1], 0.25)
 
 
-def test_who_looked_at_nothing_has_zeros(bundle: Bundle) -> None:
-    assert looks(bundle) == ([0, 0, 0, 0], 0)
+def test_who_viewed_nothing_has_zeros(bundle: Bundle) -> None:
+    assert views(bundle) == ([0, 0, 0, 0], 0)
