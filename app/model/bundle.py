@@ -195,7 +195,7 @@ def _bundle(parts: BundleParts) -> Bundle:
     parts.sizes.state("groups", len(groups := parts.document("groups.json", GROUPS)), "groups.json")
     als, scoring = parts.document("als.json", ALS), parts.document("scoring.json", SCORING)
     item_factors, index_items = parts.array("item_factors.npy"), parts.array("index_items.npy")
-    index = index_of(item_factors[index_items], index_items, _lengths(files, item_factors, index_items))
+    index = _index(files, item_factors, index_items)
     linear_idx, trending_idx = parts.array("linear_idx.npy"), parts.array("trending_idx.npy")
     if len(linear_idx) > len(item_factors):
         raise files.refused("linear_idx.npy", f"has {len(linear_idx):,} rows for {len(item_factors):,} products")
@@ -230,19 +230,20 @@ def _bundle(parts: BundleParts) -> Bundle:
     )
 
 
-def _lengths(files: VerifiedFolder, item_factors: Floats, index_items: Ints) -> Floats:
-    """The lengths of the index's vectors, which the search relies on: of the first products all, and never rising."""
+def _index(files: VerifiedFolder, item_factors: Floats, index_items: Ints) -> SearchIndex:
+    """The vectors in the index's order, which the search relies on: of the first products all, lengths never rising."""
     if len(index_items) > len(item_factors) or not np.array_equal(np.sort(index_items), np.arange(len(index_items))):
         raise files.refused("index_items.npy", "does not hold each of the first products once")
     if item_factors[len(index_items) :].any():
         raise files.refused("index_items.npy", "lacks products that have a vector in item_factors.npy")
-    lengths: Floats = np.linalg.norm(item_factors[index_items], axis=1)
+    vectors = item_factors[index_items]
+    lengths: Floats = np.linalg.norm(vectors, axis=1)
     # Another processor may round the last digits in another way.
     if (np.diff(lengths) > ROUNDING * lengths[:-1]).any():
         raise files.refused(
             "index_items.npy", "does not run from the longest vector of item_factors.npy to the shortest"
         )
-    return lengths
+    return index_of(vectors, index_items, lengths)
 
 
 def with_unrestricted_index(bundle: Bundle) -> Bundle:

@@ -3,15 +3,16 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 
-from app.errors import REFUSAL_REASONS
-from app.model.bundle import POINTER, current_version
+from app.errors import REFUSAL_REASONS, BundleRefused
+from app.model.bundle import POINTER, current_version, load_bundle
 from app.model.reloader import LiveBundle
 from app.model.verification.manifest import MANIFEST, REMEDY, SEAL
 from benchmarks.failures.mutations import Mutation, mutations
-from tests.support.bundles import copied
+from tests.support.bundles import array_of, copied
 from tests.support.world import World
 from training.release.publish import point_to
 
@@ -57,6 +58,14 @@ def test_pointer_to_what_is_no_bundle_is_refused(own_world: World, pointer: str,
     assert live.refresh() is False
     assert reasons == ["pointer"]
     assert live.bundle is not None
+
+
+def test_index_of_a_product_that_has_no_vector_is_refused_by_its_name(own_world: World) -> None:
+    bundles = own_world.settings.bundles_dir
+    items = np.arange(len(array_of(bundles, "item_factors.npy")) + 1, dtype=np.int32)
+    version = copied(bundles, "astray", arrays={"index_items.npy": items})
+    with pytest.raises(BundleRefused, match=r"index_items.npy does not hold each of the first products once"):
+        load_bundle(bundles / version)
 
 
 def test_bundle_from_before_the_seal_serves_on(own_world: World, tmp_path: Path) -> None:
