@@ -57,13 +57,12 @@ def _search(index: SearchIndex, user: Floats, count: int, allowed: Mask | None) 
     # Lengths never rise; the last digits of a score are those of another order of sums.
     end = len(index.items) - int(np.searchsorted(index.lengths[::-1], least / max(reach, TINY) * (1 - ROUNDING)))
     others = index.vectors[first:end] @ user
+    is_better = others >= least
     if allowed is not None:
-        others[~allowed[index.items[first:end]]] = -np.inf
-    better = (others >= least).nonzero()[0]
-    scores, rows = np.concatenate([scores, others[better]]), np.concatenate([rows, better + first])
-    best = np.argpartition(-scores, count)[:count] if len(scores) > count else np.arange(len(scores))
-    best = best[np.argsort(-scores[best], kind="stable")]
-    return index.items[rows[best[scores[best] > -np.inf]]]
+        is_better &= allowed[index.items[first:end]]
+    better = is_better.nonzero()[0]
+    found = index.items[np.concatenate([rows, better + first])]
+    return _best(found, np.concatenate([scores, others[better]]), count)
 
 
 def _search_head(index: SearchIndex, user: Floats, count: int, allowed: Mask | None) -> tuple[Floats, Ints]:
@@ -81,7 +80,11 @@ def _search_head(index: SearchIndex, user: Floats, count: int, allowed: Mask | N
 
 def _read_allowed(bundle: Bundle, user: Floats, count: int, allowed: Mask) -> Ints:
     items = _indexed(bundle, allowed)
-    scores = bundle.item_factors[items] @ user
+    return _best(items, bundle.item_factors[items] @ user, count)
+
+
+def _best(items: Ints, scores: Floats, count: int) -> Ints:
+    """The `count` items of largest scores, best first."""
     if len(items) > count:
         best = np.argpartition(-scores, count)[:count]
         items, scores = items[best], scores[best]

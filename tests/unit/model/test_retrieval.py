@@ -53,8 +53,8 @@ def test_search_finds_exactly_the_best_allowed_items(small: Bundle, seed: int, s
 @settings(max_examples=60, deadline=None)
 def test_search_among_what_is_mostly_allowed_is_exact(small: Bundle, seed: int, barred: float, further: int) -> None:
     random = np.random.default_rng(seed)
-    # Of ten items the head holds every row, of 3,000 a part.
-    for item_count in (90, 3000):
+    # Of half of 90 items the head holds every row, of 200 and 3,000 a part.
+    for item_count in (90, 200, 3000):
         whole = with_factors(small, factors_of(seed, item_count), head_count=64)
         unrestricted = random.random(item_count) >= barred
         index = index_among(whole.index, unrestricted, head_count=64)
