@@ -41,7 +41,7 @@ from training.learners.replenishment import with_replenishment
 from training.metrics.rule_comparison import notes_of
 from training.queries.evaluation_queries import EvaluationQueries, build_queries, dataset_facts, sampled, with_baskets
 from training.queries.moments import after_purchases
-from training.queries.shared_out import SharedOut, has_ended
+from training.queries.shared_out import SharedOut, ended
 from training.queries.states import states_for
 from training.queries.windows import test_and_tuning_splits
 from training.ranking.blend import as_bought, default_blend
@@ -129,8 +129,7 @@ def train(
         with run.timed("features"):
             # Before the gate, which compares the served features with the history.
             progress("features", 0, 1)
-            if not has_ended(writing):
-                materialize(settings, redis_url, as_of=None, progress=progress)
+            ended(writing, partial(materialize, settings, redis_url, as_of=None, progress=progress))
             progress("features", 1, 1)
     gate = _release(run, redis_url, version) if publish else None
     run.note("total", started)

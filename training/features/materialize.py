@@ -89,9 +89,9 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     )
 
 
-def materialize_quietly(settings: Settings, redis_url: str) -> None:
+def materialize_quietly(settings: Settings, redis_url: str) -> MaterializeReport:
     """The same as of the last row, in a process that has nobody to show its progress to."""
-    materialize(settings, redis_url, as_of=None, progress=lambda *_: None)
+    return materialize(settings, redis_url, as_of=None, progress=lambda *_: None)
 
 
 def remember_origin(redis_url: str, as_of: datetime, *, history_version: int | None) -> None:

@@ -66,7 +66,7 @@ class SharedOut(AbstractContextManager["SharedOut"]):
         if waiting is None:
             found = (answer(bundle, part) for part in parts)
         else:
-            found = (_result(*one, answer, bundle) for one in zip(waiting, parts, strict=True))
+            found = (ended(one, partial(answer, bundle, part)) for one, part in zip(waiting, parts, strict=True))
         answers, done = [], 0
         for part, one in zip(parts, found, strict=True):
             answers.append(one)
@@ -79,7 +79,7 @@ class SharedOut(AbstractContextManager["SharedOut"]):
         """What `answer`, a function of a module, says of each query."""
         return list(chain.from_iterable(self.answered(partial(_each, answer), bundle, queries, progress)))
 
-    def begun(self, work: Callable[[], object]) -> Future[object] | None:
+    def begun(self, work: Callable[[], T]) -> Future[T] | None:
         """`work`, a function of a module, begun in a process that is idle meanwhile; None where there is none."""
         try:
             return None if self._pool is None else self._pool.submit(work)
@@ -106,15 +106,15 @@ class SharedOut(AbstractContextManager["SharedOut"]):
             return None
 
 
-def has_ended(begun: Future[object] | None) -> bool:
-    """True when the begun work has ended, which is waited for; its error is raised. False where it is still to do."""
+def ended(begun: Future[T] | None, here: Callable[[], T]) -> T:
+    """What the begun work comes to, which is waited for; where no process has done it, `here` does."""
     try:
         if begun is not None:
-            begun.result()
-        return begun is not None
+            return begun.result()
     except BrokenProcessPool:
+        # Mostly for want of memory, of which this one process needs less.
         _log.warning("a process of the training ended before its work did; going on without it")
-        return False
+    return here()
 
 
 def _begin() -> None:
@@ -130,15 +130,6 @@ def _end_with_parent() -> None:
         parent.join()
         # Killed, it could not say that there is nothing more to do.
         os._exit(1)
-
-
-def _result(waiting: Future[T], part: EvaluationQueries, answer: Answer[T], bundle: Bundle) -> T:
-    try:
-        return waiting.result()
-    except BrokenProcessPool:
-        # Mostly for want of memory, of which this one process needs less.
-        _log.warning("a process of the training ended before its work did; going on without it")
-        return answer(bundle, part)
 
 
 def _answer(answer: Answer[T], path: Path, queries: EvaluationQueries) -> T:

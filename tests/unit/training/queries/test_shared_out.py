@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.unit.training.ranking.test_leaks import newest_window
 from training.data.dataset import product_table
 from training.evaluation.lists import served_slates
 from training.queries.evaluation_queries import EvaluationQueries, build_queries
-from training.queries.shared_out import PART, SharedOut, has_ended
+from training.queries.shared_out import PART, SharedOut, ended
 from training.queries.states import states_as_of
 from training.ranking.fit import candidate_window, merged
 
@@ -68,19 +69,19 @@ def test_few_queries_and_none_are_answered_here(queried: Queried) -> None:
 def test_work_is_begun_elsewhere_where_processes_were_started(queried: Queried) -> None:
     folder, bundle, queries = queried
     with SharedOut(folder, shared_from=1) as shared:
-        assert not has_ended(shared.begun(os.getpid))
+        assert ended(shared.begun(os.getpid), os.getpid) == os.getpid()
         shared.answered(own_pid, bundle, queries, lambda *_: None)
         begun = shared.begun(os.getpid)
         assert begun is not None
-        assert has_ended(begun)
-        assert begun.result() != os.getpid()
+        assert ended(begun, os.getpid) != os.getpid()
         shared.end()
         assert shared.begun(os.getpid) is None
         shared.answered(own_pid, bundle, queries, lambda *_: None)
         with pytest.raises(FileNotFoundError):
-            has_ended(shared.begun(partial(os.stat, folder / "nothing")))
+            ended(shared.begun(partial(os.stat, folder / "nothing")), partial(os.stat, folder))
         # A process that ends at once leaves its work to do, and takes the others with it.
-        assert not has_ended(shared.begun(partial(os._exit, 1)))
+        dying: Callable[[], int] = partial(os._exit, 1)
+        assert ended(shared.begun(dying), os.getpid) == os.getpid()
         assert shared.begun(os.getpid) is None
 
 
