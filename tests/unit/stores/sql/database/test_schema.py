@@ -17,8 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from app.errors import BadSetting
 from app.stores.sql.database import schema
 from app.stores.sql.database.engine import Ledger, open_ledger
-from app.stores.sql.database.tables import metadata
+from app.stores.sql.database.place_tables import stock
 
+metadata = stock.metadata
+"""All tables: those of places join those of the ledger."""
 LOGGER = "app.stores.sql.database.schema"
 
 
