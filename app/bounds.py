@@ -16,10 +16,10 @@ CLOCK_SKEW = timedelta(minutes=10)
 QUANTITY_MAX = 1e6
 
 CONTROL_CHARACTERS = r"[\x00-\x1f\x7f-\x9f]"
-_WITHOUT_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]+$"
+WITHOUT_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
 Id = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=ID_LENGTH, pattern=_WITHOUT_CONTROL)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=ID_LENGTH, pattern=WITHOUT_CONTROL)
 ]
 """An id or a short name: trimmed, valid Unicode, without control characters."""
 

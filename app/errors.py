@@ -8,6 +8,7 @@ EndcapError
 │   ├── InvalidRequest         well-formed, but it asks for something impossible
 │   ├── BadSetting
 │   ├── InvalidTerms           the document of an offer or a campaign is not valid
+│   ├── InvalidStore           places.documents
 │   ├── UnknownFilter          eligibility.products
 │   ├── RejectedEvent          ingest.schema
 │   ├── Unclear                imports.columns.reading: the file could be read in two ways
