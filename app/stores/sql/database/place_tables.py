@@ -67,6 +67,8 @@ place_changes = Table(
 )
 """The number of the last change to `stores`, to `stock` and to `prices`, a row for each name.
 
+The number of `epoch` was drawn when the database was made: numbers of changes mean nothing in another one.
+
 A writer takes numbers by changing this row, so changes become visible in the order of their numbers.
 """
 

@@ -1,5 +1,7 @@
 """Stores with their stock and prices, and goods put aside in them."""
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -43,7 +45,9 @@ def _create_stores() -> None:
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_place_changes"),
     )
-    op.bulk_insert(changes, [{"name": name, "number": 0} for name in ("stores", "stock", "prices")])
+    # Tells this database from any other: numbers of changes mean nothing in another one.
+    epoch = {"name": "epoch", "number": secrets.randbits(62)}
+    op.bulk_insert(changes, [epoch, *({"name": name, "number": 0} for name in ("stores", "stock", "prices"))])
 
 
 def _create_prices() -> None:
