@@ -10,6 +10,7 @@ EndcapError
 │   ├── InvalidTerms           the document of an offer or a campaign is not valid
 │   ├── InvalidStore           places.documents
 │   ├── UnknownFilter          eligibility.products
+│   ├── UnknownRegion          places.hours: no holiday calendar is known for it
 │   ├── RejectedEvent          ingest.schema
 │   ├── Unclear                imports.columns.reading: the file could be read in two ways
 │   ├── FeedRefused            imports.feed.refresh: the products feed came, and cannot be right

@@ -30,6 +30,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "implicit": ("training/learners/factors.py", "training/learners/linear.py", "training/learners/plain_als.py"),
     "mlflow": ("training/release/tracking.py",),
     "deltalake": ("app/history/table.py",),
+    "holidays": ("app/places/hours.py",),
     "fastapi": ("app/api/", "app/console/", "app/main.py"),
     "starlette": ("app/api/", "app/console/", "app/main.py"),
     "uvicorn": ("app/processes/server.py", "app/api/edge/connections.py"),
