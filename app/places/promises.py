@@ -1,14 +1,16 @@
 """By when a customer has a product, by each way that a store serves: pure arithmetic over hours, holidays and slots."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import count
 
-from app.places.hours import is_open, is_working_day, local_day, local_instant, open_after
+from app.places.hours import is_open, is_working_day, local_day, local_instant, open_after, openings
 from app.places.stores import DeliverySlot, Fulfilment, Store, StoreKind, Way
 
 EVENING = time(20)
 """Local time by which a parcel is with the customer."""
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,15 @@ def promise(store: Store, way: Way, *, now: datetime) -> FulfilmentPromise | Non
     time_of = _with_customer_at if way is Way.SHIP else _ready_at
     available_from_at = time_of(store, fulfilment, now)
     return None if available_from_at is None else FulfilmentPromise(way, available_from_at)
+
+
+def promise_and_expiry(store: Store, way: Way, *, now: datetime) -> tuple[FulfilmentPromise | None, datetime]:
+    """What `promise` returns, and the first instant after `now` at which it may return something else.
+
+    That is the end of the minute while a promise counts from now, and the end of the local day at the latest.
+    Raises UnknownRegion.
+    """
+    return promise(store, way, now=now), min(at for at in _turning_points(store, way, now) if at > now)
 
 
 def _fulfilment(store: Store, way: Way) -> Fulfilment | None:
@@ -94,3 +105,20 @@ def _working_day_after(store: Store, day: date) -> date:
 def _minute(at: datetime) -> datetime:
     """The minute that has begun: for as long, one answer holds."""
     return at.replace(second=0, microsecond=0)
+
+
+def _turning_points(store: Store, way: Way, now: datetime) -> Iterator[datetime]:
+    """Instants at which another promise may begin to hold; some may be past."""
+    day = local_day(store, now)
+    yield local_instant(store, day + timedelta(days=1))
+    if (fulfilment := _fulfilment(store, way)) is None:
+        return
+    if way is Way.DELIVER:
+        if slot := _next_slot(fulfilment, now):
+            yield min(slot.order_by_at, slot.starts_at)
+        return
+    taken_until_at = _taken_until(store, _cut_off(fulfilment, way), day=day)
+    yield taken_until_at
+    if way is not Way.SHIP and now < taken_until_at and (opening := next(openings(store, now), None)):
+        opens_at, closes_at = opening
+        yield from (_minute(now) + MINUTE, closes_at) if opens_at == now else (opens_at,)
