@@ -48,6 +48,7 @@ TRAINING_MAY_IMPORT = (
     "app.model",
     "app.ports",
     "app.settings",
+    "app.slates",
 )
 """What training shares with serving; the stores are for materialization alone."""
 MATERIALIZATION = ("training/features/materialize.py", "training/release/parity.py")

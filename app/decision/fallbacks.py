@@ -11,19 +11,11 @@ from app.decision.customer.context import Context, make_context
 from app.decision.customer.trending import trending_group
 from app.decision.eligibility.products import age_restricted_among, all_allowed, eligibility_rules
 from app.decision.pipeline import POLICY, Observer, Options, decide, new_decision_id
-from app.domain import (
-    Degraded,
-    Ints,
-    ProductId,
-    Proposition,
-    Query,
-    Reason,
-    Slate,
-    Trace,
-)
+from app.domain import Degraded, Ints, ProductId, Proposition, Query, Reason
 from app.errors import EndcapError
 from app.model.bundle import Bundle
 from app.ports import CustomerState, CustomerStore
+from app.slates import Slate, Trace
 from app.telemetry import StageTimer
 
 _log = logging.getLogger(__name__)

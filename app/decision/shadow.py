@@ -6,9 +6,10 @@ from threading import Event, Thread
 from time import monotonic, perf_counter
 
 from app.decision.pipeline import Options, rank
-from app.domain import Query, Slate
+from app.domain import Query
 from app.model.bundle import Bundle
 from app.ports import CustomerState
+from app.slates import Slate
 from app.telemetry import Metrics
 
 WAITING_COUNT = 8

@@ -10,7 +10,7 @@ from app.decision.fallbacks import UNKNOWN_CUSTOMER, popular_slate, static_slate
 from app.decision.pipeline import Options, rank
 from app.decision.replenishment.answer import Replenishment, ReplenishmentQuery, replenishment
 from app.decision.replenishment.hazards import COLUMNS
-from app.domain import Degraded, LiveEvent, ProductId, Query, Slate, SlatePolicy, Wallet, WalletCoupon
+from app.domain import Degraded, LiveEvent, ProductId, Query, SlatePolicy, Wallet, WalletCoupon
 from app.errors import BundleRefused
 from app.model.bundle import Bundle
 from app.model.verification.manifest import REMEDY
@@ -20,6 +20,7 @@ from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.status import CampaignStatus
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.ports import CustomerState
+from app.slates import Slate
 
 ROUNDS = 3
 COUNT = 5

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from app.decision.pipeline import Options, rank
-from app.domain import LiveEvent, Query, Slate, Wallet, WalletCoupon
+from app.domain import LiveEvent, Query, Wallet, WalletCoupon
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import OfferIndex, build_offer_index
 from app.offers.terms.documents import parse_document
 from app.offers.terms.records import Campaign, Offer
 from app.offers.terms.terms import CampaignTerms, OfferTerms
 from app.ports import CustomerState
+from app.slates import Slate
 from tests.support.coupon_world import bundle_from, history, products
 from training.data.dataset import load_interactions
 

@@ -4,7 +4,8 @@ import json
 
 import orjson
 
-from app.domain import CouponTrace, Degraded, Drops, Objective, PlacementTrace, Trace
+from app.domain import Degraded, Objective
+from app.slates import CouponTrace, Drops, PlacementTrace, Trace
 
 
 def test_trace_of_the_full_pipeline_shows_each_part() -> None:

@@ -10,13 +10,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from app.decision.pipeline import rank
-from app.domain import ProductId, Query, Slate
+from app.domain import ProductId, Query
 from app.feature_fields import product_key
 from app.history import History
 from app.model.bundle import Bundle
 from app.model.promotions.table import FILE as PROMOTIONS_FILE
 from app.ports import CustomerState, StageProgress
 from app.settings import Settings
+from app.slates import Slate
 from training.data.dataset import load_interactions, product_table
 from training.data.promotions import rows_between
 from training.data.split import Split, make_splits

@@ -7,8 +7,9 @@ from app.api.decisions.wire import DecisionAnswer, DecisionRequest, answer_body,
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.bounds import Id
-from app.domain import Scope, Slate
+from app.domain import Scope
 from app.errors import DecisionNotFound, StoreUnavailable
+from app.slates import Slate
 from app.telemetry import Metrics, stage_timer
 
 router = APIRouter(tags=["decisions"])

@@ -8,8 +8,8 @@ from time import time
 
 import orjson
 
-from app.domain import Trace
 from app.errors import DecisionNotFound, StoreUnavailable
+from app.slates import Trace
 from app.stores.redis.breaker import Breaker
 from app.stores.redis.keys import RedisKeys, pack_command
 from app.stores.redis.pipelined import PipelinedRedis

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.decision.pipeline import Options, rank
-from app.domain import LiveEvent, Query, Slate
+from app.domain import LiveEvent, Query
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.ports import CustomerState
+from app.slates import Slate
 from tests.support.world import World, product
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)

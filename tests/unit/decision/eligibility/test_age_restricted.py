@@ -12,10 +12,11 @@ from app.decision.customer.context import make_context
 from app.decision.eligibility.products import eligibility_rules
 from app.decision.fallbacks import floor_slate, popular_slate
 from app.decision.pipeline import Options, rank
-from app.domain import Degraded, LiveEvent, Pin, Query, Slate, SlatePolicy
+from app.domain import Degraded, LiveEvent, Pin, Query, SlatePolicy
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.new_products import extended
 from app.ports import CustomerState
+from app.slates import Slate
 from tests.support.world import PRODUCTS_PER_TASTE, World, product
 
 OPTIONS = Options(stale_after_s=1e9)

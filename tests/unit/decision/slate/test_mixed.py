@@ -14,10 +14,11 @@ from app.decision.coupons.candidates import PRIOR_CHANCE
 from app.decision.fallbacks import popular_slate, static_slate
 from app.decision.pipeline import Options
 from app.decision.slate.mixed import APPLIES_TO_COUNT
-from app.domain import Degraded, Objective, Pin, Proposition, Query, Slate, SlatePolicy, Wallet
+from app.domain import Degraded, Objective, Pin, Proposition, Query, SlatePolicy, Wallet
 from app.model.bundle import Bundle, NewProducts
 from app.model.coupons import CouponModel
 from app.offers.display.offer_index import LEAST_WEIGHT, OfferIndex
+from app.slates import Slate
 from tests.support.offer_indexes import (
     HALF,
     NOW,

@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 
 from app.decision.pipeline import Options, rank
-from app.domain import Floats, LiveEvent, Query, Slate
+from app.domain import Floats, LiveEvent, Query
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.new_products import WITHOUT_HISTORY, extended
 from app.model.product_table import ProductTable
 from app.model.retrieval import nearest
 from app.ports import CustomerState
+from app.slates import Slate
 from tests.support.world import World, product
 from tests.unit.model.test_retrieval import assert_best
 

@@ -19,24 +19,13 @@ from app.decision.fallbacks import popular_slate
 from app.decision.pipeline import Options, rank
 from app.decision.ranking.features import TABLE_COLUMNS
 from app.decision.ranking.scoring import score
-from app.domain import (
-    Degraded,
-    LiveEvent,
-    Objective,
-    Pin,
-    PlacementTrace,
-    Proposition,
-    Query,
-    Selection,
-    Slate,
-    SlatePolicy,
-    Weighting,
-)
+from app.domain import Degraded, LiveEvent, Objective, Pin, Proposition, Query, Selection, SlatePolicy, Weighting
 from app.history import History
 from app.model.bundle import Attribute, Bundle, current_version, load_bundle
 from app.model.new_products import extended
 from app.model.ranker import TreeRanker
 from app.ports import CustomerState
+from app.slates import PlacementTrace, Slate
 from tests.support.world import World, product
 from training.data.dataset import load_interactions
 from training.learners.bundle_contents import hyperparameters_of, learn_contents
