@@ -1,0 +1,111 @@
+"""The live tables as one file, so that a process that starts reads megabytes and not every row of stock from SQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from app.files import replace_whole_durably
+from app.places.tables import ABSENT, LiveTables, SparseRow, narrowed
+
+FORMAT = 1
+Arrays = dict[str, npt.NDArray[Any]]
+"""The parts of a snapshot by name."""
+_SPARSE = ("few", "prices", "references")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How far a process has read: the database's epoch, and the last changes of stock, of prices and of stores."""
+
+    epoch: int = 0
+    stock: int = 0
+    prices: int = 0
+    stores: int = 0
+
+
+def frozen_tables(tables: LiveTables, seen: Seen) -> Arrays:
+    """A copy of the tables as arrays, which changes after it do not touch."""
+    store_count, width = len(tables.row_of), -(-len(tables.column_of) // 8)
+    arrays: Arrays = {
+        "format": np.array([FORMAT], np.int64),
+        "seen": np.array([seen.epoch, seen.stock, seen.prices], np.int64),
+        "store_ids": _texts(tables.store_ids()),
+        "product_ids": _texts(tables.product_ids()),
+        "keeps_stock": np.array(tables.keeps_stock, np.bool_),
+        "bits": tables.bits[:store_count, :width].copy(),
+    }
+    for name in _SPARSE:
+        arrays |= _joined(name, getattr(tables, name))
+    return arrays
+
+
+def write_snapshot(path: Path, arrays: Arrays) -> None:
+    """Puts such a copy in the place of the file; readers find the old one or the new one."""
+
+    def write(unfinished: Path) -> None:
+        with unfinished.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_whole_durably(path, write)
+
+
+def read_snapshot(path: Path) -> tuple[LiveTables, Seen] | None:
+    """The tables and how far they had read; None where there is no file, or none that can be used."""
+    try:
+        # A zip's checksums are compared while its members are read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as parts:
+            arrays = {name: parts[name] for name in parts.files}
+        return _tables(arrays)
+    # It can be made again from SQL, so a damaged one is as good as none.
+    except (OSError, BadZipFile, ValueError, KeyError, IndexError, EOFError):
+        return None
+
+
+def _tables(arrays: Arrays) -> tuple[LiveTables, Seen] | None:
+    if int(arrays["format"][0]) != FORMAT:
+        return None
+    tables = LiveTables(_words(arrays["store_ids"]), _words(arrays["product_ids"]))
+    if arrays["bits"].shape != tables.bits.shape:
+        return None
+    tables.bits = arrays["bits"]
+    tables.keeps_stock = arrays["keeps_stock"].tolist()
+    for name in _SPARSE:
+        starts, columns, values = (arrays[f"{name}_{part}"] for part in ("starts", "columns", "values"))
+        setattr(
+            tables,
+            name,
+            [
+                SparseRow(columns[start:end], values[start:end], {})
+                for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+            ],
+        )
+    tables.has_prices = bool(len(arrays["prices_columns"]))
+    epoch, stock, prices = arrays["seen"].tolist()
+    return tables, Seen(epoch, stock, prices)
+
+
+def _joined(name: str, rows: Sequence[SparseRow]) -> Arrays:
+    parts = [row.merged() for row in rows]
+    sizes = [len(columns) for columns, _ in parts]
+    values = np.concatenate([values for _, values in parts]) if parts else np.zeros(0, np.int64)
+    assert not len(values) or values.min() > ABSENT
+    return {
+        f"{name}_starts": np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64),
+        f"{name}_columns": np.concatenate([columns for columns, _ in parts]) if parts else np.zeros(0, np.int32),
+        f"{name}_values": narrowed(values),
+    }
+
+
+def _texts(words: Sequence[str]) -> npt.NDArray[np.uint8]:
+    # An id holds no control characters (app.bounds), so a line feed ends it.
+    return np.frombuffer("".join(f"{word}\n" for word in words).encode(), np.uint8)
+
+
+def _words(text: npt.NDArray[np.uint8]) -> list[str]:
+    return text.tobytes().decode().split("\n")[:-1]
