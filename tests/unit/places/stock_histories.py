@@ -56,7 +56,7 @@ def applied(reports: Iterable[StockReport], history: StockHistory | None = None)
     return history
 
 
-def expected_milli(reports: Iterable[StockReport]) -> int | None:
+def expected_milli(reports: Sequence[StockReport]) -> int | None:
     """The quantity that the set of reports amounts to, by comparing each with each."""
     absolutes = [report for report in reports if report.quantity_milli is not None]
     changes = [report for report in reports if report.change_milli is not None]
