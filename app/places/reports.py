@@ -86,6 +86,11 @@ def microseconds(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
+def instant(at_us: int) -> datetime:
+    """The instant in UTC of `microseconds`."""
+    return _EPOCH + at_us * _MICROSECOND
+
+
 def check_age(at: datetime, *, now: datetime) -> Outcome | None:
     """`too_late` for a time before the horizon; None for one that may count."""
     return Outcome.TOO_LATE if at < now - HORIZON else None
