@@ -1,5 +1,6 @@
 """SIMULATED stores, stock and prices for a history of sales that has none of them, such as the Complete Journey."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from app.errors import InvalidRequest
 from app.places.simulation.prices import prices_of
+from app.places.simulation.sales import StockChange, stock_changes
 from app.places.simulation.stock import Stock, stock_of
 from app.places.simulation.stores import CURRENCY, stores_of
 from app.places.simulation.turnover import HEAD_COUNT, Money, Turnover, turnover_of
@@ -18,6 +21,7 @@ from app.places.stores import Store
 LABEL = "simulated"
 """In the name of every file and store."""
 MINOR_PER_MAJOR = 100
+DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,18 @@ class SimulatedPlaces:
     turnover: Turnover
     stock: Stock
     price_minor: Money
+
+    def changes(self, *, begins_at: datetime, sales_per_s: float | None = None) -> Iterator[StockChange]:
+        """Sales and deliveries from then on, without end; so many sales a second on average, or as many as there were.
+
+        The same for the same seed and arguments (see `stock_changes`). Raises InvalidRequest for a rate of 0 or less.
+        """
+        rate = self.turnover.lines_per_day / DAY_S if sales_per_s is None else sales_per_s
+        if not rate > 0:
+            raise InvalidRequest(f"sales_per_s is {rate:g}: give a number above 0, as nothing would ever be sold")
+        return stock_changes(
+            self.stores, self.turnover, self.stock, seed=self.seed, begins_at=begins_at, sales_per_s=rate
+        )
 
     def stores_table(self) -> pl.DataFrame:
         """Every store with the columns of `app.places.store_rows`."""

@@ -1,7 +1,9 @@
-"""Simulated places say that they are, and are the same for the same seed."""
+"""Simulated places say that they are, are the same for the same seed, and sell out and are filled up as real ones."""
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -13,6 +15,7 @@ import pytest
 from app.errors import InvalidRequest
 from app.places.documents import store_document, store_of_document
 from app.places.simulation.places import SimulatedPlaces, simulate, write_tables
+from app.places.simulation.sales import StockChange
 from app.places.simulation.turnover import CELLS_MAX, ONLINE, turnover_of
 from app.places.store_rows import store_of_row
 from app.places.stores import StoreKind, Way, distance_km
@@ -50,6 +53,10 @@ def places(lines: pl.DataFrame) -> SimulatedPlaces:
     return simulate(lines, seed=1, now=NOW, head_count=HEAD)
 
 
+def until(end: datetime, changes: Iterator[StockChange]) -> list[StockChange]:
+    return list(takewhile(lambda change: change.at < end, changes))
+
+
 def quantities(places: SimulatedPlaces) -> dict[tuple[str, str], int]:
     return {(store, product): pieces for store, product, pieces, _ in places.stock_table().iter_rows()}
 
@@ -58,13 +65,23 @@ def share_sold_out(quantity: dict[tuple[str, str], int]) -> float:
     return sum(pieces == 0 for pieces in quantity.values()) / len(quantity)
 
 
-def test_the_same_seed_makes_the_same_places(lines: pl.DataFrame, places: SimulatedPlaces) -> None:
+def test_the_same_seed_makes_the_same_places_and_sales(lines: pl.DataFrame, places: SimulatedPlaces) -> None:
     again, other = (simulate(lines, seed=seed, now=NOW, head_count=HEAD) for seed in (1, 2))
     assert again.stores == places.stores
     assert again.stock_table().equals(places.stock_table())
     assert again.prices_table().equals(places.prices_table())
+    first = [list(islice(one.changes(begins_at=NOW), 2000)) for one in (places, again, other)]
+    assert first[0] == first[1]
+    assert first[0] != first[2]
     assert not other.stock_table().equals(places.stock_table())
     assert not other.prices_table().equals(places.prices_table())
+
+
+def test_reading_sales_leaves_the_stock_as_it_was(places: SimulatedPlaces) -> None:
+    before = places.stock_table()
+    first = list(islice(places.changes(begins_at=NOW), 1000))
+    assert places.stock_table().equals(before)
+    assert list(islice(places.changes(begins_at=NOW), 1000)) == first
 
 
 def test_every_store_of_the_history_is_there_and_says_that_it_is_simulated(
@@ -185,6 +202,68 @@ def test_some_cells_have_a_price_of_their_own_some_percent_off(places: Simulated
     off = (prices["price"] / chain - 1).abs()
     assert off.min() > 0.02  # type: ignore[operator]  # of numbers, not of dates
     assert off.max() < 0.16  # type: ignore[operator]  # of numbers, not of dates
+
+
+def test_over_a_day_products_sell_out_and_come_back(places: SimulatedPlaces) -> None:
+    quantity = quantities(places)
+    sold_out, refilled = set(), set()
+    changes = until(NOW + timedelta(days=1), places.changes(begins_at=NOW))
+    for store_id, product_id, change, _ in changes:
+        cell = store_id, product_id
+        if change > 0 and quantity[cell] == 0:
+            refilled.add(cell)
+        quantity[cell] += change
+        assert quantity[cell] >= 0
+        if quantity[cell] == 0:
+            sold_out.add(cell)
+    assert len(sold_out) > 50
+    assert len(refilled) > 50
+    assert 0.03 < share_sold_out(quantity) < 0.08
+    assert [change.at for change in changes] == sorted(change.at for change in changes)
+    assert all(change.change and change.at >= NOW for change in changes)
+
+
+def test_customers_buy_when_a_store_is_open_and_others_do(places: SimulatedPlaces) -> None:
+    changes = until(NOW + timedelta(days=1), places.changes(begins_at=NOW))
+    sales = [change for change in changes if change.change < 0]
+    assert sum(pieces.change == -1 for pieces in sales) / len(sales) == pytest.approx(0.8, abs=0.05)
+    hours = Counter(change.at.astimezone(NEW_YORK).hour for change in sales)
+    assert set(hours) == {9, 12, 15, 17, 18, 20}
+    assert hours[17] / len(sales) == pytest.approx(0.3, abs=0.03)
+
+
+def test_only_the_warehouse_sells_while_stores_are_closed(places: SimulatedPlaces) -> None:
+    begins_at = datetime(2026, 11, 26, 22, tzinfo=UTC)  # 17:00 on Thanksgiving, when all have closed at 15:00.
+    changes = until(begins_at + timedelta(hours=1), places.changes(begins_at=begins_at))
+    assert {change.store_id for change in changes if change.change < 0} == {ONLINE}
+    before = places.changes(begins_at=begins_at - timedelta(days=1))
+    assert len({change.store_id for change in until(begins_at - timedelta(hours=23), before)}) > STORES / 2
+
+
+@pytest.mark.parametrize("sales_per_s", [0.3, 3.0])
+def test_so_many_sales_come_in_a_second_as_were_chosen(places: SimulatedPlaces, sales_per_s: float) -> None:
+    begins_at = datetime(2026, 11, 20, 22, tzinfo=UTC)
+    changes = until(begins_at + timedelta(hours=1), places.changes(begins_at=begins_at, sales_per_s=sales_per_s))
+    sales = sum(change.change < 0 for change in changes) / 3600
+    # Three tenths of a day's sales are in this hour; some find nothing.
+    assert sales == pytest.approx(sales_per_s * 0.3 * 24, rel=0.1)
+    assert any(change.change > 0 for change in changes)
+
+
+@pytest.mark.parametrize("sales_per_s", [0.0, -1.0, float("nan")])
+def test_a_rate_at_which_nothing_is_sold_is_refused(places: SimulatedPlaces, sales_per_s: float) -> None:
+    with pytest.raises(InvalidRequest, match="give a number above 0"):
+        places.changes(begins_at=NOW, sales_per_s=sales_per_s)
+
+
+def test_twentyfold_sales_sell_no_store_empty(places: SimulatedPlaces) -> None:
+    quantity = quantities(places)
+    rate = 20 * places.turnover.lines_per_day / 86_400
+    for store_id, product_id, change, _ in until(
+        NOW + timedelta(hours=6), places.changes(begins_at=NOW, sales_per_s=rate)
+    ):
+        quantity[store_id, product_id] += change
+    assert 0.03 < share_sold_out(quantity) < 0.08
 
 
 @pytest.mark.parametrize("file_format", ["csv", "parquet"])
