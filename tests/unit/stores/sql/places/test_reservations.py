@@ -1,0 +1,140 @@
+"""Goods put aside: never more than there is, whoever comes at the same time, and back when their time is over."""
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from sqlalchemy import Connection, select, true
+
+from app.places.stock import StockReport
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.place_tables import stock
+from app.stores.sql.places import reservations
+from app.stores.sql.places.reservations import (
+    Order,
+    OutOfStock,
+    ReservedLine,
+    StockReservationOfOther,
+    StockReservationOver,
+    collect_stock,
+    expire_stock_reservations,
+    find_stock_reservation,
+    release_stock,
+    reserve,
+)
+from app.stores.sql.places.stock import apply_stock, changed_stock
+from tests.support.goods import race, reserved_and_refused
+
+NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
+TTL = timedelta(minutes=30)
+ORDER = Order("order-1", "shop", "900")
+
+
+def stocked(ledger: Ledger, **pieces: int) -> None:
+    """So many pieces of each product in store 330."""
+    reports = [
+        ("330", product_id, StockReport("erp", f"e-{product_id}", NOW, None, quantity_milli=count * 1000))
+        for product_id, count in pieces.items()
+    ]
+    ledger.write(lambda connection: apply_stock(connection, reports, now=NOW))
+
+
+def put_aside(ledger: Ledger, *, now: datetime = NOW, **pieces: int) -> str:
+    lines = [ReservedLine(product_id, count * 1000) for product_id, count in pieces.items()]
+    found = ledger.write(lambda connection: reserve(connection, ORDER, "330", lines, now=now, ttl=TTL))
+    return str(found["reservation_id"])
+
+
+def available(ledger: Ledger) -> dict[str, int | None]:
+    """Pieces that can be had, as a process that follows the changes sees them."""
+    changes = ledger.read(lambda connection: changed_stock(connection, 0, limit=100))
+    return {one.product_id: None if one.available_milli is None else one.available_milli // 1000 for one in changes}
+
+
+def test_reserved_pieces_are_available_to_nobody_else(ledger: Ledger) -> None:
+    stocked(ledger, shoe=2, sock=5)
+    put_aside(ledger, shoe=1, sock=2)
+    assert available(ledger) == {"shoe": 1, "sock": 3}
+    with pytest.raises(OutOfStock, match="less than 2 of product 'shoe'"):
+        put_aside(ledger, sock=1, shoe=2)
+    # Nothing of the refused order was put aside.
+    assert available(ledger) == {"shoe": 1, "sock": 3}
+
+
+def test_what_nobody_knows_the_quantity_of_is_not_put_aside(ledger: Ledger) -> None:
+    with pytest.raises(OutOfStock):
+        put_aside(ledger, shoe=1)
+
+
+def test_giving_back_twice_gives_back_once(ledger: Ledger) -> None:
+    stocked(ledger, shoe=2)
+    reservation_id = put_aside(ledger, shoe=2)
+    for _ in range(2):
+        found = ledger.write(lambda connection: release_stock(connection, reservation_id, "shop", now=NOW))
+        assert found["status"] == "released"
+        assert available(ledger) == {"shoe": 2}
+    with pytest.raises(StockReservationOver):
+        ledger.write(lambda connection: collect_stock(connection, reservation_id, "shop", now=NOW))
+
+
+def test_collected_goods_leave_the_stock_and_later_reports_count_on_that(ledger: Ledger) -> None:
+    stocked(ledger, shoe=5)
+    reservation_id = put_aside(ledger, shoe=2)
+    for _ in range(2):
+        found = ledger.write(lambda connection: collect_stock(connection, reservation_id, "shop", now=NOW + TTL / 2))
+        assert found["status"] == "collected"
+    assert available(ledger) == {"shoe": 3}
+    sold = StockReport("till", "t-1", NOW + TTL, None, change_milli=-1000)
+    ledger.write(lambda connection: apply_stock(connection, [("330", "shoe", sold)], now=NOW + TTL))
+    assert available(ledger) == {"shoe": 2}
+    counted = StockReport("erp", "e-2", NOW + 2 * TTL, None, quantity_milli=7000)
+    ledger.write(lambda connection: apply_stock(connection, [("330", "shoe", counted)], now=NOW + 2 * TTL))
+    assert available(ledger) == {"shoe": 7}
+
+
+def test_what_is_overdue_comes_back_by_a_sweep_and_by_the_next_customer(ledger: Ledger) -> None:
+    stocked(ledger, shoe=1)
+    first = put_aside(ledger, shoe=1)
+    with pytest.raises(OutOfStock):
+        put_aside(ledger, shoe=1, now=NOW + TTL - timedelta(seconds=1))
+    # Nobody swept: the one who comes after the end gets it all the same.
+    second = put_aside(ledger, shoe=1, now=NOW + TTL)
+    assert ledger.read(lambda connection: find_stock_reservation(connection, first))["status"] == "expired"
+    assert expire_stock_reservations(ledger, now=NOW + TTL) == 0
+    assert expire_stock_reservations(ledger, now=NOW + 2 * TTL) == 1
+    assert available(ledger) == {"shoe": 1}
+    with pytest.raises(StockReservationOver):
+        ledger.write(lambda connection: collect_stock(connection, second, "shop", now=NOW + 2 * TTL))
+
+
+def test_an_overdue_reservation_is_not_collected(ledger: Ledger) -> None:
+    stocked(ledger, shoe=1)
+    reservation_id = put_aside(ledger, shoe=1)
+    with pytest.raises(StockReservationOver, match="is expired"):
+        ledger.write(lambda connection: collect_stock(connection, reservation_id, "shop", now=NOW + TTL))
+
+
+def test_another_client_neither_collects_nor_gives_back(ledger: Ledger) -> None:
+    stocked(ledger, shoe=1)
+    reservation_id = put_aside(ledger, shoe=1)
+    for end in (collect_stock, release_stock):
+        with pytest.raises(StockReservationOfOther):
+            ledger.write(partial(end, reservation_id=reservation_id, client="other", now=NOW))
+
+
+def test_a_crowd_gets_exactly_what_there_is(ledger_url: str) -> None:
+    assert reserved_and_refused(race(ledger_url, seed=0, customers=60, processes=4)) == (5, 55)
+
+
+def test_control_without_the_guard_more_is_promised_than_there_is(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reservations, "has_left", lambda _: true())
+    stocked(ledger, shoe=1)
+    for _ in range(3):
+        put_aside(ledger, shoe=1)
+    assert ledger.read(_reserved_milli) == 3000
+
+
+def _reserved_milli(connection: Connection) -> int:
+    return int(connection.execute(select(stock.c.reserved_milli)).scalar_one())
