@@ -1,7 +1,7 @@
 """Frozen types that cross borders: what flows between wire, pipeline, stores and training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, NewType
@@ -58,6 +58,7 @@ class Degraded(StrEnum):
     OVERLOAD = "overload"
     BUNDLE_MISSING = "bundle_missing"
     SLATE_SHORT = "slate_short"
+    STOCK_STALE = "stock_stale"
     COUPONS_UNKNOWN = "coupons_unknown"
 
 
@@ -218,6 +219,7 @@ class Query:
     `new_products`: places (0 or 1) kept for products newer than the bundle. `exclude_purchased` None: as the bundle
     says. `policy` None: the slate is what the score makes it. `coupon_places`: where both kinds are requested, so many
     coupons get in whatever their score, at most `max_coupons`. `allows_age_restricted`: for people of age, too.
+    `fulfilment`: the ways to get a product that are welcome, none = all; `position`: latitude and longitude in degrees.
     """
 
     placement: str
@@ -238,6 +240,10 @@ class Query:
     coupon_places: int = 1
     max_coupons: int = 3
     allows_age_restricted: bool = False
+    fulfilment: tuple[str, ...] = ()
+    pickup_store_id: str | None = None
+    position: tuple[float, float] | None = None
+    deliver_by_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +277,36 @@ class Reason(NamedTuple):
     text: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A store that products come from, the way they take, from when, and until when at the latest (None: from then on).
+
+    One that many propositions share; equal to itself alone, so that what is made of it can be kept.
+    """
+
+    way: str
+    store_id: str
+    available_from_at: datetime
+    available_until_at: datetime | None = None
+    slot_id: str | None = None
+
+    @property
+    def available_by_at(self) -> datetime:
+        """When the customer has it at the latest."""
+        return self.available_until_at or self.available_from_at
+
+
+class Option(NamedTuple):
+    """One way to get a product, and what a piece costs there, in the currency of the proposition.
+
+    `left_milli` only where few are left, in thousandths of the unit of sale.
+    """
+
+    source: Source
+    price_minor: int | None
+    left_milli: int | None
+
+
 class CouponDetails(NamedTuple):
     """What only a coupon's proposition has: which coupon (None: one to be activated), and what it applies to.
 
@@ -290,7 +326,8 @@ class CouponDetails(NamedTuple):
 class Proposition(NamedTuple):
     """One place of a slate. `expected_minor` = probability × price, or × margin where that is the objective.
 
-    Of a coupon `product_id` is the product that it is shown for; `coupon` holds its own fields.
+    Of a coupon `product_id` is the product that it is shown for; `coupon` holds its own fields. `options` None: nothing
+    is known of where the product can be had. `reference_minor`: the price that a reduction to `price_minor` may name.
     """
 
     kind: str
@@ -306,95 +343,5 @@ class Proposition(NamedTuple):
     factors: Mapping[str, float] | None = None
     price_minor: int | None = None
     coupon: CouponDetails | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Drops:
-    """What was dropped for one reason: how many, and the ids of the first of them."""
-
-    count: int
-    ids: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class PlacementTrace:
-    """What a placement's policy did: the objective that ordered, candidates boosted and buried, products pinned, and
-    those of the slate that are more than a cap allows."""
-
-    objective: Objective
-    boosted_count: int
-    buried_count: int
-    pinned_count: int
-    over_cap_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class CouponTrace:
-    """How many coupons passed every gate, and the offers of the others by the reason of the gate that dropped them."""
-
-    passed: int
-    dropped: Mapping[str, Drops]
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """How a slate came about: typed for metrics and replay, a document for people.
-
-    `fallback_level` None stands for the full pipeline; where it is set, nothing else is known. `candidates` counts what
-    each source found, `dropped` holds product ids, `features_as_of_s` is unix seconds. `new_product_count` None: the
-    bundle has no products newer than itself.
-    """
-
-    fallback_level: Degraded | None = None
-    new_product_count: int | None = None
-    placement: PlacementTrace | None = None
-    coupons: CouponTrace | None = None
-    candidates: Mapping[str, int] = field(default_factory=dict)
-    failed_sources: Sequence[str] = ()
-    dropped: Mapping[str, Drops] = field(default_factory=dict)
-    scored_count: int = 0
-    nan_count: int = 0
-    live_event_count: int = 0
-    last_event_id: str | None = None
-    features_as_of_s: float | None = None
-
-    def document(self) -> dict[str, object]:
-        """The trace in JSON types, as `explain` shows it; what does not apply is left out."""
-        if self.fallback_level is not None:
-            return {"fallback_level": self.fallback_level}
-        document: dict[str, object] = {}
-        if self.new_product_count is not None:
-            document["new_products"] = self.new_product_count
-        if self.placement is not None:
-            document["placement"] = asdict(self.placement)
-        if self.coupons is not None:
-            document["coupons"] = {
-                "passed": self.coupons.passed,
-                "dropped": _dropped(self.coupons.dropped, ids_key="offer_ids"),
-            }
-        return document | {
-            "candidates": self.candidates,
-            "failed_sources": self.failed_sources,
-            "dropped": _dropped(self.dropped, ids_key="product_ids"),
-            "scored_count": self.scored_count,
-            "nan_count": self.nan_count,
-            "live_event_count": self.live_event_count,
-            "last_event_id": self.last_event_id,
-            "features_as_of": self.features_as_of_s,
-        }
-
-
-def _dropped(dropped: Mapping[str, Drops], *, ids_key: str) -> dict[str, object]:
-    return {reason: {"count": drops.count, ids_key: drops.ids} for reason, drops in dropped.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Slate:
-    """One answer, whole: what was proposed, by which model and policy, and how it came about."""
-
-    decision_id: str
-    model_version: str | None
-    policy: str
-    degraded: Sequence[Degraded]
-    propositions: Sequence[Proposition]
-    trace: Trace
+    options: Sequence[Option] | None = None
+    reference_minor: int | None = None

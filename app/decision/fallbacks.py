@@ -8,6 +8,7 @@ import numpy as np
 
 from app.decision.candidates.sources import popular
 from app.decision.customer.context import Context, make_context
+from app.decision.customer.place import options_here, place_of, prices_here, wanted_of
 from app.decision.customer.trending import trending_group
 from app.decision.eligibility.products import age_restricted_among, all_allowed, eligibility_rules
 from app.decision.pipeline import POLICY, Observer, Options, decide, new_decision_id
@@ -39,7 +40,7 @@ class FallbackChain:
         """The best slate available now; raises only for a question that is itself at fault."""
         bundle = self.bundle(query.customer_id, query.anonymous_id)
         if bundle is None:
-            return static_slate(query, self.fallbacks)
+            return static_slate(query, self.fallbacks, self.options)
         if self.in_flight_count >= self.max_in_flight_count:
             return popular_slate(query, bundle, self.options, why=Degraded.OVERLOAD)
         # All answers run in one event loop: nothing comes between the check above and this count.
@@ -64,13 +65,17 @@ def floor_slate(query: Query, bundle: Bundle, options: Options, fallbacks: Mappi
         raise
     except Exception:  # noqa: BLE001 - the last fallback level needs nothing but the configuration
         _log.exception("popular products failed")
-        return static_slate(query, {query.placement: _allowed_of(fallbacks.get(query.placement, ()), query, bundle)})
+        allowed = _allowed_of(fallbacks.get(query.placement, ()), query, bundle)
+        return static_slate(query, {query.placement: allowed}, options)
 
 
 def popular_slate(query: Query, bundle: Bundle, options: Options, *, why: Degraded) -> Slate:
     """What is popular in the store or everywhere, from memory alone; filters still hold."""
-    context = make_context(query, bundle, UNKNOWN_CUSTOMER, stale_after_s=options.stale_after_s)
+    place = place_of(query, bundle, options.places)
+    context = make_context(query, bundle, UNKNOWN_CUSTOMER, stale_after_s=options.stale_after_s, place=place)
     items = _popular_items(context)
+    here = prices_here(context, items)
+    ways = options_here(context, items, here)
     names = bundle.catalogue.names
     propositions = [
         Proposition(
@@ -81,8 +86,9 @@ def popular_slate(query: Query, bundle: Bundle, options: Options, *, why: Degrad
             probability=float(bundle.popularity[item]),
             reasons=(Reason("popular", "Popular with our customers"),),
             name=names[item],
+            options=options_of_item,
         )
-        for rank, item in enumerate(items.tolist(), start=1)
+        for rank, (item, options_of_item) in enumerate(zip(items.tolist(), ways, strict=True), start=1)
     ]
     return _bare_slate(query, bundle.version, [why], propositions if "product" in query.kinds else [])
 
@@ -96,8 +102,11 @@ def _popular_items(context: Context) -> Ints:
     return np.array(list(merged)[: context.query.size], np.int32)
 
 
-def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]]) -> Slate:
-    """The placement's configured list, when there is no model at all."""
+def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]], options: Options) -> Slate:
+    """The placement's configured list, when there is no model at all; of it what can be had where that is known."""
+    listed: Sequence[str] = fallbacks.get(query.placement, ())
+    if options.places is not None:
+        listed = options.places.available(wanted_of(query), listed, now=query.now_at)
     propositions = [
         Proposition(
             kind="product",
@@ -107,7 +116,7 @@ def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]]) -> Slate:
             probability=0.0,
             reasons=(Reason("fallback", "Our recommendation"),),
         )
-        for rank, product_id in enumerate(fallbacks.get(query.placement, ())[: query.size], start=1)
+        for rank, product_id in enumerate(listed[: query.size], start=1)
         if "product" in query.kinds
     ]
     return _bare_slate(query, None, [Degraded.BUNDLE_MISSING], propositions)

@@ -9,16 +9,19 @@ import numpy as np
 
 from app.decision.candidates.gather import Candidates, find_candidates
 from app.decision.customer.context import Context, make_context
+from app.decision.customer.place import place_of
 from app.decision.eligibility.products import all_allowed, eligibility_rules, keep_eligible
 from app.decision.ranking.scoring import NO_ITEMS, NOT_A_SCORE, ScoredCandidates, score
 from app.decision.slate.mixed import MixedSlate, mixed_slate
 from app.decision.slate.new_products import fitting_new_products, with_new_products
 from app.decision.slate.products import make_slate, slate_positions
 from app.decision.slate.reranking import Reranking, always_scored, rerank, with_pinned
-from app.domain import Degraded, Drops, Ints, Query, Slate, Trace
+from app.domain import Degraded, Ints, Query
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import OfferIndex
+from app.places.live import LivePlaces
 from app.ports import CustomerState, CustomerStore
+from app.slates import Drops, Slate, Trace
 from app.telemetry import StageTimer, no_timer
 
 POLICY = "blend-1"
@@ -32,11 +35,13 @@ Observer = Callable[[Query, CustomerState, Slate], None]
 class Options:
     """What a decision needs to know in addition to the question; features older than `stale_after_s` are flagged.
 
-    `offer_index_of` gives the offers that may be shown, laid out for a bundle; None while there is none.
+    `offer_index_of` gives the offers that may be shown, laid out for a bundle; None while there is none. `places` knows
+    what can be had where; None: nothing of stores, stock and their prices.
     """
 
     stale_after_s: float
     offer_index_of: Callable[[Bundle], OfferIndex | None] = lambda _: None
+    places: LivePlaces | None = None
 
 
 async def decide(
@@ -62,7 +67,8 @@ async def decide(
 
 def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, timer: StageTimer = no_timer) -> Slate:
     """The same without the wait: pure, so that evaluation and replay run exactly what serving runs."""
-    context = make_context(query, bundle, state, stale_after_s=options.stale_after_s)
+    place = place_of(query, bundle, options.places)
+    context = make_context(query, bundle, state, stale_after_s=options.stale_after_s, place=place)
     timer.end("context")
     rules = eligibility_rules(context)
     allowed = all_allowed(rules)
@@ -83,7 +89,8 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
     else:
         mixed = mixed_slate(context, offer_index, scored, rules, positions, new, reranking)
         timer.end("coupons")
-    slate = _slate(context, candidates, dropped, scored, reranking, mixed)
+    eligible_count = bundle.item_count if allowed is None else int(np.count_nonzero(allowed))
+    slate = _slate(context, candidates, dropped, scored, reranking, mixed, eligible_count)
     timer.end("slate")
     return slate
 
@@ -103,6 +110,7 @@ def _slate(
     scored: ScoredCandidates,
     reranking: Reranking | None,
     mixed: MixedSlate,
+    eligible_count: int,
 ) -> Slate:
     degraded = list(context.degraded)
     if candidates.failed:
@@ -118,6 +126,8 @@ def _slate(
         degraded=degraded,
         propositions=mixed.propositions,
         trace=_trace(context, candidates, dropped, scored, reranking, mixed),
+        eligible_count=eligible_count,
+        price_version=None if context.place is None else context.place.price_version,
     )
 
 
@@ -145,4 +155,5 @@ def _trace(
         live_event_count=context.live.event_count,
         last_event_id=context.live.last_event_id,
         features_as_of_s=context.features.as_of_at if context.features else None,
+        stock_staleness_s=None if context.place is None else context.place.staleness_s,
     )

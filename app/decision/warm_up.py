@@ -72,7 +72,7 @@ def _paths(
         **{name: partial(rank, query, bundle, customer, options) for name, query in queries.items()},
         **{f"replenishment of level {level}": _replenished(bundle, customer, options, level, now) for level in levels},
         "what is popular": partial(popular_slate, products, bundle, options, why=Degraded.OVERLOAD),
-        "the static list": partial(static_slate, products, {}),
+        "the static list": partial(static_slate, products, {}, options),
     }
 
 

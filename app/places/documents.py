@@ -138,13 +138,13 @@ Openings = Annotated[tuple[OpeningDocument, ...], Field(max_length=OPENINGS_MAX)
 class WeekDocument(Document):
     """When it is open on each day of the week; a day without an opening is closed."""
 
-    monday: Openings = ()
-    tuesday: Openings = ()
-    wednesday: Openings = ()
-    thursday: Openings = ()
-    friday: Openings = ()
-    saturday: Openings = ()
-    sunday: Openings = ()
+    monday: Openings = Field(default=(), description="Openings of a Monday, in order")
+    tuesday: Openings = Field(default=(), description="Openings of a Tuesday, in order")
+    wednesday: Openings = Field(default=(), description="Openings of a Wednesday, in order")
+    thursday: Openings = Field(default=(), description="Openings of a Thursday, in order")
+    friday: Openings = Field(default=(), description="Openings of a Friday, in order")
+    saturday: Openings = Field(default=(), description="Openings of a Saturday, in order")
+    sunday: Openings = Field(default=(), description="Openings of a Sunday, in order")
 
 
 DAYS = tuple(WeekDocument.model_fields)
@@ -225,10 +225,10 @@ class DeliverDocument(Document):
 class WaysDocument(Document):
     """How goods get from there to a customer; what is not named is not possible."""
 
-    in_store: InStoreDocument | None = None
-    pickup: PickupDocument | None = None
-    ship: ShipDocument | None = None
-    deliver: DeliverDocument | None = None
+    in_store: InStoreDocument | None = Field(default=None, description="Where customers take it along")
+    pickup: PickupDocument | None = Field(default=None, description="Ordered, and collected there")
+    ship: ShipDocument | None = Field(default=None, description="Sent by parcel")
+    deliver: DeliverDocument | None = Field(default=None, description="Brought in one of the slots")
 
 
 class StoreDocument(Document):

@@ -8,14 +8,14 @@ from math import inf, nan
 import numpy as np
 import numpy.typing as npt
 
-from app.places.promises import FulfilmentPromise
+from app.domain import Source
 from app.places.stores import EARTH_RADIUS_KM, Position, Store, Way
 
 NEARBY_KM = 50.0
 """So far a customer goes for a product, unless the store's own radius says otherwise."""
 SENT = (Way.SHIP, Way.DELIVER)
 
-PromiseOf = Callable[[Store, Way], FulfilmentPromise | None]
+SourceOf = Callable[[Store, Way], Source | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,6 @@ class Wanted:
     position: Position | None = None
     ways: frozenset[Way] = frozenset()
     by_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A store from which a product would come, and when."""
-
-    way: Way
-    store_id: str
-    promise: FulfilmentPromise
 
 
 Feasible = Sequence[tuple[Way, Sequence[Source]]]
@@ -60,7 +51,7 @@ class StoreMap:
         self._serving = {way: _serving(stores, way) for way in Way}
         self._sends = any(self._serving[way].stores for way in SENT)
 
-    def feasible(self, wanted: Wanted, promise_of: PromiseOf) -> Feasible:
+    def feasible(self, wanted: Wanted, source_of: SourceOf) -> Feasible:
         """What is feasible, nothing else; `wanted` names no store that is not on the map.
 
         In the store: where the customer is. Pickup: the store that was chosen, else the customer's own, then the
@@ -70,13 +61,13 @@ class StoreMap:
         found = []
         for way in wanted_ways(wanted):
             sources = [
-                Source(way, store.store_id, promise)
+                source
                 for store in self._candidates(wanted, way)
-                if (promise := promise_of(store, way)) is not None
-                and (wanted.by_at is None or available_by(promise) <= wanted.by_at)
+                if (source := source_of(store, way)) is not None
+                and (wanted.by_at is None or source.available_by_at <= wanted.by_at)
             ]
             if way in SENT and self._position(wanted) is None:
-                sources.sort(key=lambda one: (available_by(one.promise), one.store_id))
+                sources.sort(key=lambda one: (one.available_by_at, one.store_id))
             if sources:
                 found.append((way, tuple(sources)))
         return tuple(found)
@@ -109,11 +100,6 @@ def wanted_ways(wanted: Wanted) -> Sequence[Way]:
     if not wanted.ways and wanted.by_at is not None:
         ways |= set(SENT)
     return [way for way in Way if way in ways or not ways]
-
-
-def available_by(promise: FulfilmentPromise) -> datetime:
-    """When the customer has it at the latest."""
-    return promise.available_until_at or promise.available_from_at
 
 
 def _serving(stores: Mapping[str, Store], way: Way) -> _Serving:

@@ -15,7 +15,7 @@ from app.places.tables import ABSENT, LiveTables, SparseRow, narrowed
 FORMAT = 1
 Arrays = dict[str, npt.NDArray[Any]]
 """The parts of a snapshot by name."""
-_SPARSE = ("few", "prices", "references")
+_SPARSE = ("parts", "prices", "references")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class Seen:
 
 def frozen_tables(tables: LiveTables, seen: Seen) -> Arrays:
     """A copy of the tables as arrays, which changes after it do not touch."""
-    store_count, width = len(tables.row_of), -(-len(tables.column_of) // 8)
+    store_count, width = len(tables.row_of), -(-len(tables.column_of) // 2)
     arrays: Arrays = {
         "format": np.array([FORMAT], np.int64),
         "seen": np.array([seen.epoch, seen.stock, seen.prices], np.int64),
         "store_ids": _texts(tables.store_ids()),
         "product_ids": _texts(tables.product_ids()),
         "keeps_stock": np.array(tables.keeps_stock, np.bool_),
-        "bits": tables.bits[:store_count, :width].copy(),
+        "cells": tables.cells[:store_count, :width].copy(),
     }
     for name in _SPARSE:
         arrays |= _joined(name, getattr(tables, name))
@@ -71,9 +71,9 @@ def _tables(arrays: Arrays) -> tuple[LiveTables, Seen] | None:
     if int(arrays["format"][0]) != FORMAT:
         return None
     tables = LiveTables(_words(arrays["store_ids"]), _words(arrays["product_ids"]))
-    if arrays["bits"].shape != tables.bits.shape:
+    if arrays["cells"].shape != tables.cells.shape:
         return None
-    tables.bits = arrays["bits"]
+    tables.cells = arrays["cells"]
     tables.keeps_stock = arrays["keeps_stock"].tolist()
     for name in _SPARSE:
         starts, columns, values = (arrays[f"{name}_{part}"] for part in ("starts", "columns", "values"))

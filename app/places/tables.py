@@ -1,10 +1,10 @@
-"""What every server process holds of stock and prices: a bit per store and product, and the few numbers that differ.
+"""What every server process holds of stock and prices: four bits per store and product, and the prices that differ.
 
 Rows are stores and columns products, in the order in which they became known; both only ever grow. A bundle numbers its
 products in another way, so `app.places.views` maps once per bundle.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,12 +15,17 @@ from app.domain import Ints, Mask
 
 FEW_MILLI = 5_000
 """Up to so many thousandths of a unit a quantity is kept, and shown: customers act on "only 3 left"."""
+MILLI = 1_000
+NONE, PART, MANY = 0, 6, 7
+"""A level is what is left: none, 1 to 5 whole units, few that are not whole, or many."""
+LEVEL, HAS_PRICE = 7, 8
+"""Of the four bits three are the level, and one says that the store has a price of its own."""
 ABSENT = -1
 MERGE_COUNT = 512
 """Changes next to a row's sorted arrays before they join: a copy of some thousand numbers."""
 GROWTH = 1.25
 
-Bits = npt.NDArray[np.uint8]
+Cells = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.signedinteger[Any]]
 Wide = npt.NDArray[np.int64]
 
@@ -57,7 +62,7 @@ class SparseRow:
 
     def put(self, column: int, value: int) -> None:
         """Sets one value; ABSENT takes it away."""
-        if value != ABSENT or column in self.changed or self._stored(column):
+        if value != self.get(column):
             self.changed[column] = value
             if len(self.changed) > MERGE_COUNT:
                 self._merge()
@@ -67,6 +72,14 @@ class SparseRow:
         self.changed |= dict(zip(columns.tolist(), values.tolist(), strict=True))
         if len(self.changed) > MERGE_COUNT:
             self._merge()
+
+    def get(self, column: int) -> int:
+        """The value of one column, ABSENT where there is none: a fifth of the time of `of`."""
+        value = self.changed.get(column)
+        if value is not None:
+            return value
+        at = int(self.columns.searchsorted(column))
+        return int(self.values[at]) if at < len(self.columns) and self.columns[at] == column else ABSENT
 
     def of(self, columns: Ints) -> Wide:
         """The values of these columns, ABSENT where there is none."""
@@ -93,10 +106,6 @@ class SparseRow:
         order = columns.argsort(kind="stable")
         return columns[order], values[order]
 
-    def _stored(self, column: int) -> bool:
-        at = int(self.columns.searchsorted(column))
-        return at < len(self.columns) and int(self.columns[at]) == column
-
     def _merge(self) -> None:
         columns, values = self.merged()
         self.columns, self.values, self.changed = columns, narrowed(values), {}
@@ -108,14 +117,17 @@ def narrowed(values: Wide) -> npt.NDArray[np.unsignedinteger[Any]]:
 
 
 class LiveTables:
-    """Stock and prices of every store as this process knows them. Whoever changes it lets nobody read meanwhile."""
+    """Stock and prices of every store as this process knows them. Whoever changes it lets nobody read meanwhile.
+
+    `cells` has two products to a byte, the first of them in the low four bits.
+    """
 
     def __init__(self, store_ids: Iterable[str] = (), product_ids: Iterable[str] = ()) -> None:
         self.row_of: dict[str, int] = {name: row for row, name in enumerate(store_ids)}
         self.column_of: dict[str, int] = {name: column for column, name in enumerate(product_ids)}
         store_count, product_count = len(self.row_of), len(self.column_of)
-        self.bits: Bits = np.zeros((store_count, -(-product_count // 8)), np.uint8)
-        self.few = [SparseRow.empty() for _ in range(store_count)]
+        self.cells: Cells = np.zeros((store_count, -(-product_count // 2)), np.uint8)
+        self.parts = [SparseRow.empty() for _ in range(store_count)]
         self.prices = [SparseRow.empty() for _ in range(store_count)]
         self.references = [SparseRow.empty() for _ in range(store_count)]
         self.keeps_stock = [False] * store_count
@@ -125,96 +137,114 @@ class LiveTables:
         """The store's row, made where it has none."""
         row = self.row_of.get(store_id)
         if row is None:
-            row = self.row_of[store_id] = len(self.row_of)
-            if row >= len(self.bits):
+            row = len(self.row_of)
+            if row >= len(self.cells):
                 self._grow(rows=int(row * GROWTH) + 1)
-            for sparse in (self.few, self.prices, self.references):
+            for sparse in (self.parts, self.prices, self.references):
                 sparse.append(SparseRow.empty())
             self.keeps_stock.append(False)
+            # Last: who reads meanwhile finds a row only when all of it is there.
+            self.row_of[store_id] = row
         return row
 
     def column(self, product_id: str) -> int:
         """The product's column, made where it has none."""
         column = self.column_of.get(product_id)
         if column is None:
-            column = self.column_of[product_id] = len(self.column_of)
-            if column >= 8 * self.bits.shape[1]:
-                self._grow(width=int(self.bits.shape[1] * GROWTH) + 1)
+            column = len(self.column_of)
+            if column >= 2 * self.cells.shape[1]:
+                self._grow(width=int(self.cells.shape[1] * GROWTH) + 1)
+            self.column_of[product_id] = column
         return column
 
-    def columns(self, product_ids: Sequence[str]) -> Ints:
+    def columns(self, product_ids: Iterable[str]) -> Ints:
         """The columns of these products, made where they have none."""
-        return np.fromiter(map(self.column, product_ids), np.int32, len(product_ids))
+        return np.fromiter(map(self.column, product_ids), np.int32)
 
     def put_stock(self, level: StockLevel) -> tuple[int, int]:
         """Takes a level over; gives the row and column that it changed."""
         row, column = self.row(level.store_id), self.column(level.product_id)
         self.keeps_stock[row] = True
-        available = level.available_milli or 0
-        # The highest bit of a byte comes first, as np.unpackbits has it.
-        bit = 128 >> (column & 7)
-        if available > 0:
-            self.bits[row, column >> 3] |= bit
-        else:
-            self.bits[row, column >> 3] &= ~bit & 255
-        self.few[row].put(column, available if 0 < available <= FEW_MILLI else ABSENT)
+        milli = level.available_milli or 0
+        code = _level(milli)
+        if code == PART or self.parts[row].changed or len(self.parts[row].columns):
+            self.parts[row].put(column, milli if code == PART else ABSENT)
+        self._put(row, column, LEVEL, code)
         return row, column
 
     def put_levels(self, store_id: str, columns: Ints, available_milli: Wide) -> None:
         """Takes over what can be had of many products of one store that had no level yet."""
-        row, can = self.row(store_id), available_milli > 0
+        row = self.row(store_id)
         self.keeps_stock[row] = True
-        here = columns[can]
-        np.bitwise_or.at(self.bits[row], here >> 3, (128 >> (here & 7)).astype(np.uint8))
-        few = can & (available_milli <= FEW_MILLI)
-        self.few[row].put_many(columns[few], available_milli[few])
+        codes = np.where(available_milli > FEW_MILLI, MANY, np.maximum(available_milli // MILLI, NONE))
+        is_part = (available_milli > 0) & (available_milli < FEW_MILLI) & (available_milli % MILLI != 0)
+        codes[is_part] = PART
+        np.bitwise_or.at(self.cells[row], columns >> 1, (codes << _shift(columns)).astype(np.uint8))
+        self.parts[row].put_many(columns[is_part], available_milli[is_part])
 
     def put_price(self, price: StorePrice) -> None:
         """Takes a price over."""
         row, column = self.row(price.store_id), self.column(price.product_id)
         self.prices[row].put(column, price.price_minor)
         self.references[row].put(column, price.reference_minor)
+        self._put(row, column, HAS_PRICE, HAS_PRICE if price.price_minor != ABSENT else 0)
         self.has_prices = True
 
-    def has(self, rows: Numbers, columns: Numbers) -> Mask:
-        """Which of the products can be had in which of the stores, (rows, columns)."""
-        bits = self.bits[rows[:, None], columns >> 3]
-        found: Mask = (bits << (columns & 7).astype(np.uint8)) & 128 != 0
+    def codes(self, rows: Numbers | int, columns: Numbers) -> Cells:
+        """The four bits of these products in these stores, the two arrays broadcast."""
+        found: Cells = self.cells[rows, columns >> 1] >> _shift(columns) & 15
         return found
+
+    def left_milli(self, row: int, column: int, code: int) -> int | None:
+        """What is left of a product in thousandths of its unit, by its four bits; None unless that is little."""
+        level = code & LEVEL
+        if level == PART:
+            return self.parts[row].get(column)
+        return None if level in (NONE, MANY) else level * MILLI
 
     def has_anywhere(self, rows: Numbers) -> Mask:
         """Which products can be had in one of the stores at least, by column."""
-        joined = self.bits[rows[0]] if len(rows) == 1 else np.bitwise_or.reduce(self.bits[rows])
-        return np.unpackbits(joined, count=len(self.column_of)).view(np.bool_)
-
-    def _grow(self, *, rows: int | None = None, width: int | None = None) -> None:
-        old = self.bits
-        self.bits = np.zeros((rows or len(old), width or old.shape[1]), np.uint8)
-        self.bits[: len(old), : old.shape[1]] = old
-
-    def product_ids(self) -> Sequence[str]:
-        """By column."""
-        return list(self.column_of)
-
-    def store_ids(self) -> Sequence[str]:
-        """By row."""
-        return list(self.row_of)
+        joined = self.cells[rows[0]] if len(rows) == 1 else np.bitwise_or.reduce(self.cells[rows])
+        found = np.empty((len(joined), 2), np.bool_)
+        found[:, 0] = joined & LEVEL
+        found[:, 1] = joined & LEVEL << 4
+        mask: Mask = found.ravel()[: len(self.column_of)]
+        return mask
 
     def price_of(self, rows: Sequence[int], columns: Ints) -> tuple[Wide, Wide]:
         """Price and reference price of these products by the first of the rows that has one, ABSENT where none has."""
         price: Wide = np.full(len(columns), ABSENT, np.int64)
         reference = price.copy()
         for row in rows:
-            missing = (price == ABSENT).nonzero()[0]
-            if not len(missing):
-                break
-            of_row = self.prices[row].of(columns[missing])
-            is_known = of_row != ABSENT
-            price[missing[is_known]] = of_row[is_known]
-            reference[missing[is_known]] = self.references[row].of(columns[missing[is_known]])
+            marked = (self.codes(row, columns) & HAS_PRICE != 0) & (price == ABSENT)
+            for place in marked.nonzero()[0].tolist():
+                column = int(columns[place])
+                price[place], reference[place] = self.prices[row].get(column), self.references[row].get(column)
         return price, reference
 
+    def store_ids(self) -> Sequence[str]:
+        """By row."""
+        return list(self.row_of)
 
-def known_rows(tables: LiveTables, store_ids: Iterable[str]) -> Mapping[str, int]:
-    """The rows of those stores that have one."""
-    return {name: row for name in store_ids if (row := tables.row_of.get(name)) is not None}
+    def product_ids(self) -> Sequence[str]:
+        """By column."""
+        return list(self.column_of)
+
+    def _put(self, row: int, column: int, mask: int, code: int) -> None:
+        shift = (column & 1) << 2
+        self.cells[row, column >> 1] = int(self.cells[row, column >> 1]) & ~(mask << shift) | code << shift
+
+    def _grow(self, *, rows: int | None = None, width: int | None = None) -> None:
+        grown: Cells = np.zeros((rows or len(self.cells), width or self.cells.shape[1]), np.uint8)
+        grown[: len(self.cells), : self.cells.shape[1]] = self.cells
+        self.cells = grown
+
+
+def _level(milli: int) -> int:
+    if milli > FEW_MILLI:
+        return MANY
+    return max(milli, 0) // MILLI if milli <= 0 or milli % MILLI == 0 else PART
+
+
+def _shift(columns: Numbers) -> Cells:
+    return ((columns & 1) << 2).astype(np.uint8)

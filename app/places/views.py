@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from app.domain import Ints, Mask
-from app.places.tables import LiveTables
+from app.places.tables import LEVEL, LiveTables
 
 MASK_BYTES = 16 * 2**20
 """All masks of a bundle together; of 66,000 products 250."""
@@ -49,4 +49,5 @@ class BundleView:
             return
         for key, mask in self._masks.items():
             if not rows.isdisjoint(key):
-                mask[items] = self.tables.has(np.array(key, np.intp), changed).any(axis=0)
+                codes = self.tables.codes(np.array(key, np.intp)[:, None], changed)
+                mask[items] = (codes & LEVEL != 0).any(axis=0)

@@ -9,13 +9,16 @@ import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from app.api.decisions.options import OptionAnswer, option_bodies
 from app.api.documents import RequestModel
 from app.api.fields import CUSTOMER_ID, ChannelField, DegradedFlags, ModelVersion, ProductIdText, StoreId
+from app.api.money import Money
 from app.bounds import QUANTITY_MAX, Id, Instant
-from app.domain import CouponDetails, Line, Objective, ProductId, Proposition, Query, Slate, SlatePolicy
+from app.domain import CouponDetails, Line, Objective, ProductId, Proposition, Query, SlatePolicy
 from app.errors import UnknownPlacement
 from app.ingest.schema import QUANTITY
 from app.settings import Placement
+from app.slates import Slate
 
 MAX_SIZE = 100
 
@@ -31,6 +34,13 @@ class BasketLine(RequestModel):
         allow_inf_nan=False,
         description=QUANTITY,
     )
+
+
+class PositionField(RequestModel):
+    """Where the customer is, in degrees of WGS 84."""
+
+    latitude: float = Field(ge=-90, le=90, allow_inf_nan=False, description="North is positive")
+    longitude: float = Field(ge=-180, le=180, allow_inf_nan=False, description="East is positive")
 
 
 OtherNow = Annotated[
@@ -51,6 +61,20 @@ class DecisionContext(RequestModel):
         description="Ids of the products viewed, latest first, each as often as it was viewed",
     )
     now: OtherNow = None
+    fulfilment: list[Literal["in_store", "pickup", "ship", "deliver"]] = Field(
+        default_factory=list,
+        max_length=4,
+        description="The ways to get a product that are welcome. Default: all that are possible (docs/places.md)",
+    )
+    pickup_store_id: StoreId = Field(
+        default=None, description="Only what can be picked up in this store, unless `fulfilment` names other ways too"
+    )
+    deliver_by: Instant | None = Field(
+        default=None, description="Only what the customer has by this instant, ISO 8601 with an offset"
+    )
+    position: PositionField | None = Field(
+        default=None, description="Where the customer is, to find what is near. Default: where the store is"
+    )
 
 
 PropositionKind = Literal["product", "coupon"]
@@ -135,6 +159,10 @@ def to_query(request: DecisionRequest, placements: Mapping[str, Placement]) -> Q
         coupon_places=placement.coupon_places,
         max_coupons=placement.max_coupons,
         allows_age_restricted=placement.allow_age_restricted,
+        fulfilment=tuple(context.fulfilment),
+        pickup_store_id=context.pickup_store_id,
+        position=None if context.position is None else (context.position.latitude, context.position.longitude),
+        deliver_by_at=context.deliver_by,
         policy=placement.policy if request.objective is None else _policy(placement, request.objective),
     )
 
@@ -143,13 +171,6 @@ def _policy(placement: Placement, objective: Objective) -> SlatePolicy | None:
     """What the placement sets, but with this objective; None when that is nothing."""
     policy = replace(placement.policy or SlatePolicy(), objective=objective)
     return None if policy == SlatePolicy() else policy
-
-
-class Money(BaseModel):
-    """An amount of money."""
-
-    amount_minor: int = Field(description="In minor units of the currency: cents")
-    currency: str = Field(description="ISO 4217")
 
 
 class ReasonAnswer(BaseModel):
@@ -191,6 +212,14 @@ class PropositionAnswer(BaseModel):
     price: Money | None = Field(
         description="What one piece costs; guaranteed until `expires_at` of the decision, null where unknown"
     )
+    reference_price: Money | None = Field(
+        default=None,
+        description="Only of a reduced price: the lowest of the 30 days before, which a reduction may name",
+    )
+    options: list[OptionAnswer] | None = Field(
+        default=None,
+        description="Each way in which the product can be had here; absent where no stores are known (docs/places.md)",
+    )
     coupon: PropositionCoupon | None = Field(default=None, description="Only of kind coupon: which one")
     factors: dict[str, float] | None = Field(
         default=None,
@@ -209,6 +238,12 @@ class DecisionAnswer(BaseModel):
     policy: str = Field(description="The policy that chose among what the model ranked")
     degraded: DegradedFlags
     propositions: list[PropositionAnswer] = Field(description="What to show, in the order of the places")
+    eligible_count: int | None = Field(
+        description="How many products may be shown to this question at all; null in an answer that is less than full"
+    )
+    price_version: int | None = Field(
+        description="Number of the last change of a store's price; null where no stores are known"
+    )
     trace: dict[str, Any] | None = Field(
         default=None, description="Only under explain: how the answer came about, for people; its keys may change"
     )
@@ -223,6 +258,8 @@ def answer_body(slate: Slate, *, currency: str, with_trace: bool, keep_s: int) -
         "policy": slate.policy,
         "degraded": slate.degraded,
         "propositions": _propositions(slate.propositions, currency),
+        "eligible_count": slate.eligible_count,
+        "price_version": slate.price_version,
     }
     if with_trace:
         body["trace"] = slate.trace.document()
@@ -254,6 +291,13 @@ def _propositions(propositions: Sequence[Proposition], currency: str) -> list[di
     for shown, proposition in zip(wire, propositions, strict=True):
         if proposition.factors is not None:
             shown["factors"] = proposition.factors
+        if proposition.reference_minor is not None:
+            shown["reference_price"] = {
+                "amount_minor": proposition.reference_minor,
+                "currency": proposition.currency or currency,
+            }
+        if proposition.options is not None:
+            shown["options"] = option_bodies(proposition.options, proposition.currency or currency)
         if proposition.coupon is not None:
             shown["coupon"] = _coupon(proposition.coupon, proposition.currency or currency)
     return wire

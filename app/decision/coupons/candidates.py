@@ -14,15 +14,25 @@ import numpy.typing as npt
 
 from app.decision.coupons.features import COLUMNS, CouponHabit, ItemOffers, coupon_table, look_up
 from app.decision.customer.context import Context
+from app.decision.customer.place import prices_here
 from app.decision.eligibility.products import EligibilityRule, all_allowed
 from app.decision.ranking.scoring import ScoredCandidates, calibration_for
-from app.domain import CouponTrace, Drops, Floats, Ints, Mask, Objective, Wallet, WalletCoupon
+from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon
 from app.model.goods.age_restricted import COLUMN as AGE_RESTRICTED
 from app.model.offer_items import Positions
-from app.offers.display.offer_index import FAULTS, NO_EFFECT, OUT_OF_STOCK, PRICE_FLOOR, OfferIndex
+from app.offers.display.offer_index import (
+    FAULTS,
+    NO_EFFECT,
+    OUT_OF_STOCK,
+    PRICE_FLOOR,
+    OfferIndex,
+    PairWorths,
+    pair_worths,
+)
 from app.offers.rules.pre_basket import pre_basket_reason
 from app.offers.terms.basket import Situation
 from app.offers.terms.reasons import ReasonCode
+from app.slates import CouponTrace, Drops
 
 VIEW_CAP, VIEW_DAYS = 10, 7
 """An offer that was viewed so often in so many days is not shown until fewer of the views lie within them."""
@@ -54,13 +64,14 @@ class CouponCandidates(NamedTuple):
     """The coupons that passed every gate, as parallel columns (n,), and why others did not.
 
     `best` are the positions of the best of them, best first, no more than the slate has. `pairs` are the products that
-    they are shown for, `keys` order them among the products.
+    they are shown for, `worths` what each is worth on it here, `keys` order them among the products.
     """
 
     best: Sequence[int]
     rows: Positions
     coupons: Sequence[WalletCoupon | None]
     pairs: Positions
+    worths: PairWorths
     log_odds: Floats | Wide
     score: Wide
     keys: Wide
@@ -94,24 +105,25 @@ def coupon_candidates(
     liked = _liked(item_offers, scored, basket, begins_at=len(bought))
     pairs = _pairs(offer_index, rows, liked, allowed)
     # Suitable: it gives something, and leaves the retailer what the product cost.
-    fault = offer_index.worths.fault.take(pairs)
-    if fault.any():
+    worths = _worths_here(context, offer_index, rows, pairs)
+    if worths.fault.any():
         for code in (OUT_OF_STOCK, NO_EFFECT, PRICE_FLOOR):
-            gates.refuse(str(FAULTS[code]), fault == code)
+            gates.refuse(str(FAULTS[code]), worths.fault == code)
     _refuse_capped(gates, context, offer_index, rows)
     kept = gates.passing(offer_index, rows, dropped)
     if kept is not None:
         rows, pairs, coupons = rows.take(kept), pairs.take(kept), [coupons[position] for position in kept.tolist()]
+        worths = worths.take(kept)
     log_odds = _log_odds(context, offer_index, rows, item_offers)
     calibration = calibration_for(context)
     slope = max(float(calibration["slope"]), MIN_SLOPE)
     # The products' calibration backwards: coupons and products of equal odds get equal scores.
-    keys = score = (log_odds + offer_index.worths.log_weight.take(pairs) - calibration["intercept"]) / slope
+    keys = score = (log_odds + worths.log_weight - calibration["intercept"]) / slope
     if objective != Objective.RELEVANCE:
         # NaN, an unknown worth, counts 0: it would sort behind coupons that cost more than they bring.
-        keys = np.nan_to_num(offer_index.worths.net_minor(pairs, objective)) / (1 + np.exp(-log_odds))
+        keys = np.nan_to_num(worths.net_minor(objective)) / (1 + np.exp(-log_odds))
     best = (-keys).argsort(kind="stable")[: context.query.size].tolist()
-    return CouponCandidates(best, rows, coupons, pairs, log_odds, score, keys, objective, liked, dropped)
+    return CouponCandidates(best, rows, coupons, pairs, worths, log_odds, score, keys, objective, liked, dropped)
 
 
 class _Gates:
@@ -263,6 +275,28 @@ def _pairs(offer_index: OfferIndex, rows: Positions, liked: LikedPairs, allowed:
         missing = (pairs == nothing).nonzero()[0]
         pairs[missing] = _first_allowed(offer_index, rows.take(missing), allowed)
     return pairs
+
+
+def _worths_here(context: Context, offer_index: OfferIndex, rows: Positions, pairs: Positions) -> PairWorths:
+    """What the coupon of each row is worth on its product, at the price of the customer's store."""
+    worths = offer_index.worths.take(pairs)
+    if context.place is None:
+        return worths
+    numbers = (pairs < len(offer_index.items.items)).nonzero()[0]
+    items = offer_index.items.items.take(pairs.take(numbers))
+    here = prices_here(context, items).minor
+    differs = (here != context.bundle.catalogue.price_minor.take(items)).nonzero()[0]
+    if len(differs):
+        others = pair_worths(
+            context.bundle,
+            items.take(differs),
+            rows.take(numbers.take(differs)),
+            here.take(differs),
+            discounts=offer_index.discounts,
+            is_retailers=offer_index.is_retailers,
+        )
+        worths.put(numbers.take(differs), others)
+    return worths
 
 
 def _first_allowed(offer_index: OfferIndex, rows: Positions, allowed: Mask) -> Positions:

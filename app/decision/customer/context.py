@@ -13,6 +13,7 @@ from app.decision.customer.past import Followers, followers_of_past
 from app.decision.customer.promotions import Promotions, promotions_for
 from app.domain import CustomerFeatures, Degraded, Floats, Ints, LiveEvent, Query, Wallet
 from app.model.bundle import Bundle
+from app.places.live import Place
 from app.ports import CustomerState
 
 DAY_S = 86_400.0
@@ -67,10 +68,16 @@ class Context:
     degraded: tuple[Degraded, ...]
     wallet: Wallet | None = None
     events: Sequence[LiveEvent] = ()
+    place: Place | None = None
 
 
-def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_after_s: float) -> Context:
-    """The context of one decision; unknown customers and products give empty arrays and a flag."""
+def make_context(
+    query: Query, bundle: Bundle, state: CustomerState, *, stale_after_s: float, place: Place | None = None
+) -> Context:
+    """The context of one decision; unknown customers and products give empty arrays and a flag.
+
+    `place`: what can be had where the customer is; None where nothing is known of that.
+    """
     now_s = query.now_at.timestamp()
     features = state.features
     as_of_s = features.as_of_at if features else 0.0
@@ -99,9 +106,11 @@ def make_context(query: Query, bundle: Bundle, state: CustomerState, *, stale_af
         degraded=(
             *state.degraded,
             *_flags(query, state, live, bundle, stale=now_s - as_of_s > stale_after_s),
+            *((Degraded.STOCK_STALE,) if place is not None and place.is_stale else ()),
         ),
         wallet=state.wallet,
         events=state.events,
+        place=place,
     )
 
 

@@ -37,6 +37,8 @@ def eligibility_rules(context: Context) -> list[EligibilityRule]:
     unrestricted = context.bundle.catalogue.unrestricted
     if unrestricted is not None and not context.query.allows_age_restricted:
         rules.append(EligibilityRule(AGE_RESTRICTED, unrestricted))
+    if context.place is not None and context.place.allowed is not None:
+        rules.append(EligibilityRule("out_of_stock", context.place.allowed))
     if excludes_purchased(context):
         rules.append(_drop_items(context, "purchased", context.bought.items))
     elif len(resting := just_bought(context)):

@@ -8,15 +8,17 @@ from typing import NamedTuple
 
 from app.decision.coupons.candidates import CouponCandidates, coupon_candidates
 from app.decision.customer.context import Context
+from app.decision.customer.place import options_here, prices_here
 from app.decision.eligibility.products import EligibilityRule
 from app.decision.ranking.scoring import ScoredCandidates
 from app.decision.slate.new_products import MIN_SLATE
 from app.decision.slate.products import make_slate
 from app.decision.slate.reranking import Reranking
-from app.domain import CouponDetails, CouponTrace, Ints, Objective, ProductId, Proposition, Reason
+from app.domain import CouponDetails, Ints, Objective, ProductId, Proposition, Reason
 from app.model.bundle import Bundle
 from app.offers.display.offer_index import OfferIndex
 from app.offers.terms.codes import shown_code
+from app.slates import CouponTrace
 
 APPLIES_TO_COUNT = 5
 
@@ -156,15 +158,19 @@ def _propositions(
     """The best coupons at these ranks."""
     catalogue, basket = context.bundle.catalogue, context.basket.tolist()
     is_margin = coupons.objective == Objective.MARGIN
+    targets = offer_index.items.items.take(coupons.pairs.take(coupons.best))
+    here = prices_here(context, targets)
+    shown_minor, options = here.shown_minor.tolist(), options_here(context, targets, here)
+    reference = [-1] * len(targets) if here.reference_minor is None else here.reference_minor.tolist()
     slate = []
-    for rank, position in zip(ranks, coupons.best, strict=False):
-        row, pair, coupon = int(coupons.rows[position]), int(coupons.pairs[position]), coupons.coupons[position]
-        offer, target = offer_index.offers[row], int(offer_index.items.items[pair])
+    for number, (rank, position) in enumerate(zip(ranks, coupons.best, strict=False)):
+        row, target, coupon = int(coupons.rows[position]), int(targets[number]), coupons.coupons[position]
+        offer = offer_index.offers[row]
         ends_s = float(offer_index.closes_s[row])
         if coupon is not None and coupon.valid_until_s is not None:
             ends_s = min(ends_s, coupon.valid_until_s)
         chance = 1 / (1 + exp(-coupons.log_odds[position]))
-        price, margin, saving, cost = offer_index.worths.money[:, pair].tolist()
+        price, margin, saving, cost = coupons.worths.money[:, position].tolist()
         slate.append(
             Proposition(
                 "coupon",
@@ -177,8 +183,8 @@ def _propositions(
                 _whole(chance * ((margin if is_margin else price) - cost)),
                 offer.currency,
                 offer.name,
-                _factors(offer_index, pair, chance) if context.query.explain else None,
-                _whole(price) if catalogue.is_listed[target] else None,
+                _factors(coupons, position, chance) if context.query.explain else None,
+                shown_minor[number] if shown_minor[number] >= 0 else None,
                 CouponDetails(
                     None if coupon is None else coupon.coupon_id,
                     None if coupon is None else shown_code(coupon.code),
@@ -189,6 +195,8 @@ def _propositions(
                     _whole(saving),
                     None if ends_s == inf else ends_s,
                 ),
+                options[number],
+                reference[number] if reference[number] >= 0 else None,
             )
         )
     return slate
@@ -205,16 +213,16 @@ def _applies_to(bundle: Bundle, offer_index: OfferIndex, coupons: CouponCandidat
     return [bundle.catalogue.product_ids[item] for item in items][:APPLIES_TO_COUNT]
 
 
-def _factors(offer_index: OfferIndex, pair: int, chance: float) -> dict[str, float]:
+def _factors(coupons: CouponCandidates, position: int, chance: float) -> dict[str, float]:
     """What made the score: the chance, what a redemption costs and leaves, and the weight that follows."""
-    price, margin, saving, cost = offer_index.worths.money[:, pair].tolist()
+    price, margin, saving, cost = coupons.worths.money[:, position].tolist()
     values = {
         "p_redeem": chance,
         "saving_minor": saving,
         "cost_minor": cost,
         "price_minor": price,
         "margin_minor": margin,
-        "odds_weight": exp(offer_index.worths.log_weight[pair]),
+        "odds_weight": exp(coupons.worths.log_weight[position]),
     }
     return {name: value for name, value in values.items() if not isnan(value)}
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.domain import Ints, Mask, Objective, SlatePolicy
-from app.model.bundle import Catalogue
+from app.decision.customer.context import Context
+from app.domain import Ints, Mask, Objective
 
 Wide = npt.NDArray[np.float64]
 WORTH_NAMES = {Objective.REVENUE: "price_minor", Objective.MARGIN: "margin_minor"}
@@ -20,12 +20,12 @@ class Worth:
     is_known: Mask
 
 
-def worth_of(catalogue: Catalogue, policy: SlatePolicy | None, items: Ints) -> Worth:
-    """The margin where that is the objective (price - unit cost, may be negative), else the price."""
-    price = catalogue.price_minor[items]
+def worth_of(context: Context, items: Ints, price: npt.NDArray[np.int64]) -> Worth:
+    """The margin where that is the objective (price - unit cost, may be negative), else the price (n,), -1 unknown."""
+    policy = context.query.policy
     if policy is None or policy.objective != Objective.MARGIN:
         return Worth(price, price >= 0)
-    cost = catalogue.unit_cost_minor[items]
+    cost = context.bundle.catalogue.unit_cost_minor[items]
     return Worth(price - cost, (price >= 0) & (cost >= 0))
 
 

@@ -6,6 +6,7 @@ from itertools import count
 import numpy as np
 
 from app.decision.customer.context import Context
+from app.decision.customer.place import options_here, prices_here
 from app.decision.customer.promotions import Promotions
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import ScoredCandidates, factors, probability
@@ -14,17 +15,25 @@ from app.decision.slate.new_products import with_new_place, with_new_reasons
 from app.decision.slate.objective import Worth, worth_of
 from app.decision.slate.reranking import Reranking
 from app.domain import Floats, Ints, ProductId, Proposition, Reason
+from app.places.live import Place
 
 
-def top_positions(scored: ScoredCandidates, size: int) -> Ints:
-    """Places in `scored` of the `size` best: falling score, equal scores by falling popularity."""
+def top_positions(scored: ScoredCandidates, size: int, place: Place | None = None) -> Ints:
+    """Places in `scored` of the `size` best: falling score, equal scores by falling popularity.
+
+    With a `place` what the customer can have sooner comes first among equals.
+    """
     falling = -scored.score
     best = np.arange(len(falling))
     if size < len(falling):
         # All that are as good as the last to be shown, so that popularity decides between equals.
         best = (falling <= np.partition(falling, size - 1)[size - 1]).nonzero()[0]
     # Items are numbered by falling popularity, so a stable sort breaks ties that way.
-    return best[falling[best].argsort(kind="stable")][:size].astype(np.int32)
+    falling = falling[best]
+    order = falling.argsort(kind="stable")
+    if place is not None and (np.diff(falling[order]) == 0).any():
+        order = np.lexsort((place.soonest_s(scored.items[best]), falling))
+    return best[order][:size].astype(np.int32)
 
 
 def slate_positions(context: Context, scored: ScoredCandidates, new: Ints, reranking: Reranking | None) -> Ints:
@@ -34,7 +43,7 @@ def slate_positions(context: Context, scored: ScoredCandidates, new: Ints, reran
     """
     if reranking is not None:
         return reranking.positions
-    return with_new_place(context, scored, top_positions(scored, context.query.size), new)
+    return with_new_place(context, scored, top_positions(scored, context.query.size, context.place), new)
 
 
 def make_slate(
@@ -53,15 +62,19 @@ def make_slate(
     score = scored.score[positions]
     chance = probability(context, score)
     reasons = with_new_reasons(context, items, reasons_for(context, items, contributions), new)
-    price = np.where(catalogue.is_listed[items], catalogue.price_minor[items], -1).tolist()
+    here = prices_here(context, items)
+    options = options_here(context, items, here)
+    reference = [None] * len(items) if here.reference_minor is None else here.reference_minor.tolist()
     columns = zip(
         items.tolist(),
         score.tolist(),
         chance.tolist(),
         reasons if reranking is None else _with_pinned_reasons(reasons, reranking),
-        _expected_minor(chance, worth_of(catalogue, context.query.policy, items)),
+        _expected_minor(chance, worth_of(context, items, here.minor)),
         _factors(context, scored, positions, reranking) if context.query.explain else [None] * len(items),
-        [minor if minor >= 0 else None for minor in price],
+        [minor if minor >= 0 else None for minor in here.shown_minor.tolist()],
+        options,
+        reference,
         strict=True,
     )
     ids, names, currency = catalogue.product_ids, catalogue.names, catalogue.currency
@@ -80,8 +93,13 @@ def make_slate(
             names[item],
             added,
             price,
+            None,
+            ways,
+            before if before is None or before >= 0 else None,
         )
-        for rank, (item, score, chance, reason, worth, added, price) in zip(ranks or count(1), columns, strict=False)
+        for rank, (item, score, chance, reason, worth, added, price, ways, before) in zip(
+            ranks or count(1), columns, strict=False
+        )
     ]
 
 

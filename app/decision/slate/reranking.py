@@ -7,12 +7,14 @@ import numpy as np
 
 from app.decision.candidates.gather import Candidates
 from app.decision.customer.context import Context
+from app.decision.customer.place import prices_here
 from app.decision.eligibility.merchandising import BRAND, CATEGORY, log_factors, pinned
 from app.decision.ranking.scoring import NOT_A_SCORE, ScoredCandidates, calibration_for, probability
 from app.decision.slate.diversity import LAST, Cap, Wide, best_together
 from app.decision.slate.new_products import with_new_place
 from app.decision.slate.objective import WORTH_NAMES, each_minor, worth_of
-from app.domain import Floats, Ints, Objective, PlacementTrace, SlatePolicy
+from app.domain import Floats, Ints, Objective, SlatePolicy
+from app.slates import PlacementTrace
 
 SOURCE = "pinned"
 MIN_SLOPE = 1e-3
@@ -101,7 +103,7 @@ def _worth(context: Context, policy: SlatePolicy, scored: ScoredCandidates) -> W
     """What one piece of each candidate brings in; None where relevance is the objective, or nothing else is known."""
     if policy.objective == Objective.RELEVANCE:
         return None
-    return each_minor(worth_of(context.bundle.catalogue, policy, scored.items))
+    return each_minor(worth_of(context, scored.items, prices_here(context, scored.items).minor))
 
 
 def _keys(context: Context, scored: ScoredCandidates, worth: Wide | None, boosts: Wide) -> Wide:

@@ -58,20 +58,27 @@ class Discounts:
 
 @dataclass(frozen=True, slots=True)
 class PairWorths:
-    """What a coupon is worth on each product of its offer: m pairs as in `OfferItems.items`, then "no product".
+    """What a coupon is worth on a product of its offer, for n pairs of the two.
 
-    `money` (4, m + 1): price, margin, saving and cost in minor units, NaN where unknown. `log_weight` (m + 1,): the
-    logarithm of what the odds of a redemption count by. `fault` (m + 1,): what speaks against it, a position in FAULTS.
+    `money` (4, n): price, margin, saving and cost in minor units, NaN where unknown. `log_weight` (n,): the logarithm
+    of what the odds of a redemption count by. `fault` (n,): what speaks against it, a position in FAULTS.
     """
 
     money: Wide
     log_weight: Wide
     fault: npt.NDArray[np.int8]
 
-    def net_minor(self, pairs: Positions, objective: Objective) -> Wide:
+    def take(self, pairs: Positions) -> "PairWorths":
+        """Those of some of the pairs, in their order."""
+        return PairWorths(self.money.take(pairs, axis=1), self.log_weight.take(pairs), self.fault.take(pairs))
+
+    def put(self, pairs: Positions, others: "PairWorths") -> None:
+        """Puts others in place of those of some of the pairs."""
+        self.money[:, pairs], self.log_weight[pairs], self.fault[pairs] = others.money, others.log_weight, others.fault
+
+    def net_minor(self, objective: Objective) -> Wide:
         """What a redemption brings in: price, or margin where that is the objective, without the cost."""
-        worth = self.money[1 if objective == Objective.MARGIN else 0]
-        net: Wide = worth.take(pairs) - self.money[3].take(pairs)
+        net: Wide = self.money[1 if objective == Objective.MARGIN else 0] - self.money[3]
         return net
 
 
@@ -92,7 +99,9 @@ class OfferIndex:
     """n offers as parallel columns. Instants are unix seconds, `closes_s` excluded.
 
     `top` (n, TOP_COUNT): the most popular products of each offer, -1 where there are fewer, `first` (n,) the pair in
-    `worths` of the most popular one. `budget` (n,): the position of its campaign in `budgeted`, -1 without a budget.
+    `worths` of the most popular one. `worths`: pairs as in `OfferItems.items` at the prices of the product table, then
+    "no product". `discounts` and `is_retailers` (n,), whose money it is, give them at other prices. `budget` (n,): the
+    position of its campaign in `budgeted`, -1 without a budget.
     `all_run_s`: from when until when every offer runs. `by_decision`: rows that customers need no coupon for.
     `is_age_restricted` (n,): all its products are for people of age.
     """
@@ -103,6 +112,8 @@ class OfferIndex:
     top: Ints
     first: Positions
     worths: PairWorths
+    discounts: Discounts
+    is_retailers: Mask
     opens_s: Wide
     closes_s: Wide
     all_run_s: tuple[float, float]
@@ -152,7 +163,9 @@ def build_offer_index(
         top=_top(items),
         # An offer without products gets the pair behind all others, which stands for no product.
         first=np.where(np.diff(layout.starts) > 0, layout.starts[:-1], len(layout.items)).astype(np.intp),
-        worths=pair_worths(bundle, layout, discounts, is_retailers=is_retailers),
+        worths=_all_worths(bundle, layout, discounts, is_retailers),
+        discounts=discounts,
+        is_retailers=is_retailers,
         opens_s=windows[:, 0].copy(),
         closes_s=windows[:, 1].copy(),
         all_run_s=(float(windows[:, 0].max()), float(windows[:, 1].min())),
@@ -170,30 +183,43 @@ def build_offer_index(
     )
 
 
-def pair_worths(bundle: Bundle, items: OfferItems, discounts: Discounts, *, is_retailers: Mask) -> PairWorths:
-    """What each offer is worth on each of its products; `is_retailers` (n,): whose money the discount is.
+def pair_worths(
+    bundle: Bundle,
+    items: Ints,
+    rows: Positions,
+    price_minor: npt.NDArray[np.int64],
+    *,
+    discounts: Discounts,
+    is_retailers: Mask,
+) -> PairWorths:
+    """What the offers in `rows` (m,) are worth on the products `items` (m,) at these prices (m,), -1 unknown.
 
     The odds count by 1 + (margin − cost) / price, where the margin is unknown 0 stands for it.
     """
-    price = bundle.catalogue.price_minor[items.items].astype(np.float64)
-    unit_cost = bundle.catalogue.unit_cost_minor[items.items].astype(np.float64)
+    price = price_minor.astype(np.float64)
+    unit_cost = bundle.catalogue.unit_cost_minor[items].astype(np.float64)
     # A price of 0 as well: the weight below divides by it.
     price[price <= 0] = nan
     unit_cost[unit_cost < 0] = nan
-    saving, cost = discounts.of_piece(items.owner, price)
+    saving, cost = discounts.of_piece(rows, price)
     # The retailer pays nothing of what a supplier funds.
-    cost[~is_retailers[items.owner]] = 0
+    cost[~is_retailers[rows]] = 0
     margin = price - unit_cost
     weight = 1 + (np.nan_to_num(margin) - cost) / price
     weight = np.where(np.isnan(price), 1, weight).clip(LEAST_WEIGHT, MOST_WEIGHT)
-    gives = (saving > 0) | np.isnan(price) | discounts.gives_points[items.owner]
+    gives = (saving > 0) | np.isnan(price) | discounts.gives_points[rows]
     is_dear = (cost > 0) & (price - cost < unit_cost)
     fault = np.where(~gives, NO_EFFECT, np.where(is_dear, PRICE_FLOOR, NO_FAULT)).astype(np.int8)
-    money = np.array((price, margin, saving, cost))
+    return PairWorths(np.array((price, margin, saving, cost)), np.log(weight), fault)
+
+
+def _all_worths(bundle: Bundle, layout: OfferItems, discounts: Discounts, is_retailers: Mask) -> PairWorths:
+    price = bundle.catalogue.price_minor[layout.items]
+    worths = pair_worths(bundle, layout.items, layout.owner, price, discounts=discounts, is_retailers=is_retailers)
     return PairWorths(
-        np.concatenate([money, [[nan]] * 4], axis=1),
-        np.append(np.log(weight), 0.0),
-        np.append(fault, OUT_OF_STOCK).astype(np.int8),
+        np.concatenate([worths.money, [[nan]] * 4], axis=1),
+        np.append(worths.log_weight, 0.0),
+        np.append(worths.fault, OUT_OF_STOCK).astype(np.int8),
     )
 
 

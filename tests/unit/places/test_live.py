@@ -119,7 +119,9 @@ def ways_of(wanted: Wanted) -> list[Way]:
 def found_options(place: Place, item_count: int) -> list[list[tuple[str, str, datetime]]]:
     items = np.arange(item_count, dtype=np.int32)
     options = place.options(items, np.full(item_count, -1, np.int64))
-    return [[(one.way, one.store_id, one.available_from_at) for one in of_item] for of_item in options]
+    return [
+        [(one.source.way, one.source.store_id, one.source.available_from_at) for one in of_item] for of_item in options
+    ]
 
 
 def test_options_are_the_feasible_set_and_so_are_the_products(bundle: Bundle) -> None:

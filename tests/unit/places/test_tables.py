@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.places.snapshot import Seen, frozen_tables, read_snapshot, write_snapshot
-from app.places.tables import ABSENT, FEW_MILLI, MERGE_COUNT, LiveTables, SparseRow, StockLevel, StorePrice
+from app.places.tables import ABSENT, FEW_MILLI, LEVEL, MERGE_COUNT, LiveTables, SparseRow, StockLevel, StorePrice
 from app.places.views import BundleView
 
 
@@ -17,7 +17,7 @@ def random_tables(seed: int) -> tuple[LiveTables, dict[tuple[str, str], int], di
     for _ in range(4_000):
         store_id, product_id = f"s{random.integers(7)}", f"p{random.integers(900)}"
         if random.random() < 0.7:
-            milli = int(random.choice([0, 1, FEW_MILLI, FEW_MILLI + 1, 90_000]))
+            milli = int(random.choice([0, 1, 2_000, 2_500, FEW_MILLI, FEW_MILLI + 1, 90_000]))
             tables.put_stock(StockLevel(store_id, product_id, milli))
             stock[store_id, product_id] = milli
         else:
@@ -32,13 +32,15 @@ def check(
 ) -> None:
     rows = np.array([tables.row_of[name] for name in tables.store_ids()], np.intp)
     columns = tables.columns(tables.product_ids())
-    has = tables.has(rows, columns)
+    codes = tables.codes(rows[:, None], columns)
+    has = codes & LEVEL != 0
     for store_id, row in tables.row_of.items():
-        few, price = tables.few[row].of(columns), tables.price_of([row], columns)
+        price = tables.price_of([row], columns)
         for product_id, column in tables.column_of.items():
             milli = stock.get((store_id, product_id), 0)
             assert has[row, column] == (milli > 0)
-            assert few[column] == (milli if 0 < milli <= FEW_MILLI else ABSENT)
+            left = tables.left_milli(row, column, int(codes[row, column]))
+            assert left == (milli if 0 < milli <= FEW_MILLI else None)
             minor, reference = prices.get((store_id, product_id), (ABSENT, ABSENT))
             assert price[0][column] == minor
             assert price[1][column] == (ABSENT if minor == ABSENT else reference)
@@ -78,7 +80,7 @@ def test_a_damaged_snapshot_is_as_good_as_none(tmp_path: Path) -> None:
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
         # A flipped bit of a zip's directory may say nothing about the content.
         found = read_snapshot(path)
-        refused += found is None or (found[0].bits == read_whole(path, whole).bits).all()
+        refused += found is None or (found[0].cells == read_whole(path, whole).cells).all()
     assert refused == 100
 
 

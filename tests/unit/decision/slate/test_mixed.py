@@ -253,7 +253,7 @@ def test_lower_fallback_levels_answer_a_question_for_coupons_alone_with_nothing(
     options = Options(stale_after_s=1e9)
     for slate in (
         popular_slate(query, bundle, options, why=Degraded.OVERLOAD),
-        static_slate(query, {"app_home": ["p1", "p2"]}),
+        static_slate(query, {"app_home": ["p1", "p2"]}, options),
     ):
         assert not slate.propositions
         assert Degraded.SLATE_SHORT not in slate.degraded

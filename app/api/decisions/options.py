@@ -1,0 +1,52 @@
+"""How, where and by when a product can be had, as an answer's propositions say it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Literal
+
+import orjson
+from pydantic import BaseModel, Field
+
+from app.api.money import Money
+from app.domain import Option, Source
+
+
+class OptionAnswer(BaseModel):
+    """One way to get the product; a way that is not listed is not possible."""
+
+    way: Literal["in_store", "pickup", "ship", "deliver"] = Field(description="How the customer gets it")
+    store_id: str = Field(description="The store or warehouse that it comes from")
+    available_from: datetime = Field(description="First instant at which the customer can have it")
+    available_by: datetime | None = Field(
+        description="When they have it at the latest; null: from then on, at any time"
+    )
+    slot_id: str | None = Field(description="The delivery slot; null for other ways")
+    price: Money | None = Field(description="What a piece costs from there; null where unknown")
+    quantity_left: float | None = Field(description="How much is left there, where that is little; null otherwise")
+
+
+def option_bodies(options: Sequence[Option], currency: str) -> orjson.Fragment:
+    """The options in the shape of OptionAnswer, encoded: a third of the time that objects take."""
+    return orjson.Fragment(b"[" + b",".join([_body(*option, currency) for option in options]) + b"]")
+
+
+def _body(source: Source, price_minor: int | None, left_milli: int | None, currency: str) -> bytes:
+    price = (
+        b"null" if price_minor is None else b'{"amount_minor":%d,"currency":"%b"}' % (price_minor, currency.encode())
+    )
+    left = b"null" if left_milli is None else b"%g" % (left_milli / 1000)
+    return b'%b"price":%b,"quantity_left":%b}' % (_beginning(source), price, left)
+
+
+@lru_cache(maxsize=4096)
+def _beginning(source: Source) -> bytes:
+    """What all options of a source begin with; it is hashed by its identity."""
+    fields = {
+        "way": source.way,
+        "store_id": source.store_id,
+        "available_from": source.available_from_at,
+        "available_by": source.available_until_at,
+        "slot_id": source.slot_id,
+    }
+    return orjson.dumps(fields)[:-1] + b","

@@ -1,0 +1,66 @@
+"""What a customer can have where they are, and what it costs there: places in the words of a question."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from app.decision.customer.context import Context
+from app.domain import Ints, Mask, Option, Query
+from app.model.bundle import Bundle
+from app.places.feasible import Wanted
+from app.places.live import LivePlaces, Place
+from app.places.stores import Position, Way
+from app.places.tables import ABSENT, Wide
+
+
+class PricesHere(NamedTuple):
+    """What n products cost where the customer is, -1 unknown, and by the product table alone, -1 where it says nothing.
+
+    `is_shown`: where the price may be shown. `reference_minor`: what a reduction may name, -1 nothing.
+    """
+
+    minor: Wide
+    listed_minor: Wide
+    is_shown: Mask
+    reference_minor: Wide | None
+
+    @property
+    def shown_minor(self) -> Wide:
+        """The prices that may be shown, -1 where none may."""
+        return np.where(self.is_shown, self.minor, ABSENT)
+
+
+def place_of(query: Query, bundle: Bundle, places: LivePlaces | None) -> Place | None:
+    """What this question may have; None where nothing is known of places."""
+    return None if places is None else places.place(wanted_of(query), bundle, now=query.now_at)
+
+
+def wanted_of(query: Query) -> Wanted:
+    """Where, how and by when."""
+    return Wanted(
+        query.store_id,
+        query.pickup_store_id,
+        None if query.position is None else Position(*query.position),
+        frozenset(map(Way, query.fulfilment)),
+        query.deliver_by_at,
+    )
+
+
+def prices_here(context: Context, items: Ints) -> PricesHere:
+    """The price of the customer's store, else the product table's; raises nothing for a product without a price."""
+    catalogue = context.bundle.catalogue
+    minor, is_listed = catalogue.price_minor.take(items), catalogue.is_listed.take(items)
+    listed = np.where(is_listed, minor, ABSENT)
+    here = None if context.place is None else context.place.prices(items)
+    if here is None:
+        return PricesHere(minor, listed, is_listed, reference_minor=None)
+    is_own = here.minor != ABSENT
+    return PricesHere(np.where(is_own, here.minor, minor), listed, is_listed | is_own, here.reference_minor)
+
+
+def options_here(context: Context, items: Ints, prices: PricesHere) -> Sequence[Sequence[Option] | None]:
+    """Per item each way in which the customer can have it; None where nothing is known of places."""
+    if context.place is None:
+        return [None] * len(items)
+    return context.place.options(items, prices.listed_minor)
