@@ -59,6 +59,18 @@ def turn(lock: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def try_turn(lock: Path) -> Iterator[bool]:
+    """The same without waiting: False where somebody else has the turn."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def sync_folder(folder: Path) -> None:
     """Names that were added to the folder, or moved within it, are on disk."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -25,11 +25,13 @@ from app.api.edge.segments import EncodedSlashes, read_slashes
 from app.api.events import routes as events
 from app.api.imports import routes as imports
 from app.api.openapi import ABOUT, TAGS, describe
+from app.api.places import routes as places
 from app.api.problems import install_problems
 from app.api.query import refuse_unknown_parameters
 from app.api.reference import add_reference
 from app.api.state import Service
 from app.api.till import routes as redemptions
+from app.composition.places import PlacesFollower
 from app.composition.service import build_service, close_service
 from app.composition.stores import keys_of
 from app.decision.shadow import Shadow
@@ -50,6 +52,9 @@ LEDGER_CHECK_S = 5.0
 FEED_CHECK_S = 5.0
 OFFER_INDEX_REFRESH_S = 0.5
 """A changed campaign shows so soon; each check costs two small queries."""
+PLACES_REFRESH_S = 0.05
+"""Changed stock counts so soon; each check costs one query of three small rows."""
+PLACES_SNAPSHOT_S = 60.0
 
 
 _log = logging.getLogger(__name__)
@@ -85,6 +90,7 @@ def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None =
         generation.router,
         catalogue.router,
         imports.router,
+        places.router,
         health.router,
         campaigns.actions,
     )
@@ -138,6 +144,11 @@ def lifespan_of(
             # Before the first request: until the keys were read once only the bootstrap key is let in.
             await service.keys.refresh()
             await asyncio.to_thread(service.offer_indexes.refresh)
+            follower = PlacesFollower(
+                service.ledger, service.places, service.settings.snapshot_file, service.metrics.stock_staleness
+            )
+            await asyncio.to_thread(follower.load)
+            await follower.follow()
             stack.callback(service.live.on_shadow, None, 0.0)
             await asyncio.to_thread(service.live.refresh)
             show_feed = partial(show_state, service.settings.feeds_dir, service.metrics.product_feed)
@@ -150,6 +161,8 @@ def lifespan_of(
                 ),
                 ("decisions", service.decisions.flush_all, FLUSH_S),
                 ("offers", partial(asyncio.to_thread, service.offer_indexes.refresh), OFFER_INDEX_REFRESH_S),
+                ("places", follower.follow, PLACES_REFRESH_S),
+                ("places_snapshot", follower.write_snapshot, PLACES_SNAPSHOT_S),
                 ("keys", service.keys.refresh, READ_EVERY_S),
                 ("store", watch.measure, STORE_CHECK_S),
                 ("ledger", partial(asyncio.to_thread, upgrade, service.ledger), LEDGER_CHECK_S),

@@ -294,6 +294,11 @@ class Settings(BaseSettings):
         return self.data_dir / "features"
 
     @property
+    def snapshot_file(self) -> Path:
+        """What servers knew of stock and prices a while ago, so that the next one need not read all of SQL."""
+        return self.data_dir / "places" / "live.npz"
+
+    @property
     def bundles_dir(self) -> Path:
         """Published models, one immutable folder a version, and the pointer `current`."""
         return self.data_dir / "bundles"

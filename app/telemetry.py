@@ -203,6 +203,8 @@ class Metrics:
         self.features_as_of = self._gauge("endcap_features_as_of_timestamp_seconds", as_of)
         self.product_feed = self._feed_gauges()
         self.store_up = self._gauge("endcap_store_up", "1 while Redis answers", mode="livemin")
+        text = "Seconds since stock and prices were last known to be equal to the database"
+        self.stock_staleness = self._gauge("endcap_stock_staleness_seconds", text, mode="livemax")
         self._loop_tasks = self._gauge("endcap_asyncio_tasks", "Tasks of the event loops", mode="livesum")
 
     def _feed_gauges(self) -> dict[str, Gauge]:

@@ -18,19 +18,24 @@ class RequestModel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ParsedLater:
-    """Marks a field that takes any JSON, which a later step parses as `model`; the OpenAPI document describes it so.
+    """Marks a field that takes any JSON, which a later step parses as `model` or as one of the others; the OpenAPI
+    document describes it so.
 
     pydantic's own SkipValidation would copy the whole schema into each place instead of referring to it by name.
     """
 
     model: type[BaseModel]
+    others: tuple[type[BaseModel], ...] = ()
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Any value at all."""
         return any_schema()
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """A reference to the model's schema."""
+        """A reference to the model's schema, or to one of several."""
+        if self.others:
+            each = map(ParsedLater, (self.model, *self.others))
+            return {"anyOf": [one.__get_pydantic_json_schema__(schema, handler) for one in each]}
         described = self.model.__pydantic_core_schema__
         if described["type"] == "definitions":
             # A model that contains itself refers to itself already.

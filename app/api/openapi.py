@@ -45,6 +45,11 @@ TAGS: list[dict[str, str]] = [
         "on past baskets, and settlement with suppliers.",
     },
     {
+        "name": "places",
+        "description": "Stores and warehouses, their stock and prices in one view, and goods put aside for an order. "
+        "Stock and prices come in as events, or by file.",
+    },
+    {
         "name": "data",
         "description": "The retailer's own data on their way in, for the systems that hold them: products, and files "
         "of every kind that the import on the command line takes.",
@@ -65,6 +70,7 @@ PARAMETERS = {
     "import_id": "The import, as `GET /v1/imports` and its report name it",
     "mapping": "What later files are to call the mapping",
     "offer_id": "The offer",
+    "store_id": "The store or warehouse",
     "coupon_id": "The coupon",
     "reservation_id": "The reservation, as its answer names it",
     "redemption_id": "The redemption, as its answer names it",

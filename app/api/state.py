@@ -9,8 +9,9 @@ from app.api.edge.admission import Admission
 from app.api.limits import GuessLimit, RequestLimit
 from app.background import Background
 from app.decision.fallbacks import FallbackChain
-from app.ingest.accept import EventStore
+from app.ingest.accept import EventStore, PlaceStore
 from app.model.reloader import LiveBundle
+from app.places.live import LivePlaces
 from app.settings import Placement, Settings
 from app.stores.jobs.processes import JobProcesses
 from app.stores.redis.decisions import DecisionLog
@@ -45,6 +46,8 @@ class Service:
     disk: Disk | None
     products: CellWriter
     imports: JobProcesses
+    places: LivePlaces
+    place_reports: PlaceStore
     in_flight: set[tuple[str, str]] = field(default_factory=set)
 
 

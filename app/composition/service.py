@@ -14,6 +14,7 @@ from app.api.limits import GuessLimit, RequestLimit
 from app.api.state import Service
 from app.background import Background
 from app.composition.launch import own_command
+from app.composition.places import steady_s
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
 from app.decision.eligibility.merchandising import ignored_rules
 from app.decision.eligibility.products import age_restricted_among
@@ -22,6 +23,8 @@ from app.decision.pipeline import Options
 from app.decision.warm_up import warm_up
 from app.model.bundle import Bundle
 from app.model.reloader import LiveBundle
+from app.places.live import LivePlaces
+from app.places.prices import ReferenceRules
 from app.settings import Placement, Settings
 from app.stores.jobs.processes import JobProcesses
 from app.stores.redis.breaker import Breaker
@@ -38,6 +41,7 @@ from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger
+from app.stores.sql.places.report import SqlPlaceReports
 from app.stores.tables.cells import CellWriter
 from app.telemetry import Metrics
 
@@ -61,11 +65,14 @@ def build_service(
     placements = settings.placements()
     ledger = ledger_of(settings, limit_s=LEDGER_LIMIT_S)
     offer_indexes = OfferIndexes(ledger)
-    options = Options(stale_after_s=settings.features_stale_after_s, offer_index_of=offer_indexes.offer_index_of)
+    places = LivePlaces(clock=steady_s)
+    options = Options(
+        stale_after_s=settings.features_stale_after_s, offer_index_of=offer_indexes.offer_index_of, places=places
+    )
     live = LiveBundle(
         settings.bundles_dir,
         tables_dir=settings.tables_dir,
-        warm=lambda bundle: _warm(bundle, options, next(iter(placements)), offer_indexes),
+        warm=lambda bundle: _warm(bundle, options, next(iter(placements)), offer_indexes, places),
         on_refused=lambda reason: metrics.bundle_refusals.labels(reason).inc(),
         on_live=lambda bundle: _announce(bundle, metrics, placements),
         on_canary=lambda version: metrics.canary_decisions.labels(version).inc(),
@@ -107,6 +114,8 @@ def build_service(
         disk,
         CellWriter(settings.tables_dir, "products"),
         JobProcesses(settings, own_command()),
+        places,
+        SqlPlaceReports(ledger, currency=settings.currency, rules=ReferenceRules()),
     )
     return service, [reads, writes]
 
@@ -209,9 +218,10 @@ def _limits(
     return RequestLimit(default_per_second=settings.key_requests_per_second, shared=shared), guesses
 
 
-def _warm(bundle: Bundle, options: Options, placement: str, offer_indexes: OfferIndexes) -> None:
-    """Lays the offers out for a new bundle, and warms every fallback level; a bundle that fails is never served."""
+def _warm(bundle: Bundle, options: Options, placement: str, offer_indexes: OfferIndexes, places: LivePlaces) -> None:
+    """Lays offers and stock out for a new bundle, and warms every fallback level; one that fails is never served."""
     offer_indexes.prepare(bundle)
+    places.prepare(bundle)
     warm_up(bundle, options, placement=placement, now=datetime.now(UTC))
     # A bundle lives long: the garbage collector need not walk it again and again. A decision makes some 700 objects
     # and no cycle, so the default threshold would start a collection for each.

@@ -1,14 +1,19 @@
-"""Events come in: each one checked, then seen-mark, live profile and stream written in one atomic step."""
+"""Events come in, each one checked: those of people get seen-mark, live profile and stream in one atomic step, those
+of places go to the tables of stock and prices."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from app.bounds import valid_text
 from app.domain import Event
 from app.errors import StoreUnavailable
+from app.ingest.places import INVENTORY, PRICE, PlaceOutcome, PlaceReport, parse_place_event
 from app.ingest.schema import RejectedEvent, parse_event
+
+T = TypeVar("T")
+A = TypeVar("A")
 
 PART_EVENTS = 200
 """As many as one row may hold: some 3 ms of checking and packing, in which nobody else is answered."""
@@ -34,18 +39,27 @@ class RowResult:
     detail: str | None = None
 
 
-Parsed = list[Event] | RowResult
-"""A row's events, or why it has none."""
+class PlaceStore(Protocol):
+    """Where reports of stock and prices go, durably."""
+
+    async def report(self, reports: Sequence[PlaceReport], *, now: datetime) -> list[PlaceOutcome]:
+        """What became of each report, in order. Raises StoreUnavailable when nothing is known to be safe."""
 
 
-async def accept_rows(rows: Sequence[object], store: EventStore, *, client: str, now: datetime) -> list[RowResult]:
+Parsed = list[Event] | PlaceReport | RowResult
+"""A row's events or its report, or why it has none."""
+
+
+async def accept_rows(
+    rows: Sequence[object], store: EventStore, places: PlaceStore, *, client: str, now: datetime
+) -> list[RowResult]:
     """One result per row that this client sent, in order; a row that is rejected costs the others nothing.
 
     `store_unavailable` means: not known to be safe, send it again with the same id.
     """
     results: list[RowResult] = []
     for part in _parts(rows, client, now):
-        results += await _accepted(part, store)
+        results += await _accepted(part, store, places, now)
     return results
 
 
@@ -63,31 +77,54 @@ def _parts(rows: Sequence[object], client: str, now: datetime) -> Iterator[list[
         yield part
 
 
-async def _accepted(part: list[Parsed], store: EventStore) -> list[RowResult]:
-    batches = [events for events in part if not isinstance(events, RowResult)]
+async def _accepted(part: list[Parsed], store: EventStore, places: PlaceStore, now: datetime) -> list[RowResult]:
+    batches = [row for row in part if isinstance(row, list)]
+    reports = [row for row in part if isinstance(row, PlaceReport)]
+    people = iter(await _answers(batches, store.accept))
+    of_places = iter(await _answers(reports, lambda given: places.report(given, now=now)))
+    results = []
+    for row in part:
+        if isinstance(row, RowResult):
+            results.append(row)
+        elif isinstance(row, PlaceReport):
+            results.append(_place_result(row, next(of_places)))
+        else:
+            results.append(_result(row[0].event_id, next(people)))
+    return results
+
+
+async def _answers(
+    rows: Sequence[T], accept: Callable[[Sequence[T]], Awaitable[Sequence[A]]]
+) -> Sequence[A | StoreUnavailable]:
+    """What the store says of each row, or that it cannot say."""
     try:
-        answers = iter(await store.accept(batches) if batches else [])
+        return await accept(rows) if rows else []
     except StoreUnavailable as error:
         # Some may have arrived all the same: sent again they are answered `duplicate`.
-        return [_unsafe(row, error.code) for row in part]
-    return [row if isinstance(row, RowResult) else _result(row, next(answers)) for row in part]
+        return [error] * len(rows)
 
 
-def _parsed(row: object, client: str, now: datetime) -> list[Event] | RowResult:
+def _parsed(row: object, client: str, now: datetime) -> Parsed:
     if not isinstance(row, dict):
         return RowResult(None, "rejected", "invalid_event", "an event is a JSON object")
     try:
+        # No hash of what may be a list.
+        if row.get("type") in (INVENTORY, PRICE):
+            return parse_place_event(row, client=client, now=now)
         return parse_event(row, client=client, now=now)
     except RejectedEvent as error:
         given = row.get("id")
         return RowResult(valid_text(given) if isinstance(given, str) else None, "rejected", error.code, error.message)
 
 
-def _result(events: list[Event], accepted: bool) -> RowResult:
-    return RowResult(events[0].event_id, "accepted" if accepted else "duplicate")
+def _result(event_id: str, accepted: bool | StoreUnavailable) -> RowResult:
+    if isinstance(accepted, StoreUnavailable):
+        return RowResult(event_id, "rejected", accepted.code, "not known to be safe; send it again with the same id")
+    return RowResult(event_id, "accepted" if accepted else "duplicate")
 
 
-def _unsafe(row: list[Event] | RowResult, code: str) -> RowResult:
-    if isinstance(row, RowResult):
-        return row
-    return RowResult(row[0].event_id, "rejected", code, "not known to be safe; send it again with the same id")
+def _place_result(row: PlaceReport, outcome: PlaceOutcome | StoreUnavailable) -> RowResult:
+    event_id = row.report.event_id
+    if isinstance(outcome, StoreUnavailable):
+        return _result(event_id, outcome)
+    return RowResult(event_id, outcome.status, outcome.code, outcome.detail)

@@ -16,7 +16,7 @@ EVENT_TYPES = (
     "view_item_list", "view_item", "select_item", "search", "scan_item", "add_to_cart", "remove_from_cart",
     "add_to_wishlist", "remove_from_wishlist", "view_cart", "begin_checkout", "purchase", "refund",
     "view_promotion", "select_promotion", "dismiss_promotion", "region_enter", "region_dwell", "region_exit",
-    "qr_scan", "inventory_changed", "price_changed", "shipment_delayed", "replenishment_signal", "payment_failed",
+    "qr_scan", "shipment_delayed", "replenishment_signal", "payment_failed",
 )  # fmt: skip
 PRODUCT_TYPES = frozenset(
     {"view_item", "select_item", "scan_item", "add_to_cart", "add_to_wishlist", "purchase", "refund"}
@@ -40,17 +40,22 @@ class EventItem(BaseModel):
     )
 
 
+SenderSource = Annotated[
+    Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH, pattern=r"^[!-~]+$")] | None,
+    Field(
+        description="Who gave the event its id, where several senders share a key: a till, a browser tab. "
+        "As in CloudEvents, an `id` need only be unique for its source",
+    ),
+]
+
+
 class EventRow(BaseModel):
     """An event as it comes in: who did what, when, with which products."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Id = Field(description="Unique among the events of its sender and `source`: sent again it counts once")
-    source: Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH, pattern=r"^[!-~]+$")] | None = Field(
-        default=None,
-        description="Who gave the event its id, where several senders share a key: a till, a browser tab. "
-        "As in CloudEvents, an `id` need only be unique for its source",
-    )
+    source: SenderSource = None
     # The tuple above is the one list of names, so no static Literal can repeat it.
     type: Literal[EVENT_TYPES] = Field(  # type: ignore[valid-type]
         description="What happened, by GA4's names and a few of the store's own"
@@ -109,11 +114,8 @@ def parse_event(row: Mapping[str, object], *, client: str, now: datetime) -> lis
     try:
         parsed = EventRow.model_validate(row)
     except ValidationError as error:
-        raise _rejection(error) from None
-    if is_ahead(parsed.time, now=now):
-        minutes = CLOCK_SKEW.total_seconds() // 60
-        detail = f"time {parsed.time.isoformat()} is over {minutes:.0f} minutes after now; check the sender's clock"
-        raise RejectedEvent("time_in_future", detail, pointer="/time")
+        raise rejection(error) from None
+    check_time(parsed.time, now=now)
     event = _event(parsed, client)
     if parsed.items is None:
         return [_signed(event)]
@@ -129,6 +131,19 @@ def parse_event(row: Mapping[str, object], *, client: str, now: datetime) -> lis
         )
         for number, item in enumerate(parsed.items)
     ]
+
+
+def check_time(at: datetime, *, now: datetime) -> None:
+    """Raises RejectedEvent for an instant that a clock would have to be wrong to name."""
+    if is_ahead(at, now=now):
+        minutes = CLOCK_SKEW.total_seconds() // 60
+        detail = f"time {at.isoformat()} is over {minutes:.0f} minutes after now; check the sender's clock"
+        raise RejectedEvent("time_in_future", detail, pointer="/time")
+
+
+def sender_of(client: str, source: str | None) -> str:
+    """Who gave an event its id. A client holds no slash and neither holds a space, so no two senders have one name."""
+    return client if source is None else f"{client}/{source}"
 
 
 def _signed(event: Event) -> Event:
@@ -155,12 +170,12 @@ def _event(parsed: EventRow, client: str) -> Event:
         session_id=parsed.session_id,
         decision_id=parsed.decision_id,
         offer_id=parsed.offer_id,
-        # A client holds no slash and neither holds a space, so no two senders have one name.
-        sender=client if parsed.source is None else f"{client}/{parsed.source}",
+        sender=sender_of(client, parsed.source),
     )
 
 
-def _rejection(error: ValidationError) -> RejectedEvent:
+def rejection(error: ValidationError) -> RejectedEvent:
+    """A row's faults as what is answered."""
     first = error.errors()[0]
     pointer = pointer_to(first["loc"])
     each = [(pointer_to(fault["loc"]), fault["msg"]) for fault in error.errors()]

@@ -29,7 +29,9 @@ async def record_events(body: EventBatch, request: Request) -> Response:
     A row rejected with `store_unavailable` was not known to be safe: send it again with the same id.
     """
     service = service_of(request)
-    results = await accept_rows(body.events, service.events, client=client_of(request), now=datetime.now(UTC))
+    results = await accept_rows(
+        body.events, service.events, service.place_reports, client=client_of(request), now=datetime.now(UTC)
+    )
     for result in results:
         service.metrics.events.labels(result.status).inc()
     rows = [{_NAMES.get(name, name): value for name, value in asdict(result).items()} for result in results]

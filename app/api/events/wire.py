@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.documents import ParsedLater, RequestModel
+from app.ingest.places import InventoryRow, PriceRow
 from app.ingest.schema import EventRow
 
 
@@ -30,7 +31,7 @@ class EventBatch(RequestModel):
         }
     )
 
-    events: list[Annotated[object, ParsedLater(EventRow)]] = Field(
+    events: list[Annotated[object, ParsedLater(EventRow, (InventoryRow, PriceRow))]] = Field(
         min_length=1, max_length=200, description="What happened, in any order"
     )
 
@@ -42,8 +43,10 @@ class EventResult(BaseModel):
     status: Literal["accepted", "duplicate", "rejected"] = Field(
         description="`accepted` is safe and part of the next decision; `duplicate` was known by its id, and counts once"
     )
-    code: str | None = Field(default=None, description="Why it was rejected: stable, for programs (docs/errors.md)")
-    detail: str | None = Field(default=None, description="Why it was rejected, in words")
+    code: str | None = Field(
+        default=None, description="Why it was rejected, or is without effect: stable, for programs (docs/errors.md)"
+    )
+    detail: str | None = Field(default=None, description="The same in words")
 
 
 class EventResults(BaseModel):

@@ -1,0 +1,127 @@
+"""Keeps what a server process knows of places equal to the database: read whole at start, then change by change."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic
+
+from prometheus_client import Gauge
+
+from app.errors import StoreUnavailable
+from app.files import try_turn
+from app.places.live import LivePlaces
+from app.places.snapshot import Arrays, Seen, frozen_tables, read_snapshot, write_snapshot
+from app.places.stores import Store
+from app.places.tables import LiveTables
+from app.stores.sql.database.engine import Ledger
+from app.stores.sql.places.follow import Changes, NumbersDiffer, read_all, read_changes
+
+AT_ONCE = 500
+"""Changes that are taken over at a time: some 2 ms, in which nobody is answered."""
+SNAPSHOT_AFTER = 50_000
+"""Changes after which a snapshot is written again: a process that starts reads no more than that from SQL."""
+
+_log = logging.getLogger(__name__)
+
+
+def steady_s() -> float:
+    """Seconds since the machine began: they pass while a process or the machine stands still, and nobody sets them."""
+    return clock_gettime(CLOCK_BOOTTIME)
+
+
+class PlacesFollower:
+    """One process's follower; all but `load` runs in its event loop."""
+
+    def __init__(self, ledger: Ledger, places: LivePlaces, snapshot: Path, staleness: Gauge) -> None:
+        self._ledger = ledger
+        self._places = places
+        self._snapshot = snapshot
+        self._staleness = staleness
+        self._seen: Seen | None = None
+        self._written = 0
+
+    def load(self) -> None:
+        """Reads all before anybody asks; a database that is away leaves it to the turns that follow."""
+        try:
+            begun = monotonic()
+            self._take(*self._read())
+        except StoreUnavailable as error:
+            _log.warning("places not read", extra={"detail": f"{error.message}; until they are, nothing is restricted"})
+            return
+        tables = self._places.tables
+        if tables.row_of:
+            found = f"{len(tables.row_of):,} stores and {len(tables.column_of):,} products"
+            _log.info("places read", extra={"detail": f"{found} in {monotonic() - begun:.1f} s"})
+
+    async def follow(self) -> None:
+        """One turn: everything that changed since the last one. Never raises for the database's sake."""
+        self._staleness.set(min(self._places.staleness_s, 1e9))
+        with suppress(StoreUnavailable):
+            if self._seen is None:
+                self._take(*await asyncio.to_thread(self._read))
+            while not await self._follow_on():
+                pass
+
+    async def write_snapshot(self) -> None:
+        """Writes a snapshot where enough changed, unless another process is at it."""
+        if self._seen is None or self._seen.stock + self._seen.prices - self._written < SNAPSHOT_AFTER:
+            return
+        self._written = self._seen.stock + self._seen.prices
+        arrays = frozen_tables(self._places.tables, self._seen)
+        await asyncio.to_thread(self._write, arrays)
+
+    def _write(self, arrays: Arrays) -> None:
+        self._snapshot.parent.mkdir(parents=True, exist_ok=True)
+        with try_turn(self._snapshot.with_suffix(".lock")) as is_ours:
+            if is_ours:
+                write_snapshot(self._snapshot, arrays)
+
+    async def _follow_on(self) -> bool:
+        """Takes over the next changes; True where there are no more."""
+        assert self._seen is not None
+        seen, checked_s = self._seen, self._places.clock()
+        try:
+            changes = await asyncio.to_thread(self._ledger.read, lambda connection: read_changes(connection, seen))
+        except NumbersDiffer:
+            _log.warning("places read again", extra={"detail": "the database is another one, or an older one"})
+            self._take(*await asyncio.to_thread(self._read))
+            return False
+        if changes is not None:
+            await self._apply(changes)
+            self._seen = changes.seen
+        if changes is None or changes.is_all:
+            self._places.checked_s = checked_s
+            return True
+        return False
+
+    async def _apply(self, changes: Changes) -> None:
+        if changes.stores is not None:
+            self._places.replace_stores(changes.stores)
+        for start in range(0, len(changes.levels), AT_ONCE):
+            self._places.change_stock(changes.levels[start : start + AT_ONCE])
+            await asyncio.sleep(0)
+        for start in range(0, len(changes.prices), AT_ONCE):
+            self._places.change_prices(changes.prices[start : start + AT_ONCE])
+            await asyncio.sleep(0)
+        self._places.price_number = changes.seen.prices
+
+    def _read(self) -> tuple[LiveTables, Mapping[str, Store], Seen, float]:
+        """The snapshot where it goes with this database, else all of SQL."""
+        checked_s = self._places.clock()
+        found = read_snapshot(self._snapshot)
+        if found is not None:
+            tables, seen = found
+            with suppress(NumbersDiffer):
+                self._ledger.read(lambda connection: read_changes(connection, seen))
+                return tables, {}, seen, -1.0
+        return *self._ledger.read(read_all), checked_s
+
+    def _take(self, tables: LiveTables, stores: Mapping[str, Store], seen: Seen, checked_s: float) -> None:
+        self._places.replace_tables(tables)
+        self._places.replace_stores(stores)
+        self._places.price_number = seen.prices
+        self._seen = seen
+        if checked_s >= 0:
+            self._places.checked_s = checked_s

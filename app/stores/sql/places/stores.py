@@ -1,0 +1,88 @@
+"""The store table: documents as they were checked, and the numbers by which processes notice that one changed."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select
+
+from app.domain import JsonObject
+from app.errors import Conflict, Missing
+from app.places.documents import store_document, store_of_document
+from app.places.stores import Store
+from app.stores.sql.database.place_tables import stores
+from app.stores.sql.database.projection_queue import insert
+from app.stores.sql.places.changes import lock_changes, next_change
+
+
+class StoreNotFound(Missing):
+    """No store has this id."""
+
+    code = "store_not_found"
+
+
+class StoreRevisionConflict(Conflict):
+    """Somebody else changed the store since it was read."""
+
+    code = "revision_conflict"
+
+
+def put_stores(connection: Connection, given: Sequence[Store], *, now: datetime) -> int:
+    """Adds these stores, or puts them in the place of those with their ids; how many differ from what was there."""
+    lock_changes(connection, "stores")
+    known = {row.store_id: row for row in connection.execute(select(stores))}
+    changed = {}
+    for store in given:
+        document = store_document(store)
+        before = known.get(store.store_id)
+        if before is None or before.document != document:
+            revision = 1 if before is None else before.revision + 1
+            row = {"store_id": store.store_id, "document": document, "revision": revision, "updated_at": now}
+            changed[store.store_id] = row
+    if changed:
+        statement = insert(connection, stores)
+        fresh = {name: statement.excluded[name] for name in ("document", "revision", "updated_at")}
+        statement = statement.on_conflict_do_update(index_elements=["store_id"], set_=fresh)
+        connection.execute(statement, list(changed.values()))
+        next_change(connection, "stores")
+    return len(changed)
+
+
+def put_store(connection: Connection, store: Store, *, revision: int | None, now: datetime) -> JsonObject:
+    """The same for one, as `find_store` returns it. Raises StoreRevisionConflict where `revision` is not the last."""
+    lock_changes(connection, "stores")
+    last = connection.execute(select(stores.c.revision).where(stores.c.store_id == store.store_id)).scalar_one_or_none()
+    if revision is not None and revision != (last or 0):
+        detail = f"store {store.store_id!r} is at revision {last or 0}, not {revision}; read it again, then change it"
+        raise StoreRevisionConflict(detail)
+    put_stores(connection, [store], now=now)
+    return find_store(connection, store.store_id)
+
+
+def find_store(connection: Connection, store_id: str) -> JsonObject:
+    """The document of the store with its `revision`; raises StoreNotFound."""
+    row = connection.execute(select(stores).where(stores.c.store_id == store_id)).one_or_none()
+    if row is None:
+        raise StoreNotFound(f"no store {store_id!r}; PUT /v1/stores/{store_id} adds it")
+    return dict(row.document) | {"revision": row.revision}
+
+
+def list_stores(connection: Connection, *, after: str | None = None, limit: int = 1000) -> list[JsonObject]:
+    """Documents with their revisions by id, those behind `after`."""
+    query = select(stores).order_by(stores.c.store_id).limit(limit)
+    if after is not None:
+        query = query.where(stores.c.store_id > after)
+    return [dict(row.document) | {"revision": row.revision} for row in connection.execute(query)]
+
+
+def remove_store(connection: Connection, store_id: str) -> None:
+    """Takes the store away; its stock and prices stay for one of the same id. Raises StoreNotFound."""
+    lock_changes(connection, "stores")
+    if connection.execute(delete(stores).where(stores.c.store_id == store_id)).rowcount == 0:
+        raise StoreNotFound(f"no store {store_id!r}")
+    next_change(connection, "stores")
+
+
+def stored_stores(connection: Connection) -> Mapping[str, Store]:
+    """All stores by id."""
+    query = select(stores.c.store_id, stores.c.document)
+    return {store_id: store_of_document(document) for store_id, document in connection.execute(query)}
