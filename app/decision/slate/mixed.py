@@ -6,6 +6,8 @@ from math import exp, inf, isnan
 from operator import attrgetter
 from typing import NamedTuple
 
+import numpy as np
+
 from app.decision.coupons.candidates import CouponCandidates, coupon_candidates
 from app.decision.customer.context import Context
 from app.decision.customer.place import options_here, prices_here
@@ -66,7 +68,8 @@ def _with_coupons(
     """The slate of `query.size` places: both kinds by falling key, products that were set at a rank where they are.
 
     At least `query.coupon_places` coupons where so many passed, but never instead of the only place, and at most
-    `query.max_coupons`; where only coupons are requested, coupons alone.
+    `query.max_coupons`; where only coupons are requested, coupons alone. The product that a coupon is shown for follows
+    it, in place of the last product where it had no place of its own.
     """
     if "product" not in context.query.kinds:
         return _propositions(context, offer_index, coupons, range(1, len(coupons.best) + 1))
@@ -77,16 +80,19 @@ def _with_coupons(
     ranks = coupon_ranks(coupon_keys, keys, set_ranks, size=context.query.size, kept_count=context.query.coupon_places)
     if not ranks:
         return make_slate(context, scored, positions, new, reranking)
-    kept, product_ranks = _placed_products(len(positions), set_ranks, ranks, size=context.query.size)
+    targets = offer_index.items.items.take(coupons.pairs.take(coupons.best[: len(ranks)])).tolist()
+    laid = _Layout(len(positions), set_ranks, ranks, size=context.query.size)
+    added = laid.join_targets(_target_numbers(scored, positions, targets, may_add=reranking is None))
+    kept, product_ranks = laid.products()
     products = make_slate(
         context,
         scored,
-        positions.take(kept),
+        np.concatenate([positions, added]).take(kept),
         new,
         None if reranking is None else reranking.only(kept),
         ranks=product_ranks,
     )
-    slate = sorted([*products, *_propositions(context, offer_index, coupons, ranks)], key=_rank)
+    slate = sorted([*products, *_propositions(context, offer_index, coupons, laid.coupon_ranks())], key=_rank)
     if slate[-1].rank > len(slate):
         # Too few products to reach a pin's rank, or a coupon's: the slate closes up.
         slate = [one._replace(rank=rank) for rank, one in enumerate(slate, start=1)]
@@ -135,21 +141,80 @@ def coupon_ranks(
     return sorted(ranks + left[max(len(left) - lacking, 0) :])
 
 
-def _placed_products(
-    count: int, set_ranks: set[int], taken: Sequence[int], *, size: int
-) -> tuple[list[int], list[int]]:
-    """Of `count` products the numbers of those that still have a place, and their ranks."""
-    if not set_ranks:
-        ranks = [rank for rank in range(1, size + 1) if rank not in taken][:count]
-        return list(range(len(ranks))), ranks
-    others = iter([number for number in range(count) if number + 1 not in set_ranks])
-    placed: list[tuple[int, int]] = []
-    for rank in range(1, size + 1):
-        if rank not in taken:
-            number = rank - 1 if rank in set_ranks else next(others, None)
-            if number is not None:
-                placed.append((number, rank))
-    return [number for number, _ in placed], [rank for _, rank in placed]
+def _target_numbers(
+    scored: ScoredCandidates, positions: Ints, targets: Sequence[int], *, may_add: bool
+) -> tuple[list[int | None], Ints]:
+    """Per coupon the number of its product among `positions`; and those to be added behind them, places in `scored`.
+
+    None for a product that is no candidate, as one in the basket, or that may not be added.
+    """
+    number_of = {item: number for number, item in enumerate(scored.items.take(positions).tolist())}
+    place_of = {item: place for place, item in enumerate(scored.items.tolist())} if may_add else {}
+    added: list[int] = []
+    numbers: list[int | None] = []
+    for item in targets:
+        if item not in number_of and item in place_of:
+            number_of[item] = len(positions) + len(added)
+            added.append(place_of[item])
+        numbers.append(number_of.get(item))
+    return numbers, np.array(added, np.int32)
+
+
+class _Layout:
+    """Which product or coupon has which of the `size` ranks: the first `count` products by number, coupons at `taken`.
+
+    Products at `set_ranks` stay where they are; the others and the coupons are one row at the ranks between them.
+    """
+
+    def __init__(self, count: int, set_ranks: set[int], taken: Sequence[int], *, size: int) -> None:
+        self._set = {rank: rank - 1 for rank in sorted(set_ranks)}
+        self._free = [rank for rank in range(1, size + 1) if rank not in set_ranks]
+        others = iter([number for number in range(count) if number + 1 not in set_ranks])
+        coupon_at = {rank: _coupon(number) for number, rank in enumerate(taken)}
+        row = [coupon_at[rank] if rank in coupon_at else next(others, None) for rank in self._free]
+        # Too few products to reach a coupon's rank: the row closes up.
+        self._row = [entry for entry in row if entry is not None]
+
+    def join_targets(self, targets: tuple[Sequence[int | None], Ints]) -> Ints:
+        """Puts each coupon's product right behind it; the places in `scored` of the products added to do so."""
+        numbers, added = targets
+        joined: set[int] = set()
+        for coupon, number in enumerate(numbers):
+            may_move = number is not None and number not in joined and number not in self._set.values()
+            if number is not None and may_move and self._make_room(number, joined):
+                self._row.insert(self._row.index(_coupon(coupon)) + 1, number)
+                joined.add(number)
+        return added
+
+    def _make_room(self, number: int, joined: set[int]) -> bool:
+        """Takes the product from its place, or the last product that follows no coupon; False where there is none."""
+        if number in self._row:
+            self._row.remove(number)
+            return True
+        if len(self._row) < len(self._free):
+            return True
+        last = next((entry for entry in reversed(self._row) if entry >= 0 and entry not in joined), None)
+        if last is None:
+            return False
+        self._row.remove(last)
+        return True
+
+    def products(self) -> tuple[list[int], list[int]]:
+        """The numbers of the products that have a place, by rising rank, and their ranks."""
+        moved = {rank: entry for rank, entry in zip(self._free, self._row, strict=False) if entry >= 0}
+        placed = self._set | moved
+        ranks = sorted(placed)
+        return [placed[rank] for rank in ranks], ranks
+
+    def coupon_ranks(self) -> list[int]:
+        """The rank of each coupon, by its number."""
+        found = {entry: rank for rank, entry in zip(self._free, self._row, strict=False) if entry < 0}
+        return [found[entry] for entry in sorted(found, reverse=True)]
+
+
+def _coupon(number: int) -> int:
+    """How a row names a coupon; a product goes by its number from 0."""
+    return -1 - number
 
 
 def _propositions(

@@ -126,14 +126,25 @@ def test_model_orders_coupons_by_what_the_customer_buys(bundle: Bundle) -> None:
 
 def test_unlikely_coupons_get_the_kept_places_and_no_more(bundle: Bundle) -> None:
     poor, offer_index = with_chance(bundle, 1e-5), six(bundle)
-    for kept, wanted in ((0, "pppppp"), (1, "pppppc"), (2, "ppppcc")):
+    for kept, wanted in ((0, "pppppp"), (1, "ppppcp"), (2, "ppcpcp")):
         assert kinds(decided(poor, offer_index, wallet(*NAMES), **both(size=6, coupon_places=kept))) == wanted
 
 
 def test_likely_coupons_come_first_up_to_the_most(bundle: Bundle) -> None:
     rich, offer_index = with_chance(bundle, 0.999), six(bundle)
-    for most, wanted in ((0, "pppppp"), (1, "cppppp"), (3, "cccppp")):
+    for most, wanted in ((0, "pppppp"), (1, "cppppp"), (3, "cpcpcp")):
         assert kinds(decided(rich, offer_index, wallet(*NAMES), **both(size=6, max_coupons=most))) == wanted
+
+
+def test_product_of_a_coupon_follows_it_even_where_it_had_no_place(bundle: Bundle) -> None:
+    alone = decided(bundle, None, None, **both(size=5))
+    ranked = decided(bundle, None, None, **both(size=12))
+    left_out = next(one.product_id for one in ranked.propositions if one not in alone.propositions)
+    offer_index = offer_index_of(bundle, offer("o", left_out))
+    found = decided(with_chance(bundle, 1e-5), offer_index, wallet("o"), **both(size=5))
+    assert kinds(found) == "pppcp"
+    assert [one.product_id for one in found.propositions[3:]] == [left_out, left_out]
+    assert [one.product_id for one in found.propositions[:3]] == [one.product_id for one in alone.propositions[:3]]
 
 
 def test_one_place_goes_to_whoever_wins_it(bundle: Bundle) -> None:
@@ -146,7 +157,7 @@ def test_coupons_fill_what_products_leave_empty_and_ranks_have_no_gap(bundle: Bu
     offer_index = six(bundle)
     question = both(size=12, filters={"category": ["c2"]}, max_coupons=9)
     found = decided(with_chance(bundle, 1e-5), offer_index, wallet(*NAMES), **question)
-    assert kinds(found) == "pppcc"
+    assert kinds(found) == "pcpcp"
     assert [one.rank for one in found.propositions] == [1, 2, 3, 4, 5]
 
 
@@ -179,7 +190,7 @@ def test_new_product_keeps_the_last_place(bundle: Bundle) -> None:
     last = alone.propositions[-1]
     ours = replace(bundle, new_products=NewProducts(bundle.catalogue.known([last.product_id]), None))
     found = decided(with_chance(ours, 0.999), six(ours), wallet(*NAMES), **both(size=5))
-    assert kinds(found) == "cccpp"
+    assert kinds(found) == "ccpcp"
     assert found.propositions[-1].product_id == last.product_id
 
 
@@ -200,7 +211,7 @@ def test_objective_that_nobody_can_follow_leaves_both_kinds_by_score(bundle: Bun
     unknown = replace(bundle, catalogue=replace(bundle.catalogue, price_minor=np.full(bundle.item_count, -1)))
     policy = SlatePolicy(objective=Objective.REVENUE)
     offer_index = six(unknown, discount=ONE)
-    for chance, wanted in ((1e-5, "ppppc"), (0.999, "cccpp")):
+    for chance, wanted in ((1e-5, "pppcp"), (0.999, "cpccp")):
         found = decided(with_chance(unknown, chance), offer_index, wallet(*NAMES), **both(size=5, policy=policy))
         assert kinds(found) == wanted
 
@@ -241,9 +252,19 @@ def test_every_slate_keeps_its_promises(
     free = size - sum(rank <= size for rank in pins)
     assert len(coupons) >= min(kept, most, count, size - 1, free)
     assert all(one.score >= other.score for one, other in pairwise(coupons))
+    assert len({one.product_id for one in products}) == len(products)
     order = [one.product_id for one in alone.propositions]
-    unpinned = [one.product_id for one in products if one.product_id not in pins.values()]
-    assert unpinned == [product_id for product_id in order if product_id in unpinned]
+    others = [one for one in products if one.product_id not in pins.values()]
+    # The product of a coupon follows it, next to pins; the others keep their order.
+    free_places = [one for one in found.propositions if one.product_id not in pins.values() or one.kind == "coupon"]
+    joined = {
+        after.product_id
+        for before, after in pairwise(free_places)
+        if before.kind == "coupon" and after.kind == "product" and before.product_id == after.product_id
+    }
+    assert {one.product_id for one in coupons} & {one.product_id for one in others} == joined
+    unmoved = [one.product_id for one in others if one.product_id not in joined]
+    assert unmoved == [product_id for product_id in order if product_id in unmoved]
     if len(order) == size:
         assert all(found.propositions[rank - 1].product_id == name for rank, name in pins.items() if rank <= size)
 
