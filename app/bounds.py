@@ -1,5 +1,6 @@
 """What every door accepts, alike in requests, files and tables: ids, instants and numbers."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -14,6 +15,10 @@ FIRST_YEAR, LAST_YEAR = 1900, 2200
 CLOCK_SKEW = timedelta(minutes=10)
 """What has happened may be so much later than our clock, because the sender's may be ahead."""
 QUANTITY_MAX = 1e6
+RATING_COUNT_MAX = 10**9
+LINK_LENGTH = 2000
+LINK = r'^(?:[hH][tT][tT][pP][sS]?:/)?/[^\s\x00-\x1f\x7f-\x9f"<>\\`]+$'
+"""What a page may link to or show as a picture: a URL of http or https, or a path from `/`, and no script."""
 
 CONTROL_CHARACTERS = r"[\x00-\x1f\x7f-\x9f]"
 WITHOUT_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]+$"
@@ -35,6 +40,18 @@ def in_bounds(instant: datetime) -> datetime:
             return converted
     raise ValueError(f"Input should lie between the years {FIRST_YEAR} and {LAST_YEAR}")
 
+
+def as_link(text: str) -> str:
+    """The text; raises ValueError where it is no LINK."""
+    if re.fullmatch(LINK, text) is None:
+        raise ValueError("Input should be a URL as https://… or a path from /, without spaces and quotes")
+    return text
+
+
+Link = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LINK_LENGTH), AfterValidator(as_link)
+]
+"""Where a picture or a page is."""
 
 Instant = Annotated[AwareDatetime, AfterValidator(in_bounds)]
 """An instant with an offset, in UTC from then on."""

@@ -1,7 +1,7 @@
 """Import products and stores: tables of one row per id, where a later file overrules an earlier one."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -11,7 +11,7 @@ from time import perf_counter
 import polars as pl
 
 from app.imports import values
-from app.imports.checked import check, without_ignored
+from app.imports.checked import LeftOut, check, without_ignored
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, check_replaceable, new_record
 from app.imports.journal.reports import report_of
@@ -32,9 +32,17 @@ from app.stores.tables.layers import (
 )
 
 MONEY = {"price": "price_minor", "unit_cost": "unit_cost_minor"}
-RECOMMENDABLE = "recommendable"
-AGE_RESTRICTED = "age_restricted"
 NAME = "name"
+RECOMMENDABLE = "recommendable"
+OF_PRODUCTS: Mapping[str, Callable[[pl.Series], ParsedColumn]] = {
+    RECOMMENDABLE: values.yes_or_no,
+    "age_restricted": values.age_limits,
+    "image_url": values.links,
+    "url": values.links,
+    "rating": values.ratings,
+    "rating_count": values.rating_counts,
+}
+"""The columns of products that have a form of their own."""
 
 
 def import_reference(
@@ -70,10 +78,13 @@ def import_catalogue(
     with Rejects(settings.rejects_dir, table=catalogue.table, source=file.path) as rejects:
         frames: list[pl.DataFrame] = []
         left_out: Counter[str] = Counter()
+        doubtful = LeftOut()
         for block in file.blocks:
             kept, ignored_here = without_ignored(block)
             left_out += ignored_here
-            checked = check(kept, parse_rows(kept, catalogue, default_currency=settings.currency))
+            parsed = parse_rows(kept, catalogue, default_currency=settings.currency)
+            doubtful.add(kept, parsed)
+            checked = check(kept, parsed)
             frames.append(checked.frame.rename(MONEY, strict=False))
             rejects.add(checked.rejects)
             progress(block.done, file.total)
@@ -83,7 +94,7 @@ def import_catalogue(
         changed = _store(settings, rows, record, intake, catalogue=catalogue, now=now)
         report = report_of(record, rejects, file, added=changed, begun_s=begun_s, left_out=left_out)
         ignored = tuple(name for name in file.columns if _is_ignored(name, file.columns))
-        return replace(report, ignored_columns=ignored)
+        return replace(report, ignored_columns=ignored, warnings=doubtful.warnings())
 
 
 def _is_ignored(name: str, columns: Sequence[str]) -> bool:
@@ -112,10 +123,8 @@ def parse_rows(block: Block, catalogue: ReferenceTable, *, default_currency: str
             continue
         if name in MONEY:
             parsed[name] = _price(frame[name], currency.values)
-        elif name == RECOMMENDABLE:
-            parsed[name] = values.yes_or_no(frame[name])
-        elif name == AGE_RESTRICTED:
-            parsed[name] = values.age_limits(frame[name])
+        elif catalogue == PRODUCTS and name in OF_PRODUCTS:
+            parsed[name] = OF_PRODUCTS[name](frame[name])
         elif name == NAME:
             parsed[name] = ParsedColumn(values.words(frame[name]))
         elif name != catalogue.key and not _is_reserved(name):

@@ -9,7 +9,7 @@ import polars as pl
 from app.imports.columns.words import IGNORED
 from app.imports.mapping.apply import KIND, LEFT_OUT, WORD
 from app.imports.reading.block import Block
-from app.imports.report import Reject
+from app.imports.report import EXAMPLE_LENGTH, Reject
 from app.imports.values import ParsedColumn
 
 NOTHING_BOUGHT = "nothing was bought"
@@ -68,6 +68,32 @@ def check(block: Block, parsed: Mapping[str, ParsedColumn]) -> CheckedRows:
     if len(rejects) > len(block.broken):
         frame = frame.filter(sound)
     return CheckedRows(frame, sound, rejects)
+
+
+class LeftOut:
+    """Values that were left out of rows which are sound without them: how many of each kind, and the first."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], str] = {}
+
+    def add(self, block: Block, parsed: Mapping[str, ParsedColumn]) -> None:
+        """Counts those of a block."""
+        for name, column in parsed.items():
+            for reason, mask in column.doubts:
+                rows = mask.arg_true()
+                if rows.len():
+                    first = int(rows[0])
+                    example = f"{str(block.frame[name][first])[:EXAMPLE_LENGTH]!r} in line {block.lines[first]}"
+                    self._examples.setdefault((name, reason), example)
+                    self._counts[name, reason] += rows.len()
+
+    def warnings(self) -> tuple[str, ...]:
+        """A line for each kind."""
+        return tuple(
+            f"{count:,} × {name} left empty: {reason}; the first is {self._examples[name, reason]}"
+            for (name, reason), count in self._counts.items()
+        )
 
 
 def _listed(block: Block, name: str, reason: str, mask: pl.Series) -> list[Reject]:

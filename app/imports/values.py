@@ -9,7 +9,17 @@ from functools import partial
 
 import polars as pl
 
-from app.bounds import CLOCK_SKEW, CONTROL_CHARACTERS, FIRST_YEAR, ID_LENGTH, LAST_YEAR, QUANTITY_MAX
+from app.bounds import (
+    CLOCK_SKEW,
+    CONTROL_CHARACTERS,
+    FIRST_YEAR,
+    ID_LENGTH,
+    LAST_YEAR,
+    LINK,
+    LINK_LENGTH,
+    QUANTITY_MAX,
+    RATING_COUNT_MAX,
+)
 from app.domain import Channel
 from app.errors import BadInput
 from app.imports.columns import currencies as known_currencies
@@ -26,6 +36,7 @@ FLOAT_EXACT_MAX = 1e11
 # From here on neighbouring whole numbers are one float64.
 FLOAT_WHOLE_MAX = 2.0**53
 AGE = r"^(?:ab|from|over|fsk|usk|pegi|age)?\s*(\d{1,2})\s*(?:\+|years?|jahren?)?$"
+GROUPED = r"^\d{1,3}([.,'\u2019\s]\d{3})+$"
 SPREADSHEET_NUMBER = r"^\d+(\.\d+)?[eE]\+\d+$|^\d+\.\d+[eE]\d+$"
 TIE_WIDTH = 1e-4
 
@@ -60,6 +71,8 @@ class ParsedColumn:
 
     values: pl.Series
     faults: Sequence[Fault] = ()
+    doubts: Sequence[Fault] = ()
+    """What is left out of rows that are sound without it."""
 
 
 def text(raw: pl.Series) -> pl.Series:
@@ -139,6 +152,33 @@ def age_limits(raw: pl.Series) -> ParsedColumn:
     # Words first: 1 and 0 are yes and no.
     values = written.replace_strict(YES_OR_NO, default=None, return_dtype=pl.String).fill_null(age)
     return ParsedColumn(values, [("not yes, no or an age: write 18", written.is_not_null() & values.is_null())])
+
+
+def links(raw: pl.Series) -> ParsedColumn:
+    """URLs of http and https, and paths, with %20 for spaces; any other value is left out of its row."""
+    written = without_missing(text(raw)).str.replace_all(" ", "%20", literal=True)
+    is_sound = written.str.contains(LINK) & (written.str.len_chars() <= LINK_LENGTH)
+    return _if_sound(written, is_sound, "neither a URL as https://… nor a path from /")
+
+
+def ratings(raw: pl.Series) -> ParsedColumn:
+    """Numbers from 0 on as text, on whatever scale; any other value is left out of its row."""
+    written = without_missing(text(raw)).str.replace(r"^(\d+),(\d+)$", "$1.$2")
+    number = written.cast(pl.Float64, strict=False)
+    return _if_sound(written, number.is_finite() & (number >= 0), "not a number from 0 on: write 4.5")
+
+
+def rating_counts(raw: pl.Series) -> ParsedColumn:
+    """Whole numbers from 0 on as text, also read from 1,234; any other value is left out of its row."""
+    written = without_missing(text(raw)).str.replace(r"^(\d+)\.0+$", "$1")
+    written = written.str.replace_all(r"\D", "").zip_with(written.str.contains(GROUPED).fill_null(False), written)
+    is_sound = written.cast(pl.Int64, strict=False).is_between(0, RATING_COUNT_MAX)
+    return _if_sound(written, is_sound, f"not a whole number of 0 to {RATING_COUNT_MAX:,}: write 120")
+
+
+def _if_sound(written: pl.Series, is_sound: pl.Series, reason: str) -> ParsedColumn:
+    is_doubtful = written.is_not_null() & ~is_sound.fill_null(False)
+    return ParsedColumn(written.set(is_doubtful, None), doubts=[(reason, is_doubtful)])
 
 
 def currencies(raw: pl.Series, *, default: str) -> ParsedColumn:

@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from app.api.documents import ParsedLater, RequestModel
 from app.api.fields import CurrencyCode, ProductIdText
+from app.bounds import RATING_COUNT_MAX, Link
 from app.offers.terms.money import MAX_MINOR
 from app.stores.tables.cells import Cells
 
 MAX_ROWS = 1000
 MAX_ATTRIBUTES = 100
 AMOUNTS = ("price_minor", "unit_cost_minor")
+NUMBERS_AS_TEXT = ("shelf_life_days", "rating", "rating_count")
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 AttributeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}$")]
@@ -46,7 +48,14 @@ class ProductFields(RequestModel):
     shelf_life_days: Annotated[int, Field(strict=True, ge=0, le=36_500)] | None = Field(
         default=None, description="Days from delivery to its end"
     )
-    image_url: Text | None = Field(default=None, description="Where its picture is")
+    image_url: Link | None = Field(default=None, description="Where its picture is: a URL of http or https, or a path")
+    url: Link | None = Field(default=None, description="Where its page is: a URL of http or https, or a path")
+    rating: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="What customers think of it in the mean, on whatever scale the front end draws"
+    )
+    rating_count: Annotated[int, Field(strict=True, ge=0, le=RATING_COUNT_MAX)] | None = Field(
+        default=None, description="How many of them rated it"
+    )
     recommendable: bool | None = Field(
         default=None, description="False: kept for the history, and in no slate any more; null means true"
     )
@@ -74,8 +83,7 @@ class ProductFields(RequestModel):
         if given.get("age_restricted") is not None:
             limit = given["age_restricted"]
             given["age_restricted"] = str(limit) if not isinstance(limit, bool) else "yes" if limit else "no"
-        if given.get("shelf_life_days") is not None:
-            given["shelf_life_days"] = str(given["shelf_life_days"])
+        given |= {name: str(given[name]) for name in NUMBERS_AS_TEXT if given.get(name) is not None}
         if any(given.get(name) is not None for name in AMOUNTS):
             given["currency"] = given.get("currency") or currency
         return {"product_id": product_id, **given, **self.attributes}
@@ -140,6 +148,9 @@ class ProductAnswer(BaseModel):
     currency: str | None = Field(description="Of both amounts, ISO 4217")
     shelf_life_days: str | None = Field(description="Days from delivery to its end, as the table has it")
     image_url: str | None = Field(description="Where its picture is")
+    url: str | None = Field(description="Where its page is")
+    rating: float | None = Field(description="What customers think of it in the mean")
+    rating_count: int | None = Field(description="How many of them rated it")
     recommendable: bool = Field(description="False: kept for the history, and in no slate any more")
     age_restricted: str | None = Field(description="`yes`, `no`, or from which age on a customer may buy it")
     listed_at: datetime | None = Field(description="When it joined a table that was there already")
@@ -150,4 +161,13 @@ def product_document(row: Mapping[str, object]) -> dict[str, object]:
     """A row of the table as an answer."""
     known = {name: row.get(name) for name in ProductAnswer.model_fields if name != "attributes"}
     attributes = {name: str(value) for name, value in row.items() if name not in known and value is not None}
-    return {**known, "recommendable": row.get("recommendable") != "no", "attributes": attributes}
+    numbers = {"rating": _number(row.get("rating"), float), "rating_count": _number(row.get("rating_count"), int)}
+    return {**known, **numbers, "recommendable": row.get("recommendable") != "no", "attributes": attributes}
+
+
+def _number(stored: object, kind: type[int] | type[float]) -> float | None:
+    """The number; None where a file brought other words under this name before it was a number's."""
+    try:
+        return None if stored is None else kind(str(stored))
+    except ValueError:
+        return None

@@ -73,6 +73,12 @@ SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
         ),
         "department": ("department_name", "section", "abteilung"),
         "image_url": ("image_link", "image", "image_src", "picture", "bild"),
+        "url": ("link", "product_url", "product_link", "permalink", "canonical_url", "product_page", "produktlink"),
+        "rating": ("average_rating", "avg_rating", "rating_value", "rating_average", "product_rating", "bewertung"),
+        "rating_count": (
+            "review_count", "ratings_count", "reviews_count", "number_of_ratings", "number_of_reviews", "num_ratings",
+            "num_reviews", "anzahl_bewertungen",
+        ),
         "currency": ("currency_code",),
         "unit_cost": ("cost", "cost_price", "wholesale_price", "purchase_price", "einkaufspreis"),
         "age_restricted": ("is_age_restricted", "age_restriction", "age_check", "age_verification", "jugendschutz"),
@@ -98,7 +104,7 @@ CANONICAL: dict[str, Sequence[str]] = {
     ),
     "products": (
         "product_id", "name", "brand", "department", "category", "price", "unit_cost", "currency", "shelf_life_days",
-        "image_url", "recommendable", "age_restricted",
+        "image_url", "url", "rating", "rating_count", "recommendable", "age_restricted",
     ),
     "stores": ("store_id", "time_zone"),
     "promotions": ("product_id", "store_id", "starts_at", "ends_at", "display", "flyer"),

@@ -94,6 +94,12 @@ def test_absent_field_keeps_what_a_file_brought_and_null_clears_it(client: httpx
         ({"attributes": {"Organic Yes": "1"}}, "/attributes/Organic Yes/[key]"),
         ({"attributes": {"price": "1"}}, ""),
         ({"currency": "EUR"}, ""),
+        ({"image_url": "javascript:alert(1)"}, "/image_url"),
+        ({"url": "www.example/p/1"}, "/url"),
+        ({"rating": -0.5}, "/rating"),
+        ({"rating": "4.5"}, "/rating"),
+        ({"rating_count": 4.5}, "/rating_count"),
+        ({"attributes": {"rating": "4.5"}}, ""),
         ({"name": "half a pair \ud800"}, "/name"),
         ({"product_id": " "}, "/product_id"),
     ],
@@ -114,6 +120,14 @@ def test_age_limit_is_stored_as_yes_no_or_an_age(client: httpx.Client) -> None:
     for given, kept in ((True, "yes"), (18, "18"), (False, "no"), (None, None)):
         send(client, {"product_id": "gin", "age_restricted": given})
         assert client.get(f"{PATH}/gin").json()["age_restricted"] == kept
+
+
+def test_what_pages_draw_is_stored_and_answered_as_it_was_sent(client: httpx.Client) -> None:
+    fields = {"image_url": "https://cdn.example/1.jpg", "url": "/p/1", "rating": 4.5, "rating_count": 120}
+    send(client, {"product_id": "1"} | fields)
+    assert stored(client, "1") == {"product_id": "1", "recommendable": True} | fields
+    answer = client.patch(f"{PATH}/1", json={"rating": 4, "url": None}).json()
+    assert (answer["rating"], answer["rating_count"], answer["url"]) == (4.0, 120, None)
 
 
 def test_later_row_of_a_product_counts_field_by_field(client: httpx.Client) -> None:

@@ -53,6 +53,7 @@ def outcome_of(settings: Settings, sources: Sources, folder: Path) -> list[str]:
 def _lines(settings: Settings, report: ImportReport) -> Iterator[str]:
     if report.table == "products":
         yield from map(_product, pl.read_parquet(settings.tables_dir / "products.parquet").rows(named=True))
+        yield from (f"warning: {warning}" for warning in report.warnings)
     elif report.table in ("transactions", "events"):
         yield from map(_row, History(settings.history_dir).scan().collect().rows(named=True))
     if report.rejects_path is not None:
@@ -76,7 +77,8 @@ def _row(row: dict[str, Any]) -> str:
 
 
 def _product(row: dict[str, Any]) -> str:
-    shown = ("name", "price_minor", "unit_cost_minor", "currency", "brand", "category", "recommendable", "image_url")
+    money = ("price_minor", "unit_cost_minor", "currency")
+    shown = ("name", *money, "brand", "category", "recommendable", "image_url", "url", "rating", "rating_count")
     rest = "".join(f" {name.removesuffix('_minor')}={row[name]}" for name in shown if row.get(name) is not None)
     return f"product {row['product_id']}{rest}"
 

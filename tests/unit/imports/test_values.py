@@ -137,3 +137,38 @@ def test_channels_are_a_closed_set_in_any_case() -> None:
     parsed = values.channels(pl.Series(["Web", "STORE", None, "fax"]))
     assert parsed.values.to_list()[:3] == ["web", "store", None]
     assert [mask.to_list() for _, mask in parsed.faults] == [[False, False, False, True]]
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("https://cdn.example/a.jpg?v=1&w=2#top", "https://cdn.example/a.jpg?v=1&w=2#top"),
+        ("HTTP://cdn.example/ä (1).jpg", "HTTP://cdn.example/ä%20(1).jpg"),
+        ("/p/1", "/p/1"),
+        ("//cdn.example/a.jpg", "//cdn.example/a.jpg"),
+        ("javascript:alert(1)", None),
+        ("data:image/png;base64,AAAA", None),
+        ("www.example/p/1", None),
+        ('/p/"onerror=', None),
+        ("/p/1\nx", None),
+        ("https:///" + "x" * 2000, None),
+        ("/", None),
+    ],
+)
+def test_link_is_a_web_address_or_a_path_and_anything_else_is_left_out_of_its_row(
+    written: str, kept: str | None
+) -> None:
+    parsed = values.links(pl.Series([written]))
+    assert parsed.values.to_list() == [kept]
+    assert not parsed.faults
+    assert any(mask.any() for _, mask in parsed.doubts) == (kept is None)
+
+
+def test_ratings_are_kept_as_text_whatever_type_a_file_gives_them() -> None:
+    assert values.ratings(pl.Series([4.5, 5.0, None, -1.0, float("inf")])).values.to_list() == [
+        "4.5", "5", None, None, None,
+    ]  # fmt: skip
+    assert values.ratings(pl.Series(["4,5", "87", "n/a", "nan"])).values.to_list() == ["4.5", "87", None, None]
+    assert values.rating_counts(pl.Series([12, 0, -1])).values.to_list() == ["12", "0", None]
+    written = pl.Series(["1,204", "1 204", "12.0", "1.5", "10000000000", "many"])
+    assert values.rating_counts(written).values.to_list() == ["1204", "1204", "12", None, None, None]
