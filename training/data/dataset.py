@@ -33,7 +33,9 @@ MAX_VOCABULARY = 5000
 """A further text column with more distinct values describes single products, not groups of them."""
 
 ALWAYS_ATTRIBUTES = ("brand", "department", "category")
-NEVER_ATTRIBUTES = ("product_id", "name", "image_url", "recommendable", "currency")
+NEVER_ATTRIBUTES = (
+    "product_id", "name", "image_url", "url", "rating", "rating_count", "recommendable", "currency",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

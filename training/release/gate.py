@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 
 import numpy as np
 
+from training.data.dataset import NEVER_ATTRIBUTES
 from training.metrics.ranking import Wide, paired_interval
 from training.metrics.rule_comparison import MIN_HITS, AgainstRules, RuleComparison
 from training.release.replay import CUTOFF, Replay
@@ -39,8 +40,9 @@ class GateCheck:
 
 
 def check_schema(attributes: Sequence[str], live_attributes: Sequence[str]) -> GateCheck:
-    """Every attribute that callers filter by is still there."""
-    gone = [f"attribute {name!r} is gone" for name in sorted(set(live_attributes) - set(attributes))]
+    """Every attribute that callers filter by is still there, but for those that no bundle has any more."""
+    lacking = set(live_attributes) - set(attributes) - set(NEVER_ATTRIBUTES)
+    gone = [f"attribute {name!r} is gone" for name in sorted(lacking)]
     figures = {"attributes": len(attributes), "live_attributes": len(live_attributes)}
     detail = _some(gone) if gone else f"all {len(live_attributes)} attributes of the live bundle are there"
     return GateCheck("schema", is_ok=not gone, detail=detail, figures=figures)

@@ -142,6 +142,13 @@ def test_attribute_codes_point_into_their_vocabulary() -> None:
     assert dataset.catalogue.attributes["department"].codes.tolist() == [0, -1]
 
 
+def test_what_only_pages_draw_is_no_attribute() -> None:
+    drawn = {name: ["/1", "/1"] for name in ("image_url", "url", "rating", "rating_count")}
+    products = pl.DataFrame({"product_id": ["a", "b"], "brand": ["own", None], **drawn})
+    dataset = load_interactions(history(row("1", "a"), row("1", "b")), products)
+    assert list(dataset.catalogue.attributes) == ["brand"]
+
+
 def test_empty_history_gives_a_dataset_without_lines() -> None:
     dataset = load_interactions(history(), None)
     assert (dataset.line_count, dataset.product_ids, dataset.bought_item_count) == (0, [], 0)

@@ -92,6 +92,7 @@ def test_lost_attribute_is_a_schema_mismatch() -> None:
     assert check_schema(["brand", "size"], ["brand"]).is_ok
     lost = check_schema([], ["brand"])
     assert (lost.is_ok, lost.detail) == (False, "attribute 'brand' is gone")
+    assert check_schema(["brand"], ["brand", "rating", "url"]).is_ok
 
 
 def test_broken_answers_are_refused_and_listed_once_each() -> None:
