@@ -17,7 +17,8 @@ CLOCK_SKEW = timedelta(minutes=10)
 QUANTITY_MAX = 1e6
 RATING_COUNT_MAX = 10**9
 LINK_LENGTH = 2000
-LINK = r'^(?:[hH][tT][tT][pP][sS]?:/)?/[^\s\x00-\x1f\x7f-\x9f"<>\\`]+$'
+LINK_START = "^(?:[hH][tT][tT][pP][sS]?:/)?/"
+LINK = LINK_START + r'[^\s\x00-\x1f\x7f-\x9f"<>\\`]+$'
 """What a page may link to or show as a picture: a URL of http or https, or a path from `/`, and no script."""
 
 CONTROL_CHARACTERS = r"[\x00-\x1f\x7f-\x9f]"

@@ -323,6 +323,17 @@ class CouponDetails(NamedTuple):
     ends_s: float | None
 
 
+class Card(NamedTuple):
+    """What a front end draws of a product next to its name and price; None = unknown."""
+
+    image_url: str | None = None
+    url: str | None = None
+    brand: str | None = None
+    category: str | None = None
+    rating: float | None = None
+    rating_count: int | None = None
+
+
 class Proposition(NamedTuple):
     """One place of a slate. `expected_minor` = probability × price, or × margin where that is the objective.
 

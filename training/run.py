@@ -34,6 +34,7 @@ from training.evaluation.results import EvaluationResults, headline
 from training.evaluation.segments import segments_of
 from training.features.materialize import materialize, materialize_quietly
 from training.learners.bundle_contents import Hyperparameters, hyperparameters_of, learn_contents
+from training.learners.cards import with_cards
 from training.learners.content import with_content
 from training.learners.factors import Start
 from training.learners.linear import LinearSettings
@@ -350,6 +351,7 @@ def _train_on_everything(
         if run.dataset.has_purchases and run.config.parts.replenishment:
             contents = with_replenishment(contents, run.dataset, seed=run.seed)
         contents = with_content(contents, run.dataset, product_table(run.settings))
+        contents = with_cards(contents, run.dataset)
         version = write_contents(run.settings.bundles_dir, facts, contents)
         # A bundle that no server could load ends the training here.
         load_bundle(run.settings.bundles_dir / version)

@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from app.domain import Floats, Ints, ItemIdx, Mask, Selection
+from app.domain import Card, Floats, Ints, ItemIdx, Mask, Selection
 from app.errors import BundleMissing, BundleRefused
 from app.feature_fields import product_key
 from app.model.content import ContentMap, Layout
 from app.model.coupons import DOCUMENT as COUPONS_DOCUMENT
 from app.model.coupons import CouponModel, coupon_model
 from app.model.goods.age_restricted import unrestricted_items
+from app.model.goods.cards import DOCUMENT as DRAWN
+from app.model.goods.cards import NO_CARDS, Cards, read_cards
 from app.model.keys import KeyTable
 from app.model.promotions.calendar import PromotionCalendar, read_calendar
 from app.model.ranker import RANKER_FILE, TreeRanker
@@ -70,7 +72,8 @@ class Catalogue:
     """The products of one bundle most buyers first; row = ItemIdx. Money is in `currency`, -1 unknown.
 
     `is_listed` (n,): the price is the product table's, and may be shown; others are the mean of what was paid.
-    `unrestricted` (n,): what may be shown to customers of any age; None where that is everything.
+    `unrestricted` (n,): what may be shown to customers of any age; None where that is everything. `is_as_trained`: this
+    is all that training read in its product table, and no other table was applied since.
     """
 
     product_ids: Sequence[str]
@@ -83,6 +86,13 @@ class Catalogue:
     keys: KeyTable
     is_listed: Mask
     unrestricted: Mask | None = None
+    cards: Cards = NO_CARDS
+    is_as_trained: bool = True
+
+    def cards_of(self, product_ids: Iterable[str]) -> list[Card]:
+        """What is drawn of these products, which the catalogue must hold."""
+        draw, item_of = self.cards.of, self.item_of
+        return [draw(item_of[product_id]) for product_id in product_ids]
 
     def known(self, product_ids: Sequence[str]) -> Ints:
         """The items of those products that this bundle holds, in the order given."""
@@ -359,9 +369,16 @@ def _catalogue(parts: BundleParts) -> Catalogue:
         keys=KeyTable(keys),
         is_listed=is_listed,
         unrestricted=unrestricted_among(described.names, attributes),
+        cards=read_cards(parts, coded(attributes)),
+        is_as_trained=parts.files.has(DRAWN),
     )
 
 
 def unrestricted_among(names: Sequence[str | None], attributes: Mapping[str, Attribute]) -> Mask | None:
     """`Catalogue.unrestricted` of these products."""
-    return unrestricted_items(names, {name: (one.codes, one.vocabulary) for name, one in attributes.items()})
+    return unrestricted_items(names, coded(attributes))
+
+
+def coded(attributes: Mapping[str, Attribute]) -> dict[str, tuple[Ints, Sequence[str]]]:
+    """Their codes and what these mean."""
+    return {name: (one.codes, one.vocabulary) for name, one in attributes.items()}

@@ -215,7 +215,8 @@ def _resaved(folder: Path, random: Random, *, name: str, change: Callable[[Any, 
 
 
 def _of_another_type(array: Any, _random: Random) -> Any:
-    return array.astype(np.int8 if array.dtype == np.bool_ else np.float64)
+    others = {np.dtype(np.bool_): np.int8, np.dtype(np.float64): np.float32}
+    return array.astype(others.get(array.dtype, np.float64))
 
 
 def _with_one_dimension_more(array: Any, _random: Random) -> Any:

@@ -65,11 +65,16 @@ def transactions(*, seed: int = 0) -> pl.DataFrame:
 
 
 def products() -> pl.DataFrame:
-    """The catalogue: department by taste, a price, a product that nobody ever bought."""
+    """The catalogue: department by taste, a price, what pages draw, and a product that nobody ever bought or drew."""
     ids = [product(taste, number) for taste in TASTES for number in range(PRODUCTS_PER_TASTE)]
-    rows = [(name, f"The {name}", name.split("-")[0].upper(), 2.5) for name in ids]
-    rows.append(("tea-unsold", "The unsold tea", "TEA", 9.99))
-    return pl.DataFrame(rows, schema=["product_id", "name", "department", "price"], orient="row")
+    rows = [
+        (name, f"The {name}", name.split("-")[0].upper(), 2.5, f"https://cdn.example/{name}.jpg", f"/p/{name}", 4.5, 12)
+        for name in ids
+    ]
+    drawn = {"image_url": pl.String, "url": pl.String, "rating": pl.Float64, "rating_count": pl.Int64}
+    schema = {"product_id": pl.String, "name": pl.String, "department": pl.String, "price": pl.Float64, **drawn}
+    unsold = ("tea-unsold", "The unsold tea", "TEA", 9.99, None, None, None, None)
+    return pl.DataFrame([*rows, unsold], schema=schema, orient="row")
 
 
 def build_world(folder: Path, redis_url: str) -> World:

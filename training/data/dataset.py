@@ -50,7 +50,8 @@ class Attribute:
 class ProductTable:
     """What is known of the n products, in the dataset's order. Money int64 (n), -1 = unknown.
 
-    `is_listed`: the price is the product table's; others are the mean of what was paid.
+    `is_listed`: the price is the product table's; others are the mean of what was paid. `rows`: the table's own, None
+    without one.
     """
 
     names: list[str | None]
@@ -58,6 +59,7 @@ class ProductTable:
     price_minor: npt.NDArray[np.int64]
     unit_cost_minor: npt.NDArray[np.int64]
     is_listed: Mask
+    rows: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +371,8 @@ def _catalogue(codes: pl.DataFrame, products: pl.DataFrame | None, *, paid: pl.D
         cost.cast(pl.Int64).fill_null(-1).alias("cost"),
         listed.is_not_null().alias("is_listed"),
     )
-    return ProductTable(names, attributes, *(money[name].to_numpy() for name in ("price", "cost", "is_listed")))
+    prices, costs, are_listed = (money[name].to_numpy() for name in ("price", "cost", "is_listed"))
+    return ProductTable(names, attributes, prices, costs, are_listed, rows=None if products is None else table)
 
 
 def _groups_products(column: pl.Series) -> bool:

@@ -65,6 +65,17 @@ class CatalogueDocument(_Document):
     attributes: dict[str, Names]
 
 
+class CardsDocument(_Document):
+    """What front ends draw: of which columns there are arrays, and how the addresses in them begin.
+
+    `facts` is a hash of all that shows of the products.
+    """
+
+    facts: str
+    heads: dict[Literal["image_url", "url"], list[str]]
+    ratings: list[Literal["rating", "rating_count"]]
+
+
 Weighting = Literal["binary", "count", "decayed"]
 """How much of a product a person has: `app.decision.customer.foldin.strength`."""
 
@@ -148,6 +159,7 @@ class Promotions(_Document):
 STRICT = ConfigDict(strict=True)
 PRODUCT_IDS: TypeAdapter[list[str]] = TypeAdapter(ProductIds, config=STRICT)
 GROUPS: TypeAdapter[list[str]] = TypeAdapter(Groups, config=STRICT)
+CARDS: TypeAdapter[CardsDocument] = TypeAdapter(CardsDocument)
 CATALOGUE: TypeAdapter[CatalogueDocument] = TypeAdapter(CatalogueDocument)
 ALS: TypeAdapter[Als] = TypeAdapter(Als)
 SCORING: TypeAdapter[Scoring] = TypeAdapter(Scoring)
