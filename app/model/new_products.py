@@ -11,9 +11,19 @@ import polars as pl
 
 from app.domain import Floats, Ints, ItemIdx, Mask
 from app.feature_fields import product_key
-from app.model.bundle import Attribute, Bundle, Catalogue, NewProducts, unrestricted_among, with_unrestricted_index
+from app.model.bundle import (
+    Attribute,
+    Bundle,
+    Catalogue,
+    NewProducts,
+    coded,
+    unrestricted_among,
+    with_unrestricted_index,
+)
 from app.model.content import LISTED_AT, NEW_FOR, ProductContent
 from app.model.goods.age_restricted import TELLING_COLUMNS
+from app.model.goods.cards import GROUPS, Cards, cards_of, catalogue_version
+from app.model.goods.facts import columns_of, drawn_of, facts_of
 from app.model.goods.left_out import left_out_ids
 from app.model.keys import KeyTable
 from app.model.search.index import SearchIndex, index_of
@@ -29,6 +39,7 @@ WITHOUT_HISTORY: Mapping[str, float] = {
 """Every array of a bundle with a row per item, except the factors, and what it says of a product nobody bought."""
 
 _NO_ITEMS = np.zeros(0, np.int32)
+_UNKNOWN = Attribute(_NO_ITEMS, [], {})
 
 
 def extended(bundle: Bundle, products: pl.DataFrame, *, now: datetime) -> Bundle:
@@ -41,7 +52,7 @@ def extended(bundle: Bundle, products: pl.DataFrame, *, now: datetime) -> Bundle
     Extending again goes on from there: items keep their numbers, and what is withdrawn stays as an item not on offer.
     """
     rows = _in_order(bundle, products)
-    catalogue = _catalogue(bundle.catalogue, rows)
+    catalogue = _catalogue(bundle, rows)
     new_products = _new_products(bundle, rows, now=now)
     if catalogue is bundle.catalogue and _same(new_products, bundle.new_products):
         return bundle
@@ -73,16 +84,19 @@ def money_in(products: pl.DataFrame, currency: str | None, *, unknown: int | Non
     )
 
 
-def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
-    """The catalogue with what the rows say; `before` itself when they say nothing else."""
+def _catalogue(bundle: Bundle, rows: pl.DataFrame) -> Catalogue:
+    """The catalogue with what the rows say; that of before itself when they say nothing else."""
+    before = bundle.catalogue
     names = _names(before.names, rows)
     price_minor = _money(before.price_minor, rows, "price_minor")
     unit_cost_minor = _money(before.unit_cost_minor, rows, "unit_cost_minor")
-    is_listed = _listed(before.is_listed, rows)
+    is_listed = _listed(rows)
     attributes = {name: _attribute(column, rows, name) for name, column in before.attributes.items()}
     unrestricted = unrestricted_among(names, attributes | _telling_columns(rows, without=attributes))
+    cards = _cards(bundle, rows, attributes)
     is_same = (
-        rows.height == len(before.product_ids)
+        cards is before.cards
+        and rows.height == len(before.product_ids)
         and names is before.names
         and np.array_equal(price_minor, before.price_minor)
         and np.array_equal(unit_cost_minor, before.unit_cost_minor)
@@ -100,6 +114,8 @@ def _catalogue(before: Catalogue, rows: pl.DataFrame) -> Catalogue:
         is_listed=is_listed,
         attributes=attributes,
         unrestricted=unrestricted,
+        cards=cards,
+        is_as_trained=False,
     )
     later = rows["product_id"][len(before.product_ids) :].to_list()
     return _with_ids(changed, later) if later else changed
@@ -132,21 +148,31 @@ def _money(before: npt.NDArray[np.int64], rows: pl.DataFrame, column: str) -> np
     return amounts
 
 
-def _listed(before: Mask, rows: pl.DataFrame) -> Mask:
-    """Where the table has a price, else as training found it."""
-    known = np.zeros(rows.height, np.bool_)
-    known[: len(before)] = before
+def _listed(rows: pl.DataFrame) -> Mask:
+    """Where the table has a price: one that it has no more, whatever it was, is not shown."""
     if "price_minor" not in rows.columns:
-        return known
-    is_listed: Mask = known | rows["price_minor"].is_not_null().to_numpy()
+        return np.zeros(rows.height, np.bool_)
+    is_listed: Mask = rows["price_minor"].is_not_null().to_numpy()
     return is_listed
+
+
+def _cards(bundle: Bundle, rows: pl.DataFrame, attributes: Mapping[str, Attribute]) -> Cards:
+    """The cards of the rows; those of before when they and all else that shows stay the same."""
+    drawn = drawn_of(rows)
+    is_offered = ~rows["is_hidden"].fill_null(False)
+    shown = (rows, drawn) if is_offered.all() else (rows.filter(is_offered), drawn.filter(is_offered))
+    facts = facts_of(*shown)
+    before = bundle.catalogue.cards
+    if catalogue_version(bundle.version, facts) == before.version:
+        return before
+    groups = {name: attributes.get(name) or _attribute(_UNKNOWN, rows, name) for name in GROUPS if name in rows.columns}
+    return cards_of(columns_of(drawn, coded(groups)), bundle_version=bundle.version, facts=facts)
 
 
 def _telling_columns(rows: pl.DataFrame, *, without: Collection[str]) -> dict[str, Attribute]:
     """The columns that say which products are for people of age, as far as the bundle lacks them."""
-    unknown = Attribute(np.zeros(0, np.int32), [], {})
     names = [name for name in TELLING_COLUMNS if name in rows.columns and name not in without]
-    return {name: _attribute(unknown, rows, name) for name in names}
+    return {name: _attribute(_UNKNOWN, rows, name) for name in names}
 
 
 def _attribute(before: Attribute, rows: pl.DataFrame, name: str) -> Attribute:

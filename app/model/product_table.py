@@ -8,10 +8,12 @@ from pathlib import Path
 
 from app.model.bundle import Bundle
 from app.model.goods.age_restricted import TELLING_COLUMNS
+from app.model.goods.cards import COLUMNS
 
 FILE = "products.parquet"
 READ = (
     "product_id", "name", "price_minor", "unit_cost_minor", "currency", "recommendable", "listed_at", *TELLING_COLUMNS,
+    *COLUMNS,
 )  # fmt: skip
 """The columns that bundles take from the table, in addition to their attributes."""
 
@@ -66,7 +68,9 @@ def _applied_to(bundle: Bundle, path: Path, *, now: datetime) -> Bundle:
         content = path.read_bytes()
     except FileNotFoundError:
         return bundle
-    if bundle.new_products is None and _says_nothing_new(bundle, content, now=now):
+    # A bundle with another table applied has to be led back even to the one that it was trained on.
+    is_as_trained = bundle.catalogue.is_as_trained and bundle.new_products is None
+    if is_as_trained and _says_nothing_new(bundle, content, now=now):
         return bundle
     # Polars costs 0.2 s and 25 MB, which a server without newer products need not pay.
     import polars as pl

@@ -164,7 +164,9 @@ class _BundleSlot:
         if self.bundle is None or table == self._table:
             return
         self._table = table
-        bundle = self._products.applied_to(self.bundle, now=datetime.now(UTC))
+        # Without a table products are what they were at training, and not what the last table said.
+        before = self.bundle if table is not None else load_bundle(self._bundles_dir / self.bundle.version)
+        bundle = self._products.applied_to(before, now=datetime.now(UTC))
         if bundle is not self.bundle:
             self._warm(bundle)
             self.bundle = bundle
