@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from app.domain import Degraded, Objective, Proposition
+from app.domain import Card, Degraded, Objective, Proposition
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ def _dropped(dropped: Mapping[str, Drops], *, ids_key: str) -> dict[str, object]
 class Slate:
     """One answer, whole: what was proposed, by which model and policy, and how it came about.
 
+    `cards` run parallel to the propositions; `catalogue_version` names all that their catalogue shows; None without.
     `eligible_count`: products that pass every rule; None where that was not counted. `price_version`: the number of the
     last change of a store's price; None where no place plays a part.
     """
@@ -103,5 +104,7 @@ class Slate:
     degraded: Sequence[Degraded]
     propositions: Sequence[Proposition]
     trace: Trace
+    cards: Sequence[Card]
+    catalogue_version: str | None
     eligible_count: int | None = None
     price_version: int | None = None

@@ -15,6 +15,7 @@ from app.decision.pipeline import POLICY, Observer, Options, decide, new_decisio
 from app.domain import Degraded, Ints, ProductId, Proposition, Query, Reason
 from app.errors import EndcapError
 from app.model.bundle import Bundle
+from app.model.goods.cards import NO_CARD
 from app.ports import CustomerState, CustomerStore
 from app.slates import Slate, Trace
 from app.telemetry import StageTimer
@@ -90,7 +91,7 @@ def popular_slate(query: Query, bundle: Bundle, options: Options, *, why: Degrad
         )
         for rank, (item, options_of_item) in enumerate(zip(items.tolist(), ways, strict=True), start=1)
     ]
-    return _bare_slate(query, bundle.version, [why], propositions if "product" in query.kinds else [])
+    return _bare_slate(query, bundle, [why], propositions if "product" in query.kinds else [])
 
 
 def _popular_items(context: Context) -> Ints:
@@ -128,7 +129,15 @@ def _allowed_of(product_ids: Sequence[str], query: Query, bundle: Bundle) -> Seq
     return [name for name in product_ids if name not in barred]
 
 
-def _bare_slate(query: Query, version: str | None, degraded: list[Degraded], propositions: list[Proposition]) -> Slate:
+def _bare_slate(
+    query: Query, bundle: Bundle | None, degraded: list[Degraded], propositions: list[Proposition]
+) -> Slate:
     if len(propositions) < query.size and "product" in query.kinds:
         degraded = [*degraded, Degraded.SLATE_SHORT]
-    return Slate(new_decision_id(), version, POLICY, degraded, propositions, Trace(fallback_level=degraded[0]))
+    trace = Trace(fallback_level=degraded[0])
+    if bundle is None:
+        version, cards, catalogue_version = None, [NO_CARD] * len(propositions), None
+    else:
+        version, cards = bundle.version, bundle.catalogue.cards_of([one.product_id for one in propositions])
+        catalogue_version = bundle.catalogue.cards.version
+    return Slate(new_decision_id(), version, POLICY, degraded, propositions, trace, cards, catalogue_version)

@@ -119,6 +119,7 @@ def _slate(
         degraded.append(Degraded.COUPONS_UNKNOWN)
     if len(mixed.propositions) < context.query.size and "product" in context.query.kinds:
         degraded.append(Degraded.SLATE_SHORT)
+    catalogue = context.bundle.catalogue
     return Slate(
         decision_id=new_decision_id(),
         model_version=context.bundle.version,
@@ -126,6 +127,8 @@ def _slate(
         degraded=degraded,
         propositions=mixed.propositions,
         trace=_trace(context, candidates, dropped, scored, reranking, mixed),
+        cards=catalogue.cards_of([proposition.product_id for proposition in mixed.propositions]),
+        catalogue_version=catalogue.cards.version,
         eligible_count=eligible_count,
         price_version=None if context.place is None else context.place.price_version,
     )

@@ -82,6 +82,7 @@ def test_without_a_bundle_the_placement_s_own_list_answers(tmp_path: Path, valke
         answer = decision(client)
         assert [row["product_id"] for row in answer["propositions"]] == ["always-1", "always-2"]
         assert answer["degraded"] == ["bundle_missing"]
+        assert (answer["catalogue_version"], answer["propositions"][0]["image_url"]) == (None, None)
         assert client.get("/readyz").status_code == 503
 
 

@@ -14,7 +14,7 @@ from app.api.documents import RequestModel
 from app.api.fields import CUSTOMER_ID, ChannelField, DegradedFlags, ModelVersion, ProductIdText, StoreId
 from app.api.money import Money
 from app.bounds import QUANTITY_MAX, Id, Instant
-from app.domain import CouponDetails, Line, Objective, ProductId, Proposition, Query, SlatePolicy
+from app.domain import Card, CouponDetails, Line, Objective, ProductId, Proposition, Query, SlatePolicy
 from app.errors import UnknownPlacement
 from app.ingest.schema import QUANTITY
 from app.settings import Placement
@@ -212,6 +212,16 @@ class PropositionAnswer(BaseModel):
     price: Money | None = Field(
         description="What one piece costs; guaranteed until `expires_at` of the decision, null where unknown"
     )
+    image_url: str | None = Field(
+        description="Where the product's picture is, a URL or a path as the product table has it; null where unknown"
+    )
+    url: str | None = Field(description="Where the product's page is; the same")
+    brand: str | None = Field(description="The product's brand; null where unknown")
+    category: str | None = Field(description="The product's category; null where unknown")
+    rating: float | None = Field(
+        description="What customers think of the product in the mean, on the product table's scale; null where unknown"
+    )
+    rating_count: int | None = Field(description="How many rated it; null where unknown")
     reference_price: Money | None = Field(
         default=None,
         description="Only of a reduced price: the lowest of the 30 days before, which a reduction may name",
@@ -235,6 +245,10 @@ class DecisionAnswer(BaseModel):
         description="Until then prices and coupons of the propositions are guaranteed where this `decision_id` is sent"
     )
     model_version: ModelVersion
+    catalogue_version: str | None = Field(
+        description="Names what the product table says here: equal in all answers while that stays, on any channel, "
+        "another with any name, price, picture or other field of a product, and with the model. Null where none is live"
+    )
     policy: str = Field(description="The policy that chose among what the model ranked")
     degraded: DegradedFlags
     propositions: list[PropositionAnswer] = Field(description="What to show, in the order of the places")
@@ -255,9 +269,10 @@ def answer_body(slate: Slate, *, currency: str, with_trace: bool, keep_s: int) -
         "decision_id": slate.decision_id,
         "expires_at": datetime.now(UTC) + timedelta(seconds=keep_s),
         "model_version": slate.model_version,
+        "catalogue_version": slate.catalogue_version,
         "policy": slate.policy,
         "degraded": slate.degraded,
-        "propositions": _propositions(slate.propositions, currency),
+        "propositions": _propositions(slate.propositions, slate.cards, currency),
         "eligible_count": slate.eligible_count,
         "price_version": slate.price_version,
     }
@@ -266,9 +281,10 @@ def answer_body(slate: Slate, *, currency: str, with_trace: bool, keep_s: int) -
     return orjson.dumps(body)
 
 
-def _propositions(propositions: Sequence[Proposition], currency: str) -> list[dict[str, Any]]:
-    # Rounded as one array: round() for each of them would cost more.
-    numbers = np.array([(proposition.score, proposition.probability) for proposition in propositions])
+def _propositions(propositions: Sequence[Proposition], cards: Sequence[Card], currency: str) -> list[dict[str, Any]]:
+    # Rounded as one flat array: round() for each of them, or an array of pairs, would cost more.
+    numbers = np.array([one.score for one in propositions] + [one.probability for one in propositions])
+    rounded = numbers.round(6).tolist()
     wire: list[dict[str, Any]] = [
         {
             "kind": proposition.kind,
@@ -285,8 +301,16 @@ def _propositions(propositions: Sequence[Proposition], currency: str) -> list[di
             "price": None
             if proposition.price_minor is None
             else {"amount_minor": proposition.price_minor, "currency": proposition.currency or currency},
+            "image_url": image_url,
+            "url": url,
+            "brand": brand,
+            "category": category,
+            "rating": rating,
+            "rating_count": rating_count,
         }
-        for proposition, (score, chance) in zip(propositions, numbers.round(6).tolist(), strict=True)
+        for proposition, score, chance, (image_url, url, brand, category, rating, rating_count) in zip(
+            propositions, rounded, rounded[len(propositions) :], cards, strict=False
+        )
     ]
     for shown, proposition in zip(wire, propositions, strict=True):
         if proposition.factors is not None:

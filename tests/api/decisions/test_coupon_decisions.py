@@ -91,6 +91,7 @@ def test_coupon_in_the_wallet_is_shown_with_all_that_a_front_end_needs(counter: 
     assert normal_code(one["coupon"]["code"]) == normal_code(coupon["code"])
     assert one["coupon"]["saving"] == {"amount_minor": 125, "currency": "EUR"}
     assert one["price"] == {"amount_minor": 250, "currency": "EUR"}
+    assert (one["image_url"], one["rating"]) == (f"https://cdn.example/{TEAS[1]}.jpg", 4.5)
     assert one["factors"]["saving_minor"] == 125
     assert answer["trace"]["coupons"] == {"passed": 1, "dropped": {}}
     assert [one["rank"] for one in answer["propositions"]] == list(range(1, 11))
