@@ -227,6 +227,8 @@ class Settings(BaseSettings):
     event_seen_keep_s: int = Field(default=7 * 86_400, ge=60)
     live_event_count: int = Field(default=100, ge=1, le=1000)
     live_keep_s: int = Field(default=30 * 86_400, ge=60)
+    perishable_shelf_life_days: int | None = Field(default=None, ge=0, le=365)
+    new_products_name_prices_since_listing: bool = False
     receipt_keep_s: int = Field(default=90 * 86_400, ge=86_400)
     stream_partition_count: int = Field(default=4, ge=1, le=256)
     worker_batch_count: int = Field(default=2000, ge=1)

@@ -115,7 +115,15 @@ def build_service(
         CellWriter(settings.tables_dir, "products"),
         JobProcesses(settings, own_command()),
         places,
-        SqlPlaceReports(ledger, currency=settings.currency, rules=ReferenceRules()),
+        SqlPlaceReports(
+            ledger,
+            currency=settings.currency,
+            rules=ReferenceRules(
+                perishable_shelf_life_days=settings.perishable_shelf_life_days,
+                counts_from_listing=settings.new_products_name_prices_since_listing,
+            ),
+            tables_dir=settings.tables_dir,
+        ),
     )
     return service, [reads, writes]
 

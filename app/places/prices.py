@@ -151,6 +151,11 @@ class ReferenceRules:
     perishable_shelf_life_days: int | None = None
     counts_from_listing: bool = False
 
+    @property
+    def has_exceptions(self) -> bool:
+        """True where it matters how long a product lasts, or since when it is listed."""
+        return self.perishable_shelf_life_days is not None or self.counts_from_listing
+
     def is_perishable(self, shelf_life_days: int | None) -> bool:
         """True where goods that last so long (None: unknown) may name the price just before."""
         limit = self.perishable_shelf_life_days

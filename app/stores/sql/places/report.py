@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Connection, select
 
@@ -17,6 +18,7 @@ from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.place_tables import stores
 from app.stores.sql.places.prices import apply_prices
 from app.stores.sql.places.stock import apply_stock
+from app.stores.tables.facts import ProductFacts, product_facts
 
 _OUTCOMES = {
     Outcome.COUNTED: PlaceOutcome("accepted"),
@@ -31,17 +33,28 @@ _OUTCOMES = {
 class SqlPlaceReports:
     """Takes reports, one transaction for each batch."""
 
-    def __init__(self, ledger: Ledger, *, currency: str, rules: ReferenceRules) -> None:
+    def __init__(self, ledger: Ledger, *, currency: str, rules: ReferenceRules, tables_dir: Path) -> None:
         self._ledger = ledger
         self._currency = currency
         self._rules = rules
+        self._tables_dir = tables_dir
 
     async def report(self, reports: Sequence[PlaceReport], *, now: datetime) -> list[PlaceOutcome]:
         """What became of each report, in order. Raises StoreUnavailable when nothing is known to be safe."""
-        work = partial(self._count, reports=reports, now=now)
-        return await asyncio.to_thread(self._ledger.write, work)
+        return await asyncio.to_thread(self._report, reports, now)
 
-    def _count(self, connection: Connection, reports: Sequence[PlaceReport], now: datetime) -> list[PlaceOutcome]:
+    def _report(self, reports: Sequence[PlaceReport], now: datetime) -> list[PlaceOutcome]:
+        priced = {one.product_id for one in reports if isinstance(one.report, PriceReport)}
+        facts = product_facts(self._tables_dir, priced) if priced and self._rules.has_exceptions else {}
+        return self._ledger.write(partial(self._count, reports=reports, facts=facts, now=now))
+
+    def _count(
+        self,
+        connection: Connection,
+        reports: Sequence[PlaceReport],
+        facts: Mapping[str, ProductFacts],
+        now: datetime,
+    ) -> list[PlaceOutcome]:
         names = {one.store_id for one in reports}
         found = connection.execute(select(stores.c.store_id, stores.c.document).where(stores.c.store_id.in_(names)))
         currency_of = {store_id: document.get("currency") or self._currency for store_id, document in found}
@@ -56,11 +69,30 @@ class SqlPlaceReports:
                 prices.append((one.store_id, one.product_id, report))
         # Always in this order: each locks the numbers of its changes.
         of_stock = iter(apply_stock(connection, stock, now=now) if stock else [])
-        of_prices = iter(apply_prices(connection, prices, rules=self._rules, now=now) if prices else [])
+        of_prices = iter(self._priced(connection, prices, facts, now) if prices else [])
         return [
             refusal or _OUTCOMES[next(of_stock if isinstance(one.report, StockReport) else of_prices)]
             for one, refusal in zip(reports, refusals, strict=True)
         ]
+
+    def _priced(
+        self,
+        connection: Connection,
+        prices: Sequence[tuple[str, str, PriceReport]],
+        facts: Mapping[str, ProductFacts],
+        now: datetime,
+    ) -> Sequence[Outcome]:
+        def facts_of(product_id: str) -> ProductFacts:
+            return facts.get(product_id, ProductFacts())
+
+        return apply_prices(
+            connection,
+            prices,
+            rules=self._rules,
+            now=now,
+            shelf_life_of=lambda product_id: facts_of(product_id).shelf_life_days,
+            listed_at_of=lambda product_id: facts_of(product_id).listed_at,
+        )
 
 
 def _refusal(one: PlaceReport, currency_of: Mapping[str, str]) -> PlaceOutcome | None:
