@@ -9,6 +9,7 @@ from app.domain import Floats, Ints, Mask
 
 HEAD_COUNT = 3_000
 """Longest vectors that a search looks at first, by FAISS."""
+ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,14 @@ class SearchIndex:
     vectors: Floats
     items: Ints
     lengths: Floats
+
+    def count_in_reach(self, user_length: float, score: float) -> int:
+        """How many of the first rows may score more than that with a vector of this length: none behind them can."""
+        if not user_length:
+            return 0 if score == 0 else len(self.lengths)
+        # The last digits of a score are those of another order of sums. For a double numpy would copy all lengths.
+        least = np.float32(score / user_length * (1 - ROUNDING))
+        return len(self.lengths) - int(self.lengths[::-1].searchsorted(least))
 
 
 def index_of(vectors: Floats, items: Ints, lengths: Floats, *, head_count: int = HEAD_COUNT) -> SearchIndex:

@@ -53,7 +53,10 @@ def test_bundle_that_fails_on_replenishment_is_refused(bundle: Bundle) -> None:
 
 
 def test_bundle_whose_candidate_source_fails_is_refused_by_its_name(bundle: Bundle) -> None:
-    broken = replace(bundle, index=replace(bundle.index, head=faiss.IndexFlatIP(bundle.index.head.d + 1)))
+    wider = np.zeros((1, bundle.index.head.d + 1), np.float32)
+    head = faiss.IndexFlatIP(wider.shape[1])
+    head.add(wider)
+    broken = replace(bundle, index=replace(bundle.index, head=head))
     with pytest.raises(BundleRefused, match="a decision for nobody failed: model_unavailable, source similar"):
         warmed(broken, None)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.domain import Floats
 from app.model.bundle import Bundle, current_version, load_bundle
 from app.model.retrieval import nearest
-from app.model.search.index import index_among, index_of
+from app.model.search.index import HEAD_COUNT, index_among, index_of
 from tests.support.world import World
 from training.learners.index import longest_first
 
@@ -65,6 +65,37 @@ def test_search_among_what_is_mostly_allowed_is_exact(small: Bundle, seed: int, 
         for mask in (unrestricted, allowed):
             found = nearest(bundle, user, count=20, allowed=mask, within=index)
             assert_best(bundle, user, found, np.flatnonzero(mask), 20)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.001])
+def test_a_store_s_selection_of_66_000_products_is_searched_exactly(small: Bundle, share: float) -> None:
+    random = np.random.default_rng(7)
+    factors = random.normal(size=(66_000, 64)) * 10 ** random.uniform(-1, 1, size=(66_000, 1))
+    bundle = with_factors(small, factors.astype(np.float32), head_count=HEAD_COUNT)
+    allowed = random.random(66_000) < share
+    for user in random.normal(size=(5, 64)).astype(np.float32):
+        assert_best(bundle, user, nearest(bundle, user, count=60, allowed=allowed), np.flatnonzero(allowed), 60)
+
+
+@given(seed=st.integers(0, 1000), share=st.sampled_from([0.6, 0.3, 0.1, 0.05]), count=st.sampled_from([1, 20, 200]))
+@settings(max_examples=40, deadline=None)
+def test_search_is_exact_where_only_the_shortest_vectors_are_allowed(
+    small: Bundle, seed: int, share: float, count: int
+) -> None:
+    bundle = with_factors(small, factors_of(seed, 3000), head_count=64)
+    user = np.random.default_rng(seed).normal(size=16).astype(np.float32)
+    allowed = np.zeros(3000, np.bool_)
+    allowed[bundle.index.items[-int(share * 3000) :]] = True
+    assert_best(bundle, user, nearest(bundle, user, count=count, allowed=allowed), np.flatnonzero(allowed), count)
+
+
+def test_vector_that_says_nothing_finds_as_many_after_one_look(small: Bundle) -> None:
+    bundle = with_factors(small, factors_of(2, 3000), head_count=64)
+    nothing = np.zeros(16, np.float32)
+    assert bundle.index.count_in_reach(0.0, 0.0) == 0
+    assert bundle.index.count_in_reach(0.0, -np.inf) == 3000
+    for allowed in (None, np.arange(3000) % 2 == 0, np.arange(3000) % 10 == 0):
+        assert len(nearest(bundle, nothing, count=60, allowed=allowed)) == 60
 
 
 def assert_best(bundle: Bundle, user: Floats, found: Any, able: Any, count: int) -> None:
