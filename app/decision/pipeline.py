@@ -75,7 +75,7 @@ def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, t
     new = fitting_new_products(context, allowed)
     candidates = with_pinned(context, with_new_products(find_candidates(context, allowed), new))
     timer.end("candidates")
-    # Not every source looks at `allowed` (neighbours, pins), so the rules hold here once more, now with their reasons.
+    # Sources that cut at no bound (neighbours, pins) do not look at `allowed`: the rules hold here, with their reasons.
     kept, dropped = keep_eligible(candidates, rules)
     timer.end("eligibility")
     # A place may be kept for these whatever their score: without `always` the trees' 200 best could lack them.

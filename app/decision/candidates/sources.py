@@ -1,4 +1,8 @@
-"""The candidate sources: each a function from context to items, none longer than its bound."""
+"""The candidate sources: each a function from context to items, none longer than its bound.
+
+Those that cut at a bound look at `allowed` first, so that what is barred takes no place. The others leave what is not
+allowed to the eligibility rules, which count it by reason.
+"""
 
 import numpy as np
 
@@ -66,11 +70,14 @@ def following(context: Context, allowed: Mask | None) -> Ints:
     if context.followers is None:
         return np.zeros(0, np.int32)
     items, chance = context.followers.items.ravel(), context.followers.chance.ravel()
+    if allowed is not None:
+        # Without a chance they come after all others; an item of -1 has none anyhow.
+        chance = chance * allowed.take(items)
     likeliest = (
         np.argpartition(-chance, FOLLOWING_COUNT)[:FOLLOWING_COUNT] if len(items) > FOLLOWING_COUNT else slice(None)
     )
     found = items[likeliest]
-    return found[found >= 0]
+    return _passing(found[found >= 0], allowed)
 
 
 def recent(context: Context, allowed: Mask | None) -> Ints:
@@ -81,16 +88,14 @@ def recent(context: Context, allowed: Mask | None) -> Ints:
 def trending(context: Context, allowed: Mask | None) -> Ints:
     """What sells now in the customer's store, segment or everywhere."""
     items, _ = trending_group(context)
-    return items[:TRENDING_COUNT]
+    return _passing(items, allowed)[:TRENDING_COUNT]
 
 
 def promotion(context: Context, allowed: Mask | None) -> Ints:
     """Of what sells best on promotion in the customer's store now, that which fits their taste best."""
     if context.promotions is None:
         return np.zeros(0, np.int32)
-    items = context.promotions.here.leading
-    if allowed is not None:
-        items = items[allowed.take(items)]
+    items = _passing(context.promotions.here.leading, allowed)
     if len(items) <= PROMOTION_COUNT or context.user is None:
         return items[:PROMOTION_COUNT]
     fit = context.bundle.item_factors.take(items, axis=0) @ context.user
@@ -107,3 +112,7 @@ def popular(context: Context, allowed: Mask | None) -> Ints:
     if len(found) < count:
         found = np.flatnonzero(allowed)[:count]
     return found.astype(np.int32)
+
+
+def _passing(items: Ints, allowed: Mask | None) -> Ints:
+    return items if allowed is None else items[allowed.take(items)]
