@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import reduce
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +47,8 @@ T = TypeVar("T")
 UNIT_COSTS = "unit_cost_minor.npy"
 LISTED = "price_listed.npy"
 ROUNDING = 1e-4
+COMPARED_CODES = 4
+"""Up to so many values are looked for one by one, in a tenth of a table's time each."""
 COLUMN_BYTES_MAX = 150
 """A longer name, or one with a slash, is no name of a file."""
 
@@ -60,10 +63,14 @@ class Attribute:
 
     def is_one_of(self, values: Iterable[str], items: Ints | None = None) -> Mask:
         """Which of the items (None: all n) have one of these values."""
+        codes = self.codes if items is None else self.codes[items]
+        wanted = [self.code_of[value] for value in values if value in self.code_of]
+        if 0 < len(wanted) <= COMPARED_CODES:
+            return reduce(np.logical_or, (codes == code for code in wanted))
         is_wanted = np.zeros(len(self.vocabulary) + 1, np.bool_)
-        is_wanted[[self.code_of[value] for value in values if value in self.code_of]] = True
+        is_wanted[wanted] = True
         # Code -1 (unknown) reads the last position, which no value sets.
-        mask: Mask = is_wanted[self.codes if items is None else self.codes[items]]
+        mask: Mask = is_wanted.take(codes)
         return mask
 
 

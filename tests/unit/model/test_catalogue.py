@@ -42,3 +42,15 @@ def test_selection_names_its_products_among_all_and_among_some(
     assert "".join(np.array(NAMES)[mask]) == expected
     some = np.array([3, 2, 1], np.int32)
     assert CATALOGUE.mask_of(selected, some).tolist() == mask[some].tolist()
+
+
+@pytest.mark.parametrize("wanted_count", range(9))
+def test_filter_by_many_values_passes_what_filters_by_each_pass(wanted_count: int) -> None:
+    vocabulary = [f"v{number}" for number in range(12)]
+    codes = np.random.default_rng(1).integers(-1, 12, 500).astype(np.int32)
+    attribute = Attribute(codes, vocabulary, {value: code for code, value in enumerate(vocabulary)})
+    wanted = vocabulary[3 : 3 + wanted_count]
+    of_each = [code >= 0 and vocabulary[code] in wanted for code in codes.tolist()]
+    assert attribute.is_one_of([*wanted, "unheard-of"]).tolist() == of_each
+    some = np.arange(0, 500, 7, dtype=np.int32)
+    assert attribute.is_one_of(wanted, some).tolist() == of_each[::7]
