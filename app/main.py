@@ -31,7 +31,7 @@ from app.api.query import refuse_unknown_parameters
 from app.api.reference import add_reference
 from app.api.state import Service
 from app.api.till import routes as redemptions
-from app.composition.places import PlacesFollower
+from app.composition.places import follower_of
 from app.composition.service import build_service, close_service
 from app.composition.stores import keys_of
 from app.decision.shadow import Shadow
@@ -144,9 +144,7 @@ def lifespan_of(
             # Before the first request: until the keys were read once only the bootstrap key is let in.
             await service.keys.refresh()
             await asyncio.to_thread(service.offer_indexes.refresh)
-            follower = PlacesFollower(
-                service.ledger, service.places, service.settings.snapshot_file, service.metrics.stock_staleness
-            )
+            follower = follower_of(service)
             await asyncio.to_thread(follower.load)
             await follower.follow()
             stack.callback(service.live.on_shadow, None, 0.0)

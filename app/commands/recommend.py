@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from app.api.decisions.wire import DecisionRequest, answer_body, to_query
 from app.api.problems import problem
 from app.api.state import Service
+from app.composition.places import follower_of
 from app.composition.service import build_service, close_service
 from app.errors import BadInput, BundleMissing, EndcapError, pointer_to
 from app.ports import Progress
@@ -56,6 +57,9 @@ async def recommend(
     service, connections = build_service(patient, redis_url)
     upgrade(service.ledger)
     service.offer_indexes.refresh()
+    follower = follower_of(service)
+    follower.load()
+    await follower.follow()
     if not service.live.refresh() or service.live.bundle is None:
         raise BundleMissing(service.live.problem or f"no bundle in {settings.bundles_dir}; run `endcap train` first")
     started = perf_counter()
@@ -70,6 +74,7 @@ async def recommend(
                     # Answers stay on the lines of their requests.
                     sink.write(b"\n")
                     continue
+                await follower.follow_where_due()
                 body, flags = await _answer(service, line.removeprefix(BOM_UTF8) if number == 1 else line)
                 sink.write(body + b"\n")
                 invalid += flags is None

@@ -5,13 +5,14 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from time import CLOCK_BOOTTIME, clock_gettime, monotonic
+from time import monotonic
 
 from prometheus_client import Gauge
 
+from app.api.state import Service
 from app.errors import StoreUnavailable
 from app.files import try_turn
-from app.places.live import LivePlaces
+from app.places.live import STALE_AFTER_S, LivePlaces
 from app.places.snapshot import Arrays, Seen, frozen_tables, read_snapshot, write_snapshot
 from app.places.stores import Store
 from app.places.tables import LiveTables
@@ -26,9 +27,10 @@ SNAPSHOT_AFTER = 50_000
 _log = logging.getLogger(__name__)
 
 
-def steady_s() -> float:
-    """Seconds since the machine began: they pass while a process or the machine stands still, and nobody sets them."""
-    return clock_gettime(CLOCK_BOOTTIME)
+def follower_of(service: Service) -> "PlacesFollower":
+    """What keeps this service's places equal to its database."""
+    settings = service.settings
+    return PlacesFollower(service.ledger, service.places, settings.snapshot_file, service.metrics.stock_staleness)
 
 
 class PlacesFollower:
@@ -63,6 +65,11 @@ class PlacesFollower:
                 self._take(*await asyncio.to_thread(self._read))
             while not await self._follow_on():
                 pass
+
+    async def follow_where_due(self) -> None:
+        """The same where the last turn was a while ago."""
+        if self._places.staleness_s > STALE_AFTER_S / 2:
+            await self.follow()
 
     async def write_snapshot(self) -> None:
         """Writes a snapshot where enough changed, unless another process is at it."""

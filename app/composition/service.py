@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
+from time import CLOCK_BOOTTIME, clock_gettime
 
 import faiss
 
@@ -14,7 +16,6 @@ from app.api.limits import GuessLimit, RequestLimit
 from app.api.state import Service
 from app.background import Background
 from app.composition.launch import own_command
-from app.composition.places import steady_s
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
 from app.decision.eligibility.merchandising import ignored_rules
 from app.decision.eligibility.products import age_restricted_among
@@ -43,6 +44,7 @@ from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.places.report import SqlPlaceReports
 from app.stores.tables.cells import CellWriter
+from app.stores.tables.facts import product_facts
 from app.telemetry import Metrics
 
 LEDGER_LIMIT_S = 2.0
@@ -65,7 +67,7 @@ def build_service(
     placements = settings.placements()
     ledger = ledger_of(settings, limit_s=LEDGER_LIMIT_S)
     offer_indexes = OfferIndexes(ledger)
-    places = LivePlaces(clock=steady_s)
+    places = LivePlaces(clock=_steady_s)
     options = Options(
         stale_after_s=settings.features_stale_after_s, offer_index_of=offer_indexes.offer_index_of, places=places
     )
@@ -122,7 +124,7 @@ def build_service(
                 perishable_shelf_life_days=settings.perishable_shelf_life_days,
                 counts_from_listing=settings.new_products_name_prices_since_listing,
             ),
-            tables_dir=settings.tables_dir,
+            facts_of=partial(product_facts, settings.tables_dir),
         ),
     )
     return service, [reads, writes]
@@ -141,6 +143,11 @@ async def close_service(service: Service, connections: Sequence[PipelinedRedis])
         stack.push_async_callback(service.products.aclose)
         if service.disk is not None:
             stack.push_async_callback(service.disk.aclose)
+
+
+def _steady_s() -> float:
+    """Seconds since the machine began: they pass while a process or the machine stands still, and nobody sets them."""
+    return clock_gettime(CLOCK_BOOTTIME)
 
 
 def _customers(reads: PipelinedRedis, keys: RedisKeys, settings: Settings) -> RedisCustomers:

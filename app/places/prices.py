@@ -138,6 +138,13 @@ def in_store(own: Sequence[PricePoint], everywhere: Sequence[PricePoint]) -> lis
     return points
 
 
+class ProductFacts(NamedTuple):
+    """How many days a product lasts, and since when it is listed; None unknown."""
+
+    shelf_life_days: int | None = None
+    listed_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ReferenceRules:
     """Which earlier price a reduction may name: the lowest of so many `days` before it (Directive 98/6/EC, Article 6a).

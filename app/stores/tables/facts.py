@@ -1,20 +1,12 @@
 """What the product table says of products that prices depend on, read when a price comes in."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from app.errors import StoreUnavailable
+from app.places.prices import ProductFacts
 
 SHELF_LIFE, LISTED_AT = "shelf_life_days", "listed_at"
-
-
-class ProductFacts(NamedTuple):
-    """How many days a product lasts, and since when it is in the table; None unknown."""
-
-    shelf_life_days: int | None = None
-    listed_at: datetime | None = None
 
 
 def product_facts(tables_dir: Path, product_ids: Collection[str]) -> Mapping[str, ProductFacts]:

@@ -1,16 +1,15 @@
 """Reports of stock and prices as they come in: checked against the stores, then counted in one transaction."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 from sqlalchemy import Connection, select
 
 from app.ingest.places import PlaceOutcome, PlaceReport
-from app.places.prices import PriceReport, ReferenceRules
+from app.places.prices import PriceReport, ProductFacts, ReferenceRules
 from app.places.reports import HORIZON, Outcome
 from app.places.stock import StockReport
 from app.places.stores import EVERYWHERE
@@ -18,7 +17,9 @@ from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.place_tables import stores
 from app.stores.sql.places.prices import apply_prices
 from app.stores.sql.places.stock import apply_stock
-from app.stores.tables.facts import ProductFacts, product_facts
+
+FactsOf = Callable[[Collection[str]], Mapping[str, ProductFacts]]
+"""What the product table says of some products."""
 
 _OUTCOMES = {
     Outcome.COUNTED: PlaceOutcome("accepted"),
@@ -33,11 +34,11 @@ _OUTCOMES = {
 class SqlPlaceReports:
     """Takes reports, one transaction for each batch."""
 
-    def __init__(self, ledger: Ledger, *, currency: str, rules: ReferenceRules, tables_dir: Path) -> None:
+    def __init__(self, ledger: Ledger, *, currency: str, rules: ReferenceRules, facts_of: FactsOf) -> None:
         self._ledger = ledger
         self._currency = currency
         self._rules = rules
-        self._tables_dir = tables_dir
+        self._facts_of = facts_of
 
     async def report(self, reports: Sequence[PlaceReport], *, now: datetime) -> list[PlaceOutcome]:
         """What became of each report, in order. Raises StoreUnavailable when nothing is known to be safe."""
@@ -45,7 +46,7 @@ class SqlPlaceReports:
 
     def _report(self, reports: Sequence[PlaceReport], now: datetime) -> list[PlaceOutcome]:
         priced = {one.product_id for one in reports if isinstance(one.report, PriceReport)}
-        facts = product_facts(self._tables_dir, priced) if priced and self._rules.has_exceptions else {}
+        facts = self._facts_of(priced) if priced and self._rules.has_exceptions else {}
         return self._ledger.write(partial(self._count, reports=reports, facts=facts, now=now))
 
     def _count(
