@@ -296,15 +296,10 @@ class Source:
         return self.available_until_at or self.available_from_at
 
 
-class Option(NamedTuple):
-    """One way to get a product, and what a piece costs there, in the currency of the proposition.
-
-    `left_milli` only where few are left, in thousandths of the unit of sale.
-    """
-
-    source: Source
-    price_minor: int | None
-    left_milli: int | None
+Option = tuple[Source, int | None, int | None]
+"""One way to get a product, what a piece costs there in minor units of the proposition's currency, and how much is left
+in thousandths of the unit of sale, where that is little. A plain tuple: a slate has some fifty.
+"""
 
 
 class CouponDetails(NamedTuple):

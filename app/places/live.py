@@ -94,32 +94,32 @@ class Place:
             of_all, _ = tables.price_of([everywhere], columns)
             price_minor = np.where(of_all == ABSENT, price_minor, of_all)
         # Twenty products from a handful of stores: plain loops take a third of the time of arrays.
-        by_source, found = codes.tolist(), []
-        for place, (column, listed) in enumerate(zip(columns.tolist(), price_minor.tolist(), strict=True)):
-            options = []
+        by_source, sources, found = codes.tolist(), reached.sources, []
+        known = [minor if minor != ABSENT else None for minor in price_minor.tolist()]
+        for place, (column, listed) in enumerate(zip(columns.tolist(), known, strict=True)):
+            options: list[Option] = []
             for start, end in reached.ways:
                 for number in range(start, end):
                     code = by_source[number][place]
+                    if code == MANY:
+                        options.append((sources[number], listed, None))
+                        break
                     if code & LEVEL:
                         options.append(self._option(number, column, code, listed))
                         break
             found.append(tuple(options))
         return found
 
-    def _option(self, number: int, column: int, code: int, listed: int) -> Option:
+    def _option(self, number: int, column: int, code: int, listed: int | None) -> Option:
         """What the source with this number has, by its four bits."""
-        source, price, left = self.reached.sources[number], listed, None
-        if code != MANY:
-            row = self.reached.row_numbers[number]
-            left = self.tables.left_milli(row, column, code)
-            if code & HAS_PRICE:
-                price = self.tables.prices[row].get(column)
-        return Option(source, None if price == ABSENT else price, left)
+        row = self.reached.row_numbers[number]
+        price = self.tables.prices[row].get(column) if code & HAS_PRICE else listed
+        return self.reached.sources[number], price, self.tables.left_milli(row, column, code)
 
     def soonest_s(self, items: Ints) -> npt.NDArray[np.float64]:
         """Per item when it can be had at the earliest, in unix seconds; inf where it cannot."""
         options = self.options(items, np.full(len(items), ABSENT, np.int64))
-        instants = ([one.source.available_from_at.timestamp() for one in of_item] for of_item in options)
+        instants = ([source.available_from_at.timestamp() for source, _, _ in of_item] for of_item in options)
         return np.array([min(of_item, default=inf) for of_item in instants])
 
 

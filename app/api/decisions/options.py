@@ -11,6 +11,9 @@ from pydantic import BaseModel, Field
 from app.api.money import Money
 from app.domain import Option, Source
 
+NULL, MONEY = b"null", b'{"amount_minor":%d,"currency":"%b"}'
+OPTION = b'%b"price":%b,"quantity_left":%b}'
+
 
 class OptionAnswer(BaseModel):
     """One way to get the product; a way that is not listed is not possible."""
@@ -28,15 +31,12 @@ class OptionAnswer(BaseModel):
 
 def option_bodies(options: Sequence[Option], currency: str) -> orjson.Fragment:
     """The options in the shape of OptionAnswer, encoded: a third of the time that objects take."""
-    return orjson.Fragment(b"[" + b",".join([_body(*option, currency) for option in options]) + b"]")
-
-
-def _body(source: Source, price_minor: int | None, left_milli: int | None, currency: str) -> bytes:
-    price = (
-        b"null" if price_minor is None else b'{"amount_minor":%d,"currency":"%b"}' % (price_minor, currency.encode())
-    )
-    left = b"null" if left_milli is None else b"%g" % (left_milli / 1000)
-    return b'%b"price":%b,"quantity_left":%b}' % (_beginning(source), price, left)
+    unit, bodies = currency.encode(), []
+    for source, price_minor, left_milli in options:
+        price = NULL if price_minor is None else MONEY % (price_minor, unit)
+        left = NULL if left_milli is None else b"%g" % (left_milli / 1000)
+        bodies.append(OPTION % (_beginning(source), price, left))
+    return orjson.Fragment(b"[%b]" % b",".join(bodies))
 
 
 @lru_cache(maxsize=4096)

@@ -120,7 +120,7 @@ def found_options(place: Place, item_count: int) -> list[list[tuple[str, str, da
     items = np.arange(item_count, dtype=np.int32)
     options = place.options(items, np.full(item_count, -1, np.int64))
     return [
-        [(one.source.way, one.source.store_id, one.source.available_from_at) for one in of_item] for of_item in options
+        [(source.way, source.store_id, source.available_from_at) for source, _, _ in of_item] for of_item in options
     ]
 
 
@@ -202,7 +202,7 @@ def test_prices_are_those_of_the_store_then_of_everywhere_then_of_the_table(bund
         assert prices is not None
         assert prices.minor.tolist() == expected
         options = place.options(items, np.array([500, 500, 500], np.int64))
-        assert [of_item[0].price_minor for of_item in options] == [500 if one == -1 else one for one in expected]
+        assert [of_item[0][1] for of_item in options] == [500 if one == -1 else one for one in expected]
     first = places.place(Wanted("s0"), bundle, now=NOW)
     assert first is not None
     named = first.prices(items)
@@ -216,4 +216,4 @@ def test_few_left_is_a_number_and_many_are_none(bundle: Bundle) -> None:
     place = places_of(stores, levels, bundle).place(Wanted("s0", ways=frozenset({Way.IN_STORE})), bundle, now=NOW)
     assert place is not None
     options: list[tuple[Option, ...]] = place.options(np.arange(3, dtype=np.int32), np.full(3, -1, np.int64))
-    assert [of_item[0].left_milli for of_item in options] == [3_000, None, 400]
+    assert [of_item[0][2] for of_item in options] == [3_000, None, 400]
