@@ -13,7 +13,7 @@ from app.api.state import Service
 from app.errors import StoreUnavailable
 from app.files import try_turn
 from app.places.live import STALE_AFTER_S, LivePlaces
-from app.places.snapshot import Arrays, Seen, frozen_tables, read_snapshot, write_snapshot
+from app.places.snapshot import Seen, read_snapshot, write_snapshot
 from app.places.stores import Store
 from app.places.tables import LiveTables
 from app.stores.sql.database.engine import Ledger
@@ -76,14 +76,14 @@ class PlacesFollower:
         if self._seen is None or self._seen.stock + self._seen.prices - self._written < SNAPSHOT_AFTER:
             return
         self._written = self._seen.stock + self._seen.prices
-        arrays = frozen_tables(self._places.tables, self._seen)
-        await asyncio.to_thread(self._write, arrays)
+        # A copy, because changes go on while a thread writes it.
+        await asyncio.to_thread(self._write, self._places.tables.copy(), self._seen)
 
-    def _write(self, arrays: Arrays) -> None:
+    def _write(self, tables: LiveTables, seen: Seen) -> None:
         self._snapshot.parent.mkdir(parents=True, exist_ok=True)
         with try_turn(self._snapshot.with_suffix(".lock")) as is_ours:
             if is_ours:
-                write_snapshot(self._snapshot, arrays)
+                write_snapshot(self._snapshot, tables, seen)
 
     async def _follow_on(self) -> bool:
         """Takes over the next changes; True where there are no more."""

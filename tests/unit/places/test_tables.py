@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.places.snapshot import Seen, frozen_tables, read_snapshot, write_snapshot
+from app.places.snapshot import Seen, read_snapshot, write_snapshot
 from app.places.tables import ABSENT, FEW_MILLI, LEVEL, MERGE_COUNT, LiveTables, SparseRow, StockLevel, StorePrice
 from app.places.views import BundleView
 
@@ -55,7 +55,7 @@ def test_tables_hold_what_they_were_given(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_snapshot_holds_the_same_and_goes_on(seed: int, tmp_path: Path) -> None:
     tables, stock, prices = random_tables(seed)
-    write_snapshot(tmp_path / "places" / "live.npz", frozen_tables(tables, Seen(7, 4_000, 12)))
+    write_snapshot(tmp_path / "places" / "live.npz", tables, Seen(7, 4_000, 12))
     found = read_snapshot(tmp_path / "places" / "live.npz")
     assert found is not None
     again, seen = found
@@ -67,10 +67,25 @@ def test_a_snapshot_holds_the_same_and_goes_on(seed: int, tmp_path: Path) -> Non
     check(again, stock, prices)
 
 
+def test_changes_do_not_reach_a_copy_nor_changes_of_the_copy_the_original() -> None:
+    tables, stock, prices = random_tables(0)
+    copied = tables.copy()
+    for number in range(2 * MERGE_COUNT):
+        tables.put_stock(StockLevel("s0", f"p{number % 900}", 2_500 + number))
+        tables.put_price(StorePrice("s1", f"p{number}", number, number))
+    tables.put_stock(StockLevel("new", "p0", 1_000))
+    check(copied, stock, prices)
+    again, expected = random_tables(0)[0], (dict(stock), dict(prices))
+    copied = again.copy()
+    copied.put_stock(StockLevel("new", "new", 2_500))
+    copied.put_price(StorePrice("s0", "p0", 77, 88))
+    check(again, *expected)
+
+
 def test_a_damaged_snapshot_is_as_good_as_none(tmp_path: Path) -> None:
     path = tmp_path / "live.npz"
     assert read_snapshot(path) is None
-    write_snapshot(path, frozen_tables(random_tables(0)[0], Seen()))
+    write_snapshot(path, random_tables(0)[0], Seen())
     whole = path.read_bytes()
     random = np.random.default_rng(0)
     refused = 0
@@ -94,7 +109,7 @@ def read_whole(path: Path, content: bytes) -> LiveTables:
 def test_empty_tables_and_a_nameless_store_make_the_way_through_a_file(tmp_path: Path) -> None:
     tables = LiveTables()
     tables.put_price(StorePrice("", "p0", 199, ABSENT))
-    write_snapshot(tmp_path / "live.npz", frozen_tables(tables, Seen()))
+    write_snapshot(tmp_path / "live.npz", tables, Seen())
     found = read_snapshot(tmp_path / "live.npz")
     assert found is not None
     assert found[0].price_of([0], np.array([0], np.int32))[0].tolist() == [199]
