@@ -83,8 +83,9 @@ def _tables(arrays: _Arrays) -> tuple[LiveTables, Seen] | None:
         setattr(
             tables,
             name,
+            # Copies, so that no row that changes keeps the numbers of all others alive.
             [
-                SparseRow(columns[start:end], values[start:end], {})
+                SparseRow(columns[start:end].copy(), narrowed(values[start:end]), {})
                 for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
             ],
         )

@@ -115,6 +115,17 @@ def test_empty_tables_and_a_nameless_store_make_the_way_through_a_file(tmp_path:
     assert found[0].price_of([0], np.array([0], np.int32))[0].tolist() == [199]
 
 
+def test_a_row_of_cheap_products_is_no_wider_for_the_dear_ones_of_another_after_a_snapshot(tmp_path: Path) -> None:
+    tables = LiveTables()
+    columns = tables.columns(f"p{number}" for number in range(2 * MERGE_COUNT))
+    for store_id, price in (("cheap", 199), ("dear", 2**40)):
+        tables.prices[tables.row(store_id)].put_many(columns, np.full(len(columns), price, np.int64))
+    write_snapshot(tmp_path / "live.npz", tables, Seen())
+    found = read_snapshot(tmp_path / "live.npz")
+    assert found is not None
+    assert [row.values.itemsize for row in found[0].prices] == [row.values.itemsize for row in tables.prices] == [1, 8]
+
+
 def test_a_sparse_row_stays_right_through_many_merges() -> None:
     random = np.random.default_rng(0)
     row, expected = SparseRow.empty(), {}
