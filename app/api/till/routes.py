@@ -221,7 +221,7 @@ async def _guaranteed_question(
     body: CouponsRequest, request: Request, *, now: datetime, reservation_id: str | None = None
 ) -> Question:
     service = service_of(request)
-    guarantee = await find_guarantee(service, body.decision_id, now=now)
+    guarantee = await find_guarantee(service, body.decision_id, store_id=body.store_id, now=now)
     return _question(body, request, now=now, wallet=body.wallet, reservation_id=reservation_id, guarantee=guarantee)
 
 
