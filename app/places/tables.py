@@ -238,6 +238,14 @@ class LiveTables:
         copied.keeps_stock, copied.has_prices = list(self.keeps_stock), self.has_prices
         return copied
 
+    def price_minor(self, store_ids: Iterable[str], product_id: str) -> int | None:
+        """What a product costs by the first of the stores that has a price of its own; None where none has."""
+        column = self.column_of.get(product_id)
+        if column is None:
+            return None
+        found = (self.prices[row].get(column) for name in store_ids if (row := self.row_of.get(name)) is not None)
+        return next((price for price in found if price != ABSENT), None)
+
     def store_ids(self) -> Sequence[str]:
         """By row."""
         return list(self.row_of)

@@ -45,14 +45,17 @@ _CHECKOUT: JsonDict = {"customer_id": "900", "channel": "store", "store_id": "33
 class LineRequest(RequestModel):
     """One line of the basket: what a piece costs, or the whole line; before coupons.
 
-    It costs no more than the decision of `decision_id` showed, and just that where no price is sent.
+    It costs no more than the decision of `decision_id` showed, and just that where no price is sent. Without either it
+    costs what a piece costs in the store now.
     """
 
     line_id: Id | None = Field(default=None, description="Names the line in answers. Default: its number, from 1")
     product_id: ProductIdText
     quantity: Quantity = Field(default=1.0, description=QUANTITY)
     unit_price_minor: AmountMinor | None = Field(
-        default=None, description="What one piece costs before coupons, in minor units; else `amount_minor`"
+        default=None,
+        description="What one piece costs before coupons, in minor units; else `amount_minor`."
+        " Default: what the decision showed, else the store's price now",
     )
     amount_minor: AmountMinor | None = Field(
         default=None, description="What the line costs before coupons, in minor units; else `unit_price_minor`"
