@@ -22,6 +22,8 @@ from app.offers.terms.terms import RETAILER, Amount, FixedPrice, NForM, OfferTer
 WHOLE_BASKET_COUNT = 5000
 """An offer on the whole basket stands for so many products, the most popular ones."""
 TOP_COUNT = 8
+WHOLE = 100 * 100
+"""A whole in hundredths of a percent."""
 LEAST_WEIGHT, MOST_WEIGHT = 0.1, 2.0
 FAULTS = (None, ReasonCode.OUT_OF_STOCK, ReasonCode.NO_EFFECT, ReasonCode.PRICE_FLOOR)
 NO_FAULT, OUT_OF_STOCK, NO_EFFECT, PRICE_FLOOR = range(4)
@@ -34,8 +36,9 @@ Wide = npt.NDArray[np.float64]
 class Discounts:
     """What n offers take off one piece: `table` (7, n), a row per name below; `gives_points` (n,).
 
-    Share of the price, amount, fixed price, the most it takes off, price floor, and what it costs beyond its discount
-    (points): as an amount, and as a share of the price. Money in minor units; what an offer lacks is 0, limits inf.
+    Hundredths of a percent of the price, amount, fixed price, the most it takes off, price floor, and what it costs
+    beyond its discount (points): as an amount, and as a share of the price. Money in minor units; what an offer lacks
+    is 0, limits inf.
     """
 
     table: Wide
@@ -47,7 +50,8 @@ class Discounts:
         Of an unknown price (NaN) only a plain amount is known.
         """
         share, amount, fixed, most, floor, cost, cost_share = self.table.take(rows, axis=1)
-        off = price_minor * share + amount + np.maximum(price_minor - fixed, 0)
+        # Half up, from whole numbers: what the till takes off, to the cent.
+        off = np.floor(price_minor * share / WHOLE + 0.5) + amount + np.maximum(price_minor - fixed, 0)
         saving = np.minimum(np.minimum(off, most), np.maximum(price_minor - floor, 0))
         is_unknown = np.isnan(price_minor)
         saving[is_unknown & (amount > 0)] = amount[is_unknown & (amount > 0)]
@@ -198,15 +202,15 @@ def pair_worths(
     """
     price = price_minor.astype(np.float64)
     unit_cost = bundle.catalogue.unit_cost_minor[items].astype(np.float64)
-    # A price of 0 as well: the weight below divides by it.
-    price[price <= 0] = nan
+    price[price < 0] = nan
     unit_cost[unit_cost < 0] = nan
     saving, cost = discounts.of_piece(rows, price)
     # The retailer pays nothing of what a supplier funds.
     cost[~is_retailers[rows]] = 0
     margin = price - unit_cost
-    weight = 1 + (np.nan_to_num(margin) - cost) / price
-    weight = np.where(np.isnan(price), 1, weight).clip(LEAST_WEIGHT, MOST_WEIGHT)
+    # Of what is free there is no share.
+    weight = 1 + (np.nan_to_num(margin) - cost) / np.where(price > 0, price, nan)
+    weight = np.where(np.isnan(weight), 1, weight).clip(LEAST_WEIGHT, MOST_WEIGHT)
     gives = (saving > 0) | np.isnan(price) | discounts.gives_points[rows]
     is_dear = (cost > 0) & (price - cost < unit_cost)
     fault = np.where(~gives, NO_EFFECT, np.where(is_dear, PRICE_FLOOR, NO_FAULT)).astype(np.int8)
@@ -282,14 +286,15 @@ def _discount_row(terms: OfferTerms, per_major: int) -> tuple[float, ...]:
     share, amount, fixed, most, cost, cost_share = 0.0, 0.0, inf, inf, 0.0, 0.0
     discount = terms.discount
     if isinstance(discount, Percent):
-        share, most = discount.percent / 100, discount.max_discount_minor or inf
+        # As a float 0.29 * 100 is 28.999…
+        share, most = round(discount.percent * 100), discount.max_discount_minor or inf
     elif isinstance(discount, Amount):
         amount = discount.amount_minor
     elif isinstance(discount, FixedPrice):
         fixed = discount.price_minor
     elif isinstance(discount, NForM):
         # The mean over a full group: no single piece has a discount of its own.
-        share = 1 - discount.pay / discount.take
+        share = WHOLE * (1 - discount.pay / discount.take)
     elif isinstance(discount, Points):
         cost = discount.points * discount.point_cost_minor
         cost_share = discount.points_per_major * discount.point_cost_minor / per_major
