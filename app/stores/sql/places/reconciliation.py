@@ -15,6 +15,7 @@ from app.bounds import is_ahead
 from app.errors import InvalidRequest
 from app.places.reports import HORIZON, Outcome, check_age
 from app.places.stock import StockHistory, StockReport
+from app.ports import StageProgress
 from app.stores.sql.database.chunks import CHUNK_ROWS
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.place_tables import stock
@@ -43,13 +44,12 @@ class StockDifference(NamedTuple):
 class StockDifferences:
     """How many cells were known as the file has them, otherwise, or by reports that are newer than the file.
 
-    `missing` of all these are not in the file, though in one of its stores. `first` names some that differ.
+    `first` names some that differ.
     """
 
     same: int = 0
     differing: int = 0
     superseded: int = 0
-    missing: int = 0
     first: Sequence[StockDifference] = ()
 
     def __add__(self, other: "StockDifferences") -> "StockDifferences":
@@ -57,9 +57,24 @@ class StockDifferences:
             self.same + other.same,
             self.differing + other.differing,
             self.superseded + other.superseded,
-            self.missing + other.missing,
             (*self.first, *other.first)[:LISTED],
         )
+
+    @property
+    def count(self) -> int:
+        """All cells."""
+        return self.same + self.differing + self.superseded
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """How the lines of a file differ, and the cells of its stores that are not in it though it is complete."""
+
+    listed: StockDifferences = StockDifferences()
+    missing: StockDifferences = StockDifferences()
+
+    def __add__(self, other: "Reconciled") -> "Reconciled":
+        return Reconciled(self.listed + other.listed, self.missing + other.missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +82,49 @@ class StockFile:
     """What a file says of itself: as of when and by whom its quantities are.
 
     `is_complete`: whatever a store in the file has, the file has, so that other products of that store are at zero.
+    `sequence`: where the sender orders its files otherwise than by `at` (`app.places.reports`).
     """
 
     at: datetime
     sender: str
     is_complete: bool = True
+    sequence: int | None = None
+
+
+def _silent(_done: int, _total: int | None) -> None:
+    pass
 
 
 def reconcile_stock(
-    ledger: Ledger, lines: Iterable[StockLine], *, file: StockFile, now: datetime, dry_run: bool = False
-) -> StockDifferences:
+    ledger: Ledger,
+    lines: Iterable[StockLine],
+    *,
+    file: StockFile,
+    now: datetime,
+    dry_run: bool = False,
+    progress: StageProgress = _silent,
+) -> Reconciled:
     """What differs; unless it is a dry run, the file's quantities count from its instant on, and changes after it.
 
     All lines are read before anything is written. They are written by many transactions, so that no other writer waits
-    long; a file that was interrupted is sent again, with the same result. Raises InvalidRequest for an instant that is
-    too old or in the future and for a cell that has several lines, StoreUnavailable.
+    long; a file that was interrupted is sent again, with the same result. `progress` counts the lines. Raises
+    InvalidRequest for an instant that is too old or in the future and for a cell that has several lines,
+    StoreUnavailable.
     """
     _check_instant(file.at, now=now)
     compare = partial(_compare, file=file, now=now, dry_run=dry_run)
     run = ledger.read if dry_run else ledger.write
     # A database without a name is a file that SQLite removes: the lines need no memory, and come out in one order.
     with closing(sqlite3.connect("", isolation_level=None)) as staged:
-        _stage(staged, lines)
-        found = StockDifferences()
+        total = _stage(staged, lines)
+        listed, missing = StockDifferences(), StockDifferences()
         for batch in _batches(staged.execute("SELECT store_id, product_id, quantity_milli FROM lines ORDER BY 1, 2")):
-            found += run(partial(compare, lines=batch))
+            listed += run(partial(compare, lines=batch))
+            progress(listed.count, total)
         if file.is_complete:
-            for missing in _batches(_missing(ledger, staged)):
-                found += run(partial(compare, lines=missing)) + StockDifferences(missing=len(missing))
-    return found
+            for batch in _batches(_missing(ledger, staged)):
+                missing += run(partial(compare, lines=batch))
+    return Reconciled(listed, missing)
 
 
 def _check_instant(at: datetime, *, now: datetime) -> None:
@@ -106,7 +135,8 @@ def _check_instant(at: datetime, *, now: datetime) -> None:
         raise InvalidRequest(f"the stock is as of {at.isoformat()}, which is in the future: send when it was counted")
 
 
-def _stage(staged: sqlite3.Connection, lines: Iterable[StockLine]) -> None:
+def _stage(staged: sqlite3.Connection, lines: Iterable[StockLine]) -> int:
+    """Keeps the lines; returns how many there are."""
     columns = "store_id TEXT, product_id TEXT, quantity_milli INTEGER"
     staged.execute(f"CREATE TABLE lines ({columns}, PRIMARY KEY (store_id, product_id)) WITHOUT ROWID")
     staged.execute("BEGIN")
@@ -118,6 +148,7 @@ def _stage(staged: sqlite3.Connection, lines: Iterable[StockLine]) -> None:
                 f"the file has several lines for product {line[1]} in store {line[0]}: send one with the whole quantity"
             ) from error
     staged.execute("COMMIT")
+    return int(staged.execute("SELECT count(*) FROM lines").fetchone()[0])
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:
@@ -155,7 +186,7 @@ def _compare(
     superseded = 0
     for store_id, product_id, quantity_milli in lines:
         known = rows.get((store_id, product_id), NO_ROW).history
-        report = StockReport(file.sender, file.sender, file.at, sequence=None, quantity_milli=quantity_milli)
+        report = StockReport(file.sender, file.sender, file.at, sequence=file.sequence, quantity_milli=quantity_milli)
         after[store_id, product_id], outcome = known.applied(report)
         was_milli = known.quantity_at_milli(file.at)
         if outcome is Outcome.SUPERSEDED:

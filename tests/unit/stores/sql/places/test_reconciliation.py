@@ -15,6 +15,7 @@ from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.place_tables import stock
 from app.stores.sql.places.changes import last_change
 from app.stores.sql.places.reconciliation import (
+    Reconciled,
     StockDifference,
     StockDifferences,
     StockFile,
@@ -89,7 +90,7 @@ def test_differences_are_exact_and_only_those_have_a_number(ledger: Ledger) -> N
     shop(ledger)
     before = table(ledger)
     found = reconcile_stock(ledger, LINES, file=FILE, now=NOW)
-    assert found == StockDifferences(same=4, differing=4, superseded=1, missing=2, first=(*NAMED, GONE))
+    assert found == Reconciled(StockDifferences(3, 3, 1, NAMED), missing=StockDifferences(1, 1, 0, (GONE,)))
     expected = {
         "wrong": (4000, 11), "unknown": (5000, 10), "new": (2000, 9), "gone": (0, 12),
     }  # fmt: skip
@@ -99,7 +100,7 @@ def test_differences_are_exact_and_only_those_have_a_number(ledger: Ledger) -> N
 def test_file_that_is_not_complete_leaves_what_it_does_not_name(ledger: Ledger) -> None:
     shop(ledger)
     found = reconcile_stock(ledger, LINES, file=replace(FILE, is_complete=False), now=NOW)
-    assert found == StockDifferences(same=3, differing=3, superseded=1, missing=0, first=NAMED)
+    assert found == Reconciled(StockDifferences(3, 3, 1, NAMED))
     assert table(ledger)["s1", "gone"][0] == 3000
 
 
@@ -116,7 +117,7 @@ def test_file_that_is_sent_again_differs_nowhere(ledger: Ledger) -> None:
     reconcile_stock(ledger, LINES, file=FILE, now=NOW)
     before = table(ledger)
     found = reconcile_stock(ledger, LINES, file=FILE, now=NOW)
-    assert (found.same, found.differing, found.superseded) == (8, 0, 1)
+    assert found == Reconciled(StockDifferences(6, 0, 1), missing=StockDifferences(2, 0, 0))
     assert table(ledger) == before
 
 
@@ -140,19 +141,13 @@ def test_generated_stores_differ_as_the_reference_model_says(ledger: Ledger, see
     says = {cell: 0 for cell in cells if cell[0] != "s3"} | {(store, product): milli for store, product, milli in lines}
     newer = {c for c in says if any(r.at > NIGHT for r in cells[c] if r.quantity_milli is not None)}
     differing = {cell for cell in says.keys() - newer if was[cell] != says[cell]}
-    first = [
-        StockDifference(*cell, was[cell], says[cell])
-        for cell in sorted(differing, key=lambda cell: (cell not in listed, cell))
-    ]
     random.shuffle(lines)
     found = reconcile_stock(ledger, lines, file=FILE, now=NOW)
-    assert found == StockDifferences(
-        same=len(says) - len(newer) - len(differing),
-        differing=len(differing),
-        superseded=len(newer),
-        missing=len(says) - len(listed),
-        first=tuple(first[:100]),
-    )
+    for cells_of, differences in ((listed, found.listed), (says.keys() - listed, found.missing)):
+        other = sorted(differing & cells_of)
+        first = tuple(StockDifference(*cell, was[cell], says[cell]) for cell in other[:100])
+        same, superseded = len(cells_of - newer) - len(other), len(newer & cells_of)
+        assert differences == StockDifferences(same, len(other), superseded, first)
     for cell, (milli, changed) in table(ledger).items():
         by_file = [said(says[cell], at=NIGHT, sender="nightly")] if cell in says else []
         assert milli == expected_milli([*cells[cell], *by_file])
@@ -189,9 +184,23 @@ def test_file_of_an_impossible_instant_is_refused(ledger: Ledger, days: int) -> 
 
 def test_many_transactions_number_every_cell_in_turn(ledger: Ledger) -> None:
     lines = [(f"s{number % 7}", f"p{number}", 1000) for number in range(2500)]
-    assert reconcile_stock(ledger, lines, file=FILE, now=NOW).differing == 2500
+    assert reconcile_stock(ledger, lines, file=FILE, now=NOW).listed.differing == 2500
     assert sorted(changed for _, changed in table(ledger).values()) == list(range(1, 2501))
     fewer = lines[:1000]
     found = reconcile_stock(ledger, fewer, file=replace(FILE, at=NIGHT + HORIZON / 8), now=NOW)
-    assert (found.same, found.differing, found.missing) == (1000, 1500, 1500)
+    assert (found.listed.same, found.missing.differing) == (1000, 1500)
     assert ledger.read(lambda c: last_change(c, "stock")) == 4000
+
+
+def test_later_file_of_one_instant_counts_whatever_it_says(ledger: Ledger) -> None:
+    first, second = replace(FILE, sequence=1), replace(FILE, sequence=2)
+    for file, milli in ((first, 1000), (second, 3000), (first, 1000)):
+        reconcile_stock(ledger, [("s1", "p1", milli)], file=file, now=NOW)
+    assert table(ledger)["s1", "p1"][0] == 3000
+
+
+def test_progress_counts_the_lines_to_their_end(ledger: Ledger) -> None:
+    seen: list[tuple[int, int | None]] = []
+    lines = [("s1", f"p{number}", 1000) for number in range(1500)]
+    reconcile_stock(ledger, lines, file=FILE, now=NOW, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1000, 1500), (1500, 1500)]
