@@ -15,6 +15,7 @@ from app.imports.checked import LeftOut, check, without_ignored
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, check_replaceable, new_record
 from app.imports.journal.reports import report_of
+from app.imports.places.stores import checked_as_stores, put_into_ledger
 from app.imports.plan import Plan, as_read, opened, plan_of
 from app.imports.reading.block import Block, TableFile
 from app.imports.report import ImportReport, Rejects
@@ -93,13 +94,17 @@ def import_catalogue(
         record = replace(record, rows_read=rows.height + rejects.rows, rows_rejected=rejects.rows)
         changed = _store(settings, rows, record, intake, catalogue=catalogue, now=now)
         report = report_of(record, rejects, file, added=changed, begun_s=begun_s, left_out=left_out)
-        ignored = tuple(name for name in file.columns if _is_ignored(name, file.columns))
+        ignored = tuple(name for name in file.columns if _is_ignored(name, file.columns, catalogue))
+        if catalogue is STORES and rows.height:
+            latest = rows.unique(STORES.key, keep="last", maintain_order=True)
+            report = replace(report, notes=(*report.notes, put_into_ledger(settings, latest, now=now)))
         return replace(report, ignored_columns=ignored, warnings=doubtful.warnings())
 
 
-def _is_ignored(name: str, columns: Sequence[str]) -> bool:
-    """Reserved columns, and a currency without any amount."""
-    return _is_reserved(name) or (name == "currency" and not any(money in columns for money in MONEY))
+def _is_ignored(name: str, columns: Sequence[str], catalogue: ReferenceTable) -> bool:
+    """Reserved columns, and a currency without any amount, unless it is that of a store."""
+    is_of_nothing = catalogue is not STORES and not any(money in columns for money in MONEY)
+    return _is_reserved(name) or (name == "currency" and is_of_nothing)
 
 
 def _is_reserved(name: str) -> bool:
@@ -129,7 +134,7 @@ def parse_rows(block: Block, catalogue: ReferenceTable, *, default_currency: str
             parsed[name] = ParsedColumn(values.words(frame[name]))
         elif name != catalogue.key and not _is_reserved(name):
             parsed[name] = ParsedColumn(values.text(frame[name]))
-    return parsed
+    return checked_as_stores(frame, parsed) if catalogue is STORES else parsed
 
 
 def _price(raw: pl.Series, currency: pl.Series) -> ParsedColumn:

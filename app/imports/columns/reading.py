@@ -15,7 +15,10 @@ from app.imports.mapping.apply import TIMES as TIMES_OTHER
 from app.imports.mapping.model import FileForm
 from app.imports.reading.block import Block
 
-NUMBERS = ("quantity", "amount", "amount" + TIMES_OTHER, "discount", "price", "unit_cost", "budget", "percent")
+NUMBERS = (
+    *("quantity", "amount", "amount" + TIMES_OTHER, "discount", "price", "unit_cost", "budget", "percent"),
+    *("latitude", "longitude"),
+)
 MONEY = ("amount", "price")
 """By which a currency may stand."""
 TIMES = ("timestamp", "starts_at", "ends_at", "valid_from", "valid_until")

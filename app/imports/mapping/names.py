@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from app.places.store_rows import COLUMNS as STORE_COLUMNS
+
 _CUSTOMER = (
     "customer", "customer_code", "customer_number", "customer_no", "cust_id", "cust_code", "cust", "cid", "user_id",
     "user", "userid", "client_id", "client", "member_id", "member", "household_id", "household_key", "household",
@@ -34,6 +36,11 @@ _TIME = (
     "completed_time", "completed_at", "auftragsdatum", "rechnungsdatum", "posting_date", "order_ts", "payment_date",
     "order_time", "invoicedate", "created", "timestamp_utc", "unix_review_time", "fecha", "time",
 )  # fmt: skip
+_STORE = (
+    "store", "store_code", "store_no", "store_nbr", "store_number", "shop_id", "branch", "branch_id", "branch_code",
+    "branch_no", "branch_number", "outlet", "outlet_id", "location_id", "location_code", "location", "filiale",
+    "filial_nr", "filialnummer", "filial_id", "market", "markt", "marktnummer",
+)  # fmt: skip
 
 SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
     "transactions": {
@@ -54,10 +61,7 @@ SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
         ),
         "discount": ("discount_amount", "line_discount", "rabatt", "discounts"),
         "coupon_id": ("coupon", "coupon_code", "discount_code", "voucher", "voucher_code"),
-        "store_id": (
-            "store", "store_code", "store_no", "store_nbr", "store_number", "shop_id", "branch", "branch_id", "outlet",
-            "outlet_id", "location_id", "location", "filiale", "filial_nr", "market",
-        ),
+        "store_id": _STORE,
         "channel": ("sales_channel", "order_channel", "source_channel"),
         "currency": ("currency_code", "order_currency", "order_currency_code", "waehrung", "währung"),
         "session_id": ("session", "user_session", "visit_id"),
@@ -83,7 +87,14 @@ SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
         "unit_cost": ("cost", "cost_price", "wholesale_price", "purchase_price", "einkaufspreis"),
         "age_restricted": ("is_age_restricted", "age_restriction", "age_check", "age_verification", "jugendschutz"),
     },
-    "stores": {"store_id": ("id", "store", "store_code", "store_no", "store_nbr", "shop_id", "branch_id", "outlet_id")},
+    "stores": {
+        "store_id": ("id", *_STORE),
+        "name": ("store_name", "branch_name", "outlet_name", "shop_name", "location_name", "filialname", "bezeichnung"),
+        "latitude": ("lat", "breitengrad"),
+        "longitude": ("lon", "lng", "long", "längengrad", "laengengrad"),
+        "time_zone": ("timezone", "tz", "zeitzone"),
+        "currency": ("currency_code", "waehrung", "währung"),
+    },
 }  # fmt: skip
 """By table and column the names that other systems use, the most telling first."""
 
@@ -106,7 +117,7 @@ CANONICAL: dict[str, Sequence[str]] = {
         "product_id", "name", "brand", "department", "category", "price", "unit_cost", "currency", "shelf_life_days",
         "image_url", "url", "rating", "rating_count", "recommendable", "age_restricted",
     ),
-    "stores": ("store_id", "time_zone"),
+    "stores": STORE_COLUMNS,
     "promotions": ("product_id", "store_id", "starts_at", "ends_at", "display", "flyer"),
     "campaigns": ("campaign_id", "name", "funder", "currency", "budget", "starts_at", "ends_at"),
     "offers": ("offer_id", "campaign_id", "product_id", "name", "amount", "percent"),

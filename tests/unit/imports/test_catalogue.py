@@ -121,7 +121,7 @@ def test_products_without_their_id_are_refused_whole(settings: Settings) -> None
 
 def test_stores_keep_whatever_came(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "stores.parquet"
-    pl.DataFrame({"store_id": [330, 331], "city": ["Bonn", None], "latitude": [50.7, 50.8]}).write_parquet(file)
+    pl.DataFrame({"store_id": [330, 331], "city": ["Bonn", None], "area_ha": [50.7, 50.8]}).write_parquet(file)
     assert import_stores(settings, file, now=NOW, progress=lambda done, total: None).rows_added == 2
     stored = pl.read_parquet(settings.tables_dir / "stores.parquet")
     assert stored.rows() == [("330", "Bonn", "50.7"), ("331", None, "50.8")]

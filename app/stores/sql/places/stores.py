@@ -7,7 +7,8 @@ from sqlalchemy import Connection, delete, select
 
 from app.domain import JsonObject
 from app.errors import Conflict, Missing
-from app.places.documents import store_document, store_of_document
+from app.places.documents import InvalidStore, store_document, store_of_document
+from app.places.store_rows import store_of_row, store_row
 from app.places.stores import Store
 from app.stores.sql.database.place_tables import stores
 from app.stores.sql.database.projection_queue import insert
@@ -45,6 +46,35 @@ def put_stores(connection: Connection, given: Sequence[Store], *, now: datetime)
         connection.execute(statement, list(changed.values()))
         next_change(connection, "stores")
     return len(changed)
+
+
+def put_store_rows(
+    connection: Connection, rows: Sequence[Mapping[str, str | None]], *, time_zone: str, now: datetime
+) -> int:
+    """The same for rows of a table, each valid by itself: columns that a row lacks stay as they are, empty ones clear.
+
+    A row that says nothing but its store_id only adds a store that is not there. `time_zone`: where none is known.
+    """
+    lock_changes(connection, "stores")
+    known = stored_stores(connection)
+    given = [
+        _store_of_row(row, known.get(str(row["store_id"])), time_zone=time_zone)
+        for row in rows
+        if row["store_id"] not in known or any(value for name, value in row.items() if name != "store_id")
+    ]
+    return put_stores(connection, given, now=now)
+
+
+def _store_of_row(row: Mapping[str, str | None], known: Store | None, *, time_zone: str) -> Store:
+    said = {name: value or "" for name, value in row.items()}
+    whole = ({} if known is None else store_row(known)) | said
+    for cells in (whole, said):
+        cells["time_zone"] = cells.get("time_zone") or time_zone
+    try:
+        return store_of_row(whole)
+    except InvalidStore:
+        # What was known does not go with what is said now, as ways of a store that became a warehouse.
+        return store_of_row(said)
 
 
 def put_store(connection: Connection, store: Store, *, revision: int | None, now: datetime) -> JsonObject:
