@@ -17,9 +17,11 @@ from app.api.decisions.replenishment_wire import ReplenishmentRequest
 from app.api.decisions.wire import MAX_SIZE
 from app.api.edge import boundary, connections
 from app.api.idempotency import MAX_KEY_LENGTH
+from app.api.places.wire import StockReservationRequest
 from app.api.till.wire import MAX_TTL_S, ReservationRequest
 from app.bounds import CLOCK_SKEW, ID_LENGTH, QUANTITY_MAX
 from app.commands import models
+from app.composition.places import SNAPSHOT_AFTER
 from app.decision import shadow
 from app.decision.candidates import sources
 from app.decision.candidates.gather import SOURCES
@@ -33,12 +35,16 @@ from app.decision.slate import diversity, mixed
 from app.decision.slate import new_products as new_places
 from app.imports.feed import changes, refresh
 from app.imports.reading import lines
+from app.main import PLACES_REFRESH_S
 from app.model import content as model_content
 from app.model.goods import age_restricted
 from app.model.search.index import HEAD_COUNT
 from app.offers.planning.generation import Guardrails
 from app.offers.rules.combination import MAX_COMBINED
 from app.offers.terms import codes, conditions
+from app.places import feasible, hours, live, promises, reports, views
+from app.places import tables as places_tables
+from app.places.prices import ReferenceRules
 from app.processes import child, server
 from app.settings import Placement, Settings
 from app.stores.feast import push
@@ -131,6 +137,11 @@ STATEMENTS: dict[str, list[str]] = {
         f"`ttl_s` 1 to {MAX_TTL_S:,}",
     ],
     "decisions/0002-no-customers-in-bundles.md": [f"the {foldin.MAX_ITEM_COUNT} strongest purchases"],
+    "decisions/0021-the-table-is-the-stream.md": [
+        f"some {1000 * PLACES_REFRESH_S:.0f} ms after it was accepted",
+        f"written after {SNAPSHOT_AFTER:,} changes",
+        f"of 66,000 products {views.MASK_BYTES // 66_000 // 50 * 50} are kept",
+    ],
     "decisions/0004-redis-on-the-request-path.md": [
         f"After {in_words(argument_default(Breaker, 'trip_count'))} failures in a row",
     ],
@@ -195,10 +206,23 @@ STATEMENTS: dict[str, list[str]] = {
         f"within {issuing.KEEP_PENDING // DAY} days",
     ],
     "operations.md": [
+        f"{live.STALE_AFTER_S:.0f} answers are [`stock_stale`]",
         f"within {consume.SWEEP_EVERY_S:.0f} s while a worker runs",
         f"at {room.RESERVE_BYTES / room.MB:.0f} MB left",
         f"after up to {child.LAST_WAIT_S:.0f} s",
         f"after {server.KEEP_ALIVE_S + 1} s at most",
+    ],
+    "places.md": [
+        f"those within {feasible.NEARBY_KM:.0f} km, nearest first",
+        f"({feasible.NEARBY_KM:.0f} km where it states none)",
+        f"by {promises.EVENING:%H:%M} of the working day",
+        f"does not open within {hours.HORIZON_DAYS} days",
+        f"what is left there, up to {places_tables.FEW_MILLI // 1000};",
+        f"After `ttl_minutes` ({field_default(StockReservationRequest, 'ttl_minutes')}) they are free",
+        f"older than {in_words(reports.HORIZON // DAY)} days is refused",
+        f"the lowest price of the {ReferenceRules().days} days before",
+        f"some {1000 * PLACES_REFRESH_S:.0f} ms later",
+        f"more than {'a' if live.STALE_AFTER_S == 1 else live.STALE_AFTER_S} second, answers are",
     ],
     "ranking.md": [
         f"the strongest {foldin.MAX_ITEM_COUNT} purchases",
