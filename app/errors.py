@@ -30,6 +30,8 @@ EndcapError
 │   ├── CouponNotFound         sql.coupons.staff_issuing
 │   ├── ReservationNotFound    sql.redemption.reservations
 │   ├── RedemptionNotFound     sql.redemption.rollback
+│   ├── StoreNotFound          sql.places.stores
+│   ├── StockReservationNotFound  sql.places.reservations
 │   └── NoBarcode              api.coupons.routes: the coupon has no number that a barcode could show
 ├── Conflict                   the present state does not allow it
 │   ├── BadTransition          a campaign in this state cannot do that
@@ -43,6 +45,10 @@ EndcapError
 │   ├── NotRevocable           sql.coupons.staff_issuing
 │   ├── ReservationOver        sql.redemption.reservations
 │   ├── ReservationOfOther     sql.redemption.reservations: made for another order or customer
+│   ├── StoreRevisionConflict  sql.places.stores: somebody else changed the store first
+│   ├── OutOfStock             sql.places.reservations: less is left than is to be put aside
+│   ├── StockReservationOver   sql.places.reservations
+│   ├── StockReservationOfOther  sql.places.reservations: made by another client
 │   └── BudgetTooSmall         sql.accounts.backfill
 ├── ImportInterrupted          stores.jobs.folder
 ├── FeedUnavailable            imports.feed.fetch: a URL could not be fetched, or not as a whole

@@ -136,7 +136,7 @@ def rows_below(page: str, heading: str) -> Iterator[list[str]]:
 
 
 def codes_in(path: Path) -> Iterator[str]:
-    """The error codes that a file states: `code = …`, problem(status, code), Refused(code), a CODES table."""
+    """The error codes that a file states: `code = …`, problem(status, code), Refused(code), a CODES table, …"""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             if node.targets[0].id == "code":
@@ -145,7 +145,14 @@ def codes_in(path: Path) -> Iterator[str]:
                 yield from (code for value in node.value.values for code in strings(value))
         elif isinstance(node, ast.Call):
             called = node.func.id if isinstance(node.func, ast.Name) else ""
-            position = {"problem": 1, "_problem": 0, "RejectedEvent": 0, "Refused": 0, "RowResult": 2}.get(called)
+            position = {
+                "problem": 1,
+                "_problem": 0,
+                "RejectedEvent": 0,
+                "Refused": 0,
+                "RowResult": 2,
+                "PlaceOutcome": 1,
+            }.get(called)
             if position is not None and len(node.args) > position:
                 yield from strings(node.args[position])
 
