@@ -35,13 +35,15 @@ def operations(document: Document) -> dict[tuple[str, str], Document]:
 
 
 def test_every_operation_is_listed_below_the_scope_that_it_needs(document: Document) -> None:
+    # A path alone stands for all methods that are not listed by name.
     below = {
-        path: cells[0].strip("`")
+        (start, method): cells[0].strip("`")
         for cells in rows_below("access.md", "Scopes")
-        for path in re.findall(r"`(/v1/[^`]*)`", cells[2])
+        for method, start in re.findall(r"`(?:([A-Z]+) )?(/v1/[^`]*)`", cells[2])
     }
     for (method, path), operation in operations(document).items():
-        nearest = max((start for start in below if is_below(path, start)), key=len, default=None)
+        listed = [one for one in below if is_below(path, one[0]) and one[1] in ("", method)]
+        nearest = max(listed, key=lambda one: (len(one[0]), one[1]), default=None)
         assert nearest is not None, f"{method} {path} is listed nowhere"
         assert below[nearest] == operation[SCOPE], f"{method} {path}"
 
@@ -51,14 +53,16 @@ def is_below(path: str, start: str) -> bool:
     return path == start or path.startswith(f"{start}/")
 
 
-def test_every_request_about_coupons_is_listed_with_its_scope(document: Document) -> None:
-    listed = dict(requests_of(DOCS / "coupons.md"))
-    elsewhere = {"/v1/decisions", "/v1/decisions/{decision_id}", "/v1/events"}
+def test_every_request_about_coupons_and_places_is_listed_with_its_scope(document: Document) -> None:
+    of_places = dict(requests_of(DOCS / "places.md"))
+    assert of_places
+    listed = dict(requests_of(DOCS / "coupons.md")) | of_places
+    elsewhere = {"/v1/decisions", "/v1/decisions/{decision_id}"}
     elsewhere.add("/v1/customers/{customer_id}/replenishment")
     stated = {
         one: operation[SCOPE]
         for one, operation in operations(document).items()
-        if one[1] not in elsewhere and operation[SCOPE] != "import"
+        if one[1] not in elsewhere and (operation[SCOPE] != "import" or one in of_places)
     }
     assert listed == stated
 
