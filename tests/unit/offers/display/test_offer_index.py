@@ -1,7 +1,6 @@
 """What a decision says that a coupon takes off a piece is what the till takes off it."""
 
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.mark.parametrize("floor_minor", [None, 45])
 def test_a_saving_is_what_one_piece_is_reduced_by_to_the_cent(bundle: Bundle, floor_minor: int | None) -> None:
-    terms = [{"discount": one, "price_floor_minor": floor_minor} for one in DISCOUNTS]
+    terms: list[dict[str, Any]] = [{"discount": one, "price_floor_minor": floor_minor} for one in DISCOUNTS]
     index = offer_index_of(bundle, *(offer(f"o{number}", "p3", **one) for number, one in enumerate(terms)))
     assert index is not None
     pairs = list(product(range(len(terms)), PRICES_MINOR))
