@@ -117,15 +117,7 @@ def build_service(
         CellWriter(settings.tables_dir, "products"),
         JobProcesses(settings, own_command()),
         places,
-        SqlPlaceReports(
-            ledger,
-            currency=settings.currency,
-            rules=ReferenceRules(
-                perishable_shelf_life_days=settings.perishable_shelf_life_days,
-                counts_from_listing=settings.new_products_name_prices_since_listing,
-            ),
-            facts_of=partial(product_facts, settings.tables_dir),
-        ),
+        _place_reports(ledger, settings),
     )
     return service, [reads, writes]
 
@@ -148,6 +140,15 @@ async def close_service(service: Service, connections: Sequence[PipelinedRedis])
 def _steady_s() -> float:
     """Seconds since the machine began: they pass while a process or the machine stands still, and nobody sets them."""
     return clock_gettime(CLOCK_BOOTTIME)
+
+
+def _place_reports(ledger: Ledger, settings: Settings) -> SqlPlaceReports:
+    rules = ReferenceRules(
+        perishable_shelf_life_days=settings.perishable_shelf_life_days,
+        counts_from_listing=settings.new_products_name_prices_since_listing,
+    )
+    facts_of = partial(product_facts, settings.tables_dir)
+    return SqlPlaceReports(ledger, currency=settings.currency, rules=rules, facts_of=facts_of)
 
 
 def _customers(reads: PipelinedRedis, keys: RedisKeys, settings: Settings) -> RedisCustomers:

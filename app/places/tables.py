@@ -26,6 +26,8 @@ MERGE_COUNT = 512
 GROWTH = 1.25
 
 Cells = npt.NDArray[np.uint8]
+WholeNumbers = npt.NDArray[np.integer[Any]]
+Values = npt.NDArray[np.unsignedinteger[Any]]
 Numbers = npt.NDArray[np.signedinteger[Any]]
 Wide = npt.NDArray[np.int64]
 
@@ -51,8 +53,8 @@ class StorePrice(NamedTuple):
 class SparseRow:
     """Whole numbers from 0 on for a few columns: sorted arrays, and the last changes next to them."""
 
-    columns: npt.NDArray[np.int32]
-    values: npt.NDArray[np.unsignedinteger[Any]]
+    columns: Ints
+    values: Values
     changed: dict[int, int]
 
     @classmethod
@@ -96,7 +98,7 @@ class SparseRow:
                     found[place] = value
         return found
 
-    def merged(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.integer[Any]]]:
+    def merged(self) -> tuple[Ints, WholeNumbers]:
         """All of it as sorted columns and their values."""
         if not self.changed:
             return self.columns, self.values
@@ -117,7 +119,7 @@ class SparseRow:
         self.columns, self.values, self.changed = columns, narrowed(values), {}
 
 
-def narrowed(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.unsignedinteger[Any]]:
+def narrowed(values: WholeNumbers) -> Values:
     """The same numbers, none below 0, in as few bytes as hold the largest."""
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 

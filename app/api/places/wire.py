@@ -33,6 +33,7 @@ class StoreRequest(StoreDocument):
         }
     )
 
+    # A document of the store names it, a request only repeats the path.
     store_id: Id | None = Field(default=None, description="As in the path, where it is given")  # type: ignore[assignment]
     revision: Revision | None = Field(
         default=None, description="The one that was read, 0 for none: another change since then is refused with 409"

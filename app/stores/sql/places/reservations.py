@@ -190,7 +190,7 @@ def _close(connection: Connection, row: RowMapping, status: str, *, now: datetim
 
 def _collected(row: RowMapping, line: ReservedLine, now: datetime) -> StockReport:
     event_id = f"{row['reservation_id']} {line.product_id}"
-    return StockReport(SENDER, event_id, now, None, change_milli=-line.quantity_milli)
+    return StockReport(SENDER, event_id, now, sequence=None, change_milli=-line.quantity_milli)
 
 
 def _end_overdue(connection: Connection, store_id: str, product_ids: Iterable[str], *, now: datetime) -> None:
