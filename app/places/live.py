@@ -125,7 +125,7 @@ class Place:
 
 @dataclass(slots=True)
 class LivePlaces:
-    """One process's knowledge. Changes take turns, in whatever thread; who reads needs none.
+    """One process's knowledge. Changes take turns, in whatever thread; who reads needs none but for a mask.
 
     `checked_s`: when it was last known to be equal to the database, by `clock` (seconds that also count while the
     process or the machine stands still); None before the first time.
@@ -150,17 +150,13 @@ class LivePlaces:
 
     def prepare(self, bundle: Bundle) -> None:
         """Numbers a bundle that is about to go live; some 30 ms for 66,000 products."""
-        ids, columns = bundle.catalogue.product_ids, []
-        for start in range(0, len(ids), NUMBERED_AT_ONCE):
-            with self._turn:
-                columns.append(self.tables.columns(ids[start : start + NUMBERED_AT_ONCE]))
-        view = BundleView(self.tables, np.concatenate([*columns, np.zeros(0, np.int32)]))
-        others = [(known, other) for known, other in self._views if known() not in (None, bundle)]
-        self._views = (*others, (ref(bundle), view))
+        while not self._prepared(bundle, self.tables):
+            pass
 
     def replace_tables(self, tables: LiveTables) -> None:
         """Other tables in place of these."""
-        self.tables = tables
+        with self._turn:
+            self.tables = tables
         self._number_stores()
         for bundle in [known() for known, _ in self._views]:
             if bundle is not None:
@@ -201,9 +197,10 @@ class LivePlaces:
         if view is None:
             return None
         reached = self._reach(wanted, now)
-        return Place(
-            self.tables, view, reached, _allowed(view, reached.rows, bundle), self.staleness_s, self.price_number
-        )
+        # In turn: a mask that another thread makes while stock changes would lack the change for good.
+        with self._turn:
+            allowed = _allowed(view, reached.rows, bundle)
+        return Place(self.tables, view, reached, allowed, self.staleness_s, self.price_number)
 
     def available(self, wanted: Wanted, product_ids: Sequence[str], *, now: datetime) -> Sequence[str]:
         """Those of the products that the question may have, without any bundle."""
@@ -219,6 +216,21 @@ class LivePlaces:
         columns = np.array([column for _, column in kept], np.int32)
         can = (self.tables.codes(np.array(rows, np.intp)[:, None], columns) & LEVEL != 0).any(axis=0)
         return [kept[place][0] for place in can.nonzero()[0].tolist()]
+
+    def _prepared(self, bundle: Bundle, tables: LiveTables) -> bool:
+        """Numbers the bundle by these tables; False where others took their place meanwhile."""
+        ids, columns = bundle.catalogue.product_ids, []
+        for start in range(0, len(ids), NUMBERED_AT_ONCE):
+            with self._turn:
+                columns.append(tables.columns(ids[start : start + NUMBERED_AT_ONCE]))
+        view = BundleView(tables, np.concatenate([*columns, np.zeros(0, np.int32)]))
+        with self._turn:
+            if tables is not self.tables:
+                return False
+            # By identity: a version that is loaded again is another bundle, and arrays cannot be compared as a whole.
+            others = [one for one in self._views if (known := one[0]()) is not None and known is not bundle]
+            self._views = (*others, (ref(bundle), view))
+        return True
 
     def _number_stores(self) -> None:
         with self._turn:

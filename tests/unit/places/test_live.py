@@ -3,18 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app.domain import ItemIdx, Option
+from app.domain import ItemIdx, Mask, Option
 from app.model.bundle import Bundle, current_version, load_bundle
+from app.places import live
 from app.places.feasible import NEARBY_KM, Wanted
 from app.places.live import LivePlaces, Place
 from app.places.promises import promise
 from app.places.stores import EVERYWHERE, Store, Way, distance_km
-from app.places.tables import StockLevel, StorePrice
+from app.places.tables import LiveTables, StockLevel, StorePrice
 from tests.support.world import World
 from tests.unit.places.worlds import NOW, PRODUCTS, random_levels, random_position, random_stores
 
@@ -162,6 +164,67 @@ def test_a_change_of_stock_reaches_masks_that_were_made_before(bundle: Bundle) -
             assert (kept.allowed is None) == (made.allowed is None)
             if kept.allowed is not None and made.allowed is not None:
                 assert (kept.allowed == made.allowed).all()
+
+
+def test_stock_that_changes_while_another_thread_makes_a_mask_is_in_that_mask(bundle: Bundle) -> None:
+    # Bundles warm up in a thread, and a shadow ranks in one.
+    stores = {"s0": replace(random_stores(np.random.default_rng(0))["s0"], hours=None)}
+    places = places_of(stores, [StockLevel("s0", "p0", 1_000)], bundle)
+    change = Thread(target=places.change_stock, args=([StockLevel("s0", "p0", 0)],))
+
+    class Interrupted(LiveTables):
+        def has_anywhere(self, rows: Any) -> Mask:
+            found = super().has_anywhere(rows)
+            change.start()
+            # Where the change waits for its turn, it comes after this.
+            change.join(0.2)
+            return found
+
+    places.tables.__class__ = Interrupted
+    wanted = Wanted("s0", ways=frozenset({Way.IN_STORE}))
+    assert places.place(wanted, bundle, now=NOW) is not None
+    change.join()
+    place = places.place(wanted, bundle, now=NOW)
+    assert place is not None
+    assert place.allowed is not None
+    assert not place.allowed.any()
+
+
+def test_a_bundle_that_is_numbered_while_the_tables_are_replaced_is_numbered_by_the_new_ones(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "NUMBERED_AT_ONCE", 10)
+    stores = {"s0": replace(random_stores(np.random.default_rng(0))["s0"], hours=None)}
+    places = places_of(stores, [StockLevel("s0", "p0", 1_000)], bundle)
+    other = LiveTables(["s0"], ["of-nobody"])
+    other.put_stock(StockLevel("s0", "p1", 1_000))
+    replacing = Thread(target=places.replace_tables, args=(other,))
+
+    class Interrupted(list[str]):
+        def __getitem__(self, index: Any) -> Any:
+            if isinstance(index, slice) and index.start == 20 and not replacing.ident:
+                replacing.start()
+                replacing.join(0.2)
+            return super().__getitem__(index)
+
+    names = Interrupted(bundle.catalogue.product_ids)
+    second = replace(bundle, catalogue=replace(bundle.catalogue, product_ids=names))
+    places.prepare(second)
+    replacing.join()
+    for one in (bundle, second):
+        place = places.place(Wanted("s0", ways=frozenset({Way.IN_STORE})), one, now=NOW)
+        assert place is not None
+        assert place.allowed is not None
+        assert place.allowed.nonzero()[0].tolist() == [1]
+
+
+def test_a_version_that_is_loaded_again_serves_next_to_the_first(bundle: Bundle) -> None:
+    stores = random_stores(np.random.default_rng(0))
+    places = places_of(stores, [], bundle)
+    again = replace(bundle, gram=bundle.gram.copy())
+    places.prepare(again)
+    for one in (bundle, again):
+        assert places.place(Wanted("s0"), one, now=NOW) is not None
 
 
 def test_nothing_is_restricted_where_nobody_keeps_stock(bundle: Bundle) -> None:
