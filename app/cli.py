@@ -347,7 +347,7 @@ def demo(
     budget_minutes: BudgetMinutes = 1.0,
 ) -> None:
     """Import a grocer's year of till lines, train on it, serve, and show one decision."""
-    from app.commands.demo import run_demo
+    from app.commands.demo.run import run_demo
 
     settings = load_settings(data_dir, host=host, port=port)
     run_demo(settings, check=check, budget_s=budget_minutes * 60)

@@ -52,7 +52,7 @@ TRAINING_MAY_IMPORT = (
 )
 """What training shares with serving; the stores are for materialization alone."""
 MATERIALIZATION = ("training/features/materialize.py", "training/release/parity.py")
-TRAINING_IS_CALLED_FROM = ("app/cli.py", "app/commands/models.py", "app/commands/demo.py")
+TRAINING_IS_CALLED_FROM = ("app/cli.py", "app/commands/models.py", "app/commands/demo/run.py")
 
 CONSTRUCTED = {
     "open_ledger",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.commands.demo_coupons import (
+from app.commands.demo.coupons import (
     basket_of,
     couponed_product,
     find_shopper,

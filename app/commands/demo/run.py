@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from time import monotonic, sleep
 
 from app.commands import supervisor
-from app.commands.demo_coupons import (
+from app.commands.demo.client import DECISIONS, Client, DemoFailure
+from app.commands.demo.coupons import (
     Shopper,
     basket_of,
     couponed_product,
@@ -72,26 +73,22 @@ def _prepare(settings: Settings, *, budget_s: float) -> None:
 
 def _show(settings: Settings, stop: supervisor.Stop, check: bool, failure: list[BaseException]) -> None:
     try:
-        base = f"http://{settings.host}:{settings.port}"
-        _wait_until_ready(base)
+        client = Client(f"http://{settings.host}:{settings.port}", settings.api_key)
+        _wait_until_ready(client.base)
         shopper = find_shopper(settings, now=datetime.now(UTC))
         body = _question(shopper)
-        _print_decision(base, body, _decision(f"{base}/v1/decisions", body, settings.api_key))
+        _print_decision(client.base, body, _decision(client, body))
         if shopper.has_coupons:
-            _show_coupons(settings, base, shopper)
+            _show_coupons(settings, client, shopper)
         show_text(*import_parts(settings, now=datetime.now(UTC)))
         if not check:
-            notify(f"Serving on {base} (API at {base}/docs); Ctrl-C ends it.")
+            notify(f"Serving on {client.base} (API at {client.base}/docs); Ctrl-C ends it.")
     # Handed on to run_demo(), because an error in a thread would end nothing but the thread.
-    except (OSError, EndcapFailure) as error:
-        failure.append(StoreUnavailable(f"the demo's service did not answer: {error}"))
+    except (OSError, DemoFailure) as error:
+        failure.append(StoreUnavailable(f"the demo's service did not answer as it should: {error}"))
         stop.set()
     if check:
         stop.set()
-
-
-class EndcapFailure(Exception):
-    """The service came up, but not ready."""
 
 
 def _wait_until_ready(base: str) -> None:
@@ -107,7 +104,7 @@ def _wait_until_ready(base: str) -> None:
         except OSError as error:
             detail = str(error)
         sleep(0.1)
-    raise EndcapFailure(f"not ready after {READY_TIMEOUT_S:.0f} s: {detail}")
+    raise DemoFailure(f"not ready after {READY_TIMEOUT_S:.0f} s: {detail}")
 
 
 def _question(shopper: Shopper) -> dict[str, object]:
@@ -119,30 +116,20 @@ def _question(shopper: Shopper) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _decision(url: str, body: Mapping[str, object], api_key: str | None) -> JsonObject:
+def _decision(client: Client, body: Mapping[str, object]) -> JsonObject:
     """The answer once the wallets are in Redis, where the worker writes them after the start."""
     deadline = monotonic() + WALLETS_TIMEOUT_S
-    while Degraded.COUPONS_UNKNOWN in (answer := _post(url, body, api_key))["degraded"] and monotonic() < deadline:
+    while Degraded.COUPONS_UNKNOWN in (answer := client.post(DECISIONS, body))["degraded"] and monotonic() < deadline:
         sleep(0.1)
     return answer
 
 
-def _show_coupons(settings: Settings, base: str, shopper: Shopper) -> None:
+def _show_coupons(settings: Settings, client: Client, shopper: Shopper) -> None:
     bought = couponed_product(settings, shopper.customer_id)
     if bought is None:
         return
-    answer = _post(f"{base}/v1/qualifications", basket_of(shopper, bought), settings.api_key)
+    answer = client.post("/v1/qualifications", basket_of(shopper, bought))
     show_text(*qualification_lines(answer, bought.name))
-
-
-def _post(url: str, body: Mapping[str, object], api_key: str | None) -> JsonObject:
-    headers = {"Content-Type": "application/json"}
-    if api_key:
-        headers["Authorization"] = f"Bearer {api_key}"
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
-    with urllib.request.urlopen(request, timeout=10) as response:
-        answer: JsonObject = json.load(response)
-        return answer
 
 
 def _print_decision(base: str, body: Mapping[str, object], answer: JsonObject) -> None:
@@ -162,5 +149,5 @@ def _print_decision(base: str, body: Mapping[str, object], answer: JsonObject) -
     show_text(TextTable(("#", "kind", "product", "name", "score", "P", "why"), rows, title=title))
     if answer["degraded"]:
         show_text(f"degraded: {', '.join(answer['degraded'])}")
-    request = f"curl -s {base}/v1/decisions -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
+    request = f"curl -s {base}{DECISIONS} -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
     show_text("Ask again:", request)
