@@ -1,6 +1,6 @@
-"""One product in all stores, and its price in one: what people and order systems read, straight from the truth."""
+"""Stock by product and by store, and prices: what people and order systems read, straight from the truth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
@@ -28,6 +28,14 @@ def stock_of_product(connection: Connection, product_id: str) -> Sequence[StockI
         StockInStore(store_id, quantity, reserved, available_milli(quantity, reserved_milli=reserved))
         for store_id, quantity, reserved in connection.execute(query)
     ]
+
+
+def quantities_of_store(connection: Connection, store_id: str) -> Mapping[str, int]:
+    """Of each product that the store reported the thousandths that are there; not those whose quantity is unknown."""
+    columns = (stock.c.product_id, stock.c.quantity_milli)
+    is_known = (stock.c.store_id == store_id) & stock.c.quantity_milli.is_not(None)
+    rows = connection.execute(select(*columns).where(is_known))
+    return {row.product_id: row.quantity_milli for row in rows}
 
 
 def reference_of(connection: Connection, store_id: str, product_id: str) -> tuple[int, str] | None:
