@@ -68,9 +68,7 @@ def build_service(
     ledger = ledger_of(settings, limit_s=LEDGER_LIMIT_S)
     offer_indexes = OfferIndexes(ledger)
     places = LivePlaces(clock=_steady_s)
-    options = Options(
-        stale_after_s=settings.features_stale_after_s, offer_index_of=offer_indexes.offer_index_of, places=places
-    )
+    options = Options(settings.features_stale_after_s, offer_indexes.offer_index_of, places=places)
     live = LiveBundle(
         settings.bundles_dir,
         tables_dir=settings.tables_dir,
@@ -92,8 +90,7 @@ def build_service(
     )
     disk = _disk(settings, redis_url, writes)
     event_store, decision_log = _writers(writes, keys, settings, metrics, disk)
-    client = redis_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000)
-    projections = projections_of(settings, ledger, client)
+    projections = projections_of(settings, ledger, redis_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000))
     requests, guesses = _limits(writes, keys, settings, metrics)
     background = Background()
     metrics.tasks.sources.append(background.problems)
