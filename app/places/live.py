@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from app.domain import Ints, Mask, Option, Source
 from app.model.bundle import Bundle
-from app.places.feasible import StoreMap, Wanted
+from app.places.feasible import SENT, StoreMap, Wanted
 from app.places.promises import promise_and_expiry
 from app.places.stores import EVERYWHERE, Store, Way
 from app.places.tables import ABSENT, HAS_PRICE, LEVEL, MANY, LiveTables, StockLevel, StorePrice, Wide
@@ -22,6 +22,8 @@ from app.places.views import BundleView, Rows
 
 NUMBERED_AT_ONCE = 2_000
 """Products of a new bundle for which changes wait at a time: 1 ms."""
+PICKUP_ONLY, YES = "pickup_only", ("yes", "true", "1")
+"""The column of the product table, and what it holds, for products that are sold with pickup alone: residual stock."""
 KEEP_FOR = timedelta(seconds=60)
 """What is feasible is found again after so long at the latest."""
 REACHED_COUNT = 1_000
@@ -41,17 +43,19 @@ class Prices(NamedTuple):
 class _Reached:
     """What is feasible for a question, from `made_at` until `until_at`.
 
-    `sources` in the order of preference, those of one way from the first number of `ways` to the second, with their
-    rows in the tables; `is_unkept`: the numbers of those that keep no stock. `rows`: all of them, ascending; None where
-    one keeps no stock, so that all may be there. `price_rows`: whose price counts, the first that has one.
+    `sources` in the order of preference, with their rows in the tables; those of one way run from the first number in
+    `ways` to the second, and the third says whether they are sent. `is_unkept`: the numbers of those that keep none.
+    `rows`: all of them, ascending, None where one keeps no stock, so that all may be there; `pickup_rows`: the same of
+    those that do not send. `price_rows`: whose price counts, the first that has one.
     """
 
     sources: Sequence[Source]
     source_rows: npt.NDArray[np.intp]
     row_numbers: Sequence[int]
     is_unkept: npt.NDArray[np.intp]
-    ways: Sequence[tuple[int, int]]
+    ways: Sequence[tuple[int, int, bool]]
     rows: Rows | None
+    pickup_rows: Rows | None
     price_rows: tuple[int, ...]
     made_at: datetime
     until_at: datetime
@@ -95,10 +99,13 @@ class Place:
             price_minor = np.where(of_all == ABSENT, price_minor, of_all)
         # Twenty products from a handful of stores: plain loops take a third of the time of arrays.
         by_source, sources, found = codes.tolist(), reached.sources, []
+        not_sent = None if self.view.pickup_only is None else self.view.pickup_only.take(items)
         known = [minor if minor != ABSENT else None for minor in price_minor.tolist()]
         for place, (column, listed) in enumerate(zip(columns.tolist(), known, strict=True)):
             options: list[Option] = []
-            for start, end in reached.ways:
+            for start, end, is_sent in reached.ways:
+                if is_sent and not_sent is not None and not_sent[place]:
+                    continue
                 for number in range(start, end):
                     code = by_source[number][place]
                     if code == MANY:
@@ -199,11 +206,11 @@ class LivePlaces:
         reached = self._reach(wanted, now)
         # In turn: a mask that another thread makes while stock changes would lack the change for good.
         with self._turn:
-            allowed = _allowed(view, reached.rows, bundle)
+            allowed = view.allowed(reached.rows, reached.pickup_rows)
         return Place(self.tables, view, reached, allowed, self.staleness_s, self.price_number)
 
     def available(self, wanted: Wanted, product_ids: Sequence[str], *, now: datetime) -> Sequence[str]:
-        """Those of the products that the question may have, without any bundle."""
+        """Those of the products that the question may have, without any bundle, which alone knows what is not sent."""
         if not self.map.stores or not self._knows(wanted):
             return product_ids
         rows = self._reach(wanted, now).rows
@@ -223,7 +230,7 @@ class LivePlaces:
         for start in range(0, len(ids), NUMBERED_AT_ONCE):
             with self._turn:
                 columns.append(tables.columns(ids[start : start + NUMBERED_AT_ONCE]))
-        view = BundleView(tables, np.concatenate([*columns, np.zeros(0, np.int32)]))
+        view = BundleView(tables, np.concatenate([*columns, np.zeros(0, np.int32)]), _pickup_only(bundle))
         with self._turn:
             if tables is not self.tables:
                 return False
@@ -265,11 +272,10 @@ class LivePlaces:
 
         sources: list[Source] = []
         ways = []
-        for _, of_way in self.map.feasible(wanted, source_of):
-            ways.append((len(sources), len(sources) + len(usable := self._usable(of_way))))
+        for way, of_way in self.map.feasible(wanted, source_of):
+            ways.append((len(sources), len(sources) + len(usable := self._usable(of_way)), way in SENT))
             sources += usable
         keeps = [self._keeps(source.store_id) for source in sources]
-        rows = tuple(sorted({self.tables.row_of[source.store_id] for source in sources})) if all(keeps) else None
         named = wanted.store_id or wanted.pickup_store_id or (sources[0].store_id if sources else EVERYWHERE)
         price_rows = tuple(row for name in (named, EVERYWHERE) if (row := self.tables.row_of.get(name)) is not None)
         source_rows = [self.tables.row_of[source.store_id] for source in sources]
@@ -279,11 +285,17 @@ class LivePlaces:
             source_rows,
             np.array([number for number, is_kept in enumerate(keeps) if not is_kept], np.intp),
             ways,
-            rows,
+            self._rows(sources),
+            self._rows([source for source in sources if source.way not in SENT]),
             price_rows,
             now,
             until_at,
         )
+
+    def _rows(self, sources: Sequence[Source]) -> Rows | None:
+        if not all(self._keeps(source.store_id) for source in sources):
+            return None
+        return tuple(sorted({self.tables.row_of[source.store_id] for source in sources}))
 
     def _usable(self, sources: Sequence[Source]) -> Sequence[Source]:
         """Without those behind the first that keep no stock: nobody is sent further for what may not be there."""
@@ -303,7 +315,8 @@ class LivePlaces:
         return known[2], known[1]
 
 
-def _allowed(view: BundleView, rows: Rows | None, bundle: Bundle) -> Mask | None:
-    if rows is None:
-        return None
-    return view.available(rows) if rows else np.zeros(bundle.item_count, np.bool_)
+def _pickup_only(bundle: Bundle) -> Mask | None:
+    """Which items the product table says are not sent (n,); None where it says that of none."""
+    attribute = bundle.catalogue.attributes.get(PICKUP_ONLY)
+    found = None if attribute is None else attribute.is_one_of(YES)
+    return found if found is not None and found.any() else None
