@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.domain import Channel
 from tests.api.places.conftest import eventually, level, shown
 
 Json = dict[str, Any]
@@ -46,6 +47,24 @@ def test_only_what_the_store_has_is_shown_with_every_way_to_get_it(report: Repor
     assert shown(decide(pickup_store_id="s1")) == {"tea-2", "tea-3"}
     # Without any place what can be sent.
     assert shown(decide()) == {"tea-1", "coffee-1"}
+
+
+def test_every_channel_can_buy_the_same_and_knows_the_same_versions(report: Report, decide: Decide) -> None:
+    report(level("s0", "tea-1", 3), level("online", "coffee-1", 9))
+    eventually(lambda: decide(store_id="s0")["eligible_count"] == 2)
+    answers = [decide(store_id="s0", channel=channel.value) for channel in Channel]
+    bought = [
+        {
+            (one["product_id"], option["way"], option["store_id"], option["price"]["amount_minor"])
+            for one in answer["propositions"]
+            for option in one["options"]
+        }
+        for answer in answers
+    ]
+    assert bought == [
+        {("tea-1", "in_store", "s0", 250), ("tea-1", "pickup", "s0", 250), ("coffee-1", "ship", "online", 250)}
+    ] * len(Channel)
+    assert len({(answer["catalogue_version"], answer["price_version"]) for answer in answers}) == 1
 
 
 def test_a_product_that_sells_out_leaves_the_next_answer(report: Report, decide: Decide) -> None:
