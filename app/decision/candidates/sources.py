@@ -1,7 +1,7 @@
 """The candidate sources: each a function from context to items, none longer than its bound.
 
-Those that cut at a bound look at `allowed` first, so that what is barred takes no place. The others leave what is not
-allowed to the eligibility rules, which count it by reason.
+Those that cut at a bound look at `allowed` first, so that what is barred takes no place. What the others propose and is
+not allowed is left to the eligibility rules, which count it by reason.
 """
 
 import numpy as np
@@ -88,7 +88,10 @@ def recent(context: Context, allowed: Mask | None) -> Ints:
 def trending(context: Context, allowed: Mask | None) -> Ints:
     """What sells now in the customer's store, segment or everywhere."""
     items, _ = trending_group(context)
-    return _passing(items, allowed)[:TRENDING_COUNT]
+    if allowed is None:
+        return items[:TRENDING_COUNT]
+    # As far down the list as it takes; the rules drop, and count, what is barred on the way.
+    return items[: allowed.take(items).cumsum().searchsorted(TRENDING_COUNT) + 1]
 
 
 def promotion(context: Context, allowed: Mask | None) -> Ints:

@@ -15,6 +15,7 @@ from app.decision.eligibility.products import all_allowed, eligibility_rules
 from app.decision.pipeline import Options, rank
 from app.domain import Line, Mask, ProductId, Query
 from app.model.bundle import Bundle, current_version, load_bundle
+from app.ports import CustomerState
 from tests.support.world import World
 from tests.unit.decision.random_bundles import random_bundle, random_customer
 
@@ -72,15 +73,22 @@ def test_sources_with_a_bound_fill_it_with_what_may_be_shown(base: Bundle, share
     context = make_context(QUERY, bundle, state, stale_after_s=1e9)
     allowed = allowed_in(context)
     found = find_candidates(context, allowed).by_source
-    for name in ("similar", "buy_again", "linear", "following", "trending", "popular"):
+    for name in ("similar", "buy_again", "linear", "following", "popular"):
         assert allowed[found[name]].all(), name
     assert context.followers is not None
     followers = context.followers.items.ravel()
     able = allowed[followers] & (followers >= 0)
     assert len(found["following"]) == min(sources.FOLLOWING_COUNT, able.sum())
-    trends = bundle.trending_idx[0]
-    assert found["trending"].tolist() == trends[allowed[trends]][: sources.TRENDING_COUNT].tolist()
+    trends, trending = bundle.trending_idx[0], found["trending"]
+    assert trending[allowed[trending]].tolist() == trends[allowed[trends]][: sources.TRENDING_COUNT].tolist()
     assert len(found["similar"]) == min(sources.SIMILAR_COUNT, allowed.sum())
+
+
+def test_what_is_barred_of_the_best_sellers_is_counted_by_its_reason(base: Bundle) -> None:
+    bundle = random_bundle(base, item_count=ITEM_COUNT, share=0.5, seed=6)
+    slate = rank(replace(QUERY, allows_age_restricted=True, customer_id=None), bundle, CustomerState(), OPTIONS)
+    is_here = bundle.catalogue.attributes["here"].codes[bundle.trending_idx[0]] == 0
+    assert slate.trace.dropped["filter_here"].count == (~is_here[: np.flatnonzero(is_here)[49]]).sum()
 
 
 def test_followers_that_may_be_shown_are_the_likeliest_of_these(base: Bundle) -> None:
