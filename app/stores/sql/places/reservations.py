@@ -4,9 +4,11 @@ A reserved piece is available to nobody else. It is claimed by a conditional UPD
 changes, the transaction ends, and nothing is half claimed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
@@ -15,8 +17,10 @@ from app.domain import JsonObject
 from app.errors import Conflict, Missing
 from app.offers.terms.codes import new_id
 from app.places.stock import StockReport
+from app.stores.sql.database.chunks import chunks
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.place_tables import stock, stock_reservations
+from app.stores.sql.places.cells import Cell
 from app.stores.sql.places.changes import lock_changes, next_change
 from app.stores.sql.places.stock import apply_stock
 
@@ -135,26 +139,46 @@ def collect_stock(connection: Connection, reservation_id: str, client: str, *, n
 
 
 def expire_stock_reservations(ledger: Ledger, *, now: datetime) -> int:
-    """Ends reservations whose time is over, in one transaction for some of them; returns how many."""
-    query = select(stock_reservations).where(_is_overdue(now)).limit(EXPIRE_COUNT)
-    if not ledger.read(lambda connection: connection.execute(query.limit(1)).first()):
-        return 0
+    """Ends the reservations whose time is over, some of them in one transaction at a time; returns how many."""
+    query = select(stock_reservations.c.reservation_id).where(_is_overdue(now)).limit(EXPIRE_COUNT)
+    ended = 0
+    while overdue := ledger.read(lambda connection: connection.execute(query).scalars().all()):
+        ended += ledger.write(partial(_expire_in_turn, reservation_ids=overdue, now=now))
+    return ended
 
-    def work(connection: Connection) -> int:
-        lock_changes(connection, "stock")
-        return _expire(connection, connection.execute(query).mappings().all(), now=now)
 
-    return ledger.write(work)
+def _expire_in_turn(connection: Connection, reservation_ids: Sequence[str], *, now: datetime) -> int:
+    lock_changes(connection, "stock")
+    return _expire(connection, reservation_ids, now=now)
+
+
+def _expire(connection: Connection, reservation_ids: Sequence[str], *, now: datetime) -> int:
+    """Ends those of them whose time is over and that nobody else has ended; returns how many."""
+    table = stock_reservations
+    over = update(table).where(table.c.reservation_id.in_(reservation_ids), _is_overdue(now)).values(status=EXPIRED)
+    rows = connection.execute(over.returning(table.c.store_id, table.c.lines)).all()
+    freed: Counter[Cell] = Counter()
+    for store_id, lines in rows:
+        freed.update({(store_id, product_id): milli for product_id, milli in lines})
+    _free(connection, freed)
+    return len(rows)
+
+
+def _end_overdue(connection: Connection, store_id: str, product_ids: Iterable[str], *, now: datetime) -> None:
+    table = stock_reservations
+    query = select(table.c.reservation_id, table.c.lines).where(_is_overdue(now), table.c.store_id == store_id)
+    wanted = set(product_ids)
+    overdue = [found for found, lines in connection.execute(query) if wanted & {product_id for product_id, _ in lines}]
+    for some in chunks(overdue):
+        _expire(connection, some, now=now)
 
 
 def _end(connection: Connection, reservation_id: str, client: str, status: str, *, now: datetime) -> JsonObject:
     lock_changes(connection, "stock")
+    _expire(connection, [reservation_id], now=now)
     row = _row_of(connection, reservation_id)
     if row["client"] != client:
         raise StockReservationOfOther(f"reservation {reservation_id!r} was made by another client")
-    if row["status"] == HELD and row["expires_at"] <= now:
-        _expire(connection, [row], now=now)
-        row = _row_of(connection, reservation_id)
     if row["status"] == HELD:
         _close(connection, row, status, now=now)
         return find_stock_reservation(connection, reservation_id)
@@ -163,41 +187,30 @@ def _end(connection: Connection, reservation_id: str, client: str, status: str, 
     raise StockReservationOver(f"reservation {reservation_id!r} is {row['status']}; make a new one")
 
 
-def _expire(connection: Connection, rows: Sequence[RowMapping], *, now: datetime) -> int:
-    return sum(_close(connection, row, EXPIRED, now=now) for row in rows)
-
-
-def _close(connection: Connection, row: RowMapping, status: str, *, now: datetime) -> bool:
-    """Ends a held reservation; False where somebody else was first."""
+def _close(connection: Connection, row: RowMapping, status: str, *, now: datetime) -> None:
+    """Ends a held reservation before its time is over; whoever calls has locked the changes of stock."""
     table = stock_reservations
-    statement = update(table).where(table.c.reservation_id == row["reservation_id"], table.c.status == HELD)
-    if status == EXPIRED:
-        statement = statement.where(table.c.expires_at <= now)
-    if connection.execute(statement.values(status=status)).rowcount != 1:
-        return False
-    lines = sorted(ReservedLine(*line) for line in row["lines"])
-    for line in lines:
+    connection.execute(update(table).where(table.c.reservation_id == row["reservation_id"]).values(status=status))
+    cells: dict[Cell, int] = {(row["store_id"], product_id): milli for product_id, milli in row["lines"]}
+    _free(connection, cells)
+    if status == COLLECTED:
+        reports = [(*cell, _collected(row, cell[1], milli, now=now)) for cell, milli in cells.items()]
+        apply_stock(connection, reports, now=now)
+
+
+def _free(connection: Connection, reserved_milli: Mapping[Cell, int]) -> None:
+    """So much of each product is no longer put aside."""
+    for cell, milli in sorted(reserved_milli.items()):
         values = {
-            "reserved_milli": stock.c.reserved_milli - line.quantity_milli,
+            "reserved_milli": stock.c.reserved_milli - milli,
             "changed": next_change(connection, "stock"),
         }
-        connection.execute(update(stock).where(_is_cell(row["store_id"], line.product_id)).values(values))
-    if status == COLLECTED:
-        reports = [(row["store_id"], line.product_id, _collected(row, line, now)) for line in lines]
-        apply_stock(connection, reports, now=now)
-    return True
+        connection.execute(update(stock).where(_is_cell(*cell)).values(values))
 
 
-def _collected(row: RowMapping, line: ReservedLine, now: datetime) -> StockReport:
-    event_id = f"{row['reservation_id']} {line.product_id}"
-    return StockReport(SENDER, event_id, now, sequence=None, change_milli=-line.quantity_milli)
-
-
-def _end_overdue(connection: Connection, store_id: str, product_ids: Iterable[str], *, now: datetime) -> None:
-    query = select(stock_reservations).where(_is_overdue(now), stock_reservations.c.store_id == store_id)
-    wanted = set(product_ids)
-    rows = connection.execute(query.limit(EXPIRE_COUNT)).mappings().all()
-    _expire(connection, [row for row in rows if wanted & {line[0] for line in row["lines"]}], now=now)
+def _collected(row: RowMapping, product_id: str, quantity_milli: int, *, now: datetime) -> StockReport:
+    event_id = f"{row['reservation_id']} {product_id}"
+    return StockReport(SENDER, event_id, now, sequence=None, change_milli=-quantity_milli)
 
 
 def _is_overdue(now: datetime) -> ColumnElement[bool]:

@@ -11,6 +11,7 @@ from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.place_tables import stock
 from app.stores.sql.places import reservations
 from app.stores.sql.places.reservations import (
+    EXPIRE_COUNT,
     Order,
     OutOfStock,
     ReservedLine,
@@ -105,6 +106,24 @@ def test_what_is_overdue_comes_back_by_a_sweep_and_by_the_next_customer(ledger: 
     assert available(ledger) == {"shoe": 1}
     with pytest.raises(StockReservationOver):
         ledger.write(lambda connection: collect_stock(connection, second, "shop", now=NOW + 2 * TTL))
+
+
+@pytest.mark.parametrize("product_id", ["sock", "shoe"])
+def test_what_is_overdue_comes_back_however_much_of_it_there_is(ledger: Ledger, product_id: str) -> None:
+    count = EXPIRE_COUNT + 1
+    stocked(ledger, sock=count, shoe=1)
+
+    def work(connection: Connection) -> None:
+        for name in ["sock"] * count + ["shoe"]:
+            reserve(connection, ORDER, "330", [ReservedLine(name, 1000)], now=NOW, ttl=TTL)
+
+    ledger.write(work)
+    assert available(ledger) == {"sock": 0, "shoe": 0}
+    wanted = {"sock": count, "shoe": 1}[product_id]
+    put_aside(ledger, now=NOW + TTL, **{product_id: wanted})
+    # The sweep need not be called as often as there are pages of it.
+    assert expire_stock_reservations(ledger, now=NOW + TTL) == count + 1 - wanted
+    assert available(ledger) == {"sock": count, "shoe": 1} | {product_id: 0}
 
 
 def test_an_overdue_reservation_is_not_collected(ledger: Ledger) -> None:
