@@ -127,7 +127,7 @@ def get_prices(
     RESERVATIONS,
     status_code=201,
     response_model=StockReservationAnswer,
-    responses=documented(400, 409, 413, 422),
+    responses=documented(400, 404, 409, 413, 422),
     **idempotent(Scope.REDEEM),
 )
 async def reserve_stock(body: StockReservationRequest, request: Request) -> Response:
@@ -140,9 +140,13 @@ async def reserve_stock(body: StockReservationRequest, request: Request) -> Resp
     _check_lines(lines)
     order = Order(body.order_id, write.client, body.customer_id)
     ttl = timedelta(minutes=body.ttl_minutes)
-    work = partial(reserve, order=order, store_id=body.store_id, lines=lines, now=write.now, ttl=ttl)
-    transaction = partial(run_idempotent, service.ledger, write, lambda connection: _stored(work(connection), 201))
-    return await respond(service, write, transaction)
+
+    def work(connection: Transaction) -> StoredResponse:
+        # The stock of a store that was taken off the map is kept, and nobody collects it there.
+        find_store(connection, body.store_id)
+        return _stored(reserve(connection, order, body.store_id, lines, now=write.now, ttl=ttl), 201)
+
+    return await respond(service, write, partial(run_idempotent, service.ledger, write, work))
 
 
 @router.get(
@@ -153,7 +157,9 @@ async def reserve_stock(body: StockReservationRequest, request: Request) -> Resp
 )
 def get_stock_reservation(reservation_id: Id, request: Request) -> Response:
     """The reservation as it stands."""
-    return json_answer(service_of(request).ledger.read(partial(find_stock_reservation, reservation_id=reservation_id)))
+    ledger = service_of(request).ledger
+    find = partial(find_stock_reservation, reservation_id=reservation_id, now=ledger.now())
+    return json_answer(ledger.read(find))
 
 
 @router.delete(

@@ -119,9 +119,12 @@ def _claim(connection: Connection, store_id: str, line: ReservedLine) -> None:
         )
 
 
-def find_stock_reservation(connection: Connection, reservation_id: str) -> JsonObject:
+def find_stock_reservation(connection: Connection, reservation_id: str, *, now: datetime) -> JsonObject:
     """The reservation as it stands; raises StockReservationNotFound."""
-    return _document(_row_of(connection, reservation_id))
+    row = _row_of(connection, reservation_id)
+    # The sweep that ends reservations may be late.
+    is_over = row["status"] == HELD and row["expires_at"] <= now
+    return _document(row) | ({"status": EXPIRED} if is_over else {})
 
 
 def release_stock(connection: Connection, reservation_id: str, client: str, *, now: datetime) -> JsonObject:
@@ -181,7 +184,7 @@ def _end(connection: Connection, reservation_id: str, client: str, status: str, 
         raise StockReservationOfOther(f"reservation {reservation_id!r} was made by another client")
     if row["status"] == HELD:
         _close(connection, row, status, now=now)
-        return find_stock_reservation(connection, reservation_id)
+        return _document(row) | {"status": status}
     if row["status"] == status or (status == RELEASED and row["status"] == EXPIRED):
         return _document(row)
     raise StockReservationOver(f"reservation {reservation_id!r} is {row['status']}; make a new one")

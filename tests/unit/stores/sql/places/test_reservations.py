@@ -100,7 +100,7 @@ def test_what_is_overdue_comes_back_by_a_sweep_and_by_the_next_customer(ledger: 
         put_aside(ledger, shoe=1, now=NOW + TTL - timedelta(seconds=1))
     # Nobody swept: the one who comes after the end gets it all the same.
     second = put_aside(ledger, shoe=1, now=NOW + TTL)
-    assert ledger.read(lambda connection: find_stock_reservation(connection, first))["status"] == "expired"
+    assert ledger.read(lambda connection: find_stock_reservation(connection, first, now=NOW))["status"] == "expired"
     assert expire_stock_reservations(ledger, now=NOW + TTL) == 0
     assert expire_stock_reservations(ledger, now=NOW + 2 * TTL) == 1
     assert available(ledger) == {"shoe": 1}
