@@ -21,6 +21,7 @@ from time import perf_counter
 import orjson
 
 from app.commands.demo.places import put_simulated_places
+from app.commands.terminal import progress_bar
 from app.settings import Settings
 from app.stores.redis.keys import RedisKeys, worker_client
 from app.stores.redis.projections import Projections
@@ -95,7 +96,8 @@ def main() -> None:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         shutil.copyfile(f"{folder}/{PLAIN}.db", f"{folder}/{WITH_STOCK}.db")
         with_stock = settings.model_copy(update={"database_url": urls[WITH_STOCK]})
-        put_simulated_places(with_stock, now=datetime.now(UTC), progress=lambda *_: None)
+        with progress_bar() as bar:
+            put_simulated_places(with_stock, now=datetime.now(UTC), progress=bar)
         servers = {}
         for name, url in urls.items():
             environment = {

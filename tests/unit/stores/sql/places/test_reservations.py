@@ -24,7 +24,7 @@ from app.stores.sql.places.reservations import (
     reserve,
 )
 from app.stores.sql.places.stock import apply_stock, changed_stock
-from tests.support.goods import race, reserved_and_refused
+from tests.unit.stores.sql.places.goods import race, reserved_and_refused
 
 NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
 TTL = timedelta(minutes=30)
