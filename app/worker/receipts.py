@@ -19,6 +19,7 @@ from app.stores.sql.coupons.receipt_issuing import RetailerData, delete_receipt_
 from app.stores.sql.database.clock import SteadyClock
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.schema import upgrade
+from app.stores.sql.places.reservations import expire_stock_reservations
 from app.stores.sql.redemption.idempotency import delete_expired
 from app.stores.sql.redemption.reservations import expire_reservations
 
@@ -75,6 +76,7 @@ def upkeep(
         now = steady.now()
         # Reservations first: what they release can then be revoked or expire.
         expire_reservations(ledger, now=now)
+        expire_stock_reservations(ledger, now=now)
         revoke_pending(ledger, now=now)
         expire_due(ledger, now=now - guaranteed)
         delete_expired(ledger, now=now)

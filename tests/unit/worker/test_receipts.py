@@ -11,17 +11,21 @@ from pathlib import Path
 import polars as pl
 import pytest
 import redis
+from sqlalchemy import Connection
 
 from app.domain import Event, ProductId
 from app.errors import StoreUnavailable
 from app.offers.terms.records import Coupon, CouponStatus
 from app.offers.terms.terms import Amount, CampaignTerms, OfferTerms
+from app.places.stock import StockReport
 from app.settings import Settings
 from app.stores.redis.keys import RedisKeys, worker_client
 from app.stores.redis.projections import Projections
 from app.stores.redis.wallets import unpack_wallet
 from app.stores.sql.coupons.issuing import coupons_of
 from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.places.reservations import Order, ReservedLine, reserve
+from app.stores.sql.places.stock import apply_stock, changed_stock
 from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, run_idempotent
 from app.worker.receipts import Arrival, ProductAttributes, StoreZones, issuing, upkeep
 from tests.support.tills import give, run_campaign
@@ -218,6 +222,22 @@ def test_sweep_ends_what_is_over_but_not_what_a_decision_still_guarantees(
         "c-0": CouponStatus.EXPIRED,
         "c-1": CouponStatus.ISSUED,
     }
+
+
+def test_sweep_brings_goods_back_whose_time_is_over(ledger: Ledger, tmp_path: Path, projections: Projections) -> None:
+    now = datetime.now(UTC)
+    counted = StockReport("erp", "e", now, sequence=None, quantity_milli=3000)
+
+    def put_aside(connection: Connection) -> None:
+        apply_stock(connection, [("330", "shoe", counted)], now=now)
+        for minutes in (60, 90):
+            ttl, lines = timedelta(minutes=minutes), [ReservedLine("shoe", 1000)]
+            reserve(connection, Order(f"o-{minutes}", "shop"), "330", lines, now=now - timedelta(hours=1), ttl=ttl)
+
+    ledger.write(put_aside)
+    upkeep(ledger, Settings(data_dir=tmp_path), projections, clock=ledger.now)()
+    [change] = ledger.read(lambda connection: changed_stock(connection, 0, limit=10))
+    assert change.available_milli == 2000
 
 
 def test_clock_that_jumps_ahead_ends_no_coupon_and_forgets_no_key(
