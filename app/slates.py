@@ -72,6 +72,8 @@ class Trace:
                 "passed": self.coupons.passed,
                 "dropped": _dropped(self.coupons.dropped, ids_key="offer_ids"),
             }
+        if self.stock_staleness_s is not None:
+            document["staleness_seconds"] = self.stock_staleness_s
         return document | {
             "candidates": self.candidates,
             "failed_sources": self.failed_sources,
@@ -81,7 +83,6 @@ class Trace:
             "live_event_count": self.live_event_count,
             "last_event_id": self.last_event_id,
             "features_as_of": self.features_as_of_s,
-            "staleness_seconds": self.stock_staleness_s,
         }
 
 
