@@ -24,7 +24,7 @@ class Client:
 
     def get(self, path: str) -> JsonObject:
         """The answer to a GET."""
-        return self._send("GET", path, None, {})
+        return self._send("GET", path, body=None, headers={})
 
     def post(self, path: str, body: Mapping[str, object], *, key: str | None = None) -> JsonObject:
         """The answer to a POST; `key` makes a write safe to repeat."""
@@ -32,7 +32,7 @@ class Client:
 
     def delete(self, path: str) -> JsonObject:
         """The answer to a DELETE."""
-        return self._send("DELETE", path, None, {})
+        return self._send("DELETE", path, body=None, headers={})
 
     def _send(
         self, method: str, path: str, body: Mapping[str, object] | None, headers: Mapping[str, str]

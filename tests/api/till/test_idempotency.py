@@ -24,8 +24,11 @@ CHANGE_NOTHING = {"/v1/qualifications", "/v1/validations", "/v1/campaigns/{campa
 WITHOUT_A_KEY = {
     *("/v1/decisions", "/v1/events", "/v1/catalogue/products", "/v1/catalogue/products/{product_id}"),
     *("/v1/imports", "/v1/imports/{import_id}/undo", "/v1/imports/mappings/{mapping}"),
+    *("/v1/stores/{store_id}", "/v1/stock-reservations/{reservation_id}"),
+    "/v1/stock-reservations/{reservation_id}/collect",
 }
-"""Decisions change nothing either; each event has an id of its own, and products or files sent again are the same."""
+"""Decisions change nothing either; each event has an id of its own, and products, files or stores sent again are the
+same. Goods are given back or collected once, however often that is sent."""
 
 
 def test_every_write_says_that_it_needs_a_key(shop: Shop) -> None:
