@@ -339,14 +339,14 @@ def doctor(
 @cli.command()
 def demo(
     check: Annotated[
-        bool, typer.Option("--check", help="End after the decision instead of keeping the server running.")
+        bool, typer.Option("--check", help="End after all is shown instead of keeping the server running.")
     ] = False,
     host: Host = None,
     port: Port = None,
     data_dir: DataDir = None,
     budget_minutes: BudgetMinutes = 1.0,
 ) -> None:
-    """Import a grocer's year of till lines, train on it, serve, and show one decision."""
+    """Import a grocer's year of till lines, train, serve, and show a decision, a product selling out, a pickup."""
     from app.commands.demo.run import run_demo
 
     settings = load_settings(data_dir, host=host, port=port)
