@@ -38,7 +38,7 @@ class Shop:
 def open_shop(address: str, settings: Settings) -> Shop:
     """Makes the campaign through the API, and returns once decisions show the coupons."""
     run = uuid4().hex[:12]
-    customers, currency = known_customers(settings), _currency(settings)
+    customers, currency = known_customers(settings), currency_of(settings)
     owners = sorted({known.customer_id for known in customers})[:WALLET_COUNT]
     off = {"discount": {"type": "amount", "amount_minor": DISCOUNT_MINOR}}
     # A clock that is set back must not come before the campaign's beginning.
@@ -59,7 +59,7 @@ def open_shop(address: str, settings: Settings) -> Shop:
     return Shop(campaign, currency, f"CHAOS-{run}", customers, owners)
 
 
-def _currency(settings: Settings) -> str:
+def currency_of(settings: Settings) -> str:
     """What the live bundle's prices are in: coupons in another are worth nothing on its products."""
     described = settings.bundles_dir / current_version(settings.bundles_dir) / "catalogue.json"
     return orjson.loads(described.read_bytes())["currency"] or settings.currency
