@@ -67,7 +67,7 @@ def build_service(
     placements = settings.placements()
     ledger = ledger_of(settings, limit_s=LEDGER_LIMIT_S)
     offer_indexes = OfferIndexes(ledger)
-    places = LivePlaces(clock=_steady_s)
+    places = LivePlaces(clock=steady_s)
     options = Options(settings.features_stale_after_s, offer_indexes.offer_index_of, places=places)
     live = LiveBundle(
         settings.bundles_dir,
@@ -134,7 +134,7 @@ async def close_service(service: Service, connections: Sequence[PipelinedRedis])
             stack.push_async_callback(service.disk.aclose)
 
 
-def _steady_s() -> float:
+def steady_s() -> float:
     """Seconds since the machine began: they pass while a process or the machine stands still, and nobody sets them."""
     return clock_gettime(CLOCK_BOOTTIME)
 

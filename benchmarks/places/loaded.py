@@ -19,7 +19,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 # All that a server has loaded before it reads its first row counts as before.
 import app.main  # noqa: F401
-from app.composition.places import PlacesFollower, steady_s
+from app.composition.places import PlacesFollower
+from app.composition.service import steady_s
 from app.places.live import LivePlaces
 from app.places.views import BundleView
 from app.stores.sql.database.engine import open_ledger
