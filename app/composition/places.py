@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
@@ -12,6 +13,7 @@ from prometheus_client import Gauge
 from app.api.state import Service
 from app.errors import StoreUnavailable
 from app.files import try_turn
+from app.places.hours import prepare_regions
 from app.places.live import STALE_AFTER_S, LivePlaces
 from app.places.snapshot import Seen, read_snapshot, write_snapshot
 from app.places.stores import Store
@@ -90,7 +92,7 @@ class PlacesFollower:
         assert self._seen is not None
         seen, checked_s = self._seen, self._places.clock()
         try:
-            changes = await asyncio.to_thread(self._ledger.read, lambda connection: read_changes(connection, seen))
+            changes = await asyncio.to_thread(self._changes, seen)
         except NumbersDiffer:
             _log.warning("places read again", extra={"detail": "the database is another one, or an older one"})
             self._take(*await asyncio.to_thread(self._read))
@@ -102,6 +104,13 @@ class PlacesFollower:
             self._places.checked_s = checked_s
             return True
         return False
+
+    def _changes(self, seen: Seen) -> Changes | None:
+        """The next changes, and the calendars that new stores need."""
+        changes = self._ledger.read(lambda connection: read_changes(connection, seen))
+        if changes is not None and changes.stores is not None:
+            _prepare_calendars(changes.stores)
+        return changes
 
     async def _apply(self, changes: Changes) -> None:
         if changes.stores is not None:
@@ -123,7 +132,9 @@ class PlacesFollower:
             with suppress(NumbersDiffer):
                 self._ledger.read(lambda connection: read_changes(connection, seen))
                 return tables, {}, seen, -1.0
-        return *self._ledger.read(read_all), checked_s
+        tables, stores, seen = self._ledger.read(read_all)
+        _prepare_calendars(stores)
+        return tables, stores, seen, checked_s
 
     def _take(self, tables: LiveTables, stores: Mapping[str, Store], seen: Seen, checked_s: float) -> None:
         self._places.replace_tables(tables)
@@ -132,3 +143,8 @@ class PlacesFollower:
         self._seen = seen
         if checked_s >= 0:
             self._places.checked_s = checked_s
+
+
+def _prepare_calendars(stores: Mapping[str, Store]) -> None:
+    regions = [store.holiday_region for store in stores.values() if store.holiday_region is not None]
+    prepare_regions(regions, year=datetime.now(UTC).year)
