@@ -4,12 +4,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from sqlalchemy import Connection, select, true
+from sqlalchemy import Connection
 
 from app.places.stock import StockReport
 from app.stores.sql.database.engine import Ledger
-from app.stores.sql.database.place_tables import stock
-from app.stores.sql.places import reservations
 from app.stores.sql.places.reservations import (
     EXPIRE_COUNT,
     Order,
@@ -24,7 +22,7 @@ from app.stores.sql.places.reservations import (
     reserve,
 )
 from app.stores.sql.places.stock import apply_stock, changed_stock
-from tests.unit.stores.sql.places.goods import race, reserved_and_refused
+from benchmarks.places.crowd import RaceResult, kill, race
 
 NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
 TTL = timedelta(minutes=30)
@@ -142,18 +140,18 @@ def test_another_client_neither_collects_nor_gives_back(ledger: Ledger) -> None:
 
 
 def test_a_crowd_gets_exactly_what_there_is(ledger_url: str) -> None:
-    assert reserved_and_refused(race(ledger_url, seed=0, customers=60, processes=4)) == (5, 55)
+    # benchmarks.places.reservations does the same with many more.
+    assert race(ledger_url, seed=0, customers=60, processes=3) == RaceResult(served=5, refused=55, faults=())
 
 
-def test_control_without_the_guard_more_is_promised_than_there_is(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reservations, "has_left", lambda _: true())
-    stocked(ledger, shoe=1)
-    for _ in range(3):
-        put_aside(ledger, shoe=1)
-    assert ledger.read(_reserved_milli) == 3000
+def test_control_a_crowd_without_the_guard_gets_more_and_is_noticed(ledger_url: str) -> None:
+    result = race(ledger_url, seed=0, customers=20, processes=2, is_guarded=False)
+    assert result.served > 5
+    assert any("pieces are reserved" in fault or "customers got" in fault for fault in result.faults)
 
 
-def _reserved_milli(connection: Connection) -> int:
-    return int(connection.execute(select(stock.c.reserved_milli)).scalar_one())
+@pytest.mark.parametrize("is_swept", [True, False])
+def test_goods_of_a_process_that_is_killed_come_back_when_their_time_is_over(ledger_url: str, is_swept: bool) -> None:
+    result = kill(ledger_url, seed=1, customers=40, processes=2, is_swept=is_swept)
+    assert result.faults == ()
+    assert result.reserved > 0
