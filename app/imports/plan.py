@@ -11,13 +11,13 @@ import polars as pl
 
 from app.errors import BadInput
 from app.imports.columns.reading import AS_WRITTEN, Reading, Survey
-from app.imports.journal.records import CANONICAL, Intake
+from app.imports.journal.records import CANONICAL, PLACE_TABLES, Intake
 from app.imports.mapping.apply import Lookup, mapped
 from app.imports.mapping.guess import GUESSED, guess_mapping
 from app.imports.mapping.load import shipped_mappings
 from app.imports.mapping.lookups import lookups_of
 from app.imports.mapping.model import ColumnRule, FileForm, Mapping
-from app.imports.mapping.names import named_columns
+from app.imports.mapping.names import is_of_stores, named_columns
 from app.imports.reading.block import Block, TableFile
 from app.imports.reading.dialect import ReadOptions
 from app.imports.reading.names import listed
@@ -30,6 +30,8 @@ COMPULSORY: dict[str, tuple[str, ...]] = {
     "transactions": ("customer_id", "product_id"),
     "products": ("product_id",),
     "stores": ("store_id",),
+    "stock": ("store_id", "product_id", "quantity"),
+    "prices": ("product_id", "price"),
     "promotions": ("product_id", "starts_at"),
     "campaigns": ("campaign_id",),
     "offers": ("offer_id", "campaign_id", "product_id"),
@@ -42,6 +44,8 @@ TABLES = (
     "audience",
     "promotions",
     "transactions",
+    "stock",
+    "prices",
     "products",
     "stores",
     "campaigns",
@@ -186,12 +190,14 @@ def _table_of(path: Path, columns: Sequence[str]) -> str:
         if table == "transactions" and "basket_id" in there and there & {"timestamp", "quantity"}:
             there.add("customer_id")
         if table in COMPULSORY and there.issuperset(COMPULSORY[table]):
+            if table in PLACE_TABLES and not is_of_stores(columns, table):
+                continue
             if table == "products":
                 _check_no_sales(path, columns)
             return table
     raise BadInput(
-        f"{path}: nobody knows what its columns mean ({listed(columns)}); say what it is, as --transactions or "
-        "--products, or write a mapping, see docs/mapping.md"
+        f"{path}: nobody knows what its columns mean ({listed(columns)}); say what it is, as --transactions, "
+        "--products or --stock, or write a mapping, see docs/mapping.md"
     )
 
 
@@ -206,7 +212,8 @@ def _check_no_sales(path: Path, columns: Sequence[str]) -> None:
     else:
         return
     raise BadInput(
-        f"{path}: {lacks}; say what it is with --products or --transactions, or write a mapping, see docs/mapping.md"
+        f"{path}: {lacks}; say what it is with --products, --transactions or --stock, or write a mapping, see "
+        "docs/mapping.md"
     )
 
 

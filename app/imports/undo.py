@@ -6,7 +6,14 @@ from datetime import datetime
 from app.errors import BadInput
 from app.imports.journal import history_imports
 from app.imports.journal.applied import journal_of
-from app.imports.journal.records import HISTORY_TABLES, LEDGER_TABLES, STAYING_TABLES, ImportRecord, find_live
+from app.imports.journal.records import (
+    HISTORY_TABLES,
+    LEDGER_TABLES,
+    PLACE_TABLES,
+    STAYING_TABLES,
+    ImportRecord,
+    find_live,
+)
 from app.settings import Settings
 from app.stores.tables.layers import REFERENCE_TABLES, LayeredTable, check_takeable
 
@@ -48,6 +55,11 @@ def undo_import(settings: Settings, import_id: str, *, now: datetime) -> tuple[I
             raise BadInput(
                 f"import {import_id} brought {record.table} into the ledger, where coupons were issued and money is"
                 " booked, and stays; end its campaigns instead (POST /v1/campaigns/{campaign_id}/end)"
+            )
+        if record.table in PLACE_TABLES:
+            raise BadInput(
+                f"import {import_id} brought {record.table}, which later reports overrule and which stays; import the"
+                " right file on top of it"
             )
         if record.table in STAYING_TABLES:
             raise BadInput(

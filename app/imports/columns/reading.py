@@ -21,7 +21,9 @@ NUMBERS = (
 )
 MONEY = ("amount", "price")
 """By which a currency may stand."""
-TIMES = ("timestamp", "starts_at", "ends_at", "valid_from", "valid_until")
+TIMES = ("timestamp", "starts_at", "ends_at", "valid_from", "valid_until", "as_of")
+LOCAL_TIMES = ("timestamp", "as_of", "valid_from")
+"""Those that are by the clock of the row's store, where they name no zone."""
 
 
 class Unclear(BadInput):
@@ -61,8 +63,9 @@ class Reading:
         for name in TIMES if self.times != ISO else ():
             if name in frame.columns:
                 changed[name] = _iso(frame[name], self.times)
-        if self.store_zones and {"timestamp", "store_id"} <= set(frame.columns):
-            changed["timestamp"] = self._in_zones_of_stores(frame["timestamp"], frame["store_id"])
+        for name in LOCAL_TIMES if self.store_zones and "store_id" in frame.columns else ():
+            if name in frame.columns:
+                changed[name] = self._in_zones_of_stores(frame[name], frame["store_id"])
         return replace(block, frame=frame.with_columns(**changed)) if changed else block
 
     def _in_zones_of_stores(self, raw: pl.Series, stores: pl.Series) -> pl.Series:

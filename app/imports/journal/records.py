@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -29,8 +29,13 @@ HISTORY_TABLES = ("transactions", EVENTS)
 """The tables whose rows go into the history."""
 LEDGER_TABLES = ("campaigns", "offers", "audience", "redemptions")
 """Where nothing is taken back: coupons were issued and money was booked."""
-STAYING_TABLES = (*LEDGER_TABLES, "promotions")
+PLACE_TABLES = ("stock", "prices")
+"""What later reports overrule, by file or by event."""
+STAYING_TABLES = (*LEDGER_TABLES, *PLACE_TABLES, "promotions")
 """Whose imports stay; of promotions a corrected table takes the place row by row."""
+REPEATED_WITHIN = timedelta(hours=12)
+"""A file that comes again so soon, and none of its table in between, is sent again; later it is a new count that found
+the same, as of a night on which nothing was sold."""
 CANONICAL = "canonical"
 
 
@@ -260,6 +265,41 @@ def recorded(journal: Journal, record: ImportRecord) -> Iterator[Callable[[int],
             added += earlier.rows_added
         known = record.rows_read - record.rows_rejected - added
         journal.write(replace(record, rows_added=added, rows_known=known))
+
+
+@dataclass(slots=True)
+class Ongoing:
+    """An import on its way: its `record`, kept as it is at the end. What names no instant counts as of `record.at`."""
+
+    record: ImportRecord
+
+
+@contextmanager
+def ongoing(journal: Journal, record: ImportRecord, *, now: datetime) -> Iterator[Ongoing]:
+    """Notes an import of many transactions before and after them; cut off in between it stays unfinished in the list.
+
+    A file that is sent again keeps its instant and its place among the imports, and so changes nothing; others come
+    after all before them.
+    """
+    with journal.held():
+        known = journal.records()
+        last = next((one for one in reversed(known) if one.table == record.table), None)
+        brought = 0
+        if last is not None and last.import_id == record.import_id and _is_recent(last, now=now):
+            brought = last.rows_added
+            record = replace(record, at=last.at, position=last.position)
+        else:
+            record = replace(record, position=max((one.position for one in known), default=0) + 1)
+        journal.write(replace(record, is_finished=False))
+        found = Ongoing(record)
+        yield found
+        added = found.record.rows_added + brought
+        rows_known = record.rows_read - record.rows_rejected - added
+        journal.write(replace(found.record, rows_added=added, rows_known=rows_known))
+
+
+def _is_recent(record: ImportRecord, *, now: datetime) -> bool:
+    return now - datetime.fromisoformat(record.at) < REPEATED_WITHIN
 
 
 def find_live(import_id: str, live: Collection[ImportRecord], *, journal: Journal) -> ImportRecord:

@@ -11,7 +11,17 @@ from app.imports.columns.dates import EXCEL
 from app.offers.terms.time_zones import is_zone
 
 Table = Literal[
-    "transactions", "events", "products", "stores", "campaigns", "offers", "audience", "redemptions", "promotions"
+    "transactions",
+    "events",
+    "products",
+    "stores",
+    "stock",
+    "prices",
+    "campaigns",
+    "offers",
+    "audience",
+    "redemptions",
+    "promotions",
 ]
 
 Kind = Literal[

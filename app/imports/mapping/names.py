@@ -41,6 +41,21 @@ _STORE = (
     "branch_no", "branch_number", "outlet", "outlet_id", "location_id", "location_code", "location", "filiale",
     "filial_nr", "filialnummer", "filial_id", "market", "markt", "marktnummer",
 )  # fmt: skip
+_WAREHOUSE = (
+    "warehouse", "warehouse_id", "warehouse_code", "source_code", "site", "site_id", "plant", "depot", "werk", "lager",
+    "lager_id", "lagerort",
+)  # fmt: skip
+_PRICE = ("regular_price", "retail_price", "selling_price", "sale_price", "unit_price", "list_price", "preis")
+_AVAILABLE = (
+    "available", "available_quantity", "available_qty", "qty_available", "quantity_available", "available_stock",
+    "stock_available", "free_stock", "verfügbar", "verfuegbar", "verfügbarer_bestand", "verfuegbarer_bestand",
+)  # fmt: skip
+_ON_HAND = (
+    "on_hand", "quantity_on_hand", "qty_on_hand", "on_hand_quantity", "on_hand_qty", "onhand", "soh", "stock",
+    "stock_on_hand", "stock_level", "stock_quantity", "stock_qty", "quantity_in_stock", "in_stock", "current_stock",
+    "inventory", "inventory_level", "inventory_quantity", "inventory_qty", "bestand", "lagerbestand", "bestandsmenge",
+    "lagermenge", "filialbestand", "existencias",
+)  # fmt: skip
 
 SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
     "transactions": {
@@ -69,7 +84,7 @@ SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
     "products": {
         "product_id": ("id", *_PRODUCT),
         "name": ("title", "product_name", "product_title", "item_name", "name_1", "bezeichnung", "artikelbezeichnung"),
-        "price": ("regular_price", "retail_price", "selling_price", "sale_price", "unit_price", "list_price", "preis"),
+        "price": _PRICE,
         "brand": ("manufacturer", "vendor", "brand_name", "marke", "hersteller"),
         "category": (
             "categories", "product_type", "product_category", "google_product_category", "category_name", "type",
@@ -95,6 +110,24 @@ SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
         "time_zone": ("timezone", "tz", "zeitzone"),
         "currency": ("currency_code", "waehrung", "währung"),
     },
+    "stock": {
+        "store_id": (*_STORE, *_WAREHOUSE),
+        "product_id": _PRODUCT,
+        # What can be had before what is there: some of that is for somebody already.
+        "quantity": (*_AVAILABLE, *_ON_HAND, "qty", "pieces", "menge", "anzahl", "stück", "stueck"),
+        # No mere date: whether that is the day's begin or its end nobody knows.
+        "as_of": ("counted_at", "snapshot_at", "snapshot_time", "stock_time", "exported_at", "export_time"),
+    },
+    "prices": {
+        "store_id": (*_STORE, *_WAREHOUSE),
+        "product_id": _PRODUCT,
+        "price": (*_PRICE, "gross_price", "verkaufspreis", "vk_preis", "vkpreis", "vk", "bruttopreis"),
+        "currency": ("currency_code", "waehrung", "währung"),
+        "valid_from": (
+            "valid_since", "effective_from", "effective_date", "effective_at", "gueltig_ab", "gültig_ab", "gültig_von",
+            "gueltig_von",
+        ),
+    },
 }  # fmt: skip
 """By table and column the names that other systems use, the most telling first."""
 
@@ -118,6 +151,8 @@ CANONICAL: dict[str, Sequence[str]] = {
         "image_url", "url", "rating", "rating_count", "recommendable", "age_restricted",
     ),
     "stores": STORE_COLUMNS,
+    "stock": ("store_id", "product_id", "quantity", "as_of"),
+    "prices": ("store_id", "product_id", "price", "currency", "valid_from"),
     "promotions": ("product_id", "store_id", "starts_at", "ends_at", "display", "flyer"),
     "campaigns": ("campaign_id", "name", "funder", "currency", "budget", "starts_at", "ends_at"),
     "offers": ("offer_id", "campaign_id", "product_id", "name", "amount", "percent"),
@@ -195,3 +230,24 @@ def named_columns(columns: Sequence[str], table: str) -> dict[str, str | None]:
                 own[name] = source
                 taken.add(source)
     return own
+
+
+SOLD = ("customer_id", "basket_id", "timestamp", "amount", "discount")
+DESCRIBED = ("brand", "department", "category", "image_url")
+"""What is said of a sale, and of a product itself."""
+STATES = ("availability", "stock_status", "verfügbarkeit")
+"""Columns that only a list of stock has."""
+
+
+def is_of_stores(columns: Sequence[str], table: str) -> bool:
+    """Whether columns that a table of stock or prices has are of single stores, and not of sales or of a catalogue."""
+    of_table, sold = named_columns(columns, table), named_columns(columns, "transactions")
+    described = named_columns(columns, "products")
+    if of_table["store_id"] is None or any(described[name] for name in DESCRIBED):
+        return False
+    if table == "prices":
+        return not any(sold[name] for name in (*SOLD, "quantity"))
+    words = {_whole(name) for name in (*_AVAILABLE, *_ON_HAND)}
+    if _whole(of_table["quantity"] or "") in words or first_named(columns, STATES, set()) is not None:
+        return not any(sold[name] for name in ("customer_id", "basket_id", "amount"))
+    return not any(sold[name] for name in SOLD) and first_named(columns, UNIT_PRICES, set()) is None
