@@ -13,6 +13,8 @@ from app.imports.reading.containers import parts_of
 
 REASONS = 8
 """So many reasons of refusal are shown; the list has them all."""
+LONG_ROWS = 10_000
+"""From so many rows on the report says how fast they came in."""
 EXAMPLE_LENGTH = 120
 COLUMNS_LENGTH = 200
 
@@ -31,6 +33,43 @@ class Reject:
     def kind(self) -> str:
         """What is wrong with which column, by which faults are counted."""
         return f"{self.column}: {self.reason}" if self.column else self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What was known of a product in a store as of a file's instant (None: nothing), and what the file says."""
+
+    store_id: str
+    product_id: str
+    was: float | None
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """How a file of stock differs from what was known as of its instant, in products of single stores.
+
+    Of those in the file: `same`, `differing`, and `superseded` by newer reports. `missing` are not in the file though
+    their store is; `emptied` of them were thought to be there. `first` names some that differ.
+    """
+
+    same: int
+    differing: int
+    superseded: int
+    missing: int
+    emptied: int
+    first: tuple[Difference, ...] = ()
+
+    def lines(self) -> Iterator[str]:
+        """The same for people."""
+        yield f"{self.same:,} as known, {self.differing:,} other, {self.superseded:,} reported again since"
+        if self.missing:
+            yield f"{self.missing:,} known products are not in the file, {self.emptied:,} of them were not at 0"
+        for one in self.first[:REASONS]:
+            was = "unknown" if one.was is None else f"{one.was:g}"
+            yield f"store {one.store_id}, product {one.product_id}: {was} → {one.now:g}"
+        if self.differing + self.emptied > REASONS:
+            yield f"… and {self.differing + self.emptied - REASONS:,} more (--json has the first {len(self.first)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +97,8 @@ class ImportReport:
     """Faults by their reason, the most frequent first."""
     examples: Mapping[str, str] = field(default_factory=dict)
     """By the reason of a fault a row that has it."""
+    differences: Differences | None = None
+    """Of a file of stock."""
 
     def to_dict(self) -> dict[str, object]:
         """The report in plain JSON types."""
@@ -68,14 +109,16 @@ class ImportReport:
         """The report for people."""
         counts = (
             f"{self.table}: {self.rows_read:,} rows read, {self.rows_added:,} added, {self.rows_known:,} known, "
-            f"{self.rows_rejected:,} rejected ({self.seconds:.1f} s)"
+            f"{self.rows_rejected:,} rejected ({self.seconds:.1f} s"
         )
+        counts += f", {self.rows_read / self.seconds:,.0f} rows/s)" if self.rows_read >= LONG_ROWS else ")"
         if self.import_id is not None:
             counts += f", import {self.import_id}"
         return [counts, *(f"  {line}" for line in self._details())]
 
     def _details(self) -> Iterator[str]:
         yield from self.notes
+        yield from () if self.differences is None else self.differences.lines()
         yield from (f"{count:,} rows left out: {reason}" for reason, count in self.left_out.items())
         if self.guest_rows:
             yield f"{self.guest_rows:,} rows of guests: their basket stands for the customer"

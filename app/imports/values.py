@@ -197,6 +197,17 @@ def quantities(raw: pl.Series) -> ParsedColumn:
     return ParsedColumn(values.fill_null(1.0), [*given.faults, too_large])
 
 
+def thousandths(raw: pl.Series) -> ParsedColumn:
+    """Quantities as int64 thousandths, rounded; none may be absent."""
+    given = _number(raw)
+    too_large = given.values.is_finite() & (given.values.abs() > QUANTITY_MAX)
+    values = (given.values * 1000).round().set(~given.values.is_finite() | too_large, None).cast(pl.Int64)
+    # What is no number is absent by then, too.
+    (_, unread), *_ = given.faults
+    absent = given.values.is_null() & ~unread.fill_null(False)
+    return ParsedColumn(values, [*given.faults, (f"beyond {QUANTITY_MAX:,.0f}", too_large), ("missing", absent)])
+
+
 def percents(raw: pl.Series) -> ParsedColumn:
     """float64 of 0.01 to 100, in whole hundredths; absent stays absent."""
     given = _number(raw)

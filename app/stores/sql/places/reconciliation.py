@@ -91,8 +91,8 @@ class StockFile:
     sequence: int | None = None
 
 
-def _silent(_done: int, _total: int | None) -> None:
-    pass
+def silent(_done: int, _total: int | None) -> None:
+    """Progress that nobody looks at."""
 
 
 def reconcile_stock(
@@ -102,7 +102,7 @@ def reconcile_stock(
     file: StockFile,
     now: datetime,
     dry_run: bool = False,
-    progress: StageProgress = _silent,
+    progress: StageProgress = silent,
 ) -> Reconciled:
     """What differs; unless it is a dry run, the file's quantities count from its instant on, and changes after it.
 

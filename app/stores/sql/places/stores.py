@@ -116,3 +116,9 @@ def stored_stores(connection: Connection) -> Mapping[str, Store]:
     """All stores by id."""
     query = select(stores.c.store_id, stores.c.document)
     return {store_id: store_of_document(document) for store_id, document in connection.execute(query)}
+
+
+def store_currencies(connection: Connection) -> Mapping[str, str | None]:
+    """The currency of every store by id; None: the retailer's own."""
+    query = select(stores.c.store_id, stores.c.document)
+    return {store_id: document.get("currency") for store_id, document in connection.execute(query)}
