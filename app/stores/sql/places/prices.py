@@ -25,7 +25,7 @@ from app.stores.sql.database.chunks import chunks
 from app.stores.sql.database.place_tables import price_history, prices
 from app.stores.sql.database.projection_queue import insert
 from app.stores.sql.places.cells import Cell, is_in
-from app.stores.sql.places.changes import lock_changes, next_change
+from app.stores.sql.places.changes import last_change, lock_changes, next_change
 
 _History = Mapping[datetime, Price]
 _ReferenceOf = Callable[[str, Sequence[PricePoint]], int | None]
@@ -91,6 +91,16 @@ def apply_prices(
     for piece in chunks(reports):
         outcomes += _apply(connection, piece, reference_of=reference_of, now=now)
     return outcomes
+
+
+def apply_price_list(
+    connection: Connection, reports: Sequence[tuple[str, str, PriceReport]], *, rules: ReferenceRules, now: datetime
+) -> tuple[int, int]:
+    """How many prices or references that changed, and how many reports count for less than what is known already."""
+    lock_changes(connection, "prices")
+    before = last_change(connection, "prices")
+    outcomes = apply_prices(connection, reports, rules=rules, now=now)
+    return last_change(connection, "prices") - before, outcomes.count(Outcome.SUPERSEDED)
 
 
 def _apply(
