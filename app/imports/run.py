@@ -19,6 +19,8 @@ from app.imports.inputs import expanded
 from app.imports.journal.records import BY_NOBODY, STAYING_TABLES, Intake
 from app.imports.mapping.load import load_mapping, mapping_names, named_mapping
 from app.imports.mapping.model import FileForm, Mapping
+from app.imports.places.prices import import_prices
+from app.imports.places.stock import import_stock
 from app.imports.plan import AS_FOUND, Plan, plan_of, zones_of_stores
 from app.imports.promotions import import_promotions
 from app.imports.report import ImportReport
@@ -35,7 +37,7 @@ KNOWN_SOURCES = ("complete-journey",)
 """Data sets that need no file; files of other known sources are imported by their mapping of that name."""
 CAMPAIGN_TABLES = ("campaigns", "offers", "audience", "redemptions")
 ONE_FILE = "--replace takes the place of one import: give it with one file of transactions, products, stores or events"
-ORDER = ("products", "stores", "transactions", "promotions", "events", *CAMPAIGN_TABLES)
+ORDER = ("products", "stores", "stock", "prices", "transactions", "promotions", "events", *CAMPAIGN_TABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,22 @@ class Sources:
     audience: Path | None = None
     redemptions: Path | None = None
     promotions: Path | None = None
+    stock: Path | None = None
+    prices: Path | None = None
     files: tuple[Path, ...] = ()
     mapping: str | None = None
     """A mapping file, or the name of a shipped one or of one that is kept."""
     stated: FileForm = AS_FOUND
+    partial_stock: bool = False
+    """Whether files of stock have only some products of their stores."""
 
     def named(self) -> list[tuple[str | None, Path]]:
         """Each file with its table, None where that is to be found."""
         by_table = [
             ("products", self.products),
             ("stores", self.stores),
+            ("stock", self.stock),
+            ("prices", self.prices),
             ("promotions", self.promotions),
             ("transactions", self.transactions),
             ("events", self.events),
@@ -95,8 +103,8 @@ def run_imports(
     with _writing(settings.data_dir), planned(settings, sources) as plans:
         if intake.replaces is not None and [plan.table in STAYING_TABLES for plan in plans] != [False]:
             raise BadInput(ONE_FILE)
-        work = _Run(settings, shift_to_now=shift_to_now, now=now, progress=progress, intake=intake)
-        return work.run(plans, sources.known if sources.known in KNOWN_SOURCES else None)
+        work = _Run(settings, sources, shift_to_now=shift_to_now, now=now, progress=progress, intake=intake)
+        return work.run(plans)
 
 
 @contextmanager
@@ -154,18 +162,26 @@ class _Run:
     """Imports on their way, all with one clock and one shift."""
 
     def __init__(
-        self, settings: Settings, *, shift_to_now: bool, now: datetime, progress: Progress, intake: Intake
+        self,
+        settings: Settings,
+        sources: Sources,
+        *,
+        shift_to_now: bool,
+        now: datetime,
+        progress: Progress,
+        intake: Intake,
     ) -> None:
         self._settings = settings
+        self._sources = sources
         self._shift_to_now = shift_to_now
         self._now = now
         self._progress = progress
         self._intake = intake
 
-    def run(self, plans: Sequence[Plan], known: str | None) -> list[ImportReport]:
+    def run(self, plans: Sequence[Plan]) -> list[ImportReport]:
         reports = [self._import(plan) for plan in plans if plan.table not in CAMPAIGN_TABLES]
         reports += self._campaigns([plan for plan in plans if plan.table in CAMPAIGN_TABLES])
-        if known is not None:
+        if self._sources.known in KNOWN_SOURCES:
             shift, now = self._shift_to_now, self._now
             reports += import_complete_journey(
                 self._settings, shift_to_now=shift, now=now, progress=self._progress, intake=self._intake
@@ -188,6 +204,13 @@ class _Run:
             )
         # Once more, because stores may have come in just before.
         plan = plan.in_zones(zones_of_stores(settings.tables_dir))
+        if plan.table == "stock":
+            whole = not self._sources.partial_stock
+            return import_stock(
+                settings, plan.path, now=now, progress=self._progress, plan=plan, intake=intake, is_complete=whole
+            )
+        if plan.table == "prices":
+            return import_prices(settings, plan.path, now=now, progress=self._progress, plan=plan, intake=intake)
         return import_transactions(
             settings,
             plan.path,

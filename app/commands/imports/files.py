@@ -49,6 +49,12 @@ TimeZone = Annotated[str | None, _form("Of times that name none, as Europe/Berli
 Look = Annotated[
     bool, typer.Option("--preview", help="Only show what the files are and what would become of them; write nothing.")
 ]
+PartialStock = Annotated[
+    bool,
+    typer.Option(
+        "--partial-stock", help="The stock has some products of its stores only; the others stay as they are."
+    ),
+]
 ShiftToNow = Annotated[bool, typer.Option("--shift-to-now", help="Move all times so that the history ends yesterday.")]
 
 
@@ -63,6 +69,8 @@ def import_(
     audience: Table = None,
     redemptions: Table = None,
     promotions: Table = None,
+    stock: Table = None,
+    prices: Table = None,
     source: Source = None,
     mapping: MappingName = None,
     encoding: Encoding = None,
@@ -74,6 +82,7 @@ def import_(
     date_order: DateOrder = None,
     date_format: DateFormat = None,
     time_zone: TimeZone = None,
+    partial_stock: PartialStock = False,
     preview: Look = False,
     shift_to_now: ShiftToNow = False,
     replace: Replace = None,
@@ -81,7 +90,7 @@ def import_(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import history, catalogue and campaigns; rows that were imported before change nothing."""
+    """Import history, catalogue, stores, stock, prices and campaigns; rows that were imported before change nothing."""
     from app.imports.journal.records import Intake
     from app.imports.mapping.load import file_form
     from app.imports.run import Sources
@@ -98,7 +107,7 @@ def import_(
         time_zone=time_zone,
     )
     tables = (transactions, products, stores, events, source, campaigns, offers, audience, redemptions, promotions)
-    sources = Sources(*tables, files=tuple(files or ()), mapping=mapping, stated=stated)
+    sources = Sources(*tables, stock, prices, tuple(files or ()), mapping, stated, partial_stock=partial_stock)
     settings = load_settings(data_dir)
     if preview:
         _look(settings, sources, as_json=as_json)

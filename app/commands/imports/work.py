@@ -69,7 +69,7 @@ def _sources(tables_dir: Path, file: Path, request: JsonObject) -> Sources:
     if mapping is not None and mapping not in mapping_names(tables_dir):
         raise BadInput(f"{mapping!r} is no known source; known: {', '.join(mapping_names(tables_dir))}")
     stated = file_form(**request["form"])
-    sources = Sources(mapping=mapping, stated=stated)
+    sources = Sources(mapping=mapping, stated=stated, partial_stock=request.get("partial_stock", False))
     return replace(sources, files=(file,)) if table is None else replace(sources, **cast(Any, {table: file}))
 
 
