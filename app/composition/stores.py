@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from tempfile import TemporaryDirectory
 
 from app.settings import Settings
 from app.stores.redis.keys import RedisKeys, WorkerClient, worker_client
 from app.stores.redis.projections import Projections
 from app.stores.sql.database.engine import Ledger, open_ledger
-from app.stores.sql.database.schema import upgrade
+from app.stores.sql.database.schema import has_ledger, is_current, upgrade
 
 
 def ledger_of(settings: Settings, *, limit_s: float | None = None) -> Ledger:
@@ -21,6 +22,19 @@ def opened_ledger(settings: Settings) -> Iterator[Ledger]:
     with closing(ledger_of(settings)) as ledger:
         upgrade(ledger)
         yield ledger
+
+
+@contextmanager
+def ledger_as_it_stands(settings: Settings) -> Iterator[Ledger]:
+    """The ledger for who only looks: nothing is made or migrated, and where it is not there it is empty."""
+    if has_ledger(settings):
+        with closing(ledger_of(settings)) as ledger:
+            if is_current(ledger):
+                yield ledger
+                return
+    with TemporaryDirectory() as folder, closing(open_ledger(f"sqlite:///{folder}/ledger.db")) as empty:
+        upgrade(empty)
+        yield empty
 
 
 def keys_of(settings: Settings) -> RedisKeys:

@@ -22,6 +22,9 @@ def preview_parts(preview: Preview) -> Iterator[str | TextTable]:
     if columns:
         yield TextTable(("column", "is", "how sure", "read as", "empty", "for example"), columns)
     yield from _rows(preview)
+    if preview.differences is not None:
+        yield "Compared with what is known:"
+        yield from (f"  {words}" for words in preview.differences.lines())
     if preview.missing:
         yield "What the file lacks:"
         yield from (f"  {words}" for words in preview.missing)

@@ -1,7 +1,7 @@
 """Look at a file before it comes in: what its columns mean and what becomes of its rows, with nothing written."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
@@ -9,24 +9,30 @@ from pathlib import Path
 
 import polars as pl
 
+from app.composition.stores import ledger_as_it_stands
 from app.domain import LOCAL
 from app.errors import BadInput
 from app.history.rows import AMOUNT_MINOR, BASKET_ID, CURRENCY, CUSTOMER_ID, PRODUCT_ID, TIME, TYPE
 from app.imports.catalogue import parse_rows
 from app.imports.checked import check, without_ignored
 from app.imports.events.event_file import checked_events
+from app.imports.journal.records import PLACE_TABLES
 from app.imports.mapping.guess import GUESSED
 from app.imports.mapping.toml import to_toml
+from app.imports.places.instants import PLACES_MAX
+from app.imports.places.known import known_stores
+from app.imports.places.prices import StagedPrices
+from app.imports.places.stock import StagedStock, differences_of
 from app.imports.plan import Plan, opened
 from app.imports.preview.columns import ColumnView, column_views
-from app.imports.reading.block import Block
+from app.imports.reading.block import Block, TableFile
 from app.imports.reading.table_file import open_table
-from app.imports.report import EXAMPLE_LENGTH, Reject
+from app.imports.report import EXAMPLE_LENGTH, Differences, Reject
 from app.imports.transactions import check_lines
 from app.ingest.schema import parse_event
 from app.offers.terms.money import format_amount
 from app.settings import Settings
-from app.stores.tables.layers import REFERENCE_TABLES
+from app.stores.tables.layers import REFERENCE_TABLES, STORES
 
 SAMPLE_ROWS = 1000
 LEFT_OUT = "left out: "
@@ -69,6 +75,8 @@ class Preview:
     command: str = ""
     mapping: str = ""
     """The mapping as a file, to be changed where the guess is wrong."""
+    differences: Differences | None = None
+    """Of a file of stock: how it differs from what is known."""
 
     def is_refused_whole(self) -> bool:
         """Whether no row would come in, for faults."""
@@ -89,7 +97,29 @@ class Preview:
         return ("first_at", self.first_at), ("last_at", self.last_at)
 
 
-def preview_of(settings: Settings, path: Path, plan: Plan, *, now: datetime, command: str) -> Preview:
+@dataclass(frozen=True, slots=True)
+class PlacesToCome:
+    """The currencies of stores that come in with the files, and whether files of stock have all products of theirs."""
+
+    stores: Mapping[str, str] = field(default_factory=dict)
+    is_stock_complete: bool = True
+
+
+def coming_stores(settings: Settings, plans: Sequence[Plan]) -> Mapping[str, str]:
+    """The currencies of the stores that these plans bring."""
+    found: dict[str, str] = {}
+    for plan in plans:
+        for block in opened(plan).blocks if plan.table == STORES.table else ():
+            rows = check(block, parse_rows(block, STORES, default_currency=settings.currency)).frame
+            stated = rows["currency"] if "currency" in rows.columns else [None] * rows.height
+            pairs = zip(rows[STORES.key], stated, strict=True)
+            found |= {store_id: currency or settings.currency for store_id, currency in pairs}
+    return found
+
+
+def preview_of(
+    settings: Settings, path: Path, plan: Plan, *, now: datetime, command: str, places: PlacesToCome | None = None
+) -> Preview:
     """What an import of the planned file would do, counted over all of its rows."""
     file = opened(plan)
     mapping = plan.mapping
@@ -102,6 +132,9 @@ def preview_of(settings: Settings, path: Path, plan: Plan, *, now: datetime, com
     found.columns = column_views(_raw_sample(path, plan), plan)
     found.kind_columns = [rule.column for rule in mapping.rows]
     found.mapping = to_toml(mapping) if mapping.name == GUESSED else ""
+    if plan.table in PLACE_TABLES:
+        _count_places(found, file, settings, places or PlacesToCome(), now=now)
+        return found
     ids: dict[str, pl.Series] = {}
     for block in file.blocks:
         kept, left_out = without_ignored(block)
@@ -148,6 +181,30 @@ def _count(
     _count_rows(found, checked.frame, ids)
 
 
+def _count_places(found: Preview, file: TableFile, settings: Settings, places: PlacesToCome, *, now: datetime) -> None:
+    with ledger_as_it_stands(settings) as ledger:
+        stores = {**places.stores, **known_stores(ledger, settings)}
+        with StagedStock(None, stores, is_complete=places.is_stock_complete) as stock:
+            if found.table == "stock":
+                _count_staged(found, file, stock, now=now)
+                at_last = PLACES_MAX - 1
+                reconciled = stock.reconciled(ledger, at=now, place=at_last, now=now, dry_run=True)
+                found.differences = differences_of(reconciled)
+                found.notes += stock.notes()
+        with StagedPrices(None, stores, currency=settings.currency) as prices:
+            if found.table == "prices":
+                _count_staged(found, file, prices, now=now)
+
+
+def _count_staged(found: Preview, file: TableFile, staged: StagedStock | StagedPrices, *, now: datetime) -> None:
+    for block in file.blocks:
+        kept, left_out = without_ignored(block)
+        found.rows.update({f"{LEFT_OUT}{reason}": count for reason, count in left_out.items()})
+        _count_refused(found, staged.add(kept, now=now))
+    _count_refused(found, staged.contradictions())
+    found.rows[found.table] += staged.count()
+
+
 def _count_events(found: Preview, path: Path, *, now: datetime) -> None:
     ids: dict[str, pl.Series] = {}
     for frame, refused, _ in checked_events(path, partial(parse_event, client=LOCAL, now=now), now=now):
@@ -175,7 +232,7 @@ def _count_rows(found: Preview, frame: pl.DataFrame, ids: dict[str, pl.Series]) 
     found.counts["guest rows"] = found.counts.get("guest rows", 0) + frame[CUSTOMER_ID].null_count()
 
 
-def _count_refused(found: Preview, rejects: Sequence[Reject]) -> None:
+def _count_refused(found: Preview, rejects: Iterable[Reject]) -> None:
     for reject in rejects:
         found.refused[reject.kind] += 1
         found.examples.setdefault(reject.kind, f"line {reject.line}: {reject.raw[:EXAMPLE_LENGTH]}")
