@@ -16,7 +16,17 @@ INTERRUPTED = "it was cut off before it was done; send the file again, rows that
 
 MappingName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Table = Literal[
-    "transactions", "products", "stores", "events", "campaigns", "offers", "audience", "redemptions", "promotions"
+    "transactions",
+    "products",
+    "stores",
+    "stock",
+    "prices",
+    "events",
+    "campaigns",
+    "offers",
+    "audience",
+    "redemptions",
+    "promotions",
 ]
 
 
@@ -45,6 +55,9 @@ class ImportOptions(RequestModel):
     date_format: Short | None = Field(default=None, description="As %d.%m.%Y, or excel")
     time_zone: Short | None = Field(default=None, description="Of times that name none, as Europe/Berlin")
     replace: ImportId | None = Field(default=None, description="Import whose place the file takes")
+    partial_stock: bool = Field(
+        default=False, description="The stock has some products of its stores only; the others stay as they are"
+    )
     keep_both: bool = Field(default=False, description="Add a file that came in before, read in another way now")
 
     def request(self, *, by: str) -> JsonObject:
@@ -58,8 +71,29 @@ class ImportOptions(RequestModel):
             "form": {name: getattr(self, name) for name in FORM} | {"columns": columns},
             "replace": self.replace,
             "keep_both": self.keep_both,
+            "partial_stock": self.partial_stock,
             "by": by,
         }
+
+
+class DifferenceAnswer(BaseModel):
+    """A product of one store that was known otherwise."""
+
+    store_id: str = Field(description="The store")
+    product_id: str = Field(description="The product")
+    was: float | None = Field(description="What was known as of the file's instant; null: nothing")
+    now: float = Field(description="What the file says")
+
+
+class DifferencesAnswer(BaseModel):
+    """How a file of stock differs from what was known as of its instant, in products of single stores."""
+
+    same: int = Field(description="Of those in the file: as known")
+    differing: int = Field(description="Known otherwise, or not known")
+    superseded: int = Field(description="Reported again since, which counts")
+    missing: int = Field(description="Not in the file, though their store is")
+    emptied: int = Field(description="Of the missing: those that were not known to be at 0, and are from now on")
+    first: list[DifferenceAnswer] = Field(description="Some that differ")
 
 
 class ImportReportAnswer(BaseModel):
@@ -68,7 +102,9 @@ class ImportReportAnswer(BaseModel):
     import_id: str | None = Field(description="By which it can be undone or replaced; null where it held no row")
     table: str = Field(description="What the file was")
     rows_read: int = Field(description="Rows of the file")
-    rows_added: int = Field(description="Of them those that are new; of products and stores, new or different")
+    rows_added: int = Field(
+        description="New ones of them; of products, stores, stock and prices, also those that differ"
+    )
     rows_known: int = Field(description="Those that were there")
     rows_rejected: int = Field(description="Those with a fault")
     guest_rows: int = Field(description="Rows without a customer, for whom their basket stands")
@@ -80,6 +116,7 @@ class ImportReportAnswer(BaseModel):
     ignored_columns: list[str] = Field(description="Columns that nobody reads")
     shift_days: int | None = Field(description="How far its times were moved")
     seconds: float = Field(description="How long it took")
+    differences: DifferencesAnswer | None = Field(description="Of a file of stock")
 
 
 class ImportJob(BaseModel):
@@ -146,4 +183,5 @@ def import_document(listed: JsonObject) -> JsonObject:
 
 
 def _only(model: type[BaseModel], facts: JsonObject) -> JsonObject:
-    return {name: facts[name] for name in model.model_fields}
+    # What an earlier Endcap kept may lack a field.
+    return {name: facts.get(name) for name in model.model_fields}

@@ -53,6 +53,26 @@ def ended(client: httpx.Client, answer: httpx.Response) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def test_stock_of_stores_comes_in_and_says_what_was_known_otherwise(client: httpx.Client) -> None:
+    sent(client, b"store_id,name\ns1,Mitte\n", table="stores")
+    head = b"store_id,product_id,quantity\n"
+    sent(client, head + b"s1,tea,5\ns1,mug,2\n")
+    [report] = sent(client, head + b"s1,tea,4\ns9,tea,1\n", table="stock", partial_stock=True)["reports"]
+    assert report["differences"] == {
+        "same": 0, "differing": 1, "superseded": 0, "missing": 0, "emptied": 0,
+        "first": [{"store_id": "s1", "product_id": "tea", "was": 5.0, "now": 4.0}],
+    }  # fmt: skip
+    assert (report["rows_added"], report["rows_rejected"]) == (1, 1)
+    [preview] = sent(client, head + b"s1,tea,4\n", table="stock", preview=True)["previews"]
+    assert (preview["differences"]["same"], preview["differences"]["emptied"]) == (1, 1)
+    left = {product_id: client.get(f"/v1/stock/{product_id}").json()["available"] for product_id in ("tea", "mug")}
+    assert left == {"tea": 4.0, "mug": 2.0}
+    [prices] = sent(client, b"store_id,product_id,price\ns1,tea,2.50\n,tea,1.99\n")["reports"]
+    assert (prices["table"], prices["rows_added"], prices["differences"]) == ("prices", 2, None)
+    [undo] = [one["import_id"] for one in client.get(PATH).json()["imports"] if one["table"] == "prices"]
+    assert "import the right file on top of it" in ended(client, client.post(f"{PATH}/{undo}/undo"))["detail"]
+
+
 def test_file_comes_in_and_is_listed_and_taken_back(client: httpx.Client, settings: Settings) -> None:
     done = sent(client, zlib.compress(SALES, wbits=31), file_name="sales.csv.gz")
     [report] = done["reports"]
