@@ -171,7 +171,9 @@ def _show_places(
         present = with_present_stock(places, ledger)
     changes = present.changes(begins_at=datetime.now(UTC), sales_per_s=CHANGES_PER_S)
     source = f"simulated/{uuid4().hex}"
-    show_text(f"SIMULATED tills and trucks report some {CHANGES_PER_S:.0f} changes of stock a second from now on:")
+    show_text(
+        f"From now on SIMULATED tills and trucks report {CHANGES_PER_S:.0f} changes of stock a second on average:"
+    )
     show_text(first_sale(client, changes, source=source, now=datetime.now(UTC)))
     clock = partial(datetime.now, UTC)
     tills = partial(run_tills, client, changes, source=source, clock=clock, wait=stop.wait)
