@@ -219,6 +219,7 @@ STATEMENTS: dict[str, list[str]] = {
         f"does not open within {hours.HORIZON_DAYS} days",
         f"what is left there, up to {places_tables.FEW_MILLI // 1000};",
         f"After `ttl_minutes` ({field_default(StockReservationRequest, 'ttl_minutes')}) they are free",
+        f"in answers within {consume.SWEEP_EVERY_S:.0f} s while a worker runs",
         f"older than {in_words(reports.HORIZON // DAY)} days is refused",
         f"the lowest price of the {ReferenceRules().days} days before",
         f"some {1000 * PLACES_REFRESH_S:.0f} ms later",
