@@ -20,8 +20,8 @@ from time import perf_counter
 from app.errors import BadSetting
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.schema import upgrade
-from benchmarks.places.crowd import PIECES, kill, race
 from benchmarks.support import machine
+from benchmarks.support.crowd import PIECES, kill, race
 from benchmarks.support.postgres import binaries
 from tests.support.postgres import running_postgres
 

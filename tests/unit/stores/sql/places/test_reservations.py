@@ -22,7 +22,7 @@ from app.stores.sql.places.reservations import (
     reserve,
 )
 from app.stores.sql.places.stock import apply_stock, changed_stock
-from benchmarks.places.crowd import RaceResult, kill, race
+from benchmarks.support.crowd import RaceResult, kill, race
 
 NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
 TTL = timedelta(minutes=30)

@@ -1,6 +1,6 @@
 """What stock, store prices and options add to a decision: the same questions with and without places, in one run.
 
-    python -m benchmarks.places.stock_decisions --data-dir var
+    python -m benchmarks.speed.stock_decisions --data-dir var
 
 Two servers on the same model and the same Redis share one core and take turns on it; Valkey and the client have the
 other. One has the SIMULATED stores, stock and prices of the demo in its database, the other no store at all; both have
