@@ -138,10 +138,11 @@ class PlacesFollower:
 
     def _take(self, tables: LiveTables, stores: Mapping[str, Store], seen: Seen, checked_s: float) -> None:
         self._places.replace_tables(tables)
-        self._places.replace_stores(stores)
         self._places.price_number = seen.prices
         self._seen = seen
+        # A snapshot has no stores: those that are known stay until the next turn reads them.
         if checked_s >= 0:
+            self._places.replace_stores(stores)
             self._places.checked_s = checked_s
 
 

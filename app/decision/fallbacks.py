@@ -74,6 +74,7 @@ def popular_slate(query: Query, bundle: Bundle, options: Options, *, why: Degrad
     """What is popular in the store or everywhere, from memory alone; filters still hold."""
     place = place_of(query, bundle, options.places)
     context = make_context(query, bundle, UNKNOWN_CUSTOMER, stale_after_s=options.stale_after_s, place=place)
+    stale = [Degraded.STOCK_STALE] if place is not None and place.is_stale else []
     items = _popular_items(context)
     here = prices_here(context, items)
     ways = options_here(context, items, here)
@@ -91,7 +92,7 @@ def popular_slate(query: Query, bundle: Bundle, options: Options, *, why: Degrad
         )
         for rank, (item, options_of_item) in enumerate(zip(items.tolist(), ways, strict=True), start=1)
     ]
-    return _bare_slate(query, bundle, [why], propositions if "product" in query.kinds else [])
+    return _bare_slate(query, bundle, [why, *stale], propositions if "product" in query.kinds else [])
 
 
 def _popular_items(context: Context) -> Ints:
