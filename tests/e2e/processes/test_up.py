@@ -69,8 +69,10 @@ def test_copied_data_directory_does_not_use_the_original_s_valkey(tmp_path: Path
 def test_valkey_killed_while_it_rewrites_its_file_comes_back(tmp_path: Path) -> None:
     with endcap_up(tmp_path / "var") as up, redis.Redis.from_url(up.valkey_url()) as client:
         client.mset({f"key-{number}": "value" for number in range(1000)})
-        client.config_set("rdb-key-save-delay", 2000)  # microseconds a key: the forked writer outlives its parent
+        client.config_set("rdb-key-save-delay", 20_000)  # microseconds a key: the forked writer outlives its parent
         client.bgrewriteaof()
+        # Until then it would notice the death of its parent, and end by itself.
+        wait_until(lambda: client.info("persistence")["current_save_keys_processed"] > 0, "the fork has reported")
         up.kill("valkey-server")
         wait_until(lambda: "valkey-server" in up.parts(), "Valkey runs again")
         wait_until(lambda: up.send([view_of("p1", anonymous_id="device")])[0]["status"] == "accepted", "events go in")

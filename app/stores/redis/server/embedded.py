@@ -26,6 +26,8 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LEFTOVER_TIMEOUT_S = 5.0
 ENDPOINT_BYTES = 64
+PROGRAMS = (b"valkey-server", b"valkey-aof-rewrite", b"valkey-rdb-bgsave")
+"""How the server and what it forks call themselves."""
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +109,8 @@ def holders(data_dir: Path) -> list[int]:
 def _is_valkey_with(lock: os.stat_result, process: Path) -> bool:
     try:
         # Not its program, which for a moment is still the launcher's.
-        if get_binary_path().name.encode() not in (process / "cmdline").read_bytes():
+        command = (process / "cmdline").read_bytes()
+        if not any(name in command for name in PROGRAMS):
             return False
         return any(os.path.samestat(lock, file.stat()) for file in (process / "fd").iterdir())
     # It ended meanwhile, or is somebody else's.
