@@ -1,7 +1,7 @@
 """What front ends draw of products, by item and in few bytes: addresses, brand, category and ratings."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -104,16 +104,23 @@ class Cards:
     """`of` gives an item's card. `version` is that of all that is shown of products, on every channel the same."""
 
     version: str
-    of: Callable[[int], Card]
+    columns: CardColumns = CardColumns()
+    of: Callable[[int], Card] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", lru_cache(KEPT_COUNT)(self.columns.card))
+
+    def __reduce__(self) -> tuple[type["Cards"], tuple[str, CardColumns]]:
+        # Other processes keep cards of their own.
+        return Cards, (self.version, self.columns)
 
 
-NO_CARDS = Cards("", CardColumns().card)
+NO_CARDS = Cards("")
 
 
 def cards_of(columns: CardColumns, *, bundle_version: str, facts: str) -> Cards:
     """The cards of a bundle's products, of which `facts` is a hash of all that shows."""
-    version = catalogue_version(bundle_version, facts)
-    return Cards(version, lru_cache(KEPT_COUNT)(columns.card))
+    return Cards(catalogue_version(bundle_version, facts), columns)
 
 
 def catalogue_version(bundle_version: str, facts: str) -> str:
