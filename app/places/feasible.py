@@ -88,8 +88,12 @@ class StoreMap:
             return own
         if position is not None:
             return own + [one for one in _near(serving, position, within_km=NEARBY_KM) if one not in own]
-        is_anywhere = wanted.store_id is None and wanted.pickup_store_id is None and not self._sends
-        return serving.stores if is_anywhere else own
+        return serving.stores if self.is_anywhere(wanted) else own
+
+    def is_anywhere(self, wanted: Wanted) -> bool:
+        """Whether any store will do: none is sent from, and the question names no place."""
+        named = (wanted.store_id, wanted.pickup_store_id, wanted.position)
+        return not self._sends and all(place is None for place in named)
 
 
 def wanted_ways(wanted: Wanted) -> Sequence[Way]:

@@ -45,8 +45,9 @@ class _Reached:
 
     `sources` in the order of preference, with their rows in the tables; those of one way run from the first number in
     `ways` to the second, and the third says whether they are sent. `is_unkept`: the numbers of those that keep none.
-    `rows`: all of them, ascending, None where one keeps no stock, so that all may be there; `pickup_rows`: the same of
-    those that do not send. `price_rows`: whose price counts, the first that has one.
+    `rows`: all of them, ascending, None where one keeps no stock, so that all may be there (with no source at all: one
+    of any). `pickup_rows`: the same of those that do not send. `price_rows`: whose price counts, the first that has
+    one.
     """
 
     sources: Sequence[Source]
@@ -76,6 +77,11 @@ class Place:
     def is_stale(self) -> bool:
         """True where changes that are older than a second may be missing."""
         return self.staleness_s > STALE_AFTER_S
+
+    @property
+    def has_options(self) -> bool:
+        """False where any store will do, and one of them keeps no stock: who has what cannot be told."""
+        return bool(self.reached.sources) or self.reached.rows is not None
 
     def prices(self, items: Ints) -> Prices | None:
         """What the items cost here where that is not what the product table says; None where it always is."""
@@ -272,7 +278,10 @@ class LivePlaces:
 
         sources: list[Source] = []
         ways = []
-        for way, of_way in self.map.feasible(wanted, source_of):
+        feasible = self.map.feasible(wanted, source_of)
+        is_open = self.map.is_anywhere(wanted) and any(self._rows(of_way) is None for _, of_way in feasible)
+        # Any store will do, and one that keeps no stock may have anything: to name it would send people there in vain.
+        for way, of_way in () if is_open else feasible:
             ways.append((len(sources), len(sources) + len(usable := self._usable(of_way)), way in SENT))
             sources += usable
         keeps = [self._keeps(source.store_id) for source in sources]
@@ -285,8 +294,8 @@ class LivePlaces:
             source_rows,
             np.array([number for number, is_kept in enumerate(keeps) if not is_kept], np.intp),
             ways,
-            self._rows(sources),
-            self._rows([source for source in sources if source.way not in SENT]),
+            None if is_open else self._rows(sources),
+            None if is_open else self._rows([source for source in sources if source.way not in SENT]),
             price_rows,
             now,
             until_at,

@@ -111,6 +111,21 @@ def expected_options(
                 break
 
 
+def may_be_in_any_store(stores: Mapping[str, Store], levels: Sequence[StockLevel], wanted: Wanted) -> bool:
+    """Whether the question names no place, nothing is sent, and a store that would do keeps no stock."""
+    named = (wanted.store_id, wanted.pickup_store_id, wanted.position)
+    sends = any(way in store.ways for store in stores.values() for way in SENT)
+    keeping = {level.store_id for level in levels}
+    return (not sends and all(place is None for place in named)) and any(
+        store_id not in keeping
+        and (made := promise(store, way, now=NOW)) is not None
+        and (wanted.by_at is None or (made.available_until_at or made.available_from_at) <= wanted.by_at)
+        for store_id, store in stores.items()
+        for way in ways_of(wanted)
+        if way in store.ways
+    )
+
+
 def ways_of(wanted: Wanted) -> list[Way]:
     if wanted.ways:
         return [way for way in Way if way in wanted.ways]
@@ -129,7 +144,7 @@ def found_options(place: Place, item_count: int) -> list[list[tuple[str, str, da
 
 
 def test_options_are_the_feasible_set_and_so_are_the_products(bundle: Bundle) -> None:
-    kinds = set()
+    kinds, untold = set(), 0
     for seed in range(WORLDS):
         random = np.random.default_rng(seed)
         stores = random_stores(random)
@@ -137,6 +152,12 @@ def test_options_are_the_feasible_set_and_so_are_the_products(bundle: Bundle) ->
         wanted = random_wanted(random, stores)
         place = places_of(stores, levels, bundle).place(wanted, bundle, now=NOW)
         assert place is not None
+        if not place.has_options:
+            untold += 1
+            assert may_be_in_any_store(stores, levels, wanted), seed
+            assert place.allowed is None
+            continue
+        assert not may_be_in_any_store(stores, levels, wanted), seed
         stock = {(level.store_id, level.product_id): level.available_milli or 0 for level in levels}
         expected = [list(expected_options(stores, stock, wanted, product_id)) for product_id in PRODUCTS]
         assert found_options(place, len(PRODUCTS)) == expected, seed
@@ -145,6 +166,7 @@ def test_options_are_the_feasible_set_and_so_are_the_products(bundle: Bundle) ->
         kinds |= {(len(options), tuple(way for way, _, _ in options)) for options in expected}
     # Every number of ways turned up, so nothing above was true for want of cases.
     assert {count for count, _ in kinds} == {0, 1, 2, 3, 4}
+    assert untold
 
 
 def test_a_change_of_stock_reaches_masks_that_were_made_before(bundle: Bundle) -> None:
