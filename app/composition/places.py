@@ -140,8 +140,10 @@ class PlacesFollower:
         self._places.replace_tables(tables)
         self._places.price_number = seen.prices
         self._seen = seen
-        # A snapshot has no stores: those that are known stay until the next turn reads them.
-        if checked_s >= 0:
+        if checked_s < 0:
+            # A snapshot, which has no stores: those that are known stay until the next turn reads them.
+            self._written = seen.stock + seen.prices
+        else:
             self._places.replace_stores(stores)
             self._places.checked_s = checked_s
 

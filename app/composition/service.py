@@ -16,7 +16,7 @@ from app.api.limits import GuessLimit, RequestLimit
 from app.api.state import Service
 from app.background import Background
 from app.composition.launch import own_command
-from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
+from app.composition.stores import keys_of, ledger_of, price_rules_of, projections_of, redis_client
 from app.decision.eligibility.merchandising import ignored_rules
 from app.decision.eligibility.products import age_restricted_among
 from app.decision.fallbacks import FallbackChain
@@ -25,7 +25,6 @@ from app.decision.warm_up import warm_up
 from app.model.bundle import Bundle
 from app.model.reloader import LiveBundle
 from app.places.live import LivePlaces
-from app.places.prices import ReferenceRules
 from app.settings import Placement, Settings
 from app.stores.jobs.processes import JobProcesses
 from app.stores.redis.breaker import Breaker
@@ -140,12 +139,8 @@ def steady_s() -> float:
 
 
 def _place_reports(ledger: Ledger, settings: Settings) -> SqlPlaceReports:
-    rules = ReferenceRules(
-        perishable_shelf_life_days=settings.perishable_shelf_life_days,
-        counts_from_listing=settings.new_products_name_prices_since_listing,
-    )
     facts_of = partial(product_facts, settings.tables_dir)
-    return SqlPlaceReports(ledger, currency=settings.currency, rules=rules, facts_of=facts_of)
+    return SqlPlaceReports(ledger, currency=settings.currency, rules=price_rules_of(settings), facts_of=facts_of)
 
 
 def _customers(reads: PipelinedRedis, keys: RedisKeys, settings: Settings) -> RedisCustomers:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from tempfile import TemporaryDirectory
 
+from app.places.prices import ReferenceRules
 from app.settings import Settings
 from app.stores.redis.keys import RedisKeys, WorkerClient, worker_client
 from app.stores.redis.projections import Projections
@@ -35,6 +36,14 @@ def ledger_as_it_stands(settings: Settings) -> Iterator[Ledger]:
     with TemporaryDirectory() as folder, closing(open_ledger(f"sqlite:///{folder}/ledger.db")) as empty:
         upgrade(empty)
         yield empty
+
+
+def price_rules_of(settings: Settings) -> ReferenceRules:
+    """Which earlier price a reduction may name."""
+    return ReferenceRules(
+        perishable_shelf_life_days=settings.perishable_shelf_life_days,
+        counts_from_listing=settings.new_products_name_prices_since_listing,
+    )
 
 
 def keys_of(settings: Settings) -> RedisKeys:

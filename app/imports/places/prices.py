@@ -14,7 +14,7 @@ from typing import Self
 import polars as pl
 
 from app.bounds import CLOCK_SKEW
-from app.composition.stores import opened_ledger
+from app.composition.stores import opened_ledger, price_rules_of
 from app.imports import values
 from app.imports.checked import check, columns_of, without_ignored
 from app.imports.columns.words import without_missing
@@ -28,7 +28,7 @@ from app.imports.plan import Plan, as_read, opened, plan_of, zones_of_stores
 from app.imports.reading.block import Block
 from app.imports.report import ImportReport, Reject, Rejects
 from app.imports.values import Fault, ParsedColumn
-from app.places.prices import PriceReport, ReferenceRules
+from app.places.prices import PriceReport
 from app.places.reports import HORIZON
 from app.places.stores import EVERYWHERE
 from app.ports import Progress, StageProgress
@@ -36,6 +36,7 @@ from app.settings import Settings
 from app.stores.sql.database.chunks import CHUNK_ROWS
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.places.prices import apply_price_list
+from app.stores.tables.facts import product_facts
 
 TABLE = "prices"
 SENDER = "price list"
@@ -81,7 +82,8 @@ def import_prices(
         record = replace(record, rows_read=staged.count() + rejects.rows, rows_rejected=rejects.rows)
         with ongoing(journal_of(settings), record, now=now) as import_:
             at, place = datetime.fromisoformat(import_.record.at), import_.record.position
-            done = staged.reported(ledger, at=at, place=place, now=now, progress=partial(progress, "prices reported"))
+            telling = partial(progress, "prices reported")
+            done = staged.reported(ledger, settings, at=at, place=place, now=now, progress=telling)
             first_at, last_at = (None if each is None else each.isoformat() for each in staged.instants(at))
             import_.record = replace(import_.record, rows_added=done.changed, first_at=first_at, last_at=last_at)
         report = report_of(record, rejects, file, added=done.changed, begun_s=begun_s, left_out=left_out)
@@ -147,13 +149,18 @@ class StagedPrices:
         )
         return Counter({AGAIN: again, EARLIER: count - again - self.count()}) + Counter()
 
-    def reported(self, ledger: Ledger, *, at: datetime, place: int, now: datetime, progress: StageProgress) -> Reported:
+    def reported(
+        self, ledger: Ledger, settings: Settings, *, at: datetime, place: int, now: datetime, progress: StageProgress
+    ) -> Reported:
         """What became of the prices; `at` where none says from when on, `place` among lists of one instant."""
         ordered = f"select store_id, product_id, {_COUNTS}, price_minor, currency from staged order by all"
         rows = self._cells.rows(ordered, otherwise=naive(at), oldest=naive(at - OLDEST))
         changed = superseded = done = 0
+        rules = price_rules_of(settings)
         while batch := [_report(row, place=place) for row in islice(rows, CHUNK_ROWS)]:
-            work = partial(apply_price_list, reports=batch, rules=ReferenceRules(), now=now)
+            named = [product_id for _, product_id, _ in batch]
+            facts = product_facts(settings.tables_dir, named) if rules.has_exceptions else {}
+            work = partial(apply_price_list, reports=batch, rules=rules, now=now, facts=facts)
             changed_here, superseded_here = ledger.write(work)
             changed, superseded, done = changed + changed_here, superseded + superseded_here, done + len(batch)
             progress(done, self.count())

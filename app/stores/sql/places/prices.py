@@ -12,6 +12,7 @@ from app.places.prices import (
     PricePoint,
     PriceReport,
     PriceStatements,
+    ProductFacts,
     ReferenceRules,
     changes_of,
     in_store,
@@ -57,8 +58,7 @@ class _Row:
         return self.price_minor, self.currency, self.reference_minor
 
 
-def _unknown(_product_id: str) -> None:
-    return None
+_NO_FACTS = ProductFacts()
 
 
 def apply_prices(
@@ -67,23 +67,23 @@ def apply_prices(
     *,
     rules: ReferenceRules,
     now: datetime,
-    shelf_life_of: Callable[[str], int | None] = _unknown,
-    listed_at_of: Callable[[str], datetime | None] = _unknown,
+    facts: Mapping[str, ProductFacts] | None = None,
 ) -> list[Outcome]:
     """What became of each report of a store (or EVERYWHERE) and a product, in their order.
 
     `too_late` ones are without effect. Only rows of which the price or its reference changed get a change number. The
-    reference is found when a price is reported, by how many days the product lasts and since when it is listed.
+    reference is found when a price is reported, by what is known of the product then.
     """
 
     def reference_of(product_id: str, history: Sequence[PricePoint]) -> int | None:
+        known = (facts or {}).get(product_id, _NO_FACTS)
         return reference_minor(
             history,
             # A sender's clock may be ahead of ours.
             max(now, history[-1].effective_at),
             rules=rules,
-            is_perishable=rules.is_perishable(shelf_life_of(product_id)),
-            listed_at=listed_at_of(product_id),
+            is_perishable=rules.is_perishable(known.shelf_life_days),
+            listed_at=known.listed_at,
         )
 
     lock_changes(connection, "prices")
@@ -94,12 +94,17 @@ def apply_prices(
 
 
 def apply_price_list(
-    connection: Connection, reports: Sequence[tuple[str, str, PriceReport]], *, rules: ReferenceRules, now: datetime
+    connection: Connection,
+    reports: Sequence[tuple[str, str, PriceReport]],
+    *,
+    rules: ReferenceRules,
+    now: datetime,
+    facts: Mapping[str, ProductFacts],
 ) -> tuple[int, int]:
     """How many prices or references that changed, and how many reports count for less than what is known already."""
     lock_changes(connection, "prices")
     before = last_change(connection, "prices")
-    outcomes = apply_prices(connection, reports, rules=rules, now=now)
+    outcomes = apply_prices(connection, reports, rules=rules, now=now, facts=facts)
     return last_change(connection, "prices") - before, outcomes.count(Outcome.SUPERSEDED)
 
 

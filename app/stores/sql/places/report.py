@@ -70,30 +70,11 @@ class SqlPlaceReports:
                 prices.append((one.store_id, one.product_id, report))
         # Always in this order: each locks the numbers of its changes.
         of_stock = iter(apply_stock(connection, stock, now=now) if stock else [])
-        of_prices = iter(self._priced(connection, prices, facts, now) if prices else [])
+        of_prices = iter(apply_prices(connection, prices, rules=self._rules, now=now, facts=facts) if prices else [])
         return [
             refusal or _OUTCOMES[next(of_stock if isinstance(one.report, StockReport) else of_prices)]
             for one, refusal in zip(reports, refusals, strict=True)
         ]
-
-    def _priced(
-        self,
-        connection: Connection,
-        prices: Sequence[tuple[str, str, PriceReport]],
-        facts: Mapping[str, ProductFacts],
-        now: datetime,
-    ) -> Sequence[Outcome]:
-        def facts_of(product_id: str) -> ProductFacts:
-            return facts.get(product_id, ProductFacts())
-
-        return apply_prices(
-            connection,
-            prices,
-            rules=self._rules,
-            now=now,
-            shelf_life_of=lambda product_id: facts_of(product_id).shelf_life_days,
-            listed_at_of=lambda product_id: facts_of(product_id).listed_at,
-        )
 
 
 def _refusal(one: PlaceReport, currency_of: Mapping[str, str]) -> PlaceOutcome | None:

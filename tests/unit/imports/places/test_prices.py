@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from app.composition.stores import opened_ledger
@@ -143,3 +144,16 @@ def test_prices_go_in_by_many_transactions_and_cannot_be_taken_back(settings: Se
     ]
     with pytest.raises(BadInput, match=r"brought prices, .* stays; import the right file on top of it"):
         undo_import(settings, str(report.import_id), now=NOW)
+
+
+def test_reductions_of_a_list_name_what_the_settings_let_them(settings: Settings) -> None:
+    settings.tables_dir.mkdir(parents=True, exist_ok=True)
+    table = pl.DataFrame({"product_id": ["milk", "oil"], "shelf_life_days": ["5", "700"]})
+    table.write_parquet(settings.tables_dir / "products.parquet")
+    lenient = settings.model_copy(update={"perishable_shelf_life_days": 7})
+    for days, price in enumerate((5, 6, 4)):
+        at = NOW + timedelta(days=days)
+        brought(lenient, f"s1,milk,{price},, s1,oil,{price},,", at=at)
+    with opened_ledger(settings) as ledger:
+        found = ledger.read(lambda connection: changed_prices(connection, 0, limit=1000))
+    assert {one.product_id: one.reference_minor for one in found} == {"milk": 600, "oil": None}

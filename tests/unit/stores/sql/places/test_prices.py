@@ -1,12 +1,12 @@
 """Reports of prices through SQL, on both engines: price, history, reference, and numbers for what changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 
 from sqlalchemy import func, select
 
-from app.places.prices import Price, PricePoint, PriceReport, ReferenceRules, changes_of
+from app.places.prices import Price, PricePoint, PriceReport, ProductFacts, ReferenceRules, changes_of
 from app.places.reports import HORIZON, Outcome
 from app.places.stores import EVERYWHERE
 from app.stores.sql.database.engine import Ledger
@@ -28,8 +28,7 @@ def apply(
     *lines: Line,
     now: datetime | None = None,
     rules: ReferenceRules | None = None,
-    shelf_life_of: Callable[[str], int | None] = lambda _: None,
-    listed_at_of: Callable[[str], datetime | None] = lambda _: None,
+    facts: Mapping[str, ProductFacts] | None = None,
 ) -> list[Outcome]:
     """One batch, at the time of its last report unless another is given."""
     latest = now or max(one.at for _, _, one in lines)
@@ -39,8 +38,7 @@ def apply(
             lines,
             rules=rules or ReferenceRules(),
             now=latest,
-            shelf_life_of=shelf_life_of,
-            listed_at_of=listed_at_of,
+            facts=facts,
         )
     )
 
@@ -113,8 +111,7 @@ def test_exceptions_for_new_and_for_perishable_products_are_applied_by_product(l
             ledger,
             *(("s1", product_id, report(number, minor)) for product_id in ("milk", "new", "other")),
             rules=rules,
-            shelf_life_of={"milk": 5, "new": 90}.get,
-            listed_at_of={"new": day(0)}.get,
+            facts={"milk": ProductFacts(5), "new": ProductFacts(90, day(0))},
         )
     assert references(ledger) == {("s1", "milk"): 600, ("s1", "new"): 500, ("s1", "other"): None}
 
