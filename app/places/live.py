@@ -126,8 +126,8 @@ class Place:
     def _option(self, number: int, column: int, code: int, listed: int | None) -> Option:
         """What the source with this number has, by its four bits."""
         row = self.reached.row_numbers[number]
-        price = self.tables.prices[row].get(column) if code & HAS_PRICE else listed
-        return self.reached.sources[number], price, self.tables.left_milli(row, column, code)
+        own = self.tables.prices[row].get(column) if code & HAS_PRICE else ABSENT
+        return self.reached.sources[number], listed if own == ABSENT else own, self.tables.left_milli(row, column, code)
 
     def soonest_s(self, items: Ints) -> npt.NDArray[np.float64]:
         """Per item when it can be had at the earliest, in unix seconds; inf where it cannot."""

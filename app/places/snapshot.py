@@ -12,7 +12,7 @@ import numpy.typing as npt
 from app.files import replace_whole_durably
 from app.places.tables import ABSENT, LiveTables, SparseRow, narrowed
 
-FORMAT = 1
+FORMAT = 2
 _Arrays = dict[str, npt.NDArray[Any]]
 """The parts of a snapshot by name."""
 _SPARSE = ("parts", "prices", "references")

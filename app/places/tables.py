@@ -19,7 +19,7 @@ MILLI = 1_000
 NONE, PART, MANY = 0, 6, 7
 """A level is what is left: none, 1 to 5 whole units, few that are not whole, or many."""
 LEVEL, HAS_PRICE = 7, 8
-"""Of the four bits three are the level, and one says that the store has a price of its own."""
+"""Of the four bits three are the level, and one says that the store has a price of its own, or had one."""
 ABSENT = -1
 MERGE_COUNT = 512
 """Changes next to a row's sorted arrays before they join: a copy of some thousand numbers."""
@@ -195,7 +195,7 @@ class LiveTables:
         row, column = self.row(price.store_id), self.column(price.product_id)
         self.prices[row].put(column, price.price_minor)
         self.references[row].put(column, price.reference_minor)
-        self._put(row, column, HAS_PRICE, HAS_PRICE if price.price_minor != ABSENT else 0)
+        self._put(row, column, HAS_PRICE, HAS_PRICE)
         self.has_prices = True
 
     def codes(self, rows: Numbers | int, columns: Numbers) -> Cells:
@@ -220,14 +220,20 @@ class LiveTables:
         return mask
 
     def price_of(self, rows: Sequence[int], columns: Ints) -> tuple[Wide, Wide]:
-        """Price and reference price of these products by the first of the rows that has one, ABSENT where none has."""
+        """Price and reference price of these products by the first of the rows that has one, ABSENT where none has.
+
+        No reference either where an earlier row had a price once: customers there may have paid less than it says.
+        """
         price: Wide = np.full(len(columns), ABSENT, np.int64)
-        reference = price.copy()
+        reference, had_price = price.copy(), np.zeros(len(columns), np.bool_)
         for row in rows:
             marked = (self.codes(row, columns) & HAS_PRICE != 0) & (price == ABSENT)
             for place in marked.nonzero()[0].tolist():
                 column = int(columns[place])
-                price[place], reference[place] = self.prices[row].get(column), self.references[row].get(column)
+                price[place] = self.prices[row].get(column)
+                if price[place] != ABSENT and not had_price[place]:
+                    reference[place] = self.references[row].get(column)
+            had_price |= marked
         return price, reference
 
     def copy(self) -> "LiveTables":

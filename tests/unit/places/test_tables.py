@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from app.places.snapshot import Seen, read_snapshot, write_snapshot
+from app.places.stores import EVERYWHERE
 from app.places.tables import ABSENT, FEW_MILLI, LEVEL, MERGE_COUNT, LiveTables, SparseRow, StockLevel, StorePrice
 from app.places.views import BundleView
 
@@ -149,3 +150,14 @@ def test_a_view_numbers_products_as_its_bundle_does() -> None:
     rebuilt = BundleView(tables, tables.columns(ids))
     assert (view.available(rows) == rebuilt.available(rows)).all()
     assert view.available(rows).tolist() != expected
+
+
+def test_store_that_had_a_price_of_its_own_names_no_reference_of_everywhere() -> None:
+    tables = LiveTables()
+    tables.put_price(StorePrice(EVERYWHERE, "tea", 199, 249))
+    for price_minor in (99, ABSENT):
+        tables.put_price(StorePrice("s1", "tea", price_minor, ABSENT))
+    columns = tables.columns(["tea"])
+    here, elsewhere = ([tables.row(name) for name in names] for names in (("s1", EVERYWHERE), ("s2", EVERYWHERE)))
+    assert [values.tolist() for values in tables.price_of(here, columns)] == [[199], [ABSENT]]
+    assert [values.tolist() for values in tables.price_of(elsewhere, columns)] == [[199], [249]]
