@@ -66,7 +66,7 @@ def build_service(
     placements = settings.placements()
     ledger = ledger_of(settings, limit_s=LEDGER_LIMIT_S)
     offer_indexes = OfferIndexes(ledger)
-    places = LivePlaces(clock=steady_s)
+    places = LivePlaces(clock=steady_s, currency=settings.currency)
     options = Options(settings.features_stale_after_s, offer_indexes.offer_index_of, places=places)
     live = LiveBundle(
         settings.bundles_dir,

@@ -47,7 +47,8 @@ class _Reached:
     `ways` to the second, and the third says whether they are sent. `is_unkept`: the numbers of those that keep none.
     `rows`: all of them, ascending, None where one keeps no stock, so that all may be there (with no source at all: one
     of any). `pickup_rows`: the same of those that do not send. `price_rows`: whose price counts, the first that has
-    one.
+    one. `currency`: of the store whose prices count, None where it is the retailer's own; `paid_otherwise`: stores of
+    the sources that take another one.
     """
 
     sources: Sequence[Source]
@@ -58,6 +59,8 @@ class _Reached:
     rows: Rows | None
     pickup_rows: Rows | None
     price_rows: tuple[int, ...]
+    currency: str | None
+    paid_otherwise: frozenset[str]
     made_at: datetime
     until_at: datetime
 
@@ -77,6 +80,11 @@ class Place:
     def is_stale(self) -> bool:
         """True where changes that are older than a second may be missing."""
         return self.staleness_s > STALE_AFTER_S
+
+    @property
+    def currency(self) -> str | None:
+        """Of all prices here where that is not the retailer's own, in which the product table has them."""
+        return self.reached.currency
 
     @property
     def has_options(self) -> bool:
@@ -100,7 +108,9 @@ class Place:
         if len(reached.is_unkept):
             codes[reached.is_unkept] |= MANY
         everywhere = tables.row_of.get(EVERYWHERE)
-        if everywhere is not None:
+        if reached.currency is not None:
+            price_minor = np.full(len(items), ABSENT, np.int64)
+        elif everywhere is not None:
             of_all, _ = tables.price_of([everywhere], columns)
             price_minor = np.where(of_all == ABSENT, price_minor, of_all)
         # Twenty products from a handful of stores: plain loops take a third of the time of arrays.
@@ -121,7 +131,13 @@ class Place:
                         options.append(self._option(number, column, code, listed))
                         break
             found.append(tuple(options))
+        if reached.paid_otherwise:
+            return [tuple(map(self._without_other_money, options)) for options in found]
         return found
+
+    def _without_other_money(self, option: Option) -> Option:
+        source, price_minor, left_milli = option
+        return source, None if source.store_id in self.reached.paid_otherwise else price_minor, left_milli
 
     def _option(self, number: int, column: int, code: int, listed: int | None) -> Option:
         """What the source with this number has, by its four bits."""
@@ -140,11 +156,12 @@ class Place:
 class LivePlaces:
     """One process's knowledge. Changes take turns, in whatever thread; who reads needs none but for a mask.
 
-    `checked_s`: when it was last known to be equal to the database, by `clock` (seconds that also count while the
-    process or the machine stands still); None before the first time.
+    `currency`: the retailer's own. `checked_s`: when it was last known to be equal to the database, by `clock` (seconds
+    that also count while the process or the machine stands still); None before the first time.
     """
 
     clock: Callable[[], float]
+    currency: str
     tables: LiveTables = field(default_factory=LiveTables)
     map: StoreMap = field(default_factory=lambda: StoreMap({}))
     checked_s: float | None = None
@@ -286,7 +303,9 @@ class LivePlaces:
             sources += usable
         keeps = [self._keeps(source.store_id) for source in sources]
         named = wanted.store_id or wanted.pickup_store_id or (sources[0].store_id if sources else EVERYWHERE)
-        price_rows = tuple(row for name in (named, EVERYWHERE) if (row := self.tables.row_of.get(name)) is not None)
+        currency = self._currency(named)
+        names = (named, EVERYWHERE) if currency is None else (named,)
+        price_rows = tuple(row for name in names if (row := self.tables.row_of.get(name)) is not None)
         source_rows = [self.tables.row_of[source.store_id] for source in sources]
         return _Reached(
             sources,
@@ -297,6 +316,8 @@ class LivePlaces:
             None if is_open else self._rows(sources),
             None if is_open else self._rows([source for source in sources if source.way not in SENT]),
             price_rows,
+            currency,
+            frozenset(one.store_id for one in sources if self._currency(one.store_id) != currency),
             now,
             until_at,
         )
@@ -309,6 +330,11 @@ class LivePlaces:
     def _usable(self, sources: Sequence[Source]) -> Sequence[Source]:
         """Without those behind the first that keep no stock: nobody is sent further for what may not be there."""
         return [one for number, one in enumerate(sources) if number == 0 or self._keeps(one.store_id)]
+
+    def _currency(self, store_id: str) -> str | None:
+        """The store's, None for the retailer's own."""
+        store = self.map.stores.get(store_id)
+        return None if store is None or store.currency == self.currency else store.currency
 
     def _source(self, store: Store, way: Way, now: datetime) -> tuple[Source | None, datetime]:
         """How the store serves the way at `now`, which is good until an instant."""

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         products = Size(0, product_count).product_ids()
         before = resident_bytes()
         begun = monotonic()
-        places = LivePlaces(clock=steady_s)
+        places = LivePlaces(clock=steady_s, currency="EUR")
         gauge = Gauge("staleness", "nobody reads it", registry=CollectorRegistry())
         follower = PlacesFollower(ledger, places, snapshot, gauge)
         follower.load()

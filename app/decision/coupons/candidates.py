@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from app.decision.coupons.features import COLUMNS, CouponHabit, ItemOffers, coupon_table, look_up
 from app.decision.customer.context import Context
-from app.decision.customer.place import prices_here
+from app.decision.customer.place import currency_of_place, prices_here
 from app.decision.eligibility.products import EligibilityRule, all_allowed
 from app.decision.ranking.scoring import ScoredCandidates, calibration_for
 from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon
@@ -204,7 +204,10 @@ def _refuse_ineligible(gates: _Gates, context: Context, offer_index: OfferIndex,
     ]
     if spent:
         gates.refuse(ReasonCode.BUDGET_EXHAUSTED, np.isin(offer_index.budget.take(rows), spent))
-    if offer_index.has_foreign:
+    if currency_of_place(context) is not None:
+        # What they are worth was laid out in the retailer's own.
+        gates.refuse(ReasonCode.CURRENCY_MISMATCH, np.ones(len(rows), np.bool_))
+    elif offer_index.has_foreign:
         gates.refuse(ReasonCode.CURRENCY_MISMATCH, offer_index.is_foreign.take(rows))
 
 

@@ -48,7 +48,12 @@ def wanted_of(query: Query) -> Wanted:
 
 
 def prices_here(context: Context, items: Ints) -> PricesHere:
-    """The price of the customer's store, else the product table's; raises nothing for a product without a price."""
+    """The price of the customer's store, else the product table's; raises nothing for a product without a price.
+
+    In a store with another currency than the retailer's own no price but its own counts.
+    """
+    if currency_of_place(context) is not None:
+        return _prices_of_place(context, items)
     catalogue = context.bundle.catalogue
     minor, is_listed = catalogue.price_minor.take(items), catalogue.is_listed.take(items)
     listed = np.where(is_listed, minor, ABSENT)
@@ -57,6 +62,24 @@ def prices_here(context: Context, items: Ints) -> PricesHere:
         return PricesHere(minor, listed, is_listed, reference_minor=None)
     is_own = here.minor != ABSENT
     return PricesHere(np.where(is_own, here.minor, minor), listed, is_listed | is_own, here.reference_minor)
+
+
+def currency_of_place(context: Context) -> str | None:
+    """Of all prices where the customer is, if that is not the retailer's own."""
+    return None if context.place is None else context.place.currency
+
+
+def currency_here(context: Context) -> str | None:
+    """Of all prices where the customer is; None where nothing says another one than the retailer's own."""
+    return currency_of_place(context) or context.bundle.catalogue.currency
+
+
+def _prices_of_place(context: Context, items: Ints) -> PricesHere:
+    unknown: Wide = np.full(len(items), ABSENT, np.int64)
+    here = None if context.place is None else context.place.prices(items)
+    if here is None:
+        return PricesHere(unknown, unknown, unknown != ABSENT, reference_minor=None)
+    return PricesHere(here.minor, unknown, here.minor != ABSENT, here.reference_minor)
 
 
 def options_here(context: Context, items: Ints, prices: PricesHere) -> Sequence[Sequence[Option] | None]:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.decision.customer.context import Context
+from app.decision.customer.place import currency_of_place
 from app.domain import Ints, Mask, Objective
 
 Wide = npt.NDArray[np.float64]
@@ -21,12 +22,15 @@ class Worth:
 
 
 def worth_of(context: Context, items: Ints, price: npt.NDArray[np.int64]) -> Worth:
-    """The margin where that is the objective (price - unit cost, may be negative), else the price (n,), -1 unknown."""
+    """The margin where that is the objective (price - unit cost, may be negative), else the price (n,), -1 unknown.
+
+    What products cost the retailer is not known in the currency of a store that has one of its own.
+    """
     policy = context.query.policy
     if policy is None or policy.objective != Objective.MARGIN:
         return Worth(price, price >= 0)
     cost = context.bundle.catalogue.unit_cost_minor[items]
-    return Worth(price - cost, (price >= 0) & (cost >= 0))
+    return Worth(price - cost, (price >= 0) & (cost >= 0) & (currency_of_place(context) is None))
 
 
 def each_minor(worth: Worth) -> Wide | None:

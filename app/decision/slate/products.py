@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 
 from app.decision.customer.context import Context
-from app.decision.customer.place import options_here, prices_here
+from app.decision.customer.place import currency_here, options_here, prices_here
 from app.decision.customer.promotions import Promotions
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import ScoredCandidates, factors, probability
@@ -77,7 +77,7 @@ def make_slate(
         reference,
         strict=True,
     )
-    ids, names, currency = catalogue.product_ids, catalogue.names, catalogue.currency
+    ids, names, currency = catalogue.product_ids, catalogue.names, currency_here(context)
     # Positional: keywords double what each proposition costs.
     return [
         Proposition(

@@ -48,6 +48,25 @@ def test_price_for_all_stores_gives_way_to_a_store_of_its_own(report: Report, de
     eventually(lambda: prices(decide(store_id="s0")).get("tea-1") == 299)
 
 
+def test_store_with_a_currency_of_its_own_shows_its_own_prices_alone(
+    report: Report, decide: Decide, places_api: httpx.Client
+) -> None:
+    places_api.put("/v1/stores/zurich", json={"currency": "CHF", "ways": {"in_store": {}}})
+    report(*(level(store_id, name, 5) for store_id in ("zurich", "online") for name in ("tea-1", "coffee-1")))
+    own = {"price": {"amount_minor": 320, "currency": "CHF"}}
+    assert report(price("tea-1", 0, store_id="zurich") | own, price("coffee-1", 410))[0]["status"] == "accepted"
+    eventually(lambda: prices(decide(store_id="zurich")) == {"tea-1": 320})
+    by_product = {one["product_id"]: one for one in decide(store_id="zurich")["propositions"]}
+    tea = by_product["tea-1"]
+    assert tea["price"] == own["price"]
+    assert tea["expected_value"] == {"amount_minor": round(tea["probability"] * 320), "currency": "CHF"}
+    assert [(one["way"], one["price"]) for one in tea["options"]] == [("in_store", own["price"]), ("ship", None)]
+    assert [one["price"] for one in by_product["coffee-1"]["options"]] == [None, None]
+    assert (by_product["coffee-1"]["price"], by_product["coffee-1"]["expected_value"]) == (None, None)
+    # From elsewhere the same products cost what they cost there.
+    assert prices(decide())["coffee-1"] == 410
+
+
 def test_reduction_names_the_lowest_price_before_and_a_raise_helps_nothing(
     report: Report, decide: Decide, places_api: httpx.Client
 ) -> None:

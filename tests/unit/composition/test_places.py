@@ -39,7 +39,7 @@ class Process:
 
     def __init__(self, ledger: Ledger, snapshot: Path) -> None:
         self.clock = Clock()
-        self.places = LivePlaces(clock=self.clock)
+        self.places = LivePlaces(clock=self.clock, currency="EUR")
         gauge = Gauge("staleness", "of a test", registry=CollectorRegistry())
         self.follower = PlacesFollower(ledger, self.places, snapshot, gauge)
 

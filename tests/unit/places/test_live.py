@@ -39,7 +39,7 @@ def bundle(trained_world: World) -> Bundle:
 
 
 def places_of(stores: Mapping[str, Store], levels: Sequence[StockLevel], bundle: Bundle) -> LivePlaces:
-    places = LivePlaces(clock=lambda: 0.0, checked_s=0.0)
+    places = LivePlaces(clock=lambda: 0.0, currency="EUR", checked_s=0.0)
     places.replace_stores(stores)
     places.change_stock(levels)
     places.prepare(bundle)
@@ -259,7 +259,7 @@ def test_nothing_is_restricted_where_nobody_keeps_stock(bundle: Bundle) -> None:
 
 
 def test_an_unknown_store_restricts_nothing(bundle: Bundle) -> None:
-    assert LivePlaces(clock=lambda: 0.0).place(Wanted("s0"), bundle, now=NOW) is None
+    assert LivePlaces(clock=lambda: 0.0, currency="EUR").place(Wanted("s0"), bundle, now=NOW) is None
     stores = random_stores(np.random.default_rng(0))
     assert places_of(stores, [], bundle).place(Wanted("nowhere"), bundle, now=NOW) is None
 
