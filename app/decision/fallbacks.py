@@ -108,7 +108,9 @@ def _popular_items(context: Context) -> Ints:
 def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]], options: Options) -> Slate:
     """The placement's configured list, when there is no model at all; of it what can be had where that is known."""
     listed: Sequence[str] = fallbacks.get(query.placement, ())
+    degraded = [Degraded.BUNDLE_MISSING]
     if options.places is not None:
+        degraded += [Degraded.STOCK_STALE] if options.places.is_stale else []
         listed = options.places.available(wanted_of(query), listed, now=query.now_at)
     propositions = [
         Proposition(
@@ -122,7 +124,7 @@ def static_slate(query: Query, fallbacks: Mapping[str, Sequence[str]], options: 
         for rank, product_id in enumerate(listed[: query.size], start=1)
         if "product" in query.kinds
     ]
-    return _bare_slate(query, None, [Degraded.BUNDLE_MISSING], propositions)
+    return _bare_slate(query, None, degraded, propositions)
 
 
 def _allowed_of(product_ids: Sequence[str], query: Query, bundle: Bundle) -> Sequence[str]:

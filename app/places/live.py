@@ -178,6 +178,11 @@ class LivePlaces:
         """How long ago it was equal to the database."""
         return float("inf") if self.checked_s is None else max(0.0, self.clock() - self.checked_s)
 
+    @property
+    def is_stale(self) -> bool:
+        """True where stores are known, and changes that are older than a second may be missing."""
+        return bool(self.map.stores) and self.staleness_s > STALE_AFTER_S
+
     def prepare(self, bundle: Bundle) -> None:
         """Numbers a bundle that is about to go live; some 30 ms for 66,000 products."""
         while not self._prepared(bundle, self.tables):
