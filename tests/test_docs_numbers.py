@@ -34,7 +34,10 @@ from app.decision.replenishment import hazards, interval
 from app.decision.slate import diversity, mixed
 from app.decision.slate import new_products as new_places
 from app.imports.feed import changes, refresh
+from app.imports.journal.records import REPEATED_WITHIN
+from app.imports.places.prices import OLDEST
 from app.imports.reading import lines
+from app.imports.report import REASONS
 from app.main import PLACES_REFRESH_S
 from app.model import content as model_content
 from app.model.goods import age_restricted
@@ -53,6 +56,7 @@ from app.stores.redis.breaker import Breaker
 from app.stores.sql.access import keys
 from app.stores.sql.coupons import issuing
 from app.stores.sql.database.chunks import CHUNK_ROWS
+from app.stores.sql.places.reconciliation import LISTED
 from app.stores.sql.redemption import idempotency
 from app.stores.tables import cells
 from app.worker import consume
@@ -199,6 +203,10 @@ STATEMENTS: dict[str, list[str]] = {
         f"more than {CLOCK_SKEW // timedelta(minutes=1)} minutes ahead",
         f"at most {lines.QUOTED_LINES_MAX} lines",
         f"as new for {model_content.NEW_FOR // DAY} days",
+        f"at most {reports.HORIZON // DAY} days ago; the time of the import",
+        f"first {LISTED} that differ, of which {REASONS} are shown",
+        f"more than {REPEATED_WITHIN // HOUR} hours later",
+        f"for more than {OLDEST // HOUR} hours is reported as of {OLDEST // HOUR} hours before",
     ],
     "issuing.md": [
         f"{codes.CODE_LENGTH} characters, {5 * codes.CODE_LENGTH} random bits, out of `{codes.ALPHABET}`",
