@@ -22,8 +22,8 @@ LOOK_UPS_PER_READ = 40
 DENSE_SHARE = 0.25
 # So much further goes each step of a search, unless the step before found that less will do.
 GROWTH = 4
-# With so many allowed, that many more of the best of all are read first, and those that are barred dropped.
-MOSTLY_ALLOWED_SHARE, MARGIN = 0.5, 1.5
+# With so many of the first rows allowed, that many more of the best of all are read first, and the barred ones dropped.
+MOSTLY_ALLOWED_SHARE, MARGIN = 0.5, 1.2
 # A few barred items (a basket) are cheaper to find and drop than to ask about at every row.
 DROP_AFTERWARDS_COUNT = 50
 
@@ -52,9 +52,11 @@ def nearest(
     if barred_count <= DROP_AFTERWARDS_COUNT:
         found = _search(index, user, count + barred_count)
         return found[allowed[found]][:count] if barred_count else found
-    share = allowed_count / max(allowed_count + barred_count, 1)
+    head = index.items[: index.head.ntotal]
+    share = np.count_nonzero(allowed.take(head)) / max(len(head), 1)
     if share > MOSTLY_ALLOWED_SHARE:
-        # Mostly the best of all hold enough that are allowed: half of what asking about each row costs.
+        # Mostly the best of all hold enough that are allowed, as their long vectors are those of what sells and is in
+        # stock: half of what asking about each row costs.
         wanted = int(count / share * MARGIN) + 1
         found = _search(index, user, wanted)
         passing = found[allowed.take(found)]

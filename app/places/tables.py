@@ -80,8 +80,10 @@ class SparseRow:
         value = self.changed.get(column)
         if value is not None:
             return value
-        at = int(self.columns.searchsorted(column))
-        return int(self.values[at]) if at < len(self.columns) and self.columns[at] == column else ABSENT
+        # In the array's own type: it would be copied for any other one.
+        at = int(self.columns.searchsorted(np.int32(column)))
+        is_there = at < len(self.columns) and self.columns.item(at) == column
+        return int(self.values.item(at)) if is_there else ABSENT
 
     def of(self, columns: Ints) -> Wide:
         """The values of these columns, ABSENT where there is none."""
@@ -200,7 +202,9 @@ class LiveTables:
 
     def codes(self, rows: Numbers | int, columns: Numbers) -> Cells:
         """The four bits of these products in these stores, the two arrays broadcast."""
-        found: Cells = self.cells[rows, columns >> 1] >> _shift(columns) & 15
+        # Taken from one long row: two thirds of the time of pairs of indices.
+        at = np.asarray(rows, np.intp) * self.cells.shape[1] + (columns >> 1)
+        found: Cells = self.cells.reshape(-1).take(at) >> _shift(columns) & 15
         return found
 
     def left_milli(self, row: int, column: int, code: int) -> int | None:
@@ -225,15 +229,16 @@ class LiveTables:
         No reference either where an earlier row had a price once: customers there may have paid less than it says.
         """
         price: Wide = np.full(len(columns), ABSENT, np.int64)
-        reference, had_price = price.copy(), np.zeros(len(columns), np.bool_)
+        reference, had_price = price.copy(), set[int]()
         for row in rows:
-            marked = (self.codes(row, columns) & HAS_PRICE != 0) & (price == ABSENT)
-            for place in marked.nonzero()[0].tolist():
-                column = int(columns[place])
-                price[place] = self.prices[row].get(column)
-                if price[place] != ABSENT and not had_price[place]:
+            for place in (self.codes(row, columns) & HAS_PRICE).nonzero()[0].tolist():
+                if price[place] != ABSENT:
+                    continue
+                column = columns.item(place)
+                price[place] = minor = self.prices[row].get(column)
+                if minor != ABSENT and place not in had_price:
                     reference[place] = self.references[row].get(column)
-            had_price |= marked
+                had_price.add(place)
         return price, reference
 
     def copy(self) -> "LiveTables":

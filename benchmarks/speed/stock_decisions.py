@@ -8,7 +8,7 @@ the campaigns of `benchmarks.speed.coupon_decisions`. Products alone, and both k
 """
 
 import argparse
-import shutil
+import sqlite3
 import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -92,9 +92,9 @@ def main() -> None:
         projections = Projections(ledger, worker_client(redis_url), RedisKeys(settings.stream_partition_count))
         stack.enter_context(closing(projections))
         projections.rebuild()
-        with ledger.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        shutil.copyfile(f"{folder}/{PLAIN}.db", f"{folder}/{WITH_STOCK}.db")
+        plain, with_places = (sqlite3.connect(f"{folder}/{name}.db") for name in (PLAIN, WITH_STOCK))
+        with closing(plain), closing(with_places):
+            plain.backup(with_places)
         with_stock = settings.model_copy(update={"database_url": urls[WITH_STOCK]})
         with progress_bar() as bar:
             put_simulated_places(with_stock, now=datetime.now(UTC), progress=bar)

@@ -12,7 +12,7 @@ from app.api.money import Money
 from app.domain import Option, Source
 
 NULL, MONEY = b"null", b'{"amount_minor":%d,"currency":"%b"}'
-OPTION = b'%b"price":%b,"quantity_left":%b}'
+ENDING = b'"price":%b,"quantity_left":%b}'
 
 
 class OptionAnswer(BaseModel):
@@ -31,12 +31,17 @@ class OptionAnswer(BaseModel):
 
 def option_bodies(options: Sequence[Option], currency: str) -> orjson.Fragment:
     """The options in the shape of OptionAnswer, encoded: a third of the time that objects take."""
-    unit, bodies = currency.encode(), []
+    unit, bodies, ending = currency.encode(), [], b""
+    last_price = last_left = None
     for source, price_minor, left_milli in options:
-        price = NULL if price_minor is None else MONEY % (price_minor, unit)
-        left = NULL if left_milli is None else b"%g" % (left_milli / 1000)
-        bodies.append(OPTION % (_beginning(source), price, left))
-    return orjson.Fragment(b"[%b]" % b",".join(bodies))
+        # Most of a product's options end alike.
+        if not ending or price_minor != last_price or left_milli != last_left:
+            last_price, last_left = price_minor, left_milli
+            price = NULL if price_minor is None else MONEY % (price_minor, unit)
+            left = NULL if left_milli is None else b"%g" % (left_milli / 1000)
+            ending = ENDING % (price, left)
+        bodies.append(_beginning(source) + ending)
+    return orjson.Fragment(b"[" + b",".join(bodies) + b"]")
 
 
 @lru_cache(maxsize=4096)

@@ -31,7 +31,7 @@ def top_positions(scored: ScoredCandidates, size: int, place: Place | None = Non
     # Items are numbered by falling popularity, so a stable sort breaks ties that way.
     falling = falling[best]
     order = falling.argsort(kind="stable")
-    if place is not None and (np.diff(falling[order]) == 0).any():
+    if place is not None and np.count_nonzero((ordered := falling[order])[1:] == ordered[:-1]):
         order = np.lexsort((place.soonest_s(scored.items[best]), falling))
     return best[order][:size].astype(np.int32)
 
