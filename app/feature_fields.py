@@ -108,6 +108,7 @@ STATISTICS = _view(
     ("price_mean_minor", FieldType.F64, "minor units", "Mean unit price paid: amounts over quantities."),
     ("trend_ratio", FieldType.F32, "ratio", "Daily baskets over 28 days against 112 days (or the span known)."),
     ("last_sold_at", FieldType.F64, "unix s", "Time of the last sale."),
+    ("competitor_price_gap", FieldType.F32, "ratio", "Price over a competitor's, less 1; null unless both are known."),
 )
 
 CUSTOMER_FEATURES = (*PROFILE, *PURCHASES, *ACTIVITY)

@@ -32,7 +32,7 @@ from app.stores.tables.layers import (
     merged_rows,
 )
 
-MONEY = {"price": "price_minor", "unit_cost": "unit_cost_minor"}
+MONEY = {"price": "price_minor", "unit_cost": "unit_cost_minor", "competitor_price": "competitor_price_minor"}
 NAME = "name"
 RECOMMENDABLE = "recommendable"
 OF_PRODUCTS: Mapping[str, Callable[[pl.Series], ParsedColumn]] = {

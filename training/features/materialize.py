@@ -195,11 +195,12 @@ def _view_as_of(store: FeatureStore, entities: pl.DataFrame, fields: Sequence[Fe
 
 
 def _compute(history: pl.LazyFrame, settings: Settings, as_of: datetime) -> dict[str, pl.DataFrame]:
-    customers = customer_tables(history, as_of=as_of, products=product_table(settings))
+    products = product_table(settings)
+    customers = customer_tables(history, as_of=as_of, products=products)
     return {
         CUSTOMER_PROFILE: customers.profile,
         CUSTOMER_PURCHASES: customers.purchases,
-        PRODUCT_STATISTICS: product_statistics(history, as_of=as_of),
+        PRODUCT_STATISTICS: product_statistics(history, as_of=as_of, products=products),
         CUSTOMER_ACTIVITY: customer_activity(history, as_of=as_of),
     }
 

@@ -79,8 +79,11 @@ def customer_activity(history: pl.LazyFrame, *, as_of: datetime) -> pl.DataFrame
     return _table(activity.collect(), "customer_id", ACTIVITY, as_of)
 
 
-def product_statistics(history: pl.LazyFrame, *, as_of: datetime) -> pl.DataFrame:
-    """Sales facts of every product sold before `as_of`, by customers and anonymous visitors alike."""
+def product_statistics(history: pl.LazyFrame, *, as_of: datetime, products: pl.LazyFrame | None = None) -> pl.DataFrame:
+    """Sales facts of every product sold before `as_of`, by customers and anonymous visitors alike.
+
+    `products` (product_id, price_minor, competitor_price_minor) gives the gap between these prices.
+    """
     lines = _lines(rows_before(history, as_of), as_of)
     span_days = _span_days(lines, as_of)
     statistics = (
@@ -94,6 +97,7 @@ def product_statistics(history: pl.LazyFrame, *, as_of: datetime) -> pl.DataFram
             last_sold_at=_unix_s(pl.col("time").max()),
         )
         .join(_buyers(lines), on="product_id", how="left")
+        .join(_competitor_gaps(products), on="product_id", how="left")
         .with_columns(
             pl.col("buyer_count").fill_null(0),
             # Where no amount is known the mean is 0 / 0: null is served instead of NaN.
@@ -105,6 +109,14 @@ def product_statistics(history: pl.LazyFrame, *, as_of: datetime) -> pl.DataFram
         )
     )
     return _table(statistics, "product_id", STATISTICS, as_of)
+
+
+def _competitor_gaps(products: pl.LazyFrame | None) -> pl.DataFrame:
+    amounts = ("price_minor", "competitor_price_minor")
+    if products is None or not {*amounts} <= {*products.collect_schema()}:
+        return pl.DataFrame(schema={"product_id": pl.String, "competitor_price_gap": pl.Float64})
+    known = products.filter(pl.col("competitor_price_minor") > 0).unique("product_id", keep="last")
+    return known.select("product_id", competitor_price_gap=pl.col(amounts[0]) / pl.col(amounts[1]) - 1).collect()
 
 
 def rows_before(history: pl.LazyFrame, as_of: datetime) -> pl.LazyFrame:

@@ -14,7 +14,7 @@ from app.stores.tables.cells import Cells
 
 MAX_ROWS = 1000
 MAX_ATTRIBUTES = 100
-AMOUNTS = ("price_minor", "unit_cost_minor")
+AMOUNTS = ("price_minor", "unit_cost_minor", "competitor_price_minor")
 NUMBERS_AS_TEXT = ("shelf_life_days", "rating", "rating_count")
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
@@ -42,8 +42,11 @@ class ProductFields(RequestModel):
     category: Text | None = Field(default=None, description="What kind of product it is")
     price_minor: Amount | None = Field(default=None, description="Its price in minor units")
     unit_cost_minor: Amount | None = Field(default=None, description="What a piece costs the retailer, in minor units")
+    competitor_price_minor: Amount | None = Field(
+        default=None, description="What a competitor asks for it, in minor units: the feature competitor_price_gap"
+    )
     currency: CurrencyCode | None = Field(
-        default=None, description="Of both amounts, ISO 4217; ENDCAP_CURRENCY where an amount comes without it"
+        default=None, description="Of all amounts, ISO 4217; ENDCAP_CURRENCY where an amount comes without it"
     )
     shelf_life_days: Annotated[int, Field(strict=True, ge=0, le=36_500)] | None = Field(
         default=None, description="Days from delivery to its end"
@@ -69,7 +72,7 @@ class ProductFields(RequestModel):
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
         if "currency" in self.model_fields_set and not self.model_fields_set.intersection(AMOUNTS):
-            raise ValueError("currency needs price_minor or unit_cost_minor next to it")
+            raise ValueError(f"currency needs an amount next to it: {', '.join(AMOUNTS)}")
         known = RESERVED.intersection(self.attributes)
         if known:
             raise ValueError(f"attributes: {', '.join(sorted(known))} is no attribute, but a field of its own")
@@ -95,7 +98,7 @@ class ProductRow(ProductFields):
     product_id: ProductIdText
 
 
-RESERVED = frozenset({*ProductRow.model_fields, "price", "unit_cost", "listed_at"})
+RESERVED = frozenset({*ProductRow.model_fields, "price", "unit_cost", "competitor_price", "listed_at"})
 
 
 class ProductBatch(RequestModel):
@@ -145,7 +148,8 @@ class ProductAnswer(BaseModel):
     category: str | None = Field(description="What kind of product it is")
     price_minor: int | None = Field(description="Its price in minor units")
     unit_cost_minor: int | None = Field(description="What a piece costs the retailer, in minor units")
-    currency: str | None = Field(description="Of both amounts, ISO 4217")
+    competitor_price_minor: int | None = Field(description="What a competitor asks for it, in minor units")
+    currency: str | None = Field(description="Of all amounts, ISO 4217")
     shelf_life_days: str | None = Field(description="Days from delivery to its end, as the table has it")
     image_url: str | None = Field(description="Where its picture is")
     url: str | None = Field(description="Where its page is")

@@ -17,7 +17,7 @@ from app.imports.reading.block import Block
 
 NUMBERS = (
     *("quantity", "amount", "amount" + TIMES_OTHER, "discount", "price", "unit_cost", "budget", "percent"),
-    *("latitude", "longitude"),
+    *("competitor_price", "latitude", "longitude"),
 )
 MONEY = ("amount", "price")
 """By which a currency may stand."""

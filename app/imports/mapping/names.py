@@ -100,6 +100,7 @@ SYNONYMS: dict[str, dict[str, Sequence[str]]] = {
         ),
         "currency": ("currency_code",),
         "unit_cost": ("cost", "cost_price", "wholesale_price", "purchase_price", "einkaufspreis"),
+        "competitor_price": ("competitors_price", "competition_price", "wettbewerbspreis", "konkurrenzpreis"),
         "age_restricted": ("is_age_restricted", "age_restriction", "age_check", "age_verification", "jugendschutz"),
     },
     "stores": {
@@ -147,7 +148,8 @@ CANONICAL: dict[str, Sequence[str]] = {
         "store_id", "channel", "currency", "session_id",
     ),
     "products": (
-        "product_id", "name", "brand", "department", "category", "price", "unit_cost", "currency", "shelf_life_days",
+        "product_id", "name", "brand", "department", "category", "price", "unit_cost", "competitor_price", "currency",
+        "shelf_life_days",
         "image_url", "url", "rating", "rating_count", "recommendable", "age_restricted",
     ),
     "stores": STORE_COLUMNS,

@@ -30,10 +30,12 @@ def _stored(settings: Settings) -> list[dict[str, object]]:
 
 
 def test_prices_become_minor_units_and_any_other_column_stays_text(settings: Settings) -> None:
-    report = _products(settings, 'product_id,name,price,unit_cost,aisle\n007,"Tea, green",1.995,1,04\n')
+    report = _products(
+        settings, 'product_id,name,price,unit_cost,competitor_price,aisle\n007,"Tea, green",1.995,1,1.89,04\n'
+    )
     assert _stored(settings) == [
-        {"product_id": "007", "name": "Tea, green", "price_minor": 200, "unit_cost_minor": 100, "currency": "EUR",
-         "aisle": "04"}
+        {"product_id": "007", "name": "Tea, green", "price_minor": 200, "unit_cost_minor": 100,
+         "competitor_price_minor": 189, "currency": "EUR", "aisle": "04"}
     ]  # fmt: skip
     assert (report.rows_read, report.rows_added, report.table) == (1, 1, "products")
 

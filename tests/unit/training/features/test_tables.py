@@ -224,6 +224,20 @@ def test_activity_is_the_last_known_channel_store_and_day() -> None:
     assert activity["last_purchase_at_live"] == (AS_OF - 2 * DAY).timestamp()
 
 
+def test_gap_to_a_competitor_is_known_where_both_prices_are() -> None:
+    rows = history(*(bought("c", name, days_ago=1) for name in ("milk", "bread", "tea", "rum")))
+    products = pl.LazyFrame(
+        {
+            "product_id": ["milk", "bread", "tea"],
+            "price_minor": [110, None, 90],
+            "competitor_price_minor": [100, 80, None],
+        }
+    )
+    known = product_statistics(rows, as_of=AS_OF, products=products)
+    gaps = dict(known.select("product_id", "competitor_price_gap").iter_rows())
+    assert gaps == {"milk": pytest.approx(0.1, abs=1e-6), "bread": None, "tea": None, "rum": None}
+
+
 def test_empty_history_gives_empty_tables_with_all_columns() -> None:
     tables = customer_tables(history(), as_of=AS_OF)
     assert tables.profile.schema == table_schema("customer_id", PROFILE)
