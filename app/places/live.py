@@ -88,7 +88,7 @@ class Place:
 
     @property
     def has_options(self) -> bool:
-        """False where any store will do, and one of them keeps no stock: who has what cannot be told."""
+        """False where any store will do, and one of them keeps no stock: nobody knows who has what."""
         return bool(self.reached.sources) or self.reached.rows is not None
 
     def prices(self, items: Ints) -> Prices | None:

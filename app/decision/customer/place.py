@@ -83,7 +83,7 @@ def _prices_of_place(context: Context, items: Ints) -> PricesHere:
 
 
 def options_here(context: Context, items: Ints, prices: PricesHere) -> Sequence[Sequence[Option] | None]:
-    """Per item each way in which the customer can have it; None where that cannot be told."""
+    """Per item each way in which the customer can have it; None where nobody knows."""
     if context.place is None or not context.place.has_options:
         return [None] * len(items)
     return context.place.options(items, prices.listed_minor)

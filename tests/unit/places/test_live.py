@@ -144,7 +144,7 @@ def found_options(place: Place, item_count: int) -> list[list[tuple[str, str, da
 
 
 def test_options_are_the_feasible_set_and_so_are_the_products(bundle: Bundle) -> None:
-    kinds, untold = set(), 0
+    kinds, unknown = set(), 0
     for seed in range(WORLDS):
         random = np.random.default_rng(seed)
         stores = random_stores(random)
@@ -153,7 +153,7 @@ def test_options_are_the_feasible_set_and_so_are_the_products(bundle: Bundle) ->
         place = places_of(stores, levels, bundle).place(wanted, bundle, now=NOW)
         assert place is not None
         if not place.has_options:
-            untold += 1
+            unknown += 1
             assert may_be_in_any_store(stores, levels, wanted), seed
             assert place.allowed is None
             continue
@@ -166,7 +166,7 @@ def test_options_are_the_feasible_set_and_so_are_the_products(bundle: Bundle) ->
         kinds |= {(len(options), tuple(way for way, _, _ in options)) for options in expected}
     # Every number of ways turned up, so nothing above was true for want of cases.
     assert {count for count, _ in kinds} == {0, 1, 2, 3, 4}
-    assert untold
+    assert unknown
 
 
 def test_a_change_of_stock_reaches_masks_that_were_made_before(bundle: Bundle) -> None:
