@@ -8,7 +8,7 @@ import numpy as np
 
 from app.decision.candidates.sources import popular
 from app.decision.customer.context import Context, make_context
-from app.decision.customer.place import currency_of_place, options_here, place_of, prices_here, wanted_of
+from app.decision.customer.place import currency_here, options_here, place_of, prices_here, wanted_of
 from app.decision.customer.trending import trending_group
 from app.decision.eligibility.products import age_restricted_among, all_allowed, eligibility_rules
 from app.decision.pipeline import POLICY, Observer, Options, decide, new_decision_id
@@ -87,7 +87,7 @@ def popular_slate(query: Query, bundle: Bundle, options: Options, *, why: Degrad
             score=float(bundle.popularity[item]),
             probability=float(bundle.popularity[item]),
             reasons=(Reason("popular", "Popular with our customers"),),
-            currency=currency_of_place(context),
+            currency=currency_here(context),
             name=names[item],
             options=options_of_item,
         )

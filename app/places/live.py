@@ -47,8 +47,8 @@ class _Reached:
     `ways` to the second, and the third says whether they are sent. `is_unkept`: the numbers of those that keep none.
     `rows`: all of them, ascending, None where one keeps no stock, so that all may be there (with no source at all: one
     of any). `pickup_rows`: the same of those that do not send. `price_rows`: whose price counts, the first that has
-    one. `currency`: of the store whose prices count, None where it is the retailer's own; `paid_otherwise`: stores of
-    the sources that take another one.
+    one. `currency`: of the store whose prices count, None where it is the product table's; `paid_otherwise`: stores of
+    the sources that take another one, `priced_otherwise`: rows of which it is the same for their own prices.
     """
 
     sources: Sequence[Source]
@@ -61,6 +61,7 @@ class _Reached:
     price_rows: tuple[int, ...]
     currency: str | None
     paid_otherwise: frozenset[str]
+    priced_otherwise: frozenset[int]
     made_at: datetime
     until_at: datetime
 
@@ -83,7 +84,7 @@ class Place:
 
     @property
     def currency(self) -> str | None:
-        """Of all prices here where that is not the retailer's own, in which the product table has them."""
+        """Of all prices here where that is not the product table's."""
         return self.reached.currency
 
     @property
@@ -107,10 +108,10 @@ class Place:
         codes = tables.codes(reached.source_rows[:, None], columns)
         if len(reached.is_unkept):
             codes[reached.is_unkept] |= MANY
-        everywhere = tables.row_of.get(EVERYWHERE)
         if reached.currency is not None:
             price_minor = np.full(len(items), ABSENT, np.int64)
-        elif everywhere is not None:
+        everywhere = tables.row_of.get(EVERYWHERE)
+        if everywhere in reached.price_rows:
             of_all, _ = tables.price_of([everywhere], columns)
             price_minor = np.where(of_all == ABSENT, price_minor, of_all)
         # Twenty products from some fifty stores: plain loops over bytes take a third of the time of arrays.
@@ -143,7 +144,8 @@ class Place:
     def _option(self, number: int, column: int, code: int, listed: int | None) -> Option:
         """What the source with this number has, by its four bits."""
         row = self.reached.row_numbers[number]
-        own = self.tables.prices[row].get(column) if code & HAS_PRICE else ABSENT
+        is_own = code & HAS_PRICE and row not in self.reached.priced_otherwise
+        own = self.tables.prices[row].get(column) if is_own else ABSENT
         return self.reached.sources[number], listed if own == ABSENT else own, self.tables.left_milli(row, column, code)
 
     def soonest_s(self, items: Ints) -> npt.NDArray[np.float64]:
@@ -157,7 +159,7 @@ class Place:
 class LivePlaces:
     """One process's knowledge. Changes take turns, in whatever thread; who reads needs none but for a mask.
 
-    `currency`: the retailer's own. `checked_s`: when it was last known to be equal to the database, by `clock` (seconds
+    `currency`: ENDCAP_CURRENCY. `checked_s`: when it was last known to be equal to the database, by `clock` (seconds
     that also count while the process or the machine stands still); None before the first time.
     """
 
@@ -171,7 +173,7 @@ class LivePlaces:
     # Replaced as a whole and never changed, so that questions read it without the lock.
     _views: tuple[tuple[ref[Bundle], BundleView], ...] = ()
     _turn: AbstractContextManager[object] = field(default_factory=Lock)
-    _reached: dict[Wanted, _Reached] = field(default_factory=dict)
+    _reached: dict[tuple[Wanted, str], _Reached] = field(default_factory=dict)
     _sources: dict[tuple[str, Way], tuple[datetime, datetime, Source | None]] = field(default_factory=dict)
 
     @property
@@ -232,7 +234,7 @@ class LivePlaces:
         view = self._view(bundle)
         if view is None:
             return None
-        reached = self._reach(wanted, now)
+        reached = self._reach(wanted, now, bundle.catalogue.currency or self.currency)
         # In turn: a mask that another thread makes while stock changes would lack the change for good.
         with self._turn:
             allowed = view.allowed(reached.rows, reached.pickup_rows)
@@ -242,7 +244,7 @@ class LivePlaces:
         """Those of the products that the question may have, without any bundle, which alone knows what is not sent."""
         if not self.map.stores or not self._knows(wanted):
             return product_ids
-        rows = self._reach(wanted, now).rows
+        rows = self._reach(wanted, now, self.currency).rows
         if rows is None:
             return product_ids
         find = self.tables.column_of.get
@@ -288,15 +290,16 @@ class LivePlaces:
         own, chosen, stores = wanted.store_id, wanted.pickup_store_id, self.map.stores
         return (own is None or own in stores) and (chosen is None or chosen in stores)
 
-    def _reach(self, wanted: Wanted, now: datetime) -> _Reached:
-        found = self._reached.get(wanted)
+    def _reach(self, wanted: Wanted, now: datetime, listed_currency: str) -> _Reached:
+        """What is feasible for the question, by a product table in this currency."""
+        found = self._reached.get((wanted, listed_currency))
         if found is None or not found.made_at <= now < found.until_at:
             if len(self._reached) >= REACHED_COUNT:
                 self._reached.clear()
-            found = self._reached[wanted] = self._make_reach(wanted, now)
+            found = self._reached[wanted, listed_currency] = self._make_reach(wanted, now, listed_currency)
         return found
 
-    def _make_reach(self, wanted: Wanted, now: datetime) -> _Reached:
+    def _make_reach(self, wanted: Wanted, now: datetime, listed_currency: str) -> _Reached:
         until_at = now + KEEP_FOR
 
         def source_of(store: Store, way: Way) -> Source | None:
@@ -315,9 +318,10 @@ class LivePlaces:
             sources += usable
         keeps = [self._keeps(source.store_id) for source in sources]
         named = wanted.store_id or wanted.pickup_store_id or (sources[0].store_id if sources else EVERYWHERE)
-        currency = self._currency(named)
-        names = (named, EVERYWHERE) if currency is None else (named,)
+        currency = self._currency(named) or listed_currency
+        names = [name for name in (named, EVERYWHERE) if (self._currency(name) or self.currency) == currency]
         price_rows = tuple(row for name in names if (row := self.tables.row_of.get(name)) is not None)
+        stores = {source.store_id for source in sources}
         source_rows = [self.tables.row_of[source.store_id] for source in sources]
         return _Reached(
             sources,
@@ -328,8 +332,11 @@ class LivePlaces:
             None if is_open else self._rows(sources),
             None if is_open else self._rows([source for source in sources if source.way not in SENT]),
             price_rows,
-            currency,
-            frozenset(one.store_id for one in sources if self._currency(one.store_id) != currency),
+            None if currency == listed_currency else currency,
+            frozenset(name for name in stores if (self._currency(name) or listed_currency) != currency),
+            frozenset(
+                self.tables.row_of[name] for name in stores if (self._currency(name) or self.currency) != currency
+            ),
             now,
             until_at,
         )
@@ -344,9 +351,9 @@ class LivePlaces:
         return [one for number, one in enumerate(sources) if number == 0 or self._keeps(one.store_id)]
 
     def _currency(self, store_id: str) -> str | None:
-        """The store's, None for the retailer's own."""
+        """What the store states."""
         store = self.map.stores.get(store_id)
-        return None if store is None or store.currency == self.currency else store.currency
+        return None if store is None else store.currency
 
     def _source(self, store: Store, way: Way, now: datetime) -> tuple[Source | None, datetime]:
         """How the store serves the way at `now`, which is good until an instant."""

@@ -205,7 +205,7 @@ def _refuse_ineligible(gates: _Gates, context: Context, offer_index: OfferIndex,
     if spent:
         gates.refuse(ReasonCode.BUDGET_EXHAUSTED, np.isin(offer_index.budget.take(rows), spent))
     if currency_of_place(context) is not None:
-        # What they are worth was laid out in the retailer's own.
+        # What they are worth was laid out in the product table's.
         gates.refuse(ReasonCode.CURRENCY_MISMATCH, np.ones(len(rows), np.bool_))
     elif offer_index.has_foreign:
         gates.refuse(ReasonCode.CURRENCY_MISMATCH, offer_index.is_foreign.take(rows))

@@ -50,7 +50,7 @@ def wanted_of(query: Query) -> Wanted:
 def prices_here(context: Context, items: Ints) -> PricesHere:
     """The price of the customer's store, else the product table's; raises nothing for a product without a price.
 
-    In a store with another currency than the retailer's own no price but its own counts.
+    In a store with another currency than the product table's no price but its own counts.
     """
     if currency_of_place(context) is not None:
         return _prices_of_place(context, items)
@@ -65,12 +65,12 @@ def prices_here(context: Context, items: Ints) -> PricesHere:
 
 
 def currency_of_place(context: Context) -> str | None:
-    """Of all prices where the customer is, if that is not the retailer's own."""
+    """Of all prices where the customer is, if that is not the product table's."""
     return None if context.place is None else context.place.currency
 
 
 def currency_here(context: Context) -> str | None:
-    """Of all prices where the customer is; None where nothing says another one than the retailer's own."""
+    """Of all prices where the customer is; None where nothing says another one than ENDCAP_CURRENCY."""
     return currency_of_place(context) or context.bundle.catalogue.currency
 
 

@@ -15,7 +15,7 @@ from app.places import live
 from app.places.feasible import NEARBY_KM, Wanted
 from app.places.live import LivePlaces, Place
 from app.places.promises import promise
-from app.places.stores import EVERYWHERE, Store, Way, distance_km
+from app.places.stores import EVERYWHERE, Fulfilment, Store, Way, distance_km
 from app.places.tables import LiveTables, StockLevel, StorePrice
 from tests.support.world import World
 from tests.unit.places.worlds import NOW, PRODUCTS, random_levels, random_position, random_stores
@@ -307,3 +307,36 @@ def test_few_left_is_a_number_and_many_are_none(bundle: Bundle) -> None:
     assert place is not None
     options: list[tuple[Option, ...]] = place.options(np.arange(3, dtype=np.int32), np.full(3, -1, np.int64))
     assert [of_item[0][2] for of_item in options] == [3_000, None, 400]
+
+
+@pytest.mark.parametrize(
+    ("own", "expected", "currency"),
+    [
+        # The product table is in dollars, ENDCAP_CURRENCY and so what counts everywhere in euros.
+        ("USD", [199, 500, 500], None),
+        ("EUR", [199, 399, None], "EUR"),
+        ("CHF", [199, None, None], "CHF"),
+        (None, [500, 500, 500], None),
+    ],
+)
+def test_prices_in_other_money_than_the_store_s_are_not_shown(
+    bundle: Bundle, own: str | None, expected: list[int | None], currency: str | None
+) -> None:
+    table = replace(bundle, catalogue=replace(bundle.catalogue, currency="USD"))
+    stores = {
+        "s0": replace(random_stores(np.random.default_rng(0))["s0"], hours=None, ways={Way.IN_STORE: Fulfilment()})
+    }
+    stores["s0"] = replace(stores["s0"], currency=own)
+    places = places_of(stores, [StockLevel("s0", product_id, 9_000) for product_id in PRODUCTS], table)
+    places.change_prices([StorePrice("s0", "p0", 199, -1), StorePrice(EVERYWHERE, "p1", 399, -1)])
+    place = places.place(Wanted("s0"), table, now=NOW)
+    assert place is not None
+    assert place.currency == currency
+    items = np.array([0, 1, 2], np.int32)
+    options = place.options(items, np.array([500, 500, 500], np.int64))
+    assert [of_item[0][1] for of_item in options] == expected
+    prices = place.prices(items)
+    assert prices is not None
+    listed = -1 if currency else 500
+    shown = [listed if minor == -1 else minor for minor in prices.minor.tolist()]
+    assert [None if minor == -1 else minor for minor in shown] == expected
