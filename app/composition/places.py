@@ -73,9 +73,10 @@ class PlacesFollower:
         if self._places.staleness_s > STALE_AFTER_S / 2:
             await self.follow()
 
-    async def write_snapshot(self) -> None:
-        """Writes a snapshot where enough changed, unless another process is at it."""
-        if self._seen is None or self._seen.stock + self._seen.prices - self._written < SNAPSHOT_AFTER:
+    async def write_snapshot(self, *, after: int | None = None) -> None:
+        """Writes a snapshot where so many changes (None: SNAPSHOT_AFTER) came, unless another process is at it."""
+        least = SNAPSHOT_AFTER if after is None else after
+        if self._seen is None or self._seen.stock + self._seen.prices - self._written < least:
             return
         self._written = self._seen.stock + self._seen.prices
         # A copy, because changes go on while a thread writes it.

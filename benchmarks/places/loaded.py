@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
             view.available((row,))
         with_masks = resident_bytes()
         snapshot.unlink(missing_ok=True)
-        blocked_s, written_s = asyncio.run(longest_block_s(follower.write_snapshot))
+        blocked_s, written_s = asyncio.run(longest_block_s(partial(follower.write_snapshot, after=0)))
         copies_s = [_seconds(places.tables.copy) for _ in range(5)]
     found = {
         "stores": len(places.map.stores),

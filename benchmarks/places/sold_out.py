@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, sleep
+from typing import NamedTuple
 
 import orjson
 
@@ -39,6 +40,13 @@ ASKERS = 4
 PRODUCT_COUNT = 1_000
 PROBE_PRODUCTS = 3
 SETTLED_S = 10.0
+
+
+class Extent(NamedTuple):
+    """A run ends after so many decisions, and not before this instant of time.monotonic."""
+
+    decisions: int
+    until: float
 
 
 @dataclass(slots=True)
@@ -76,18 +84,28 @@ class Comparison:
 
 
 def sold_out(
-    data_dir: Path, *, decisions: int, per_s: float, product_count: int = PRODUCT_COUNT, is_frozen: bool = False
+    data_dir: Path,
+    *,
+    decisions: int,
+    per_s: float,
+    product_count: int = PRODUCT_COUNT,
+    is_frozen: bool = False,
+    at_least_s: float = 0.0,
 ) -> dict[str, object]:
-    """The figures of one run; `wrong` counts the propositions that had been gone for longer than a second."""
+    """The figures of one run; `wrong` counts the propositions that had been gone for longer than a second.
+
+    It goes on after so many `decisions` until it has lasted `at_least_s`.
+    """
     follows_every_s = NEVER_S if is_frozen else FOLLOWS_EVERY_S
     with copied(data_dir) as (settings, redis_url):
         shop = open_shop(settings, redis_url, product_count=product_count, seed=0)
         with processes(settings, redis_url, follows_every_s=follows_every_s) as running:
-            return _measured(running, shop, decisions=decisions, per_s=per_s, is_frozen=is_frozen)
+            extent = Extent(decisions, monotonic() + at_least_s)
+            return _measured(running, shop, extent=extent, per_s=per_s, is_frozen=is_frozen)
 
 
 def _measured(
-    running: Sequence[Process], shop: Shop, *, decisions: int, per_s: float, is_frozen: bool
+    running: Sequence[Process], shop: Shop, *, extent: Extent, per_s: float, is_frozen: bool
 ) -> dict[str, object]:
     truth, servers, begun = shop.truth(), [process.server for process in running], monotonic()
     cells = [cell for cell in shop.stock if cell[0] != PROBE]
@@ -99,7 +117,7 @@ def _measured(
         probing([] if is_frozen else servers, truth, shop) as probed,
     ):
         askers = [
-            Thread(target=_ask, args=(servers[number % len(servers)], shop, truth, number, decisions, compared[number]))
+            Thread(target=_ask, args=(servers[number % len(servers)], shop, truth, number, extent, compared[number]))
             for number in range(ASKERS)
         ]
         for asker in askers:
@@ -160,10 +178,12 @@ def probing(servers: Sequence[Server], truth: Truth, shop: Shop) -> Iterator[Pro
             thread.join()
 
 
-def _ask(server: Server, shop: Shop, truth: Truth, number: int, decisions: int, compared: Comparison) -> None:
+def _ask(server: Server, shop: Shop, truth: Truth, number: int, extent: Extent, compared: Comparison) -> None:
     """One connection's part of the decisions, one after the other."""
     connection = server.connection()
-    for question in islice(questions(shop, number), number, decisions, ASKERS):
+    for place, question in islice(enumerate(questions(shop, number)), number, None, ASKERS):
+        if place >= extent.decisions and monotonic() >= extent.until:
+            break
         sent_at = monotonic()
         try:
             status, body = post(connection, "/v1/decisions", question.body)

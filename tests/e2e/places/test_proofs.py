@@ -16,7 +16,9 @@ def test_nothing_that_was_sold_out_for_a_second_is_shown_by_two_processes_while_
     trained_world: World,
 ) -> None:
     # python -m benchmarks.places.sold_out: 100,000 decisions, and how soon.
-    found: dict[str, Any] = sold_out(trained_world.settings.data_dir, decisions=600, per_s=200, product_count=PRODUCTS)
+    found: dict[str, Any] = sold_out(
+        trained_world.settings.data_dir, decisions=600, per_s=200, product_count=PRODUCTS, at_least_s=3.0
+    )
     assert not broken(found, is_frozen=False), found
     assert found["answers"]["products"] > 200
     assert found["answers"]["both_kinds"] > 200
@@ -27,8 +29,14 @@ def test_nothing_that_was_sold_out_for_a_second_is_shown_by_two_processes_while_
 
 
 def test_processes_that_do_not_follow_show_what_is_gone_and_flag_it_and_are_noticed(trained_world: World) -> None:
+    # Nothing can be gone for a second while the first has not passed, however fast the machine.
     found: dict[str, Any] = sold_out(
-        trained_world.settings.data_dir, decisions=600, per_s=500, product_count=PRODUCTS, is_frozen=True
+        trained_world.settings.data_dir,
+        decisions=600,
+        per_s=500,
+        product_count=PRODUCTS,
+        is_frozen=True,
+        at_least_s=4.0,
     )
     assert not broken(found, is_frozen=True), found
     assert found["wrong"]["product"] > 20
