@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from app.decision.coupons.features import COLUMNS, CouponHabit, ItemOffers, coupon_table, look_up
 from app.decision.customer.context import Context
-from app.decision.customer.place import currency_of_place, prices_here
+from app.decision.customer.place import currency_of_place
 from app.decision.eligibility.products import EligibilityRule, all_allowed
 from app.decision.ranking.scoring import ScoredCandidates, calibration_for
 from app.domain import Floats, Ints, Mask, Objective, Wallet, WalletCoupon
@@ -32,6 +32,7 @@ from app.offers.display.offer_index import (
 from app.offers.rules.pre_basket import pre_basket_reason
 from app.offers.terms.basket import Situation
 from app.offers.terms.reasons import ReasonCode
+from app.places.tables import ABSENT
 from app.slates import CouponTrace, Drops
 
 VIEW_CAP, VIEW_DAYS = 10, 7
@@ -283,12 +284,15 @@ def _pairs(offer_index: OfferIndex, rows: Positions, liked: LikedPairs, allowed:
 def _worths_here(context: Context, offer_index: OfferIndex, rows: Positions, pairs: Positions) -> PairWorths:
     """What the coupon of each row is worth on its product, at the price of the customer's store."""
     worths = offer_index.worths.take(pairs)
-    if context.place is None:
+    if context.place is None or not len(rows):
         return worths
     numbers = (pairs < len(offer_index.items.items)).nonzero()[0]
     items = offer_index.items.items.take(pairs.take(numbers))
-    here = prices_here(context, items).minor
-    differs = (here != context.bundle.catalogue.price_minor.take(items)).nonzero()[0]
+    own = context.place.prices(items)
+    if own is None:
+        return worths
+    here = own.minor
+    differs = ((here != ABSENT) & (here != context.bundle.catalogue.price_minor.take(items))).nonzero()[0]
     if len(differs):
         others = pair_worths(
             context.bundle,

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.decision.coupons.candidates import CouponCandidates, coupon_candidates
 from app.decision.customer.context import Context
-from app.decision.customer.place import options_here, prices_here
+from app.decision.customer.place import Had, had_here
 from app.decision.eligibility.products import EligibilityRule
 from app.decision.ranking.scoring import ScoredCandidates
 from app.decision.slate.new_products import MIN_SLATE
@@ -72,7 +72,8 @@ def _with_coupons(
     it, in place of the last product where it had no place of its own.
     """
     if "product" not in context.query.kinds:
-        return _propositions(context, offer_index, coupons, range(1, len(coupons.best) + 1))
+        targets = _targets(offer_index, coupons, len(coupons.best))
+        return _propositions(context, offer_index, coupons, range(1, len(targets) + 1), had_here(context, targets))
     most = min(context.query.max_coupons, len(coupons.best))
     set_ranks = _set_ranks(context, scored, positions, reranking) if most else set()
     keys = scored.score.take(positions).tolist() if reranking is None else reranking.keys
@@ -80,19 +81,25 @@ def _with_coupons(
     ranks = coupon_ranks(coupon_keys, keys, set_ranks, size=context.query.size, kept_count=context.query.coupon_places)
     if not ranks:
         return make_slate(context, scored, positions, new, reranking)
-    targets = offer_index.items.items.take(coupons.pairs.take(coupons.best[: len(ranks)])).tolist()
+    targets = _targets(offer_index, coupons, len(ranks))
     laid = _Layout(len(positions), set_ranks, ranks, size=context.query.size)
-    added = laid.join_targets(_target_numbers(scored, positions, targets, may_add=reranking is None))
+    added = laid.join_targets(_target_numbers(scored, positions, targets.tolist(), may_add=reranking is None))
     kept, product_ranks = laid.products()
+    placed = np.concatenate([positions, added]).take(kept)
+    had = had_here(context, np.concatenate([scored.items.take(placed), targets]))
     products = make_slate(
         context,
         scored,
-        np.concatenate([positions, added]).take(kept),
+        placed,
         new,
         None if reranking is None else reranking.only(kept),
         ranks=product_ranks,
+        had=had.part(0, len(placed)),
     )
-    slate = sorted([*products, *_propositions(context, offer_index, coupons, laid.coupon_ranks())], key=_rank)
+    of_targets = had.part(len(placed), len(had.options))
+    slate = sorted(
+        [*products, *_propositions(context, offer_index, coupons, laid.coupon_ranks(), of_targets)], key=_rank
+    )
     if slate[-1].rank > len(slate):
         # Too few products to reach a pin's rank, or a coupon's: the slate closes up.
         slate = [one._replace(rank=rank) for rank, one in enumerate(slate, start=1)]
@@ -100,6 +107,11 @@ def _with_coupons(
 
 
 _rank = attrgetter("rank")
+
+
+def _targets(offer_index: OfferIndex, coupons: CouponCandidates, count: int) -> Ints:
+    """The products that the best `count` coupons are shown for."""
+    return offer_index.items.items.take(coupons.pairs.take(coupons.best[:count]))
 
 
 def _set_ranks(context: Context, scored: ScoredCandidates, positions: Ints, reranking: Reranking | None) -> set[int]:
@@ -218,18 +230,16 @@ def _coupon(number: int) -> int:
 
 
 def _propositions(
-    context: Context, offer_index: OfferIndex, coupons: CouponCandidates, ranks: Sequence[int]
+    context: Context, offer_index: OfferIndex, coupons: CouponCandidates, ranks: Sequence[int], had: Had
 ) -> list[Proposition]:
-    """The best coupons at these ranks."""
+    """The best coupons at these ranks; `had`: what the products that they are shown for cost, and how to have them."""
     catalogue, basket = context.bundle.catalogue, context.basket.tolist()
     is_margin = coupons.objective == Objective.MARGIN
-    targets = offer_index.items.items.take(coupons.pairs.take(coupons.best))
-    here = prices_here(context, targets)
-    shown_minor, options = here.shown_minor.tolist(), options_here(context, targets, here)
-    reference = [-1] * len(targets) if here.reference_minor is None else here.reference_minor.tolist()
+    targets = _targets(offer_index, coupons, len(had.options)).tolist()
+    shown_minor, reference_minor = had.shown_minor(), had.references_minor()
     slate = []
     for number, (rank, position) in enumerate(zip(ranks, coupons.best, strict=False)):
-        row, target, coupon = int(coupons.rows[position]), int(targets[number]), coupons.coupons[position]
+        row, target, coupon = int(coupons.rows[position]), targets[number], coupons.coupons[position]
         offer = offer_index.offers[row]
         ends_s = float(offer_index.closes_s[row])
         if coupon is not None and coupon.valid_until_s is not None:
@@ -249,7 +259,7 @@ def _propositions(
                 offer.currency,
                 offer.name,
                 _factors(coupons, position, chance) if context.query.explain else None,
-                shown_minor[number] if shown_minor[number] >= 0 else None,
+                shown_minor[number],
                 CouponDetails(
                     None if coupon is None else coupon.coupon_id,
                     None if coupon is None else shown_code(coupon.code),
@@ -260,8 +270,8 @@ def _propositions(
                     _whole(saving),
                     None if ends_s == inf else ends_s,
                 ),
-                options[number],
-                reference[number] if reference[number] >= 0 else None,
+                had.options[number],
+                reference_minor[number],
             )
         )
     return slate

@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 
 from app.decision.customer.context import Context
-from app.decision.customer.place import currency_here, options_here, prices_here
+from app.decision.customer.place import Had, currency_here, had_here
 from app.decision.customer.promotions import Promotions
 from app.decision.ranking.features import COLUMNS
 from app.decision.ranking.scoring import ScoredCandidates, factors, probability
@@ -54,27 +54,29 @@ def make_slate(
     reranking: Reranking | None,
     *,
     ranks: Iterable[int] | None = None,
+    had: Had | None = None,
 ) -> list[Proposition]:
-    """The propositions of the products at `positions`, ranked from 1 where no `ranks` are given."""
+    """The propositions of the products at `positions`, ranked from 1 where no `ranks` are given.
+
+    `had`: what they cost here, and how the customer can have them, where that was found already.
+    """
     catalogue = context.bundle.catalogue
     items = scored.items[positions]
     contributions = scored.contributions(positions)
     score = scored.score[positions]
     chance = probability(context, score)
     reasons = with_new_reasons(context, items, reasons_for(context, items, contributions), new)
-    here = prices_here(context, items)
-    options = options_here(context, items, here)
-    reference = [None] * len(items) if here.reference_minor is None else here.reference_minor.tolist()
+    had = had or had_here(context, items)
     columns = zip(
         items.tolist(),
         score.tolist(),
         chance.tolist(),
         reasons if reranking is None else _with_pinned_reasons(reasons, reranking),
-        _expected_minor(chance, worth_of(context, items, here.minor)),
+        _expected_minor(chance, worth_of(context, items, had.prices.minor)),
         _factors(context, scored, positions, reranking) if context.query.explain else [None] * len(items),
-        [minor if minor >= 0 else None for minor in here.shown_minor.tolist()],
-        options,
-        reference,
+        had.shown_minor(),
+        had.options,
+        had.references_minor(),
         strict=True,
     )
     ids, names, currency = catalogue.product_ids, catalogue.names, currency_here(context)
@@ -95,7 +97,7 @@ def make_slate(
             price,
             None,
             ways,
-            before if before is None or before >= 0 else None,
+            before,
         )
         for rank, (item, score, chance, reason, worth, added, price, ways, before) in zip(
             ranks or count(1), columns, strict=False
