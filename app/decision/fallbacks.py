@@ -8,7 +8,7 @@ import numpy as np
 
 from app.decision.candidates.sources import popular
 from app.decision.customer.context import Context, make_context
-from app.decision.customer.place import currency_here, options_here, place_of, prices_here, wanted_of
+from app.decision.customer.place import currency_here, had_here, place_of, wanted_of
 from app.decision.customer.trending import trending_group
 from app.decision.eligibility.products import age_restricted_among, all_allowed, eligibility_rules
 from app.decision.pipeline import POLICY, Observer, Options, decide, new_decision_id
@@ -76,8 +76,7 @@ def popular_slate(query: Query, bundle: Bundle, options: Options, *, why: Degrad
     context = make_context(query, bundle, UNKNOWN_CUSTOMER, stale_after_s=options.stale_after_s, place=place)
     stale = [Degraded.STOCK_STALE] if place is not None and place.is_stale else []
     items = _popular_items(context)
-    here = prices_here(context, items)
-    ways = options_here(context, items, here)
+    ways = had_here(context, items).options
     names = bundle.catalogue.names
     propositions = [
         Proposition(

@@ -85,10 +85,11 @@ def prices_here(context: Context, items: Ints) -> PricesHere:
 
     In a store with another currency than the product table's no price but its own counts.
     """
-    if currency_of_place(context) is not None:
-        return _prices_of_place(context, items)
     catalogue = context.bundle.catalogue
-    minor, is_listed = catalogue.price_minor.take(items), catalogue.is_listed.take(items)
+    if currency_of_place(context) is None:
+        minor, is_listed = catalogue.price_minor.take(items), catalogue.is_listed.take(items)
+    else:
+        minor, is_listed = np.full(len(items), ABSENT, np.int64), np.zeros(len(items), np.bool_)
     listed = np.where(is_listed, minor, ABSENT)
     here = None if context.place is None else context.place.prices(items)
     if here is None:
@@ -105,14 +106,6 @@ def currency_of_place(context: Context) -> str | None:
 def currency_here(context: Context) -> str | None:
     """Of all prices where the customer is; None where nothing says another one than ENDCAP_CURRENCY."""
     return currency_of_place(context) or context.bundle.catalogue.currency
-
-
-def _prices_of_place(context: Context, items: Ints) -> PricesHere:
-    unknown: Wide = np.full(len(items), ABSENT, np.int64)
-    here = None if context.place is None else context.place.prices(items)
-    if here is None:
-        return PricesHere(unknown, unknown, unknown != ABSENT, reference_minor=None)
-    return PricesHere(here.minor, unknown, here.minor != ABSENT, here.reference_minor)
 
 
 def options_here(context: Context, items: Ints, prices: PricesHere) -> Sequence[Sequence[Option] | None]:
