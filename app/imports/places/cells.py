@@ -1,14 +1,21 @@
 """Rows about products in stores on their way in: gathered on disk, so that a file may be longer than memory."""
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
 import polars as pl
 import pyarrow as pa
 
-from app.imports.report import Reject
+from app.imports.checked import without_ignored
+from app.imports.reading.block import Block, TableFile
+from app.imports.report import Reject, Rejects
 from app.imports.staging import opened_database
+from app.ports import StageProgress
 
 NUMBER, LINE = "number", "line"
 """Counts the rows, and says where they are in the file; one line may hold several."""
@@ -67,3 +74,39 @@ class StagedCells:
             assert isinstance(line, int)
             yield Reject(line, "product_id", str(product_id), reason, str(raw))
         self.run(f"delete from staged where {NUMBER} in (select {NUMBER} from taken)")
+
+
+class StagedFile(ABC):
+    """The sound rows of one file about products in stores, gathered before anything is written. Use as a context."""
+
+    def __init__(self, room: Path | None, facts: Mapping[str, pl.DataType]) -> None:
+        self._cells = StagedCells(room, facts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cells.close()
+
+    def count(self) -> int:
+        """The sound rows."""
+        return self._cells.count()
+
+    @abstractmethod
+    def add(self, block: Block, *, now: datetime) -> Sequence[Reject]:
+        """Takes the block's sound rows; returns what is wrong with the others."""
+
+    @abstractmethod
+    def contradictions(self) -> Iterator[Reject]:
+        """Takes out rows of which nobody knows which is right."""
+
+    def take_in(self, file: TableFile, rejects: Rejects, *, now: datetime, progress: StageProgress) -> Counter[str]:
+        """Takes the whole file; how many rows were left out, by the reason."""
+        left_out: Counter[str] = Counter()
+        for block in file.blocks:
+            kept, left_out_here = without_ignored(block)
+            left_out += left_out_here
+            rejects.add(self.add(kept, now=now))
+            progress(block.done, file.total)
+        rejects.add(self.contradictions())
+        return left_out

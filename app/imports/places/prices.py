@@ -9,19 +9,18 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Self
 
 import polars as pl
 
 from app.bounds import CLOCK_SKEW
 from app.composition.stores import opened_ledger, price_rules_of
 from app.imports import values
-from app.imports.checked import check, columns_of, without_ignored
+from app.imports.checked import check, columns_of
 from app.imports.columns.words import without_missing
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, REPEATED_WITHIN, Intake, new_record, ongoing
 from app.imports.journal.reports import report_of
-from app.imports.places.cells import LINE, NUMBER, StagedCells
+from app.imports.places.cells import LINE, NUMBER, StagedFile
 from app.imports.places.instants import aware, naive, sequence_of
 from app.imports.places.known import known_stores, unknown_store
 from app.imports.plan import Plan, as_read, opened, plan_of, zones_of_stores
@@ -64,19 +63,13 @@ def import_prices(
     begun_s = perf_counter()
     zones = zones_of_stores(settings.tables_dir)
     plan = plan or plan_of(path, TABLE, time_zone=settings.time_zone, store_zones=zones)
-    left_out: Counter[str] = Counter()
     with (
         closing(opened(plan)) as file,
         Rejects(settings.rejects_dir, table=TABLE, source=file.path) as rejects,
         opened_ledger(settings) as ledger,
         StagedPrices(settings.data_dir, known_stores(ledger, settings), currency=settings.currency) as staged,
     ):
-        for block in file.blocks:
-            kept, left_out_here = without_ignored(block)
-            left_out += left_out_here
-            rejects.add(staged.add(kept, now=now))
-            progress(TABLE, block.done, file.total)
-        rejects.add(staged.contradictions())
+        left_out = staged.take_in(file, rejects, now=now, progress=partial(progress, TABLE))
         left_out += staged.without_earlier(now)
         record = new_record(TABLE, file, rejects.content, as_read(plan, intake), currency=settings.currency, now=now)
         record = replace(record, rows_read=staged.count() + rejects.rows, rows_rejected=rejects.rows)
@@ -99,23 +92,13 @@ class Reported:
     superseded: int
 
 
-class StagedPrices:
+class StagedPrices(StagedFile):
     """The sound rows of one list, of stores with these currencies; `currency` is that of prices everywhere."""
 
     def __init__(self, room: Path | None, stores: Mapping[str, str], *, currency: str) -> None:
         facts = {"valid_from": pl.Datetime("us"), "price_minor": pl.Int64(), "currency": pl.String()}
-        self._cells = StagedCells(room, facts)
+        super().__init__(room, facts)
         self._currencies = {**stores, EVERYWHERE: currency}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._cells.close()
-
-    def count(self) -> int:
-        """The sound rows."""
-        return self._cells.count()
 
     def add(self, block: Block, *, now: datetime) -> Sequence[Reject]:
         """Takes the block's sound rows; returns what is wrong with the others."""

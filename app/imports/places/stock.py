@@ -1,6 +1,5 @@
 """Import stock: a file of whole stores' quantities is compared with what is known, and counts from its instant on."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -9,17 +8,17 @@ from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from time import perf_counter
-from typing import Self, cast
+from typing import cast
 
 import polars as pl
 
 from app.composition.stores import opened_ledger
 from app.imports import values
-from app.imports.checked import check, columns_of, without_ignored
+from app.imports.checked import check, columns_of
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, Intake, new_record, ongoing
 from app.imports.journal.reports import report_of
-from app.imports.places.cells import LINE, NUMBER, StagedCells
+from app.imports.places.cells import LINE, NUMBER, StagedFile
 from app.imports.places.instants import aware, naive, sequence_of
 from app.imports.places.known import known_stores, unknown_store
 from app.imports.plan import Plan, as_read, opened, plan_of, zones_of_stores
@@ -61,19 +60,13 @@ def import_stock(
     intake = as_read(plan, intake)
     if not is_complete:
         intake = replace(intake, mapping=f"{intake.mapping}, a part")
-    left_out: Counter[str] = Counter()
     with (
         closing(opened(plan)) as file,
         Rejects(settings.rejects_dir, table=TABLE, source=file.path) as rejects,
         opened_ledger(settings) as ledger,
         StagedStock(settings.data_dir, known_stores(ledger, settings), is_complete=is_complete) as staged,
     ):
-        for block in file.blocks:
-            kept, left_out_here = without_ignored(block)
-            left_out += left_out_here
-            rejects.add(staged.add(kept, now=now))
-            progress(TABLE, block.done, file.total)
-        rejects.add(staged.contradictions())
+        left_out = staged.take_in(file, rejects, now=now, progress=partial(progress, TABLE))
         record = new_record(TABLE, file, rejects.content, intake, currency=settings.currency, now=now)
         record = replace(record, rows_read=staged.count() + rejects.rows, rows_rejected=rejects.rows)
         with ongoing(journal_of(settings), record, now=now) as import_:
@@ -86,24 +79,14 @@ def import_stock(
         return replace(report, notes=(*report.notes, *staged.notes()), differences=differences_of(found))
 
 
-class StagedStock:
-    """The sound rows of one file of stock, of stores that are known. Use as a context."""
+class StagedStock(StagedFile):
+    """The sound rows of one file of stock, of stores that are known."""
 
     def __init__(self, room: Path | None, stores: Collection[str], *, is_complete: bool) -> None:
-        self._cells = StagedCells(room, {"as_of": pl.Datetime("us"), "quantity_milli": pl.Int64()})
+        super().__init__(room, {"as_of": pl.Datetime("us"), "quantity_milli": pl.Int64()})
         self._stores = stores
         self._is_complete = is_complete
         self._in_doubt: set[str] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._cells.close()
-
-    def count(self) -> int:
-        """The sound rows."""
-        return self._cells.count()
 
     def add(self, block: Block, *, now: datetime) -> Sequence[Reject]:
         """Takes the block's sound rows; returns what is wrong with the others."""

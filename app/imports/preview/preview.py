@@ -19,6 +19,7 @@ from app.imports.events.event_file import checked_events
 from app.imports.journal.records import PLACE_TABLES
 from app.imports.mapping.guess import GUESSED
 from app.imports.mapping.toml import to_toml
+from app.imports.places.cells import StagedFile
 from app.imports.places.instants import PLACES_MAX
 from app.imports.places.known import known_stores
 from app.imports.places.prices import StagedPrices
@@ -184,19 +185,19 @@ def _count(
 def _count_places(found: Preview, file: TableFile, settings: Settings, places: PlacesToCome, *, now: datetime) -> None:
     with ledger_as_it_stands(settings) as ledger:
         stores = {**places.stores, **known_stores(ledger, settings)}
-        with StagedStock(None, stores, is_complete=places.is_stock_complete) as stock:
-            if found.table == "stock":
-                _count_staged(found, file, stock, now=now)
-                at_last = PLACES_MAX - 1
-                reconciled = stock.reconciled(ledger, at=now, place=at_last, now=now, dry_run=True)
-                found.differences = differences_of(reconciled)
-                found.notes += stock.notes()
-        with StagedPrices(None, stores, currency=settings.currency) as prices:
-            if found.table == "prices":
+        if found.table == "prices":
+            with StagedPrices(None, stores, currency=settings.currency) as prices:
                 _count_staged(found, file, prices, now=now)
+            return
+        with StagedStock(None, stores, is_complete=places.is_stock_complete) as stock:
+            _count_staged(found, file, stock, now=now)
+            at_last = PLACES_MAX - 1
+            reconciled = stock.reconciled(ledger, at=now, place=at_last, now=now, dry_run=True)
+            found.differences = differences_of(reconciled)
+            found.notes += stock.notes()
 
 
-def _count_staged(found: Preview, file: TableFile, staged: StagedStock | StagedPrices, *, now: datetime) -> None:
+def _count_staged(found: Preview, file: TableFile, staged: StagedFile, *, now: datetime) -> None:
     for block in file.blocks:
         kept, left_out = without_ignored(block)
         found.rows.update({f"{LEFT_OUT}{reason}": count for reason, count in left_out.items()})
