@@ -10,8 +10,8 @@ on it; Valkey and the client have the other.
 
 import argparse
 import statistics
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
@@ -131,6 +131,19 @@ def measure(servers: Mapping[str, Server], bodies: Mapping[str, Sequence[bytes]]
     }
 
 
+@contextmanager
+def redis_with_coupons(settings: Settings, campaigns: Sequence[Running]) -> Iterator[str]:
+    """The URL of a Redis off the measured core that has the wallets of these campaigns, which start in a new ledger."""
+    with closing(open_ledger(settings.ledger_url)) as ledger, redis_off_the_measured_core(settings) as redis_url:
+        upgrade(ledger)
+        for campaign in campaigns:
+            campaign.start(ledger, datetime.now(UTC))
+        keys = RedisKeys(settings.stream_partition_count)
+        with closing(Projections(ledger, worker_client(redis_url), keys)) as projections:
+            projections.rebuild()
+            yield redis_url
+
+
 def main() -> None:
     """Prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -146,14 +159,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="endcap-ledger-") as folder, ExitStack() as stack:
         settings = Settings.load(data_dir=given.data_dir, database_url=f"sqlite:///{folder}/ledger.db")
         customers = [known for known in known_customers(settings) if known.customer_id in coupon_count]
-        ledger = stack.enter_context(closing(open_ledger(settings.ledger_url)))
-        upgrade(ledger)
-        for campaign in campaigns:
-            campaign.start(ledger, datetime.now(UTC))
-        redis_url = stack.enter_context(redis_off_the_measured_core(settings))
-        projections = Projections(ledger, worker_client(redis_url), RedisKeys(settings.stream_partition_count))
-        stack.enter_context(closing(projections))
-        projections.rebuild()
+        redis_url = stack.enter_context(redis_with_coupons(settings, campaigns))
         environment = {
             "ENDCAP_REDIS_URL": redis_url,
             "ENDCAP_DATA_DIR": str(given.data_dir),

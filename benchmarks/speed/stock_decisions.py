@@ -23,13 +23,9 @@ import orjson
 from app.commands.demo.places import put_simulated_places
 from app.commands.terminal import progress_bar
 from app.settings import Settings
-from app.stores.redis.keys import RedisKeys, worker_client
-from app.stores.redis.projections import Projections
-from app.stores.sql.database.engine import open_ledger
-from app.stores.sql.database.schema import upgrade
-from benchmarks.full_path import BLOCK, SERVER_CPU, WARM_UP_CALLS, quantiles_ms, redis_off_the_measured_core
+from benchmarks.full_path import BLOCK, SERVER_CPU, WARM_UP_CALLS, quantiles_ms
 from benchmarks.ranking.coupon_ranking import journey_coupons
-from benchmarks.speed.coupon_decisions import BOTH, PRODUCTS, questions, running
+from benchmarks.speed.coupon_decisions import BOTH, PRODUCTS, questions, redis_with_coupons, running
 from benchmarks.support import machine
 from benchmarks.support.questions import full_questions, known_customers
 from benchmarks.support.servers import SERVE_ENDCAP, Server, post, python_server
@@ -84,14 +80,7 @@ def main() -> None:
         settings = Settings.load(data_dir=given.data_dir, database_url=urls[PLAIN])
         holders = {customer_id for campaign in campaigns for customer_id in campaign.customer_ids}
         customers = [known for known in known_customers(settings) if known.customer_id in holders]
-        ledger = stack.enter_context(closing(open_ledger(settings.ledger_url)))
-        upgrade(ledger)
-        for campaign in campaigns:
-            campaign.start(ledger, datetime.now(UTC))
-        redis_url = stack.enter_context(redis_off_the_measured_core(settings))
-        projections = Projections(ledger, worker_client(redis_url), RedisKeys(settings.stream_partition_count))
-        stack.enter_context(closing(projections))
-        projections.rebuild()
+        redis_url = stack.enter_context(redis_with_coupons(settings, campaigns))
         plain, with_places = (sqlite3.connect(f"{folder}/{name}.db") for name in (PLAIN, WITH_STOCK))
         with closing(plain), closing(with_places):
             plain.backup(with_places)
