@@ -60,6 +60,7 @@ class Degraded(StrEnum):
     SLATE_SHORT = "slate_short"
     STOCK_STALE = "stock_stale"
     COUPONS_UNKNOWN = "coupons_unknown"
+    CONSENT_MISSING = "consent_missing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def send(up: Up, *events: dict[str, Any]) -> None:
 
 def wallet(ledger: Ledger, customer_id: str) -> list[str]:
     """The states of a customer's coupons."""
-    found = ledger.read(lambda connection: coupons_of(connection, customer_id, open_only=False))
+    found = ledger.read(lambda connection: coupons_of(connection, [customer_id], open_only=False))
     return [coupon.status.value for coupon in found]
 
 

@@ -77,7 +77,7 @@ def test_event_of_the_year_1_costs_no_other_receipt_its_coupon(client: Redis, se
         run_campaign(ledger, "k", CampaignTerms(name="k", currency="EUR"), terms)
         send(client, settings, replace(good, event_id="bad", basket_id="old", time=YEAR_1), good)
         exhaust(worker, client, settings)
-        assert len(ledger.read(lambda connection: coupons_of(connection, "ann", open_only=False))) == 1
+        assert len(ledger.read(lambda connection: coupons_of(connection, ["ann"], open_only=False))) == 1
     (letter,) = facts(settings, "list")["dead_letters"]
     assert (letter["sender"], letter["event_id"], letter["type"]) == ("local", "bad", "purchase")
     assert "OverflowError" in letter["reason"]

@@ -61,7 +61,7 @@ def arrivals(event: Event, *, late: timedelta) -> Sequence[Arrival]:
 
 
 def wallet(ledger: Ledger) -> list[Coupon]:
-    return ledger.read(lambda connection: coupons_of(connection, "ann", open_only=False))
+    return ledger.read(lambda connection: coupons_of(connection, ["ann"], open_only=False))
 
 
 @pytest.fixture

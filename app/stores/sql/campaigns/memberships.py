@@ -18,12 +18,12 @@ def set_tier(connection: Connection, customer_id: str, tier: str, *, now: dateti
     queue.enqueue(connection, [f"customer:{customer_id}"], now=now)
 
 
-def tier_of(connection: Connection, customer_id: str | None) -> str | None:
-    """The customer's loyalty tier; None where none is known."""
-    if customer_id is None:
+def tier_of(connection: Connection, customer_ids: Sequence[str]) -> str | None:
+    """The loyalty tier of whoever has these ids, that of the first that has one; None where none is known."""
+    if not customer_ids:
         return None
-    query = select(memberships.c.tier).where(memberships.c.customer_id == customer_id)
-    return connection.execute(query).scalar_one_or_none()
+    known = tiers_of(connection, customer_ids)
+    return next((known[customer_id] for customer_id in customer_ids if customer_id in known), None)
 
 
 def list_tiers(connection: Connection) -> dict[str, str]:

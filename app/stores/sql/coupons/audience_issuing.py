@@ -11,11 +11,13 @@ from app.errors import Conflict
 from app.offers.terms.records import Campaign, Coupon, Offer
 from app.offers.terms.status import CampaignStatus
 from app.stores.sql.campaigns.campaigns import find_campaign, find_offer, list_offers
-from app.stores.sql.coupons.issuing import coupon_issued_for, issue
+from app.stores.sql.coupons.issuing import coupon_of, issue
+from app.stores.sql.customers.groups import customer_ids_joined, joined_customers
+from app.stores.sql.customers.links import share_persons
 from app.stores.sql.database.chunks import CHUNK_ROWS, chunks
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue, insert
-from app.stores.sql.database.tables import audience, memberships
+from app.stores.sql.database.tables import audience, coupons, memberships
 
 BY_AUDIENCE = "audience"
 BY_DECISION = "decision"
@@ -106,8 +108,9 @@ def activate(connection: Connection, offer_id: str, customer_id: str, *, now: da
     """
     offer = find_offer(connection, offer_id)
     campaign = find_campaign(connection, offer.campaign_id)
-    key = f"{BY_DECISION}:{offer_id}:{customer_id}"
-    earlier = coupon_issued_for(connection, key)
+    share_persons(connection)
+    customer_ids = customer_ids_joined(connection, customer_id)
+    earlier = _activated(connection, offer_id, customer_ids)
     if earlier is not None:
         return earlier
     _check(offer, campaign, BY_DECISION, now)
@@ -115,11 +118,22 @@ def activate(connection: Connection, offer_id: str, customer_id: str, *, now: da
         raise NotIssuable(
             f"campaign {campaign.campaign_id!r} is {campaign.status_at(now)}; it gives coupons as it runs"
         )
-    made = issue(connection, offer, campaign, [customer_id], issued_by=BY_DECISION, issue_keys=[key], now=now)
-    # None is new when another transaction was quicker.
-    found = made[0] if made else coupon_issued_for(connection, key)
-    assert found is not None
-    return found
+    # By the first name, so that two names of one person at once get one coupon; by their own where that name got one
+    # for somebody who was of that person then.
+    for key in (f"{BY_DECISION}:{offer_id}:{name}" for name in dict.fromkeys((customer_ids[0], customer_id))):
+        made = issue(connection, offer, campaign, [customer_id], issued_by=BY_DECISION, issue_keys=[key], now=now)
+        # None is new when another transaction was quicker.
+        found = made[0] if made else _activated(connection, offer_id, customer_ids)
+        if found is not None:
+            return found
+    raise NotIssuable(f"offer {offer_id!r} was activated under this name by somebody who has another one now")
+
+
+def _activated(connection: Connection, offer_id: str, customer_ids: Sequence[str]) -> Coupon | None:
+    is_theirs = (coupons.c.offer_id == offer_id) & coupons.c.customer_id.in_(customer_ids)
+    query = select(coupons).where(is_theirs, coupons.c.issued_by == BY_DECISION).order_by(coupons.c.issued_at)
+    row = connection.execute(query.limit(1)).mappings().one_or_none()
+    return None if row is None else coupon_of(row)
 
 
 def _issuable(
@@ -181,5 +195,24 @@ def _next(connection: Connection, *, campaign_id: str, last: str) -> Sequence[st
 def _issue_batch(
     connection: Connection, *, campaign: Campaign, offer: Offer, customer_ids: Sequence[str], now: datetime
 ) -> int:
+    customer_ids = _one_per_person(connection, offer.offer_id, customer_ids)
     keys = [audience_key(offer.offer_id, customer_id) for customer_id in customer_ids]
     return len(issue(connection, offer, campaign, customer_ids, issued_by=BY_AUDIENCE, issue_keys=keys, now=now))
+
+
+def _one_per_person(connection: Connection, offer_id: str, customer_ids: Sequence[str]) -> list[str]:
+    """Those who get a coupon: of several names of one person the first, and none where another has one already."""
+    share_persons(connection)
+    joined = joined_customers(connection, customer_ids)
+    others = {audience_key(offer_id, name) for names in joined.values() for name in names}
+    known = set()
+    for chunk in chunks(sorted(others)):
+        known |= set(connection.execute(select(coupons.c.issue_key).where(coupons.c.issue_key.in_(chunk))).scalars())
+    served: set[str] = set()
+    due = []
+    for customer_id in customer_ids:
+        names = joined.get(customer_id, ())
+        if served.isdisjoint(names) and not any(audience_key(offer_id, name) in known for name in names):
+            due.append(customer_id)
+            served.update(names)
+    return due

@@ -1,6 +1,6 @@
 """Coupons in the ledger: issued once per reason, found by what a till scans or somebody types, revoked, expired."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -107,9 +107,9 @@ def coupon_issued_for(connection: Connection, issue_key: str) -> Coupon | None:
     return _one(connection, coupons.c.issue_key == issue_key)
 
 
-def coupons_of(connection: Connection, customer_id: str, *, open_only: bool) -> list[Coupon]:
-    """A customer's own coupons, latest issued first; `open_only`: those issued or reserved as the ledger has them."""
-    query = select(coupons).where(coupons.c.customer_id == customer_id)
+def coupons_of(connection: Connection, customer_ids: Collection[str], *, open_only: bool) -> list[Coupon]:
+    """The own coupons of whoever has these ids, latest issued first; `open_only`: those issued or reserved now."""
+    query = select(coupons).where(coupons.c.customer_id.in_(customer_ids))
     if open_only:
         query = query.where(coupons.c.status.in_(OPEN))
     query = query.order_by(coupons.c.issued_at.desc(), coupons.c.coupon_id)

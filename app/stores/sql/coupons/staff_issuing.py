@@ -13,6 +13,7 @@ from app.offers.terms.time_zones import local_date
 from app.stores.sql.campaigns.campaigns import find_campaign, find_offer, find_offers
 from app.stores.sql.coupons.audience_issuing import check_active, check_not_over, offer_in
 from app.stores.sql.coupons.issuing import coupons_of, find_coupon, issue, revoke
+from app.stores.sql.customers.groups import customer_ids_joined
 
 BY_STAFF = "staff"
 _MOMENT = timedelta(microseconds=1)
@@ -57,8 +58,8 @@ class IssuedCoupon:
 
 
 def wallet_of(connection: Connection, customer_id: str) -> list[IssuedCoupon]:
-    """All coupons that the customer ever had, latest first; without those whose offer nobody can compute."""
-    coupons = coupons_of(connection, customer_id, open_only=False)
+    """All coupons that the customer ever had under any name, latest first; without those that nobody can compute."""
+    coupons = coupons_of(connection, customer_ids_joined(connection, customer_id), open_only=False)
     offers = find_offers(connection, [coupon.offer_id for coupon in coupons])
     campaign_ids = sorted({coupon.campaign_id for coupon in coupons})
     campaigns = {campaign_id: find_campaign(connection, campaign_id) for campaign_id in campaign_ids}

@@ -13,10 +13,13 @@ from app.stores.sql.database.tables import idempotency
 
 HEAD = "0005"
 """The last file in `migrations/versions`; stated here because importing alembic costs more than all the rest."""
+ADDITIONS = "a001"
+"""The last file in `additions/versions`: what an earlier Endcap does not notice, so that it may come back."""
 LOCK = 0x656E64636170
 """One process at a time migrates a PostgreSQL database: the number of this advisory lock is "endcap" in ASCII."""
 
 _version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+_added = Table("alembic_additions", MetaData(), Column("version_num", String(32), primary_key=True))
 _log = logging.getLogger(__name__)
 
 
@@ -34,14 +37,18 @@ def upgrade(ledger: Ledger) -> None:
     if is_current(ledger):
         return
     found = ledger.write(_migrate)
-    if found != HEAD:
-        _log.info("ledger migrated", extra={"detail": f"from {found or 'nothing'} to {HEAD}"})
+    if found != (HEAD, ADDITIONS):
+        before = " ".join(filter(None, found)) or "nothing"
+        _log.info("ledger migrated", extra={"detail": f"from {before} to {HEAD} {ADDITIONS}"})
 
 
 def is_current(ledger: Ledger) -> bool:
-    """True when the database has exactly this code's schema; raises BadSetting for a newer one, StoreUnavailable."""
+    """True when the database has this code's schema; raises BadSetting for a newer one, StoreUnavailable.
+
+    Additions that this code does not know are no hindrance.
+    """
     _make_folder(ledger)
-    return _checked(ledger.read(_version_of)) == HEAD
+    return _is_current(ledger.read(_versions))
 
 
 def why_read_only(ledger: Ledger) -> str | None:
@@ -58,10 +65,19 @@ def _make_folder(ledger: Ledger) -> None:
         Path(ledger.engine.url.database).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _version_of(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(_version.name):
-        return None
-    return connection.execute(select(_version.c.version_num)).scalar_one_or_none()
+def _versions(connection: Connection) -> tuple[str | None, str | None]:
+    """The last migration and the last addition; raises BadSetting for a newer migration."""
+    known = inspect(connection)
+    found = [
+        connection.execute(select(table.c.version_num)).scalar_one_or_none() if known.has_table(table.name) else None
+        for table in (_version, _added)
+    ]
+    return _checked(found[0]), found[1]
+
+
+def _is_current(versions: tuple[str | None, str | None]) -> bool:
+    migrated, added = versions
+    return migrated == HEAD and added is not None and added >= ADDITIONS
 
 
 def _checked(version: str | None) -> str | None:
@@ -74,19 +90,20 @@ def _checked(version: str | None) -> str | None:
     return version
 
 
-def _migrate(connection: Connection) -> str | None:
-    """The version found once the lock was ours."""
+def _migrate(connection: Connection) -> tuple[str | None, str | None]:
+    """The versions found once the lock was ours."""
     if connection.dialect.name == "postgresql":
         # The lock ends with the transaction, however that ends; SQLite's BEGIN IMMEDIATE lets one in at a time anyway.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     # Whoever waited for the lock finds the work done.
-    found = _checked(_version_of(connection))
-    if found != HEAD:
+    found = _versions(connection)
+    if not _is_current(found):
         # Not at the top: this takes longer than looking whether there is anything to do.
         from alembic import command
         from alembic.config import Config
 
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "app.stores.sql.database:migrations")
-        command.upgrade(config, HEAD)
+        for folder, head in (("migrations", HEAD), ("additions", ADDITIONS)):
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", f"app.stores.sql.database:{folder}")
+            command.upgrade(config, head)
     return found

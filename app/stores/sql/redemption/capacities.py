@@ -1,11 +1,11 @@
 """How much is left of the limits and budgets that a quote's coupons take from."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, select
 
 from app.offers.rules.combination import Capacity
-from app.offers.terms.basket import Situation
 from app.offers.terms.periods import period_key
 from app.offers.terms.reasons import ReasonCode, Refusal
 from app.offers.terms.records import Campaign, Coupon
@@ -18,17 +18,20 @@ Limits = Mapping[str, Sequence[tuple[CounterKey, int]]]
 
 
 def counter_limits(
-    coupon: Coupon, campaign: Campaign, situation: Situation, freed: FreedUses
+    coupon: Coupon, campaign: Campaign, freed: FreedUses, *, customer_id: str, now: datetime
 ) -> list[tuple[CounterKey, int]]:
-    """The counters that a use of the coupon counts in, each with its limit; of a reserved one those it is in now."""
-    subjects = {"code": coupon.coupon_id, "customer": situation.customer_id or "", "campaign": ""}
+    """The counters that a use of the coupon counts in, each with its limit; of a reserved one those it is in now.
+
+    `customer_id` is the one that stands for all of the customer's.
+    """
+    subjects = {"code": coupon.coupon_id, "customer": customer_id, "campaign": ""}
     terms = campaign.terms
     limits = {
         CounterKey(
             campaign.campaign_id,
             limit.scope,
             subjects[limit.scope],
-            period_key(limit.period, situation.now_at, terms.time_zone),
+            period_key(limit.period, now, terms.time_zone),
         ): limit.count
         for limit in terms.limits
     }

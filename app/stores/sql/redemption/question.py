@@ -60,7 +60,8 @@ class QuotedCoupon:
 class Quote:
     """The best combination and the claims that make it true; `overdue`: reservations must be expired first.
 
-    `tier`: the customer's loyalty tier. `attributes`: those of products that the offers look at.
+    `tier`: the customer's loyalty tier. `attributes`: those of products that the offers look at. `customer_ids`: all
+    that the customer has; limits count under the first.
     """
 
     question: Question
@@ -69,6 +70,7 @@ class Quote:
     overdue: bool
     tier: str | None = None
     attributes: frozenset[str] = frozenset()
+    customer_ids: tuple[str, ...] = ()
 
     @property
     def applied(self) -> list[AppliedCoupon]:

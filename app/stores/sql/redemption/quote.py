@@ -1,6 +1,6 @@
 """What coupons would give on a basket, from one snapshot and without any lock: the answer of a dry run."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, select
 
@@ -12,6 +12,7 @@ from app.offers.terms.terms import attributes_of
 from app.stores.sql.campaigns.campaigns import campaign_of, find_offers
 from app.stores.sql.campaigns.memberships import tier_of
 from app.stores.sql.coupons.issuing import coupon_of, coupons_of, find_by_code
+from app.stores.sql.customers.groups import customer_ids_joined
 from app.stores.sql.database.tables import campaigns, coupons, uses
 from app.stores.sql.redemption.capacities import (
     capacity_key,
@@ -23,17 +24,19 @@ from app.stores.sql.redemption.capacities import (
 from app.stores.sql.redemption.claims import Claim, CounterKey
 from app.stores.sql.redemption.freed import TermsInForce, freed_uses, terms_in_force
 from app.stores.sql.redemption.question import Question, Quote, QuotedCoupon
-from app.stores.sql.redemption.refusals import NOT_FOUND, refusal_of_coupon
+from app.stores.sql.redemption.refusals import NOT_FOUND, refusal_of_coupon, refusal_of_recipient
 
 
 def quote(connection: Connection, question: Question) -> Quote:
     """The best combination for the customer out of what may be used; nothing is changed or locked."""
-    found = _find_coupons(connection, question)
+    situation = question.situation
+    customer_id = situation.customer_id
+    customer_ids = () if customer_id is None else customer_ids_joined(connection, customer_id)
+    found = _find_coupons(connection, question, customer_ids)
     offers = find_offers(connection, [coupon.offer_id for _, coupon in found if coupon is not None])
     of_campaigns = _campaigns(connection, {offer.campaign_id for offer in offers.values()})
     freed = freed_uses(connection, question, list(of_campaigns))
-    situation = question.situation
-    tier = situation.tier or tier_of(connection, situation.customer_id)
+    tier = situation.tier or tier_of(connection, customer_ids)
     situation = Situation(situation.now_at, situation.customer_id, tier, situation.channel, situation.store_id)
     refused: dict[str, Refusal] = {}
     candidates: list[UsableCoupon] = []
@@ -45,11 +48,17 @@ def quote(connection: Connection, question: Question) -> Quote:
         offer = offers[coupon.offer_id]
         campaign = of_campaigns[offer.campaign_id]
         terms, in_force[coupon.coupon_id] = terms_in_force(connection, coupon, offer, question, freed)
-        refusal = refusal_of_coupon(coupon, terms, campaign, question, freed, as_of=in_force[coupon.coupon_id].as_of)
+        as_of = in_force[coupon.coupon_id].as_of
+        # First of all: nobody may learn the state of a coupon that is somebody else's.
+        refusal = refusal_of_recipient(coupon, customer_ids, question) or refusal_of_coupon(
+            coupon, terms, campaign, question, freed, as_of=as_of
+        )
         if refusal is not None:
             refused[coupon.coupon_id] = refusal
             continue
-        limits[coupon.coupon_id] = counter_limits(coupon, campaign, situation, freed)
+        limits[coupon.coupon_id] = counter_limits(
+            coupon, campaign, freed, customer_id=next(iter(customer_ids), ""), now=situation.now_at
+        )
         keys = tuple(capacity_key(key) for key, _ in limits[coupon.coupon_id])
         held = freed.reserved.get(coupon.coupon_id)
         since = None if held is None else held.as_of
@@ -71,7 +80,7 @@ def quote(connection: Connection, question: Question) -> Quote:
         for one in combination.applied
     )
     attributes = frozenset(name for one in candidates for name in attributes_of(one.terms))
-    return Quote(question, quoted, claims, freed.has_overdue, tier, attributes)
+    return Quote(question, quoted, claims, freed.has_overdue, tier, attributes, customer_ids)
 
 
 def _quoted(
@@ -90,7 +99,9 @@ def _quoted(
     return QuotedCoupon(typed, coupon, offers[coupon.offer_id], in_force[coupon.coupon_id].revision, applied, refusal)
 
 
-def _find_coupons(connection: Connection, question: Question) -> list[tuple[str | None, Coupon | None]]:
+def _find_coupons(
+    connection: Connection, question: Question, customer_ids: Collection[str]
+) -> list[tuple[str | None, Coupon | None]]:
     """Each code once with its coupon or None, then the wallet's coupons that no code named."""
     found: dict[str, tuple[str | None, Coupon | None]] = {}
     for typed in question.codes:
@@ -101,8 +112,8 @@ def _find_coupons(connection: Connection, question: Question) -> list[tuple[str 
         query = select(coupons).where(coupons.c.coupon_id.in_(held)).order_by(coupons.c.coupon_id)
         for row in connection.execute(query).mappings():
             found.setdefault(row["coupon_id"], (None, coupon_of(row)))
-    if question.wallet and question.situation.customer_id is not None:
-        for coupon in coupons_of(connection, question.situation.customer_id, open_only=True):
+    if question.wallet:
+        for coupon in coupons_of(connection, customer_ids, open_only=True):
             found.setdefault(coupon.coupon_id, (None, coupon))
     return list(found.values())
 

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, RowMapping, insert
 from app.errors import StoreUnavailable
 from app.offers.terms.codes import new_id
 from app.offers.terms.money import shares
+from app.stores.sql.customers.groups import customer_ids_joined
+from app.stores.sql.customers.links import share_persons
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, uses
@@ -60,6 +62,7 @@ def redeem(
     """
 
     def claim(quoted: Quote, connection: Connection) -> StoredResponse:
+        _check_person(connection, quoted)
         expected = order.expected_discount_minor
         if expected is not None and expected != quoted.discount_minor:
             # Stored like any other response: the same key gets this answer again, whatever the coupons give by then.
@@ -81,6 +84,7 @@ def reserve(
     """Holds the best combination for `ttl`, or nothing; rendered, stored and repeated as for `redeem`."""
 
     def claim(quoted: Quote, connection: Connection) -> StoredResponse:
+        _check_person(connection, quoted)
         if not quoted.claims:
             return render(_nothing_to_use(quoted))
         return render(hold(connection, quoted, request, order_id=order_id, ttl=ttl))
@@ -121,6 +125,14 @@ def _quote_and_claim(
         except ClaimFailed:
             continue
     raise StoreUnavailable("too many others redeem the same coupons just now; send it again with the same key")
+
+
+def _check_person(connection: Connection, quoted: Quote) -> None:
+    """Raises ClaimFailed where the customer has other names than when it was quoted: limits count under another then."""
+    share_persons(connection)
+    customer_id = quoted.question.situation.customer_id
+    if customer_id is not None and customer_ids_joined(connection, customer_id) != quoted.customer_ids:
+        raise ClaimFailed
 
 
 def _redeem(connection: Connection, quoted: Quote, order: Order, request: IdempotentRequest) -> Redeemed:

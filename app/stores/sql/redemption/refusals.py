@@ -1,5 +1,6 @@
 """Why a coupon cannot be used now, whatever is in the basket: status, validity, campaign, currency, reservation."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from app.offers.terms.reasons import ReasonCode, Refusal
@@ -13,15 +14,19 @@ from app.stores.sql.redemption.question import Question
 NOT_FOUND = Refusal(ReasonCode.COUPON_NOT_FOUND, "no such coupon; check the code")
 
 
+def refusal_of_recipient(coupon: Coupon, customer_ids: Collection[str], question: Question) -> Refusal | None:
+    """Why somebody of these names cannot have this coupon, whatever its state; None when it is theirs or anybody's."""
+    if coupon.customer_id is None or coupon.customer_id in customer_ids:
+        return None
+    if not question.reveals_recipients:
+        return NOT_FOUND
+    return Refusal(ReasonCode.RECIPIENT_MISMATCH, "the coupon was issued to another customer")
+
+
 def refusal_of_coupon(
     coupon: Coupon, terms: OfferTerms, campaign: Campaign, question: Question, freed: FreedUses, *, as_of: datetime
 ) -> Refusal | None:
     """Why this coupon cannot be used now whatever is in the basket; None when it can."""
-    # First of all: nobody may learn the state of a coupon that is somebody else's.
-    if coupon.customer_id is not None and coupon.customer_id != question.situation.customer_id:
-        if not question.reveals_recipients:
-            return NOT_FOUND
-        return Refusal(ReasonCode.RECIPIENT_MISMATCH, "the coupon was issued to another customer")
     if coupon.coupon_id in freed.reserved:
         # A promise until the reservation is over, whatever became of coupon, campaign and limits.
         return _unusable(terms) or _in_other_currency(campaign, question)

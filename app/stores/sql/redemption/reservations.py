@@ -10,6 +10,8 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, up
 from app.domain import JsonObject
 from app.errors import Conflict, Missing
 from app.offers.terms.codes import new_id
+from app.stores.sql.customers.groups import customer_ids_joined
+from app.stores.sql.customers.links import share_persons
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import reservations, uses
@@ -119,13 +121,15 @@ def check_is_held(connection: Connection, reservation_id: str, claimant: Claiman
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise ReservationNotFound(f"no reservation {reservation_id!r}")
-    _check_is_theirs(row, claimant)
+    # Any name of the customer for whom it was made will do.
+    joined = () if row["customer_id"] is None else customer_ids_joined(connection, row["customer_id"])
+    _check_is_theirs(row, claimant, joined)
     if row["status"] != "held" or row["expires_at"] <= now:
         status = row["status"] if row["status"] != "held" else "expired"
         raise ReservationOver(f"reservation {reservation_id!r} is {status}; make a new one")
 
 
-def _check_is_theirs(row: RowMapping, claimant: Claimant) -> None:
+def _check_is_theirs(row: RowMapping, claimant: Claimant, customer_ids: Sequence[str]) -> None:
     # What it was made for is not named: the id alone must not tell whose reservation it is.
     reservation = f"reservation {row['reservation_id']!r}"
     if row["order_id"] is not None and claimant.order_id not in (None, row["order_id"]):
@@ -133,7 +137,7 @@ def _check_is_theirs(row: RowMapping, claimant: Claimant) -> None:
             f"{reservation} is for another order; send the order_id that it was made with", pointer="/order_id"
         )
     # Without a customer it holds no personal coupon, and whoever pays may be known by then.
-    if row["customer_id"] not in (None, claimant.customer_id):
+    if row["customer_id"] is not None and claimant.customer_id not in customer_ids:
         raise ReservationOfOther(
             f"{reservation} is for another customer; send the customer_id that it was made with", pointer="/customer_id"
         )
@@ -161,6 +165,7 @@ def close_reservation(
     connection: Connection, reservation_id: str, status: str, *, now: datetime, guard: ColumnElement[bool] | None = None
 ) -> Sequence[RowMapping] | None:
     """Its uses, which the caller must release in the same transaction; None when it was over already."""
+    share_persons(connection)
     is_held = (reservations.c.reservation_id == reservation_id) & (reservations.c.status == "held")
     is_held = is_held if guard is None else is_held & guard
     # Of all who want to end it, only one finds it held.

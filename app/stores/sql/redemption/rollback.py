@@ -17,6 +17,7 @@ from app.offers.terms.codes import new_id
 from app.offers.terms.money import exact
 from app.offers.terms.stored import UnusableTerms
 from app.stores.sql.campaigns.campaigns import terms_at
+from app.stores.sql.customers.links import share_persons
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import enqueue
 from app.stores.sql.database.tables import redemption_lines, redemptions, rollbacks, uses
@@ -92,6 +93,7 @@ def roll_back(
 def _roll_back(
     connection: Connection, redemption_id: str, lines: Sequence[ReturnedLine] | None, request: IdempotentRequest
 ) -> RolledBack:
+    share_persons(connection)
     redemption = _lock_redemption(connection, redemption_id)
     query = select(redemption_lines).where(redemption_lines.c.redemption_id == redemption_id)
     rows = connection.execute(query.order_by(redemption_lines.c.use_id, redemption_lines.c.line_id)).mappings().all()

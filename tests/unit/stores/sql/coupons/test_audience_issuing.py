@@ -46,7 +46,7 @@ def activate(ledger: Ledger, offer_id: str = "c-0", customer_id: str = "ann") ->
 
 
 def wallet(ledger: Ledger, customer_id: str) -> list[Coupon]:
-    return ledger.read(lambda connection: coupons.coupons_of(connection, customer_id, open_only=False))
+    return ledger.read(lambda connection: coupons.coupons_of(connection, [customer_id], open_only=False))
 
 
 def test_audience_counts_whom_it_did_not_know(ledger: Ledger) -> None:

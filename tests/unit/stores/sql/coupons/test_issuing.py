@@ -195,7 +195,7 @@ def test_wallet_holds_the_customer_s_own_latest_first(ledger: Ledger) -> None:
     issue(ledger, ["bob", None])
     assert revoke(ledger, gone)
     every, opened = (
-        ledger.read(lambda connection, only=only: coupons.coupons_of(connection, "ann", open_only=only))  # type: ignore[misc]
+        ledger.read(lambda connection, only=only: coupons.coupons_of(connection, ["ann"], open_only=only))  # type: ignore[misc]
         for only in (False, True)
     )
     assert [coupon.coupon_id for coupon in every] == [new.coupon_id, gone.coupon_id, old.coupon_id]

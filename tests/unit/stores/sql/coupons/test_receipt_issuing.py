@@ -71,7 +71,7 @@ def take(ledger: Ledger, *lines: ReceiptLine) -> BatchResult:
 
 
 def wallet(ledger: Ledger, customer_id: str = "ann") -> list[Coupon]:
-    return ledger.read(lambda connection: coupons_of(connection, customer_id, open_only=False))
+    return ledger.read(lambda connection: coupons_of(connection, [customer_id], open_only=False))
 
 
 def statuses(ledger: Ledger) -> list[CouponStatus]:

@@ -17,10 +17,14 @@ from sqlalchemy.exc import DBAPIError
 from app.errors import BadSetting
 from app.stores.sql.database import schema
 from app.stores.sql.database.engine import Ledger, open_ledger
+from app.stores.sql.database.customer_tables import identities
 from app.stores.sql.database.place_tables import stock
 
+assert identities.metadata is stock.metadata
 metadata = stock.metadata
-"""All tables: those of places join those of the ledger."""
+"""All tables: those of places and customers join those of the ledger."""
+ADDED = "alembic_additions"
+"""Where alembic keeps which additions are in; it leaves its other table out by itself."""
 LOGGER = "app.stores.sql.database.schema"
 
 
@@ -28,7 +32,8 @@ def test_upgrade_of_an_empty_database_makes_the_tables_the_code_names(empty_ledg
     ledger = open_ledger(empty_ledger_url)
     schema.upgrade(ledger)
     with ledger.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_name": lambda name, *_: name != ADDED})
+        assert compare_metadata(context, metadata) == []
     ledger.close()
 
 
@@ -85,13 +90,27 @@ def test_entries_of_the_budget_ledger_can_neither_be_changed_nor_deleted(ledger:
         assert connection.execute(text("SELECT amount_minor FROM budget_ledger")).scalars().all() == [500]
 
 
-def test_stated_head_is_the_last_revision() -> None:
+@pytest.mark.parametrize(
+    ("folder", "head", "form"), [("migrations", schema.HEAD, "[0-9]{4}"), ("additions", schema.ADDITIONS, "a[0-9]{3}")]
+)
+def test_stated_head_is_the_last_revision(folder: str, head: str, form: str) -> None:
     config = Config()
-    config.set_main_option("script_location", "app.stores.sql.database:migrations")
+    config.set_main_option("script_location", f"app.stores.sql.database:{folder}")
     scripts = ScriptDirectory.from_config(config)
-    assert scripts.get_current_head() == schema.HEAD
+    assert scripts.get_current_head() == head
     revisions = [script.revision for script in scripts.walk_revisions()]
-    assert all(re.fullmatch("[0-9]{4}", revision) for revision in revisions), "they are compared as text"
+    assert all(re.fullmatch(form, revision) for revision in revisions), "they are compared as text"
+
+
+def test_additions_of_a_newer_endcap_are_no_hindrance(ledger: Ledger) -> None:
+    ledger.write(lambda connection: connection.execute(text(f"UPDATE {ADDED} SET version_num = 'a999'")))
+    assert schema.is_current(ledger)
+    schema.upgrade(ledger)
+
+
+def test_endcap_from_before_the_additions_knows_the_database_as_its_own(ledger: Ledger) -> None:
+    with ledger.engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0005"]
 
 
 CAMPAIGN = """

@@ -1,0 +1,42 @@
+"""All identities of one person, as everything that counts by customer asks for them."""
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, select
+
+from app.customers.identities import customer_ids_of
+from app.domain import subject_of
+from app.stores.sql.database.chunks import chunks
+from app.stores.sql.database.customer_tables import persons
+
+
+def keys_of_each(connection: Connection, keys: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """By each of these keys all keys of the same person, in order: itself alone, where nothing is linked with it."""
+    mine, others = persons.alias(), persons.alias()
+    found: dict[str, list[str]] = {}
+    for chunk in chunks(sorted(keys)):
+        query = (
+            select(mine.c.key, others.c.key.label("other"))
+            .join(others, others.c.person == mine.c.person)
+            .where(mine.c.key.in_(chunk))
+        )
+        for row in connection.execute(query):
+            found.setdefault(row.key, []).append(row.other)
+    return {key: tuple(sorted(found.get(key, [key]))) for key in keys}
+
+
+def keys_of(connection: Connection, key: str) -> tuple[str, ...]:
+    """All keys of one person, in order."""
+    return keys_of_each(connection, [key])[key]
+
+
+def customer_ids_joined(connection: Connection, customer_id: str) -> tuple[str, ...]:
+    """Every customer id of this person; the first is the one that limits count under."""
+    return customer_ids_of(keys_of(connection, subject_of(customer_id)))
+
+
+def joined_customers(connection: Connection, customer_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """By those of the customer ids that are one of several of a person, all of these."""
+    keys = {subject_of(customer_id): customer_id for customer_id in customer_ids}
+    joined = {keys[key]: customer_ids_of(of) for key, of in keys_of_each(connection, keys).items()}
+    return {customer_id: names for customer_id, names in joined.items() if len(names) > 1}
