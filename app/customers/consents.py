@@ -32,7 +32,7 @@ _STRICTNESS = {Status.UNKNOWN: 0, Status.GRANTED: 1, Status.WITHDRAWN: 2, Status
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One thing that was said about a purpose: on `channel`, or on ALL_CHANNELS; `number` orders those of one instant."""
+    """One thing that was said about a purpose on a channel or on ALL_CHANNELS; `number` orders those of one instant."""
 
     purpose: str
     channel: str
@@ -47,7 +47,7 @@ def strictest(statuses: Iterable[Status]) -> Status:
 
 
 def status_of(statements: Sequence[Statement], purpose: str, channel: str) -> Status:
-    """What one identity's statements say of a purpose on a channel (ALL_CHANNELS: of those without any of their own)."""
+    """What one identity's statements say of a purpose on a channel (ALL_CHANNELS: on those that nobody named)."""
     if any(_is_objected(statements, objection) for objection in _objections_to(purpose)):
         return Status.OBJECTED
     said = [

@@ -61,6 +61,21 @@ def named_customer(customer_id: str) -> Identity:
     return Identity(CUSTOMER_ID, customer_id) if named is None else identity_of(named[1], named[2])
 
 
+def named_ids(customer_id: str | None, anonymous_id: str | None) -> tuple[str | None, str | None]:
+    """Both ids of a question or event, where that of the customer may be any identity, a device among them.
+
+    Raises BadInput for two devices, and as `identity_of` does.
+    """
+    if customer_id is None or not customer_id.startswith(MARK):
+        return customer_id, anonymous_id
+    identity = named_customer(customer_id)
+    if identity.type not in ANONYMOUS:
+        return customer_id_of(identity.key), anonymous_id
+    if anonymous_id not in (None, identity.value):
+        raise BadInput(f"give {identity.type} {identity.value!r} or anonymous_id, not both", pointer="/customer_id")
+    return None, identity.value
+
+
 def customer_id_of(key: str) -> str | None:
     """The customer's id, as other tables write it, behind a key; None for that of a visitor."""
     return key.removeprefix(_OF_CUSTOMER) if key.startswith(_OF_CUSTOMER) else None

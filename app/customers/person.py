@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from app.customers.consents import Status, is_allowed, status_on
 from app.domain import Selection
 
-OPT_OUTS = ("category", "brand")
+OPT_OUTS = ("department", "category", "brand")
 """Attributes of products whose values a customer may opt out of."""
 
 
