@@ -59,7 +59,7 @@ def find_shopper(settings: Settings, *, now: datetime) -> Shopper:
 def couponed_product(settings: Settings, customer_id: str) -> Bought | None:
     """Of all products that the customer has a coupon for the one they bought most often; None when none ever."""
     with opened_ledger(settings) as ledger:
-        held = ledger.read(partial(coupons_of, customer_id=customer_id, open_only=True))
+        held = ledger.read(partial(coupons_of, customer_ids=[customer_id], open_only=True))
         offers = ledger.read(partial(find_offers, offer_ids=[coupon.offer_id for coupon in held]))
     none = pl.DataFrame(schema={PRODUCT_ID: pl.String})
     wanted = {product_id for offer in offers.values() for product_id in products_of(offer.terms, none)}

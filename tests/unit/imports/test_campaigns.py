@@ -155,7 +155,7 @@ def test_only_campaigns_that_run_now_give_coupons(settings: Settings, tmp_path: 
     bring(settings, tmp_path)
     wallets = {
         name: [(coupon.offer_id, coupon.status) for coupon in ledger.read(
-            partial(coupons_of, customer_id=name, open_only=True))]
+            partial(coupons_of, customer_ids=[name], open_only=True))]
         for name in ("anna", "ben", "carl")
     }  # fmt: skip
     assert {name: sorted(offer for offer, _ in wallet) for name, wallet in wallets.items()} == {
@@ -190,10 +190,10 @@ def test_redemptions_beyond_the_budget_are_refused_whole(settings: Settings, tmp
 def test_a_redemption_uses_up_the_coupon_that_is_out(settings: Settings, tmp_path: Path, ledger: Ledger) -> None:
     without = {table: text for table, text in FILES.items() if table != "redemptions"}
     bring(settings, tmp_path, without)
-    [before] = [one for one in ledger.read(partial(coupons_of, customer_id="ben", open_only=True))
+    [before] = [one for one in ledger.read(partial(coupons_of, customer_ids=["ben"], open_only=True))
                 if one.offer_id == "tea"]  # fmt: skip
     bring(settings, tmp_path, {"redemptions": FILES["redemptions"]})
-    [after] = [one for one in ledger.read(partial(coupons_of, customer_id="ben", open_only=False))
+    [after] = [one for one in ledger.read(partial(coupons_of, customer_ids=["ben"], open_only=False))
                if one.offer_id == "tea"]  # fmt: skip
     assert (after.coupon_id, after.status, after.uses) == (before.coupon_id, CouponStatus.REDEEMED, 1)
 

@@ -33,9 +33,7 @@ def note_change(connection: Connection, number: int, keys: Iterable[str], *, now
     changed = sorted(set(keys))
     if not changed:
         return
-    connection.execute(
-        insert(customer_changes), [{"number": number, "key": key, "changed_at": now} for key in changed]
-    )
+    connection.execute(insert(customer_changes), [{"number": number, "key": key, "changed_at": now} for key in changed])
     wallets = (f"{WALLET}{customer_id}" for key in changed if (customer_id := customer_id_of(key)) is not None)
     enqueue(connection, [*(f"{PERSON}{key}" for key in changed), *wallets], now=now)
 

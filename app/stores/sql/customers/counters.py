@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from app.stores.sql.database.chunks import chunks
 from app.stores.sql.database.projection_queue import insert
@@ -32,12 +33,12 @@ def recount(connection: Connection, counted_as: Mapping[str, str]) -> None:
             if keys != row.counters:
                 connection.execute(update(uses).where(uses.c.use_id == row.use_id).values(counters=keys))
     # In one order in every transaction, that of claims, so that no two deadlock.
-    for key, change in sorted(moved.items()):
+    for counter, change in sorted(moved.items()):
         if change:
-            _add(connection, key, change)
+            _add(connection, counter, change)
 
 
-def _open_uses(connection: Connection, customer_ids: Sequence[str]) -> Sequence[Row[tuple[str, str, list[list[str]]]]]:
+def _open_uses(connection: Connection, customer_ids: Sequence[str]) -> Sequence[Any]:
     """The open uses of these customers, each with whom it is of: a redemption's or a reservation's customer."""
     whose = func.coalesce(redemptions.c.customer_id, reservations.c.customer_id)
     query = (

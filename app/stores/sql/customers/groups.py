@@ -4,8 +4,9 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, select
 
-from app.customers.identities import customer_ids_of
+from app.customers.identities import customer_ids_of, named_customer
 from app.domain import subject_of
+from app.errors import BadInput
 from app.stores.sql.database.chunks import chunks
 from app.stores.sql.database.customer_tables import persons
 
@@ -31,8 +32,18 @@ def keys_of(connection: Connection, key: str) -> tuple[str, ...]:
 
 
 def customer_ids_joined(connection: Connection, customer_id: str) -> tuple[str, ...]:
-    """Every customer id of this person; the first is the one that limits count under."""
-    return customer_ids_of(keys_of(connection, subject_of(customer_id)))
+    """Every customer id of this person, named in any way; the first is the one that limits count under.
+
+    Raises BadInput for a device that is linked to nobody: a person without a customer id holds no coupons.
+    """
+    identity = named_customer(customer_id)
+    joined = customer_ids_of(keys_of(connection, identity.key))
+    if not joined:
+        raise BadInput(
+            f"{identity.type} {identity.value!r} is linked to no customer; link it first, or name the customer",
+            pointer="/customer_id",
+        )
+    return joined
 
 
 def joined_customers(connection: Connection, customer_ids: Collection[str]) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Identities are linked to customers and separated from them; who belongs together, and what counts, follows at once."""
+"""Identities linked to customers and separated from them; who belongs together, and what counts, follows at once."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -38,16 +38,22 @@ class TooManyIdentities(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Whose the identity is now, and was before; `keys`: all of its person. Not `has_changed`: it was so already."""
+    """Whose the identity is now, and was before. Not `has_changed`: it was so already.
+
+    `joined`: all keys of its person now; `keys`: of everybody whom the change touched.
+    """
 
     identity: Identity
     owner: str | None
     former_owner: str | None
-    keys: tuple[str, ...]
+    joined: tuple[str, ...]
+    keys: frozenset[str]
     has_changed: bool
 
 
-def link(connection: Connection, owner: str, identity: Identity, *, at: datetime | None = None, now: datetime) -> Linked:
+def link(
+    connection: Connection, owner: str, identity: Identity, *, at: datetime | None = None, now: datetime
+) -> Linked:
     """From `at` (None: from now, whatever was said before) the identity is this customer's and nobody else's.
 
     Raises TooManyIdentities.
@@ -98,10 +104,12 @@ def _set_owner(
         statement = queue.insert(connection, identities).values(key=identity.key, **row)
         connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=row))
     if not is_news or former == owner:
-        return Linked(identity, former, former, keys_of_each(connection, [identity.key])[identity.key], False)
+        joined = keys_of_each(connection, [identity.key])[identity.key]
+        # Shown once more: whoever repeats a change may not know whether it got so far.
+        return Linked(identity, former, former, joined, frozenset((*joined, of)), has_changed=False)
     touched = {identity.key, of} | ({former} if former is not None else set())
-    keys = _rejoin(connection, touched, now=now)
-    return Linked(identity, owner, former, keys[identity.key], True)
+    after = _rejoin(connection, touched, now=now)
+    return Linked(identity, owner, former, after[identity.key], frozenset(after), has_changed=True)
 
 
 def _rejoin(connection: Connection, touched: set[str], *, now: datetime) -> dict[str, tuple[str, ...]]:

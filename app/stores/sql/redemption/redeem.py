@@ -128,7 +128,7 @@ def _quote_and_claim(
 
 
 def _check_person(connection: Connection, quoted: Quote) -> None:
-    """Raises ClaimFailed where the customer has other names than when it was quoted: limits count under another then."""
+    """Raises ClaimFailed where the customer has other names than when it was quoted: then limits count elsewhere."""
     share_persons(connection)
     customer_id = quoted.question.situation.customer_id
     if customer_id is not None and customer_ids_joined(connection, customer_id) != quoted.customer_ids:

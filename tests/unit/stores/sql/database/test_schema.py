@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import BadSetting
 from app.stores.sql.database import schema
-from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.customer_tables import identities
+from app.stores.sql.database.engine import Ledger, open_ledger
 from app.stores.sql.database.place_tables import stock
 
 assert identities.metadata is stock.metadata
