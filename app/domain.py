@@ -1,7 +1,7 @@
 """Frozen types that cross borders: what flows between wire, pipeline, stores and training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, NewType
@@ -43,6 +43,7 @@ class Scope(StrEnum):
     INGEST = "ingest"
     IMPORT = "import"
     REDEEM = "redeem"
+    CUSTOMERS = "customers"
     STAFF = "staff"
     ADMIN = "admin"
 
@@ -245,6 +246,10 @@ class Query:
     pickup_store_id: str | None = None
     position: tuple[float, float] | None = None
     deliver_by_at: datetime | None = None
+
+    def of_nobody(self) -> "Query":
+        """The same question by somebody of whom nothing may be used: no name, no basket, nothing looked at."""
+        return replace(self, customer_id=None, anonymous_id=None, basket=(), recent=(), exclude_purchased=None)
 
 
 @dataclass(frozen=True, slots=True)

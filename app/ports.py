@@ -4,27 +4,36 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.domain import CustomerFeatures, Degraded, LiveEvent, Wallet
+from app.domain import CustomerFeatures, Degraded, LiveEvent, Selection, Wallet
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
     """What is known of one person this millisecond: the Feast row, the last events, the coupons where the query
-    needs them, and what could not be read."""
+    needs them, what could not be read, and the products that they never want to see."""
 
     features: CustomerFeatures | None = None
     events: Sequence[LiveEvent] = ()
     degraded: Sequence[Degraded] = ()
     wallet: Wallet | None = None
+    opted_out: Sequence[Selection] = ()
 
 
 class CustomerStore(Protocol):
     """Where a decision reads the person from; evaluation hands states to `rank` and needs none."""
 
     async def read(
-        self, customer_id: str | None, anonymous_id: str | None, *, with_wallet: bool = False
+        self,
+        customer_id: str | None,
+        anonymous_id: str | None,
+        *,
+        channel: str | None = None,
+        with_wallet: bool = False,
     ) -> CustomerState:
-        """The state of one person; never raises and never waits beyond its own deadline."""
+        """The state of one person met on a channel; never raises and never waits beyond its own deadline.
+
+        Flagged `consent_missing` it holds nothing personal, and nothing personal may be computed.
+        """
 
 
 class Progress(Protocol):

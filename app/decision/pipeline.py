@@ -57,7 +57,9 @@ async def decide(
 
     `shadow`, where there is one, gets question, state and slate.
     """
-    state = await customers.read(query.customer_id, query.anonymous_id, with_wallet="coupon" in query.kinds)
+    state = await customers.read(
+        query.customer_id, query.anonymous_id, channel=query.channel, with_wallet="coupon" in query.kinds
+    )
     timer.end("features")
     slate = rank(query, bundle, state, options, timer)
     if shadow is not None:
@@ -67,6 +69,8 @@ async def decide(
 
 def rank(query: Query, bundle: Bundle, state: CustomerState, options: Options, timer: StageTimer = no_timer) -> Slate:
     """The same without the wait: pure, so that evaluation and replay run exactly what serving runs."""
+    if Degraded.CONSENT_MISSING in state.degraded:
+        query = query.of_nobody()
     place = place_of(query, bundle, options.places)
     context = make_context(query, bundle, state, stale_after_s=options.stale_after_s, place=place)
     timer.end("context")

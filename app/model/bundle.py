@@ -118,6 +118,11 @@ class Catalogue:
         mask[self.known(selected.product_ids)] = True
         return mask
 
+    def none_of(self, selections: Sequence[Selection]) -> Mask:
+        """Which of all n items are in none of the selections, of which there is one at least."""
+        allowed: Mask = ~np.logical_or.reduce([self.mask_of(one) for one in selections])
+        return allowed
+
 
 @dataclass(frozen=True, slots=True)
 class NewProducts:

@@ -4,22 +4,24 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import redis
 
-from app.domain import CustomerFeatures, Degraded
+from app.domain import CustomerFeatures
 from app.errors import StoreUnavailable
 from app.feature_fields import NOT_SERVED, PROFILE, PURCHASES, FieldType
 from app.history import History
 from app.history.rows import CUSTOMER_ID
 from app.settings import Settings
+from app.stores.feast.online_row import decode_customer
 from app.stores.feast.push import bounded_client
 from app.stores.redis.breaker import Breaker
-from app.stores.redis.customers import RedisCustomers
-from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY, RedisKeys
+from app.stores.redis.customers import read_features
+from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY
 from app.stores.redis.pipelined import PipelinedRedis
 from training.data.dataset import product_table
 from training.features.tables import customer_tables, rows_before
@@ -96,22 +98,14 @@ def _recomputed(settings: Settings, origin: Origin, *, seed: int) -> dict[str, C
 async def _served(redis_url: str, customer_ids: Sequence[str]) -> dict[str, CustomerFeatures | None]:
     """The rows as a decision reads them, one person after the other."""
     connection = PipelinedRedis(redis_url)
-    customers = RedisCustomers(
-        connection,
-        RedisKeys(1),
-        Breaker(in_flight_count=1),
-        timeout_s=READ_TIMEOUT_S,
-        live_event_count=1,
-        # No remembered row may stand in for one that Redis does not give.
-        last_known_s=0,
-    )
+    breaker = Breaker(in_flight_count=1)
     found = {}
     try:
         for customer_id in customer_ids:
-            state = await customers.read(customer_id, None)
-            if Degraded.FEATURES_MISSING in state.degraded:
-                raise StoreUnavailable("Redis did not give a customer's features")
-            found[customer_id] = state.features
+            command = read_features(customer_id)
+            ask = partial(connection.ask, command, 1)
+            row, *_ = await breaker.call(ask, timeout_s=READ_TIMEOUT_S)
+            found[customer_id] = decode_customer(row)
     finally:
         await connection.aclose()
     return found

@@ -89,10 +89,15 @@ class PacedCustomers:
         self._admission = admission
 
     async def read(
-        self, customer_id: str | None, anonymous_id: str | None, *, with_wallet: bool = False
+        self,
+        customer_id: str | None,
+        anonymous_id: str | None,
+        *,
+        channel: str | None = None,
+        with_wallet: bool = False,
     ) -> CustomerState:
         """The person's state, once it is this decision's turn."""
-        state = await self._customers.read(customer_id, anonymous_id, with_wallet=with_wallet)
+        state = await self._customers.read(customer_id, anonymous_id, channel=channel, with_wallet=with_wallet)
         await self._admission.turn()
         return state
 

@@ -11,7 +11,7 @@ from app.decision.customer.linear import linear_scores
 from app.decision.customer.live import LiveProfile, LivePurchase, live_profile
 from app.decision.customer.past import Followers, followers_of_past
 from app.decision.customer.promotions import Promotions, promotions_for
-from app.domain import CustomerFeatures, Degraded, Floats, Ints, LiveEvent, Query, Wallet
+from app.domain import CustomerFeatures, Degraded, Floats, Ints, LiveEvent, Query, Selection, Wallet
 from app.model.bundle import Bundle
 from app.places.live import Place
 from app.ports import CustomerState
@@ -69,6 +69,7 @@ class Context:
     wallet: Wallet | None = None
     events: Sequence[LiveEvent] = ()
     place: Place | None = None
+    opted_out: Sequence[Selection] = ()
 
 
 def make_context(
@@ -111,6 +112,7 @@ def make_context(
         wallet=state.wallet,
         events=state.events,
         place=place,
+        opted_out=state.opted_out,
     )
 
 

@@ -20,9 +20,7 @@ def not_excluded(context: Context) -> Mask | None:
     policy = context.query.policy
     if policy is None or not policy.excluded:
         return None
-    catalogue = context.bundle.catalogue
-    allowed: Mask = ~np.logical_or.reduce([catalogue.mask_of(one) for one in policy.excluded])
-    return allowed
+    return context.bundle.catalogue.none_of(policy.excluded)
 
 
 def log_factors(catalogue: Catalogue, policy: SlatePolicy, items: Ints) -> Wide:

@@ -39,6 +39,8 @@ def eligibility_rules(context: Context) -> list[EligibilityRule]:
         rules.append(EligibilityRule(AGE_RESTRICTED, unrestricted))
     if context.place is not None and context.place.allowed is not None:
         rules.append(EligibilityRule("out_of_stock", context.place.allowed))
+    if context.opted_out:
+        rules.append(EligibilityRule("opted_out", context.bundle.catalogue.none_of(context.opted_out)))
     if excludes_purchased(context):
         rules.append(_drop_items(context, "purchased", context.bought.items))
     elif len(resting := just_bought(context)):

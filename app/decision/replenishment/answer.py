@@ -103,7 +103,7 @@ def _most_likely(
     query: ReplenishmentQuery, context: Context, model: RebuyModel, *, known_day: float
 ) -> list[ExpectedPurchase]:
     products = product_pairs(np.zeros(len(context.bought.items), np.int32), context.bought)
-    listed = products.only(np.flatnonzero(_may_be_listed(query, context.bundle, products.group)))
+    listed = products.only(np.flatnonzero(_may_be_listed(query, context, products.group)))
     pairs, visits = listed, listed.count
     if query.level == CATEGORY:
         codes = context.bundle.catalogue.attributes[CATEGORY].codes[listed.group]
@@ -119,15 +119,17 @@ def _most_likely(
     return _expected_purchases(query, context, pairs.only(best), visits[best], chance=chance[best], waits=waits)
 
 
-def _may_be_listed(query: ReplenishmentQuery, bundle: Bundle, items: Ints) -> Mask:
-    """False for what is for people of age, and for products that the product table has withdrawn since training.
+def _may_be_listed(query: ReplenishmentQuery, context: Context, items: Ints) -> Mask:
+    """False for what is for people of age or was opted out of, and for what the product table has withdrawn since.
 
     A category that has lost one of its products is still bought again.
     """
+    bundle = context.bundle
+    wanted = bundle.catalogue.none_of(context.opted_out) if context.opted_out else None
     unrestricted = None if query.allows_age_restricted else bundle.catalogue.unrestricted
     on_offer = bundle.new_products.on_offer if bundle.new_products is not None and query.level == PRODUCT else None
     may_be = np.ones(len(items), np.bool_)
-    for mask in (unrestricted, on_offer):
+    for mask in (wanted, unrestricted, on_offer):
         if mask is not None:
             may_be &= mask[items]
     return may_be

@@ -91,6 +91,15 @@ class RedisKeys:
         subject = subject_of(customer_id)
         return f"{{p{self.partition(subject)}}}:wallet:{subject}"
 
+    def person(self, subject: str) -> str:
+        """The document of whoever has this identity (`app.stores.redis.persons`)."""
+        return f"{{p{self.partition(subject)}}}:person:{subject}"
+
+    @staticmethod
+    def persons_mark(partition: int) -> str:
+        """Exists once every document of the partition was made: only then an absent one says something."""
+        return f"{{p{partition}}}:persons"
+
     def guesses(self, client: str, subject: str) -> tuple[str, str]:
         """The guesses of a client's customer, and those of the client; both in one slot."""
         slot = f"{{p{self.partition(client)}}}:guesses"

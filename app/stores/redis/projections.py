@@ -1,4 +1,4 @@
-"""Wallets and remaining budgets in Redis, made from the ledger after each commit and again by a sweep.
+"""Wallets, customers' documents and remaining budgets in Redis: made from SQL after each commit, again by a sweep.
 
 They say what may be shown; what may be redeemed only the ledger says. Whoever commits makes the projections at once,
 and the queue that the transaction left makes them once more, so that neither a crash nor a race leaves an old one.
@@ -18,9 +18,11 @@ from app.domain import Wallet, WalletCoupon
 from app.errors import StoreUnavailable
 from app.offers.terms.status import CampaignStatus
 from app.stores.redis.keys import REMAINING, RedisKeys, WorkerClient
+from app.stores.redis.persons import PersonDocuments
 from app.stores.redis.wallets import MADE, pack_wallet
 from app.stores.sql.campaigns.memberships import tiers_of
 from app.stores.sql.coupons.audience_issuing import BY_DECISION
+from app.stores.sql.customers.changes import PERSON
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import (
     audience,
@@ -54,9 +56,10 @@ class Projections:
         self._ledger = ledger
         self._client = client
         self._keys = keys
+        self.documents = PersonDocuments(ledger, client, keys)
 
     def refresh(self, subjects: Iterable[str]) -> bool:
-        """Rebuilds these (`customer:<id>`, `campaign:<id>`); False where a store failed: then the sweep will."""
+        """Rebuilds `customer:<id>`, `campaign:<id>`, `person:<key>`; False where a store failed: the sweep will."""
         try:
             self._project(sorted(subjects))
         except (RedisError, OSError, StoreUnavailable) as error:
@@ -76,6 +79,7 @@ class Projections:
         try:
             if not self._client.hexists(REMAINING, MADE.decode()):
                 return self._rebuild(_unseen)
+            self.documents.ensure()
             count = 0
             for _ in range(BATCHES):
                 done = self._sweep(now)
@@ -97,6 +101,7 @@ class Projections:
             raise StoreUnavailable(f"projections cannot be made: {error!r}") from error
 
     def _rebuild(self, progress: Progress) -> int:
+        self.documents.rebuild()
         total = self._ledger.read(lambda connection: connection.execute(_how_many(_everybody())).scalar_one())
         count = 0
         for customer_ids in self._in_batches():
@@ -149,6 +154,9 @@ class Projections:
     def _copy(self, subjects: Sequence[str]) -> None:
         customer_ids = [subject.partition(":")[2] for subject in subjects if subject.startswith("customer:")]
         campaign_ids = [subject.partition(":")[2] for subject in subjects if subject.startswith("campaign:")]
+        people = [subject.removeprefix(PERSON) for subject in subjects if subject.startswith(PERSON)]
+        if people:
+            self.documents.write(people)
         pipeline = self._client.pipeline(transaction=False)
         if customer_ids:
             for customer_id, wallet in self._ledger.read(lambda c: wallets(c, customer_ids)).items():

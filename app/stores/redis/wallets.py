@@ -23,6 +23,23 @@ def pack_wallet(wallet: Wallet) -> bytes:
     return orjson.dumps([coupons, wallet.tier, sorted(wallet.activated), wallet.redeemed_count, wallet.campaign_count])
 
 
+def joined_wallets(each: Sequence[Wallet | None]) -> Wallet | None:
+    """The wallet of one person out of those of their customer ids; None where one is not known."""
+    wallets = [wallet for wallet in each if wallet is not None]
+    if len(wallets) < len(each) or not wallets:
+        return None
+    if len(wallets) == 1:
+        return wallets[0]
+    return Wallet(
+        [coupon for wallet in wallets for coupon in wallet.coupons],
+        next((wallet.tier for wallet in wallets if wallet.tier is not None), None),
+        frozenset().union(*(wallet.activated for wallet in wallets)),
+        sum(wallet.redeemed_count for wallet in wallets),
+        sum(wallet.campaign_count for wallet in wallets),
+        wallets[0].remaining_minor,
+    )
+
+
 def unpack_wallet(packed: bytes | None, remaining: Sequence[bytes]) -> Wallet | None:
     """The wallet that `pack_wallet` packed, empty where there is none; None while the projections were not made.
 
