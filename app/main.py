@@ -17,6 +17,7 @@ from app.api.campaigns import generation, simulation
 from app.api.campaigns import routes as campaigns
 from app.api.catalogue import routes as catalogue
 from app.api.coupons import routes as wallet
+from app.api.customers import routes as customers
 from app.api.decisions import replenishment
 from app.api.decisions import routes as decisions
 from app.api.decisions.fast_path import FastPath
@@ -31,6 +32,7 @@ from app.api.query import refuse_unknown_parameters
 from app.api.reference import add_reference
 from app.api.state import Service
 from app.api.till import routes as redemptions
+from app.composition.customers import customers_follower_of
 from app.composition.places import follower_of
 from app.composition.service import build_service, close_service
 from app.composition.stores import keys_of
@@ -52,6 +54,9 @@ LEDGER_CHECK_S = 5.0
 FEED_CHECK_S = 5.0
 OFFER_INDEX_REFRESH_S = 0.5
 """A changed campaign shows so soon; each check costs two small queries."""
+CUSTOMERS_REFRESH_S = 0.1
+"""Several times within `app.stores.redis.customers.FOLLOWED_FOR_S`; each check costs one query of two small reads."""
+DOCUMENTS_CHECK_S = 1.0
 PLACES_REFRESH_S = 0.05
 """Changed stock counts so soon; each check costs one query of three small rows."""
 PLACES_SNAPSHOT_S = 60.0
@@ -91,6 +96,7 @@ def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None =
         catalogue.router,
         imports.router,
         places.router,
+        customers.router,
         health.router,
         campaigns.actions,
     )
@@ -144,6 +150,9 @@ def lifespan_of(
             # Before the first request: until the keys were read once only the bootstrap key is let in.
             await service.keys.refresh()
             await asyncio.to_thread(service.offer_indexes.refresh)
+            customers_follower = customers_follower_of(service)
+            await customers_follower.ensure_documents()
+            await customers_follower.follow()
             follower = follower_of(service)
             await asyncio.to_thread(follower.load)
             await follower.follow()
@@ -159,6 +168,8 @@ def lifespan_of(
                 ),
                 ("decisions", service.decisions.flush_all, FLUSH_S),
                 ("offers", partial(asyncio.to_thread, service.offer_indexes.refresh), OFFER_INDEX_REFRESH_S),
+                ("customers", customers_follower.follow, CUSTOMERS_REFRESH_S),
+                ("customer_documents", customers_follower.ensure_documents, DOCUMENTS_CHECK_S),
                 ("places", follower.follow, PLACES_REFRESH_S),
                 ("places_snapshot", follower.write_snapshot, PLACES_SNAPSHOT_S),
                 ("keys", service.keys.refresh, READ_EVERY_S),

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -215,6 +215,7 @@ class Settings(BaseSettings):
     redis_url: Annotated[str | None, AfterValidator(_safe_redis)] = None
     database_url: Annotated[str | None, AfterValidator(_known_database_scheme)] = None
     time_zone: TimeZone = "UTC"
+    consent: Literal["required", "upstream"] | None = None
     currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
@@ -269,6 +270,11 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """True when nobody but this machine can reach the API."""
         return is_loopback(self.host)
+
+    @property
+    def consent_is_required(self) -> bool:
+        """True where who said nothing gets nothing personal; on loopback the retailer's own systems ask for consent."""
+        return self.consent == "required" or (self.consent is None and not self.is_loopback)
 
     @property
     def ledger_url(self) -> str:

@@ -45,6 +45,11 @@ TAGS: list[dict[str, str]] = [
         "on past baskets, and settlement with suppliers.",
     },
     {
+        "name": "customers",
+        "description": "Who a customer is on every channel, what they allow and want: identities, consent, "
+        "preferences. For the systems that hold customers' accounts.",
+    },
+    {
         "name": "places",
         "description": "Stores and warehouses, their stock and prices in one view, and goods put aside for an order. "
         "Stock and prices come in as events, or by file.",
@@ -64,6 +69,9 @@ TAGS: list[dict[str, str]] = [
 PARAMETERS = {
     "decision_id": "The decision, as its answer names it",
     "customer_id": CUSTOMER_ID,
+    "identity_type": "What kind of name it is: customer_id, loyalty_card, device, cookie, email_hash, till_account, …",
+    "value": "The name itself",
+    "purpose": "What for: personalization, marketing_push, marketing_email, measurement, …",
     "product_id": PRODUCT_ID,
     "campaign_id": "The campaign",
     "job_id": "The import on its way, as its answer names it",

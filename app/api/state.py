@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request
 
+from app.api.customers.changes import CustomerChanges
 from app.api.edge.admission import Admission
 from app.api.limits import GuessLimit, RequestLimit
 from app.background import Background
@@ -14,6 +15,7 @@ from app.model.reloader import LiveBundle
 from app.places.live import LivePlaces
 from app.settings import Placement, Settings
 from app.stores.jobs.processes import JobProcesses
+from app.stores.redis.customers import RedisCustomers
 from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.projections import Projections
 from app.stores.redis.server.disk import Disk
@@ -32,6 +34,8 @@ class Service:
     placements: Mapping[str, Placement]
     live: LiveBundle
     fallback_chain: FallbackChain
+    people: RedisCustomers
+    customers: CustomerChanges
     events: EventStore
     decisions: DecisionLog
     metrics: Metrics

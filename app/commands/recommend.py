@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from app.api.decisions.wire import DecisionRequest, answer_body, to_query
 from app.api.problems import problem
 from app.api.state import Service
+from app.composition.customers import customers_follower_of
 from app.composition.places import follower_of
 from app.composition.service import build_service, close_service
 from app.errors import BadInput, BundleMissing, EndcapError, pointer_to
@@ -57,6 +58,7 @@ async def recommend(
     service, connections = build_service(patient, redis_url)
     upgrade(service.ledger)
     service.offer_indexes.refresh()
+    await customers_follower_of(service).ensure_documents()
     follower = follower_of(service)
     follower.load()
     await follower.follow()

@@ -10,6 +10,7 @@ from time import CLOCK_BOOTTIME, clock_gettime
 
 import faiss
 
+from app.api.customers.changes import CustomerChanges
 from app.api.edge.admission import Admission, PacedCustomers
 from app.api.edge.connections import DECISIONS
 from app.api.limits import GuessLimit, RequestLimit
@@ -80,9 +81,10 @@ def build_service(
     reads, writes = PipelinedRedis(redis_url), PipelinedRedis(redis_url)
     keys = keys_of(settings)
     admission = Admission(on_refused=_overload_counter(metrics))
+    people = _customers(reads, keys, settings)
     fallback_chain = FallbackChain(
         bundle=live.bundle_for,
-        customers=PacedCustomers(_customers(reads, keys, settings), admission),
+        customers=PacedCustomers(people, admission),
         options=options,
         fallbacks={name: placement.fallback for name, placement in placements.items()},
         max_in_flight_count=settings.max_in_flight_count,
@@ -98,6 +100,8 @@ def build_service(
         placements,
         live,
         fallback_chain,
+        people,
+        CustomerChanges(ledger, projections, people, disk),
         event_store,
         decision_log,
         metrics,
@@ -151,6 +155,8 @@ def _customers(reads: PipelinedRedis, keys: RedisKeys, settings: Settings) -> Re
         timeout_s=settings.feature_timeout_ms / 1000,
         live_event_count=settings.live_event_count,
         last_known_s=settings.last_known_features_s,
+        consent_is_required=settings.consent_is_required,
+        clock=steady_s,
     )
 
 

@@ -11,6 +11,7 @@ from app.domain import Event
 from app.errors import StoreUnavailable
 from app.ingest.places import INVENTORY, PRICE, PlaceOutcome, PlaceReport, parse_place_event
 from app.ingest.schema import RejectedEvent, parse_event
+from app.ingest.sessions import LOGIN, LOGOUT, SessionOutcome, SessionReport, parse_session_event
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -46,20 +47,34 @@ class PlaceStore(Protocol):
         """What became of each report, in order. Raises StoreUnavailable when nothing is known to be safe."""
 
 
-Parsed = list[Event] | PlaceReport | RowResult
+class SessionStore(Protocol):
+    """Where logins and logouts go, durably."""
+
+    async def report(self, reports: Sequence[SessionReport], *, now: datetime) -> list[SessionOutcome]:
+        """What became of each report, in order. Raises StoreUnavailable when nothing is known to be safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where each kind of row goes."""
+
+    events: EventStore
+    places: PlaceStore
+    sessions: SessionStore
+
+
+Parsed = list[Event] | PlaceReport | SessionReport | RowResult
 """A row's events or its report, or why it has none."""
 
 
-async def accept_rows(
-    rows: Sequence[object], store: EventStore, places: PlaceStore, *, client: str, now: datetime
-) -> list[RowResult]:
+async def accept_rows(rows: Sequence[object], stores: Stores, *, client: str, now: datetime) -> list[RowResult]:
     """One result per row that this client sent, in order; a row that is rejected costs the others nothing.
 
     `store_unavailable` means: not known to be safe, send it again with the same id.
     """
     results: list[RowResult] = []
     for part in _parts(rows, client, now):
-        results += await _accepted(part, store, places, now)
+        results += await _accepted(part, stores, now)
     return results
 
 
@@ -77,17 +92,21 @@ def _parts(rows: Sequence[object], client: str, now: datetime) -> Iterator[list[
         yield part
 
 
-async def _accepted(part: list[Parsed], store: EventStore, places: PlaceStore, now: datetime) -> list[RowResult]:
+async def _accepted(part: list[Parsed], stores: Stores, now: datetime) -> list[RowResult]:
     batches = [row for row in part if isinstance(row, list)]
     reports = [row for row in part if isinstance(row, PlaceReport)]
-    people = iter(await _answers(batches, store.accept))
-    of_places = iter(await _answers(reports, lambda given: places.report(given, now=now)))
+    sessions = [row for row in part if isinstance(row, SessionReport)]
+    people = iter(await _answers(batches, stores.events.accept))
+    of_places = iter(await _answers(reports, lambda given: stores.places.report(given, now=now)))
+    of_sessions = iter(await _answers(sessions, lambda given: stores.sessions.report(given, now=now)))
     results = []
     for row in part:
         if isinstance(row, RowResult):
             results.append(row)
         elif isinstance(row, PlaceReport):
-            results.append(_place_result(row, next(of_places)))
+            results.append(_report_result(row.report.event_id, next(of_places)))
+        elif isinstance(row, SessionReport):
+            results.append(_report_result(row.event_id, next(of_sessions)))
         else:
             results.append(_result(row[0].event_id, next(people)))
     return results
@@ -111,6 +130,8 @@ def _parsed(row: object, client: str, now: datetime) -> Parsed:
         # No hash of what may be a list.
         if row.get("type") in (INVENTORY, PRICE):
             return parse_place_event(row, client=client, now=now)
+        if row.get("type") in (LOGIN, LOGOUT):
+            return parse_session_event(row, now=now)
         return parse_event(row, client=client, now=now)
     except RejectedEvent as error:
         given = row.get("id")
@@ -123,8 +144,7 @@ def _result(event_id: str, accepted: bool | StoreUnavailable) -> RowResult:
     return RowResult(event_id, "accepted" if accepted else "duplicate")
 
 
-def _place_result(row: PlaceReport, outcome: PlaceOutcome | StoreUnavailable) -> RowResult:
-    event_id = row.report.event_id
+def _report_result(event_id: str, outcome: PlaceOutcome | SessionOutcome | StoreUnavailable) -> RowResult:
     if isinstance(outcome, StoreUnavailable):
         return _result(event_id, outcome)
     return RowResult(event_id, outcome.status, outcome.code, outcome.detail)

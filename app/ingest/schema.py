@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from app.bounds import CLOCK_SKEW, ID_LENGTH, QUANTITY_MAX, Id, Instant, is_ahead
+from app.customers.identities import named_ids
 from app.domain import REFUND, TRADES, Channel, Event, ProductId
 from app.errors import BadInput, pointer_to
 from app.offers.terms.money import MAX_MINOR
@@ -116,7 +117,11 @@ def parse_event(row: Mapping[str, object], *, client: str, now: datetime) -> lis
     except ValidationError as error:
         raise rejection(error) from None
     check_time(parsed.time, now=now)
-    event = _event(parsed, client)
+    try:
+        ids = named_ids(parsed.customer_id, parsed.anonymous_id)
+    except BadInput as error:
+        raise RejectedEvent("invalid_event", error.message, pointer="/customer_id") from None
+    event = _event(parsed, client, *ids)
     if parsed.items is None:
         return [_signed(event)]
     return [
@@ -153,14 +158,14 @@ def _signed(event: Event) -> Event:
     return event
 
 
-def _event(parsed: EventRow, client: str) -> Event:
+def _event(parsed: EventRow, client: str, customer_id: str | None, anonymous_id: str | None) -> Event:
     return Event(
         event_id=parsed.id,
         type=parsed.type,
         time=parsed.time,
         channel=parsed.channel,
-        customer_id=parsed.customer_id,
-        anonymous_id=parsed.anonymous_id,
+        customer_id=customer_id,
+        anonymous_id=anonymous_id,
         product_id=ProductId(parsed.product_id) if parsed.product_id else None,
         basket_id=parsed.basket_id,
         quantity=parsed.quantity,

@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from app.api.decisions.wire import DecisionRequest, answer_body, to_query
+from app.composition.customers import customers_follower_of
 from app.composition.service import build_service
 from app.domain import Degraded
 from app.settings import Settings
@@ -50,6 +51,7 @@ async def measure(settings: Settings, redis_url: str, bodies: list[bytes]) -> di
     service, connections = build_service(settings, redis_url)
     if not service.live.refresh():
         raise SystemExit(service.live.problem or "no bundle; run `endcap train` first")
+    await customers_follower_of(service).ensure_documents()
     placements = dict(service.placements)
     watch, total_us, flags = Stopwatch(), list[float](), Counter[Degraded]()
     for number, body in enumerate(bodies):

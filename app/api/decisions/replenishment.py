@@ -14,6 +14,7 @@ from app.api.decisions.replenishment_wire import (
 from app.api.problems import documented
 from app.api.state import service_of
 from app.bounds import Id
+from app.customers.identities import named_ids
 from app.decision.replenishment.answer import NO_BUNDLE, replenishment
 from app.domain import Scope
 
@@ -32,9 +33,10 @@ async def get_replenishment(
     """What the customer is likely to buy again, most likely first; `degraded` says what was missing."""
     service = service_of(request)
     query = to_replenishment_query(customer_id, parameters)
-    bundle = service.fallback_chain.bundle(customer_id, None)
+    ids = named_ids(customer_id, None)
+    bundle = service.fallback_chain.bundle(*ids)
     if bundle is None:
         return Response(replenishment_body(query, NO_BUNDLE, model_version=None), media_type="application/json")
-    state = await service.fallback_chain.customers.read(customer_id, None)
+    state = await service.fallback_chain.customers.read(*ids)
     answer = replenishment(query, bundle, state, stale_after_s=service.fallback_chain.options.stale_after_s)
     return Response(replenishment_body(query, answer, model_version=bundle.version), media_type="application/json")

@@ -14,6 +14,7 @@ from app.api.documents import RequestModel
 from app.api.fields import CUSTOMER_ID, ChannelField, DegradedFlags, ModelVersion, ProductIdText, StoreId
 from app.api.money import Money
 from app.bounds import QUANTITY_MAX, Id, Instant
+from app.customers.identities import named_ids
 from app.domain import Card, CouponDetails, Line, Objective, ProductId, Proposition, Query, SlatePolicy
 from app.errors import UnknownPlacement
 from app.ingest.schema import QUANTITY
@@ -141,12 +142,13 @@ def to_query(request: DecisionRequest, placements: Mapping[str, Placement]) -> Q
             f"placement {request.placement!r} is not configured; known: {known}", pointer="/placement"
         )
     context = request.context
+    customer_id, anonymous_id = named_ids(request.customer_id, request.anonymous_id)
     return Query(
         placement=request.placement,
         size=request.size or placement.size,
         now_at=context.now or datetime.now(UTC),
-        customer_id=request.customer_id,
-        anonymous_id=request.anonymous_id,
+        customer_id=customer_id,
+        anonymous_id=anonymous_id,
         kinds=frozenset(request.kinds),
         exclude_purchased=None if request.exclude is None else "purchased" in request.exclude,
         filters=request.filters,

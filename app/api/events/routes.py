@@ -11,7 +11,7 @@ from app.api.events.wire import EventBatch, EventResults
 from app.api.problems import documented
 from app.api.state import service_of
 from app.domain import Scope
-from app.ingest.accept import accept_rows
+from app.ingest.accept import Stores, accept_rows
 
 router = APIRouter(tags=["events"])
 
@@ -30,7 +30,10 @@ async def record_events(body: EventBatch, request: Request) -> Response:
     """
     service = service_of(request)
     results = await accept_rows(
-        body.events, service.events, service.place_reports, client=client_of(request), now=datetime.now(UTC)
+        body.events,
+        Stores(service.events, service.place_reports, service.customers),
+        client=client_of(request),
+        now=datetime.now(UTC),
     )
     for result in results:
         service.metrics.events.labels(result.status).inc()

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.documents import ParsedLater, RequestModel
 from app.ingest.places import InventoryRow, PriceRow
 from app.ingest.schema import EventRow
+from app.ingest.sessions import SessionRow
 
 
 class EventBatch(RequestModel):
@@ -31,7 +32,7 @@ class EventBatch(RequestModel):
         }
     )
 
-    events: list[Annotated[object, ParsedLater(EventRow, (InventoryRow, PriceRow))]] = Field(
+    events: list[Annotated[object, ParsedLater(EventRow, (SessionRow, InventoryRow, PriceRow))]] = Field(
         min_length=1, max_length=200, description="What happened, in any order"
     )
 

@@ -1,0 +1,1 @@
+"""Customers over HTTP: their identities, what they allow and want, and what they did on every channel."""
