@@ -32,7 +32,7 @@ def run_campaign(ledger: Ledger, campaign_id: str, terms: CampaignTerms, *offers
         ))  # fmt: skip
 
 
-def give(ledger: Ledger, offer_id: str, customer_id: str, *, now: datetime = START) -> Coupon:
+def give(ledger: Ledger, offer_id: str, customer_id: str | None, *, now: datetime = START) -> Coupon:
     """A new coupon of the offer."""
 
     def work(connection):  # type: ignore[no-untyped-def]  # a Connection, which tests of the store alone may name
