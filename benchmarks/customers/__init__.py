@@ -1,0 +1,1 @@
+"""Customers: identities joined and separated, consent, and what they cost a decision."""
