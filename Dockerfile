@@ -38,5 +38,5 @@ EXPOSE 8000
 # Whether the process lives, model or not; without a proxy, which Docker may set for every container.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["python", "-c", "from http.client import HTTPConnection; api = HTTPConnection('127.0.0.1', 8000, timeout=2); api.request('GET', '/healthz'); raise SystemExit(api.getresponse().status != 200)"]
-# Listening on all addresses is refused unless ENDCAP_API_KEY is set.
+# Listening on all addresses is refused unless ENDCAP_API_KEY and ENDCAP_CONSENT are set.
 CMD ["endcap", "up", "--host", "0.0.0.0", "--port", "8000"]

@@ -147,7 +147,11 @@ def up(host: Host = None, port: Port = None, workers: Workers = None, data_dir: 
     # Checked here as well, where a mistake is one clear line and not a child that keeps dying.
     settings.placements()
     _start_logging(settings)
-    supervisor.run(settings, on_started=lambda address: show_text(f"Endcap on {address}/docs"))
+    supervisor.run(settings, on_started=lambda address: show_text(_started(address, settings)))
+
+
+def _started(address: str, settings: Settings) -> str:
+    return f"Endcap on {address}/docs\nConsent {settings.consent_in_words}"
 
 
 @cli.command()

@@ -273,8 +273,15 @@ class Settings(BaseSettings):
 
     @property
     def consent_is_required(self) -> bool:
-        """True where who said nothing gets nothing personal; on loopback the retailer's own systems ask for consent."""
+        """True where who said nothing gets nothing personal; on loopback it is taken to be asked for elsewhere."""
         return self.consent == "required" or (self.consent is None and not self.is_loopback)
+
+    @property
+    def consent_in_words(self) -> str:
+        """Who asks for consent, and what that means."""
+        if self.consent_is_required:
+            return "required: who granted none to Endcap gets nothing personal"
+        return "upstream: your own systems send only customers who gave theirs; what is withdrawn here counts as well"
 
     @property
     def ledger_url(self) -> str:

@@ -84,7 +84,8 @@ def _guarded(part: str, check: Callable[[Settings], HealthCheck], settings: Sett
 def _settings(settings: Settings) -> HealthCheck:
     names = ", ".join(sorted(settings.placements()))
     # A warning and no failure: the variable may belong to another program.
-    seen = [f"placements {names}", f"currency {settings.currency}", *unknown_variables()]
+    facts = (f"placements {names}", f"currency {settings.currency}", f"consent {settings.consent_in_words}")
+    seen = [*facts, *unknown_variables()]
     return HealthCheck("settings", True, "; ".join(seen))
 
 

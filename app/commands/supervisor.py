@@ -47,11 +47,17 @@ def check_bind(settings: Settings) -> None:
 
 
 def check_access(settings: Settings) -> None:
-    """Raises BadSetting when the address is open to others without an API key."""
+    """Raises BadSetting when the address is open to others without an API key, or nobody said who asks for consent."""
     if not settings.is_loopback and settings.api_key is None and not _has_key(settings):
         raise BadSetting(
             f"host {settings.host!r} is reachable from outside and there is no API key; "
             "set ENDCAP_API_KEY, make a key with `endcap keys create`, or bind to 127.0.0.1"
+        )
+    if not settings.is_loopback and settings.consent is None:
+        raise BadSetting(
+            f"host {settings.host!r} is reachable from outside, and nobody said who asks customers for consent; set "
+            "ENDCAP_CONSENT=required to have Endcap check it, or ENDCAP_CONSENT=upstream where your own systems send "
+            "only customers who gave theirs (docs/privacy.md)"
         )
 
 

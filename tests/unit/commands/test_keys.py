@@ -65,8 +65,17 @@ def test_commands_refuse_what_cannot_be(tmp_path: Path) -> None:
     assert run(tmp_path, "create", "--client", "till-12").exit_code == 2
 
 
+def test_address_that_others_reach_needs_a_word_about_consent(tmp_path: Path) -> None:
+    open_to_others = {"data_dir": tmp_path, "host": "0.0.0.0", "port": 0, "api_key": "a-key-of-decent-length"}
+    with pytest.raises(BadSetting, match="ENDCAP_CONSENT=required"):
+        check_bind(Settings.load(**open_to_others))
+    for consent in ("required", "upstream"):
+        check_bind(Settings.load(**open_to_others, consent=consent))
+    check_bind(Settings.load(data_dir=tmp_path, port=0))
+
+
 def test_a_live_key_allows_an_address_that_others_reach(tmp_path: Path) -> None:
-    settings = Settings.load(data_dir=tmp_path, host="0.0.0.0", port=0)
+    settings = Settings.load(data_dir=tmp_path, host="0.0.0.0", port=0, consent="required")
     with pytest.raises(BadSetting, match="endcap keys create"):
         check_bind(settings)
     key_id = facts(tmp_path, "create", "--client", "till-12", "--scope", "redeem")["key_id"]
