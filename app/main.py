@@ -18,6 +18,7 @@ from app.api.campaigns import routes as campaigns
 from app.api.catalogue import routes as catalogue
 from app.api.coupons import routes as wallet
 from app.api.customers import routes as customers
+from app.api.customers import state as customer_state
 from app.api.decisions import replenishment
 from app.api.decisions import routes as decisions
 from app.api.decisions.fast_path import FastPath
@@ -97,6 +98,7 @@ def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None =
         imports.router,
         places.router,
         customers.router,
+        customer_state.router,
         health.router,
         campaigns.actions,
     )

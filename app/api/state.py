@@ -19,6 +19,7 @@ from app.stores.redis.customers import RedisCustomers
 from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.projections import Projections
 from app.stores.redis.server.disk import Disk
+from app.stores.redis.states import RedisStates
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger
@@ -36,6 +37,7 @@ class Service:
     fallback_chain: FallbackChain
     people: RedisCustomers
     customers: CustomerChanges
+    states: RedisStates
     events: EventStore
     decisions: DecisionLog
     metrics: Metrics

@@ -37,6 +37,7 @@ from app.stores.redis.limits import SharedLimits
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.redis.server.disk import Disk
 from app.stores.redis.server.embedded import written_endpoint
+from app.stores.redis.states import RedisStates
 from app.stores.sql.access.keyfile import KeyFile
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
@@ -55,6 +56,8 @@ _log = logging.getLogger(__name__)
 GUESS_TIMEOUT_S = 0.5
 """A till can wait so long; a limit of guesses that gave up as soon as a decision does would be easy to overrun."""
 LIMITED_COUNT = 10_000
+STATE_TIMEOUT_S = 0.5
+"""A page that shows a cart can wait so long; no answer at all would show an empty one."""
 
 
 def build_service(
@@ -102,6 +105,7 @@ def build_service(
         fallback_chain,
         people,
         CustomerChanges(ledger, projections, people, disk),
+        RedisStates(reads, keys, Breaker(in_flight_count=settings.max_in_flight_count), timeout_s=STATE_TIMEOUT_S),
         event_store,
         decision_log,
         metrics,

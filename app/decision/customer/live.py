@@ -20,6 +20,10 @@ INTEREST = {
 }
 
 
+TAKEN_BACK = frozenset({"remove_from_cart", "remove_from_wishlist"})
+"""Whoever does this is not interested any more, whatever they looked at before."""
+
+
 @dataclass(frozen=True, slots=True)
 class LivePurchase:
     """In how many baskets one product was bought since the features were built, when first and last (unix seconds).
@@ -46,7 +50,7 @@ class LiveProfile:
     how often each of them was viewed, or put into the cart.
 
     What was bought is of interest for three hours, in which other things go with it; then it is settled, with all looks
-    at it before.
+    at it before, as is at once what was taken out of the cart or the saved products.
     """
 
     event_count: int = 0
@@ -85,7 +89,8 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
             continue
         if event.type == PURCHASE and (event.quantity <= 0 or event.product_id in returned):
             continue
-        if event.type == PURCHASE and now_s - event.time_s >= VISIT_S:
+        is_over = event.type == PURCHASE and now_s - event.time_s >= VISIT_S
+        if is_over or event.type in TAKEN_BACK:
             settled.add(event.product_id)
         elif interest is not None:
             views[event.product_id] += event.type != PURCHASE

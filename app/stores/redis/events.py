@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from app.customers.state import CART_FOR, CART_TYPES, SAVED_TYPES
 from app.domain import Event
 from app.stores.redis.breaker import Breaker
 from app.stores.redis.keys import ACCEPT, RedisKeys, pack_command, pack_event
@@ -13,6 +14,9 @@ from app.stores.redis.pipelined import PipelinedRedis
 EVENT_S = 0.001
 """What each event adds to the time that its batch may take: a batch of many is late by its size, not by a fault."""
 LARGE_EVENTS = 50
+CART_COUNT, CART_KEEP_S = 500, int(CART_FOR.total_seconds())
+SAVED_COUNT, SAVED_KEEP_S = 300, 365 * 86_400
+"""So many events of carts and of saved products are kept for each identity, and so long after the last."""
 LARGE_AT_ONCE = 2
 """So many batches of more than LARGE_EVENTS are at Redis at a time: small ones wait some milliseconds at most."""
 
@@ -39,6 +43,10 @@ class RedisEvents:
         self._sync = sync
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._limits = [str(limit).encode() for limit in (seen_keep_s, live_count, live_keep_s)]
+        self._kept = {
+            **dict.fromkeys(CART_TYPES, (keys.cart, (CART_COUNT, CART_KEEP_S))),
+            **dict.fromkeys(SAVED_TYPES, (keys.saved, (SAVED_COUNT, SAVED_KEEP_S))),
+        }
 
     async def accept(self, batches: Sequence[Sequence[Event]]) -> list[bool]:
         """True per row when it was new; raises StoreUnavailable when not all of them are known to be safe."""
@@ -64,7 +72,14 @@ class RedisEvents:
             self._keys.live(subject).encode(),
             self._keys.stream(self._keys.partition(subject)).encode(),
         ]
-        return pack_command(b"EVAL", _ACCEPT, b"%d" % len(keys), *keys, *self._limits, *map(pack_event, events))
+        kept = self._kept.get(events[0].type)
+        limits = _NOT_KEPT
+        if kept is not None:
+            keys.append(kept[0](subject).encode())
+            limits = [b"%d" % limit for limit in kept[1]]
+        arguments = (*keys, *self._limits, *limits, *map(pack_event, events))
+        return pack_command(b"EVAL", _ACCEPT, b"%d" % len(keys), *arguments)
 
 
 _ACCEPT = ACCEPT.encode()
+_NOT_KEPT = [b"0", b"0"]

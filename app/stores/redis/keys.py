@@ -74,6 +74,14 @@ class RedisKeys:
         """List of the person's last events, latest accepted first."""
         return f"{{p{self.partition(subject)}}}:live:{subject}"
 
+    def cart(self, subject: str) -> str:
+        """List of the person's last events about a cart, which outlast those of `live`."""
+        return f"{{p{self.partition(subject)}}}:cart:{subject}"
+
+    def saved(self, subject: str) -> str:
+        """The same of saved products."""
+        return f"{{p{self.partition(subject)}}}:saved:{subject}"
+
     def seen(self, sending: str) -> str:
         """Exists while a repeat of this event must be recognized, whoever it is about."""
         return f"{{p{self.partition(sending)}}}:seen:{sending}"
@@ -118,15 +126,21 @@ class RedisKeys:
 
 ACCEPT = """
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then return 0 end
-for row = 4, #ARGV do
+for row = 6, #ARGV do
   redis.call('LPUSH', KEYS[2], ARGV[row])
   redis.call('XADD', KEYS[3], '*', 'e', ARGV[row])
 end
 redis.call('LTRIM', KEYS[2], 0, ARGV[2] - 1)
 redis.call('EXPIRE', KEYS[2], ARGV[3])
+if KEYS[4] then
+  for row = 6, #ARGV do redis.call('LPUSH', KEYS[4], ARGV[row]) end
+  redis.call('LTRIM', KEYS[4], 0, ARGV[4] - 1)
+  redis.call('EXPIRE', KEYS[4], ARGV[5])
+end
 return 1
 """
-"""Seen-mark, live profile and stream of one event in one atomic step; 1 = accepted, 0 = was there already."""
+"""Seen-mark, live profile and stream of one event in one atomic step, and a list that keeps its kind for longer where a
+fourth key names one; 1 = accepted, 0 = was there already."""
 
 
 def pack_event(event: Event) -> bytes:
