@@ -23,6 +23,7 @@ from app.commands.imports.files import import_
 from app.commands.imports.journal import imports
 from app.commands.keys import keys
 from app.commands.models import add_release_commands
+from app.commands.erasures import verify_erasure
 from app.commands.settlement import settle
 from app.commands.terminal import AsJson, DataDir, load_settings, notify, progress_bar, show, show_text
 from app.errors import BadInput, EndcapError, ReleaseRefused
@@ -195,7 +196,7 @@ def worker(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
         end_with(parent_pid)
     # Before anything is opened: a signal that comes this early still ends the worker in order.
     stop = stop_on_signals(Stop())
-    with opened_worker(settings, redis_url_of(settings)) as consumer:
+    with opened_worker(settings, redis_url_of(settings), parent_pid=parent_pid) as consumer:
         consumer.run(stop)
 
 
@@ -359,6 +360,7 @@ def demo(
 
 add_release_commands(cli)
 cli.command("settlement")(settle)
+cli.command("verify-erasure")(verify_erasure)
 cli.command("import")(import_)
 cli.command()(feed)
 for further in (backup, restore):

@@ -17,6 +17,7 @@ from app.api.campaigns import generation, simulation
 from app.api.campaigns import routes as campaigns
 from app.api.catalogue import routes as catalogue
 from app.api.coupons import routes as wallet
+from app.api.customers import audit, clienteling, erasure
 from app.api.customers import routes as customers
 from app.api.customers import state as customer_state
 from app.api.decisions import replenishment
@@ -99,6 +100,9 @@ def create_app(settings: Settings, redis_url: str, *, metrics_dir: Path | None =
         places.router,
         customers.router,
         customer_state.router,
+        erasure.router,
+        clienteling.router,
+        audit.router,
         health.router,
         campaigns.actions,
     )

@@ -294,6 +294,16 @@ class Settings(BaseSettings):
         return self.data_dir / "keys.json"
 
     @property
+    def privacy_file(self) -> Path:
+        """The secret that keys what stays of those who were erased."""
+        return self.data_dir / "privacy.key"
+
+    @property
+    def backups_file(self) -> Path:
+        """Where backups were made, a folder a line: whoever is erased is noted there as well."""
+        return self.data_dir / "backups.txt"
+
+    @property
     def history_dir(self) -> Path:
         """The Delta table with every transaction and event."""
         return self.data_dir / "history"

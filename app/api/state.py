@@ -10,6 +10,7 @@ from app.api.edge.admission import Admission
 from app.api.limits import GuessLimit, RequestLimit
 from app.background import Background
 from app.decision.fallbacks import FallbackChain
+from app.erasure.run import Places
 from app.ingest.accept import EventStore, PlaceStore
 from app.model.reloader import LiveBundle
 from app.places.live import LivePlaces
@@ -54,6 +55,7 @@ class Service:
     imports: JobProcesses
     places: LivePlaces
     place_reports: PlaceStore
+    personal_data: Places
     in_flight: set[tuple[str, str]] = field(default_factory=set)
 
 

@@ -1,7 +1,7 @@
 """Everything that no other source has, copied to a folder while the service runs, and put back from there."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
@@ -17,13 +17,21 @@ from app.backup.events import (
     waiting_entries,
     write_entries,
 )
-from app.composition.stores import keys_of, redis_client
+from app.composition.stores import keys_of, opened_ledger, redis_client
+from app.erasure.register import REGISTER, read_register
+from app.erasure.run import Places
+from app.erasure.secret import secret_of
+from app.erasure.strays import erase_strays
 from app.errors import StoreUnavailable
+from app.history import History
 from app.imports.journal.applied import journal_of
 from app.model.bundle import POINTER
 from app.ports import Progress
 from app.settings import Settings
+from app.stores.redis.keys import WorkerClient
+from app.stores.redis.persons import PersonDocuments
 from app.stores.redis.server.embedded import redis_for
+from app.stores.sql.customers.erasures import add_tombstones
 from app.stores.sql.database.copies import POSTGRES, SQLITE, back_up_ledger, check_restorable, restore_ledger
 from app.stores.tables.layers import REFERENCE_TABLES, LayeredTable
 
@@ -59,15 +67,21 @@ def back_up(settings: Settings, target: Path, *, now: datetime, progress: Progre
             "ledger": has_ledger,
             "live_bundle": live,
         }
+        if settings.privacy_file.exists():
+            copy_file(settings.privacy_file, target / settings.privacy_file.name)
         progress("checksums", 0, None)
         finish(target, facts)
+    with settings.backups_file.open("a") as out:
+        out.write(f"{target.absolute()}\n")
     return facts
 
 
-def restore(settings: Settings, source: Path, *, progress: Progress) -> Mapping[str, object]:
+def restore(
+    settings: Settings, source: Path, *, registers: Sequence[Path] = (), progress: Progress
+) -> Mapping[str, object]:
     """Puts a backup into an empty data directory, an empty database and empty streams; returns what was in it.
 
-    Raises BadInput, before anything is written, for a backup that is damaged or does not fit.
+    Who was erased since, as the register in the backup's folder and `registers` say, is erased from it again. Raises BadInput, before anything is written, for a backup that is damaged or does not fit.
     """
     check_empty(settings.data_dir, what="data directory", remedy="name another --data-dir, or move that one away")
     progress("checksums", 0, None)
@@ -76,6 +90,7 @@ def restore(settings: Settings, source: Path, *, progress: Progress) -> Mapping[
     if ledger is not None:
         check_restorable(settings, ledger)
     entries = read_entries(source / EVENTS, keys_of(settings))
+    erased = {one: at for file in (source / REGISTER, *registers) for one, at in read_register(file).items()}
     with emptied_on_failure(settings.data_dir):
         progress("files", 0, None)
         for name in archive.names:
@@ -88,7 +103,22 @@ def restore(settings: Settings, source: Path, *, progress: Progress) -> Mapping[
             progress("ledger", 0, None)
             if ledger is not None:
                 restore_ledger(settings, source / ledger)
-    return {name: value for name, value in archive.facts.items() if name not in ("files", "sha256", "format")}
+            progress("erased people", 0, None)
+            again = _erase_again(settings, client, erased)
+    facts = dict(archive.facts) | {"erased_again": again}
+    return {name: value for name, value in facts.items() if name not in ("files", "sha256", "format")}
+
+
+def _erase_again(settings: Settings, client: WorkerClient, erased: Mapping[str, datetime]) -> int:
+    """Erases whoever was erased before, from all that was restored; returns how many names of theirs came back."""
+    if not settings.privacy_file.exists():
+        return 0
+    settings.privacy_file.chmod(0o600)
+    with opened_ledger(settings) as ledger:
+        keys, secret = keys_of(settings), secret_of(settings.privacy_file)
+        ledger.write(lambda connection: add_tombstones(connection, erased))
+        places = Places(settings, ledger, client, keys, History(settings.history_dir), secret)
+        return erase_strays(places, PersonDocuments(ledger, client, keys))
 
 
 def _copy_events_and_history(settings: Settings, target: Path, progress: Progress) -> Entries:

@@ -16,6 +16,7 @@ from app.api.edge.connections import DECISIONS
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.state import Service
 from app.background import Background
+from app.composition.history import history_of
 from app.composition.launch import own_command
 from app.composition.stores import keys_of, ledger_of, price_rules_of, projections_of, redis_client
 from app.decision.eligibility.merchandising import ignored_rules
@@ -23,6 +24,8 @@ from app.decision.eligibility.products import age_restricted_among
 from app.decision.fallbacks import FallbackChain
 from app.decision.pipeline import Options
 from app.decision.warm_up import warm_up
+from app.erasure.run import Places
+from app.erasure.secret import secret_of
 from app.model.bundle import Bundle
 from app.model.reloader import LiveBundle
 from app.places.live import LivePlaces
@@ -122,6 +125,7 @@ def build_service(
         JobProcesses(settings, own_command()),
         places,
         _place_reports(ledger, settings),
+        Places(settings, ledger, redis_client(redis_url), keys, history_of(settings), secret_of(settings.privacy_file)),
     )
     return service, [reads, writes]
 
@@ -135,6 +139,7 @@ async def close_service(service: Service, connections: Sequence[PipelinedRedis])
         for connection in connections:
             stack.push_async_callback(connection.aclose)
         stack.callback(service.projections.close)
+        stack.callback(service.personal_data.client.close)
         stack.push_async_callback(service.keys.aclose)
         stack.push_async_callback(service.products.aclose)
         if service.disk is not None:
@@ -204,6 +209,7 @@ def _writers(
         seen_keep_s=settings.event_seen_keep_s,
         live_count=settings.live_event_count,
         live_keep_s=settings.live_keep_s,
+        secret=secret_of(settings.privacy_file),
         sync=None if disk is None else disk.sync,
     )
     decision_log = DecisionLog(

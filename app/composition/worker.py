@@ -5,10 +5,13 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 
 from app.composition.history import history_of
 from app.composition.launch import own_command
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
+from app.erasure.run import Erasing, Places, are_erased
+from app.erasure.secret import secret_of
 from app.errors import StoreUnavailable
 from app.settings import Settings
 from app.stores.feast.push import ActivityPusher
@@ -24,8 +27,11 @@ LEDGER_LIMIT_S = 15.0
 
 
 @contextmanager
-def opened_worker(settings: Settings, redis_url: str) -> Iterator[Worker]:
-    """A worker that has not begun; at the end of the block it leaves the stream's group and lets go of its stores."""
+def opened_worker(settings: Settings, redis_url: str, *, parent_pid: int | None = None) -> Iterator[Worker]:
+    """A worker that has not begun; at the end of the block it leaves the stream's group and lets go of its stores.
+
+    `parent_pid`: whose children serve, where it runs under `endcap up`.
+    """
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(ledger_of(settings, limit_s=LEDGER_LIMIT_S)))
         stack.enter_context(feed_schedule(settings, own_command()))
@@ -37,10 +43,16 @@ def opened_worker(settings: Settings, redis_url: str) -> Iterator[Worker]:
         stack.callback(_leave, stream)
         live = LiveLists(client, keys, live_count=settings.live_event_count)
         projections = projections_of(settings, ledger, client)
+        secret = secret_of(settings.privacy_file)
+        places = Places(settings, ledger, client, keys, history_of(settings), secret)
+        erasing = Erasing(places, projections.documents, parent_pid=parent_pid)
         duties = Duties(
             issue=issuing(ledger, settings, projections),
             push=activity_push(live, ActivityPusher(settings, redis_url)),
             sweep=upkeep(ledger, settings, projections, clock=ledger.now),
+            are_erased=partial(are_erased, projections.documents, secret),
+            is_erasing=erasing.is_due,
+            erase=erasing.turn,
         )
         yield Worker(
             stream,

@@ -4,6 +4,7 @@ of places go to the tables of stock and prices."""
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 from typing import Protocol, TypeVar
 
 from app.bounds import valid_text
@@ -20,11 +21,19 @@ PART_EVENTS = 200
 """As many as one row may hold: some 3 ms of checking and packing, in which nobody else is answered."""
 
 
+class Acceptance(IntEnum):
+    """What became of a row's events: they were seen before, they are in, or they are of somebody who was erased."""
+
+    SEEN = 0
+    NEW = 1
+    ERASED = 2
+
+
 class EventStore(Protocol):
     """Where accepted events go, durably."""
 
-    async def accept(self, batches: Sequence[Sequence[Event]]) -> list[bool]:
-        """One answer per batch (the events of one row): True = accepted, False = seen before.
+    async def accept(self, batches: Sequence[Sequence[Event]]) -> list[Acceptance]:
+        """One answer per batch (the events of one row).
 
         Raises StoreUnavailable when it cannot say that the events are safe.
         """
@@ -138,10 +147,12 @@ def _parsed(row: object, client: str, now: datetime) -> Parsed:
         return RowResult(valid_text(given) if isinstance(given, str) else None, "rejected", error.code, error.message)
 
 
-def _result(event_id: str, accepted: bool | StoreUnavailable) -> RowResult:
+def _result(event_id: str, accepted: Acceptance | StoreUnavailable) -> RowResult:
     if isinstance(accepted, StoreUnavailable):
         return RowResult(event_id, "rejected", accepted.code, "not known to be safe; send it again with the same id")
-    return RowResult(event_id, "accepted" if accepted else "duplicate")
+    if accepted is Acceptance.ERASED:
+        return RowResult(event_id, "rejected", "erased", "whom it is about was erased on request; nothing was kept")
+    return RowResult(event_id, "accepted" if accepted is Acceptance.NEW else "duplicate")
 
 
 def _report_result(event_id: str, outcome: PlaceOutcome | SessionOutcome | StoreUnavailable) -> RowResult:

@@ -24,6 +24,7 @@ COMPACT_AFTER_COMMITS = 100
 """Every commit looks into each file for ids that are there already: more files make it slower."""
 PUSH_EVERY_S = 0.5
 SWEEP_EVERY_S = 15.0
+ERASE_EVERY_S = 1.0
 REPORT_EVERY_S = 5.0
 RETRY_S = 1.0
 POLL_S = 0.1
@@ -61,12 +62,17 @@ class Duties:
     """What follows from events apart from the history; each may raise StoreUnavailable.
 
     `issue` gives the coupons that receipts earn: when it fails the batch comes again. `push` refreshes the pushed
-    features, `sweep` tidies the ledger up now and then: they may fail without holding anything up.
+    features, `sweep` tidies the ledger up now and then: they may fail without holding anything up. `are_erased` says
+    of each event whether it is of somebody who was erased, `erasing` whether an erasure runs, and `erase` goes on with
+    it in a thread of its own.
     """
 
     issue: Callable[[Sequence[Arrival]], None]
     push: Callable[[Sequence[Event]], None]
     sweep: Callable[[], None]
+    are_erased: Callable[[Sequence[Event]], Sequence[bool]] = lambda events: [False] * len(events)
+    is_erasing: Callable[[], bool] = lambda: False
+    erase: Callable[[], object] = lambda: None
 
 
 Pair = tuple[Entry, Event]
@@ -103,6 +109,8 @@ class Worker:
         self._background = Background()
         self._commits = 0
         self._compaction: Thread | None = None
+        self._erase_at = 0.0
+        self._erasing: Thread | None = None
 
     def run(self, stop: Flag) -> None:
         """Works until `stop` is set; while Redis or the disk fails it waits and tries again."""
@@ -124,8 +132,9 @@ class Worker:
             self._store_waiting()
         if self._unpushed:
             self._push()
-        if self._compaction is not None:
-            self._compaction.join()
+        for thread in (self._compaction, self._erasing):
+            if thread is not None:
+                thread.join()
 
     def step(self) -> int:
         """One batch: first what a dead worker left, now and then, else what is new; returns how many entries."""
@@ -134,6 +143,10 @@ class Worker:
             self._sweep_at = now + SWEEP_EVERY_S
             with self._background.turn("ledger upkeep"):
                 self._duties.sweep()
+        if now >= self._erase_at:
+            self._erase_at = now + ERASE_EVERY_S
+            with self._background.turn("erasures"):
+                self._go_on_erasing()
         entries: list[Entry] = []
         if now >= self._claim_at:
             entries = self._stream.claim(self._batch_count, idle_ms=CLAIM_IDLE_MS)
@@ -168,7 +181,7 @@ class Worker:
 
     def _check(self, entries: Sequence[Entry]) -> None:
         """Issues what these entries' receipts earn, and has their events wait for the history."""
-        batch = unpack(entries)
+        batch = self._without_erased(unpack(entries))
         for entry, reason in batch.poison:
             self._bury(entry, reason)
         self._unpushed += batch.events
@@ -181,6 +194,31 @@ class Worker:
             known = {id(entry) for entry, _ in checked}
             self._take([pair for pair in pairs if id(pair[0]) not in known], self._store)
         self._waiting += checked
+
+    def _without_erased(self, batch: Batch) -> Batch:
+        """The batch without what is about people who were erased, which goes no further."""
+        erased = self._duties.are_erased(batch.events)
+        if not any(erased):
+            return batch
+        each = list(zip(batch.entries, batch.events, erased, strict=True))
+        self._stream.done([entry for entry, _, is_erased in each if is_erased])
+        kept = [(entry, event) for entry, event, is_erased in each if not is_erased]
+        return Batch([entry for entry, _ in kept], [event for _, event in kept], batch.poison)
+
+    def _go_on_erasing(self) -> None:
+        """Starts what is to be erased, once all that was taken in before is where it is looked for."""
+        if (self._erasing is not None and self._erasing.is_alive()) or not self._duties.is_erasing():
+            return
+        self._store_waiting()
+        if self._unpushed:
+            self._push()
+        # In a thread: it may take longer than events can wait.
+        self._erasing = Thread(target=self._erase, name="erasing")
+        self._erasing.start()
+
+    def _erase(self) -> None:
+        with self._background.turn("erasures"):
+            self._duties.erase()
 
     def _store_waiting(self) -> None:
         """Stores what waits and acknowledges it; what fails is claimed again."""

@@ -14,6 +14,7 @@ from app.api.till.responses import redemption_response, reservation_response, ro
 from app.customers.consents import GRANTED, LIFTED, OBJECTED, WITHDRAWN, Status
 from app.customers.identities import Identity, customer_id_of, identity_behind
 from app.domain import Event
+from app.ingest.accept import Acceptance
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.stores.redis.breaker import Breaker
@@ -106,10 +107,18 @@ class Stores:
         """Takes the events in."""
         redis = PipelinedRedis(self.redis_url)
         store = RedisEvents(
-            redis, self.keys, Breaker(in_flight_count=4), timeout_s=5, seen_keep_s=60, live_count=100, live_keep_s=60
+            redis,
+            self.keys,
+            Breaker(in_flight_count=4),
+            timeout_s=5,
+            seen_keep_s=60,
+            live_count=100,
+            live_keep_s=60,
+            secret=b"secret",
         )
         try:
-            assert all(await store.accept([[event] for event in events]))
+            outcomes = await store.accept([[event] for event in events])
+            assert set(outcomes) == {Acceptance.NEW}
         finally:
             await redis.aclose()
 

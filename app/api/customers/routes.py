@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.access import needs
 from app.api.customers.wire import (
+    BenefitsAnswer,
     ConsentRequest,
     ConsentsAnswer,
     IdentitiesAnswer,
@@ -14,6 +15,7 @@ from app.api.customers.wire import (
     Preferences,
     PreferencesAnswer,
     Purpose,
+    benefits_body,
     consents_body,
     identities_body,
     link_body,
@@ -24,8 +26,9 @@ from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.bounds import Id
 from app.customers.consents import ALL_CHANNELS, LIFTED, OBJECTED, WITHDRAWN
-from app.customers.identities import identity_of, named_customer
+from app.customers.identities import customer_ids_of, identity_of, named_customer
 from app.domain import Scope
+from app.stores.sql.customers.benefits import benefits_of
 from app.stores.sql.customers.consents import Evidence, Said, history_of, say
 from app.stores.sql.customers.groups import keys_of
 from app.stores.sql.customers.links import link, separate
@@ -104,6 +107,15 @@ async def record_objection(customer_id: Id, body: ObjectionRequest, request: Req
 async def lift_objection(customer_id: Id, purpose: Purpose, request: Request) -> Response:
     """The customer takes their objection back; it grants nothing that they had not granted before."""
     return await _say(request, customer_id, Said(purpose, ALL_CHANNELS, LIFTED), Evidence("api"))
+
+
+@router.get(f"{CUSTOMER}/benefits", response_model=BenefitsAnswer, responses=documented(422), **needs(Scope.CUSTOMERS))
+def get_benefits(customer_id: Id, request: Request) -> Response:
+    """What the customer got for their data, as the ledger has it, next to what they allow."""
+    service, key = service_of(request), named_customer(customer_id).key
+    keys = service.ledger.read(partial(keys_of, key=key))
+    each = service.ledger.read(partial(benefits_of, customer_ids=customer_ids_of(keys)))
+    return json_answer(benefits_body(each) | _consents(service, customer_id))
 
 
 @router.get(

@@ -1,16 +1,18 @@
 """What identities, consents and preferences look like outside."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.documents import RequestModel
+from app.api.money import Money
 from app.bounds import NAME_LENGTH, Id, Instant
 from app.customers.consents import ALL_CHANNELS, MARKETING, PURPOSE, Statement, statuses_of
 from app.customers.identities import identity_behind
 from app.domain import Channel, JsonObject
+from app.stores.sql.customers.benefits import Benefits
 from app.stores.sql.customers.links import Linked
 
 Purpose = Annotated[str, StringConstraints(pattern=f"^{PURPOSE}$")]
@@ -111,6 +113,14 @@ class ConsentsAnswer(BaseModel):
     history: list[StatementAnswer] = Field(description="Everything that was said, oldest first")
 
 
+class BenefitsAnswer(ConsentsAnswer):
+    """What a customer got for their data, next to what they allow."""
+
+    discounts: list[Money] = Field(description="What coupons took off and did not come back, by currency")
+    points: int = Field(description="Points that coupons gave and that did not come back")
+    redemption_count: int = Field(description="How often they redeemed a coupon")
+
+
 class Preferences(RequestModel):
     """What a customer wants to see, where, and how often. It replaces what was set before as a whole."""
 
@@ -189,6 +199,15 @@ def consents_body(customer_id: str, keys: Iterable[str], rows: Iterable[Any], *,
             }
             for row in each
         ],
+    }
+
+
+def benefits_body(each: Sequence[Benefits]) -> JsonObject:
+    """The part of BenefitsAnswer that is no consent."""
+    return {
+        "discounts": [{"amount_minor": one.discount_minor, "currency": one.currency} for one in each],
+        "points": sum(one.points for one in each),
+        "redemption_count": sum(one.redemption_count for one in each),
     }
 
 

@@ -6,7 +6,9 @@ from contextlib import nullcontext
 from typing import Any
 
 from app.customers.state import CART_FOR, CART_TYPES, SAVED_TYPES
-from app.domain import Event
+from app.customers.tombstones import tombstone_of
+from app.domain import Event, subject_of
+from app.ingest.accept import Acceptance
 from app.stores.redis.breaker import Breaker
 from app.stores.redis.keys import ACCEPT, RedisKeys, pack_command, pack_event
 from app.stores.redis.pipelined import PipelinedRedis
@@ -34,12 +36,14 @@ class RedisEvents:
         seen_keep_s: int,
         live_count: int,
         live_keep_s: int,
+        secret: bytes,
         sync: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._redis = redis
         self._keys = keys
         self._breaker = breaker
         self._timeout_s = timeout_s
+        self._secret = secret
         self._sync = sync
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._limits = [str(limit).encode() for limit in (seen_keep_s, live_count, live_keep_s)]
@@ -48,15 +52,15 @@ class RedisEvents:
             **dict.fromkeys(SAVED_TYPES, (keys.saved, (SAVED_COUNT, SAVED_KEEP_S))),
         }
 
-    async def accept(self, batches: Sequence[Sequence[Event]]) -> list[bool]:
-        """True per row when it was new; raises StoreUnavailable when not all of them are known to be safe."""
+    async def accept(self, batches: Sequence[Sequence[Event]]) -> list[Acceptance]:
+        """What became of each row; raises StoreUnavailable when not all of them are known to be safe."""
         count = sum(map(len, batches))
         lane = self._large if count > LARGE_EVENTS else nullcontext()
         async with lane:
             packed = b"".join(map(self._command, batches))
             timeout_s = self._timeout_s + count * EVENT_S
             answers = await self._breaker.call(lambda: self._stored(packed, len(batches)), timeout_s=timeout_s)
-        return [answer == 1 for answer in answers]
+        return [Acceptance(answer) for answer in answers]
 
     async def _stored(self, packed: bytes, count: int) -> list[Any]:
         answers = await self._redis.ask(packed, count)
@@ -71,6 +75,8 @@ class RedisEvents:
             self._keys.seen(events[0].sending).encode(),
             self._keys.live(subject).encode(),
             self._keys.stream(self._keys.partition(subject)).encode(),
+            self._erased(subject),
+            self._erased(subject_of(None, events[0].anonymous_id) if events[0].anonymous_id else subject),
         ]
         kept = self._kept.get(events[0].type)
         limits = _NOT_KEPT
@@ -79,6 +85,9 @@ class RedisEvents:
             limits = [b"%d" % limit for limit in kept[1]]
         arguments = (*keys, *self._limits, *limits, *map(pack_event, events))
         return pack_command(b"EVAL", _ACCEPT, b"%d" % len(keys), *arguments)
+
+    def _erased(self, key: str) -> bytes:
+        return self._keys.erased(tombstone_of(self._secret, key)).encode()
 
 
 _ACCEPT = ACCEPT.encode()

@@ -104,6 +104,11 @@ class RedisKeys:
         return f"{{p{self.partition(subject)}}}:person:{subject}"
 
     @staticmethod
+    def erased(tombstone: str) -> str:
+        """Exists for everybody who was erased (`app.customers.tombstones`)."""
+        return f"erased:{tombstone}"
+
+    @staticmethod
     def persons_mark(partition: int) -> str:
         """Exists once every document of the partition was made: only then an absent one says something."""
         return f"{{p{partition}}}:persons"
@@ -125,6 +130,7 @@ class RedisKeys:
 
 
 ACCEPT = """
+if redis.call('EXISTS', KEYS[4], KEYS[5]) > 0 then return 2 end
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then return 0 end
 for row = 6, #ARGV do
   redis.call('LPUSH', KEYS[2], ARGV[row])
@@ -132,15 +138,15 @@ for row = 6, #ARGV do
 end
 redis.call('LTRIM', KEYS[2], 0, ARGV[2] - 1)
 redis.call('EXPIRE', KEYS[2], ARGV[3])
-if KEYS[4] then
-  for row = 6, #ARGV do redis.call('LPUSH', KEYS[4], ARGV[row]) end
-  redis.call('LTRIM', KEYS[4], 0, ARGV[4] - 1)
-  redis.call('EXPIRE', KEYS[4], ARGV[5])
+if KEYS[6] then
+  for row = 6, #ARGV do redis.call('LPUSH', KEYS[6], ARGV[row]) end
+  redis.call('LTRIM', KEYS[6], 0, ARGV[4] - 1)
+  redis.call('EXPIRE', KEYS[6], ARGV[5])
 end
 return 1
 """
 """Seen-mark, live profile and stream of one event in one atomic step, and a list that keeps its kind for longer where a
-fourth key names one; 1 = accepted, 0 = was there already."""
+sixth key names one; 1 = accepted, 0 = was there already, 2 = whom it is about was erased, as keys 4 and 5 say."""
 
 
 def pack_event(event: Event) -> bytes:

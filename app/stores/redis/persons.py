@@ -21,12 +21,15 @@ from app.errors import StoreUnavailable
 from app.stores.redis.keys import RedisKeys, WorkerClient
 from app.stores.sql.customers.changes import last_number
 from app.stores.sql.customers.consents import statements_of
+from app.stores.sql.customers.erasures import all_tombstones
 from app.stores.sql.customers.groups import keys_of_each
 from app.stores.sql.customers.preferences import preferences_of
 from app.stores.sql.database.customer_tables import consents, persons, preferences
 from app.stores.sql.database.engine import Ledger
 
 BATCH = 500
+ANYBODY = "anybody"
+"""Stands where a tombstone stands, once anybody was erased."""
 WRITE = """
 local found = redis.call('GET', KEYS[1])
 if found and tonumber(string.match(found, '^%[(%d+)')) > tonumber(ARGV[1]) then return 0 end
@@ -75,11 +78,37 @@ class PersonDocuments:
 
     def _rebuild(self) -> int:
         keys = self._ledger.read(_everybody)
+        self.mark_erased(self._ledger.read(all_tombstones))
         self._write(keys)
         # At the very end: until then an absent document means nothing.
         for mark in self._marks():
             self._client.set(mark, b"1")
         return len(keys)
+
+    def mark_erased(self, tombstones: Collection[str]) -> None:
+        """From now on no event of these people is taken; raises StoreUnavailable."""
+        if not tombstones:
+            return
+        pipeline = self._client.pipeline(transaction=False)
+        for tombstone in (*tombstones, ANYBODY):
+            pipeline.set(self._keys.erased(tombstone), b"1")
+        try:
+            pipeline.execute()
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"nobody can be marked as erased in Redis: {error!r}") from error
+
+    def erased_among(self, tombstones: Collection[str]) -> set[str]:
+        """Those of them that are marked; raises StoreUnavailable."""
+        each = sorted(tombstones)
+        try:
+            if not self._client.exists(self._keys.erased(ANYBODY)):
+                return set()
+            pipeline = self._client.pipeline(transaction=False)
+            for tombstone in each:
+                pipeline.exists(self._keys.erased(tombstone))
+            return {tombstone for tombstone, is_there in zip(each, pipeline.execute(), strict=True) if is_there}
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"nobody knows who was erased: {error!r}") from error
 
     def _marks(self) -> list[str]:
         return [self._keys.persons_mark(partition) for partition in range(self._keys.partition_count)]

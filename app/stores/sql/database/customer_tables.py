@@ -6,7 +6,7 @@ A `key` is that of an identity (`app.customers.identities`): `c:` and a customer
 from sqlalchemy import JSON, BigInteger, Column, Index, Integer, String, Table
 
 from app.stores.sql.database.engine import Instant
-from app.stores.sql.database.tables import metadata
+from app.stores.sql.database.tables import Serial, metadata
 
 KEY = 140
 
@@ -68,3 +68,38 @@ customer_changes = Table(
 
 Numbers are taken from the row `customers` of `place_changes`, so changes become visible in their order.
 """
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("erasure_id", String(40), primary_key=True),
+    Column("names", JSON, nullable=False),
+    Column("tombstones", JSON, nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("steps", JSON, nullable=False),
+    Column("receipt", JSON(none_as_null=True)),
+    Column("finished_at", Instant, index=True),
+)
+"""Requests to be forgotten. `names` are the keys of the person, empty from `finished_at` on."""
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("erasure_id", String(40), nullable=False),
+    Column("erased_at", Instant, nullable=False),
+)
+"""Keyed hashes of the keys of everybody who was erased (`app.customers.tombstones`)."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("entry_id", Serial, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False, index=True),
+    Column("client", String(200), nullable=False),
+    Column("staff_id", String(128), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("key", String(KEY), nullable=False, index=True),
+    Column("reason", String(200), nullable=False),
+)
+"""Who of the staff looked at whom, when and why; never changed, but for the key of somebody who was erased."""

@@ -30,7 +30,7 @@ metadata = MetaData(
 )
 
 # SQLite numbers rows by themselves only in an INTEGER key.
-_Serial = BigInteger().with_variant(Integer, "sqlite")
+Serial = BigInteger().with_variant(Integer, "sqlite")
 
 campaigns = Table(
     "campaigns",
@@ -227,7 +227,7 @@ rollbacks = Table(
 budget_ledger = Table(
     "budget_ledger",
     metadata,
-    Column("entry_id", _Serial, primary_key=True, autoincrement=True),
+    Column("entry_id", Serial, primary_key=True, autoincrement=True),
     Column("campaign_id", ForeignKey("campaigns.campaign_id"), nullable=False, index=True),
     Column("kind", String(16), nullable=False),
     Column("amount_minor", BigInteger, nullable=False),

@@ -1,0 +1,213 @@
+"""An erasure done step by step: every step may be killed and begun again, and what it did is noted when it is done."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from app.customers.identities import anonymous_ids_of, customer_ids_of
+from app.customers.keys import PersonKeys
+from app.customers.tombstones import pseudonyms, tombstones_of
+from app.domain import Event, JsonObject, subject_of
+from app.erasure.files import erase_in_files, find_in_files
+from app.erasure.memory import older_children
+from app.erasure.receipt import signed_receipt
+from app.erasure.register import note_in_backups
+from app.files import try_turn
+from app.history import History
+from app.settings import Settings
+from app.stores.redis.erasing import erase_in_redis, find_in_redis, rewrite_append_only
+from app.stores.redis.keys import RedisKeys, WorkerClient
+from app.stores.redis.persons import PersonDocuments
+from app.stores.sql.customers.erasing import erase_in_sql, find_in_sql, flush
+from app.stores.sql.customers.erasures import (
+    Erasure,
+    find_erasure,
+    finish_erasure,
+    forget_names,
+    note_step,
+    running_erasures,
+)
+from app.stores.sql.database.engine import Ledger
+
+STEPS = ("redis", "ledger", "history", "files", "late", "backups", "disk", "memory")
+LATE_AFTER = timedelta(seconds=12)
+"""Whoever had taken something of the person in when they were erased has stored it by then: it is erased once more."""
+EXCHANGE_EVERY_S = 20.0
+"""Processes are exchanged for many erasures at once, and no more often than this."""
+REWRITE_TIMEOUT_S = 60.0
+LOCK = "erasing.lock"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Every store that may hold something of a person."""
+
+    settings: Settings
+    ledger: Ledger
+    client: WorkerClient
+    keys: RedisKeys
+    history: History
+    secret: bytes
+
+
+Found = dict[str, int]
+
+
+def found_of(places: Places, names: Sequence[str]) -> JsonObject:
+    """Everything that is stored of the person with these keys, by place: just what an erasure would take."""
+    person = person_keys(names)
+    return {
+        "ledger": places.ledger.read(lambda connection: find_in_sql(connection, names)),
+        "redis": find_in_redis(places.client, places.keys, names),
+        "history": places.history.of_person(person).to_dicts(),
+        "files": find_in_files(places.settings, person),
+    }
+
+
+def are_erased(documents: PersonDocuments, secret: bytes, events: Sequence[Event]) -> list[bool]:
+    """Of each event whether it is of somebody who was erased, under either name. Raises StoreUnavailable."""
+    names = [(event.subject, subject_of(None, event.anonymous_id or "")) for event in events]
+    tombstones = tombstones_of(secret, {name for pair in names for name in pair})
+    erased = documents.erased_among(tombstones.values())
+    return [any(tombstones[name] in erased for name in pair) for pair in names]
+
+
+def _at_s(step: JsonObject) -> float:
+    """When a step was done, in unix seconds."""
+    return datetime.fromisoformat(step["at"]).timestamp()
+
+
+def person_keys(names: Sequence[str]) -> PersonKeys:
+    """The same keys as ids."""
+    return PersonKeys(frozenset(customer_ids_of(names)), frozenset(anonymous_ids_of(names)))
+
+
+class Erasing:
+    """Does what is to be erased, one process after the other. `parent_pid`: whose children serve, where they do."""
+
+    def __init__(
+        self,
+        places: Places,
+        documents: PersonDocuments,
+        *,
+        parent_pid: int | None,
+        late_after: timedelta = LATE_AFTER,
+    ) -> None:
+        self._places = places
+        self._late_after = late_after
+        self._documents = documents
+        self._parent_pid = parent_pid
+        self._exchanged_s = 0.0
+
+    def is_due(self) -> bool:
+        """True while an erasure runs."""
+        return bool(self._places.ledger.read(running_erasures))
+
+    def turn(self) -> int:
+        """Does what can be done now of every erasure that runs; returns how many it closed. Raises StoreUnavailable."""
+        with try_turn(self._places.settings.data_dir / LOCK) as is_ours:
+            return self._turn() if is_ours else 0
+
+    def _turn(self) -> int:
+        finished = 0
+        for erasure in self._places.ledger.read(running_erasures):
+            for step, work in self._steps(erasure):
+                if step not in self._again(erasure).steps:
+                    self._do(erasure, step, work)
+            finished += self._close(self._again(erasure))
+        return finished
+
+    def _steps(self, erasure: Erasure) -> Iterator[tuple[str, Callable[[], Found]]]:
+        """What is to be done, in order; the last of these only once what was on its way has arrived."""
+        places, names, person = self._places, erasure.names, person_keys(erasure.names)
+        if names:
+            # Once more: who noted the request may not have come so far.
+            self._documents.mark_erased(erasure.tombstones)
+            yield "redis", partial(erase_in_redis, places.client, places.keys, names)
+            yield "ledger", self._ledger(names)
+            yield "history", lambda: {"rows": places.history.erase(person)}
+            yield "files", partial(erase_in_files, places.settings, person)
+            if self._now() < erasure.requested_at + self._late_after:
+                return
+            yield "late", self._late(names, person)
+            places.ledger.write(partial(forget_names, erasure_id=erasure.erasure_id))
+        yield "backups", partial(self._note_in_backups, erasure)
+        yield "disk", self._disk
+
+    def _ledger(self, names: Sequence[str]) -> Callable[[], Found]:
+        def erase() -> Found:
+            work = partial(erase_in_sql, keys=names, pseudonym_of=pseudonyms(self._places.secret), now=self._now())
+            return self._places.ledger.write(work)
+
+        return erase
+
+    def _late(self, names: Sequence[str], person: PersonKeys) -> Callable[[], Found]:
+        def erase() -> Found:
+            places = self._places
+            found = self._ledger(names)()
+            found |= erase_in_redis(places.client, places.keys, names)
+            found |= erase_in_files(places.settings, person)
+            return found | {"rows": places.history.erase(person)}
+
+        return erase
+
+    def _note_in_backups(self, erasure: Erasure) -> Found:
+        """A backup cannot be changed; whoever restores one erases again who is in its register."""
+        file = self._places.settings.backups_file
+        folders = list(dict.fromkeys(file.read_text().splitlines())) if file.exists() else []
+        noted = dict.fromkeys(erasure.tombstones, erasure.requested_at)
+        return note_in_backups(map(Path, folders), noted)
+
+    def _disk(self) -> Found:
+        """What was deleted is still in files that grow: they are written anew."""
+        rewrite_append_only(self._places.client, timeout_s=REWRITE_TIMEOUT_S)
+        flush(self._places.ledger)
+        return {}
+
+    def _do(self, erasure: Erasure, step: str, work: Callable[[], Found]) -> None:
+        found = {place: count for place, count in work().items() if count}
+        note = partial(note_step, erasure_id=erasure.erasure_id, step=step, erased=found, now=self._now())
+        self._places.ledger.write(note)
+        _log.info("erasure", extra={"detail": f"{erasure.erasure_id}: {step} done"})
+
+    def _close(self, erasure: Erasure) -> bool:
+        """Closes it once no process is left that served the person; True when it is closed."""
+        disk = erasure.steps.get("disk")
+        if disk is None:
+            return False
+        if "memory" not in erasure.steps:
+            if self._parent_pid is None:
+                self._do(erasure, "memory", lambda: {"left_to_restart": 1})
+            elif older := older_children(self._parent_pid, than_s=_at_s(disk)):
+                # What began after this never held anything of the person: names and data were gone by then.
+                self._exchange(len(older))
+                return False
+            else:
+                self._do(erasure, "memory", lambda: {})
+        receipt = signed_receipt(self._again(erasure), self._places.secret, finished_at=self._now().isoformat())
+        self._places.ledger.write(
+            partial(finish_erasure, erasure_id=erasure.erasure_id, receipt=receipt, now=self._now())
+        )
+        _log.info("erasure done", extra={"detail": erasure.erasure_id})
+        return True
+
+    def _exchange(self, count: int) -> None:
+        now_s = self._now().timestamp()
+        if self._parent_pid is not None and now_s - self._exchanged_s > EXCHANGE_EVERY_S:
+            self._exchanged_s = now_s
+            _log.info("processes are exchanged, so that their memory goes", extra={"detail": f"{count}"})
+            # This process too, whose successor goes on.
+            os.kill(self._parent_pid, signal.SIGHUP)
+
+    def _again(self, erasure: Erasure) -> Erasure:
+        return self._places.ledger.read(partial(find_erasure, erasure_id=erasure.erasure_id))
+
+    def _now(self) -> datetime:
+        return self._places.ledger.now()

@@ -1,0 +1,46 @@
+"""Who of the staff looked at a customer, when and why."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select
+
+from app.stores.sql.database.customer_tables import audit
+
+CLIENTELING = "clienteling"
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a customer: by which client and which of its people, and why."""
+
+    client: str
+    staff_id: str
+    reason: str
+
+
+def note_look(connection: Connection, look: Look, key: str, *, now: datetime) -> None:
+    """Notes a look before it is granted."""
+    row = {"client": look.client, "staff_id": look.staff_id, "reason": look.reason}
+    connection.execute(insert(audit).values(at=now, action=CLIENTELING, key=key, **row))
+
+
+def looks(
+    connection: Connection,
+    *,
+    keys: Collection[str] | None = None,
+    after: int = 0,
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
+) -> list[dict[str, object]]:
+    """Looks in their order, at most PAGE: at these people (None: at all), behind this entry, in this period."""
+    query = select(audit).where(audit.c.entry_id > after)
+    if keys is not None:
+        query = query.where(audit.c.key.in_(keys))
+    if starts_at is not None:
+        query = query.where(audit.c.at >= starts_at)
+    if ends_at is not None:
+        query = query.where(audit.c.at < ends_at)
+    return [dict(row) for row in connection.execute(query.order_by(audit.c.entry_id).limit(PAGE)).mappings()]
