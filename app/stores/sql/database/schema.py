@@ -11,7 +11,7 @@ from app.settings import Settings
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import idempotency
 
-HEAD = "0005"
+HEAD = "0006"
 """The last file in `migrations/versions`; stated here because importing alembic costs more than all the rest."""
 LOCK = 0x656E64636170
 """One process at a time migrates a PostgreSQL database: the number of this advisory lock is "endcap" in ASCII."""
