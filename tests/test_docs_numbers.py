@@ -17,6 +17,7 @@ from app.api.decisions.replenishment_wire import ReplenishmentRequest
 from app.api.decisions.wire import MAX_SIZE
 from app.api.edge import boundary, connections
 from app.api.idempotency import MAX_KEY_LENGTH
+from app.api.pages import tokens
 from app.api.places.wire import StockReservationRequest
 from app.api.till.wire import MAX_TTL_S, ReservationRequest
 from app.bounds import CLOCK_SKEW, ID_LENGTH, QUANTITY_MAX
@@ -53,7 +54,7 @@ from app.settings import Placement, Settings
 from app.stores.feast import push
 from app.stores.jobs import folder as jobs
 from app.stores.redis.breaker import Breaker
-from app.stores.sql.access import keys
+from app.stores.sql.access import keys, publishable
 from app.stores.sql.coupons import issuing
 from app.stores.sql.database.chunks import CHUNK_ROWS
 from app.stores.sql.places.reconciliation import LISTED
@@ -113,6 +114,10 @@ STATEMENTS: dict[str, list[str]] = {
         f"and {connections.BODY_S:.0f} s for a body",
         f"may have {boundary.MAX_BODY_BYTES:,} bytes however",
         f"cut off after {connections.MAX_UNREAD_BYTES:,} bytes",
+        f"| rate | {publishable.PER_SECOND} requests per second for each person",
+        f"RSA, {publishable.RSA_BITS:,} bits or more",
+        f"{tokens.MAX_LIFETIME_S:,} s at most; clocks may be {tokens.LEEWAY_S} s off",
+        f"A token has {tokens.MAX_TOKEN_BYTES:,} bytes at most",
     ],
     "architecture.md": [f"{in_words(len(SOURCES))} sources"],
     "campaign-planning.md": [

@@ -31,6 +31,8 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "mlflow": ("training/release/tracking.py",),
     "deltalake": ("app/history/table.py",),
     "holidays": ("app/places/hours.py",),
+    "jwt": ("app/api/pages/tokens.py",),
+    "cryptography": ("app/stores/sql/access/publishable.py",),
     "fastapi": ("app/api/", "app/console/", "app/main.py"),
     "starlette": ("app/api/", "app/console/", "app/main.py"),
     "uvicorn": ("app/processes/server.py", "app/api/edge/connections.py"),

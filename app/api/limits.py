@@ -19,6 +19,8 @@ from app.stores.sql.access.keys import Grant
 BURST_S = 2
 """A key that was quiet may ask so many seconds' worth of requests at once."""
 WINDOW_S = 60.0
+MAX_BUCKETS = 100_000
+"""Memory for the rates of so many keys and persons; then those who sent nothing for longest count from zero again."""
 MAX_GUESSERS = 100_000
 """Memory for the failures of so many clients and customers; then those whose last failure is longest ago are let go."""
 PATIENCE_S = 1.0
@@ -29,10 +31,13 @@ FIRST_LOOK_S, LAST_LOOK_S = 0.005, 0.05
 class RequestLimit:
     """A token bucket for each key, kept as the instant at which it will be full again."""
 
-    def __init__(self, *, default_per_second: int, shared: SharedLimits | None = None) -> None:
+    def __init__(
+        self, *, default_per_second: int, shared: SharedLimits | None = None, max_buckets: int = MAX_BUCKETS
+    ) -> None:
         self._default_per_second = default_per_second
         self._shared = shared
-        self._full_at: dict[str, float] = {}
+        self._max_buckets = max_buckets
+        self._full_at: OrderedDict[str, float] = OrderedDict()
 
     async def refused_for_s(self, grant: Grant, now_s: float) -> float:
         """0.0 when this request may pass; else the seconds until the next may. A key without a rate costs nothing."""
@@ -57,6 +62,9 @@ class RequestLimit:
         if wait_s > 1e-6:
             return wait_s
         self._full_at[grant.key_id] = full_at + token_s
+        self._full_at.move_to_end(grant.key_id)
+        if len(self._full_at) > self._max_buckets:
+            self._full_at.popitem(last=False)
         return 0.0
 
     def _per_second(self, grant: Grant) -> int:

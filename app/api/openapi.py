@@ -91,6 +91,24 @@ PARAMETERS = {
 """What parameters of paths and queries mean that many routes share, described once here instead of in each."""
 
 
+PERSON_SCHEMES: dict[str, dict[str, str]] = {
+    "publishable_key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "A publishable key of `endcap keys create --publishable`, in pages and apps; always together "
+        "with `person_token` (docs/access.md#pages-and-apps)",
+    },
+    "person_token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The person's token, which your server signs",
+    },
+}
+"""How a page or an app says who sends a request: both together."""
+
+
 def describe(app: FastAPI) -> None:
     """Completes the OpenAPI document of the routes that the application has by now."""
     for route in app.routes:
@@ -113,7 +131,7 @@ def _complete(document: dict[str, Any]) -> None:
     """Adds what all routes with a scope share: the way to send a key, and the refusals; and the schemas of errors."""
     components = document["components"]
     scheme = {"type": "http", "scheme": "bearer", "description": "A key of `endcap keys create`, or ENDCAP_API_KEY"}
-    components["securitySchemes"] = {"bearer": scheme}
+    components["securitySchemes"] = {"bearer": scheme, **PERSON_SCHEMES}
     for name, schema in _schemas_of_errors().items():
         components["schemas"].setdefault(name, schema)
     for schema in components["schemas"].values():

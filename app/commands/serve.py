@@ -27,6 +27,7 @@ def serve(settings: Settings, redis_url: str, handover: str | None) -> None:
     with suppress(StoreUnavailable), opened_ledger(settings):
         pass
     on_started = None if given is None else given.say_ready
-    connection = connection_type(settings.max_connections, app.state.service.admission)
+    service = app.state.service
+    connection = connection_type(settings.max_connections, service.admission, keys=service.keys)
     if not serve_on(listener, app, connection, on_started=on_started):
         raise BadSetting("the API did not start; the log says why")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from app.bounds import valid_text
 from app.domain import Event
@@ -72,27 +72,31 @@ class Stores:
     sessions: SessionStore
 
 
+RowCheck = Callable[[dict[str, Any]], dict[str, Any]]
+"""What a sender's rows go through first: the row as it counts. Raises RejectedEvent."""
 Parsed = list[Event] | PlaceReport | SessionReport | RowResult
 """A row's events or its report, or why it has none."""
 
 
-async def accept_rows(rows: Sequence[object], stores: Stores, *, client: str, now: datetime) -> list[RowResult]:
+async def accept_rows(
+    rows: Sequence[object], stores: Stores, *, client: str, now: datetime, checked: RowCheck | None = None
+) -> list[RowResult]:
     """One result per row that this client sent, in order; a row that is rejected costs the others nothing.
 
     `store_unavailable` means: not known to be safe, send it again with the same id.
     """
     results: list[RowResult] = []
-    for part in _parts(rows, client, now):
+    for part in _parts(rows, client, now, checked):
         results += await _accepted(part, stores, now)
     return results
 
 
-def _parts(rows: Sequence[object], client: str, now: datetime) -> Iterator[list[Parsed]]:
+def _parts(rows: Sequence[object], client: str, now: datetime, checked: RowCheck | None) -> Iterator[list[Parsed]]:
     """Checked rows in order, about `PART_EVENTS` events at a time: 40,000 at once would hold up everybody else."""
     part: list[Parsed] = []
     count = 0
     for row in rows:
-        part.append(_parsed(row, client, now))
+        part.append(_parsed(row, client, now, checked))
         count += len(part[-1]) if isinstance(part[-1], list) else 1
         if count >= PART_EVENTS:
             yield part
@@ -132,10 +136,12 @@ async def _answers(
         return [error] * len(rows)
 
 
-def _parsed(row: object, client: str, now: datetime) -> Parsed:
+def _parsed(row: object, client: str, now: datetime, checked: RowCheck | None) -> Parsed:
     if not isinstance(row, dict):
         return RowResult(None, "rejected", "invalid_event", "an event is a JSON object")
     try:
+        if checked is not None:
+            row = checked(row)
         # No hash of what may be a list.
         if row.get("type") in (INVENTORY, PRICE):
             return parse_place_event(row, client=client, now=now)

@@ -19,6 +19,7 @@ from tests.support.server import serving, wait_until
 
 BOOTSTRAP_KEY = "a-key-of-decent-length"
 OPEN = {"/healthz", "/readyz", "/metrics"}
+FOR_PERSONS = {("POST", "/v1/decisions"), ("POST", "/v1/events")}
 QUESTION = {"customer_id": "900", "placement": "app_home"}
 Made = tuple[str, dict[str, str]]
 MakeKey = Callable[..., Made]
@@ -86,7 +87,8 @@ def test_every_route_asks_for_its_scope_and_no_other(service: tuple[httpx.Client
             continue
         seen += 1
         assert needed in set(Scope), f"{method} {path} declares no scope"
-        assert operation["security"] == [{"bearer": [needed]}]
+        by_person: list[dict[str, list[str]]] = [{"publishable_key": [], "person_token": []}]
+        assert operation["security"] == [{"bearer": [needed]}, *(by_person if (method, path) in FOR_PERSONS else ())]
         assert {"401", "403", "429", "503"} <= operation["responses"].keys()
         address = path.replace("{", "").replace("}", "")
         refused = client.request(method, address)

@@ -61,9 +61,10 @@ def test_decision_is_tried_out_with_its_example_once_a_key_is_given(reference: t
 
     page.locator(".scheme-container").get_by_role("button", name="Authorize").click()
     dialog = page.locator(".dialog-ux")
-    dialog.locator("input").fill(KEY)
-    dialog.get_by_role("button", name="Apply credentials").click()
-    dialog.get_by_role("button", name="Close").click()
+    secret_key = dialog.locator("form").filter(has_text="bearer (http, Bearer)")
+    secret_key.locator("input").fill(KEY)
+    secret_key.get_by_role("button", name="Apply credentials").click()
+    secret_key.get_by_role("button", name="Close").click()
 
     with page.expect_response("**/v1/decisions") as answered:
         operation.get_by_role("button", name="Execute").click()

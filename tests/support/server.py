@@ -21,7 +21,7 @@ def serving(
     """A client of the service, which ends with the block, as if so many decisions were always under way."""
     port = free_port()
     app = create_app(settings, redis_url)
-    admission = app.state.service.admission
+    admission, keys = app.state.service.admission, app.state.service.keys
     for _ in range(busy_count):
         admission.begin()
     config = uvicorn.Config(
@@ -29,7 +29,7 @@ def serving(
         port=port,
         log_config=None,
         access_log=False,
-        http=connection_type(settings.max_connections, admission, head_s=head_s, body_s=body_s),
+        http=connection_type(settings.max_connections, admission, keys=keys, head_s=head_s, body_s=body_s),
         ws="none",
     )
     server = uvicorn.Server(config)

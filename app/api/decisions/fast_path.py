@@ -4,6 +4,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.access import person_of
 from app.api.decisions.routes import answer_to, count, router
 from app.api.decisions.wire import DecisionRequest
 from app.api.edge.bodies import replayed
@@ -33,7 +34,8 @@ class FastPath:
             messages.append(await receive())
         try:
             body = b"".join([message.get("body", b"") for message in messages])
-            slate, answer = await answer_to(DecisionRequest.model_validate_json(body), self._service)
+            question = DecisionRequest.model_validate_json(body)
+            slate, answer = await answer_to(question, self._service, person_of(scope))
         except (ValidationError, EndcapError):
             await self._app(scope, replayed(messages, receive), send)
             return

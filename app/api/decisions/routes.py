@@ -1,9 +1,12 @@
 """`/v1/decisions`: one question in, one slate out, and the slate again for a while."""
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Request, Response
 
-from app.api.access import needs
+from app.api.access import needs, needs_or_person, person_of
 from app.api.decisions.wire import DecisionAnswer, DecisionRequest, answer_body, to_query
+from app.api.pages.tokens import Person
 from app.api.problems import documented
 from app.api.state import Service, service_of
 from app.bounds import Id
@@ -15,20 +18,30 @@ from app.telemetry import Metrics, stage_timer
 router = APIRouter(tags=["decisions"])
 
 
-@router.post("/v1/decisions", response_model=DecisionAnswer, responses=documented(400, 413, 422), **needs(Scope.DECIDE))
+@router.post(
+    "/v1/decisions",
+    response_model=DecisionAnswer,
+    responses=documented(400, 413, 422),
+    **needs_or_person(Scope.DECIDE),
+)
 async def decide(body: DecisionRequest, request: Request) -> Response:
     """What should this person see now, here? Always answers; `degraded` says what was missing."""
     service = service_of(request)
-    slate, answer = await answer_to(body, service)
+    slate, answer = await answer_to(body, service, person_of(request.scope))
     count(service.metrics, slate)
     return Response(answer, media_type="application/json")
 
 
-async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate, bytes]:
-    """The slate and the answer's body, which `get_decision` returns from now on; not yet counted."""
+async def answer_to(question: DecisionRequest, service: Service, person: Person | None) -> tuple[Slate, bytes]:
+    """The slate and the answer's body, which `get_decision` returns from now on; not yet counted.
+
+    `person`: who wants it from a page or an app, and does not learn what showing a product is worth to the store.
+    """
     query = to_query(question, service.placements)
     timer = stage_timer(service.metrics)
     slate = await service.fallback_chain.answer(query, timer)
+    if person is not None:
+        slate = _without_worth(slate)
     answer = answer_body(
         slate,
         currency=service.settings.currency,
@@ -39,6 +52,11 @@ async def answer_to(question: DecisionRequest, service: Service) -> tuple[Slate,
     service.decisions.record(slate.decision_id, answer, None if query.explain else slate.trace)
     timer.end("encode")
     return slate, answer
+
+
+def _without_worth(slate: Slate) -> Slate:
+    # Divided by the probability next to it, it would be the margin where that is the objective.
+    return replace(slate, propositions=[one._replace(expected_minor=None) for one in slate.propositions])
 
 
 @router.get(

@@ -5,26 +5,30 @@ from collections.abc import Mapping
 from functools import cache
 from time import perf_counter
 
+import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.access import Access
+from app.api.access import Access, person_of
 from app.api.edge.admission import IS_UNDER_WAY, Admission
 from app.api.edge.bodies import replayed, takes_file
 from app.api.edge.connections import request_id
+from app.api.pages.origins import Headers, cross_origin, preflight
+from app.api.pages.questions import own_question
 from app.api.problems import endpoint_of, problem, unexpected
 from app.api.reference import OPEN_PATHS as REFERENCE_PATHS
 from app.telemetry import Metrics
 
 MAX_BODY_BYTES = 1_000_000
-REFUSED = {401: "unauthorized", 403: "scope_missing", 429: "rate_limited", 503: "store_unavailable"}
-"""What the metric of refusals calls them."""
+REFUSED = frozenset({401, 403, 429, 503})
+"""What the metric of refusals counts, by the problem's code."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"}) | REFERENCE_PATHS
 """What needs no key."""
 JSON = (b"content-type", b"application/json")
 BEACON = b"text/plain"
 """What browsers send a beacon (`navigator.sendBeacon`) of text as; they let no page set another type for it."""
-TAKE_BEACONS = frozenset({"/v1/events"})
+EVENTS = "/v1/events"
+TAKE_BEACONS = frozenset({EVENTS})
 SEND_JSON = "the body must be JSON and say so: send the header `Content-Type: application/json`"
 
 _log = logging.getLogger("endcap.request")
@@ -52,6 +56,8 @@ class BoundaryMiddleware:
             scope = {**scope, "method": "GET"}
         headers = dict(scope["headers"])
         marked = request_id(headers)
+        # Almost no request has an Origin; whoever else has one reads nothing.
+        readable = self._readable(scope, headers) if b"origin" in headers else []
         status = 500  # What it stays if the application raises before it answers.
         is_started = False
 
@@ -59,12 +65,13 @@ class BoundaryMiddleware:
             nonlocal status, is_started
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", marked)]
+                message["headers"] = [*message["headers"], (b"x-request-id", marked), *readable]
                 is_started = True
             await send(message)
 
         try:
-            refusal = await self._refusal(scope, headers)
+            is_preflight = readable and scope["method"] == "OPTIONS"
+            refusal = self._preflight(scope) if is_preflight else await self._refusal(scope, headers)
             if refusal is not None:
                 await refusal(scope, receive, send_marked)
             else:
@@ -79,8 +86,17 @@ class BoundaryMiddleware:
                 self._admission.end()
             self._observe(scope, status, perf_counter() - started, marked)
 
+    def _readable(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Headers:
+        """What lets the page that sends this read the answer, where pages have any business with the route."""
+        is_for_pages = self._access.routes.method_for_persons(scope["path"]) is not None
+        return cross_origin(headers.get(b"origin"), self._access.keys.origins) if is_for_pages else []
+
+    def _preflight(self, scope: Scope) -> Response:
+        return preflight(self._access.routes.method_for_persons(scope["path"]) or "")
+
     async def _serve(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
-        if not _may_have_body(headers) or takes_file(scope):
+        person = person_of(scope)
+        if (not _may_have_body(headers) and person is None) or takes_file(scope):
             await self._app(scope, receive, send)
             return
         messages = await _whole_body(receive)
@@ -93,6 +109,14 @@ class BoundaryMiddleware:
         elif media_type != b"application/json" and scope["method"] != "GET" and any(map(_has_content, messages)):
             await problem(415, "unsupported_media_type", SEND_JSON)(scope, receive, send)
             return
+        # The rows of events are checked one by one (app/api/events/routes.py).
+        if person is not None and scope["path"] != EVENTS:
+            question = own_question(b"".join([message.get("body", b"") for message in messages]), person)
+            if isinstance(question, Response):
+                self._count(question)
+                await question(scope, receive, send)
+                return
+            messages = [{"type": "http.request", "body": question}]
         await self._app(scope, replayed(messages, receive), send)
 
     async def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
@@ -101,9 +125,12 @@ class BoundaryMiddleware:
             length = headers.get(b"content-length", b"0")
             is_over = length.isdigit() and int(length) > MAX_BODY_BYTES and not takes_file(scope)
             return _too_large(f"{int(length):,}") if is_over else None
-        if refusal.status_code in REFUSED:
-            self._refused.add(REFUSED[refusal.status_code])
+        self._count(refusal)
         return refusal
+
+    def _count(self, refusal: Response) -> None:
+        if refusal.status_code in REFUSED:
+            self._refused.add(orjson.loads(refusal.body)["code"])
 
     def _observe(self, scope: Scope, status: int, seconds: float, request_id: bytes) -> None:
         # The route and not the path: ids in paths would make a series of metrics each.

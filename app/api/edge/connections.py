@@ -16,7 +16,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.edge.admission import IS_UNDER_WAY, Admission
 from app.api.edge.bodies import takes_file
+from app.api.pages.origins import Headers, cross_origin
 from app.api.problems import problem
+from app.stores.sql.access.keyring import KeyRing
 
 MAX_HEAD_BYTES = 16_384
 """Of the request line and all headers; proxies and browsers keep to half of it."""
@@ -37,6 +39,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     max_connections: ClassVar[int]
     admission: ClassVar[Admission]
+    keys: ClassVar[KeyRing | None]
     head_s: ClassVar[float]
     body_s: ClassVar[float]
     half_open: "ClassVar[dict[BoundedConnection, None]]"
@@ -133,9 +136,13 @@ class BoundedConnection(HttpToolsProtocol):
         self._is_dropped = True
         self.admission.on_refused()
         head, body = _OVERLOADED
-        more = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        more = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *self._readable(headers))]
         self.transport.write(b"%b%bx-request-id: %b\r\n\r\n%b" % (head, b"".join(more), request_id(headers), body))
         self.on_response_complete()
+
+    def _readable(self, headers: Mapping[bytes, bytes]) -> Headers:
+        """What lets a page read that its decision is refused."""
+        return [] if self.keys is None else cross_origin(headers.get(b"origin"), self.keys.origins)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Called by uvicorn when it is this request's turn; a decision is under way from here on, or refused."""
@@ -148,7 +155,7 @@ class BoundedConnection(HttpToolsProtocol):
             else:
                 self.admission.on_refused()
                 answer = problem(503, "overloaded", OVERLOADED, headers={"Retry-After": "1"})
-                answer.raw_headers.append((b"x-request-id", request_id(headers)))
+                answer.raw_headers += [(b"x-request-id", request_id(headers)), *self._readable(headers)]
                 app = cast(ASGI3Application, answer)
         super()._start_asgi_task(cycle, app)
 
@@ -238,8 +245,13 @@ def _closing() -> dict[str, str]:
 
 
 def connection_type(
-    max_connections: int, admission: Admission, *, head_s: float = HEAD_S, body_s: float = BODY_S
+    max_connections: int,
+    admission: Admission,
+    *,
+    keys: KeyRing | None = None,
+    head_s: float = HEAD_S,
+    body_s: float = BODY_S,
 ) -> type[BoundedConnection]:
-    """The class that uvicorn makes its connections of (`http=`), with these bounds."""
+    """The class that uvicorn makes its connections of (`http=`), so bounded; `keys` know which pages may read."""
     bounds = {"max_connections": max_connections, "head_s": head_s, "body_s": body_s, "half_open": {}}
-    return type("Connection", (BoundedConnection,), {"admission": admission, **bounds})
+    return type("Connection", (BoundedConnection,), {"admission": admission, "keys": keys, **bounds})

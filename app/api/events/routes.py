@@ -2,12 +2,14 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from app.api.access import client_of, needs
+from app.api.access import client_of, needs_or_person, person_of
 from app.api.events.wire import EventBatch, EventResults
+from app.api.pages.events import own_row, page_client
 from app.api.problems import documented
 from app.api.state import service_of
 from app.domain import Scope
@@ -21,19 +23,20 @@ router = APIRouter(tags=["events"])
     status_code=202,
     response_model=EventResults,
     responses=documented(400, 413, 422),
-    **needs(Scope.INGEST),
+    **needs_or_person(Scope.INGEST),
 )
 async def record_events(body: EventBatch, request: Request) -> Response:
     """Takes at most 200 events; `accepted` means safe, and part of the next decision.
 
     A row rejected with `store_unavailable` was not known to be safe: send it again with the same id.
     """
-    service = service_of(request)
+    service, client, person = service_of(request), client_of(request), person_of(request.scope)
     results = await accept_rows(
         body.events,
         Stores(service.events, service.place_reports, service.customers),
-        client=client_of(request),
+        client=client if person is None else page_client(client, person),
         now=datetime.now(UTC),
+        checked=None if person is None else partial(own_row, person=person),
     )
     for result in results:
         service.metrics.events.labels(result.status).inc()

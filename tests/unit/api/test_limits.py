@@ -31,6 +31,17 @@ def test_keys_do_not_use_up_each_other_s_rate() -> None:
         assert [limit.wait_s(a_grant(None, key_id), 0.0) == 0.0 for _ in range(3)] == [True, True, False]
 
 
+def test_memory_for_rates_is_bounded_and_keeps_those_who_sent_last() -> None:
+    limit = RequestLimit(default_per_second=1, max_buckets=2)
+    for key_id in ("key_1", "key_1", "key_2", "key_1:c:900"):
+        limit.wait_s(a_grant(None, key_id), 0.0)
+    assert limit.wait_s(a_grant(None, "key_1"), 0.0) == 0.0, "forgotten, it begins again"
+    for _ in range(2):
+        limit.wait_s(a_grant(None, "key_1:c:900"), 0.0)
+    assert limit.wait_s(a_grant(None, "key_1:c:900"), 0.0) > 0.0
+    assert len(limit._full_at) == 2
+
+
 def test_no_rate_means_the_default_and_zero_means_no_limit() -> None:
     assert all(RequestLimit(default_per_second=0).wait_s(a_grant(None), 0.0) == 0.0 for _ in range(1000))
     assert all(RequestLimit(default_per_second=1).wait_s(a_grant(0), 0.0) == 0.0 for _ in range(1000))

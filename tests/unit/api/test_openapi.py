@@ -82,6 +82,18 @@ def test_every_error_has_the_same_shape_by_reference(document: Json) -> None:
     assert {"Problem", "RefusedProblem"} <= set(document["components"]["schemas"])
 
 
+def test_decisions_and_events_alone_may_be_called_with_a_publishable_key_and_a_token(document: Json) -> None:
+    schemes = document["components"]["securitySchemes"]
+    assert {(scheme["type"], scheme.get("name")) for scheme in schemes.values()} == {
+        ("http", None),
+        ("apiKey", "X-API-Key"),
+    }
+    named = {name for operation in operations(document) for one in operation.get("security", ()) for name in one}
+    assert named == set(schemes)
+    by_person = [one["operationId"] for one in operations(document) if len(one.get("security", ())) > 1]
+    assert sorted(by_person) == ["decide", "record_events"]
+
+
 def test_no_object_has_alternatives_next_to_its_properties(document: Json) -> None:
     # Generators of clients then describe the alternatives and forget the properties.
     unions = {"anyOf", "oneOf", "allOf"}

@@ -12,6 +12,7 @@ from app.commands.supervisor import check_bind
 from app.errors import BadInput, BadSetting
 from app.settings import Settings
 from app.stores.sql.access.keys import KeyNotFound, TooManyKeys, hash_of, read_keys
+from app.stores.sql.access.publishable import Publishable, new_token_key
 from app.stores.sql.database.engine import open_ledger
 
 
@@ -45,6 +46,59 @@ def test_text_for_people_says_that_the_key_is_not_shown_again(tmp_path: Path) ->
     text = run(tmp_path, "create", "--client", "till-12", "--scope", "redeem").stdout
     assert "endcap_" in text
     assert "only time" in text
+
+
+def test_publishable_key_comes_with_a_private_key_that_is_kept_nowhere(tmp_path: Path) -> None:
+    create = ("create", "--client", "web-shop", "--publishable", "--origin", "https://Shop.example")
+    made = facts(tmp_path, *create, "--origin", "http://localhost:3000", "--origin", "https://shop.example")
+    assert made["key"].startswith("endcap_pub_")
+    assert made["origins"] == ["https://shop.example", "http://localhost:3000"]
+    lines = made["private_key"].splitlines()
+    assert lines[0] == "-----BEGIN PRIVATE KEY-----"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and lines[1].encode() in path.read_bytes()]
+    text = run(tmp_path, *create).stdout
+    assert "one time and kept nowhere" in text
+    assert "-----BEGIN PRIVATE KEY-----" in text
+    listed = facts(tmp_path, "list")["keys"]
+    assert {(key["kind"], tuple(key["scopes"]), key["per_second"]) for key in listed} == {("publishable", (), 5)}
+    assert listed[0]["origins"] == made["origins"]
+    assert "pages of https://shop.example, http://localhost:3000" in run(tmp_path, "list").stdout
+    assert isinstance(run(tmp_path, *create).exception, TooManyKeys)
+
+
+def test_publishable_key_for_apps_with_a_token_key_of_the_shop_s_own(tmp_path: Path) -> None:
+    _, public = new_token_key()
+    (tmp_path / "public.pem").write_text(public)
+    create = ("create", "--client", "app", "--publishable", "--per-second", "2", "--token-key")
+    made = facts(tmp_path, *create, str(tmp_path / "public.pem"))
+    assert (made["origins"], made["private_key"]) == ([], None)
+    assert "for apps" in run(tmp_path, *create, str(tmp_path / "public.pem")).stdout
+    ledger = open_ledger(Settings.load(data_dir=tmp_path).ledger_url)
+    grant = read_keys(ledger).grants[hash_of(made["key"].encode())]
+    ledger.close()
+    assert (grant.publishable, grant.per_second) == (Publishable(public), 2)
+    (tmp_path / "private.pem").write_text(new_token_key()[0])
+    for name in ("private.pem", "nowhere.pem"):
+        assert isinstance(run(tmp_path, *create, str(tmp_path / name)).exception, BadInput)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--publishable", "--scope", "decide"),
+        ("--scope", "decide", "--origin", "https://shop.example"),
+        ("--scope", "decide", "--token-key", "public.pem"),
+    ],
+)
+def test_options_of_two_kinds_of_keys_are_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert run(tmp_path, "create", "--client", "web-shop", *words).exit_code == 2
+    assert facts(tmp_path, "list")["keys"] == []
+
+
+def test_origin_that_cannot_be_makes_no_key(tmp_path: Path) -> None:
+    words = ("create", "--client", "web-shop", "--publishable", "--origin", "*")
+    assert isinstance(run(tmp_path, *words).exception, BadInput)
+    assert facts(tmp_path, "list")["keys"] == []
 
 
 def test_rotation_by_commands(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import orjson
 from app.domain import Scope
 from app.files import replace_atomically
 from app.stores.sql.access.keys import Grant, KeyBook
+from app.stores.sql.access.publishable import Publishable
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +25,15 @@ class KeyFile:
         keys = {
             key_hash: [grant.key_id, grant.client, sorted(grant.scopes), grant.per_second]
             for key_hash, grant in book.grants.items()
+            if grant.publishable is None
         }
-        document = {"read_at_s": time(), "is_empty": book.is_empty, "keys": keys}
+        # Apart from the others: an Endcap that knows none of these reads the file all the same, and lets none in.
+        publishable = {
+            key_hash: [grant.key_id, grant.client, grant.per_second, of_page.token_key, of_page.origins]
+            for key_hash, grant in book.grants.items()
+            if (of_page := grant.publishable) is not None
+        }
+        document = {"read_at_s": time(), "is_empty": book.is_empty, "keys": keys, "publishable": publishable}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             replace_atomically(self._path, lambda path: path.write_bytes(orjson.dumps(document)))
@@ -39,6 +47,12 @@ class KeyFile:
             grants = {
                 key_hash: Grant(key_id, client, frozenset(map(Scope, scopes)), per_second)
                 for key_hash, (key_id, client, scopes, per_second) in document["keys"].items()
+            }
+            grants |= {
+                key_hash: Grant(key_id, client, frozenset(), per_second, Publishable(token_key, tuple(origins)))
+                for key_hash, (key_id, client, per_second, token_key, origins) in document.get(
+                    "publishable", {}
+                ).items()
             }
             # An instant after now is a clock that went back: then nobody knows how old the book is.
             age_s = time() - float(document["read_at_s"])

@@ -60,6 +60,8 @@ class KeyRing:
         # One read after the other on one thread: an older book never replaces a newer one.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._grants: Mapping[str, Grant] = {}
+        self.origins: frozenset[bytes] = frozenset()
+        """Where pages of any live publishable key come from."""
         self._is_open = False
         self._known_until = self._read_at = -inf
         self._next_read: asyncio.Task[bool] | None = None
@@ -127,6 +129,12 @@ class KeyRing:
         self._book = book
         bootstrap = {} if self._bootstrap is None else {hash_of(self._bootstrap): _BOOTSTRAP}
         self._grants = {**book.grants, **bootstrap}
+        self.origins = frozenset(
+            origin.encode()
+            for grant in book.grants.values()
+            if grant.publishable
+            for origin in grant.publishable.origins
+        )
         self._is_open = self._may_be_open and book.is_empty
         self._known_until = read_at + self._hold_s
 

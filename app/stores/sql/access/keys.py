@@ -6,13 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain import LOCAL, Scope
 from app.errors import BadInput, Conflict, Missing, StoreUnavailable
 from app.offers.terms.codes import new_id
+from app.stores.sql.access import publishable as publishable_keys
+from app.stores.sql.access.publishable import Publishable
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import insert
 from app.stores.sql.database.tables import api_keys
@@ -40,7 +43,10 @@ class KeyNotFound(Missing):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key as it is listed; `per_second` None means the default of the settings, 0 without limit."""
+    """One key as it is listed; `per_second` None means the default of the settings, 0 without limit.
+
+    A publishable key has no scopes, and a rate for each person; `origins` None: the key is a secret one.
+    """
 
     key_id: str
     client: str
@@ -48,16 +54,21 @@ class ApiKey:
     per_second: int | None
     created_at: datetime
     revoked_at: datetime | None
+    origins: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a live key lets its client do: `scopes` are all that it holds, those that ADMIN implies among them."""
+    """What a live key lets its client do: `scopes` are all that it holds, those that ADMIN implies among them.
+
+    A publishable key holds none: what it lets persons do needs a token of theirs, too.
+    """
 
     key_id: str
     client: str
     scopes: frozenset[Scope]
     per_second: int | None = None
+    publishable: Publishable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +93,35 @@ def create_key(
     ledger: Ledger, client: str, scopes: Collection[Scope], *, per_second: int | None, now: datetime
 ) -> tuple[str, str]:
     """A new key's id and the key, which is shown here and never again; raises BadInput, TooManyKeys."""
+    if not scopes:
+        raise BadInput(f"client {client!r} needs a scope: {', '.join(Scope)}")
+    return _create(ledger, client, {"scopes": sorted(set(scopes)), "per_second": per_second}, prefix=PREFIX, now=now)
+
+
+def create_publishable_key(
+    ledger: Ledger, client: str, publishable: Publishable, *, per_second: int | None, now: datetime
+) -> tuple[str, str]:
+    """The same for a publishable key; `per_second` is what one person may ask, PER_SECOND where it is None."""
+    facts = {
+        "scopes": [],
+        "per_second": publishable_keys.PER_SECOND if per_second is None else per_second,
+        "token_key": publishable.token_key,
+        "origins": list(publishable.origins),
+    }
+    return _create(ledger, client, facts, prefix=publishable_keys.PREFIX, now=now)
+
+
+def _create(ledger: Ledger, client: str, facts: Mapping[str, object], *, prefix: str, now: datetime) -> tuple[str, str]:
     if not _CLIENT.fullmatch(client) or client in {BOOTSTRAP, LOCAL}:
         raise BadInput(
             f"client {client!r} cannot be used: 1 to 100 letters, digits, dots, dashes and underscores,"
             f" beginning with a letter or digit, and neither {BOOTSTRAP!r} nor {LOCAL!r}"
         )
-    if not scopes:
-        raise BadInput(f"client {client!r} needs a scope: {', '.join(Scope)}")
-    if per_second is not None and per_second < 0:
+    per_second = facts["per_second"]
+    if isinstance(per_second, int) and per_second < 0:
         raise BadInput(f"{per_second} requests per second cannot be: give 1 or more, or 0 for no limit")
-    key_id, key = new_id("key"), PREFIX + secrets.token_urlsafe(KEY_BYTES)
-    row = {
-        "key_id": key_id,
-        "client": client,
-        "key_hash": hash_of(key.encode()),
-        "scopes": sorted(set(scopes)),
-        "per_second": per_second,
-        "created_at": now,
-    }
+    key_id, key = new_id("key"), prefix + secrets.token_urlsafe(KEY_BYTES)
+    row = {"key_id": key_id, "client": client, "key_hash": hash_of(key.encode()), "created_at": now, **facts}
     if not ledger.write(lambda connection: _take_slot(connection, row)):
         raise TooManyKeys(
             f"client {client!r} has {len(SLOTS)} live keys, which is enough for rotation: list them with"
@@ -123,7 +145,15 @@ def list_keys(ledger: Ledger) -> Sequence[ApiKey]:
     """Every key, live and revoked, by client and age."""
     statement = select(api_keys).order_by(api_keys.c.client, api_keys.c.created_at, api_keys.c.key_id)
     return [
-        ApiKey(row.key_id, row.client, _known(row.scopes), row.per_second, row.created_at, row.revoked_at)
+        ApiKey(
+            row.key_id,
+            row.client,
+            _known(row.scopes),
+            row.per_second,
+            row.created_at,
+            row.revoked_at,
+            None if row.token_key is None else tuple(row.origins or ()),
+        )
         for row in ledger.read(lambda connection: connection.execute(statement).all())
     ]
 
@@ -146,15 +176,19 @@ def revoke_key(ledger: Ledger, key_id: str, *, now: datetime) -> None:
 def read_keys(ledger: Ledger) -> KeyBook:
     """All keys as a server uses them."""
     keys = api_keys.c
-    statement = select(keys.key_hash, keys.key_id, keys.client, keys.scopes, keys.per_second, keys.revoked_at)
+    columns = (keys.key_hash, keys.key_id, keys.client, keys.scopes, keys.per_second, keys.revoked_at)
+    statement = select(*columns, keys.token_key, keys.origins)
     rows = ledger.read(lambda connection: connection.execute(statement).all())
-    grants = {
-        row.key_hash: Grant(row.key_id, row.client, implied(_known(row.scopes)), row.per_second)
-        for row in rows
-        if row.revoked_at is None
-    }
+    grants = {row.key_hash: _grant(row) for row in rows if row.revoked_at is None}
     # Revoked keys count, or revoking the last one would open the service to everybody.
     return KeyBook(grants, is_empty=not rows)
+
+
+def _grant(row: Row[*tuple[Any, ...]]) -> Grant:
+    if row.token_key is None:
+        return Grant(row.key_id, row.client, implied(_known(row.scopes)), row.per_second)
+    publishable = Publishable(row.token_key, tuple(row.origins or ()))
+    return Grant(row.key_id, row.client, frozenset(), row.per_second, publishable)
 
 
 def may_have_live_key(ledger: Ledger) -> bool:

@@ -13,7 +13,7 @@ from app.stores.sql.database.tables import idempotency
 
 HEAD = "0005"
 """The last file in `migrations/versions`; stated here because importing alembic costs more than all the rest."""
-ADDITIONS = "a002"
+ADDITIONS = "a003"
 """The last file in `additions/versions`: what an earlier Endcap does not notice, so that it may come back."""
 LOCK = 0x656E64636170
 """One process at a time migrates a PostgreSQL database: the number of this advisory lock is "endcap" in ASCII."""

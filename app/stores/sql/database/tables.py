@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
 )
 
 from app.stores.sql.database.engine import Instant
@@ -264,9 +265,14 @@ api_keys = Table(
     Column("per_second", Integer),
     Column("created_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+    Column("token_key", Text),
+    Column("origins", JSON),
     Index("ix_api_keys_slot", "client", "slot", unique=True),
 )
-"""`slot` is 1 or 2 while the key lives and null afterwards: a client has two live keys at most."""
+"""`slot` is 1 or 2 while the key lives and null afterwards: a client has two live keys at most.
+
+Only a publishable key has a `token_key`. It has no scopes: whoever knows none but secret keys lets it do nothing.
+"""
 
 receipt_lines = Table(
     "receipt_lines",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from app.domain import LOCAL, Scope
@@ -13,8 +14,10 @@ from app.errors import StoreUnavailable
 from app.stores.sql.access.keyfile import KeyFile
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import BOOTSTRAP, Grant, KeyBook, hash_of
+from app.stores.sql.access.publishable import Publishable
 
 TILL = Grant("key_1", "till-12", frozenset({Scope.REDEEM}))
+SHOP_PAGES = Grant("key_2", "web-shop", frozenset(), 5, Publishable("PEM", ("https://shop.example",)))
 FIRST_KEY = b"first-key-of-all"
 HOLD_S = 100.0
 
@@ -128,6 +131,43 @@ def test_server_that_begins_without_the_ledger_knows_the_keys_that_another_read(
 
     asyncio.run(work())
     assert b"k" not in file_words(tmp_path)
+
+
+def test_publishable_key_comes_out_of_the_file_as_it_went_in(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    book = KeyBook({hash_of(b"k"): TILL, hash_of(b"p"): SHOP_PAGES}, is_empty=False)
+    file.save(book)
+    loaded = file.load()
+    assert loaded is not None
+    assert loaded[0] == book
+
+
+def test_file_is_read_by_an_endcap_that_knows_no_publishable_key_and_one_of_its_here(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    file.save(KeyBook({hash_of(b"k"): TILL, hash_of(b"p"): SHOP_PAGES}, is_empty=False))
+    document = orjson.loads((tmp_path / "keys.json").read_bytes())
+    # All that there is for it: four facts of each key, and no key that it would take for a secret one.
+    assert document["keys"] == {hash_of(b"k"): ["key_1", "till-12", ["redeem"], None]}
+    del document["publishable"]
+    (tmp_path / "keys.json").write_bytes(orjson.dumps(document))
+    loaded = file.load()
+    assert loaded is not None
+    assert loaded[0].grants == {hash_of(b"k"): TILL}
+
+
+def test_ring_knows_the_origins_of_live_publishable_keys() -> None:
+    offer_index = OfferIndex({b"k": TILL, b"p": SHOP_PAGES})
+    ring = offer_index.ring()
+
+    async def work() -> None:
+        assert ring.origins == frozenset()
+        await ring.refresh()
+        assert ring.origins == {b"https://shop.example"}
+        del offer_index.keys[b"p"]
+        await ring.refresh()
+        assert ring.origins == frozenset()
+
+    run(ring, work())
 
 
 def file_words(folder: Path) -> set[bytes]:

@@ -14,14 +14,17 @@ from app.stores.sql.access.keys import (
     KeyNotFound,
     TooManyKeys,
     create_key,
+    create_publishable_key,
     hash_of,
     list_keys,
     may_have_live_key,
     read_keys,
     revoke_key,
 )
+from app.stores.sql.access.publishable import PER_SECOND, Publishable
 from app.stores.sql.database.engine import Ledger, open_ledger
 
+SHOP_PAGES = Publishable("-----BEGIN PUBLIC KEY-----", ("https://shop.example",))
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 
 
@@ -104,6 +107,35 @@ def test_key_without_scopes_and_rate_below_nothing_are_refused(ledger: Ledger) -
         create_key(ledger, "till-12", (), per_second=None, now=NOW)
     with pytest.raises(BadInput, match="-1 requests per second"):
         made(ledger, per_second=-1)
+
+
+def test_publishable_key_is_kept_without_anything_secret_and_with_a_rate_for_persons(ledger: Ledger) -> None:
+    key_id, key = create_publishable_key(ledger, "web-shop", SHOP_PAGES, per_second=None, now=NOW)
+    assert key.startswith("endcap_pub_")
+    assert len(key) == len("endcap_pub_") + 43
+    grant = Grant(key_id, "web-shop", frozenset(), PER_SECOND, SHOP_PAGES)
+    assert read_keys(ledger).grants == {hash_of(key.encode()): grant}
+    made(ledger, "web-shop", Scope.DECIDE)
+    listed = {(one.origins, one.scopes) for one in list_keys(ledger)}
+    assert listed == {(SHOP_PAGES.origins, ()), (None, (Scope.DECIDE,))}
+    with pytest.raises(TooManyKeys):
+        create_publishable_key(ledger, "web-shop", SHOP_PAGES, per_second=None, now=NOW)
+    revoke_key(ledger, key_id, now=NOW)
+    assert hash_of(key.encode()) not in read_keys(ledger).grants
+
+
+def test_endcap_that_knows_no_publishable_keys_reads_one_as_a_key_that_may_do_nothing(ledger: Ledger) -> None:
+    create_publishable_key(ledger, "web-shop", SHOP_PAGES, per_second=None, now=NOW)
+    columns = "key_id, client, slot, key_hash, scopes, per_second, created_at, revoked_at"
+    with ledger.engine.begin() as connection:
+        [row] = connection.exec_driver_sql(f"SELECT {columns} FROM api_keys").all()
+        assert row.scopes in ("[]", [])
+        # As it makes keys itself: without the columns that it does not know.
+        connection.exec_driver_sql(
+            "INSERT INTO api_keys (key_id, client, slot, key_hash, scopes, created_at)"
+            " VALUES ('key_old', 'till-12', 1, 'hash', '[\"redeem\"]', '2026-11-20 09:00:00')"
+        )
+    assert read_keys(ledger).grants["hash"] == Grant("key_old", "till-12", frozenset({Scope.REDEEM}))
 
 
 def test_a_ledger_that_cannot_be_read_may_hold_a_live_key(ledger: Ledger) -> None:
