@@ -17,13 +17,13 @@ from typer.exceptions import TyperException
 from app import __version__
 from app.commands.backup import backup, restore
 from app.commands.dead_letters import dead_letters
+from app.commands.erasures import verify_erasure
 from app.commands.figures import evaluation_outcome, training_outcome
 from app.commands.imports.feed import feed
 from app.commands.imports.files import import_
 from app.commands.imports.journal import imports
 from app.commands.keys import keys
 from app.commands.models import add_release_commands
-from app.commands.erasures import verify_erasure
 from app.commands.settlement import settle
 from app.commands.terminal import AsJson, DataDir, load_settings, notify, progress_bar, show, show_text
 from app.errors import BadInput, EndcapError, ReleaseRefused

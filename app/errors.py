@@ -22,6 +22,7 @@ EndcapError
 │   ├── DecisionNotFound
 │   ├── BundleMissing
 │   ├── KeyNotFound            sql.access.keys
+│   ├── ErasureNotFound        sql.customers.erasures
 │   ├── NotInTable             stores.tables.cells
 │   ├── ProductNotFound        api.catalogue.routes
 │   ├── JobNotFound            api.imports.routes
@@ -37,6 +38,7 @@ EndcapError
 │   ├── BadTransition          a campaign in this state cannot do that
 │   ├── RequestInFlight        api.idempotency: the same request is being answered right now
 │   ├── TooManyKeys            sql.access.keys
+│   ├── TooManyIdentities      sql.customers.links
 │   ├── AlreadyExists          sql.campaigns.campaigns
 │   ├── RevisionConflict       sql.campaigns.campaigns: somebody else changed it first
 │   ├── BudgetBelowSpend       sql.campaigns.campaigns

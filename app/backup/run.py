@@ -81,7 +81,8 @@ def restore(
 ) -> Mapping[str, object]:
     """Puts a backup into an empty data directory, an empty database and empty streams; returns what was in it.
 
-    Who was erased since, as the register in the backup's folder and `registers` say, is erased from it again. Raises BadInput, before anything is written, for a backup that is damaged or does not fit.
+    Who was erased since, as the register in the backup's folder and `registers` say, is erased from it again. Raises
+    BadInput, before anything is written, for a backup that is damaged or does not fit.
     """
     check_empty(settings.data_dir, what="data directory", remedy="name another --data-dir, or move that one away")
     progress("checksums", 0, None)

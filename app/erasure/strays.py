@@ -1,9 +1,8 @@
 """People who were erased and came back: out of a restored backup, or out of a file that was on its way."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from functools import partial
-
-from collections.abc import Collection
 
 import polars as pl
 
