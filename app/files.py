@@ -60,6 +60,14 @@ def turn(lock: Path) -> Iterator[None]:
 
 
 @contextmanager
+def shared_turn(lock: Path) -> Iterator[None]:
+    """Together with others who share; whoever wants the `turn` waits for all of them, and they for that one."""
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
 def try_turn(lock: Path) -> Iterator[bool]:
     """The same without waiting: False where somebody else has the turn."""
     with lock.open("w") as file:
