@@ -17,6 +17,7 @@ from app.backup.events import (
     waiting_entries,
     write_entries,
 )
+from app.composition.history import history_of
 from app.composition.stores import keys_of, redis_client
 from app.errors import StoreUnavailable
 from app.imports.journal.applied import journal_of
@@ -96,8 +97,10 @@ def _copy_events_and_history(settings: Settings, target: Path, progress: Progres
     with redis_for(settings) as redis_url, closing(redis_client(redis_url)) as client:
         progress("waiting events", 0, None)
         before = waiting_entries(client, keys)
-        progress("history", 0, None)
-        _copy_history(settings.history_dir, target / HISTORY)
+        # Half a copy of somebody who is being erased would be neither the one state nor the other.
+        with history_of(settings).kept():
+            progress("history", 0, None)
+            _copy_history(settings.history_dir, target / HISTORY)
         return before | waiting_entries(client, keys)
 
 

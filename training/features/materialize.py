@@ -61,6 +61,14 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     from rows that were taken back since is forgotten, and with it customers and products that had no others.
     Raises StoreUnavailable when Redis does not answer; the offline tables are complete by then.
     """
+    # Somebody who is being erased would come back with what is written here: their erasure waits, and goes on from it.
+    with History(settings.history_dir).kept():
+        return _materialized(settings, redis_url, as_of=as_of, progress=progress)
+
+
+def _materialized(
+    settings: Settings, redis_url: str, *, as_of: datetime | None, progress: Progress
+) -> MaterializeReport:
     # Before the rows: who takes an import back in between has the next call look again.
     removals = History(settings.history_dir).removal_version()
     history, version = History(settings.history_dir).snapshot()
