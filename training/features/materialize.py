@@ -25,6 +25,7 @@ from app.files import replace_atomically
 from app.history import History
 from app.ports import Progress
 from app.settings import Settings
+from app.stores.feast.offline import snapshots_held
 from app.stores.feast.online_row import entity_key, view_fields
 from app.stores.feast.push import bounded_client, feature_store
 from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY
@@ -62,7 +63,7 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     Raises StoreUnavailable when Redis does not answer; the offline tables are complete by then.
     """
     # Somebody who is being erased would come back with what is written here: their erasure waits, and goes on from it.
-    with History(settings.history_dir).kept():
+    with History(settings.history_dir).kept(), snapshots_held(settings.features_dir):
         return _materialized(settings, redis_url, as_of=as_of, progress=progress)
 
 
