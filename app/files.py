@@ -29,7 +29,7 @@ def replace_durably(path: Path, content: bytes, *, staging_dir: Path | None = No
     sync_folder(path.parent)
 
 
-def replace_whole_durably(path: Path, write: Callable[[Path], object]) -> None:
+def replace_whole_durably(path: Path, write: Callable[[Path], object], *, staging_dir: Path | None = None) -> None:
     """The same as `replace_atomically`, on disk when it returns."""
 
     def synced(unfinished: Path) -> None:
@@ -37,7 +37,7 @@ def replace_whole_durably(path: Path, write: Callable[[Path], object]) -> None:
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
 
-    replace_atomically(path, synced)
+    replace_atomically(path, synced, staging_dir=staging_dir)
     sync_folder(path.parent)
 
 

@@ -116,6 +116,11 @@ class Journal:
         self._folder = tables_dir / FOLDER
         self._applied = applied
 
+    @property
+    def folder(self) -> Path:
+        """Where the records are, and what imports knew."""
+        return self._folder
+
     @contextmanager
     def held(self) -> Iterator[list[ImportRecord]]:
         """One import, undo or replacement after the other, from looking at the data to the commit; gives the live ones.

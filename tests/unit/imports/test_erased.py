@@ -144,7 +144,7 @@ def test_redemptions_of_an_erased_person_stay_out(settings: Settings, tmp_path: 
     }
     for table, content in files.items():
         (tmp_path / f"{table}.csv").write_text(content)
-    sources = Sources(**{table: tmp_path / f"{table}.csv" for table in files})
+    sources = Sources(campaigns=tmp_path / "campaigns.csv", audience=tmp_path / "audience.csv")
     intake = replace(BY_NOBODY, is_erased=_is_gone)
     reports = run_imports(settings, sources, shift_to_now=False, now=NOW, progress=lambda *_: None, intake=intake)
     audience = next(report for report in reports if report.table == "audience")
