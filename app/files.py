@@ -29,7 +29,7 @@ def replace_durably(path: Path, content: bytes, *, staging_dir: Path | None = No
     sync_folder(path.parent)
 
 
-def replace_whole_durably(path: Path, write: Callable[[Path], object]) -> None:
+def replace_whole_durably(path: Path, write: Callable[[Path], object], *, staging_dir: Path | None = None) -> None:
     """The same as `replace_atomically`, on disk when it returns."""
 
     def synced(unfinished: Path) -> None:
@@ -37,7 +37,7 @@ def replace_whole_durably(path: Path, write: Callable[[Path], object]) -> None:
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
 
-    replace_atomically(path, synced)
+    replace_atomically(path, synced, staging_dir=staging_dir)
     sync_folder(path.parent)
 
 
@@ -56,6 +56,14 @@ def turn(lock: Path) -> Iterator[None]:
     # Never deleted: a writer that waits for a deleted file would lock out nobody.
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def shared_turn(lock: Path) -> Iterator[None]:
+    """Together with others who share; whoever wants the `turn` waits for all of them, and they for that one."""
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
         yield
 
 

@@ -29,7 +29,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "faiss": ("app/model/", "app/composition/service.py", "training/learners/index.py"),
     "implicit": ("training/learners/factors.py", "training/learners/linear.py", "training/learners/plain_als.py"),
     "mlflow": ("training/release/tracking.py",),
-    "deltalake": ("app/history/table.py",),
+    "deltalake": ("app/history/",),
     "holidays": ("app/places/hours.py",),
     "jwt": ("app/api/pages/tokens.py",),
     "cryptography": ("app/stores/sql/access/publishable.py",),

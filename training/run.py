@@ -104,7 +104,7 @@ def train(
     Raises BadInput when the history holds nothing to learn from.
     """
     started = perf_counter()
-    with _workplace("endcap-train-") as shared:
+    with History(settings.history_dir).kept(), _workplace("endcap-train-") as shared:
         run = _load(settings, shared, seed=seed, progress=progress, config=config)
         run.note("load", started)
         test, tuning = _split(run)
@@ -151,7 +151,7 @@ def evaluate(settings: Settings, *, seed: int, progress: Progress) -> Evaluation
     """The live bundle's settings, trained again without the held-out window and evaluated on it."""
     version = current_version(settings.bundles_dir)
     live = load_bundle(settings.bundles_dir / version)
-    with _workplace("endcap-evaluate-") as shared:
+    with History(settings.history_dir).kept(), _workplace("endcap-evaluate-") as shared:
         run = _load(settings, shared, seed=seed, progress=progress)
         test, _ = _split(run)
         retrained = _train_without(run, test, hyperparameters_of(live))

@@ -17,13 +17,13 @@ from app.backup.events import (
     waiting_entries,
     write_entries,
 )
+from app.composition.history import history_of
 from app.composition.stores import keys_of, opened_ledger, redis_client
 from app.erasure.register import REGISTER, read_register
 from app.erasure.run import Places
 from app.erasure.secret import secret_of
 from app.erasure.strays import erase_strays
 from app.errors import StoreUnavailable
-from app.history import History
 from app.imports.journal.applied import journal_of
 from app.model.bundle import POINTER
 from app.ports import Progress
@@ -118,7 +118,7 @@ def _erase_again(settings: Settings, client: WorkerClient, erased: Mapping[str, 
     with opened_ledger(settings) as ledger:
         keys, secret = keys_of(settings), secret_of(settings.privacy_file)
         ledger.write(lambda connection: add_tombstones(connection, erased))
-        places = Places(settings, ledger, client, keys, History(settings.history_dir), secret)
+        places = Places(settings, ledger, client, keys, history_of(settings), secret)
         return erase_strays(places, PersonDocuments(ledger, client, keys))
 
 
@@ -127,8 +127,10 @@ def _copy_events_and_history(settings: Settings, target: Path, progress: Progres
     with redis_for(settings) as redis_url, closing(redis_client(redis_url)) as client:
         progress("waiting events", 0, None)
         before = waiting_entries(client, keys)
-        progress("history", 0, None)
-        _copy_history(settings.history_dir, target / HISTORY)
+        # Half a copy of somebody who is being erased would be neither the one state nor the other.
+        with history_of(settings).kept():
+            progress("history", 0, None)
+            _copy_history(settings.history_dir, target / HISTORY)
         return before | waiting_entries(client, keys)
 
 

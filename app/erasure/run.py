@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from app.customers.identities import anonymous_ids_of, customer_ids_of
 from app.customers.keys import PersonKeys
 from app.customers.tombstones import pseudonyms, tombstones_of
 from app.domain import Event, JsonObject, subject_of
-from app.erasure.files import erase_in_files, find_in_files
+from app.erasure.files import erase_from_files, found_in_files
 from app.erasure.memory import older_children
 from app.erasure.receipt import signed_receipt
 from app.erasure.register import note_in_backups
@@ -34,7 +34,7 @@ from app.stores.sql.customers.erasures import (
 )
 from app.stores.sql.database.engine import Ledger
 
-STEPS = ("redis", "ledger", "history", "files", "late", "backups", "disk", "memory")
+STEPS = ("redis", "ledger", "files", "late", "backups", "disk", "memory")
 LATE_AFTER = timedelta(seconds=12)
 """Whoever had taken something of the person in when they were erased has stored it by then: it is erased once more."""
 EXCHANGE_EVERY_S = 20.0
@@ -66,8 +66,7 @@ def found_of(places: Places, names: Sequence[str]) -> JsonObject:
     return {
         "ledger": places.ledger.read(lambda connection: find_in_sql(connection, names)),
         "redis": find_in_redis(places.client, places.keys, names),
-        "history": places.history.of_person(person).to_dicts(),
-        "files": find_in_files(places.settings, person),
+        "files": _by_place(found_in_files(places.settings, person)),
     }
 
 
@@ -82,6 +81,13 @@ def are_erased(documents: PersonDocuments, secret: bytes, events: Sequence[Event
 def _at_s(step: JsonObject) -> float:
     """When a step was done, in unix seconds."""
     return datetime.fromisoformat(step["at"]).timestamp()
+
+
+def _by_place(found: Iterable[tuple[str, JsonObject]]) -> dict[str, list[JsonObject]]:
+    places: dict[str, list[JsonObject]] = {}
+    for place, document in found:
+        places.setdefault(place, []).append(document)
+    return places
 
 
 def person_keys(names: Sequence[str]) -> PersonKeys:
@@ -132,8 +138,7 @@ class Erasing:
             self._documents.mark_erased(erasure.tombstones)
             yield "redis", partial(erase_in_redis, places.client, places.keys, names)
             yield "ledger", self._ledger(names)
-            yield "history", lambda: {"rows": places.history.erase(person)}
-            yield "files", partial(erase_in_files, places.settings, person)
+            yield "files", partial(erase_from_files, places.settings, person)
             if self._now() < erasure.requested_at + self._late_after:
                 return
             yield "late", self._late(names, person)
@@ -152,9 +157,8 @@ class Erasing:
         def erase() -> Found:
             places = self._places
             found = self._ledger(names)()
-            found |= erase_in_redis(places.client, places.keys, names)
-            found |= erase_in_files(places.settings, person)
-            return found | {"rows": places.history.erase(person)}
+            found |= erase_from_files(places.settings, person)
+            return found | erase_in_redis(places.client, places.keys, names)
 
         return erase
 

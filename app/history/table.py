@@ -1,7 +1,7 @@
 """Every transaction and event, once: the Delta table that imports and the worker write and training reads."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,16 +13,21 @@ from deltalake import CommitProperties, DeltaTable, Field, Transaction, WriterPr
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import PrimitiveType
 
+from app.customers.keys import PersonKeys
 from app.errors import StoreUnavailable
-from app.files import turn
-from app.history.log import transaction_versions
-from app.history.rows import FROM_EVENT, IMPORT_ID, ROW_ID, SCHEMA, SOURCE
+from app.files import shared_turn, turn
+from app.history.erasure import drop_old_files, remove_rows
+from app.history.log import forget_values, transaction_versions
+from app.history.person import is_theirs
+from app.history.rows import FROM_EVENT, IMPORT_ID, ROW_ID, SCHEMA, SOURCE, TIME
 
 EVENTS = "events"
 IMPORTS = "imports"
 REMOVALS = "removals"
 # Delta takes no notice of names that begin like this.
 LOCK = "_events.lock"
+FILES_LOCK = "_files.lock"
+ERASURE_LOCK = "_erasure.lock"
 
 # One of n writers wins every round, so n - 1 defeats are the worst; nobody runs as many writers as this.
 ATTEMPTS = 50
@@ -32,7 +37,10 @@ COMPACT_TARGET_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 131_072
 # A reader that planned its scan before a compaction still finds its files for this long.
 VACUUM_AFTER_H = 24
+STATISTICS = (TIME, IMPORT_ID)
+"""Columns whose lowest and highest values the log may have: of others they would be somebody's ids."""
 KEPT = {
+    "delta.dataSkippingStatsColumns": ",".join(STATISTICS),
     "delta.logRetentionDuration": "interval 6 hours",
     # Longer than a vacuum waits, which finds by these entries what it may delete.
     "delta.deletedFileRetentionDuration": "interval 26 hours",
@@ -87,11 +95,11 @@ class History:
         return None if table is None else table.version()
 
     def import_version(self) -> str | None:
-        """Changes when an import adds a row or is taken back and with nothing else; None when there is no table."""
+        """Changes when an import adds a row, and when rows are taken out; None when there is no table."""
         return self._counted(IMPORTS)
 
     def removal_version(self) -> str | None:
-        """Changes when an import is taken back, so that what was derived may hold too much; None without a table."""
+        """Changes when an import is taken back or a person erased: what was derived may hold too much."""
         return self._counted(REMOVALS)
 
     def applied(self, import_ids: Iterable[str]) -> set[str]:
@@ -142,9 +150,10 @@ class History:
     def _committed(self, commit: Callable[[DeltaTable], int], *, with_events: bool) -> int:
         for _ in range(ATTEMPTS):
             try:
-                self._prepare()
+                self._create_where_absent()
                 # Compared with the very version that the commit builds on: who loses a race compares again.
-                with self._turn() if with_events else nullcontext():
+                with self._turn() if with_events else nullcontext(), self.kept():
+                    self._update()
                     return commit(DeltaTable(self._path))
             except CommitFailedError:
                 continue
@@ -157,29 +166,75 @@ class History:
 
     def compact(self) -> int:
         """Join small files, drop those replaced a day ago; returns how many were joined. Appends go on."""
-        table = self._existing()
-        if table is None:
+        if self._existing() is None:
             return 0
         try:
-            if KEPT.items() - table.metadata().configuration.items():
-                table.alter.set_table_properties(KEPT)
-            joined = table.optimize.compact(target_size=COMPACT_TARGET_BYTES)
-            # deltalake refuses to delete files younger than a week unless this check is off.
-            table.vacuum(retention_hours=VACUUM_AFTER_H, dry_run=False, enforce_retention_duration=False)
+            with self.kept():
+                self._update()
+                table = DeltaTable(self._path)
+                joined = table.optimize.compact(target_size=COMPACT_TARGET_BYTES)
+                # deltalake refuses to delete files younger than a week unless this check is off.
+                table.vacuum(retention_hours=VACUUM_AFTER_H, dry_run=False, enforce_retention_duration=False)
         except CommitFailedError:
             # Another compaction came first; the table is compact either way.
             return 0
         return int(joined["numFilesRemoved"])
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """No file is deleted because of an erasure meanwhile, which waits: for those who read for long, or write."""
+        if not self._path.exists():
+            yield
+            return
+        with shared_turn(self._path / FILES_LOCK):
+            yield
+
+    def of_person(self, keys: PersonKeys) -> pl.DataFrame:
+        """Every row of the person, with `SCHEMA`, the oldest first. Costs reading what it finds them by."""
+        return self.scan().filter(is_theirs(keys)).collect(engine="streaming").sort(TIME, ROW_ID)
+
+    def erase(self, keys: PersonKeys) -> int:
+        """Takes every row of the person out and returns how many; no file of the table has a byte of them then.
+
+        Other customers' rows lose the person's anonymous ids. What was derived sees that rows were taken out, as after
+        an import that was taken back. Waits at its end for those who write or have the files `kept`. Cut off at any
+        point, and called again, it ends the same. Raises StoreUnavailable when the disk does not take it.
+        """
+        if self._existing() is None:
+            return 0
+        try:
+            with turn(self._path / ERASURE_LOCK):
+                self._updated()
+                # While others write; what they made impossible, or added meanwhile, goes once they have ended.
+                count = remove_rows(self._path, keys, _as_removal)
+                with turn(self._path / FILES_LOCK):
+                    count += remove_rows(self._path, keys, _as_removal)
+                    drop_old_files(self._path, keys)
+                    forget_values(self._path, STATISTICS)
+                return count
+        except (OSError, DeltaError, pl.exceptions.PolarsError) as error:
+            raise StoreUnavailable(f"history {self._path}: nobody can be erased ({error}); call it again") from error
+
     def _existing(self) -> DeltaTable | None:
         return DeltaTable(self._path) if DeltaTable.is_deltatable(str(self._path)) else None
 
-    def _prepare(self) -> None:
-        table = self._existing()
-        if table is None:
+    def _create_where_absent(self) -> None:
+        if self._existing() is None:
             _create(self._path)
-        elif _lacks_import_id(table):
+
+    def _updated(self) -> None:
+        for _ in range(ATTEMPTS):
+            with suppress(CommitFailedError):
+                return self._update()
+        raise StoreUnavailable(f"history {self._path}: lost {ATTEMPTS} commits in a row; run fewer writers")
+
+    def _update(self) -> None:
+        """A table of an earlier version gets what it lacks."""
+        table = DeltaTable(self._path)
+        if _lacks_import_id(table):
             table.alter.add_columns([Field(IMPORT_ID, PrimitiveType("string"))])
+        if KEPT.items() - table.metadata().configuration.items():
+            table.alter.set_table_properties(KEPT)
 
     def _turn(self) -> AbstractContextManager[None]:
         """One writer of events after the other: a file of millions would lose every race against a busy worker."""
@@ -285,6 +340,10 @@ def _replace(table: DeltaTable, replacement: Replacement, names: Sequence[str], 
     gone = _any_of(IMPORT_ID, [*replacement.imports, *states])
     _write(table, replacement.rows, _counted_up(table, names) | _moved(table, states), in_place_of=gone)
     return 0
+
+
+def _as_removal(table: DeltaTable) -> dict[str, int]:
+    return _counted_up(table, (IMPORTS, REMOVALS, EVENTS))
 
 
 def _counted_up(table: DeltaTable, names: Iterable[str]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import polars as pl
 from app.composition.stores import opened_ledger
 from app.imports import campaign_rows as rows
 from app.imports.checked import check, without_ignored
+from app.imports.erased import reported, without_erased
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, Intake, new_record, recorded
 from app.imports.journal.reports import report_of
@@ -164,18 +165,20 @@ class _Import:
     ) -> ImportReport:
         begun_s = perf_counter()
         with Rejects(self._settings.rejects_dir, table=table, source=file.path) as rejects:
-            block, left_out = without_ignored(whole(file))
+            block, erased_count = without_erased(whole(file), self._intake.is_erased)
+            block, left_out = without_ignored(block)
             checked = check(block, parse(block))
             rejects.add(checked.rejects)
             height = checked.frame.height
             record = new_record(
                 table, file, rejects.content, self._intake, currency=self._settings.currency, now=self._now
             )
-            record = replace(record, rows_read=height + rejects.rows, rows_rejected=rejects.rows)
+            refused_count = rejects.rows + erased_count
+            record = replace(record, rows_read=height + refused_count, rows_rejected=refused_count)
             with recorded(journal_of(self._settings), record) as kept:
                 added = kept(keep(checked.frame))
             if "campaign_id" in checked.frame.columns:
                 self._touched.update(checked.frame["campaign_id"].unique())
             self._progress(table, file.total, file.total)
             report = report_of(record, rejects, file, added=added, begun_s=begun_s, left_out=left_out)
-            return replace(report, shift_days=self._shift.days or None)
+            return replace(reported(report, erased_count), shift_days=self._shift.days or None)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from glob import has_magic
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from app.errors import BadInput
 from app.imports.feed.fetch import fetch, url_of
 from app.imports.reading.table_file import is_workbook
+from app.imports.scratch import scratch
 
 STANDARD_INPUT = Path("-")
 
@@ -26,8 +26,7 @@ def expanded(named: Sequence[Path], *, room: Path, max_bytes: int) -> Iterator[l
 
         def unpacking() -> Path:
             # Only where it is needed: to look at a file writes nothing.
-            room.mkdir(parents=True, exist_ok=True)
-            return Path(opened.enter_context(TemporaryDirectory(prefix=".import-", dir=room)))
+            return opened.enter_context(scratch(room))
 
         yield [file for path in named for file in _files(path, unpacking, max_bytes=max_bytes)]
 

@@ -24,6 +24,7 @@ from app.imports.places.stock import import_stock
 from app.imports.plan import AS_FOUND, Plan, plan_of, zones_of_stores
 from app.imports.promotions import import_promotions
 from app.imports.report import ImportReport
+from app.imports.scratch import importing
 from app.imports.shift import days_to_shift
 from app.imports.sources.complete_journey import import_complete_journey
 from app.imports.transactions import TABLE, import_transactions
@@ -100,7 +101,7 @@ def run_imports(
     """
     if intake.replaces is not None and not (len(sources.named()) == 1 and sources.known not in KNOWN_SOURCES):
         raise BadInput(ONE_FILE)
-    with _writing(settings.data_dir), planned(settings, sources) as plans:
+    with _writing(settings.data_dir), importing(settings.data_dir), planned(settings, sources) as plans:
         if intake.replaces is not None and [plan.table in STAYING_TABLES for plan in plans] != [False]:
             raise BadInput(ONE_FILE)
         work = _Run(settings, sources, shift_to_now=shift_to_now, now=now, progress=progress, intake=intake)

@@ -34,6 +34,7 @@ from app.history.rows import (
     TIME,
     TYPE,
 )
+from app.imports.erased import IsErased, nobody
 
 LINE = "line"
 CONTENT = "content"
@@ -108,6 +109,24 @@ class StagedRows:
         """The first and the latest time of all rows, naive UTC; None without times."""
         first, last = self._database.execute(f"select min({TIME}), max({TIME}) from staged").fetchall()[0]
         return first, last
+
+    def drop(self, is_erased: IsErased) -> int:
+        """Takes out the rows of people who were erased; returns how many."""
+        if is_erased is nobody:
+            return 0
+        found = self._database.sql(f"select distinct {CUSTOMER_ID}, {ANONYMOUS_ID} from staged")
+        people = pl.DataFrame(pa.RecordBatchReader.from_stream(found).read_all())
+        gone = people.filter(is_erased(people))
+        if gone.is_empty():
+            return 0
+        self._database.register("gone", gone.to_arrow())
+        same = " and ".join(f"gone.{name} is not distinct from staged.{name}" for name in (CUSTOMER_ID, ANONYMOUS_ID))
+        deleted = self._database.execute(f"delete from staged where exists (select 1 from gone where {same})")
+        (count,) = deleted.fetchall()[0]
+        self._database.unregister("gone")
+        self.rows -= count
+        self.distinct = self._database.execute("select count(*) from numbered").fetchall()[0][0]
+        return int(count)
 
     def look_up(
         self, files: Sequence[str], *, import_id: str, gone: str | None = None, kept: Path | None = None

@@ -29,6 +29,7 @@ from app.history.rows import (
 )
 from app.imports import values
 from app.imports.checked import CheckedRows, check, columns_of, without_ignored
+from app.imports.erased import reported, without_erased
 from app.imports.journal.history_imports import check_early, store
 from app.imports.journal.records import BY_NOBODY, Intake, new_record
 from app.imports.journal.reports import report_of
@@ -103,12 +104,14 @@ def import_lines(
     with closing(file), refused as rejects, LineStaging(settings.data_dir) as staging:
         record = new_record(TABLE, file, rejects.content, intake, currency=settings.currency, now=now)
         left_out: Counter[str] = Counter()
-        guest_count = 0
+        guest_count = erased_count = 0
         facts = Facts((), has_kinds=False)
         for block in file.blocks:
             facts = facts_of(block)
             if not staging.rows + rejects.rows:
                 check_early(settings, record, intake)
+            block, erased_here = without_erased(block, intake.is_erased)
+            erased_count += erased_here
             rows, ignored_here = without_ignored(block)
             left_out += ignored_here
             # Also of a file that is moved: one row of the year 2099 would move all others into the past.
@@ -120,11 +123,13 @@ def import_lines(
         # Only now, because equal rows may be in different blocks.
         staging.number_rows()
         found = tuple(warnings(staging.query, facts))
-        record = replace(record, rows_read=staging.rows + rejects.rows, rows_rejected=rejects.rows)
+        refused_count = rejects.rows + erased_count
+        record = replace(record, rows_read=staging.rows + refused_count, rows_rejected=refused_count)
         stored = store(settings, staging, record, intake, shift=source if shift_to_now else None, now=now)
+        record = replace(record, rows_rejected=refused_count + stored.erased_count)
         report = report_of(record, rejects, file, added=stored.added, begun_s=begun_s, left_out=left_out)
         return replace(
-            report,
+            reported(report, erased_count + stored.erased_count),
             import_id=stored.import_id,
             shift_days=stored.shift_days,
             guest_rows=guest_count,

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from app.files import replace_atomically, replace_durably, replace_whole_durably, write_synced
+from app.files import (
+    replace_atomically,
+    replace_durably,
+    replace_whole_durably,
+    shared_turn,
+    try_turn,
+    turn,
+    write_synced,
+)
 
 
 def test_replacement_has_the_new_content_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -67,3 +75,13 @@ def test_unfinished_file_is_written_in_the_staging_folder(tmp_path: Path) -> Non
     assert (tmp_path / "table").exists()
     with pytest.raises(FileExistsError):
         write_synced(tmp_path / "table", b"")
+
+
+def test_those_who_share_a_turn_keep_out_only_who_wants_it_alone(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with shared_turn(lock), shared_turn(lock), try_turn(lock) as is_alone:
+        assert not is_alone
+    with turn(lock), try_turn(lock) as is_alone:
+        assert not is_alone
+    with try_turn(lock) as is_alone:
+        assert is_alone

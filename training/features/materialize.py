@@ -25,6 +25,7 @@ from app.files import replace_atomically
 from app.history import History
 from app.ports import Progress
 from app.settings import Settings
+from app.stores.feast.offline import snapshots_held
 from app.stores.feast.online_row import entity_key, view_fields
 from app.stores.feast.push import bounded_client, feature_store
 from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY
@@ -61,6 +62,14 @@ def materialize(settings: Settings, redis_url: str, *, as_of: datetime | None, p
     from rows that were taken back since is forgotten, and with it customers and products that had no others.
     Raises StoreUnavailable when Redis does not answer; the offline tables are complete by then.
     """
+    # Somebody who is being erased would come back with what is written here: their erasure waits, and goes on from it.
+    with History(settings.history_dir).kept(), snapshots_held(settings.features_dir):
+        return _materialized(settings, redis_url, as_of=as_of, progress=progress)
+
+
+def _materialized(
+    settings: Settings, redis_url: str, *, as_of: datetime | None, progress: Progress
+) -> MaterializeReport:
     # Before the rows: who takes an import back in between has the next call look again.
     removals = History(settings.history_dir).removal_version()
     history, version = History(settings.history_dir).snapshot()

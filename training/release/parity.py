@@ -60,7 +60,8 @@ def feature_differences(settings: Settings, redis_url: str, origin: Origin, *, s
     From the history as it was then, so that rows which arrived since do not count; from that of today once Delta has
     dropped it. Raises StoreUnavailable.
     """
-    offline = _recomputed(settings, origin, seed=seed)
+    with History(settings.history_dir).kept():
+        offline = _recomputed(settings, origin, seed=seed)
     online = asyncio.run(_served(redis_url, list(offline)))
     return {name: largest_difference(online[name], row) for name, row in offline.items()}
 

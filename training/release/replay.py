@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from threadpoolctl import threadpool_limits
 
 from app.decision.pipeline import rank
@@ -70,7 +71,12 @@ class Replay:
 
 def held_out_queries(settings: Settings, *, seed: int) -> HeldOutQueries:
     """A query for at most 1,000 customers of the last window, the same for the same history and seed."""
-    history = History(settings.history_dir).scan()
+    history = History(settings.history_dir)
+    with history.kept():
+        return _drawn(settings, history.scan(), seed=seed)
+
+
+def _drawn(settings: Settings, history: pl.LazyFrame, *, seed: int) -> HeldOutQueries:
     products = product_table(settings)
     dataset = load_interactions(history, None if products is None else products.collect())
     if dataset.line_count == 0:

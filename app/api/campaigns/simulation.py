@@ -178,16 +178,18 @@ def _draw_sample(service: Service, body: SimulationRequest, audience: set[str] |
 
     bundle = service.live.bundle
     catalogue = None if bundle is None else bundle.catalogue
-    return draw_baskets(
-        History(service.settings.history_dir).scan(),
-        days=body.days,
-        basket_count=body.basket_count,
-        seed=body.seed,
-        only=audience,
-        tiers=service.ledger.read(list_tiers),
-        described=lambda product_id: {} if catalogue is None else known_attributes(product_id, catalogue),
-        now=datetime.now(UTC),
-    )
+    history, tiers = History(service.settings.history_dir), service.ledger.read(list_tiers)
+    with history.kept():
+        return draw_baskets(
+            history.scan(),
+            days=body.days,
+            basket_count=body.basket_count,
+            seed=body.seed,
+            only=audience,
+            tiers=tiers,
+            described=lambda product_id: {} if catalogue is None else known_attributes(product_id, catalogue),
+            now=datetime.now(UTC),
+        )
 
 
 def _simulation_document(

@@ -53,8 +53,9 @@ class ExportAnswer(BaseModel):
     identities: list[str] = Field(description="The keys of every name: `c:` and a customer's, `a:` and a visitor's")
     ledger: dict[str, list[dict[str, Any]]] = Field(description="Coupons, redemptions, consents and all else in SQL")
     redis: dict[str, Any] = Field(description="Live events, wallet, features, and what waits for the history")
-    history: list[dict[str, Any]] = Field(description="Every purchase and event")
-    files: dict[str, Any] = Field(description="Feature snapshots, rejected rows and all else in files")
+    files: dict[str, list[dict[str, Any]]] = Field(
+        description="Every purchase and event, snapshots of features, rejected rows and all else in files, by place"
+    )
 
 
 @router.delete(

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 import polars as pl
 
 from app.domain import Event
 from app.errors import BadInput
 from app.history.rows import event_rows
+from app.imports.erased import IsErased, nobody, reported, without_erased_objects
 from app.imports.events.columns import INDEX, event_columns
 from app.imports.journal.history_imports import check_early, store
 from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, import_id_of
@@ -64,23 +66,38 @@ def import_events(
             at=now.isoformat(),
         )
         check_early(settings, record, intake)
-        for frame, refused, done in checked_events(path, validate, now=now):
-            staging.add(frame)
-            rejects.add(refused)
-            progress(min(done, total), total)
+        erased_count = 0
+        for batch in checked_events(path, validate, now=now, is_erased=intake.is_erased):
+            staging.add(batch.rows)
+            rejects.add(batch.rejects)
+            erased_count += batch.erased_count
+            progress(min(batch.done, total), total)
         staging.number_rows()
-        record = replace(record, rows_read=staging.rows + rejects.rows, rows_rejected=rejects.rows)
+        refused_count = rejects.rows + erased_count
+        record = replace(record, rows_read=staging.rows + refused_count, rows_rejected=refused_count)
         stored = store(settings, staging, record, intake, shift=None, now=now)
-        return replace(report_of(record, rejects, added=stored.added, begun_s=begun_s), import_id=stored.import_id)
+        record = replace(record, rows_rejected=refused_count + stored.erased_count)
+        report = report_of(record, rejects, added=stored.added, begun_s=begun_s)
+        return replace(reported(report, erased_count + stored.erased_count), import_id=stored.import_id)
+
+
+class CheckedEvents(NamedTuple):
+    """The history's rows of some events, what is refused, how many are of erased people, and the bytes read so far."""
+
+    rows: pl.DataFrame
+    rejects: list[Reject]
+    erased_count: int
+    done: int
 
 
 def checked_events(
-    path: Path, validate: Validate, *, now: datetime
-) -> Iterator[tuple[pl.DataFrame, list[Reject], int]]:
-    """In batches the history's rows of the events, what is refused, and the bytes of the file read so far."""
+    path: Path, validate: Validate, *, now: datetime, is_erased: IsErased = nobody
+) -> Iterator[CheckedEvents]:
+    """The events of the file, in batches."""
     objects = json_objects(path)
     while batch := list(islice(objects, BATCH_COUNT)):
-        yield *_rows(batch, validate, now=now), batch[-1].end
+        kept, erased_count = without_erased_objects(batch, is_erased)
+        yield CheckedEvents(*_rows(kept, validate, now=now), erased_count, batch[-1].end)
 
 
 def _size(path: Path) -> int:

@@ -24,11 +24,15 @@ from app.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of an import: rows that are new, how far its times were moved, and its id if it held any row."""
+    """What became of an import: rows that are new, how far its times were moved, and its id if it held any row.
+
+    `erased_count`: rows of people who were erased while the file was read.
+    """
 
     added: int
     shift_days: int | None
     import_id: str | None
+    erased_count: int = 0
 
 
 @dataclass(slots=True)
@@ -81,7 +85,8 @@ def store(
     """Brings staged rows into the history in one commit, in the place of another import where `intake` says so.
 
     `shift` names what keeps one time line, on which the rows are moved; None leaves their times alone. Raises BadInput
-    where it cannot take that place, and StoreUnavailable when the disk does not take it.
+    where it cannot take that place, and StoreUnavailable when the disk does not take it. Rows of people who are erased
+    by now stay out: who waits for the journal after that knows that no import brings them any more.
     """
     journal, history = journal_of(settings), history_of(settings)
     if not staged.rows:
@@ -91,6 +96,8 @@ def store(
         return Stored(added=0, shift_days=shift_days, import_id=None)
     with journal.held() as live:
         old = check_replaceable(intake, record, live, journal=journal)
+        erased_count = staged.drop(intake.is_erased)
+        record = replace(record, rows_rejected=record.rows_rejected + erased_count)
         record = journal.placed(record, live, instead_of=old)
         settle_shifts(settings.tables_dir, journal, history, without=old)
         incoming = Incoming(journal, staged, record)
@@ -98,7 +105,7 @@ def store(
             if old is not None:
                 journal.write(replace(old, ended_at=now.isoformat(), replaced_by=record.import_id))
             added = _bring_in(history, incoming, live, instead_of=old)
-        return Stored(added, shift_days, import_id=record.import_id)
+        return Stored(added, shift_days, import_id=record.import_id, erased_count=erased_count)
 
 
 def undo(settings: Settings, record: ImportRecord, live: Sequence[ImportRecord], *, now: datetime) -> int:

@@ -18,6 +18,7 @@ import orjson
 
 from app.errors import BadInput
 from app.files import replace_durably, turn
+from app.imports.erased import IsErased, nobody
 from app.imports.reading.block import TableFile
 
 FOLDER = "imports"
@@ -41,12 +42,13 @@ CANONICAL = "canonical"
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Who brings a file in, how it is read, and what it stands in for."""
+    """Who brings a file in, how it is read, what it stands in for, and whose rows stay out."""
 
     by: str = ""
     mapping: str = CANONICAL
     replaces: str | None = None
     keeps_both: bool = False
+    is_erased: IsErased = nobody
 
 
 BY_NOBODY = Intake()
@@ -113,6 +115,11 @@ class Journal:
     def __init__(self, tables_dir: Path, applied: Applied) -> None:
         self._folder = tables_dir / FOLDER
         self._applied = applied
+
+    @property
+    def folder(self) -> Path:
+        """Where the records are, and what imports knew."""
+        return self._folder
 
     @contextmanager
     def held(self) -> Iterator[list[ImportRecord]]:

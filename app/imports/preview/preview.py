@@ -208,7 +208,7 @@ def _count_staged(found: Preview, file: TableFile, staged: StagedFile, *, now: d
 
 def _count_events(found: Preview, path: Path, *, now: datetime) -> None:
     ids: dict[str, pl.Series] = {}
-    for frame, refused, _ in checked_events(path, partial(parse_event, client=LOCAL, now=now), now=now):
+    for frame, refused, *_ in checked_events(path, partial(parse_event, client=LOCAL, now=now), now=now):
         _count_refused(found, refused)
         _count_rows(found, frame.with_columns(pl.col(TIME).dt.replace_time_zone(None)), ids)
     found.counts |= {name: series.len() for name, series in ids.items()}

@@ -5,7 +5,7 @@ Importing feast costs seconds of CPU, so it happens in the first call that needs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from redis.retry import Retry
 from app.errors import Missing, StoreUnavailable
 from app.feature_fields import ACTIVITY_PUSH, PROJECT
 from app.settings import Settings
+from app.stores.feast.online_row import customer_key
 
 if TYPE_CHECKING:
     from feast import FeatureStore, RepoConfig
@@ -96,6 +97,17 @@ def use_client(store: FeatureStore, client: redis.Redis) -> None:
     is there otherwise. tests/unit/stores/feast/test_push.py fails when a new version of Feast does so no more.
     """
     store.provider.online_store._client = client
+
+
+def forget_online(client: redis.Redis, customer_ids: Iterable[str]) -> int:
+    """Deletes these customers' rows of all views; returns how many there were. Raises StoreUnavailable."""
+    pipeline = client.pipeline(transaction=False)
+    for customer_id in customer_ids:
+        pipeline.unlink(customer_key(customer_id))
+    try:
+        return sum(pipeline.execute())
+    except redis.RedisError as error:
+        raise StoreUnavailable(f"Redis did not forget a customer's features: {error}") from error
 
 
 def bounded_client(redis_url: str) -> redis.Redis:

@@ -84,6 +84,12 @@ class Job:
             return {"status": INTERRUPTED}
         return found
 
+    def wait_where_begun(self) -> None:
+        """Returns once nobody works on it; at once where it waits for its turn."""
+        if (self.folder / BEGUN).exists():
+            with suppress(FileNotFoundError), (self.folder / LOCK).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH)
+
     def begin(self) -> None:
         """Returns once every job before this one has ended; the caller holds this one."""
         for other in sorted(self.folder.parent.glob("[0-9]*")):
@@ -117,7 +123,7 @@ class Jobs:
 
     def check_room(self) -> None:
         """Raises QueueFull where as many wait as may."""
-        waiting = sum(job.is_held() for job in self._all())
+        waiting = sum(job.is_held() for job in self.all())
         if waiting >= MAX_WAITING_COUNT:
             raise QueueFull(f"{waiting} imports are worked on or wait; send the file again in a minute")
 
@@ -135,8 +141,8 @@ class Jobs:
         self._folder.mkdir(parents=True, exist_ok=True)
         with turn(self._folder / LOCK), ExitStack() as undo:
             self.check_room()
-            self._sweep()
-            number = max((int(job.job_id) for job in self._all()), default=0) + 1
+            self.sweep()
+            number = max((int(job.job_id) for job in self.all()), default=0) + 1
             job = Job(self._folder / f"{number:08}")
             job.folder.mkdir()
             undo.callback(rmtree, job.folder, ignore_errors=True)
@@ -150,17 +156,18 @@ class Jobs:
             undo.pop_all()
             lock.close()
 
-    def _all(self) -> list[Job]:
+    def all(self) -> list[Job]:
+        """Those that are kept, the oldest first."""
         return [Job(path) for path in sorted(self._folder.glob("[0-9]*"))]
 
-    def _sweep(self) -> None:
+    def sweep(self, *, stale_s: float = STALE_S) -> None:
         """Deletes what nobody needs any more: old outcomes, files of jobs and uploads that were cut off."""
-        ended = [job for job in self._all() if not job.is_held()]
+        ended = [job for job in self.all() if not job.is_held()]
         for job in ended:
             job.drop_file()
         for job in ended[:-KEPT_COUNT]:
             rmtree(job.folder, ignore_errors=True)
         for path in self._folder.glob(f"{INCOMING}*"):
             with suppress(FileNotFoundError):
-                if time() - path.stat().st_mtime > STALE_S:
+                if time() - path.stat().st_mtime > stale_s:
                     path.unlink()

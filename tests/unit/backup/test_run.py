@@ -10,7 +10,9 @@ import redis
 from app.backup.archive import DOCUMENT
 from app.backup.run import back_up, restore
 from app.errors import BadInput
+from app.files import try_turn
 from app.history import History
+from app.history.table import FILES_LOCK
 from app.imports.undo import list_imports, undo_import
 from app.settings import Settings
 from app.stores.redis.keys import RedisKeys
@@ -64,6 +66,18 @@ def test_events_come_back_under_the_ids_that_say_when_they_were_accepted(
         client.flushdb()
     assert restore(there, backup, progress=no_progress)["waiting_events"] == 2499
     assert entries(valkey) == before
+
+
+def test_erasures_wait_while_the_history_is_copied(source: Settings, tmp_path: Path) -> None:
+    seen = {}
+
+    def look(stage: str, *_: object) -> None:
+        with try_turn(source.history_dir / FILES_LOCK) as is_free:
+            seen[stage] = is_free
+
+    back_up(source, tmp_path / "backup", now=NOW, progress=look)
+    assert seen["history"] is False
+    assert seen["ledger"] is True
 
 
 def test_restore_refuses_a_data_directory_that_holds_anything(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.commands.figures import metric_tables, training_outcome
 from app.commands.text_table import TextTable
-from tests.support.evaluation_results import sample_results
+from tests.unit.training.report.sample_results import sample_results
 from training.data.non_goods import NonGood
 from training.evaluation.results import HEADLINE_FIGURES, headline
 from training.report.summary import TrainReport

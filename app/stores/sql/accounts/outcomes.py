@@ -1,13 +1,13 @@
 """What became of every coupon leaves the ledger as three Parquet tables next to the history, for training."""
 
-from collections.abc import Collection, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import polars as pl
 from sqlalchemy import Connection, func, select, union_all
 
-from app.files import replace_atomically
+from app.files import replace_atomically, turn
 from app.offers.terms.terms import OfferTerms
 from app.settings import ProductSelector, Settings
 from app.stores.sql.campaigns.campaigns import list_offers
@@ -16,6 +16,7 @@ from app.stores.sql.database.schema import has_ledger, is_current
 from app.stores.sql.database.tables import audience, campaigns, coupons, redemptions, uses
 
 OFFERS, AUDIENCE, REDEMPTIONS = "coupon_offers", "coupon_audience", "coupon_redemptions"
+_STAGING = ".coupons"
 _INSTANT = pl.Datetime("us", "UTC")
 _TABLES: dict[str, dict[str, pl.DataType]] = {
     OFFERS: {"offer_id": pl.String(), "campaign_id": pl.String(), "product_id": pl.String()},
@@ -45,6 +46,31 @@ def export_outcomes(ledger: Ledger, settings: Settings) -> dict[str, int]:
     that is good for the whole basket has none. Who holds a coupon belongs to the audience, whoever issued it. What
     was rolled back whole is no redemption. Without any campaign nothing is written.
     """
+    with outcomes_held(settings) as staging:
+        return _exported(ledger, settings, staging)
+
+
+def outcome_files(settings: Settings) -> list[Path]:
+    """The tables that there are."""
+    paths = (settings.tables_dir / f"{table}.parquet" for table in _TABLES)
+    return [path for path in paths if path.exists()]
+
+
+@contextmanager
+def outcomes_held(settings: Settings) -> Iterator[Path]:
+    """One writer after the other, from reading the ledger to the last table: whoever is erased does not come back.
+
+    Gives the folder for unfinished tables, where what a killed writer left is gone.
+    """
+    staging = settings.data_dir / _STAGING
+    staging.mkdir(parents=True, exist_ok=True)
+    with turn(staging / "lock"):
+        for path in staging.glob(".tmp-*"):
+            path.unlink()
+        yield staging
+
+
+def _exported(ledger: Ledger, settings: Settings, staging: Path) -> dict[str, int]:
     products = _products(settings.tables_dir / "products.parquet")
     rows = ledger.read(lambda connection: _rows(connection, products))
     frames = {
@@ -56,7 +82,7 @@ def export_outcomes(ledger: Ledger, settings: Settings) -> dict[str, int]:
         return dict.fromkeys(frames, 0)
     settings.tables_dir.mkdir(parents=True, exist_ok=True)
     for table, frame in frames.items():
-        _replace(settings.tables_dir / f"{table}.parquet", frame)
+        _replace(settings.tables_dir / f"{table}.parquet", frame, staging)
     return {table: frame.height for table, frame in frames.items()}
 
 
@@ -115,8 +141,8 @@ def _redemptions(connection: Connection) -> _Rows:
     return [tuple(row) for row in connection.execute(query) if row[0] is not None]
 
 
-def _replace(path: Path, frame: pl.DataFrame) -> None:
+def _replace(path: Path, frame: pl.DataFrame, staging: Path) -> None:
     """The file with just these rows; untouched where it has them already."""
     if path.exists() and pl.read_parquet(path).equals(frame):
         return
-    replace_atomically(path, frame.write_parquet)
+    replace_atomically(path, frame.write_parquet, staging_dir=staging)

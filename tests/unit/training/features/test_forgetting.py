@@ -9,9 +9,11 @@ import pytest
 import redis
 from polars.testing import assert_frame_equal
 
+from app.customers.keys import PersonKeys
 from app.errors import StoreUnavailable
+from app.files import try_turn
 from app.history import History
-from app.history.table import Replacement
+from app.history.table import FILES_LOCK, Replacement
 from app.settings import Settings
 from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer, entity_key
 from app.stores.feast.push import ActivityPusher, ActivityRow
@@ -71,6 +73,29 @@ def test_what_was_taken_back_is_forgotten_and_live_activity_is_not(valkey: str, 
         lived, expected = (pl.read_parquet(table_path(one.features_dir, view)) for one in (settings, clean))
         assert_frame_equal(lived, expected)
     assert not list(settings.features_dir.glob("*.vanished.parquet"))
+
+
+def test_an_erased_customer_is_forgotten_once_features_are_made_again(valkey: str, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    _bring(settings, "a", ("gone", "tea"), ("ann", "tea"))
+    _materialize(settings, valkey)
+    History(settings.history_dir).erase(PersonKeys(frozenset({"gone"})))
+    _materialize(settings, valkey)
+    assert [_is_served(valkey, name) for name in ("gone", "ann")] == [False, True]
+    assert all("gone" not in path.read_bytes().decode(errors="replace") for path in settings.features_dir.iterdir())
+
+
+def test_an_erasure_waits_until_features_are_made(valkey: str, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    _bring(settings, "a", ("gone", "tea"), ("ann", "tea"))
+    seen = []
+
+    def look(*_: object) -> None:
+        with try_turn(settings.history_dir / FILES_LOCK) as is_free:
+            seen.append(is_free)
+
+    materialize(settings, valkey, as_of=None, progress=look)
+    assert set(seen) == {False}
 
 
 def test_earlier_snapshots_stay_while_nothing_is_taken_back(valkey: str, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.support.evaluation_results import sample_results
+from tests.unit.training.report.sample_results import sample_results
 from training.evaluation.results import MetricEstimate
 from training.report.questions import questions_section
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.evaluation_results import HOSTILE, sample_results
+from tests.unit.training.report.sample_results import HOSTILE, sample_results
 from training.evaluation.results import MetricEstimate
 from training.metrics.exposure import PopularityGroup
 from training.release.bundle_facts import BundleFacts, read_bundle_facts
