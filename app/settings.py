@@ -231,6 +231,10 @@ class Settings(BaseSettings):
     perishable_shelf_life_days: int | None = Field(default=None, ge=0, le=365)
     new_products_name_prices_since_listing: bool = False
     receipt_keep_s: int = Field(default=90 * 86_400, ge=86_400)
+    purchases_keep_days: int = Field(default=3650, ge=1)
+    behaviour_keep_days: int = Field(default=1095, ge=1)
+    rejects_keep_days: int = Field(default=30, ge=1)
+    audit_keep_days: int = Field(default=365, ge=1)
     stream_partition_count: int = Field(default=4, ge=1, le=256)
     worker_batch_count: int = Field(default=2000, ge=1)
     worker_interval_ms: int = Field(default=5000, ge=10)

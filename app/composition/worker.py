@@ -10,6 +10,7 @@ from functools import partial
 from app.composition.history import history_of
 from app.composition.launch import own_command
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
+from app.erasure.retention import Retention
 from app.erasure.run import Erasing, Places, are_erased
 from app.erasure.secret import secret_of
 from app.errors import StoreUnavailable
@@ -46,13 +47,14 @@ def opened_worker(settings: Settings, redis_url: str, *, parent_pid: int | None 
         secret = secret_of(settings.privacy_file)
         places = Places(settings, ledger, client, keys, history_of(settings), secret)
         erasing = Erasing(places, projections.documents, parent_pid=parent_pid)
+        retention = Retention(places)
         duties = Duties(
             issue=issuing(ledger, settings, projections),
             push=activity_push(live, ActivityPusher(settings, redis_url)),
             sweep=upkeep(ledger, settings, projections, clock=ledger.now),
             are_erased=partial(are_erased, projections.documents, secret),
-            is_erasing=erasing.is_due,
-            erase=erasing.turn,
+            is_erasing=lambda: erasing.is_due() or retention.is_due(),
+            erase=lambda: (erasing.turn(), retention.turn()),
         )
         yield Worker(
             stream,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from app.files import shared_turn, turn
 from app.history.erasure import drop_old_files, remove_rows
 from app.history.log import forget_values, transaction_versions
 from app.history.person import is_theirs
+from app.history.retention import expired
 from app.history.rows import FROM_EVENT, IMPORT_ID, ROW_ID, SCHEMA, SOURCE, TIME
 
 EVENTS = "events"
@@ -163,6 +165,15 @@ class History:
         raise StoreUnavailable(
             f"history {self._path}: lost {ATTEMPTS} commits in a row to other writers; run fewer of them"
         )
+
+    def expire(self, trades: timedelta, others: timedelta) -> int:
+        """Takes out purchases and refunds, and all other events, that are so much older than the newest row.
+
+        Returns how many rows. Counted from the newest and not from now, so that an old data set stays whole. Raises
+        StoreUnavailable.
+        """
+        old = expired(self.scan(), trades, others)
+        return 0 if old is None else self._committed(lambda table: _deleted(table, old), with_events=True)
 
     def compact(self) -> int:
         """Join small files, drop those replaced a day ago; returns how many were joined. Appends go on."""
@@ -379,3 +390,10 @@ def _arrow_stream(batches: Iterable[pl.DataFrame]) -> pa.RecordBatchReader:
     schema = pl.DataFrame(schema=SCHEMA).to_arrow().schema
     arrow = (part for batch in batches for part in batch.select(SCHEMA.names()).cast(SCHEMA).to_arrow().to_batches())
     return pa.RecordBatchReader.from_batches(schema, arrow)
+
+
+def _deleted(table: DeltaTable, predicate: str) -> int:
+    """Deletes rows in a commit that counts as a removal, where there are any."""
+    transactions = [Transaction(name, version) for name, version in _as_removal(table).items()]
+    found = table.delete(predicate, commit_properties=CommitProperties(app_transactions=transactions))
+    return int(found["num_deleted_rows"])

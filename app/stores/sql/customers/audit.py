@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from app.stores.sql.database.customer_tables import audit
 
@@ -25,6 +25,11 @@ def note_look(connection: Connection, look: Look, key: str, *, now: datetime) ->
     """Notes a look before it is granted."""
     row = {"client": look.client, "staff_id": look.staff_id, "reason": look.reason}
     connection.execute(insert(audit).values(at=now, action=CLIENTELING, key=key, **row))
+
+
+def delete_looks(connection: Connection, *, before: datetime) -> int:
+    """Deletes looks that were longer ago; returns how many."""
+    return connection.execute(delete(audit).where(audit.c.at < before)).rowcount
 
 
 def looks(
