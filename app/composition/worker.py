@@ -54,7 +54,7 @@ def opened_worker(settings: Settings, redis_url: str, *, parent_pid: int | None 
             sweep=upkeep(ledger, settings, projections, clock=ledger.now),
             are_erased=partial(are_erased, projections.documents, secret),
             is_erasing=lambda: erasing.is_due() or retention.is_due(),
-            erase=lambda: (erasing.turn(), retention.turn()),
+            erase=partial(_upkeep, erasing, retention),
         )
         yield Worker(
             stream,
@@ -63,6 +63,11 @@ def opened_worker(settings: Settings, redis_url: str, *, parent_pid: int | None 
             batch_count=settings.worker_batch_count,
             interval_s=settings.worker_interval_ms / 1000,
         )
+
+
+def _upkeep(erasing: Erasing, retention: Retention) -> None:
+    erasing.turn()
+    retention.turn()
 
 
 def _leave(stream: EventStream) -> None:
