@@ -41,8 +41,8 @@ def counted_once(history: pl.LazyFrame) -> pl.LazyFrame:
     in_doubt = _in_doubt(lines)
     if in_doubt.is_empty():
         return history
-    told = lines.filter(_number_of(BASKET).is_in(in_doubt.implode())).collect(engine="streaming")
-    repeats = told.select(ROW_ID).join(_counted(_in_reports(told)), on=ROW_ID, how="anti")
+    reported = lines.filter(_number_of(BASKET).is_in(in_doubt.implode())).collect(engine="streaming")
+    repeats = reported.select(ROW_ID).join(_counted(_in_reports(reported)), on=ROW_ID, how="anti")
     return history if repeats.is_empty() else history.join(repeats.lazy(), on=ROW_ID, how="anti", maintain_order="left")
 
 
@@ -85,7 +85,7 @@ def _in_doubt(lines: pl.LazyFrame) -> pl.Series:
     return products.filter("in_doubt")["basket"].unique()
 
 
-def _in_reports(told: pl.DataFrame) -> pl.DataFrame:
+def _in_reports(reported: pl.DataFrame) -> pl.DataFrame:
     """The lines with the report that each is in; one basket_id in two stores is two baskets here."""
     key = pl.col(ROW_ID).str.extract_groups(KEY_PATTERN).struct
     # As `app.domain.event_of` reads it.
@@ -95,7 +95,7 @@ def _in_reports(told: pl.DataFrame) -> pl.DataFrame:
     of_import = pl.format("\x00{}", ORIGIN)
     sending = pl.format("{} {}", sender, event_id.str.replace(r":[0-9]+$", ""))
     is_event = pl.col(IS_EVENT)
-    named = told.with_columns(
+    named = reported.with_columns(
         pl.when(is_event).then(sender).otherwise(of_import).alias(SENDER),
         pl.when(is_event).then(sending).otherwise(of_import).alias(SENDING),
         pl.when(is_event).then(item).otherwise(0).alias(ITEM),

@@ -77,7 +77,7 @@ def test_events_with_numbered_ids_of_which_one_has_items_are_one_report() -> Non
     assert pieces(*first, *second) == bought(tea=2, jam=1)
 
 
-def test_what_came_back_and_is_told_twice_comes_back_once() -> None:
+def test_what_came_back_and_is_reported_twice_comes_back_once() -> None:
     back = line("x", kind=REFUND)
     found = pieces(line(quantity=2.0), back, back._replace(sender="app"))
     assert found == {(PURCHASE, "tea"): 2.0, (REFUND, "tea"): 1.0}

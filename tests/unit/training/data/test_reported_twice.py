@@ -121,7 +121,7 @@ def test_the_live_profile_counts_baskets_as_the_features_do(till: Baskets, app: 
 
 
 @pytest.mark.parametrize(("again", "left"), [("back", 1.0), ("other", 1.0)])
-def test_refund_that_is_told_twice_takes_one_piece_back(again: str, left: float) -> None:
+def test_refund_that_is_reported_twice_takes_one_piece_back(again: str, left: float) -> None:
     bought = sent([[("tea", 2.0, 400)]], "till", "t", items=True)
     back = [
         Event(name, REFUND, START + timedelta(days=1), customer_id="ann", product_id=ProductId("tea"), basket_id="b0",
