@@ -1,5 +1,6 @@
 """Frozen types that cross borders: what flows between wire, pipeline, stores and training."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -79,6 +80,8 @@ def subject_of(customer_id: str | None, anonymous_id: str | None = None) -> str:
 
 PURCHASE, REFUND = "purchase", "refund"
 TRADES = frozenset({PURCHASE, REFUND})
+KEY_PATTERN = r"(?s)^(?P<sender>\S+) (?P<event_id>.*) (?P<item>[0-9]+) \S+$"
+"""What an event's key says, for Python's and for Rust's regular expressions alike."""
 LOCAL = "local"
 """The sender of events that came in without a key: by file, or while there are no keys."""
 
@@ -126,6 +129,12 @@ class Event:
         return f"{self.sending} {self.item} {self.time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
+def event_of(key: str) -> tuple[str, str, int]:
+    """Sender, event id and item that an event's key names; what is none counts as the id of a local event."""
+    found = re.match(KEY_PATTERN, key)
+    return (found["sender"], found["event_id"], int(found["item"])) if found else (LOCAL, key, 0)
+
+
 class LiveEvent(NamedTuple):
     """The part of an event that decisions look at; `time_s` is unix seconds."""
 
@@ -138,6 +147,8 @@ class LiveEvent(NamedTuple):
     sender: str = LOCAL
     item: int = 0
     basket_id: str | None = None
+    amount_minor: int | None = None
+    store_id: str | None = None
 
 
 class WalletCoupon(NamedTuple):

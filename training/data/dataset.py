@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from app.domain import Floats, Ints, Mask
+from app.history.counted import counted_once
 from app.history.rows import CURRENCY
 from app.model.new_products import money_in
 from app.settings import Settings
@@ -149,14 +150,16 @@ def product_table(settings: Settings) -> pl.LazyFrame | None:
 def load_interactions(history: pl.LazyFrame | pl.DataFrame, products: pl.DataFrame | None) -> Dataset:
     """The dataset of a history (columns of the history table) and an optional product table.
 
-    Purchases are the interactions; where there are none at all, every positive event is one. A customer is
+    Purchases are the interactions, each once however often it was reported; where there are none at all, every
+    positive event is one. A customer is
     the customer id, else the anonymous id, else the basket. Products marked `recommendable` = "no" are left
     out entirely, and so is what is plainly no goods. Money in another currency than most rows' is unknown. An empty
     history gives a dataset without lines.
     """
-    currency = history_currency(history.lazy())
+    history = counted_once(history.lazy())
+    currency = history_currency(history)
     products = None if products is None else money_in(products, currency, unknown=None)
-    rows_in_currency = _in_currency(history.lazy(), currency)
+    rows_in_currency = _in_currency(history, currency)
     non_goods = find_non_goods(rows_in_currency, products)
     products = _with_hidden(products, [one.product_id for one in non_goods if one.is_left_out])
     shown = _without_hidden(rows_in_currency, products)

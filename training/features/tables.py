@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from app.feature_fields import ACTIVITY, PROFILE, PURCHASES, STATISTICS, Feature, FieldType, product_key
+from app.history.counted import counted_once
 from training.data.purchases import kept_purchases
 
 # Bounds the row that every decision reads and decodes.
@@ -131,7 +132,7 @@ def _lines(rows: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
     """Purchase lines that were kept, one for each customer, basket and product; age_days null without times."""
     priced = pl.col("amount_minor").is_not_null() & (pl.col("quantity") > 0)
     return (
-        kept_purchases(rows)
+        kept_purchases(counted_once(rows))
         .with_columns(basket=_basket())
         .group_by("customer_id", "basket", "product_id")
         .agg(

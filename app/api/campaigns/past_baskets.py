@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from app.domain import PURCHASE
+from app.history.counted import counted_once
 from app.history.rows import (
     AMOUNT_MINOR,
     BASKET_ID,
@@ -68,7 +69,7 @@ def _lines(rows: pl.LazyFrame, *, days: int, only: Collection[str] | None, now: 
     since_at = (last_at or now) - timedelta(days=days)
     columns = (TIME, CUSTOMER_ID, PRODUCT_ID, QUANTITY, AMOUNT_MINOR, CURRENCY, STORE_ID, CHANNEL)
     key = pl.coalesce(BASKET_ID, pl.col(TIME).dt.date().cast(pl.String)).alias(KEY)
-    return sold.filter(pl.col(TIME) > since_at).select(*columns, key).collect(engine="streaming")
+    return counted_once(sold.filter(pl.col(TIME) > since_at)).select(*columns, key).collect(engine="streaming")
 
 
 def _baskets(lines: pl.DataFrame, tiers: Mapping[str, str], described: Described) -> list[PastBasket]:

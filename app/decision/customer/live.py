@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 from operator import attrgetter
 
+from app.baskets.reports import ReportedLine, counted_lines
 from app.domain import PURCHASE, TRADES, LiveEvent
 
 # How much of a purchase each kind of interest is worth in the fold-in; types that are absent say nothing of it.
@@ -75,11 +76,14 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
     known = {_KEY(event): event for event in events if event.time_s <= now_s}
     # By key first, so that events of one instant come in the same order however they arrived.
     latest_first = sorted((known[key] for key in sorted(known)), key=attrgetter("time_s"), reverse=True)
-    trades = [event for event in latest_first if event.type in TRADES and event.quantity > 0]
+    every = [event for event in latest_first if event.type in TRADES and event.quantity > 0]
+    trades = _counted(every)
     since = [event for event in trades if event.time_s >= since_s]
+    if len(since) < len(trades) or len(trades) < len(every):
+        since = _unknown(since, every, since_s)
     bought = _bought(since)
-    every = bought if len(since) == len(trades) else _bought(trades)
-    returned = {product_id for product_id, one in every.items() if one.count <= 0}
+    overall = bought if len(since) == len(trades) else _bought(trades)
+    returned = {product_id for product_id, one in overall.items() if one.count <= 0}
     recent: dict[str, float] = {}
     views: Counter[str] = Counter()
     settled: set[str] = set()
@@ -103,6 +107,44 @@ def live_profile(events: Sequence[LiveEvent], *, since_s: float, now_s: float) -
         views=views,
         bought={product_id: one for product_id, one in bought.items() if one.count},
     )
+
+
+def _counted(trades: list[LiveEvent]) -> list[LiveEvent]:
+    """The trades without those that report a basket once more (`app/baskets/reports.py`)."""
+    products = [(event.basket_id, event.type, event.product_id) for event in trades if event.basket_id is not None]
+    # Mostly no basket names a product twice, and then there is nothing to choose.
+    if len(set(products)) == len(products):
+        return trades
+    baskets: dict[str, list[LiveEvent]] = {}
+    for event in trades:
+        if event.basket_id is not None and event.product_id is not None:
+            baskets.setdefault(event.basket_id, []).append(event)
+    counted = {_KEY(event) for events in baskets.values() for event in counted_lines(events, _reported)}
+    return [event for event in trades if event.basket_id is None or _KEY(event) in counted]
+
+
+def _reported(event: LiveEvent) -> ReportedLine:
+    return ReportedLine(
+        event.type,
+        event.product_id or "",
+        event.quantity,
+        event.amount_minor,
+        event.time_s,
+        event.sender,
+        event.event_id,
+        event.item,
+        event.store_id,
+    )
+
+
+def _unknown(since: list[LiveEvent], every: list[LiveEvent], since_s: float) -> list[LiveEvent]:
+    """Those of the trades `since` that do not report once more what features as of `since_s` count already."""
+    known = {(one.basket_id, one.product_id) for one in every if one.time_s < since_s and one.type == PURCHASE}
+    return [
+        event
+        for event in since
+        if event.type != PURCHASE or event.basket_id is None or (event.basket_id, event.product_id) not in known
+    ]
 
 
 def _bought(trades: Iterable[LiveEvent]) -> dict[str, LivePurchase]:

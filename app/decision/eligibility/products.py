@@ -3,21 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from math import log
 
 import numpy as np
 
 from app.decision.candidates.gather import Candidates
 from app.decision.customer.context import DAY_S, Context
 from app.decision.eligibility.merchandising import not_excluded
+from app.decision.replenishment.hazards import PRODUCT
+from app.decision.replenishment.interval import likely_interval, usual_interval
 from app.domain import Ints, Mask
 from app.errors import BadInput
 from app.model.bundle import Catalogue
 from app.model.goods.age_restricted import COLUMN as AGE_RESTRICTED
 
 JUST_BOUGHT_DAYS = 3 / 24
-"""So long nobody is reminded of what they have just bought, unless they buy it that often."""
-REST_SHARE = 0.5
-"""Of the mean gap between a customer's own purchases of a product, the part after which it may be shown again."""
+"""Nothing rests longer: with six hours recall falls, as what was bought then may well be in a basket days later."""
+REST_SHARE = 0.03
+"""Of the interval at which a customer is likely to buy a product, the part for which it rests: below it one in 30 is
+bought again next, above it one in five (docs/ranking.md)."""
+UNKNOWN_INTERVAL_DAYS = JUST_BOUGHT_DAYS / REST_SHARE
+"""Where a bundle knows no intervals, what was bought once rests the full time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +75,26 @@ def excludes_purchased(context: Context) -> bool:
 
 
 def just_bought(context: Context) -> Ints:
-    """What the customer bought within the last three hours, and less than half of their own interval ago."""
+    """What the customer bought within the last three hours, and less than a part of their likely interval ago."""
     bought = context.bought
     # Some 20,000 days after 1970 single precision still resolves three minutes.
-    since = np.float32(context.query.now_at.timestamp() / DAY_S) - bought.last_day
-    recent = (np.abs(since) < JUST_BOUGHT_DAYS).nonzero()[0]
+    today = np.float32(context.query.now_at.timestamp() / DAY_S)
+    # A day more: features know on which day a product was bought.
+    recent = (np.abs(today - bought.last_day) < 1 + JUST_BOUGHT_DAYS).nonzero()[0]
     if not len(recent):
         return bought.items[:0]
-    count, first, last = (column.take(recent) for column in (bought.count, bought.first_day, bought.last_day))
-    gap = np.where(last > first, (last - first) / np.maximum(count - 1, 1), np.inf)
-    resting: Ints = bought.items.take(recent[since.take(recent) < REST_SHARE * gap])
+    items, count, first, last = (
+        column.take(recent) for column in (bought.items, bought.count, bought.first_day, bought.last_day)
+    )
+    if context.features is not None:
+        # Of the customer's last purchase they know the instant, too.
+        latest = np.float32(context.features.number("last_purchase_at") / DAY_S)
+        last = np.where(last == np.floor(latest), latest, last)
+    model = context.bundle.rebuy.get(PRODUCT)
+    usual = log(UNKNOWN_INTERVAL_DAYS) if model is None else usual_interval(model, items)
+    rest = np.minimum(REST_SHARE * likely_interval(count, last - first, usual), JUST_BOUGHT_DAYS)
+    since = today - last
+    resting: Ints = items[(since < rest) & (since > -JUST_BOUGHT_DAYS)]
     return resting
 
 

@@ -1,15 +1,39 @@
-"""Words for how often a customer buys something: what slates and the replenishment answer say of repeat purchases."""
+"""How often a customer buys something, in days and in words: what slates and the replenishment answer go by."""
 
 from functools import lru_cache
 from math import ceil
 
+import numpy as np
+
 from app.decision.customer.context import DAY_S, Context
-from app.domain import Degraded, Floats, Reason
+from app.domain import Degraded, Floats, Ints, Reason
+from app.model.replenishment import RebuyModel
 
 MIN_COUNT = 3
 MIN_SPAN_DAYS = 2
+MIN_GAP_DAYS = 1 / 48
+"""Two baskets of one visit make no habit of minutes."""
+TINY = 1e-9
+"""Keeps the logarithm finite where there is no gap; it then counts for nothing."""
 MAX_SINCE_DAYS = 3650
 """Longer ago is day 0, which stands for unknown times."""
+
+
+def likely_interval(count: Floats, span_days: Floats, log_usual: Floats | float) -> Floats:
+    """Days between two purchases as the customer's own say, the usual interval counted in once: its geometric mean.
+
+    `count` purchases over `span_days`; the usual interval comes as its logarithm.
+    """
+    gaps = np.maximum(count - 1, 0)
+    own = np.log(np.maximum(span_days, MIN_GAP_DAYS * gaps) / np.maximum(gaps, 1) + TINY)
+    interval: Floats = np.exp((gaps * own + log_usual) / (gaps + 1))
+    return interval
+
+
+def usual_interval(model: RebuyModel, items: Ints) -> Floats:
+    """The logarithm of the days after which all customers buy each product again."""
+    usual: Floats = model.habits[np.minimum(items, len(model.habits) - 1), 0]
+    return usual
 
 
 def interval_reasons(context: Context, *, count: Floats, first_day: Floats, last_day: Floats) -> list[Reason]:

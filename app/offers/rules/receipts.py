@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from app.domain import PURCHASE, REFUND, TRADES, Event
+from app.baskets.reports import ReportedLine, counted_lines
+from app.domain import PURCHASE, REFUND, TRADES, Event, event_of
 from app.offers.rules.condition_check import unmet
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.money import shares
@@ -36,7 +37,7 @@ class ReceiptLine:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The lines of one receipt that count, purchases in the order they were accepted, and its products' attributes."""
+    """The lines of one receipt in the order they were accepted, repeats included, and its products' attributes."""
 
     receipt_id: str
     purchases: tuple[ReceiptLine, ...]
@@ -90,42 +91,32 @@ def receipt_line(event: Event, *, accepted_at: datetime, default_currency: str) 
 def receipt_of(lines: Iterable[ReceiptLine], attributes: Mapping[str, Mapping[str, str]]) -> Receipt | None:
     """The receipt that these lines, all of one, make in whatever order they came; None without a purchase.
 
-    A receipt is one sale: the same line under another event id is a repeat. Two purchase lines are the same one
-    when product, quantity and amount are equal and they hold the same position among equal lines of their sending,
-    which is all events of one sender whose ids are equal up to a last `:<number>`. So a whole receipt sent twice
-    counts once, and a receipt whose lines are sent one by one counts each. A refund is identified by its instant too:
-    one piece may come back today and another tomorrow. The first purchase sets customer and currency; lines of others
-    do not count.
+    The first purchase sets customer and currency; lines of others do not count. Lines that report the sale once more
+    are still among them: which of them count, `check_receipt` says of those that came in time.
     """
     ordered = sorted(lines, key=lambda line: (line.accepted_at, line.event_id))
     first = next((line for line in ordered if line.kind == PURCHASE), None)
     if first is None:
         return None
-    positions: Counter[tuple[object, ...]] = Counter()
-    counted: dict[tuple[object, ...], ReceiptLine] = {}
-    for line in ordered:
-        is_of_another = line.kind == PURCHASE and line.customer_id != first.customer_id
-        if is_of_another or line.currency != first.currency:
-            continue
-        content: tuple[object, ...] = (line.kind, line.product_id, line.quantity, line.amount_minor)
-        content += (line.occurred_at,) if line.kind == REFUND else ()
-        sending = (*content, _sending(line.event_id))
-        counted.setdefault((*content, positions[sending]), line)
-        positions[sending] += 1
-    chosen = counted.values()
+    ours = [line for line in ordered if line.currency == first.currency]
     return Receipt(
         first.receipt_id,
-        tuple(line for line in chosen if line.kind == PURCHASE),
-        tuple(line for line in chosen if line.kind == REFUND),
+        tuple(line for line in ours if line.kind == PURCHASE and line.customer_id == first.customer_id),
+        tuple(line for line in ours if line.kind == REFUND),
         attributes,
     )
 
 
-def _sending(key: str) -> str:
-    """The key without item, time and a last `:<number>` of the id."""
-    sending = key.rsplit(" ", 2)[0]
-    head, colon, number = sending.rpartition(":")
-    return head if colon and number.isascii() and number.isdecimal() else sending
+def _reported(line: ReceiptLine) -> ReportedLine:
+    # Without the store: a receipt's id is its own in all of them (docs/issuing.md).
+    return ReportedLine(
+        line.kind,
+        line.product_id,
+        line.quantity,
+        line.amount_minor,
+        line.occurred_at,
+        *event_of(line.event_id),
+    )
 
 
 def is_in_time(line: ReceiptLine, terms: ByReceipt, *, time_zone: str) -> bool:
@@ -149,8 +140,13 @@ class ReceiptCheck:
 
 
 def check_receipt(receipt: Receipt, terms: ByReceipt, *, tier: str | None, time_zone: str) -> ReceiptCheck:
-    """Whether the receipt meets these terms; purchases that came in too late do not count, refunds always do."""
-    purchases = [line for line in receipt.purchases if is_in_time(line, terms, time_zone=time_zone)]
+    """Whether the receipt meets these terms; purchases that came in too late do not count, refunds always do.
+
+    Of what was reported more than once each line counts once (`app/baskets/reports.py`).
+    """
+    in_time = [line for line in receipt.purchases if is_in_time(line, terms, time_zone=time_zone)]
+    counted = counted_lines([*in_time, *receipt.refunds], _reported)
+    purchases = [line for line in counted if line.kind == PURCHASE]
     first = receipt.purchases[0]
     situation = Situation(receipt.bought_at, receipt.customer_id, tier, first.channel, first.store_id)
 
@@ -158,7 +154,7 @@ def check_receipt(receipt: Receipt, terms: ByReceipt, *, tier: str | None, time_
         basket = Basket(_basket_lines(lines, receipt.attributes), receipt.currency)
         return bool(purchases) and unmet(terms.condition, basket, situation) is None
 
-    return ReceiptCheck(is_met(purchases), is_met([*purchases, *receipt.refunds]))
+    return ReceiptCheck(is_met(purchases), is_met(counted))
 
 
 def _basket_lines(lines: Sequence[ReceiptLine], attributes: Mapping[str, Mapping[str, str]]) -> tuple[BasketLine, ...]:

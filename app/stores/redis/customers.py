@@ -249,8 +249,10 @@ def _live_event(row: PackedEvent) -> LiveEvent:
     if len(row) < 18:
         # Entries of earlier versions end before the offer, or before the sender.
         return LiveEvent(*row[:5], *row[15:16])
-    event_id, kind, time_s, product_id, quantity, _, _, _, _, basket_id = row[:10]
-    return LiveEvent(event_id, kind, time_s, product_id, quantity, row[15], row[16], row[17], basket_id)
+    event_id, kind, time_s, product_id, quantity, _, _, _, _, basket_id, amount_minor, _, store_id = row[:13]
+    return LiveEvent(
+        event_id, kind, time_s, product_id, quantity, row[15], row[16], row[17], basket_id, amount_minor, store_id
+    )
 
 
 def _decoded(rows: Sequence[Sequence[bytes | None]]) -> CustomerFeatures | None:
