@@ -91,6 +91,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Import history, catalogue, stores, stock, prices and campaigns; rows that were imported before change nothing."""
+    from app.erasure.refused import erased_people
     from app.imports.journal.records import Intake
     from app.imports.mapping.load import file_form
     from app.imports.run import Sources
@@ -112,7 +113,7 @@ def import_(
     if preview:
         _look(settings, sources, as_json=as_json)
     else:
-        intake = Intake(login_name(), replaces=replace, keeps_both=keep_both)
+        intake = Intake(login_name(), replaces=replace, keeps_both=keep_both, is_erased=erased_people(settings))
         _bring(settings, sources, intake, shift_to_now=shift_to_now, as_json=as_json)
 
 

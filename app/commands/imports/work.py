@@ -10,6 +10,7 @@ from typing import Any, cast
 from app.api.problems import without_folders
 from app.commands.imports.look import previews
 from app.domain import JsonObject
+from app.erasure.refused import erased_people
 from app.errors import BadInput, EndcapError
 from app.imports.columns.reading import Unclear
 from app.imports.journal.records import Intake
@@ -58,7 +59,9 @@ def _outcome(settings: Settings, job: Job, request: JsonObject, *, now: datetime
     sources = _sources(settings.tables_dir, job.file(), request)
     if request["kind"] == "preview":
         return {"previews": [_without_places(one.to_dict()) for one in previews(settings, sources, now=now)]}
-    intake = Intake(request["by"], replaces=request["replace"], keeps_both=request["keep_both"])
+    refused = erased_people(settings)
+    choice = {"replaces": request["replace"], "keeps_both": request["keep_both"]}
+    intake = Intake(request["by"], **choice, is_erased=refused)
     reports = run_imports(settings, sources, shift_to_now=False, now=now, progress=_silent, intake=intake)
     return {"reports": [_without_places(one.to_dict()) for one in reports]}
 
