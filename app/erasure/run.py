@@ -20,10 +20,11 @@ from app.erasure.register import note_in_backups
 from app.files import try_turn
 from app.history import History
 from app.settings import Settings
-from app.stores.redis.erasing import erase_in_redis, find_in_redis, rewrite_append_only
+from app.stores.redis.erasing import erase_in_redis, find_in_redis
 from app.stores.redis.keys import RedisKeys, WorkerClient
 from app.stores.redis.persons import PersonDocuments
-from app.stores.sql.customers.erasing import erase_in_sql, find_in_sql, flush
+from app.stores.redis.server.leftovers import drop_leftovers as drop_from_redis
+from app.stores.sql.customers.erasing import erase_in_sql, find_in_sql
 from app.stores.sql.customers.erasures import (
     Erasure,
     find_erasure,
@@ -33,6 +34,7 @@ from app.stores.sql.customers.erasures import (
     running_erasures,
 )
 from app.stores.sql.database.engine import Ledger
+from app.stores.sql.database.leftovers import drop_leftovers as drop_from_sql
 
 STEPS = ("redis", "ledger", "files", "late", "backups", "disk", "memory")
 LATE_AFTER = timedelta(seconds=12)
@@ -171,8 +173,8 @@ class Erasing:
 
     def _disk(self) -> Found:
         """What was deleted is still in files that grow: they are written anew."""
-        rewrite_append_only(self._places.client, timeout_s=REWRITE_TIMEOUT_S)
-        flush(self._places.ledger)
+        drop_from_redis(self._places.client, timeout_s=REWRITE_TIMEOUT_S)
+        drop_from_sql(self._places.ledger)
         return {}
 
     def _do(self, erasure: Erasure, step: str, work: Callable[[], Found]) -> None:

@@ -175,7 +175,8 @@ def spawn(
             unfinished.unlink()  # left by a server that was killed while it wrote it
         command = [*launcher, str(get_binary_path()), *_options(folder, port, takes_writes=takes_writes)]
         # A session of its own, so that Ctrl-C in the terminal does not reach it: whoever started it ends it in order.
-        process = subprocess.Popen(command, start_new_session=True, pass_fds=(lock.fileno(),))
+        environment = os.environ | {"GLIBC_TUNABLES": FREED_IS_OVERWRITTEN}
+        process = subprocess.Popen(command, start_new_session=True, pass_fds=(lock.fileno(),), env=environment)
     endpoint = Endpoint(port, process.pid)
     try:
         _write_endpoint(data_dir, endpoint)
@@ -185,6 +186,11 @@ def spawn(
     return endpoint, process
 
 
+FREED_IS_OVERWRITTEN = "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"
+"""Memory that it frees keeps no byte of whom it was about. What the allocator caches would not be overwritten.
+
+60,000 writes and 20,000 reads take 0.7 s of CPU with and without it (2026-12-01, 2 cores).
+"""
 TAKE_WRITES, REFUSE_WRITES = {"min-replicas-to-write": 0}, {"min-replicas-to-write": 1}
 """Without room every write is refused for want of a replica. Keys still expire, which is written too: where that fails
 Valkey goes on, and tries again."""
