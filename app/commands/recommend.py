@@ -58,7 +58,8 @@ async def recommend(
     service, connections = build_service(patient, redis_url)
     upgrade(service.ledger)
     service.offer_indexes.refresh()
-    await customers_follower_of(service).ensure_documents()
+    customers_follower = customers_follower_of(service)
+    await customers_follower.ensure_documents()
     follower = follower_of(service)
     follower.load()
     await follower.follow()
@@ -77,6 +78,7 @@ async def recommend(
                     sink.write(b"\n")
                     continue
                 await follower.follow_where_due()
+                await customers_follower.follow_where_due()
                 body, flags = await _answer(service, line.removeprefix(BOM_UTF8) if number == 1 else line)
                 sink.write(body + b"\n")
                 invalid += flags is None

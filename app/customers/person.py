@@ -18,6 +18,11 @@ class Person:
     personalization: Mapping[str, Status] = field(default_factory=dict)
     opted_out: tuple[Selection, ...] = ()
 
+    @property
+    def says_no(self) -> bool:
+        """Whether they withdrew it, or object, on some channel."""
+        return any(status in (Status.WITHDRAWN, Status.OBJECTED) for status in self.personalization.values())
+
     def allows_personalization(self, channel: str | None, *, is_required: bool) -> bool:
         """Whether anything of this person may be read for an answer on the channel."""
         return is_allowed(status_on(self.personalization, channel), is_required=is_required)

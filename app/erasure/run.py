@@ -24,7 +24,7 @@ from app.stores.redis.erasing import erase_in_redis, find_in_redis
 from app.stores.redis.keys import RedisKeys, WorkerClient
 from app.stores.redis.persons import PersonDocuments
 from app.stores.redis.server.leftovers import drop_leftovers as drop_from_redis
-from app.stores.sql.customers.erasing import erase_in_sql, find_in_sql
+from app.stores.sql.customers.audit import forget_looked_at, looks
 from app.stores.sql.customers.erasures import (
     Erasure,
     find_erasure,
@@ -35,6 +35,9 @@ from app.stores.sql.customers.erasures import (
 )
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.leftovers import drop_leftovers as drop_from_sql
+from app.stores.sql.erasure.erasing import erase_in_sql
+from app.stores.sql.erasure.export import find_in_sql
+from app.stores.sql.erasure.located import locate
 
 STEPS = ("redis", "ledger", "files", "late", "backups", "disk", "memory")
 LATE_AFTER = timedelta(seconds=12)
@@ -65,8 +68,9 @@ Found = dict[str, int]
 def found_of(places: Places, names: Sequence[str]) -> JsonObject:
     """Everything that is stored of the person with these keys, by place: just what an erasure would take."""
     person = person_keys(names)
+    looked_at = places.ledger.read(partial(looks, keys=names))
     return {
-        "ledger": places.ledger.read(lambda connection: find_in_sql(connection, names)),
+        "ledger": places.ledger.read(partial(find_in_sql, keys=names)) | {"audit": looked_at},
         "redis": find_in_redis(places.client, places.keys, names),
         "files": _by_place(found_in_files(places.settings, person)),
     }
@@ -150,8 +154,13 @@ class Erasing:
 
     def _ledger(self, names: Sequence[str]) -> Callable[[], Found]:
         def erase() -> Found:
-            work = partial(erase_in_sql, keys=names, pseudonym_of=pseudonyms(self._places.secret), now=self._now())
-            return self._places.ledger.write(work)
+            ledger, now = self._places.ledger, self._now()
+            pseudonym_of = pseudonyms(self._places.secret)
+            located = locate(ledger, names, now=now)
+            work = partial(erase_in_sql, keys=names, pseudonym_of=pseudonym_of, now=now, located=located)
+            found = ledger.write(work)
+            forget = partial(forget_looked_at, keys=names, pseudonym_of=pseudonym_of)
+            return found | {"audit": ledger.write(forget)}
 
         return erase
 

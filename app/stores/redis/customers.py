@@ -56,7 +56,8 @@ class RedisCustomers:
     """Reads one person within `timeout_s`, and remembers a bounded number for when Redis fails.
 
     `consent_is_required`: who said nothing gets nothing personal. `followed_s`, by `clock`: every change to customers
-    that was committed before is known here. What is remembered may be used for FOLLOWED_FOR_S after that.
+    that was committed before is known here. What is remembered may be used for FOLLOWED_FOR_S after that. `denied` are
+    those who said no on some channel, by each of their keys: for when Redis does not say so.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class RedisCustomers:
         self._consent_is_required = consent_is_required
         self.clock = clock
         self.followed_s = -inf
+        self.denied: dict[str, Person] = {}
         self._known: OrderedDict[tuple[str, ...], _Known] = OrderedDict()
         self._last_known: OrderedDict[tuple[str, ...], _LastKnown] = OrderedDict()
 
@@ -127,7 +129,7 @@ class RedisCustomers:
 
         No documents where a mark is missing.
         """
-        allows = person.allows_personalization(channel, is_required=self._consent_is_required)
+        allows = self._allows(person, channel)
         commands = [self._read_document(name) for name in names]
         if allows:
             commands += self._commands(person, with_wallet=with_wallet)
@@ -190,21 +192,25 @@ class RedisCustomers:
 
     def _fallback(self, names: tuple[str, ...], channel: str | None, *, with_wallet: bool) -> CustomerState:
         """What was known last; never a coupon: nobody knows what became of it since."""
-        has_customer = any(customer_ids_of(names))
-        unknown = (Degraded.COUPONS_UNKNOWN,) if with_wallet and has_customer else ()
+        if self.clock() - self.followed_s >= FOLLOWED_FOR_S:
+            # Neither Redis nor SQL say who said no.
+            return self._closed(Degraded.FEATURES_MISSING)
         known = self._last_known.get(names)
         is_young = known is not None and monotonic() - known.read_at <= self._last_known_s
-        if known is not None and is_young and self.clock() - self.followed_s < FOLLOWED_FOR_S:
-            if not known.person.allows_personalization(channel, is_required=self._consent_is_required):
-                return CustomerState(degraded=(Degraded.CONSENT_MISSING,), opted_out=known.person.opted_out)
+        people = [self.denied[name] for name in names if name in self.denied]
+        people += [known.person] if known is not None and is_young else []
+        if any(not self._allows(person, channel) for person in people):
+            return self._closed(Degraded.FEATURES_MISSING)
+        unknown = (Degraded.COUPONS_UNKNOWN,) if with_wallet and customer_ids_of(names) else ()
+        if known is not None and is_young:
             degraded = (Degraded.FEATURES_STALE, *unknown)
             return CustomerState(_decoded(known.rows), known.events, degraded, None, known.person.opted_out)
-        said = self._known.get(names)
-        if said is not None and not said.person.allows_personalization(channel, is_required=self._consent_is_required):
-            return self._closed(Degraded.FEATURES_MISSING)
         if self._consent_is_required:
             return self._closed(Degraded.FEATURES_MISSING)
         return CustomerState(degraded=(Degraded.FEATURES_MISSING, *unknown))
+
+    def _allows(self, person: Person, channel: str | None) -> bool:
+        return person.allows_personalization(channel, is_required=self._consent_is_required)
 
     @staticmethod
     def _closed(why: Degraded) -> CustomerState:

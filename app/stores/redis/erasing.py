@@ -1,9 +1,9 @@
 """Everything that Redis holds of one person: found for an export, and erased.
 
-What is counted of failed codes is gone after a minute, and kept decisions after ENDCAP_DECISION_KEEP_S: they hold no id.
+Kept decisions are not among it: they name nobody, and are gone after ENDCAP_DECISION_KEEP_S.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -29,9 +29,9 @@ def find_in_redis(client: WorkerClient, keys: RedisKeys, names: Collection[str])
         }
         found["waiting_events"] = [_document(event) for *_, event in _waiting(client, keys, names)]
         found["dead_letters"] = [_document(event) for *_, event in _dead(client, keys, names)]
-        found["person"] = [orjson.loads(packed) for name in names if (packed := client.get(keys.person(name)))]
         customer_ids = customer_ids_of(names)
-        found["wallet"] = [orjson.loads(packed) for one in customer_ids if (packed := client.get(keys.wallet(one)))]
+        found["person"] = _loaded(client, map(keys.person, names))
+        found["wallet"] = _loaded(client, map(keys.wallet, customer_ids))
         found["features"] = [row for one in customer_ids if (row := _features(client, one)) is not None]
         return found
     except (RedisError, OSError) as error:
@@ -79,6 +79,12 @@ def erase_in_redis(client: WorkerClient, keys: RedisKeys, names: Collection[str]
 def _lists(keys: RedisKeys, names: Collection[str]) -> dict[str, list[str]]:
     kinds = {"live": keys.live, "cart": keys.cart, "saved": keys.saved}
     return {kind: [of(name) for name in names] for kind, of in kinds.items()}
+
+
+def _loaded(client: WorkerClient, documents: Iterable[str]) -> list[JsonObject]:
+    """Those that are there."""
+    each: list[Any] = [client.get(key) for key in documents]
+    return [{"document": orjson.loads(packed)} for packed in each if packed is not None]
 
 
 def _events(client: WorkerClient, key: str) -> list[Event]:

@@ -125,11 +125,16 @@ class PersonDocuments:
 def documents_of(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, bytes]]:
     """By key the number of the last change, and the packed document."""
     number = last_number(connection)
+    return {key: (number, pack_person(number, person)) for key, person in people_of(connection, keys).items()}
+
+
+def people_of(connection: Connection, keys: Sequence[str]) -> dict[str, Person]:
+    """By key the person, as decisions know them."""
     joined = keys_of_each(connection, keys)
     everyone = {name for names in joined.values() for name in names}
     said = statements_of(connection, everyone)
     wanted = preferences_of(connection, everyone)
-    return {key: (number, pack_person(number, person_of(names, said, wanted))) for key, names in joined.items()}
+    return {key: person_of(names, said, wanted) for key, names in joined.items()}
 
 
 def person_of(keys: Sequence[str], said: "dict[str, list[Statement]]", wanted: "dict[str, dict[str, Any]]") -> Person:

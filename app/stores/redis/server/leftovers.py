@@ -1,6 +1,7 @@
 """What a Valkey keeps of deleted values: in its append-only file, and in buffers that it uses again."""
 
 from time import monotonic, sleep
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -19,10 +20,10 @@ def drop_leftovers(client: WorkerClient, *, timeout_s: float) -> None:
     """
     deadline = monotonic() + timeout_s
     try:
-        if client.info("persistence").get("aof_enabled"):
+        if _persistence(client).get("aof_enabled"):
             # One that runs already may have begun before the values were deleted.
             _wait_for_rewrite(client, deadline)
-            client.bgrewriteaof()
+            client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]  # redis-py types neither form
             _wait_for_rewrite(client, deadline)
         client.slowlog_reset()
         client.set("filler", b"0" * FILLER_BYTES, ex=1)
@@ -33,9 +34,14 @@ def drop_leftovers(client: WorkerClient, *, timeout_s: float) -> None:
 
 def _wait_for_rewrite(client: WorkerClient, deadline: float) -> None:
     while True:
-        facts = client.info("persistence")
+        facts = _persistence(client)
         if not facts.get("aof_rewrite_in_progress") and not facts.get("aof_rewrite_scheduled"):
             return
         if monotonic() > deadline:
             raise StoreUnavailable("the append-only file is being written for too long; it is tried again")
         sleep(POLL_S)
+
+
+def _persistence(client: WorkerClient) -> dict[str, Any]:
+    facts: Any = client.info("persistence")
+    return dict(facts)

@@ -1,11 +1,12 @@
 """Who of the staff looked at a customer, when and why."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
+from app.domain import subject_of
 from app.stores.sql.database.customer_tables import audit
 
 CLIENTELING = "clienteling"
@@ -25,6 +26,15 @@ def note_look(connection: Connection, look: Look, key: str, *, now: datetime) ->
     """Notes a look before it is granted."""
     row = {"client": look.client, "staff_id": look.staff_id, "reason": look.reason}
     connection.execute(insert(audit).values(at=now, action=CLIENTELING, key=key, **row))
+
+
+def forget_looked_at(connection: Connection, keys: Collection[str], pseudonym_of: Callable[[str], str]) -> int:
+    """The looks at these people stay, under a pseudonym; returns how many there are."""
+    count = 0
+    for key in sorted(keys):
+        looked_at = update(audit).where(audit.c.key == key)
+        count += connection.execute(looked_at.values(key=subject_of(pseudonym_of(key)))).rowcount
+    return count
 
 
 def delete_looks(connection: Connection, *, before: datetime) -> int:
@@ -48,4 +58,5 @@ def looks(
         query = query.where(audit.c.at >= starts_at)
     if ends_at is not None:
         query = query.where(audit.c.at < ends_at)
-    return [dict(row) for row in connection.execute(query.order_by(audit.c.entry_id).limit(PAGE)).mappings()]
+    rows = connection.execute(query.order_by(audit.c.entry_id).limit(PAGE))
+    return [{str(column.name): value for column, value in zip(audit.columns, row, strict=True)} for row in rows]

@@ -69,6 +69,12 @@ def statements_of(connection: Connection, keys: Collection[str]) -> dict[str, li
     return found
 
 
+def who_ever_said_no(connection: Connection) -> set[str]:
+    """The keys under which anything was ever withdrawn or objected to."""
+    query = select(consents.c.key).where(consents.c.said.in_((WITHDRAWN, OBJECTED))).distinct()
+    return set(connection.execute(query).scalars())
+
+
 def history_of(connection: Connection, keys: Collection[str]) -> list[Any]:
     """The rows of everything that was said under these keys, oldest first."""
     rows: list[Any] = []
