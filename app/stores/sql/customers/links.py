@@ -86,11 +86,16 @@ def share_persons(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": LOCK})
 
 
+def hold_persons(connection: Connection) -> None:
+    """From here to the end of the transaction nobody else changes a person, or counts anything for one."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+
+
 def _set_owner(
     connection: Connection, identity: Identity, owner: str | None, *, of: str, at: datetime | None, now: datetime
 ) -> Linked:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    hold_persons(connection)
     found = connection.execute(select(identities).where(identities.c.key == identity.key)).one_or_none()
     before = None if found is None else Link(found.owner, found.linked_at)
     # What is said now counts, though a clock that ran ahead may have said something for later.
