@@ -8,8 +8,8 @@ from redis.exceptions import RedisError
 from app.errors import StoreUnavailable
 from app.stores.redis.keys import WorkerClient
 
-FILLER_BYTES = 64 * 1024
-"""More than the buffers that all clients share for what they send, and that each has for what it gets."""
+FILLER_BYTES = (3_000, 15_000, 64 * 1024)
+"""What fills the buffers that clients and scripts share for what they send and get, small and large."""
 POLL_S = 0.05
 
 
@@ -23,11 +23,15 @@ def drop_leftovers(client: WorkerClient, *, timeout_s: float) -> None:
         if _persistence(client).get("aof_enabled"):
             # One that runs already may have begun before the values were deleted.
             _wait_for_rewrite(client, deadline)
-            client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]  # redis-py types neither form
+            _do(client, "BGREWRITEAOF")
             _wait_for_rewrite(client, deadline)
         client.slowlog_reset()
-        client.set("filler", b"0" * FILLER_BYTES, ex=1)
-        client.get("filler")
+        # Scripts keep what they were given until their interpreter goes, and the last reply that a call of theirs got.
+        _do(client, "SCRIPT", "FLUSH", "SYNC")
+        for size in FILLER_BYTES:
+            client.set("filler", b"0" * size, ex=1)
+            client.get("filler")
+            client.eval("return #redis.call('GET', KEYS[1])", 1, "filler")
     except (RedisError, OSError) as error:
         raise StoreUnavailable(f"Redis does not drop what was deleted: {error!r}") from error
 
@@ -40,6 +44,11 @@ def _wait_for_rewrite(client: WorkerClient, deadline: float) -> None:
         if monotonic() > deadline:
             raise StoreUnavailable("the append-only file is being written for too long; it is tried again")
         sleep(POLL_S)
+
+
+def _do(client: WorkerClient, *words: str) -> None:
+    # redis-py does not type it.
+    client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 def _persistence(client: WorkerClient) -> dict[str, Any]:
