@@ -14,7 +14,7 @@ from app.erasure import rejects
 from app.erasure.mentions import Mentions
 from app.erasure.parquet import documents, erase_rows, rows_of
 from app.imports.journal.known import forget_gone_rows, wait_for_commits
-from app.imports.scratch import no_import
+from app.imports.reading.scratch import no_import
 from app.settings import Settings
 from app.stores.feast.offline import snapshot_files, snapshots_held
 from app.stores.jobs.folder import Jobs

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.customers.keys import PersonKeys
+from app.domain import JsonObject
 
 ERASED = "(erased)"
 
@@ -27,7 +28,7 @@ class Mentions:
         """Whether the text names the person."""
         return self._pattern is not None and self._pattern.search(text) is not None
 
-    def texts(self, document: Any) -> Iterator[str]:
+    def texts(self, document: object) -> Iterator[str]:
         """Every text in a JSON document that names the person, names of fields included."""
         if isinstance(document, str):
             if self.are_in(document):
@@ -40,15 +41,16 @@ class Mentions:
             for each in document:
                 yield from self.texts(each)
 
-    def erased(self, document: Any) -> Any:
+    def erased(self, document: JsonObject) -> JsonObject:
         """The document with ERASED in the place of every such text."""
-        if isinstance(document, str):
-            return ERASED if self.are_in(document) else document
-        if isinstance(document, dict):
-            return {self.erased(name): self.erased(value) for name, value in document.items()}
-        if isinstance(document, list):
-            return [self.erased(each) for each in document]
-        return document
+        return {self._without(name): self._without(value) for name, value in document.items()}
+
+    def _without(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return ERASED if self.are_in(value) else value
+        if isinstance(value, list):
+            return [self._without(each) for each in value]
+        return self.erased(value) if isinstance(value, dict) else value
 
 
 def _forms(name: str) -> set[str]:

@@ -11,11 +11,11 @@ import polars as pl
 from app.composition.stores import opened_ledger
 from app.imports import campaign_rows as rows
 from app.imports.checked import check, without_ignored
-from app.imports.erased import reported, without_erased
 from app.imports.journal.applied import journal_of
 from app.imports.journal.records import BY_NOBODY, Intake, new_record, recorded
 from app.imports.journal.reports import report_of
 from app.imports.plan import Plan, opened
+from app.imports.quality.erased import reported, without_erased
 from app.imports.reading.block import Block, TableFile
 from app.imports.reading.table_file import whole
 from app.imports.report import ImportReport, Rejects

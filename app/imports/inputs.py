@@ -10,8 +10,8 @@ from pathlib import Path
 
 from app.errors import BadInput
 from app.imports.feed.fetch import fetch, url_of
+from app.imports.reading.scratch import scratch
 from app.imports.reading.table_file import is_workbook
-from app.imports.scratch import scratch
 
 STANDARD_INPUT = Path("-")
 

@@ -23,8 +23,8 @@ from app.imports.places.prices import import_prices
 from app.imports.places.stock import import_stock
 from app.imports.plan import AS_FOUND, Plan, plan_of, zones_of_stores
 from app.imports.promotions import import_promotions
+from app.imports.reading.scratch import importing
 from app.imports.report import ImportReport
-from app.imports.scratch import importing
 from app.imports.shift import days_to_shift
 from app.imports.sources.complete_journey import import_complete_journey
 from app.imports.transactions import TABLE, import_transactions

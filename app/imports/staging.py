@@ -34,7 +34,7 @@ from app.history.rows import (
     TIME,
     TYPE,
 )
-from app.imports.erased import IsErased, nobody
+from app.imports.quality.erased import IsErased, nobody
 
 LINE = "line"
 CONTENT = "content"

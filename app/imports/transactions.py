@@ -29,12 +29,12 @@ from app.history.rows import (
 )
 from app.imports import values
 from app.imports.checked import CheckedRows, check, columns_of, without_ignored
-from app.imports.erased import reported, without_erased
 from app.imports.journal.history_imports import check_early, store
 from app.imports.journal.records import BY_NOBODY, Intake, new_record
 from app.imports.journal.reports import report_of
 from app.imports.mapping.apply import KIND, TIMES, WORD
 from app.imports.plan import Plan, as_read, opened, plan_of, zones_of_stores
+from app.imports.quality.erased import reported, without_erased
 from app.imports.quality.warnings import Facts, warnings
 from app.imports.reading.block import Block, TableFile
 from app.imports.report import ImportReport, Rejects

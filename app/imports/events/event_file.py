@@ -14,11 +14,11 @@ import polars as pl
 from app.domain import Event
 from app.errors import BadInput
 from app.history.rows import event_rows
-from app.imports.erased import IsErased, nobody, reported, without_erased_objects
 from app.imports.events.columns import INDEX, event_columns
 from app.imports.journal.history_imports import check_early, store
 from app.imports.journal.records import BY_NOBODY, ImportRecord, Intake, import_id_of
 from app.imports.journal.reports import report_of
+from app.imports.quality.erased import IsErased, nobody, reported, without_erased_objects
 from app.imports.reading.json_table import JsonObject, json_objects
 from app.imports.report import ImportReport, Reject, Rejects
 from app.imports.staging import EventStaging

@@ -18,7 +18,7 @@ import orjson
 
 from app.errors import BadInput
 from app.files import replace_durably, turn
-from app.imports.erased import IsErased, nobody
+from app.imports.quality.erased import IsErased, nobody
 from app.imports.reading.block import TableFile
 
 FOLDER = "imports"

@@ -18,8 +18,8 @@ from app.customers.keys import PersonKeys
 from app.erasure.files import PLACES, erase_from_files, found_in_files
 from app.files import turn
 from app.history import History
+from app.imports.reading.scratch import LOCK, importing
 from app.imports.run import Sources, run_imports
-from app.imports.scratch import LOCK, importing
 from app.imports.undo import list_imports
 from app.settings import Settings
 from app.stores.feast.offline import snapshot_files, snapshots_held

@@ -12,8 +12,8 @@ import pytest
 
 from app.history import History
 from app.imports import ImportReport, import_events, import_transactions
-from app.imports.erased import ERASED, IsErased, nobody
 from app.imports.journal.records import BY_NOBODY
+from app.imports.quality.erased import ERASED, IsErased, nobody
 from app.imports.run import Sources, run_imports
 from app.imports.undo import list_imports
 from app.ingest.schema import parse_event
