@@ -101,7 +101,7 @@ def run_imports(
     """
     if intake.replaces is not None and not (len(sources.named()) == 1 and sources.known not in KNOWN_SOURCES):
         raise BadInput(ONE_FILE)
-    with _writing(settings.data_dir), importing(settings.data_dir), planned(settings, sources) as plans:
+    with _writing(settings.data_dir), planned(settings, sources) as plans, importing(settings.data_dir):
         if intake.replaces is not None and [plan.table in STAYING_TABLES for plan in plans] != [False]:
             raise BadInput(ONE_FILE)
         work = _Run(settings, sources, shift_to_now=shift_to_now, now=now, progress=progress, intake=intake)
