@@ -57,7 +57,7 @@ FEED_CHECK_S = 5.0
 OFFER_INDEX_REFRESH_S = 0.5
 """A changed campaign shows so soon; each check costs two small queries."""
 CUSTOMERS_REFRESH_S = 0.1
-"""Several times within `app.stores.redis.customers.FOLLOWED_FOR_S`; each check costs one query of two small reads."""
+"""Several times within FOLLOWED_FOR_S (app/stores/redis/customers/reading.py); each check costs two small reads."""
 DOCUMENTS_CHECK_S = 1.0
 PLACES_REFRESH_S = 0.05
 """Changed stock counts so soon; each check costs one query of three small rows."""

@@ -277,7 +277,7 @@ class Settings(BaseSettings):
 
     @property
     def consent_is_required(self) -> bool:
-        """True where who said nothing gets nothing personal; on loopback it is taken to be asked for elsewhere."""
+        """True where who said nothing gets nothing personal; on loopback other systems see to it."""
         return self.consent == "required" or (self.consent is None and not self.is_loopback)
 
     @property

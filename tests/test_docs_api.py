@@ -53,10 +53,10 @@ def is_below(path: str, start: str) -> bool:
     return path == start or path.startswith(f"{start}/")
 
 
-def test_every_request_about_coupons_and_places_is_listed_with_its_scope(document: Document) -> None:
+def test_every_request_about_coupons_places_and_customers_is_listed_with_its_scope(document: Document) -> None:
     of_places = dict(requests_of(DOCS / "places.md"))
     assert of_places
-    listed = dict(requests_of(DOCS / "coupons.md")) | of_places
+    listed = dict(requests_of(DOCS / "coupons.md")) | of_places | dict(requests_of(DOCS / "privacy.md"))
     elsewhere = {"/v1/decisions", "/v1/decisions/{decision_id}"}
     elsewhere.add("/v1/customers/{customer_id}/replenishment")
     stated = {

@@ -32,7 +32,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "deltalake": ("app/history/",),
     "holidays": ("app/places/hours.py",),
     "jwt": ("app/api/pages/tokens.py",),
-    "cryptography": ("app/stores/sql/access/publishable.py",),
+    "cryptography": ("app/stores/sql/access/publishable.py", "app/erasure/receipt.py"),
     "fastapi": ("app/api/", "app/console/", "app/main.py"),
     "starlette": ("app/api/", "app/console/", "app/main.py"),
     "uvicorn": ("app/processes/server.py", "app/api/edge/connections.py"),

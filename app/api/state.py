@@ -16,11 +16,11 @@ from app.model.reloader import LiveBundle
 from app.places.live import LivePlaces
 from app.settings import Placement, Settings
 from app.stores.jobs.processes import JobProcesses
-from app.stores.redis.customers import RedisCustomers
+from app.stores.redis.customers.reading import RedisCustomers
+from app.stores.redis.customers.states import RedisStates
 from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.projections import Projections
 from app.stores.redis.server.disk import Disk
-from app.stores.redis.states import RedisStates
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.campaigns.offer_indexes import OfferIndexes
 from app.stores.sql.database.engine import Ledger

@@ -28,8 +28,8 @@ from app.imports.journal.applied import journal_of
 from app.model.bundle import POINTER
 from app.ports import Progress
 from app.settings import Settings
+from app.stores.redis.customers.documents import PersonDocuments
 from app.stores.redis.keys import WorkerClient
-from app.stores.redis.persons import PersonDocuments
 from app.stores.redis.server.embedded import redis_for
 from app.stores.sql.customers.erasures import add_tombstones
 from app.stores.sql.database.copies import POSTGRES, SQLITE, back_up_ledger, check_restorable, restore_ledger

@@ -8,8 +8,8 @@ from functools import partial
 from app.api.state import Service
 from app.customers.person import Person
 from app.errors import StoreUnavailable
-from app.stores.redis.customers import FOLLOWED_FOR_S, RedisCustomers
-from app.stores.redis.persons import PersonDocuments, people_of
+from app.stores.redis.customers.documents import PersonDocuments, people_of
+from app.stores.redis.customers.reading import FOLLOWED_FOR_S, RedisCustomers
 from app.stores.sql.customers.changes import changed_since
 from app.stores.sql.customers.consents import who_ever_said_no
 from app.stores.sql.database.engine import Ledger, Transaction

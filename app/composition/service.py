@@ -32,7 +32,8 @@ from app.places.live import LivePlaces
 from app.settings import Placement, Settings
 from app.stores.jobs.processes import JobProcesses
 from app.stores.redis.breaker import Breaker
-from app.stores.redis.customers import RedisCustomers
+from app.stores.redis.customers.reading import RedisCustomers
+from app.stores.redis.customers.states import RedisStates
 from app.stores.redis.decisions import DecisionLog
 from app.stores.redis.events import RedisEvents
 from app.stores.redis.keys import RedisKeys
@@ -40,7 +41,6 @@ from app.stores.redis.limits import SharedLimits
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.redis.server.disk import Disk
 from app.stores.redis.server.embedded import written_endpoint
-from app.stores.redis.states import RedisStates
 from app.stores.sql.access.keyfile import KeyFile
 from app.stores.sql.access.keyring import KeyRing
 from app.stores.sql.access.keys import read_keys
@@ -75,14 +75,8 @@ def build_service(
     offer_indexes = OfferIndexes(ledger)
     places = LivePlaces(clock=steady_s, currency=settings.currency)
     options = Options(settings.features_stale_after_s, offer_indexes.offer_index_of, places=places)
-    live = LiveBundle(
-        settings.bundles_dir,
-        tables_dir=settings.tables_dir,
-        warm=lambda bundle: _warm(bundle, options, next(iter(placements)), offer_indexes, places),
-        on_refused=lambda reason: metrics.bundle_refusals.labels(reason).inc(),
-        on_live=lambda bundle: _announce(bundle, metrics, placements),
-        on_canary=lambda version: metrics.canary_decisions.labels(version).inc(),
-    )
+    warm = partial(_warm, options=options, placement=next(iter(placements)), offer_indexes=offer_indexes, places=places)
+    live = _live(settings, metrics, placements, warm)
     # Two connections, so that no read waits behind a large write.
     reads, writes = PipelinedRedis(redis_url), PipelinedRedis(redis_url)
     keys = keys_of(settings)
@@ -149,6 +143,19 @@ async def close_service(service: Service, connections: Sequence[PipelinedRedis])
 def steady_s() -> float:
     """Seconds since the machine began: they pass while a process or the machine stands still, and nobody sets them."""
     return clock_gettime(CLOCK_BOOTTIME)
+
+
+def _live(
+    settings: Settings, metrics: Metrics, placements: Mapping[str, Placement], warm: Callable[[Bundle], None]
+) -> LiveBundle:
+    return LiveBundle(
+        settings.bundles_dir,
+        tables_dir=settings.tables_dir,
+        warm=warm,
+        on_refused=lambda reason: metrics.bundle_refusals.labels(reason).inc(),
+        on_live=lambda bundle: _announce(bundle, metrics, placements),
+        on_canary=lambda version: metrics.canary_decisions.labels(version).inc(),
+    )
 
 
 def _place_reports(ledger: Ledger, settings: Settings) -> SqlPlaceReports:

@@ -1,4 +1,4 @@
-"""What stays of somebody who was erased: keyed hashes, by which nobody is found again, and late data are refused."""
+"""What stays of somebody who was erased: hashes with a secret, by which nobody is found and late data are refused."""
 
 import hmac
 from collections.abc import Callable, Iterable

@@ -20,9 +20,9 @@ from app.erasure.register import note_in_backups
 from app.files import try_turn
 from app.history import History
 from app.settings import Settings
-from app.stores.redis.erasing import erase_in_redis, find_in_redis
+from app.stores.redis.customers.documents import PersonDocuments
+from app.stores.redis.customers.erasing import erase_in_redis, find_in_redis
 from app.stores.redis.keys import RedisKeys, WorkerClient
-from app.stores.redis.persons import PersonDocuments
 from app.stores.redis.server.leftovers import drop_leftovers as drop_from_redis
 from app.stores.sql.customers.audit import forget_looked_at, looks
 from app.stores.sql.customers.erasures import (
@@ -181,7 +181,7 @@ class Erasing:
         return note_in_backups(map(Path, folders), noted)
 
     def _disk(self) -> Found:
-        """What was deleted is still in files that grow: they are written anew."""
+        """What was deleted is still in files that grow: they are rewritten."""
         drop_from_redis(self._places.client, timeout_s=REWRITE_TIMEOUT_S)
         drop_from_sql(self._places.ledger)
         return {}

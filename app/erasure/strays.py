@@ -10,8 +10,8 @@ from app.customers.tombstones import tombstone_of, tombstones_of
 from app.domain import subject_of
 from app.erasure.run import Erasing, Places
 from app.history.rows import ANONYMOUS_ID, CUSTOMER_ID
+from app.stores.redis.customers.documents import PersonDocuments
 from app.stores.redis.keys import WorkerClient
-from app.stores.redis.persons import PersonDocuments
 from app.stores.sql.customers.erasures import all_tombstones, request_erasure
 from app.stores.sql.customers.known import known_names
 

@@ -18,10 +18,10 @@ from app.ingest.accept import Acceptance
 from app.offers.terms.basket import Basket, BasketLine, Situation
 from app.offers.terms.terms import Amount, CampaignTerms, Limit, OfferTerms
 from app.stores.redis.breaker import Breaker
-from app.stores.redis.customers import RedisCustomers
+from app.stores.redis.customers.documents import PersonDocuments
+from app.stores.redis.customers.reading import RedisCustomers
 from app.stores.redis.events import RedisEvents
 from app.stores.redis.keys import RedisKeys, worker_client
-from app.stores.redis.persons import PersonDocuments
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.sql.accounts.reconcile import reconcile
 from app.stores.sql.customers.consents import Evidence, Said, say
@@ -87,7 +87,7 @@ class Stores:
         self.documents.ensure()
 
     async def read(self, keys: Iterable[str]) -> dict[str, tuple[list[str], bool]]:
-        """By key the ids of the events that a decision reads, and whether it may; each asked twice, by one memory."""
+        """By key the ids of the events that a decision reads, and whether it may; each read twice, by one memory."""
         found = {}
         redis = PipelinedRedis(self.redis_url)
         customers = RedisCustomers(
@@ -141,7 +141,16 @@ class History:
 
     def run(self) -> None:
         """All steps, and the comparison in the middle and at the end."""
-        steps = (self.link, self.separate, self.link, self.event, self.redeem, self.redeem, self.give_back, self.say)
+        steps = (
+            self.link,
+            self.separate,
+            self.link,
+            self.event,
+            self.redeem,
+            self.redeem,
+            self.release_one,
+            self.say,
+        )
         for step in range(STEPS):
             self.now += timedelta(seconds=1)
             self.random.choice(steps)()
@@ -208,7 +217,7 @@ class History:
             self.model.used[key] += 1
             self.open.append((key, kind, orjson.loads(response.body)[kind]))
 
-    def give_back(self) -> None:
+    def release_one(self) -> None:
         if not self.open:
             return
         key, kind, name = self.open.pop(self.random.randrange(len(self.open)))

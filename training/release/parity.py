@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.stores.feast.online_row import decode_customer
 from app.stores.feast.push import bounded_client
 from app.stores.redis.breaker import Breaker
-from app.stores.redis.customers import read_features
+from app.stores.redis.customers.reading import read_features
 from app.stores.redis.keys import FEATURES_AS_OF, FEATURES_HISTORY
 from app.stores.redis.pipelined import PipelinedRedis
 from training.data.dataset import product_table

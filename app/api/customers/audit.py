@@ -35,7 +35,7 @@ class LookAnswer(BaseModel):
 
 
 class AuditAnswer(BaseModel):
-    """Looks in their order, 500 at most."""
+    """Entries in their order, 500 at most."""
 
     entries: list[LookAnswer] = Field(description="Oldest first")
 

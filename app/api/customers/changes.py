@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from app.customers.identities import customer_ids_of, identity_of, named_customer
 from app.errors import StoreUnavailable
 from app.ingest.sessions import SessionOutcome, SessionReport
-from app.stores.redis.customers import FOLLOWED_FOR_S, RedisCustomers
+from app.stores.redis.customers.reading import FOLLOWED_FOR_S, RedisCustomers
 from app.stores.redis.projections import Projections
 from app.stores.redis.server.disk import Disk
 from app.stores.sql.customers.changes import WALLET

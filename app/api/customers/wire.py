@@ -1,18 +1,19 @@
 """What identities, consents and preferences look like outside."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.documents import RequestModel
 from app.api.money import Money
 from app.bounds import NAME_LENGTH, Id, Instant
-from app.customers.consents import ALL_CHANNELS, MARKETING, PURPOSE, Statement, statuses_of
+from app.customers.consents import ALL_CHANNELS, MARKETING, PURPOSE, statuses_of
 from app.customers.identities import identity_behind
 from app.domain import Channel, JsonObject
 from app.stores.sql.customers.benefits import Benefits
+from app.stores.sql.customers.consents import statement_of
 from app.stores.sql.customers.links import Linked
 
 Purpose = Annotated[str, StringConstraints(pattern=f"^{PURPOSE}$")]
@@ -166,14 +167,11 @@ def link_body(linked: Linked) -> JsonObject:
     }
 
 
-def consents_body(customer_id: str, keys: Iterable[str], rows: Iterable[Any], *, is_required: bool) -> JsonObject:
+def consents_body(
+    customer_id: str, keys: Iterable[str], rows: Sequence[JsonObject], *, is_required: bool
+) -> JsonObject:
     """ConsentsAnswer; `rows` are those of the table of consents."""
-    each = list(rows)
-    said = [
-        [Statement(row.purpose, row.channel, row.said, row.at, row.number) for row in each if row.key == key]
-        for key in keys
-    ]
-    purposes = sorted({row.purpose for row in each})
+    said = [[statement_of(row) for row in rows if row["key"] == key] for key in keys]
     return {
         "customer_id": customer_id,
         "is_required": is_required,
@@ -185,19 +183,19 @@ def consents_body(customer_id: str, keys: Iterable[str], rows: Iterable[Any], *,
                     for channel, status in statuses_of(said, purpose).items()
                 ],
             }
-            for purpose in purposes
+            for purpose in sorted({row["purpose"] for row in rows})
         ],
         "history": [
             {
-                "purpose": row.purpose,
-                "channel": None if row.channel == ALL_CHANNELS else row.channel,
-                "status": row.said,
-                "time": row.at,
-                "source": row.source,
-                "text_version": row.text_version,
-                "identity": identities_body([row.key])[0],
+                "purpose": row["purpose"],
+                "channel": None if row["channel"] == ALL_CHANNELS else row["channel"],
+                "status": row["said"],
+                "time": row["at"],
+                "source": row["source"],
+                "text_version": row["text_version"],
+                "identity": identities_body([row["key"]])[0],
             }
-            for row in each
+            for row in rows
         ],
     }
 
@@ -211,7 +209,7 @@ def benefits_body(each: Sequence[Benefits]) -> JsonObject:
     }
 
 
-def preferences_body(customer_id: str, documents: Iterable[Mapping[str, Any]]) -> JsonObject:
+def preferences_body(customer_id: str, documents: Iterable[JsonObject]) -> JsonObject:
     """PreferencesAnswer: what any of the documents opts out of, and the fewest messages."""
     opted_out: dict[str, set[str]] = {}
     channels: dict[str, bool] = {}

@@ -100,7 +100,7 @@ class RedisKeys:
         return f"{{p{self.partition(subject)}}}:wallet:{subject}"
 
     def person(self, subject: str) -> str:
-        """The document of whoever has this identity (`app.stores.redis.persons`)."""
+        """The document of whoever has this identity (`app.stores.redis.customers.documents`)."""
         return f"{{p{self.partition(subject)}}}:person:{subject}"
 
     @staticmethod

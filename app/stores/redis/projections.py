@@ -17,8 +17,8 @@ from sqlalchemy import CompoundSelect, Connection, Select, delete, func, select,
 from app.domain import Wallet, WalletCoupon
 from app.errors import StoreUnavailable
 from app.offers.terms.status import CampaignStatus
+from app.stores.redis.customers.documents import PersonDocuments
 from app.stores.redis.keys import REMAINING, RedisKeys, WorkerClient
-from app.stores.redis.persons import PersonDocuments
 from app.stores.redis.wallets import MADE, pack_wallet
 from app.stores.sql.campaigns.memberships import tiers_of
 from app.stores.sql.coupons.audience_issuing import BY_DECISION

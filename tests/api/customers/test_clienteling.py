@@ -9,7 +9,7 @@ from tests.api.customers.test_identities import link, report
 from tests.api.customers.test_state import act
 from tests.support.world import customer, product
 
-WHY = {"staff_id": "emma", "reason": "asked for her size at the counter"}
+WHY = {"staff_id": "emma", "reason": "wants another size"}
 
 
 def look(api: httpx.Client, who: str, **parameters: str) -> dict[str, Any]:

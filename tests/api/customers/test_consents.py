@@ -42,7 +42,7 @@ def decide(client: httpx.Client, **fields: object) -> dict[str, Any]:
     return answer
 
 
-def test_withdrawal_makes_the_answer_that_of_a_stranger_and_a_grant_brings_it_back(
+def test_withdrawal_makes_the_answer_that_of_nobody_and_a_grant_brings_it_back(
     api: httpx.Client, ask: Ask, new_id: str
 ) -> None:
     who = customer("tea", 25)
@@ -94,13 +94,13 @@ def test_strictest_consent_of_all_names_counts_and_separating_gives_each_its_own
 
 def test_silence_is_no_consent_where_it_is_required(strict: httpx.Client, new_id: str) -> None:
     who = customer("coffee", 25)
-    stranger = decide(strict, anonymous_id=new_id)
-    assert impersonal(decide(strict, customer_id=who)) == (products(stranger), ["consent_missing"])
-    assert stranger["degraded"] == ["consent_missing"]
+    unknown = decide(strict, anonymous_id=new_id)
+    assert impersonal(decide(strict, customer_id=who)) == (products(unknown), ["consent_missing"])
+    assert unknown["degraded"] == ["consent_missing"]
     say(strict, who, "granted")
     answer = decide(strict, customer_id=who)
     assert is_personal(answer)
-    assert products(answer) != products(stranger)
+    assert products(answer) != products(unknown)
 
 
 def test_replenishment_is_personal_and_needs_consent(api: httpx.Client) -> None:

@@ -68,8 +68,8 @@ def test_views_are_no_part_of_the_state_without_consent(api: httpx.Client, new_i
 
 def test_what_was_removed_from_the_cart_is_of_no_interest_any_more(api: httpx.Client, ask: Ask, new_id: str) -> None:
     looked_at = {"customer_id": new_id, "product_id": product("coffee", 1)}
-    stranger = products(ask(anonymous_id=f"other-{new_id}"))
+    unknown = products(ask(anonymous_id=f"other-{new_id}"))
     report(api, act("view_item", new_id, 9, **looked_at), act("add_to_cart", new_id, 8, **looked_at))
-    assert products(ask(customer_id=new_id)) != stranger
+    assert products(ask(customer_id=new_id)) != unknown
     report(api, act("remove_from_cart", new_id, 7, **looked_at))
-    assert products(ask(customer_id=new_id)) == stranger
+    assert products(ask(customer_id=new_id)) == unknown

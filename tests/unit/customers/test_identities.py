@@ -76,7 +76,7 @@ def test_value_fits_where_ids_are_kept() -> None:
         identity_of("loyalty_card", "1" * 115)
 
 
-def test_keys_are_told_apart_by_what_they_name() -> None:
+def test_keys_say_which_ids_they_name() -> None:
     keys = ("a:dev-1", "c:901", "c:900", "c:~loyalty_card:1")
     assert customer_ids_of(keys) == ("900", "901", "~loyalty_card:1")
     assert anonymous_ids_of(keys) == ("dev-1",)

@@ -173,10 +173,15 @@ def spawn(
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for unfinished in folder.glob("temp-rewriteaof-*.aof"):
             unfinished.unlink()  # left by a server that was killed while it wrote it
-        command = [*launcher, str(get_binary_path()), *_options(folder, port, takes_writes=takes_writes)]
+        command = [
+            *launcher,
+            "env",
+            f"GLIBC_TUNABLES={FREED_IS_OVERWRITTEN}",
+            str(get_binary_path()),
+            *_options(folder, port, takes_writes=takes_writes),
+        ]
         # A session of its own, so that Ctrl-C in the terminal does not reach it: whoever started it ends it in order.
-        environment = os.environ | {"GLIBC_TUNABLES": FREED_IS_OVERWRITTEN}
-        process = subprocess.Popen(command, start_new_session=True, pass_fds=(lock.fileno(),), env=environment)
+        process = subprocess.Popen(command, start_new_session=True, pass_fds=(lock.fileno(),))
     endpoint = Endpoint(port, process.pid)
     try:
         _write_endpoint(data_dir, endpoint)

@@ -14,7 +14,7 @@ POLL_S = 0.05
 
 
 def drop_leftovers(client: WorkerClient, *, timeout_s: float) -> None:
-    """Returns once the append-only file is written anew from memory, and shared buffers hold other bytes.
+    """Returns once the append-only file is rewritten from memory, and shared buffers hold other bytes.
 
     Raises StoreUnavailable where that takes too long. A server without such a file has none to write.
     """

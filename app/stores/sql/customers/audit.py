@@ -50,7 +50,7 @@ def looks(
     starts_at: datetime | None = None,
     ends_at: datetime | None = None,
 ) -> list[dict[str, object]]:
-    """Looks in their order, at most PAGE: at these people (None: at all), behind this entry, in this period."""
+    """Entries in their order, at most PAGE: about these people (None: at all), behind this entry, in this period."""
     query = select(audit).where(audit.c.entry_id > after)
     if keys is not None:
         query = query.where(audit.c.key.in_(keys))

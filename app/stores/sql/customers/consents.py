@@ -3,11 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select
 
 from app.customers.consents import GRANTED, LIFTED, OBJECTED, WITHDRAWN, Statement
+from app.domain import JsonObject
 from app.stores.sql.customers.changes import next_number, note_change
 from app.stores.sql.customers.groups import keys_of
 from app.stores.sql.database.chunks import chunks
@@ -65,8 +66,13 @@ def statements_of(connection: Connection, keys: Collection[str]) -> dict[str, li
     """By key everything that was ever said there."""
     found: dict[str, list[Statement]] = {}
     for row in history_of(connection, keys):
-        found.setdefault(row.key, []).append(Statement(row.purpose, row.channel, row.said, row.at, row.number))
+        found.setdefault(row["key"], []).append(statement_of(row))
     return found
+
+
+def statement_of(row: JsonObject) -> Statement:
+    """A row of the table as a Statement."""
+    return Statement(row["purpose"], row["channel"], row["said"], row["at"], row["number"])
 
 
 def who_ever_said_no(connection: Connection) -> set[str]:
@@ -75,10 +81,10 @@ def who_ever_said_no(connection: Connection) -> set[str]:
     return set(connection.execute(query).scalars())
 
 
-def history_of(connection: Connection, keys: Collection[str]) -> list[Any]:
+def history_of(connection: Connection, keys: Collection[str]) -> list[JsonObject]:
     """The rows of everything that was said under these keys, oldest first."""
-    rows: list[Any] = []
+    rows: list[JsonObject] = []
     for chunk in chunks(sorted(keys)):
-        query = select(consents).where(consents.c.key.in_(chunk))
-        rows += connection.execute(query.order_by(consents.c.number, consents.c.key)).all()
+        query = select(consents).where(consents.c.key.in_(chunk)).order_by(consents.c.number, consents.c.key)
+        rows += [dict(row) for row in connection.execute(query).mappings()]
     return rows

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text
 
@@ -58,25 +57,19 @@ def link(
 
     Raises TooManyIdentities.
     """
-    return _set_owner(connection, identity, owner, of=owner, at=at, now=now)
+    return _set_owner(connection, identity, owner=owner, of=owner, at=at, now=now)
 
 
 def separate(
     connection: Connection, owner: str, identity: Identity, *, at: datetime | None = None, now: datetime
 ) -> Linked:
     """From `at` (None: from now) the identity is no longer this customer's; that of another it stays."""
-    separated = _set_owner(connection, identity, None, of=owner, at=at, now=now)
+    separated = _set_owner(connection, identity, owner=None, of=owner, at=at, now=now)
     behind = identity_behind(owner)
     if not separated.has_changed and identity.key != owner:
         # Two customers are linked whichever of them was said to be the other.
-        return _set_owner(connection, behind, None, of=identity.key, at=at, now=now)
+        return _set_owner(connection, behind, owner=None, of=identity.key, at=at, now=now)
     return separated
-
-
-def links_of(connection: Connection, owner_keys: Collection[str]) -> list[Any]:
-    """The rows of every identity that is linked to one of these."""
-    query = select(identities).where(identities.c.owner.in_(owner_keys)).order_by(identities.c.key)
-    return list(connection.execute(query).all())
 
 
 def share_persons(connection: Connection) -> None:
@@ -93,7 +86,7 @@ def hold_persons(connection: Connection) -> None:
 
 
 def _set_owner(
-    connection: Connection, identity: Identity, owner: str | None, *, of: str, at: datetime | None, now: datetime
+    connection: Connection, identity: Identity, *, owner: str | None, of: str, at: datetime | None, now: datetime
 ) -> Linked:
     hold_persons(connection)
     found = connection.execute(select(identities).where(identities.c.key == identity.key)).one_or_none()

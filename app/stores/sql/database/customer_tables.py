@@ -89,7 +89,7 @@ tombstones = Table(
     Column("erasure_id", String(40), nullable=False),
     Column("erased_at", Instant, nullable=False),
 )
-"""Keyed hashes of the keys of everybody who was erased (`app.customers.tombstones`)."""
+"""Hashes, with the secret, of the keys of everybody who was erased (`app.customers.tombstones`)."""
 
 audit = Table(
     "audit",

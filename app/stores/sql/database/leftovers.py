@@ -21,7 +21,7 @@ def drop_leftovers(ledger: Ledger) -> None:
     """After this no file of an SQLite ledger has a byte of a deleted row; raises StoreUnavailable where readers of long
     standing do not let it.
 
-    PostgreSQL is asked to reuse the space (VACUUM); until it does, deleted rows stay in its files, and in its log.
+    On PostgreSQL the space is freed (VACUUM); until it is used again, deleted rows stay in its files, and in its log.
     """
     try:
         if ledger.engine.dialect.name == "sqlite":

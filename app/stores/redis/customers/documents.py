@@ -8,6 +8,7 @@ means nothing: Redis may have lost it.
 
 import logging
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -117,7 +118,7 @@ class PersonDocuments:
         for start in range(0, len(keys), BATCH):
             batch = keys[start : start + BATCH]
             pipeline = self._client.pipeline(transaction=False)
-            for key, (number, document) in self._ledger.read(lambda c, of=batch: documents_of(c, of)).items():  # type: ignore[misc]
+            for key, (number, document) in self._ledger.read(partial(documents_of, keys=batch)).items():
                 pipeline.eval(WRITE, 1, self._keys.person(key), str(number), document)
             pipeline.execute()
 

@@ -20,8 +20,8 @@ from app.errors import StoreUnavailable
 from app.ports import CustomerState
 from app.stores.feast.online_row import CUSTOMER_FIELDS, customer_key, decode_customer
 from app.stores.redis.breaker import Breaker
+from app.stores.redis.customers.documents import unpack_person
 from app.stores.redis.keys import REMAINING, PackedEvent, RedisKeys, pack_arguments, pack_command, unpack_live
-from app.stores.redis.persons import unpack_person
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.redis.wallets import joined_wallets, unpack_wallet
 
@@ -204,7 +204,7 @@ class RedisCustomers:
         unknown = (Degraded.COUPONS_UNKNOWN,) if with_wallet and customer_ids_of(names) else ()
         if known is not None and is_young:
             degraded = (Degraded.FEATURES_STALE, *unknown)
-            return CustomerState(_decoded(known.rows), known.events, degraded, None, known.person.opted_out)
+            return CustomerState(_decoded(known.rows), known.events, degraded, opted_out=known.person.opted_out)
         if self._consent_is_required:
             return self._closed(Degraded.FEATURES_MISSING)
         return CustomerState(degraded=(Degraded.FEATURES_MISSING, *unknown))

@@ -6,8 +6,8 @@ from typing import Any
 from app.customers.identities import named_ids
 from app.domain import Event, subject_of
 from app.stores.redis.breaker import Breaker
+from app.stores.redis.customers.documents import unpack_person
 from app.stores.redis.keys import RedisKeys, pack_command, unpack_event
-from app.stores.redis.persons import unpack_person
 from app.stores.redis.pipelined import PipelinedRedis
 
 
