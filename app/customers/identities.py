@@ -91,6 +91,15 @@ def anonymous_ids_of(keys: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(key[2:] for key in keys if not key.startswith(_OF_CUSTOMER)))
 
 
+def names_in_columns(keys: Iterable[str]) -> tuple[str, ...]:
+    """Every form in which something may name one of these identities as its customer, `~device:x` of a visitor too."""
+    known = tuple(keys)
+    customer_ids = customer_ids_of(known)
+    named = [f"{MARK}{CUSTOMER_ID}:{name}" for name in customer_ids if not name.startswith(MARK)]
+    visitors = [f"{MARK}{kind}:{name}" for name in anonymous_ids_of(known) for kind in ANONYMOUS]
+    return tuple(sorted({*customer_ids, *named, *visitors}))
+
+
 def identity_behind(key: str) -> Identity:
     """The identity that has this key; of a visitor the type is not kept, so it is a device."""
     customer_id = customer_id_of(key)

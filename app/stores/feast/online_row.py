@@ -13,7 +13,7 @@ import numpy.typing as npt
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from app.domain import CustomerFeatures, Floats
+from app.domain import CustomerFeatures, Floats, JsonObject
 from app.feature_fields import (
     ACTIVITY,
     CUSTOMER_PROFILE,
@@ -128,6 +128,26 @@ def decode_customer(values: Sequence[bytes | None]) -> CustomerFeatures | None:
         return CustomerFeatures(min(times), _Scalars(values), _doubles(keys), *map(_floats, weights))
     except _BROKEN as error:
         raise _not_feast(error) from error
+
+
+def decode_hash(found: Mapping[bytes, bytes]) -> JsonObject:
+    """Everything that one hash holds, served or not: values by `view:feature`, times by `view` as unix seconds."""
+    times = {view: found.get(timestamp_field(view)) for view in {feature.view for feature in FEATURES}}
+    values = {f"{one.view}:{one.name}": found.get(feature_field(one.view, one.name)) for one in FEATURES}
+    try:
+        decoded: JsonObject = {view: _seconds(value) for view, value in times.items() if value is not None}
+        return decoded | {name: _plain(value) for name, value in values.items() if value}
+    except _BROKEN as error:
+        raise _not_feast(error) from error
+
+
+def _plain(value: bytes) -> object:
+    """A feature as JSON knows it."""
+    if value.startswith(b"\x82\x01"):
+        return _floats(value).tolist()
+    if value.startswith(b"\x7a"):
+        return _doubles(value).tolist()
+    return _READERS[value[0]](value)
 
 
 def _not_feast(error: Exception) -> ValueError:

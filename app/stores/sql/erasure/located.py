@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, String, Text, bindparam, cast, func, or_, select, text
 
+from app.customers.identities import names_in_columns
 from app.stores.sql.database.chunks import chunks
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.tables import (
@@ -21,7 +22,7 @@ from app.stores.sql.database.tables import (
     rollbacks,
     uses,
 )
-from app.stores.sql.erasure.names import Names, names_in_columns
+from app.stores.sql.erasure.names import Names
 
 LATE = timedelta(minutes=2)
 """A transaction that was under way during the scan carries an instant this much earlier at most."""

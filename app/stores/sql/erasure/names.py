@@ -1,9 +1,9 @@
 """Everything by which a row or a stored response can name a person, and documents without it; pure."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.customers.identities import ANONYMOUS, CUSTOMER_ID, MARK, customer_ids_of, named_customer
+from app.customers.identities import named_customer, names_in_columns
 from app.domain import subject_of
 from app.errors import BadInput
 from app.offers.terms.codes import normal_code
@@ -16,14 +16,6 @@ _CUSTOMER_FIELDS = frozenset({"customer_id", "customer_ids", "anonymous_id"})
 _CODE_FIELDS = frozenset({"code", "written_code"})
 _ORDER_FIELDS = frozenset({"order_id", "decision_id"})
 _OWN_FIELDS = frozenset({"redemption_id", "reservation_id"})
-
-
-def names_in_columns(keys: Collection[str]) -> tuple[str, ...]:
-    """Every form in which a column `customer_id` may hold one of these identities, as `~device:x` of a visitor."""
-    customer_ids = customer_ids_of(keys)
-    named = [f"{MARK}{CUSTOMER_ID}:{name}" for name in customer_ids if not name.startswith(MARK)]
-    visitors = [key[2:] for key in keys if not key.startswith(subject_of(""))]
-    return tuple(sorted({*customer_ids, *named, *(f"{MARK}{kind}:{one}" for one in visitors for kind in ANONYMOUS)}))
 
 
 @dataclass(frozen=True, slots=True)

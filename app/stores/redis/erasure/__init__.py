@@ -1,0 +1,1 @@
+"""Everything that Redis holds of one person: found for an export, and erased."""
