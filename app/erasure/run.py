@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import polars as pl
+
 from app.customers.identities import anonymous_ids_of, customer_ids_of
 from app.customers.keys import PersonKeys
 from app.customers.tombstones import pseudonyms, tombstones_of
@@ -19,9 +21,10 @@ from app.erasure.receipt import signed_receipt
 from app.erasure.register import note_in_backups
 from app.files import try_turn
 from app.history import History
+from app.history.rows import FROM_EVENT, ROW_ID, SOURCE
 from app.settings import Settings
 from app.stores.redis.customers.documents import PersonDocuments
-from app.stores.redis.customers.erasing import erase_in_redis, find_in_redis
+from app.stores.redis.erasure.erasing import erase_in_redis, find_in_redis
 from app.stores.redis.keys import RedisKeys, WorkerClient
 from app.stores.redis.server.leftovers import drop_leftovers as drop_from_redis
 from app.stores.sql.customers.audit import forget_looked_at, looks
@@ -69,8 +72,9 @@ def found_of(places: Places, names: Sequence[str]) -> JsonObject:
     """Everything that is stored of the person with these keys, by place: just what an erasure would take."""
     person = person_keys(names)
     looked_at = places.ledger.read(partial(looks, keys=names))
+    in_sql = partial(find_in_sql, keys=names, now=places.ledger.now())
     return {
-        "ledger": places.ledger.read(partial(find_in_sql, keys=names)) | {"audit": looked_at},
+        "ledger": places.ledger.read(in_sql) | {"audit": looked_at},
         "redis": find_in_redis(places.client, places.keys, names),
         "files": _by_place(found_in_files(places.settings, person)),
     }
@@ -142,7 +146,7 @@ class Erasing:
         if names:
             # Once more: who noted the request may not have come so far.
             self._documents.mark_erased(erasure.tombstones)
-            yield "redis", partial(erase_in_redis, places.client, places.keys, names)
+            yield "redis", lambda: self._redis(names, person)
             yield "ledger", self._ledger(names)
             yield "files", partial(erase_from_files, places.settings, person)
             if self._now() < erasure.requested_at + self._late_after:
@@ -151,6 +155,13 @@ class Erasing:
             places.ledger.write(partial(forget_names, erasure_id=erasure.erasure_id))
         yield "backups", partial(self._note_in_backups, erasure)
         yield "disk", self._disk
+
+    def _redis(self, names: Sequence[str], person: PersonKeys) -> Found:
+        """Marks of seen events go as well: as long as the history has the events, it says which."""
+        rows = self._places.history.of_person(person).filter(pl.col(SOURCE) == FROM_EVENT)
+        # A row's id is that of its sending, the number of the line, and the time.
+        sendings = {row_id.rsplit(" ", 2)[0] for row_id in rows[ROW_ID]}
+        return erase_in_redis(self._places.client, self._places.keys, names, sendings=sendings)
 
     def _ledger(self, names: Sequence[str]) -> Callable[[], Found]:
         def erase() -> Found:
@@ -169,7 +180,7 @@ class Erasing:
             places = self._places
             found = self._ledger(names)()
             found |= erase_from_files(places.settings, person)
-            return found | erase_in_redis(places.client, places.keys, names)
+            return found | self._redis(names, person)
 
         return erase
 

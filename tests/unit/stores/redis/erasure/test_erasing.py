@@ -14,14 +14,15 @@ from app.customers.identities import customer_id_of
 from app.customers.person import Person
 from app.domain import Event, ProductId, Wallet, WalletCoupon
 from app.errors import StoreUnavailable
+from app.ingest.accept import Acceptance
 from app.offers.terms.codes import new_code, new_id, shown_code
 from app.stores.feast.online_row import customer_key, entity_key, feature_field, timestamp_field
 from app.stores.redis.breaker import Breaker
+from app.stores.redis.customers.documents import pack_person
 from app.stores.redis.dead_letters import DeadLetters
 from app.stores.redis.erasure.erasing import erase_in_redis, find_in_redis
 from app.stores.redis.events import RedisEvents
 from app.stores.redis.keys import RedisKeys, pack_event, worker_client
-from app.stores.redis.persons import pack_person
 from app.stores.redis.pipelined import PipelinedRedis
 from app.stores.redis.stream import EventStream
 from app.stores.redis.wallets import pack_wallet
@@ -109,10 +110,17 @@ def accept(url: str, events: list[Event]) -> None:
     async def run() -> None:
         redis = PipelinedRedis(url)
         store = RedisEvents(
-            redis, KEYS, Breaker(in_flight_count=4), timeout_s=5, seen_keep_s=60, live_count=100, live_keep_s=60
+            redis,
+            KEYS,
+            Breaker(in_flight_count=4),
+            timeout_s=5,
+            seen_keep_s=60,
+            live_count=100,
+            live_keep_s=60,
+            secret=b"secret",
         )
         try:
-            assert all(await store.accept([[event] for event in events]))
+            assert set(await store.accept([[event] for event in events])) == {Acceptance.NEW}
         finally:
             await redis.aclose()
 
