@@ -17,6 +17,7 @@ from tests.support.world import World, customer, product
 from tests.test_docs import DOCS
 
 PAGES = sorted(page.name for page in DOCS.glob("for-*.md"))
+OF_CUSTOMERS = ("identity.md", "privacy.md")
 ENVIRONMENT = {"ENDCAP_FEATURES_STALE_AFTER_S": str(10**9), "ENDCAP_FEATURE_TIMEOUT_MS": "5000"}
 """The small shop's history ended long ago, and a busy machine must not cost its customer the coupon."""
 
@@ -55,6 +56,14 @@ def test_first_block_works_when_it_is_pasted_into_a_shell(up: Up, clone: Path, p
     assert block.shown, "the page shows what comes out"
     [answer] = run_blocks([block.with_names(small_shop_names(up.client))], clone, ENVIRONMENT)
     assert "urn:endcap:error" not in answer
+
+
+@pytest.mark.parametrize("page", OF_CUSTOMERS)
+def test_every_block_about_customers_works_when_it_is_pasted_into_a_shell(up: Up, clone: Path, page: str) -> None:
+    blocks = blocks_of(DOCS / page)
+    assert len(blocks) > 1
+    answers = run_blocks([block.with_names(small_shop_names(up.client)) for block in blocks], clone, ENVIRONMENT)
+    assert not [answer for answer in answers if "urn:endcap:error" in answer]
 
 
 def test_requests_of_the_readme_work_when_they_are_pasted_into_a_shell(up: Up, tmp_path: Path) -> None:

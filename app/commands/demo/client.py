@@ -30,6 +30,10 @@ class Client:
         """The answer to a POST; `key` makes a write safe to repeat."""
         return self._send("POST", path, body, {} if key is None else {"Idempotency-Key": key})
 
+    def put(self, path: str, body: Mapping[str, object]) -> JsonObject:
+        """The answer to a PUT."""
+        return self._send("PUT", path, body, headers={})
+
     def delete(self, path: str) -> JsonObject:
         """The answer to a DELETE."""
         return self._send("DELETE", path, body=None, headers={})

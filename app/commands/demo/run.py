@@ -19,6 +19,7 @@ from app.commands.demo.coupons import (
     find_shopper,
     qualification_lines,
 )
+from app.commands.demo.customers import customer_steps, erase_somebody
 from app.commands.demo.places import put_simulated_places, with_present_stock
 from app.commands.demo.sold_out import instant_text, put_aside, sell_out
 from app.commands.demo.tills import CHANGES_PER_S, first_sale, run_tills
@@ -104,6 +105,10 @@ def _show(
         _print_decision(client.base, body, _decision(client, body))
         if shopper.has_coupons:
             _show_coupons(settings, client, shopper)
+        for step in customer_steps(client, body):
+            show_text(step)
+        for step in erase_somebody(client):
+            show_text(step)
         _show_places(settings, client, shopper, places, stop)
         show_text(*import_parts(settings, now=datetime.now(UTC)))
         if not check:
