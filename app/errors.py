@@ -39,6 +39,7 @@ EndcapError
 │   ├── RequestInFlight        api.idempotency: the same request is being answered right now
 │   ├── TooManyKeys            sql.access.keys
 │   ├── TooManyIdentities      sql.customers.links
+│   ├── Erased                 sql.customers.erasures: somebody of this name was erased
 │   ├── AlreadyExists          sql.campaigns.campaigns
 │   ├── RevisionConflict       sql.campaigns.campaigns: somebody else changed it first
 │   ├── BudgetBelowSpend       sql.campaigns.campaigns

@@ -93,7 +93,7 @@ def build_service(
     event_store, decision_log = _writers(writes, keys, settings, metrics, disk)
     projections = projections_of(settings, ledger, redis_client(redis_url, timeout_s=settings.ingest_timeout_ms / 1000))
     requests, guesses = _limits(writes, keys, settings, metrics)
-    background = Background()
+    secret, background = secret_of(settings.privacy_file), Background()
     metrics.tasks.sources.append(background.problems)
     service = Service(
         settings,
@@ -101,7 +101,7 @@ def build_service(
         live,
         fallback_chain,
         people,
-        CustomerChanges(ledger, projections, people, disk),
+        CustomerChanges(ledger, projections, people, disk, secret),
         RedisStates(reads, keys, Breaker(in_flight_count=settings.max_in_flight_count), timeout_s=STATE_TIMEOUT_S),
         event_store,
         decision_log,
@@ -119,7 +119,7 @@ def build_service(
         JobProcesses(settings, own_command()),
         places,
         _place_reports(ledger, settings),
-        Places(settings, ledger, redis_client(redis_url), keys, history_of(settings), secret_of(settings.privacy_file)),
+        Places(settings, ledger, redis_client(redis_url), keys, history_of(settings), secret),
     )
     return service, [reads, writes]
 

@@ -56,17 +56,17 @@ async def link_identity(customer_id: Id, identity_type: Id, value: Id, request: 
     service = service_of(request)
     owner, identity = named_customer(customer_id).key, identity_of(identity_type, value)
     work = partial(link, owner=owner, identity=identity, now=service.ledger.now())
-    return json_answer(link_body(await service.customers.commit(work)))
+    return json_answer(link_body(await service.customers.commit(work, about=(owner, identity.key))))
 
 
-@router.delete(IDENTITY, response_model=LinkAnswer, responses=documented(422), **needs(Scope.CUSTOMERS))
+@router.delete(IDENTITY, response_model=LinkAnswer, responses=documented(409, 422), **needs(Scope.CUSTOMERS))
 async def separate_identity(customer_id: Id, identity_type: Id, value: Id, request: Request) -> Response:
     """The identity is no longer this customer's: each event and coupon is again that of whom it came from. Safe to
     repeat."""
     service = service_of(request)
     owner, identity = named_customer(customer_id).key, identity_of(identity_type, value)
     work = partial(separate, owner=owner, identity=identity, now=service.ledger.now())
-    return json_answer(link_body(await service.customers.commit(work)))
+    return json_answer(link_body(await service.customers.commit(work, about=(owner, identity.key))))
 
 
 @router.get(f"{CUSTOMER}/consents", response_model=ConsentsAnswer, responses=documented(422), **needs(Scope.CUSTOMERS))
@@ -78,7 +78,7 @@ def get_consents(customer_id: Id, request: Request) -> Response:
 @router.put(
     CUSTOMER + "/consents/{purpose}",
     response_model=ConsentsAnswer,
-    responses=documented(400, 413, 422),
+    responses=documented(400, 409, 413, 422),
     **needs(Scope.CUSTOMERS),
 )
 async def set_consent(customer_id: Id, purpose: Purpose, body: ConsentRequest, request: Request) -> Response:
@@ -91,7 +91,7 @@ async def set_consent(customer_id: Id, purpose: Purpose, body: ConsentRequest, r
 @router.post(
     f"{CUSTOMER}/objections",
     response_model=ConsentsAnswer,
-    responses=documented(400, 413, 422),
+    responses=documented(400, 409, 413, 422),
     **needs(Scope.CUSTOMERS),
 )
 async def record_objection(customer_id: Id, body: ObjectionRequest, request: Request) -> Response:
@@ -101,7 +101,7 @@ async def record_objection(customer_id: Id, body: ObjectionRequest, request: Req
 
 
 @router.delete(
-    CUSTOMER + "/objections/{purpose}", response_model=ConsentsAnswer, responses=documented(422),
+    CUSTOMER + "/objections/{purpose}", response_model=ConsentsAnswer, responses=documented(409, 422),
     **needs(Scope.CUSTOMERS),
 )  # fmt: skip
 async def lift_objection(customer_id: Id, purpose: Purpose, request: Request) -> Response:
@@ -129,7 +129,7 @@ def get_preferences(customer_id: Id, request: Request) -> Response:
 @router.put(
     f"{CUSTOMER}/preferences",
     response_model=PreferencesAnswer,
-    responses=documented(400, 413, 422),
+    responses=documented(400, 409, 413, 422),
     **needs(Scope.CUSTOMERS),
 )
 async def put_preferences(customer_id: Id, body: Preferences, request: Request) -> Response:
@@ -137,14 +137,15 @@ async def put_preferences(customer_id: Id, body: Preferences, request: Request) 
     service, key = service_of(request), named_customer(customer_id).key
     document = body.model_dump(mode="json", exclude_none=True)
     work = partial(set_preferences, key=key, document=document, now=service.ledger.now())
-    await service.customers.commit(work)
+    await service.customers.commit(work, about=[key])
     return json_answer(_preferences(service, customer_id))
 
 
 async def _say(request: Request, customer_id: str, said: Said, evidence: Evidence) -> Response:
     service, key = service_of(request), named_customer(customer_id).key
     work = partial(say, key=key, said=said, evidence=evidence, now=service.ledger.now())
-    await service.customers.commit(work, takes_away=said.status in (WITHDRAWN, OBJECTED))
+    takes_away = said.status in (WITHDRAWN, OBJECTED)
+    await service.customers.commit(work, about=[key], takes_away=takes_away)
     return json_answer(_consents(service, customer_id))
 
 

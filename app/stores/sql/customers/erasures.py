@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from app.customers.consents import ALL_CHANNELS, MARKETING, OBJECTED
 from app.domain import JsonObject
-from app.errors import Missing
+from app.errors import Conflict, Missing
 from app.offers.terms.codes import new_id
 from app.stores.sql.customers.consents import Evidence, Said, say
 from app.stores.sql.database.chunks import chunks
@@ -24,6 +24,12 @@ class ErasureNotFound(Missing):
     """No erasure has this id."""
 
     code = "erasure_not_found"
+
+
+class Erased(Conflict):
+    """Somebody of this name was erased on request."""
+
+    code = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,12 @@ def tombstones_among(connection: Connection, digests: Collection[str]) -> set[st
     for chunk in chunks(sorted(digests)):
         found |= set(connection.execute(select(tombstones.c.digest).where(tombstones.c.digest.in_(chunk))).scalars())
     return found
+
+
+def refuse_erased(connection: Connection, digests: Collection[str]) -> None:
+    """Raises Erased where one of them is of somebody who was erased."""
+    if tombstones_among(connection, digests):
+        raise Erased("somebody of this name was erased on request; whoever comes back needs another name")
 
 
 def all_tombstones(connection: Connection) -> frozenset[str]:

@@ -1,0 +1,51 @@
+"""Requests to be forgotten over HTTP: what counts from the answer on. What the worker does: tests/e2e/processes."""
+
+import httpx
+
+from tests.api.conftest import Ask
+from tests.api.customers.test_consents import say
+from tests.api.customers.test_identities import link, report
+from tests.support.world import product
+
+
+def test_from_the_answer_on_nothing_is_taken_used_or_noted_of_the_person(
+    api: httpx.Client, ask: Ask, new_id: str
+) -> None:
+    device, view = f"dev-{new_id}", {"type": "view_item", "product_id": product("tea", 1)}
+    link(api, new_id, "device", device)
+    say(api, new_id, "granted")
+    assert report(api, {"id": f"1-{new_id}", "customer_id": new_id} | view) == ["accepted"]
+    erasure = api.delete(f"/v1/customers/~device:{device}")
+    assert erasure.status_code == 202
+    assert ask(customer_id=new_id)["degraded"] == ["consent_missing"]
+    late = [{"id": f"2-{new_id}", "customer_id": new_id}, {"id": f"3-{new_id}", "anonymous_id": device}]
+    late += [{"id": f"4-{new_id}", "customer_id": f"other-{new_id}", "anonymous_id": device}]
+    assert report(api, *(one | view for one in late)) == ["rejected"] * 3
+    login = {"id": f"5-{new_id}", "type": "login", "customer_id": f"other-{new_id}", "anonymous_id": device}
+    assert report(api, login) == ["rejected"]
+    said = {"status": "granted", "source": "app"}
+    refused = api.put(f"/v1/customers/{new_id}/consents/personalization", json=said)
+    assert (refused.status_code, refused.json()["code"]) == (409, "erased")
+    assert api.put(f"/v1/customers/other-{new_id}/identities/device/{device}").status_code == 409
+
+
+def test_request_may_be_repeated_and_is_one_erasure(api: httpx.Client, new_id: str) -> None:
+    first, again = (api.delete(f"/v1/customers/{new_id}").json() for _ in range(2))
+    assert first["erasure_id"] == again["erasure_id"]
+    found = api.get(f"/v1/erasures/{first['erasure_id']}").json()
+    assert (found["status"], found["receipt"], found["steps"]) == ("running", None, {})
+    assert new_id not in str(found)
+
+
+def test_erasure_that_nobody_requested_is_not_found(api: httpx.Client) -> None:
+    assert api.get("/v1/erasures/ers_none").json()["code"] == "erasure_not_found"
+
+
+def test_export_holds_what_was_said_and_done_under_every_name(api: httpx.Client, new_id: str) -> None:
+    link(api, new_id, "device", f"dev-{new_id}")
+    say(api, new_id, "granted")
+    report(api, {"id": new_id, "type": "view_item", "anonymous_id": f"dev-{new_id}", "product_id": product("tea", 1)})
+    found = api.get(f"/v1/customers/{new_id}/export").json()
+    assert found["identities"] == [f"a:dev-{new_id}", f"c:{new_id}"]
+    assert {row["key"] for row in found["ledger"]["consents"]} == set(found["identities"])
+    assert [event["event_id"] for event in found["redis"]["live"]] == [new_id]
