@@ -49,8 +49,8 @@ class CustomerChanges:
         """What `work` returns, once the change counts in every decision of every process.
 
         `about`: keys of whom it is; `takes_away`: of a withdrawal no server may still answer from memory, so it waits
-        until none can. Raises Erased where one of `about` was erased, and StoreUnavailable where nothing is known of it:
-        the change may be stored, and counts at the latest when it is sent again.
+        until none can. Raises Erased where one of `about` was erased, and StoreUnavailable where nothing is known of
+        it: the change may be stored, and counts at the latest when it is sent again.
         """
         digests = set(tombstones_of(self.secret, about).values())
 
