@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from app.domain import subject_of
+from app.domain import JsonObject, subject_of
 from app.stores.sql.database.customer_tables import audit
 
 CLIENTELING = "clienteling"
@@ -49,7 +49,7 @@ def looks(
     after: int = 0,
     starts_at: datetime | None = None,
     ends_at: datetime | None = None,
-) -> list[dict[str, object]]:
+) -> list[JsonObject]:
     """Entries in their order, at most PAGE: about these people (None: at all), behind this entry, in this period."""
     query = select(audit).where(audit.c.entry_id > after)
     if keys is not None:
