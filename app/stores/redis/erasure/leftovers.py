@@ -1,4 +1,4 @@
-"""What a Valkey of our own still holds of deleted values: its file until that is written anew, and its own memory."""
+"""What a Valkey of our own still holds of deleted values: its file until that is rewritten, and its own memory."""
 
 from time import monotonic, sleep
 from typing import Any
@@ -14,7 +14,7 @@ WASH_BYTES, WASH_TIMES = 15_000, 20
 
 
 def rewrite_append_only(client: WorkerClient, *, timeout_s: float) -> None:
-    """Returns once the append-only file was written anew from what is there now; the files before are deleted then.
+    """Returns once the append-only file was rewritten from what is there now; the files before are deleted then.
 
     A rewrite that runs already may have begun before: it is waited for, and another follows. Valkey goes on answering:
     a child process writes. Raises StoreUnavailable where that fails or takes too long; then it is safe to call again.
@@ -25,9 +25,9 @@ def rewrite_append_only(client: WorkerClient, *, timeout_s: float) -> None:
         _begin(client, deadline)
         _wait_until_idle(client, deadline)
         if client.info("persistence")["aof_last_bgrewrite_status"] != "ok":  # type: ignore[index]  # not asynchronous
-            raise StoreUnavailable("Valkey could not write its append-only file anew; make room on its disk")
+            raise StoreUnavailable("Valkey could not rewrite its append-only file; make room on its disk")
     except (RedisError, OSError) as error:
-        raise StoreUnavailable(f"Valkey did not write its append-only file anew: {error!r}") from error
+        raise StoreUnavailable(f"Valkey did not rewrite its append-only file: {error!r}") from error
 
 
 def wash_memory(client: WorkerClient) -> None:
@@ -84,7 +84,7 @@ def _wait_until_idle(client: WorkerClient, deadline: float) -> None:
         if not (facts["aof_rewrite_in_progress"] or facts["aof_rewrite_scheduled"] or facts["rdb_bgsave_in_progress"]):
             return
         if monotonic() >= deadline:
-            raise StoreUnavailable("Valkey is still writing its append-only file anew; ask again in a while")
+            raise StoreUnavailable("Valkey is still rewriting its append-only file; ask again in a while")
         sleep(LOOK_EVERY_S)
 
 

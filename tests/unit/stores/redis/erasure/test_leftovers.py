@@ -99,7 +99,7 @@ def test_rewrite_that_takes_too_long_is_said_to(embedded: Server) -> None:
     client.config_set("rdb-key-save-delay", 100_000)
     for number in range(500):
         client.set(f"key-{number}", "x")
-    with pytest.raises(StoreUnavailable, match="still writing"):
+    with pytest.raises(StoreUnavailable, match="still rewriting"):
         rewrite_append_only(client, timeout_s=0.5)
 
 
