@@ -26,8 +26,9 @@ from app.history.rows import FROM_EVENT, ROW_ID, SOURCE
 from app.settings import Settings
 from app.stores.redis.customers.documents import PersonDocuments
 from app.stores.redis.erasure.erasing import erase_in_redis, find_in_redis
+from app.stores.redis.erasure.leftovers import rewrite_append_only, wait_until_taken, wash_memory
 from app.stores.redis.keys import RedisKeys, WorkerClient
-from app.stores.redis.server.leftovers import drop_leftovers as drop_from_redis
+from app.stores.redis.server.embedded import written_endpoint
 from app.stores.sql.customers.audit import forget_looked_at, looks
 from app.stores.sql.customers.erasures import (
     Erasure,
@@ -38,10 +39,10 @@ from app.stores.sql.customers.erasures import (
     running_erasures,
 )
 from app.stores.sql.database.engine import Ledger
-from app.stores.sql.database.leftovers import drop_leftovers as drop_from_sql
 from app.stores.sql.erasure.erasing import erase_in_sql
 from app.stores.sql.erasure.export import find_in_sql
 from app.stores.sql.erasure.located import locate
+from app.stores.sql.erasure.raw_bytes import flush_ledger
 
 STEPS = ("redis", "ledger", "files", "late", "backups", "disk", "memory")
 LATE_AFTER = timedelta(seconds=12)
@@ -49,6 +50,8 @@ LATE_AFTER = timedelta(seconds=12)
 EXCHANGE_EVERY_S = 20.0
 """Processes are exchanged for many erasures at once, and no more often than this."""
 REWRITE_TIMEOUT_S = 60.0
+TAKEN_WITHIN_S = 5.0
+"""So long events that wait may keep the block of a stream that an erased one was in."""
 LOCK = "erasing.lock"
 
 _log = logging.getLogger(__name__)
@@ -156,9 +159,8 @@ class Erasing:
             if self._now() < erasure.requested_at + self._late_after:
                 return
             yield "late", self._late(names, person)
-            places.ledger.write(partial(forget_names, erasure_id=erasure.erasure_id))
         yield "backups", partial(self._note_in_backups, erasure)
-        yield "disk", self._disk
+        yield "disk", lambda: self._disk(erasure)
 
     def _redis(self, names: Sequence[str], person: PersonKeys) -> Found:
         """Marks of seen events go as well: as long as the history has the events, it says which."""
@@ -195,14 +197,23 @@ class Erasing:
         noted = dict.fromkeys(erasure.tombstones, erasure.requested_at)
         return note_in_backups(map(Path, folders), noted)
 
-    def _disk(self) -> Found:
-        """What was deleted is still in files that grow: they are rewritten."""
+    def _disk(self, erasure: Erasure) -> Found:
+        """What was deleted is still in files that grow: they are rewritten. From here on no step needs a name."""
+        places, left = self._places, dict[str, int]()
+        places.ledger.write(partial(forget_names, erasure_id=erasure.erasure_id))
+        embedded = written_endpoint(places.settings.data_dir)
         # What another Redis keeps is up to whoever runs it: its commands may be forbidden, its scripts be others'.
-        is_ours = self._places.settings.redis_url is None
-        if is_ours:
-            drop_from_redis(self._places.client, timeout_s=REWRITE_TIMEOUT_S)
-        drop_from_sql(self._places.ledger)
-        return {} if is_ours else {"redis_left_to_its_operator": 1}
+        if embedded is not None and places.settings.redis_url in (None, embedded.url):
+            wait_until_taken(places.client, places.keys, timeout_s=TAKEN_WITHIN_S)
+            rewrite_append_only(places.client, timeout_s=REWRITE_TIMEOUT_S)
+            wash_memory(places.client)
+        else:
+            left["redis_left_to_its_operator"] = 1
+        # Without names, as after a kill, nobody can look for them: then the file is rewritten.
+        texts = [*customer_ids_of(erasure.names), *anonymous_ids_of(erasure.names)] or [""]
+        if not flush_ledger(places.ledger, texts, timeout_s=REWRITE_TIMEOUT_S):
+            left["ledger_left_for_a_quiet_hour"] = 1
+        return left
 
     def _do(self, erasure: Erasure, step: str, work: Callable[[], Found]) -> None:
         found = {place: count for place, count in work().items() if count}

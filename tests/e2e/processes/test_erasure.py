@@ -18,7 +18,7 @@ import pytest
 from tests.support.running import Up, bare_environment, command_of, endcap, endcap_up
 from tests.support.server import wait_until
 from tests.support.shop import Shop
-from tests.support.traces import as_written, files_with
+from tests.support.traces import as_written, files_with, found_in_memory
 from tests.support.world import World, product
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes through /proc")
@@ -28,25 +28,12 @@ NEEDLES = as_written(CANARY, DEVICE, CARD)
 DONE_WITHIN_S = 60.0
 
 
-def found_in_memory(pid: int) -> int:
+def found_in(pid: int) -> int:
     """How often the memory of a process has one of the needles; of one that is gone, never."""
-    found = 0
     try:
-        with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
-            for line in maps:
-                bounds, permissions, *_ = line.split()
-                if "r" not in permissions or "[v" in line:
-                    continue
-                start, end = (int(bound, 16) for bound in bounds.split("-"))
-                try:
-                    memory.seek(start)
-                    content = memory.read(end - start)
-                except (OSError, ValueError):
-                    continue
-                found += sum(content.count(needle) for needle in NEEDLES)
+        return sum(found_in_memory(pid, needle) for needle in NEEDLES)
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return found
 
 
 def run(data_dir: Path, *words: str) -> str:
@@ -134,11 +121,11 @@ def test_customer_who_was_erased_is_nowhere(up: Up, tmp_path: Path) -> None:
     before = files_with(up.data_dir, NEEDLES)
     places = {name.split("/")[0].removesuffix("-wal") for name in before}
     assert places >= {"history", "features", "valkey", "ledger.db", "rejects"}
-    assert sum(map(found_in_memory, pids(up)))
+    assert sum(map(found_in, pids(up)))
     erasure_id = erase(up.client)
     wait_until(lambda: receipt_of(up.client, erasure_id), "it is done", timeout_s=DONE_WITHIN_S)
     assert files_with(up.data_dir, NEEDLES) == {}
-    left = {" ".join(sorted(command_of(pid))): count for pid in pids(up) if (count := found_in_memory(pid))}
+    left = {" ".join(sorted(command_of(pid))): count for pid in pids(up) if (count := found_in(pid))}
     assert left == {}
     kept = json.dumps(up.client.get(f"/v1/customers/{BYSTANDER}/export").json())
     assert kept.count(BYSTANDER) > 10

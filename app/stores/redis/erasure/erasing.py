@@ -6,13 +6,13 @@ erases keeps those from writing, or erases once more.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
 import orjson
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, WatchError
 
 from app.domain import Event, JsonObject
 from app.errors import StoreUnavailable
@@ -28,9 +28,11 @@ from app.stores.redis.erasure.found import (
     read_each,
 )
 from app.stores.redis.keys import WORKER_GROUP, RedisKeys, WorkerClient
+from app.stores.redis.stream import PAGE, stream_entries
 from app.stores.redis.wallets import MADE, unpack_wallet
 
 LISTS = ("live", "cart", "saved")
+ATTEMPTS = 5
 
 
 def erase_in_redis(
@@ -62,28 +64,67 @@ def _erase(client: WorkerClient, places: Places, sendings: Collection[str], coup
     _unlink(client, gone, "seen", [places.keys.seen(one) for one in {*sendings, *(one.sending for one in events)}])
     _unlink(client, gone, "decisions", _decisions(client, by_kind, events, coupons))
     for kind, streams in places.streams().items():
-        for entry in entries_of(client, streams, places.names):
-            _erase_entry(client, gone, kind, entry, places.keys)
+        for stream in streams:
+            entries = list(entries_of(client, [stream], places.names))
+            _unlink_named(client, gone, entries, places.keys)
+            taken = _take(client, stream, entries) if kind == "events" else _copy_without(client, stream, entries)
+            if taken:
+                gone[kind] += taken
     _unlink(client, gone, "guesses", guesses_of(client, places.names))
     for kind, found in by_kind.items():
         _unlink(client, gone, kind, found)
     return gone
 
 
-def _erase_entry(client: WorkerClient, gone: Counter[str], kind: str, entry: Entry, keys: RedisKeys) -> None:
-    event = entry.event
-    if event is not None:
-        _unlink(client, gone, "seen", [keys.seen(event.sending)])
-        if event.decision_id is not None:
-            _unlink(client, gone, "decisions", [keys.decision(event.decision_id)])
-    pipeline = client.pipeline(transaction=True)
-    if kind == "events":
-        # Else a worker would claim it again and again.
-        pipeline.xack(entry.stream, WORKER_GROUP, entry.entry_id)
-    pipeline.xdel(entry.stream, entry.entry_id)
-    # 0 where the worker was quicker, who has put it into the history.
-    if pipeline.execute()[-1]:
-        gone[kind] += 1
+def _unlink_named(client: WorkerClient, gone: Counter[str], entries: Sequence[Entry], keys: RedisKeys) -> None:
+    """Deletes what the entries name, before them."""
+    events = [event for entry in entries if (event := entry.event) is not None]
+    _unlink(client, gone, "seen", {keys.seen(event.sending) for event in events})
+    named = {keys.decision(event.decision_id) for event in events if event.decision_id is not None}
+    _unlink(client, gone, "decisions", named)
+
+
+def _take(client: WorkerClient, stream: str, entries: Sequence[Entry]) -> int:
+    """Takes entries out of a stream of events and from whoever had them in hand; how many were there still."""
+    taken = 0
+    for start in range(0, len(entries), PAGE):
+        ids = [entry.entry_id for entry in entries[start : start + PAGE]]
+        pipeline = client.pipeline(transaction=True)
+        # Else a worker would claim them again and again.
+        pipeline.xack(stream, WORKER_GROUP, *ids)
+        pipeline.xdel(stream, *ids)
+        taken += pipeline.execute()[-1]
+    return taken
+
+
+def _copy_without(client: WorkerClient, stream: str, entries: Sequence[Entry]) -> int:
+    """Puts a copy without these entries in place of a stream that nobody reads in a group.
+
+    A deleted entry would stay in its block, in memory and in the file, as long as one of its neighbours is there, and
+    dead letters are there for long.
+    """
+    if not entries:
+        return 0
+    left_out, copy = {entry.entry_id for entry in entries}, f"{stream}:copy"
+    for _ in range(ATTEMPTS):
+        pipeline: Any
+        with client.pipeline() as pipeline, suppress(WatchError):
+            pipeline.watch(stream)
+            client.delete(copy)
+            count = 0
+            for entry_id, fields in stream_entries(client, stream):
+                if entry_id not in left_out:
+                    values: dict[Any, Any] = dict(fields)
+                    client.xadd(copy, values, id=entry_id)
+                    count += 1
+            pipeline.multi()
+            if count:
+                pipeline.rename(copy, stream)
+            else:
+                pipeline.delete(stream)
+            pipeline.execute()
+            return len(entries)
+    raise StoreUnavailable(f"stream {stream} changes all the time; try again")
 
 
 def find_in_redis(client: WorkerClient, keys: RedisKeys, names: Collection[str]) -> dict[str, list[JsonObject]]:

@@ -14,6 +14,9 @@ from app.stores.redis.keys import RedisKeys, WorkerClient, unpack_event
 from app.stores.redis.stream import Fields, stream_entries
 
 T = TypeVar("T")
+Read = Callable[[Any, Any], object]
+"""Puts the command that reads a key into a pipeline."""
+Answers = list[Any]
 
 SCAN_COUNT = 1000
 """So many keys a step: others are answered in between."""
@@ -114,12 +117,13 @@ def decisions_with(client: WorkerClient, texts: Collection[str]) -> Iterator[tup
                 yield key, body
 
 
-def read_each(client: WorkerClient, keys: Sequence[Any], read: Callable[[Any, Any], object]) -> list[Any]:
+def read_each(client: WorkerClient, keys: Sequence[str | bytes], read: Read) -> Answers:
     """What `read` asks of each key, in one round trip; one command a key, as in a cluster they lie apart."""
     pipeline = client.pipeline(transaction=False)
     for key in keys:
         read(pipeline, key)
-    return pipeline.execute()
+    answers: Answers = pipeline.execute()
+    return answers
 
 
 def _scan(client: WorkerClient, pattern: str) -> Iterator[bytes]:
