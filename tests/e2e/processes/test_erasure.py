@@ -25,7 +25,8 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lo
 
 CANARY, DEVICE, CARD, BYSTANDER = "canary-7f3a91", "canary-dev-5b20", "canary-card-91c4", "bystander-1"
 NEEDLES = as_written(CANARY, DEVICE, CARD)
-DONE_WITHIN_S = 60.0
+DONE_WITHIN_S = 240.0
+"""A busy machine may take long; benchmarks measure how long it takes on a quiet one."""
 
 
 def found_in(pid: int) -> int:
@@ -153,5 +154,5 @@ def test_erasure_that_is_killed_again_and_again_ends_the_same(up: Up) -> None:
         wait_until(lambda at=moment: datetime.now(UTC) > at, "the moment has come")
         wait_until(lambda: "worker" in up.parts(), "a worker runs")
         os.kill(up.parts()["worker"], signal.SIGKILL)
-    wait_until(lambda: receipt_of(up.client, erasure_id), "it is done", timeout_s=2 * DONE_WITHIN_S)
+    wait_until(lambda: receipt_of(up.client, erasure_id), "it is done", timeout_s=DONE_WITHIN_S)
     assert files_with(up.data_dir, NEEDLES) == {}
