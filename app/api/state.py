@@ -10,7 +10,7 @@ from app.api.edge.admission import Admission
 from app.api.limits import GuessLimit, RequestLimit
 from app.background import Background
 from app.decision.fallbacks import FallbackChain
-from app.erasure.run import Places
+from app.erasure.places import Places
 from app.ingest.accept import EventStore, PlaceStore
 from app.model.reloader import LiveBundle
 from app.places.live import LivePlaces

@@ -19,8 +19,8 @@ from app.backup.events import (
 )
 from app.composition.history import history_of
 from app.composition.stores import keys_of, opened_ledger, redis_client
+from app.erasure.places import Places
 from app.erasure.register import REGISTER, read_register
-from app.erasure.run import Places
 from app.erasure.secret import secret_of
 from app.erasure.strays import erase_strays
 from app.errors import StoreUnavailable
@@ -118,7 +118,7 @@ def _erase_again(settings: Settings, client: WorkerClient, erased: Mapping[str, 
     with opened_ledger(settings) as ledger:
         keys, secret = keys_of(settings), secret_of(settings.privacy_file)
         ledger.write(lambda connection: add_tombstones(connection, erased))
-        places = Places(settings, ledger, client, keys, history_of(settings), secret)
+        places = Places(settings, ledger, client, keys, secret)
         return erase_strays(places, PersonDocuments(ledger, client, keys))
 
 

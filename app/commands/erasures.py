@@ -23,12 +23,11 @@ def verify_erasure(
     receipt: ReceiptFile, customer_id: CustomerId = None, data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
     """Check the signature of an erasure's receipt, and that nothing of whom it is about is stored now."""
-    from app.composition.history import history_of
     from app.composition.stores import keys_of, opened_ledger, redis_client
     from app.customers.identities import named_customer
     from app.customers.tombstones import tombstone_of
+    from app.erasure.places import Places
     from app.erasure.receipt import check_receipt
-    from app.erasure.run import Places
     from app.erasure.secret import secret_of
     from app.erasure.strays import names_of
     from app.stores.redis.server.embedded import redis_for
@@ -46,7 +45,7 @@ def verify_erasure(
         closing(redis_client(redis_url)) as client,
         opened_ledger(settings) as ledger,
     ):
-        places = Places(settings, ledger, client, keys_of(settings), history_of(settings), secret)
+        places = Places(settings, ledger, client, keys_of(settings), secret)
         found = names_of(places, tombstones)
         is_refused = ledger.read(lambda connection: tombstones_among(connection, tombstones)) == tombstones
     problems = [f"{len(found)} of their names are stored: request the erasure again"] if found else []

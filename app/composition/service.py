@@ -16,7 +16,6 @@ from app.api.edge.connections import DECISIONS
 from app.api.limits import GuessLimit, RequestLimit
 from app.api.state import Service
 from app.background import Background
-from app.composition.history import history_of
 from app.composition.launch import own_command
 from app.composition.stores import keys_of, ledger_of, price_rules_of, projections_of, redis_client
 from app.decision.eligibility.merchandising import ignored_rules
@@ -24,7 +23,7 @@ from app.decision.eligibility.products import age_restricted_among
 from app.decision.fallbacks import FallbackChain
 from app.decision.pipeline import Options
 from app.decision.warm_up import warm_up
-from app.erasure.run import Places
+from app.erasure.places import Places
 from app.erasure.secret import secret_of
 from app.model.bundle import Bundle
 from app.model.reloader import LiveBundle
@@ -119,7 +118,7 @@ def build_service(
         JobProcesses(settings, own_command()),
         places,
         _place_reports(ledger, settings),
-        Places(settings, ledger, redis_client(redis_url), keys, history_of(settings), secret),
+        Places(settings, ledger, redis_client(redis_url), keys, secret),
     )
     return service, [reads, writes]
 

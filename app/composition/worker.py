@@ -10,8 +10,9 @@ from functools import partial
 from app.composition.history import history_of
 from app.composition.launch import own_command
 from app.composition.stores import keys_of, ledger_of, projections_of, redis_client
+from app.erasure.places import Places
 from app.erasure.retention import Retention
-from app.erasure.run import Erasing, Places, are_erased
+from app.erasure.run import Erasing, are_erased
 from app.erasure.secret import secret_of
 from app.errors import StoreUnavailable
 from app.settings import Settings
@@ -45,7 +46,7 @@ def opened_worker(settings: Settings, redis_url: str, *, parent_pid: int | None 
         live = LiveLists(client, keys, live_count=settings.live_event_count)
         projections = projections_of(settings, ledger, client)
         secret = secret_of(settings.privacy_file)
-        places = Places(settings, ledger, client, keys, history_of(settings), secret)
+        places = Places(settings, ledger, client, keys, secret)
         erasing = Erasing(places, projections.documents, parent_pid=parent_pid)
         retention = Retention(places)
         duties = Duties(

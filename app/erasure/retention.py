@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 from time import monotonic
 
-from app.erasure.run import Places
+from app.erasure.places import Places
 from app.stores.sql.customers.audit import delete_looks
 from app.stores.sql.customers.changes import delete_old_changes
 

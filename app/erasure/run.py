@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,16 +17,14 @@ from app.customers.tombstones import pseudonyms, tombstones_of
 from app.domain import Event, JsonObject, subject_of
 from app.erasure.files import erase_from_files, found_in_files
 from app.erasure.memory import older_children
+from app.erasure.places import Places
 from app.erasure.receipt import signed_receipt
 from app.erasure.register import note_in_backups
 from app.files import try_turn
-from app.history import History
 from app.history.rows import FROM_EVENT, ROW_ID, SOURCE
-from app.settings import Settings
 from app.stores.redis.customers.documents import PersonDocuments
 from app.stores.redis.erasure.erasing import erase_in_redis, find_in_redis
 from app.stores.redis.erasure.leftovers import rewrite_append_only, wait_until_taken, wash_memory
-from app.stores.redis.keys import RedisKeys, WorkerClient
 from app.stores.redis.server.embedded import written_endpoint
 from app.stores.sql.customers.audit import forget_looked_at, looks
 from app.stores.sql.customers.erasures import (
@@ -38,13 +35,11 @@ from app.stores.sql.customers.erasures import (
     note_step,
     running_erasures,
 )
-from app.stores.sql.database.engine import Ledger
 from app.stores.sql.erasure.erasing import erase_in_sql
 from app.stores.sql.erasure.export import find_in_sql
 from app.stores.sql.erasure.located import locate
 from app.stores.sql.erasure.raw_bytes import flush_ledger
 
-STEPS = ("redis", "ledger", "files", "late", "backups", "disk", "memory")
 LATE_AFTER = timedelta(seconds=12)
 """Whoever had taken something of the person in when they were erased has stored it by then: it is erased once more."""
 EXCHANGE_EVERY_S = 20.0
@@ -55,18 +50,6 @@ TAKEN_WITHIN_S = 5.0
 LOCK = "erasing.lock"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Every store that may hold something of a person."""
-
-    settings: Settings
-    ledger: Ledger
-    client: WorkerClient
-    keys: RedisKeys
-    history: History
-    secret: bytes
 
 
 Found = dict[str, int]

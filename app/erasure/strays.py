@@ -8,7 +8,8 @@ import polars as pl
 
 from app.customers.tombstones import tombstone_of, tombstones_of
 from app.domain import subject_of
-from app.erasure.run import Erasing, Places
+from app.erasure.places import Places
+from app.erasure.run import Erasing
 from app.history.rows import ANONYMOUS_ID, CUSTOMER_ID
 from app.stores.redis.customers.documents import PersonDocuments
 from app.stores.redis.keys import WorkerClient

@@ -63,7 +63,7 @@ class Answers:
         if status >= 400 and (media_type != "application/problem+json" or "code" not in document):
             self.faults.append(_fault(request, f"{status} without a problem document: {body[:200]!r}"))
         if status == 202:
-            self.accepted |= {row["id"] for row in document["results"] if row["status"] == "accepted"}
+            self.accepted |= {row["id"] for row in document.get("results", ()) if row["status"] == "accepted"}
         if status == 201 and "redeemed_at" in document:
             self.redeemed.add(document["redemption_id"])
 

@@ -17,10 +17,10 @@ def test_error_tree_of_the_docstring_is_complete() -> None:
 
 
 def load_everything() -> None:
-    """Imports every module that may define an error; migrations run under alembic alone."""
+    """Imports every module that may define an error; migrations and additions run under alembic alone."""
     for package in (app, training):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if "migrations" not in module.name:
+            if ".database.migrations" not in module.name and ".database.additions" not in module.name:
                 importlib.import_module(module.name)
 
 

@@ -26,9 +26,13 @@ WITHOUT_A_KEY = {
     *("/v1/imports", "/v1/imports/{import_id}/undo", "/v1/imports/mappings/{mapping}"),
     *("/v1/stores/{store_id}", "/v1/stock-reservations/{reservation_id}"),
     "/v1/stock-reservations/{reservation_id}/collect",
+    *("/v1/customers/{customer_id}", "/v1/customers/{customer_id}/identities/{identity_type}/{value}"),
+    *("/v1/customers/{customer_id}/consents/{purpose}", "/v1/customers/{customer_id}/objections"),
+    *("/v1/customers/{customer_id}/objections/{purpose}", "/v1/customers/{customer_id}/preferences"),
 }
 """Decisions change nothing either; each event has an id of its own, and products, files or stores sent again are the
-same. Goods are given back or collected once, however often that is sent."""
+same. Goods are given back or collected once, however often that is sent. What a customer says or wants is the same when
+they say it again."""
 
 
 def test_every_write_says_that_it_needs_a_key(shop: Shop) -> None:

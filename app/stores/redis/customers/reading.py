@@ -100,7 +100,7 @@ class RedisCustomers:
             documents, answers = await self._ask(names, known.person, channel, with_wallet=with_wallet)
             if documents is None:
                 # Redis has lost the documents: what somebody said before cannot be known.
-                return self._closed(Degraded.FEATURES_MISSING)
+                return self._closed(names, with_wallet=with_wallet)
             if documents != known.documents:
                 known = self._keep(names, documents)
                 _, answers = await self._ask((), known.person, channel, with_wallet=with_wallet)
@@ -194,28 +194,29 @@ class RedisCustomers:
         """What was known last; never a coupon: nobody knows what became of it since."""
         if self.clock() - self.followed_s >= FOLLOWED_FOR_S:
             # Neither Redis nor SQL say who said no.
-            return self._closed(Degraded.FEATURES_MISSING)
+            return self._closed(names, with_wallet=with_wallet)
         known = self._last_known.get(names)
         is_young = known is not None and monotonic() - known.read_at <= self._last_known_s
         people = [self.denied[name] for name in names if name in self.denied]
         people += [known.person] if known is not None and is_young else []
         if any(not self._allows(person, channel) for person in people):
-            return self._closed(Degraded.FEATURES_MISSING)
-        unknown = (Degraded.COUPONS_UNKNOWN,) if with_wallet and customer_ids_of(names) else ()
+            return self._closed(names, with_wallet=with_wallet)
+        unknown = _unknown(names, with_wallet=with_wallet)
         if known is not None and is_young:
             degraded = (Degraded.FEATURES_STALE, *unknown)
             return CustomerState(_decoded(known.rows), known.events, degraded, opted_out=known.person.opted_out)
         if self._consent_is_required:
-            return self._closed(Degraded.FEATURES_MISSING)
+            return self._closed(names, with_wallet=with_wallet)
         return CustomerState(degraded=(Degraded.FEATURES_MISSING, *unknown))
 
     def _allows(self, person: Person, channel: str | None) -> bool:
         return person.allows_personalization(channel, is_required=self._consent_is_required)
 
     @staticmethod
-    def _closed(why: Degraded) -> CustomerState:
+    def _closed(names: tuple[str, ...], *, with_wallet: bool) -> CustomerState:
         """The state of somebody of whom nothing may be used, because nobody knows what they allow."""
-        return CustomerState(degraded=(why, Degraded.CONSENT_MISSING))
+        unknown = _unknown(names, with_wallet=with_wallet)
+        return CustomerState(degraded=(Degraded.FEATURES_MISSING, Degraded.CONSENT_MISSING, *unknown))
 
 
 _READ_REMAINING = pack_command(b"HGETALL", REMAINING.encode())
@@ -226,6 +227,11 @@ _FIELDS = pack_arguments(*CUSTOMER_FIELDS)
 def read_features(customer_id: str) -> bytes:
     """HMGET of all of a customer's fields; all but the customer is packed once."""
     return _HMGET + pack_arguments(customer_key(customer_id)) + _FIELDS
+
+
+def _unknown(names: tuple[str, ...], *, with_wallet: bool) -> tuple[Degraded, ...]:
+    """The flag of a customer's coupons that could not be read."""
+    return (Degraded.COUPONS_UNKNOWN,) if with_wallet and customer_ids_of(names) else ()
 
 
 def _names(customer_id: str | None, anonymous_id: str | None) -> tuple[str, ...]:
