@@ -24,6 +24,7 @@ from sqlalchemy import select
 from app.composition.stores import opened_ledger
 from app.history import History
 from app.history.rows import ROW_ID
+from app.ingest.sessions import LOGIN, LOGOUT
 from app.settings import Settings
 from app.stores.redis.server.embedded import free_port
 from app.stores.sql.accounts.reconcile import reconcile
@@ -63,9 +64,19 @@ class Answers:
         if status >= 400 and (media_type != "application/problem+json" or "code" not in document):
             self.faults.append(_fault(request, f"{status} without a problem document: {body[:200]!r}"))
         if status == 202:
-            self.accepted |= {row["id"] for row in document.get("results", ()) if row["status"] == "accepted"}
+            results = {row["id"] for row in document.get("results", ()) if row["status"] == "accepted"}
+            self.accepted |= results - _sessions_in(request)
         if status == 201 and "redeemed_at" in document:
             self.redeemed.add(document["redemption_id"])
+
+
+def _sessions_in(request: HostileRequest) -> set[str]:
+    """The ids of logins and logouts, which say who is who and are no rows of the history."""
+    try:
+        rows = orjson.loads(request.body or b"{}")["events"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return set()
+    return {str(row["id"]).strip() for row in rows if isinstance(row, dict) and row.get("type") in (LOGIN, LOGOUT)}
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from benchmarks.failures.hostility import Answers, ask_everything, lost
 from tests.support.server import serving, wait_until
 from tests.support.world import World
 
-COUNT, SEED = 300, 11
+COUNT, SEED = 500, 11
 """`python -m benchmarks.failures.hostility` asks thousands, of a whole `endcap up`."""
 
 
