@@ -1,4 +1,4 @@
-"""Requests to be forgotten over HTTP: what counts from the answer on. What the worker does: tests/e2e/processes."""
+"""Requests to be forgotten over HTTP, and what counts from the answer on."""
 
 import httpx
 

@@ -27,7 +27,10 @@ from tests.support.repository import ROOT, skip_unless_ci
 from tests.support.running import STOP_TIMEOUT_S, bare_environment, endcap, endcap_serve
 from tests.support.server import wait_until
 
-DOCUMENTED_WITHOUT_END = (":events", ":dead", ":wallet:", "offers:remaining", "features:", "endcap")
+DOCUMENTED_WITHOUT_END = (
+    *(":events", ":dead", ":wallet:", ":person:", ":persons", "erased:"),
+    *("offers:remaining", "features:", "endcap"),
+)
 
 TLS = """
 defaults

@@ -103,10 +103,10 @@ def test_whoever_withdraws_is_forgotten_and_known_as_saying_no(
         server.say("granted")
         await server.follower.follow()
         assert flags(await server.read()) == [Degraded.FEATURES_MISSING], "nothing is remembered, and nothing forbidden"
-        newcomer = Server(ledger, client, NOWHERE)
+        another = Server(ledger, client, NOWHERE)
         server.say("withdrawn")
-        await newcomer.follower.follow()
-        assert flags(await newcomer.read()) == [Degraded.FEATURES_MISSING, Degraded.CONSENT_MISSING]
+        await another.follower.follow()
+        assert flags(await another.read()) == [Degraded.FEATURES_MISSING, Degraded.CONSENT_MISSING]
 
     asyncio.run(run())
 
