@@ -2,8 +2,8 @@
 
 import csv
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from app.customers.keys import PersonKeys
 from app.domain import JsonObject
@@ -18,8 +18,7 @@ def lines_of(folder: Path, keys: PersonKeys) -> Iterator[JsonObject]:
     """Refused rows that name the person, each with its list."""
     mentions = Mentions(keys)
     for path in sorted(folder.glob(PATTERN)):
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = _reader(file)
+        with _rows(path) as rows:
             header = next(rows, [])
             for row in rows:
                 if _names(mentions, row):
@@ -36,27 +35,33 @@ def erase_lines(folder: Path, keys: PersonKeys) -> int:
 
 
 def _erase(path: Path, mentions: Mentions) -> int:
-    with path.open(encoding="utf-8", newline="") as file:
-        gone = sum(_names(mentions, row) for row in _reader(file))
+    with _rows(path) as rows:
+        gone = sum(_names(mentions, row) for row in rows)
     if gone:
         replace_atomically(path, lambda unfinished: _write_without(path, unfinished, mentions))
-        with path.open(encoding="utf-8", newline="") as file:
+        with _rows(path) as rows:
             # Its header stays at the most.
-            if sum(1 for _ in _reader(file)) <= 1:
-                path.unlink()
+            is_empty = sum(1 for _ in rows) <= 1
+        if is_empty:
+            path.unlink()
     return gone
 
 
 def _write_without(source: Path, target: Path, mentions: Mentions) -> None:
-    with source.open(encoding="utf-8", newline="") as old, target.open("w", encoding="utf-8", newline="") as new:
-        csv.writer(new).writerows(row for row in _reader(old) if not _names(mentions, row))
+    with _rows(source) as rows, target.open("w", encoding="utf-8", newline="") as new:
+        csv.writer(new).writerows(row for row in rows if not _names(mentions, row))
 
 
 def _names(mentions: Mentions, row: list[str]) -> bool:
     return any(mentions.are_in(field) for field in row)
 
 
-def _reader(file: IO[str]) -> Iterator[list[str]]:
-    # A refused line may be as long as the file that it is from; Python's own limit is 128 KB.
-    csv.field_size_limit(FIELD_MAX)
-    return csv.reader(file)
+@contextmanager
+def _rows(path: Path) -> Iterator[Iterator[list[str]]]:
+    """The rows of a list: a refused line may be as long as the file that it is from; Python's own limit is 128 KB."""
+    usual = csv.field_size_limit(FIELD_MAX)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            yield csv.reader(file)
+    finally:
+        csv.field_size_limit(usual)

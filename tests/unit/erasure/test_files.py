@@ -1,5 +1,6 @@
 """Whoever is erased is in no file any more, whatever had brought them there; what is exported is all that there was."""
 
+import csv
 import json
 import os
 import random
@@ -124,6 +125,15 @@ def test_what_killed_processes_left_goes_too(filled: Settings) -> None:
     (job / "file" / "sales.csv").write_text(LINE)
     erase_from_files(filled, KEYS)
     assert _traces(filled) == {}
+
+
+def test_long_lines_of_rejects_are_read_without_changing_what_imports_take(filled: Settings) -> None:
+    usual = csv.field_size_limit()
+    (filled.rejects_dir / "long.csv").write_text(f"line,raw\n2,{'x' * 200_000} {LINE}\n")
+    assert "long.csv" in {row.get("list") for _, row in found_in_files(filled, KEYS)}
+    erase_from_files(filled, KEYS)
+    assert _traces(filled) == {}
+    assert csv.field_size_limit() == usual
 
 
 def test_an_empty_data_directory_holds_nobody(tmp_path: Path) -> None:
