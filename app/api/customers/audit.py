@@ -13,10 +13,10 @@ from app.api.documents import json_answer
 from app.api.problems import documented
 from app.api.state import service_of
 from app.bounds import Id, Instant
-from app.customers.identities import identity_behind, named_customer
+from app.customers.identities import identity_behind
 from app.domain import Scope
 from app.stores.sql.customers.audit import looks
-from app.stores.sql.customers.groups import keys_of
+from app.stores.sql.customers.groups import keys_of_customer
 
 router = APIRouter(tags=["customers"])
 
@@ -52,6 +52,6 @@ def get_audit(
     ledger = service_of(request).ledger
     keys = None
     if customer_id is not None:
-        keys = ledger.read(partial(keys_of, key=named_customer(customer_id).key))
+        keys = ledger.read(partial(keys_of_customer, customer_id=customer_id))
     found = ledger.read(partial(looks, keys=keys, after=after, starts_at=starts_at, ends_at=ends_at))
     return json_answer({"entries": [row | asdict(identity_behind(str(row.pop("key")))) for row in found]})

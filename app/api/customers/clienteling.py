@@ -29,8 +29,9 @@ from app.model.bundle import Bundle
 from app.ports import CustomerState
 from app.stores.sql.coupons.staff_issuing import wallet_of
 from app.stores.sql.customers.audit import Look, note_look
-from app.stores.sql.customers.groups import keys_of
+from app.stores.sql.customers.groups import keys_of_customer
 from app.stores.sql.customers.preferences import preferences_of
+from app.stores.sql.database.engine import Transaction
 from app.telemetry import no_timer
 
 router = APIRouter(tags=["customers"])
@@ -86,21 +87,21 @@ async def look_at_customer(customer_id: Id, query: Annotated[LookQuery, Paramete
     # First of all: who cannot be noted may not look.
     note = partial(note_look, look=look, key=key, now=service.ledger.now())
     await run_in_threadpool(service.ledger.write, note)
-    of_ledger = await run_in_threadpool(_of_ledger, service, customer_id, key)
+    now = service.ledger.now()
+    of_ledger = await run_in_threadpool(service.ledger.read, partial(_of_ledger, customer_id=customer_id, now=now))
     return json_answer(of_ledger | await _profile(service, customer_id, query))
 
 
-def _of_ledger(service: Service, customer_id: str, key: str) -> JsonObject:
+def _of_ledger(connection: Transaction, customer_id: str, now: datetime) -> JsonObject:
     """Coupons and preferences."""
-    keys = service.ledger.read(partial(keys_of, key=key))
-    wanted = service.ledger.read(partial(preferences_of, keys=keys))
-    coupons = []
-    if customer_ids_of(keys):
-        now = service.ledger.now()
-        held = service.ledger.read(partial(wallet_of, customer_id=customer_id))
-        coupons = [coupon_document(one, now=now) for one in held]
-    preferences = preferences_body(customer_id, wanted.values())
-    return {"customer_id": customer_id, "preferences": preferences, "coupons": coupons}
+    keys = keys_of_customer(connection, customer_id)
+    # A person without a customer id holds no coupons.
+    held = wallet_of(connection, customer_id) if customer_ids_of(keys) else []
+    return {
+        "customer_id": customer_id,
+        "preferences": preferences_body(customer_id, preferences_of(connection, keys).values()),
+        "coupons": [coupon_document(one, now=now) for one in held],
+    }
 
 
 async def _profile(service: Service, customer_id: str, query: LookQuery) -> JsonObject:

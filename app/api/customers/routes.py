@@ -27,10 +27,10 @@ from app.api.state import Service, service_of
 from app.bounds import Id
 from app.customers.consents import ALL_CHANNELS, LIFTED, OBJECTED, WITHDRAWN
 from app.customers.identities import customer_ids_of, identity_of, named_customer
-from app.domain import Scope
+from app.domain import JsonObject, Scope
 from app.stores.sql.customers.benefits import benefits_of
 from app.stores.sql.customers.consents import Evidence, Said, history_of, say
-from app.stores.sql.customers.groups import keys_of
+from app.stores.sql.customers.groups import keys_of_customer
 from app.stores.sql.customers.links import link, separate
 from app.stores.sql.customers.preferences import preferences_of, set_preferences
 from app.stores.sql.database.engine import Transaction
@@ -45,8 +45,7 @@ IDENTITY = CUSTOMER + "/identities/{identity_type}/{value}"
 )
 def get_identities(customer_id: Id, request: Request) -> Response:
     """Every name of the person, this one among them."""
-    key = named_customer(customer_id).key
-    keys = service_of(request).ledger.read(partial(keys_of, key=key))
+    keys = service_of(request).ledger.read(partial(keys_of_customer, customer_id=customer_id))
     return json_answer({"customer_id": customer_id, "identities": identities_body(keys)})
 
 
@@ -72,7 +71,7 @@ async def separate_identity(customer_id: Id, identity_type: Id, value: Id, reque
 @router.get(f"{CUSTOMER}/consents", response_model=ConsentsAnswer, responses=documented(422), **needs(Scope.CUSTOMERS))
 def get_consents(customer_id: Id, request: Request) -> Response:
     """What the customer allows now, and everything that was said about it."""
-    return json_answer(_consents(service_of(request), customer_id))
+    return json_answer(_consents_now(service_of(request), customer_id))
 
 
 @router.put(
@@ -112,10 +111,14 @@ async def lift_objection(customer_id: Id, purpose: Purpose, request: Request) ->
 @router.get(f"{CUSTOMER}/benefits", response_model=BenefitsAnswer, responses=documented(422), **needs(Scope.CUSTOMERS))
 def get_benefits(customer_id: Id, request: Request) -> Response:
     """What the customer got for their data, as the ledger has it, next to what they allow."""
-    service, key = service_of(request), named_customer(customer_id).key
-    keys = service.ledger.read(partial(keys_of, key=key))
-    each = service.ledger.read(partial(benefits_of, customer_ids=customer_ids_of(keys)))
-    return json_answer(benefits_body(each) | _consents(service, customer_id))
+    service = service_of(request)
+
+    def read(connection: Transaction) -> dict[str, object]:
+        keys = keys_of_customer(connection, customer_id)
+        got = benefits_of(connection, customer_ids_of(keys))
+        return benefits_body(got) | _consents(connection, service, customer_id, keys)
+
+    return json_answer(service.ledger.read(read))
 
 
 @router.get(
@@ -146,21 +149,24 @@ async def _say(request: Request, customer_id: str, said: Said, evidence: Evidenc
     work = partial(say, key=key, said=said, evidence=evidence, now=service.ledger.now())
     takes_away = said.status in (WITHDRAWN, OBJECTED)
     await service.customers.commit(work, about=[key], takes_away=takes_away)
-    return json_answer(_consents(service, customer_id))
+    return json_answer(_consents_now(service, customer_id))
 
 
-def _consents(service: Service, customer_id: str) -> dict[str, object]:
-    key = named_customer(customer_id).key
-
+def _consents_now(service: Service, customer_id: str) -> dict[str, object]:
     def read(connection: Transaction) -> dict[str, object]:
-        keys = keys_of(connection, key)
-        is_required = service.settings.consent_is_required
-        return consents_body(customer_id, keys, history_of(connection, keys), is_required=is_required)
+        return _consents(connection, service, customer_id, keys_of_customer(connection, customer_id))
 
     return service.ledger.read(read)
 
 
+def _consents(connection: Transaction, service: Service, customer_id: str, keys: tuple[str, ...]) -> dict[str, object]:
+    is_required = service.settings.consent_is_required
+    return consents_body(customer_id, keys, history_of(connection, keys), is_required=is_required)
+
+
 def _preferences(service: Service, customer_id: str) -> dict[str, object]:
-    key = named_customer(customer_id).key
-    found = service.ledger.read(lambda connection: preferences_of(connection, keys_of(connection, key)))
+    def read(connection: Transaction) -> dict[str, JsonObject]:
+        return preferences_of(connection, keys_of_customer(connection, customer_id))
+
+    found = service.ledger.read(read)
     return preferences_body(customer_id, found.values())

@@ -31,6 +31,11 @@ def keys_of(connection: Connection, key: str) -> tuple[str, ...]:
     return keys_of_each(connection, [key])[key]
 
 
+def keys_of_customer(connection: Connection, customer_id: str) -> tuple[str, ...]:
+    """All keys of the person whom this names, as a customer id or as `~type:value`."""
+    return keys_of(connection, named_customer(customer_id).key)
+
+
 def customer_ids_joined(connection: Connection, customer_id: str) -> tuple[str, ...]:
     """Every customer id of this person, named in any way; the first is the one that limits count under.
 
