@@ -77,6 +77,7 @@ PARAMETERS = {
     "job_id": "The import on its way, as its answer names it",
     "import_id": "The import, as `GET /v1/imports` and its report name it",
     "mapping": "What later files are to call the mapping",
+    "erasure_id": "The erasure, as its answer names it",
     "offer_id": "The offer",
     "store_id": "The store or warehouse",
     "coupon_id": "The coupon",

@@ -5,7 +5,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -25,7 +25,8 @@ from tests.support.server import serving
 from tests.support.world import World
 
 CASES = int(os.environ.get("SCHEMATHESIS_CASES", "100"))
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+OF_ANY_ANSWER = [status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [not_a_server_error, *OF_ANY_ANSWER]
 SOUND, FAULTY = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 OPERATIONS = [
     ("/v1/decisions", "POST", (SOUND, FAULTY)),
@@ -86,13 +87,32 @@ OF_THE_LEDGER = [
     ("/v1/redemptions/{redemption_id}/rollback", "POST"),
 ]
 """They hardly need Redis, and are many: each is tried less often."""
+OF_CUSTOMERS = [
+    ("/v1/customers/{customer_id}/identities", "GET"),
+    ("/v1/customers/{customer_id}/identities/{identity_type}/{value}", "PUT"),
+    ("/v1/customers/{customer_id}/identities/{identity_type}/{value}", "DELETE"),
+    ("/v1/customers/{customer_id}/consents", "GET"),
+    ("/v1/customers/{customer_id}/consents/{purpose}", "PUT"),
+    ("/v1/customers/{customer_id}/objections", "POST"),
+    ("/v1/customers/{customer_id}/objections/{purpose}", "DELETE"),
+    ("/v1/customers/{customer_id}/preferences", "GET"),
+    ("/v1/customers/{customer_id}/preferences", "PUT"),
+    ("/v1/customers/{customer_id}/benefits", "GET"),
+    ("/v1/customers/{customer_id}/state", "GET"),
+    ("/v1/customers/{customer_id}/export", "GET"),
+    ("/v1/clienteling/customers/{customer_id}", "GET"),
+    ("/v1/audit", "GET"),
+    ("/v1/erasures/{erasure_id}", "GET"),
+]
+"""Without Redis, what needs it answers 503."""
 OF_PROCESSES = [
     ("/v1/imports", "POST"),
     ("/v1/imports", "GET"),
     ("/v1/imports/{import_id}/undo", "POST"),
     ("/v1/imports/mappings/{mapping}", "PUT"),
+    ("/v1/customers/{customer_id}", "DELETE"),
 ]
-"""Each request starts a process on the world that tests share, and few may wait: tests/api/imports tries them."""
+"""Each request starts work on the world that tests share: tests/api/imports and tests/api/customers try them."""
 
 
 @pytest.fixture(params=["redis up", "redis down"], scope="module")
@@ -117,7 +137,12 @@ def schema(service: httpx.Client) -> schemathesis.BaseSchema:
 
 def test_every_operation_of_the_service_is_tried(schema: schemathesis.BaseSchema) -> None:
     described = {(path, method.upper()) for path in schema for method in schema[path]}
-    assert described == {*((path, method) for path, method, _ in OPERATIONS), *OF_THE_LEDGER, *OF_PROCESSES}
+    assert described == {
+        *((path, method) for path, method, _ in OPERATIONS),
+        *OF_THE_LEDGER,
+        *OF_CUSTOMERS,
+        *OF_PROCESSES,
+    }
 
 
 @pytest.mark.parametrize(
@@ -137,12 +162,29 @@ def test_answer_about_coupons_keeps_what_openapi_promises(
     check(schema, path, method, mode, cases=CASES // 5)
 
 
-def check(schema: schemathesis.BaseSchema, path: str, method: str, mode: GenerationMode, *, cases: int) -> None:
+@pytest.mark.parametrize("mode", [SOUND, FAULTY])
+@pytest.mark.parametrize(("path", "method"), OF_CUSTOMERS)
+def test_answer_about_customers_keeps_what_openapi_promises(
+    schema: schemathesis.BaseSchema, path: str, method: str, mode: GenerationMode, request: pytest.FixtureRequest
+) -> None:
+    is_up = request.node.callspec.params["service"] == "redis up"
+    check(schema, path, method, mode, cases=CASES // 10, checks=CHECKS if is_up else OF_ANY_ANSWER)
+
+
+def check(
+    schema: schemathesis.BaseSchema,
+    path: str,
+    method: str,
+    mode: GenerationMode,
+    *,
+    cases: int,
+    checks: Sequence[schemathesis.CheckFunction] = CHECKS,
+) -> None:
     """Fails on the first made-up request whose answer is not as described."""
 
     @settings(max_examples=cases, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     def holds(case: Case[Any]) -> None:
-        case.call_and_validate(checks=CHECKS)
+        case.call_and_validate(checks=list(checks))
 
     holds()

@@ -67,7 +67,7 @@ def test_terms_and_events_that_are_parsed_later_are_described_by_reference(docum
     assert schemas["CampaignRequest"]["properties"]["terms"]["$ref"].endswith("/CampaignTerms")
     assert schemas["TrialOffer"]["properties"]["terms"]["$ref"].endswith("/OfferTerms")
     kinds = [kind["$ref"].split("/")[-1] for kind in schemas["EventBatch"]["properties"]["events"]["items"]["anyOf"]]
-    assert kinds == ["EventRow", "InventoryRow", "PriceRow"]
+    assert kinds == ["EventRow", "SessionRow", "InventoryRow", "PriceRow"]
 
 
 def test_every_error_has_the_same_shape_by_reference(document: Json) -> None:
