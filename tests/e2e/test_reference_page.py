@@ -43,7 +43,7 @@ def reference(browser: Browser, address: str) -> Iterator[tuple[Page, list[str]]
 
 def test_page_shows_every_tag_without_another_host(reference: tuple[Page, list[str]]) -> None:
     page, faults = reference
-    expect(page.locator(".opblock-tag")).to_have_count(8)
+    expect(page.locator(".opblock-tag")).to_have_count(9)
     assert page.locator(".opblock-tag").first.get_attribute("data-tag") == "decisions"
     assert faults == []
 

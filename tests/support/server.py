@@ -37,7 +37,7 @@ def serving(
     thread.start()
     try:
         wait_until(lambda: server.started, "the server starts")
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             yield client
     finally:
         server.should_exit = True

@@ -45,7 +45,9 @@ def test_standard_error_holds_json_lines_only_and_warns_once_of_a_misspelt_varia
         address = str(up.client.base_url).rstrip("/")
         assert up.send([view_of("p1", anonymous_id="device")])[0]["status"] == "accepted"
         assert up.interrupt() == 0
-    assert out.read_text() == f"Endcap on {address}/docs\n"
+    started, consent = out.read_text().splitlines()
+    assert started == f"Endcap on {address}/docs"
+    assert consent.startswith("Consent upstream: your own systems send only customers who gave theirs")
     lines = [json.loads(line) for line in err.read_text().splitlines()]
     assert {line["logger"].split(".")[0] for line in lines} == {"app", "uvicorn"}
     warnings = [line["message"] for line in lines if line["level"] == "WARNING"]

@@ -52,6 +52,10 @@ class Server:
         self.documents = PersonDocuments(ledger, client, KEYS)
         self.follower = CustomersFollower(ledger, self.people, self.documents)
 
+    async def start(self) -> None:
+        await self.follower.ensure_documents()
+        await self.follower.follow()
+
     def say(self, status: str) -> None:
         noted = self.ledger.write(
             lambda c: say(c, "c:ada", Said("personalization", "", status), Evidence("app"), now=AT)
@@ -75,8 +79,7 @@ def test_memory_is_used_only_as_long_as_every_change_is_known(
 ) -> None:
     async def run() -> None:
         server = Server(ledger, client, valkey)
-        await server.follower.ensure_documents()
-        await server.follower.follow()
+        await server.start()
         assert flags(await server.read()) == []
         await server.lose_redis()
         assert flags(await server.read()) == [Degraded.FEATURES_STALE]
@@ -93,8 +96,7 @@ def test_whoever_withdraws_is_forgotten_and_known_as_saying_no(
 ) -> None:
     async def run() -> None:
         server = Server(ledger, client, valkey)
-        await server.follower.ensure_documents()
-        await server.follower.follow()
+        await server.start()
         assert flags(await server.read()) == []
         server.say("withdrawn")
         await server.follower.follow()
@@ -117,8 +119,7 @@ def test_redis_that_lost_the_documents_shows_nothing_personal_until_they_are_bac
     async def run() -> None:
         server = Server(ledger, client, valkey)
         server.say("withdrawn")
-        await server.follower.ensure_documents()
-        await server.follower.follow()
+        await server.start()
         assert flags(await server.read()) == [Degraded.CONSENT_MISSING]
         client.flushdb()
         assert flags(await server.read()) == [Degraded.FEATURES_MISSING, Degraded.CONSENT_MISSING]
@@ -134,8 +135,7 @@ def test_where_consent_is_required_a_redis_that_is_away_means_none(
 ) -> None:
     async def run() -> None:
         server = Server(ledger, client, valkey, required=True)
-        await server.follower.ensure_documents()
-        await server.follower.follow()
+        await server.start()
         assert flags(await server.read()) == [Degraded.CONSENT_MISSING]
         server.say("granted")
         await server.follower.follow()
