@@ -67,6 +67,15 @@ class Up:
         return self.process.wait(STOP_TIMEOUT_S)
 
 
+def run_endcap(data_dir: Path, *words: str) -> str:
+    """What the command on this data directory prints; it must end well."""
+    done = subprocess.run(
+        [*endcap(*words), "--data-dir", str(data_dir)], env=bare_environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def command_of(pid: int) -> set[str]:
     """The words of a process's command line, its program without folder; empty when it is gone."""
     try:
