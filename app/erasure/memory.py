@@ -3,20 +3,20 @@
 import os
 from pathlib import Path
 
-VALKEY = "valkey-server"
+SERVES = "--parent-pid"
+"""Stands in the command of every process that `app.commands.supervisor` exchanges. Valkey is none of them, and is
+started so that what it frees keeps nothing; nor is what others start, as Python's own helper of a training."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def older_children(parent_pid: int, *, than_s: float) -> list[int]:
-    """The children of a process that began before this instant (unix seconds) and are still there, but for Valkey.
-
-    It is started so that what it frees keeps nothing.
-    """
+    """The children that serve and began before this instant (unix seconds) and are still there."""
     found = []
     for task in Path(f"/proc/{parent_pid}/task").glob("*/children"):
         for pid in map(int, task.read_text().split()):
             try:
-                if VALKEY not in Path(f"/proc/{pid}/comm").read_text() and _began_s(pid) < than_s:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+                if SERVES in command and _began_s(pid) < than_s:
                     found.append(pid)
             # It ended meanwhile.
             except (OSError, IndexError):
