@@ -184,12 +184,9 @@ class Erasing:
         """What was deleted is still in files that grow: they are rewritten. From here on no step needs a name."""
         places, left = self._places, dict[str, int]()
         places.ledger.write(partial(forget_names, erasure_id=erasure.erasure_id))
-        embedded = written_endpoint(places.settings.data_dir)
-        # What another Redis keeps is up to whoever runs it: its commands may be forbidden, its scripts be others'.
-        if embedded is not None and places.settings.redis_url in (None, embedded.url):
+        if self._is_redis_ours():
             wait_until_taken(places.client, places.keys, timeout_s=TAKEN_WITHIN_S)
             rewrite_append_only(places.client, timeout_s=REWRITE_TIMEOUT_S)
-            wash_memory(places.client)
         else:
             left["redis_left_to_its_operator"] = 1
         # Without names, as after a kill, nobody can look for them: then the file is rewritten.
@@ -197,6 +194,17 @@ class Erasing:
         if not flush_ledger(places.ledger, texts, timeout_s=REWRITE_TIMEOUT_S):
             left["ledger_left_for_a_quiet_hour"] = 1
         return left
+
+    def _memory(self) -> Found:
+        """Valkey's: that of those who served has gone with them, and with it what their connections held there."""
+        if self._is_redis_ours():
+            wash_memory(self._places.client)
+        return {}
+
+    def _is_redis_ours(self) -> bool:
+        """What another Redis keeps is up to whoever runs it: its commands may be forbidden, its scripts be others'."""
+        embedded = written_endpoint(self._places.settings.data_dir)
+        return embedded is not None and self._places.settings.redis_url in (None, embedded.url)
 
     def _do(self, erasure: Erasure, step: str, work: Callable[[], Found]) -> None:
         found = {place: count for place, count in work().items() if count}
@@ -217,7 +225,7 @@ class Erasing:
                 self._exchange(len(older))
                 return False
             else:
-                self._do(erasure, "memory", lambda: {})
+                self._do(erasure, "memory", self._memory)
         receipt = signed_receipt(self._again(erasure), self._places.secret, finished_at=self._now().isoformat())
         self._places.ledger.write(
             partial(finish_erasure, erasure_id=erasure.erasure_id, receipt=receipt, now=self._now())

@@ -44,9 +44,7 @@ def test_customer_who_was_erased_is_nowhere(up: Up, tmp_path: Path) -> None:
     erasure_id = erase(up.client)
     wait_until(lambda: receipt_of(up.client, erasure_id), "it is done", timeout_s=DONE_WITHIN_S)
     assert files_with(up.data_dir, NEEDLES) == {}
-    # Of Valkey's own memory: tests/unit/stores/redis/erasure/test_leftovers.py. Here others talk to it meanwhile.
-    served = [pid for pid in pids(up) if "valkey-server" not in command_of(pid)]
-    left = {" ".join(sorted(command_of(pid))): count for pid in served if (count := found_in(pid))}
+    left = {" ".join(sorted(command_of(pid))): count for pid in pids(up) if (count := found_in(pid))}
     assert left == {}
     kept = json.dumps(up.client.get(f"/v1/customers/{BYSTANDER}/export").json())
     assert kept.count(BYSTANDER) > 10

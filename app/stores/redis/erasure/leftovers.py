@@ -33,9 +33,9 @@ def rewrite_append_only(client: WorkerClient, *, timeout_s: float) -> None:
 def wash_memory(client: WorkerClient) -> None:
     """Makes a Valkey that shreds what it frees (`server.embedded`) let go of all that deleted values went through.
 
-    That is its log of slow commands, the strings of its scripts, and the buffers of commands. Answers that other
-    connections got stay in those buffers until their next ones. Not for a Redis that others use: its scripts are
-    forgotten. Raises StoreUnavailable.
+    That is its log of slow commands, the strings of its scripts, and the buffers of commands and of its file. Answers
+    that other connections got stay in buffers of theirs until the next ones, or until they end. Not for a Redis that
+    others use: its scripts are forgotten. Raises StoreUnavailable.
     """
     try:
         client.slowlog_reset()
@@ -44,6 +44,8 @@ def wash_memory(client: WorkerClient) -> None:
         _run(client, "SCRIPT", "FLUSH", "SYNC")
         for _ in range(WASH_TIMES):
             _run(client, "ECHO", "-" * WASH_BYTES)
+        # What it is about to append to its file stands in a buffer that is let go of only once it was this large.
+        client.set("washed", "-" * WASH_BYTES, px=1)
         # Scripts have a client of their own, which keeps the last answer that a call of theirs got.
         _run(client, "EVAL", "return #redis.call('ECHO', ARGV[1])", "0", "-" * WASH_BYTES)
     except (RedisError, OSError) as error:
