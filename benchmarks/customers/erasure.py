@@ -25,7 +25,7 @@ from time import perf_counter, sleep
 from typing import Any
 
 from benchmarks.support import machine
-from tests.support.canary import CANARY, NEEDLES, erase, event, found_in, pids, plant, receipt_of
+from tests.e2e.processes.canary import CANARY, NEEDLES, erase, event, found_in, pids, plant, receipt_of
 from tests.support.running import Up, command_of, endcap_up, run_endcap
 from tests.support.server import wait_until
 from tests.support.traces import files_with

@@ -11,7 +11,18 @@ from random import Random
 
 import pytest
 
-from tests.support.canary import BYSTANDER, CANARY, DEVICE, NEEDLES, erase, event, found_in, pids, plant, receipt_of
+from tests.e2e.processes.canary import (
+    BYSTANDER,
+    CANARY,
+    DEVICE,
+    NEEDLES,
+    erase,
+    event,
+    found_in,
+    pids,
+    plant,
+    receipt_of,
+)
 from tests.support.running import Up, command_of, endcap_up, run_endcap
 from tests.support.server import wait_until
 from tests.support.traces import as_written, files_with

@@ -34,7 +34,7 @@ from app.stores.sql.customers.erasures import request_erasure
 from app.stores.sql.customers.groups import keys_of_customer
 from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.tables import metadata
-from tests.support.canary import CANARY, NEEDLES, plant
+from tests.e2e.processes.canary import CANARY, NEEDLES, plant
 from tests.support.running import endcap_up, run_endcap
 from tests.support.server import wait_until
 from tests.support.traces import files_with
