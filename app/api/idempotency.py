@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 
@@ -12,6 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.access import RouteOptions, client_of, needs
 from app.api.state import Service, service_of
+from app.customers.identities import named_customer
+from app.customers.tombstones import tombstones_of
 from app.domain import Scope
 from app.errors import BadInput, Conflict, IdempotencyKeyMissing
 from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse
@@ -49,10 +51,10 @@ def idempotent(scope: Scope, *, is_required: bool = True) -> RouteOptions:
     return {"openapi_extra": options["openapi_extra"] | {"parameters": [_PARAMETER | {"required": is_required}]}}
 
 
-async def idempotent_request(request: Request) -> IdempotentRequest:
-    """The write that this request stands for, as of now by the ledger's clock.
+async def idempotent_request(request: Request, *, customers: Iterable[str | None] = ()) -> IdempotentRequest:
+    """The write that this request stands for, as of now by the ledger's clock; `customers` are those whom it names.
 
-    Raises IdempotencyKeyMissing, InvalidIdempotencyKey and StoreUnavailable.
+    Raises IdempotencyKeyMissing, InvalidIdempotencyKey and StoreUnavailable, and BadInput for a name that is none.
     """
     key = request.headers.get(HEADER)
     if not key:
@@ -61,7 +63,10 @@ async def idempotent_request(request: Request) -> IdempotentRequest:
         raise InvalidIdempotencyKey(f"{HEADER} must be 1 to {MAX_KEY_LENGTH} visible ASCII characters")
     # The path counts as well: the same body sent somewhere else is another request.
     content = f"{request.method} {request.url.path}\n".encode() + _canonical(await request.body())
-    return IdempotentRequest(client_of(request), key, sha256(content).hexdigest(), service_of(request).ledger.now())
+    service = service_of(request)
+    named = [named_customer(one).key for one in customers if one is not None]
+    tombstones = tuple(tombstones_of(service.personal_data.secret, named).values())
+    return IdempotentRequest(client_of(request), key, sha256(content).hexdigest(), service.ledger.now(), tombstones)
 
 
 def _canonical(body: bytes) -> bytes:

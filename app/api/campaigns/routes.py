@@ -171,7 +171,8 @@ def get_campaign_offers(campaign_id: Id, request: Request) -> Response:
 )
 async def add_to_audience(campaign_id: Id, body: AudienceRequest, request: Request) -> Response:
     """Adds customers to those whom the campaign is for; they get coupons when these are issued to the audience."""
-    service, write = service_of(request), await idempotent_request(request)
+    service = service_of(request)
+    write = await idempotent_request(request, customers=body.customer_ids or ())
     if body.tier is None:
         add = partial(add_audience, campaign_id=campaign_id, customer_ids=body.customer_ids or (), now=write.now)
     else:

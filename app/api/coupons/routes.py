@@ -65,7 +65,7 @@ def get_wallet(customer_id: Id, request: Request) -> Response:
 )
 async def set_membership(customer_id: Id, body: MembershipRequest, request: Request) -> Response:
     """From now on the customer is of this loyalty tier; coupons for tiers follow at once."""
-    service, write = service_of(request), await idempotent_request(request)
+    service, write = service_of(request), await idempotent_request(request, customers=[customer_id])
     content = orjson.dumps({"customer_id": customer_id, "tier": body.tier})
 
     def change(connection: Transaction) -> StoredResponse:
@@ -87,7 +87,8 @@ async def issue_coupons(campaign_id: Id, body: IssueRequest, request: Request) -
 
     An audience is gone through in steps: where it breaks off, the same request goes on, and nobody gets two.
     """
-    service, write = service_of(request), await idempotent_request(request)
+    service = service_of(request)
+    write = await idempotent_request(request, customers=body.customer_ids or ())
     if body.audience:
         work = partial(_issue_to_audience, service.ledger, campaign_id, body.offer_id, write)
     else:
@@ -111,7 +112,7 @@ async def issue_coupons(campaign_id: Id, body: IssueRequest, request: Request) -
 )
 async def activate_offer(body: ActivationRequest, request: Request) -> Response:
     """The customer's coupon of an offer that is issued by decision; safe to repeat: it is the same coupon."""
-    service, write = service_of(request), await idempotent_request(request)
+    service, write = service_of(request), await idempotent_request(request, customers=[body.customer_id])
 
     def find_or_issue(connection: Transaction) -> StoredResponse:
         coupon = activate(connection, body.offer_id, body.customer_id, now=write.now)

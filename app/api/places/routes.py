@@ -135,7 +135,7 @@ async def reserve_stock(body: StockReservationRequest, request: Request) -> Resp
 
     They are available to nobody else at once, and free again when they are released or their time is over.
     """
-    service, write = service_of(request), await idempotent_request(request)
+    service, write = service_of(request), await idempotent_request(request, customers=[body.customer_id])
     lines = [ReservedLine(line.product_id, round(line.quantity * MILLI)) for line in body.lines]
     _check_lines(lines)
     order = Order(body.order_id, write.client, body.customer_id)

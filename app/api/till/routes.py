@@ -112,7 +112,7 @@ async def validate_coupons(
 )
 async def reserve_coupons(body: ReservationRequest, request: Request) -> Response:
     """Holds coupons and the money that they cost for one order."""
-    write = await idempotent_request(request)
+    write = await idempotent_request(request, customers=[body.customer_id])
     _check_names_coupons(body, None)
     if (stored := await _find_stored(request, write)) is not None:
         return stored
@@ -164,7 +164,7 @@ async def release_reservation(reservation_id: Id, request: Request) -> Response:
 )
 async def redeem_coupons(body: RedemptionRequest, request: Request) -> Response:
     """Redeems the best combination of the coupons named, to the cent on every line, exactly once per key."""
-    write = await idempotent_request(request)
+    write = await idempotent_request(request, customers=[body.customer_id])
     _check_names_coupons(body, body.reservation_id)
     if (stored := await _find_stored(request, write)) is not None:
         return stored

@@ -5,6 +5,7 @@ import httpx
 from tests.api.conftest import Ask
 from tests.api.customers.test_consents import say
 from tests.api.customers.test_identities import link, report
+from tests.support.shop import Shop
 from tests.support.world import product
 
 
@@ -27,6 +28,31 @@ def test_from_the_answer_on_nothing_is_taken_used_or_noted_of_the_person(
     refused = api.put(f"/v1/customers/{new_id}/consents/personalization", json=said)
     assert (refused.status_code, refused.json()["code"]) == (409, "erased")
     assert api.put(f"/v1/customers/other-{new_id}/identities/device/{device}").status_code == 409
+
+
+def test_no_till_and_no_staff_brings_the_person_back(api: httpx.Client, new_id: str) -> None:
+    shop, card = Shop(api, ""), f"~loyalty_card:card-{new_id}"
+    offer = shop.offer(shop.campaign(), issue={"by": "decision"})
+    campaign = shop.get(f"/v1/offers/{offer}")["campaign_id"]
+    link(api, new_id, "loyalty_card", f"card-{new_id}")
+    code = shop.post(f"/v1/campaigns/{campaign}/coupons", {"offer_id": offer, "code": f"OPEN-{new_id}"[:16].upper()})[
+        "coupons"
+    ][0]["code"]
+    api.delete(f"/v1/customers/{new_id}").raise_for_status()
+    order = {"codes": [code], "customer_id": card}
+    refused = [
+        shop.redeem(1000, status=409, **order),
+        shop.reserve(1000, status=409, **order),
+        shop.post("/v1/coupons", {"offer_id": offer, "customer_id": new_id}, status=409),
+        shop.put(f"/v1/customers/{new_id}/membership", {"tier": "gold"}, status=409),
+    ]
+    assert {one["code"] for one in refused} == {"erased"}
+    for path in ("coupons", "audience"):
+        body = {"customer_ids": [f"other-{new_id}", new_id]} | ({"offer_id": offer} if path == "coupons" else {})
+        one = shop.post(f"/v1/campaigns/{campaign}/{path}", body, status=409)
+        assert (one["code"], one["detail"].split(" was")[0]) == ("erased", "customer 2 of the 2 named here")
+    assert shop.redeem(1000, codes=[code])["discount_minor"] == 200
+    assert shop.wallet(f"other-{new_id}") == []
 
 
 def test_request_may_be_repeated_and_is_one_erasure(api: httpx.Client, new_id: str) -> None:

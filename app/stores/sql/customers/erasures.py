@@ -1,6 +1,6 @@
 """Requests to be forgotten: noted with tombstones in one transaction, done step by step, closed with a receipt."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -115,6 +115,15 @@ def refuse_erased(connection: Connection, digests: Collection[str]) -> None:
     """Raises Erased where one of them is of somebody who was erased."""
     if tombstones_among(connection, digests):
         raise Erased("somebody of this name was erased on request; whoever comes back needs another name")
+
+
+def refuse_erased_customers(connection: Connection, digests: Sequence[str]) -> None:
+    """The same of the customers whom a request names, in its order: it says which of them."""
+    erased = tombstones_among(connection, digests)
+    for number, digest in enumerate(digests, 1):
+        if digest in erased:
+            who = "the customer" if len(digests) == 1 else f"customer {number} of the {len(digests)} named here"
+            raise Erased(f"{who} was erased on request; leave them out, or give whoever comes back another name")
 
 
 def all_tombstones(connection: Connection) -> frozenset[str]:

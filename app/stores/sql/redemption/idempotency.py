@@ -1,12 +1,13 @@
 """One key, one effect, one response: the record is part of the transaction whose response it keeps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select, update
 
 from app.errors import BadInput
+from app.stores.sql.customers.erasures import refuse_erased_customers
 from app.stores.sql.database.engine import Ledger
 from app.stores.sql.database.projection_queue import insert
 from app.stores.sql.database.tables import idempotency
@@ -22,12 +23,16 @@ class IdempotencyMismatch(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """A request that must have its effect once: who sends it under which key, and the SHA-256 of the request."""
+    """A request that must have its effect once: who sends it under which key, and the SHA-256 of the request.
+
+    `tombstones`: those that the customers whom it names would have, in its order; where one was erased, it is refused.
+    """
 
     client: str
     key: str
     fingerprint: str
     now: datetime
+    tombstones: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +98,14 @@ def _store_response(connection: Connection, request: IdempotentRequest, response
 def run_idempotent(
     ledger: Ledger, request: IdempotentRequest, work: Callable[[Connection], StoredResponse]
 ) -> StoredResponse:
-    """`work` in one transaction with its idempotency record; an error leaves neither."""
+    """`work` in one transaction with its idempotency record; an error leaves neither. Raises Erased."""
 
     def transaction(connection: Connection) -> StoredResponse:
         earlier = _claim_key(connection, request)
-        return earlier if earlier is not None else _store_response(connection, request, work(connection))
+        if earlier is not None:
+            return earlier
+        refuse_erased_customers(connection, request.tombstones)
+        return _store_response(connection, request, work(connection))
 
     return ledger.write(transaction)
 
