@@ -198,9 +198,8 @@ class History:
         self.model.events.setdefault(key, []).append(event_id)
 
     def redeem(self) -> None:
-        key = self.random.choice(self.customers)
-        customer_id = customer_id_of(key)
-        question = Question(BASKET, Situation(self.now, customer_id), (self.code,))
+        key, named = self._named_at_the_till()
+        question = Question(BASKET, Situation(self.now, named), (self.code,))
         request = self._request()
         is_room = self.model.used_by(key) < LIMIT
         if self.random.random() < 0.5:
@@ -216,6 +215,15 @@ class History:
         if is_room:
             self.model.used[key] += 1
             self.open.append((key, kind, orjson.loads(response.body)[kind]))
+
+    def _named_at_the_till(self) -> tuple[str, str]:
+        """Whose redemption it is, and a name that the till has for them: of a linked device it is its customer's."""
+        key = self.random.choice([*self.customers, *(one for one in self.devices if one in self.model.owners)])
+        if key in self.devices:
+            return self.model.owners[key], f"~device:{key[2:]}"
+        customer_id = str(customer_id_of(key))
+        forms = [customer_id] if customer_id.startswith("~") else [customer_id, f"~customer_id:{customer_id}"]
+        return key, self.random.choice(forms)
 
     def release_one(self) -> None:
         if not self.open:

@@ -69,8 +69,8 @@ async def set_membership(customer_id: Id, body: MembershipRequest, request: Requ
     content = orjson.dumps({"customer_id": customer_id, "tier": body.tier})
 
     def change(connection: Transaction) -> StoredResponse:
-        set_tier(connection, customer_id, body.tier, now=write.now)
-        return StoredResponse(200, content, (f"customer:{customer_id}",))
+        member = set_tier(connection, customer_id, body.tier, now=write.now)
+        return StoredResponse(200, content, (f"customer:{member}",))
 
     return await respond(service, write, partial(run_idempotent, service.ledger, write, change))
 

@@ -5,17 +5,20 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from app.stores.sql.customers.groups import customer_named
 from app.stores.sql.database import projection_queue as queue
 from app.stores.sql.database.chunks import chunks
 from app.stores.sql.database.tables import memberships
 
 
-def set_tier(connection: Connection, customer_id: str, tier: str, *, now: datetime) -> None:
-    """From now on the customer is of this loyalty tier."""
+def set_tier(connection: Connection, customer_id: str, tier: str, *, now: datetime) -> str:
+    """From now on the customer is of this loyalty tier; returns the id that tables hold."""
+    customer_id = customer_named(connection, customer_id)
     row = {"tier": tier, "updated_at": now}
     statement = queue.insert(connection, memberships).values(customer_id=customer_id, **row)
     connection.execute(statement.on_conflict_do_update(index_elements=["customer_id"], set_=row))
     queue.enqueue(connection, [f"customer:{customer_id}"], now=now)
+    return customer_id
 
 
 def tier_of(connection: Connection, customer_ids: Sequence[str]) -> str | None:

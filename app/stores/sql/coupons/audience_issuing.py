@@ -12,7 +12,7 @@ from app.offers.terms.records import Campaign, Coupon, Offer
 from app.offers.terms.status import CampaignStatus
 from app.stores.sql.campaigns.campaigns import find_campaign, find_offer, list_offers
 from app.stores.sql.coupons.issuing import coupon_of, issue
-from app.stores.sql.customers.groups import customer_ids_joined, joined_customers
+from app.stores.sql.customers.groups import customer_ids_joined, customer_named, joined_customers
 from app.stores.sql.customers.links import share_persons
 from app.stores.sql.database.chunks import CHUNK_ROWS, chunks
 from app.stores.sql.database.engine import Ledger
@@ -46,7 +46,8 @@ def add_audience(connection: Connection, campaign_id: str, customer_ids: Sequenc
     """How many of the customers are new to the campaign's audience; raises CampaignNotFound."""
     find_campaign(connection, campaign_id)
     # In one order, so that two requests that name the same customers cannot deadlock.
-    rows = [{"campaign_id": campaign_id, "customer_id": one, "assigned_at": now} for one in sorted(set(customer_ids))]
+    named = sorted({customer_named(connection, one) for one in customer_ids})
+    rows = [{"campaign_id": campaign_id, "customer_id": one, "assigned_at": now} for one in named]
     # What the statement wrote itself: a difference of two counts would hold what others added meanwhile.
     statement = insert(connection, audience).on_conflict_do_nothing().returning(audience.c.customer_id)
     added = sum(len(connection.execute(statement, chunk).all()) for chunk in chunks(rows))
@@ -109,6 +110,7 @@ def activate(connection: Connection, offer_id: str, customer_id: str, *, now: da
     offer = find_offer(connection, offer_id)
     campaign = find_campaign(connection, offer.campaign_id)
     share_persons(connection)
+    customer_id = customer_named(connection, customer_id)
     customer_ids = customer_ids_joined(connection, customer_id)
     earlier = _activated(connection, offer_id, customer_ids)
     if earlier is not None:

@@ -13,7 +13,7 @@ from app.offers.terms.time_zones import local_date
 from app.stores.sql.campaigns.campaigns import find_campaign, find_offer, find_offers
 from app.stores.sql.coupons.audience_issuing import check_active, check_not_over, offer_in
 from app.stores.sql.coupons.issuing import coupons_of, find_coupon, issue, revoke
-from app.stores.sql.customers.groups import customer_ids_joined
+from app.stores.sql.customers.groups import customer_ids_joined, customer_named
 
 BY_STAFF = "staff"
 _MOMENT = timedelta(microseconds=1)
@@ -99,7 +99,8 @@ def issue_by_staff(
     campaign, offer = find_campaign(connection, campaign_id), offer_in(connection, campaign_id, offer_id)
     check_active(offer)
     check_not_over(campaign, now)
-    coupons = issue(connection, offer, campaign, customer_ids, issued_by=BY_STAFF, code=code, now=now)
+    named = [None if one is None else customer_named(connection, one) for one in customer_ids]
+    coupons = issue(connection, offer, campaign, named, issued_by=BY_STAFF, code=code, now=now)
     return [IssuedCoupon(coupon, offer, campaign) for coupon in coupons]
 
 

@@ -4,11 +4,11 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, select
 
-from app.customers.identities import customer_ids_of, named_customer
+from app.customers.identities import customer_id_of, customer_ids_of, named_customer, named_ids
 from app.domain import subject_of
 from app.errors import BadInput
 from app.stores.sql.database.chunks import chunks
-from app.stores.sql.database.customer_tables import persons
+from app.stores.sql.database.customer_tables import identities, persons
 
 
 def keys_of_each(connection: Connection, keys: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -49,6 +49,20 @@ def customer_ids_joined(connection: Connection, customer_id: str) -> tuple[str, 
             pointer="/customer_id",
         )
     return joined
+
+
+def customer_named(connection: Connection, customer_id: str) -> str:
+    """The customer's id as tables hold it; of a device or cookie that of the customer it is linked to.
+
+    Raises BadInput as `customer_ids_joined` does.
+    """
+    named, device = named_ids(customer_id, None)
+    if named is not None:
+        return named
+    joined = customer_ids_joined(connection, customer_id)
+    query = select(identities.c.owner).where(identities.c.key == subject_of(None, device))
+    owner = customer_id_of(connection.execute(query).scalar() or "")
+    return joined[0] if owner is None else owner
 
 
 def joined_customers(connection: Connection, customer_ids: Collection[str]) -> dict[str, tuple[str, ...]]:

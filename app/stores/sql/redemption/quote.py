@@ -1,6 +1,7 @@
 """What coupons would give on a basket, from one snapshot and without any lock: the answer of a dry run."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from sqlalchemy import Connection, select
 
@@ -12,7 +13,7 @@ from app.offers.terms.terms import attributes_of
 from app.stores.sql.campaigns.campaigns import campaign_of, find_offers
 from app.stores.sql.campaigns.memberships import tier_of
 from app.stores.sql.coupons.issuing import coupon_of, coupons_of, find_by_code
-from app.stores.sql.customers.groups import customer_ids_joined
+from app.stores.sql.customers.groups import customer_ids_joined, customer_named
 from app.stores.sql.database.tables import campaigns, coupons, uses
 from app.stores.sql.redemption.capacities import (
     capacity_key,
@@ -27,8 +28,17 @@ from app.stores.sql.redemption.question import Question, Quote, QuotedCoupon
 from app.stores.sql.redemption.refusals import NOT_FOUND, refusal_of_coupon, refusal_of_recipient
 
 
+def with_customer(connection: Connection, question: Question) -> Question:
+    """The same of the customer by the id that tables hold, under whatever name they are meant."""
+    customer_id = question.situation.customer_id
+    if customer_id is None:
+        return question
+    return replace(question, situation=replace(question.situation, customer_id=customer_named(connection, customer_id)))
+
+
 def quote(connection: Connection, question: Question) -> Quote:
     """The best combination for the customer out of what may be used; nothing is changed or locked."""
+    question = with_customer(connection, question)
     situation = question.situation
     customer_id = situation.customer_id
     customer_ids = () if customer_id is None else customer_ids_joined(connection, customer_id)

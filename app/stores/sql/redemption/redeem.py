@@ -21,7 +21,7 @@ from app.stores.sql.redemption.documents import bought_document
 from app.stores.sql.redemption.entries import LedgerEntry, append_entries, stale_subjects_of
 from app.stores.sql.redemption.idempotency import IdempotentRequest, StoredResponse, find_response, run_idempotent
 from app.stores.sql.redemption.question import Question, Quote
-from app.stores.sql.redemption.quote import quote
+from app.stores.sql.redemption.quote import quote, with_customer
 from app.stores.sql.redemption.reservations import (
     Claimant,
     check_is_held,
@@ -108,7 +108,8 @@ def _quote_and_claim(
         if stored is not None:
             return stored
         if question.reservation_id is not None:
-            claimant = Claimant(request.client, question.situation.customer_id, order_id)
+            customer_id = with_customer(connection, question).situation.customer_id
+            claimant = Claimant(request.client, customer_id, order_id)
             check_is_held(connection, question.reservation_id, claimant, now=request.now)
         return quote(connection, question)
 
