@@ -196,10 +196,10 @@ class Erasing:
         return left
 
     def _memory(self) -> Found:
-        """Valkey's: that of those who served has gone with them, and with it what their connections held there."""
+        """Valkey's; that of those who served has gone with them, where there is somebody who exchanges them."""
         if self._is_redis_ours():
             wash_memory(self._places.client)
-        return {}
+        return {} if self._parent_pid is not None else {"left_to_restart": 1}
 
     def _is_redis_ours(self) -> bool:
         """What another Redis keeps is up to whoever runs it: its commands may be forbidden, its scripts be others'."""
@@ -218,14 +218,11 @@ class Erasing:
         if disk is None:
             return False
         if "memory" not in erasure.steps:
-            if self._parent_pid is None:
-                self._do(erasure, "memory", lambda: {"left_to_restart": 1})
-            elif older := older_children(self._parent_pid, than_s=_at_s(disk)):
-                # What began after this never held anything of the person: names and data were gone by then.
+            # What began after this never held anything of the person: names and data were gone by then.
+            if self._parent_pid is not None and (older := older_children(self._parent_pid, than_s=_at_s(disk))):
                 self._exchange(len(older))
                 return False
-            else:
-                self._do(erasure, "memory", self._memory)
+            self._do(erasure, "memory", self._memory)
         receipt = signed_receipt(self._again(erasure), self._places.secret, finished_at=self._now().isoformat())
         self._places.ledger.write(
             partial(finish_erasure, erasure_id=erasure.erasure_id, receipt=receipt, now=self._now())
