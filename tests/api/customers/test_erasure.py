@@ -35,9 +35,7 @@ def test_no_till_and_no_staff_brings_the_person_back(api: httpx.Client, new_id: 
     offer = shop.offer(shop.campaign(), issue={"by": "decision"})
     campaign = shop.get(f"/v1/offers/{offer}")["campaign_id"]
     link(api, new_id, "loyalty_card", f"card-{new_id}")
-    code = shop.post(f"/v1/campaigns/{campaign}/coupons", {"offer_id": offer, "code": f"OPEN-{new_id}"[:16].upper()})[
-        "coupons"
-    ][0]["code"]
+    code = shop.issue(offer, code=f"OPEN-{new_id}"[:16].upper())[0]["code"]
     api.delete(f"/v1/customers/{new_id}").raise_for_status()
     order = {"codes": [code], "customer_id": card}
     refused = [
@@ -51,6 +49,9 @@ def test_no_till_and_no_staff_brings_the_person_back(api: httpx.Client, new_id: 
         body = {"customer_ids": [f"other-{new_id}", new_id]} | ({"offer_id": offer} if path == "coupons" else {})
         one = shop.post(f"/v1/campaigns/{campaign}/{path}", body, status=409)
         assert (one["code"], one["detail"].split(" was")[0]) == ("erased", "customer 2 of the 2 named here")
+    named = [f"other-{new_id}", f"~customer_id:other-{new_id}", new_id]
+    twice = shop.post(f"/v1/campaigns/{campaign}/audience", {"customer_ids": named}, status=409)
+    assert twice["detail"].startswith("customer 3 of the 3 named here was")
     assert shop.redeem(1000, codes=[code])["discount_minor"] == 200
     assert shop.wallet(f"other-{new_id}") == []
 

@@ -25,14 +25,15 @@ class IdempotencyMismatch(BadInput):
 class IdempotentRequest:
     """A request that must have its effect once: who sends it under which key, and the SHA-256 of the request.
 
-    `tombstones`: those that the customers whom it names would have, in its order; where one was erased, it is refused.
+    `tombstones` computes those that the customers whom it names would have, in its order, and raises BadInput for a
+    name that is none; where one was erased, the request is refused.
     """
 
     client: str
     key: str
     fingerprint: str
     now: datetime
-    tombstones: Sequence[str] = ()
+    tombstones: Callable[[], Sequence[str]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +100,13 @@ def run_idempotent(
     ledger: Ledger, request: IdempotentRequest, work: Callable[[Connection], StoredResponse]
 ) -> StoredResponse:
     """`work` in one transaction with its idempotency record; an error leaves neither. Raises Erased."""
+    named = request.tombstones()
 
     def transaction(connection: Connection) -> StoredResponse:
         earlier = _claim_key(connection, request)
         if earlier is not None:
             return earlier
-        refuse_erased_customers(connection, request.tombstones)
+        refuse_erased_customers(connection, named)
         return _store_response(connection, request, work(connection))
 
     return ledger.write(transaction)
