@@ -16,6 +16,7 @@ from time import monotonic, sleep
 
 from app.composition.launch import own_command
 from app.composition.stores import ledger_of
+from app.erasure.memory import SERVES
 from app.errors import BadInput, BadSetting
 from app.processes.api import ApiProcesses, Launch
 from app.processes.child import Child
@@ -190,7 +191,7 @@ def _worker(environment: dict[str, str], metrics: PartMetrics) -> Child:
 
 
 def _command(name: str) -> list[str]:
-    return [*own_command(), name, "--parent-pid", str(os.getpid())]
+    return [*own_command(), name, SERVES, str(os.getpid())]
 
 
 def end_with(parent_pid: int) -> None:

@@ -83,11 +83,9 @@ class LookQuery(BaseModel):
 async def look_at_customer(customer_id: Id, query: Annotated[LookQuery, Parameters()], request: Request) -> Response:
     """What the customer bought, saved and has, and what to show them here; found by card as `~loyalty_card:…`."""
     service, key = service_of(request), named_customer(customer_id).key
-    look = Look(client_of(request), query.staff_id, query.reason)
+    look, now = Look(client_of(request), query.staff_id, query.reason), service.ledger.now()
     # First of all: who cannot be noted may not look.
-    note = partial(note_look, look=look, key=key, now=service.ledger.now())
-    await run_in_threadpool(service.ledger.write, note)
-    now = service.ledger.now()
+    await run_in_threadpool(service.ledger.write, partial(note_look, look=look, key=key, now=now))
     of_ledger = await run_in_threadpool(service.ledger.read, partial(_of_ledger, customer_id=customer_id, now=now))
     return json_answer(of_ledger | await _profile(service, customer_id, query))
 

@@ -107,11 +107,11 @@ def _quote_and_claim(
         stored = find_response(connection, request)
         if stored is not None:
             return stored
-        if question.reservation_id is not None:
-            customer_id = with_customer(connection, question).situation.customer_id
-            claimant = Claimant(request.client, customer_id, order_id)
-            check_is_held(connection, question.reservation_id, claimant, now=request.now)
-        return quote(connection, question)
+        named = with_customer(connection, question)
+        if named.reservation_id is not None:
+            claimant = Claimant(request.client, named.situation.customer_id, order_id)
+            check_is_held(connection, named.reservation_id, claimant, now=request.now)
+        return quote(connection, named)
 
     for _ in range(ROUNDS):
         seen = ledger.read(look)
