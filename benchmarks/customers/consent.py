@@ -18,7 +18,6 @@ import random
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -33,7 +32,7 @@ import httpx
 from app.settings import Settings
 from benchmarks.support import machine
 from benchmarks.support.questions import Known, known_customers
-from tests.support.running import Up, bare_environment, endcap, endcap_up
+from tests.support.running import Up, endcap_up, run_endcap
 
 GRANTED, WITHDRAWN, SILENT = "granted", "withdrawn", "silent"
 CONSENT = "consent_missing"
@@ -84,8 +83,7 @@ def main() -> None:
         known = known_customers(Settings.load(data_dir=data_dir))[:300]
         environment = {"ENDCAP_CONSENT": given.consent, "ENDCAP_API_PROCESS_COUNT": "2"}
         with endcap_up(data_dir, environment=environment) as up:
-            command = [*endcap("features"), "--data-dir", str(data_dir)]
-            subprocess.run(command, env=bare_environment(), check=True, capture_output=True)
+            run_endcap(data_dir, "features")
             answers = run(up, known, given)
     facts = {"decisions": given.decisions, "withdrawals": given.withdrawals, "consent": given.consent}
     counted = dict(sorted(answers.counts.items()))

@@ -19,6 +19,7 @@ import random
 import shutil
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
@@ -100,10 +101,10 @@ def proof(up: Up, given: argparse.Namespace) -> dict[str, Any]:
 
 def by_part(files: dict[str, int]) -> dict[str, int]:
     """The same by the first folder."""
-    parts: dict[str, int] = {}
+    parts: Counter[str] = Counter()
     for name, count in files.items():
-        parts[name.split("/")[0]] = parts.get(name.split("/")[0], 0) + count
-    return parts
+        parts[name.split("/")[0]] += count
+    return dict(parts)
 
 
 def in_memory(up: Up) -> dict[str, int]:

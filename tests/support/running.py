@@ -37,8 +37,11 @@ class Up:
 
     def pids_of(self, part: str) -> list[int]:
         """The ids of all processes of one part."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if part in command_of(int(pid))]
+        return [pid for pid in self.children() if part in command_of(pid)]
+
+    def children(self) -> list[int]:
+        """The ids of all its processes, Valkey among them."""
+        return [*map(int, Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split())]
 
     def kill(self, part: str) -> None:
         """kill -9 of one part; returns once it is gone."""

@@ -2,7 +2,6 @@
 
 import subprocess
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -35,11 +34,10 @@ def plant(up: Up) -> None:
     for who in (CANARY, BYSTANDER):
         campaign = shop.campaign(budget_minor=10_000)
         offer = shop.offer(campaign, discount={"type": "amount", "amount_minor": 100})
-        coupons = shop.post(f"/v1/campaigns/{campaign}/coupons", {"offer_id": offer, "customer_ids": [who]})["coupons"]
         lines = [{"line_id": "1", "product_id": product("tea", 1), "quantity": 1, "amount_minor": 1000}]
         order = {"order_id": f"order-{who}", "customer_id": who, "channel": "store", "currency": "EUR"}
-        shop.post("/v1/redemptions", order | {"codes": [coupons[0]["code"]], "lines": lines})
-        shop.post(f"/v1/campaigns/{campaign}/coupons", {"offer_id": offer, "customer_ids": [who]})
+        shop.post("/v1/redemptions", order | {"codes": [shop.give(offer, who)["code"]], "lines": lines})
+        shop.give(offer, who)
         shop.post(f"/v1/campaigns/{campaign}/audience", {"customer_ids": [who]}, status=200)
         shop.put(f"/v1/customers/{who}/membership", {"tier": "gold"})
         bought = {"customer_id": who, "channel": "store", "product_id": product("tea", 1), "basket_id": f"b-{who}"}
@@ -82,8 +80,7 @@ def receipt_of(client: httpx.Client, erasure_id: str) -> dict[str, Any] | None:
 
 def pids(up: Up) -> list[int]:
     """The supervisor and its parts, Valkey among them."""
-    children = Path(f"/proc/{up.process.pid}/task/{up.process.pid}/children").read_text().split()
-    return [up.process.pid, *map(int, children)]
+    return [up.process.pid, *up.children()]
 
 
 def found_in(pid: int) -> int:

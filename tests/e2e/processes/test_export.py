@@ -15,7 +15,7 @@ import polars as pl
 from sqlalchemy import Connection, select
 
 from app.composition.history import history_of
-from app.composition.stores import keys_of, redis_client
+from app.composition.stores import keys_of, opened_ledger, redis_client
 from app.customers.tombstones import tombstone_of
 from app.domain import subject_of
 from app.erasure.places import Places
@@ -32,7 +32,6 @@ from app.stores.redis.server.embedded import redis_for
 from app.stores.sql.accounts.outcomes import outcome_files
 from app.stores.sql.customers.erasures import request_erasure
 from app.stores.sql.customers.groups import keys_of_customer
-from app.stores.sql.database.engine import open_ledger
 from app.stores.sql.database.tables import metadata
 from tests.e2e.processes.canary import CANARY, NEEDLES, plant
 from tests.support.running import endcap_up, run_endcap
@@ -44,7 +43,7 @@ Documents = dict[str, list[Any]]
 """By place what it holds, as documents of JSON types."""
 KINDS = {"person": "persons", "wallet": "wallets", "decision": "decisions", "dead": "dead_letters"}
 """What keys of Redis call what an export calls otherwise."""
-NOT_PERSONAL = {"ledger place_changes", "redis persons_mark"}
+NOT_PERSONAL = {"ledger place_changes"}
 """Numbers of changes, which move on."""
 OF_ACCOUNTS = {"ledger uses", "ledger redemption_lines"}
 """They name nobody: the redemption does, which keeps its money under a pseudonym."""
@@ -111,7 +110,7 @@ def places(settings: Settings) -> Iterator[Places]:
     """The stores, on which nobody works."""
     with (
         redis_for(settings) as url,
-        closing(open_ledger(settings.ledger_url)) as ledger,
+        opened_ledger(settings) as ledger,
         closing(redis_client(url)) as client,
     ):
         yield Places(settings, ledger, client, keys_of(settings), secret_of(settings.privacy_file))
